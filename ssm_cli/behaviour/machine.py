@@ -1,0 +1,42 @@
+"""`StateMachine`: a worker as a pure step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+
+class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A worker as a pure function of its input and its state.
+
+    Attributes:
+        step: `step(message, state) -> (state, output)`, or `(state, output, effects)` with a
+            sequence of effects. Must not change `state` in place; raising is a crash, and the
+            state from before is what `terminate` sees.
+        init: `init(name, args) -> state`; may do IO, may answer `Ignore()` or `Stop(reason)`.
+            The default state is None.
+        terminate: `terminate(name, state, reason)`, with the last good state. Not called when
+            the worker is killed.
+        inputs: the union of the constructors of its inputs (`Store | Lookup`): dataclasses or
+            `msgspec.Struct` types. Without it the codec hands over text, JSON or MessagePack
+            values as they are.
+        outputs: the same for its outputs; documentation and help only.
+        codec: `text`, `json`, `msgpack`, or an object with `decode(bytes)` and `encode(value)`;
+            the child spec may name another.
+        redact: `redact(value)` hides what must not be seen in a state or an input before it
+            leaves the process (OTP's `format_status`).
+        version: what `code_change` is told (OTP's `vsn`).
+        code_change: `code_change(old_version, state, extra) -> state`.
+    """
+
+    step: Callable[[Any, Any], Any]
+    init: Callable[[str, Mapping[str, Any]], Any] | None = None
+    terminate: Callable[[str, Any, Any], None] | None = None
+    inputs: Any = None
+    outputs: Any = None
+    codec: Any = "text"
+    redact: Callable[[Any], Any] | None = None
+    version: str = "1"
+    code_change: Callable[[str, Any, Any], Any] | None = None

@@ -1,0 +1,1 @@
+"""Codecs: bytes to inputs and outputs to bytes."""

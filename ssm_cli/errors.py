@@ -1,0 +1,179 @@
+"""Every error that `ssm` raises, under one root.
+
+    SsmError
+    ├── CallError             a call ended in an outcome other than `replied`
+    │   ├── CalleeCrashed     the step raised or overran; carries the reason
+    │   ├── CalleeStopped     the worker or the tree ended before it answered
+    │   ├── NoProc            no such worker, or it is not running
+    │   ├── CallTimeout       the caller stopped waiting; a late reply is dropped
+    │   ├── DecodeError       the bytes are no input; the worker was not touched
+    │   ├── QueueFull         the bounded queue took no more
+    │   └── Denied            the caller may not do this
+    ├── SupervisorError       a supervisor refused (`not_found`, `running`, ...)
+    ├── StartFailed           the tree did not come up; what had started was stopped
+    ├── GaveUp                the root reached its restart intensity
+    ├── TreeFileError         a tree file does not validate; carries every complaint
+    ├── CommandError          a line at the prompt, in a script or in argv is no command
+    ├── CalledFromStep        a step called its own node; return an effect instead
+    └── NoTree                no running tree was found, or it cannot be reached
+
+Each class knows its `outcome` (`CONTRACT` section 4); `cli/exit_codes.py` maps outcomes and
+classes to exit codes in one table. `StepTimeout` stands apart: it is a `BaseException`, raised
+into a runaway step by the guard so that `except Exception` cannot swallow it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SsmError(Exception):
+    """The root of all errors that `ssm` raises on purpose. Catch this to catch them all."""
+
+
+class CallError(SsmError):
+    """A call that ended in an outcome other than `replied`.
+
+    Attributes:
+        outcome: one word of the contract's closed list.
+        worker: the name that was called.
+        reason: the exit reason as the contract spells it (`crash`, `step_timeout`, ...).
+    """
+
+    outcome: ClassVar[str] = "crashed"
+
+    def __init__(self, message: str, *, worker: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.worker = worker
+        self.reason = reason
+
+
+class CalleeCrashed(CallError):
+    """The step raised or overran its limit. Raised to the caller whose input did it.
+
+    `error` is the exception of the step; for an overrun it is the `StepTimeout`.
+    """
+
+    outcome = "crashed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        worker: str = "",
+        reason: str = "crash",
+        error: BaseException | None = None,
+    ) -> None:
+        super().__init__(message, worker=worker, reason=reason)
+        self.error = error
+
+
+class CalleeStopped(CallError):
+    """The worker ended (or the whole tree stopped) before it answered."""
+
+    outcome = "stopped"
+
+
+class NoProc(CallError):
+    """No such worker, or it is not running: stopped, or between restart attempts."""
+
+    outcome = "noproc"
+
+
+class CallTimeout(CallError):
+    """The caller stopped waiting. The input may still be stepped; its reply is dropped."""
+
+    outcome = "timeout"
+
+
+class DecodeError(CallError):
+    """The bytes are no input of this worker, which was not touched.
+
+    Attributes:
+        expected: the constructors or fields that would have been right.
+        column: where in the input it goes wrong, from 1; 0 where no place can be named.
+    """
+
+    outcome = "undecodable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        worker: str = "",
+        expected: tuple[str, ...] = (),
+        column: int = 0,
+    ) -> None:
+        super().__init__(message, worker=worker)
+        self.expected = expected
+        self.column = column
+
+
+class QueueFull(CallError):
+    """The node's bounded queue took no more. Raised by the `nowait` calls only."""
+
+    outcome = "queue_full"
+
+
+class Denied(CallError):
+    """The caller may not do this."""
+
+    outcome = "denied"
+
+
+class SupervisorError(SsmError):
+    """A supervisor refused a request, in OTP's words.
+
+    Attributes:
+        term: the error term: a word (`"not_found"`), or `{tag: term}`.
+    """
+
+    def __init__(self, message: str, *, term: object) -> None:
+        super().__init__(message)
+        self.term = term
+
+
+class StartFailed(SsmError):
+    """The tree did not come up. Children that had started were stopped in reverse order.
+
+    Attributes:
+        term: OTP's error term, `{"shutdown": {"failed_to_start_child": [id, term]}}`.
+        ignored: the root's init answered ignore.
+    """
+
+    def __init__(self, message: str, *, term: object, ignored: bool = False) -> None:
+        super().__init__(message)
+        self.term = term
+        self.ignored = ignored
+
+
+class GaveUp(SsmError):
+    """The root reached its restart intensity, and the tree is down."""
+
+
+class TreeFileError(SsmError):
+    """A tree file does not validate. `complaints` holds every complaint, in file order."""
+
+    def __init__(self, message: str, *, complaints: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.complaints = complaints
+
+
+class CommandError(SsmError):
+    """A line is no command. `column` is where it goes wrong, from 1."""
+
+    def __init__(self, message: str, *, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
+
+
+class CalledFromStep(SsmError):
+    """A step called its own node, which is busy with that step. Return an effect instead."""
+
+
+class NoTree(SsmError):
+    """No running tree was found, or it cannot be reached."""
+
+
+class StepTimeout(BaseException):
+    """Raised into a step, init or terminate that overran its limit. Do not catch it."""

@@ -1,0 +1,1 @@
+"""The node: one queue, one loop, and everything that happens in it."""

@@ -1,0 +1,91 @@
+"""What the node shows of itself: frozen values, the same near and far."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+State = Literal["running", "restarting", "stopped", "suspended", "unreachable"]
+ChildState = Literal["running", "restarting", "undefined"]
+Kind = Literal["worker", "supervisor"]
+
+
+class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
+    """A node of the tree as `ssm tree` shows it (`CONTRACT` section 4).
+
+    `restarts` is how often it was started again; `queue` the inputs that wait for it;
+    `budget_left` how many more restarts a supervisor has in the current window. The fields from
+    `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a worker
+    that is held back by its back-off.
+    """
+
+    id: str
+    path: str
+    kind: Kind
+    state: State
+    restarts: int = 0
+    uptime_s: float = 0.0
+    queue: int = 0
+    steps: int = 0
+    label: str = ""
+    delay_ms: float | None = None
+    strategy: str | None = None
+    intensity: int | None = None
+    period: float | None = None
+    budget_left: int | None = None
+    children: tuple[NodeView, ...] = ()
+
+
+class ChildInfo(msgspec.Struct, frozen=True):
+    """One line of `which_children`: id, state, type."""
+
+    id: str
+    state: ChildState
+    type: Kind
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """What `count_children` answers."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
+
+
+class ChildSpecView(msgspec.Struct, frozen=True):
+    """What `get_childspec` answers."""
+
+    id: str
+    type: Kind
+    restart: str
+    shutdown: int | str
+    significant: bool
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """What `sys:statistics` and `ssm stats` answer: counts since the worker's first start."""
+
+    id: str
+    steps: int
+    starts: int
+    crashes: int
+    uptime_s: float
+    queue: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One thing that happened (`CONTRACT` section 4): `seq` has no gaps, `at_s` is UTC seconds.
+
+    `detail` holds the further fields of the event, JSON-ready but for values of the user's own
+    (`error` is `{"type", "message"}`).
+    """
+
+    seq: int
+    at_s: float
+    event: str
+    id: str
+    path: str
+    kind: Kind
+    detail: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""Frozen child specs and supervisor flags, and how tree files become them."""

@@ -1,0 +1,257 @@
+"""Child specs and supervisor flags: frozen values with OTP's names, defaults and units.
+
+`Worker(...)` and `Supervisor(...)` build them with the keys of a tree file; the fields of the
+built specs carry their unit in their name. Source: OTP `supervisor:child_spec()`, `sup_flags()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+
+
+class Strategy(Enum):
+    """What a supervisor restarts when one of its children ends."""
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+    SIMPLE_ONE_FOR_ONE = "simple_one_for_one"
+
+
+class Restart(Enum):
+    """Which ends of a child are followed by a restart: all, the abnormal ones, none."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class AutoShutdown(Enum):
+    """When the end of significant children ends the supervisor."""
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
+class Persist(Enum):
+    """What of a worker's state outlives the process."""
+
+    NONE = "none"
+    SNAPSHOT = "snapshot"
+    JOURNAL = "journal"
+
+
+class OnCrash(Enum):
+    """Which state a restarted worker begins with."""
+
+    INIT = "init"
+    SAVED = "saved"
+    LAST_GOOD = "last_good"
+
+
+Infinity = Literal["infinity"]
+ShutdownTime = int | Literal["brutal_kill", "infinity"]
+
+DEFAULT_SHUTDOWN_MS = 5000
+DEFAULT_STEP_TIMEOUT_MS = 1000
+DEFAULT_INIT_TIMEOUT_MS = 5000
+DEFAULT_INTENSITY = 1
+DEFAULT_PERIOD_S = 5.0
+DEFAULT_QUEUE = 128
+MAX_DEPTH = 100  # levels of supervisors; starting and stopping recurse once a level
+
+
+class Backoff(msgspec.Struct, frozen=True):
+    """A delay between restarts: `initial_ms * factor ** attempt`, at most `max_ms`, +- jitter."""
+
+    initial_ms: float = 100.0
+    factor: float = 2.0
+    max_ms: float = 30_000.0
+    jitter: float = 0.0
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, gc=False):
+    """The settings of a worker beyond its name and its code; most workers share one value."""
+
+    restart: Restart = Restart.PERMANENT
+    shutdown_ms: ShutdownTime = DEFAULT_SHUTDOWN_MS
+    significant: bool = False
+    step_timeout_ms: float | Infinity = DEFAULT_STEP_TIMEOUT_MS
+    init_timeout_ms: float | Infinity = DEFAULT_INIT_TIMEOUT_MS
+    backoff: Backoff | None = None
+    persist: Persist = Persist.NONE
+    on_crash: OnCrash = OnCrash.INIT
+    codec: Any = None
+    label: str = ""
+
+
+DEFAULT_OPTIONS = WorkerOptions()
+NO_ARGS: Mapping[str, Any] = {}
+
+
+class WorkerSpec(msgspec.Struct, frozen=True, gc=False):
+    """A worker of a tree. `start` is a `StateMachine` or a subclass of `GenServer`."""
+
+    id: str
+    start: Any
+    args: Mapping[str, Any] = NO_ARGS
+    options: WorkerOptions = DEFAULT_OPTIONS
+
+    @property
+    def restart(self) -> Restart:
+        """Which ends are followed by a restart."""
+        return self.options.restart
+
+    @property
+    def significant(self) -> bool:
+        """Whether its own end counts for the supervisor's auto_shutdown."""
+        return self.options.significant
+
+    @property
+    def shutdown_ms(self) -> ShutdownTime:
+        """How long `terminate` may take, in milliseconds."""
+        return self.options.shutdown_ms
+
+
+class SupervisorSpec(msgspec.Struct, frozen=True):
+    """A supervisor of a tree with its flags, its children in start order, and its own child spec.
+
+    For `simple_one_for_one`, `children` holds exactly the template. `init(name)` is asked at
+    each start and may answer `Ignore()`. `queue` counts for the root only.
+    """
+
+    id: str
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+    children: tuple[ChildSpec, ...] = ()
+    intensity: int = DEFAULT_INTENSITY
+    period_s: float = DEFAULT_PERIOD_S
+    auto_shutdown: AutoShutdown = AutoShutdown.NEVER
+    max_children: int | None = None
+    restart: Restart = Restart.PERMANENT
+    shutdown_ms: ShutdownTime = "infinity"
+    significant: bool = False
+    backoff: Backoff | None = None
+    queue: int = DEFAULT_QUEUE
+    init: Callable[[str], object] | None = None
+
+
+ChildSpec = WorkerSpec | SupervisorSpec
+Tree = SupervisorSpec
+
+
+def Worker(  # noqa: N802 - it reads as the class it builds
+    id: str,  # noqa: A002 - OTP's key
+    start: object,
+    *,
+    args: Mapping[str, Any] | None = None,
+    restart: Restart | str = Restart.PERMANENT,
+    shutdown: ShutdownTime = DEFAULT_SHUTDOWN_MS,
+    significant: bool = False,
+    step_timeout: float | Infinity = DEFAULT_STEP_TIMEOUT_MS,
+    init_timeout: float | Infinity = DEFAULT_INIT_TIMEOUT_MS,
+    backoff: Backoff | None = None,
+    persist: Persist | str = Persist.NONE,
+    on_crash: OnCrash | str = OnCrash.INIT,
+    codec: object = None,
+    label: str = "",
+) -> WorkerSpec:
+    """A worker of a tree, with the keys and units of a tree file.
+
+    Args:
+        id: its name, unique in the tree.
+        start: a `StateMachine` or a subclass of `GenServer`.
+        args: handed to `init`.
+        restart: permanent, transient or temporary.
+        shutdown: milliseconds that `terminate` may take, `brutal_kill` or `infinity`.
+        significant: its own end counts for the supervisor's auto_shutdown.
+        step_timeout: milliseconds one step may take, or `infinity`.
+        init_timeout: milliseconds `init` may take, or `infinity`.
+        backoff: a delay between restarts; None restarts at once, as OTP does.
+        persist: none, snapshot or journal.
+        on_crash: init, saved or last_good.
+        codec: text, json, msgpack or an object; None takes the behaviour's own.
+        label: shown beside the name.
+    """
+    options = WorkerOptions(
+        restart=Restart(restart),
+        shutdown_ms=shutdown,
+        significant=significant,
+        step_timeout_ms=step_timeout,
+        init_timeout_ms=init_timeout,
+        backoff=backoff,
+        persist=Persist(persist),
+        on_crash=OnCrash(on_crash),
+        codec=codec,
+        label=label,
+    )
+    if options == DEFAULT_OPTIONS:
+        options = DEFAULT_OPTIONS
+    return WorkerSpec(id, start, NO_ARGS if args is None else args, options)
+
+
+def Supervisor(  # noqa: N802 - it reads as the class it builds
+    id: str,  # noqa: A002 - OTP's key
+    strategy: Strategy | str = Strategy.ONE_FOR_ONE,
+    children: Sequence[ChildSpec] = (),
+    *,
+    intensity: int = DEFAULT_INTENSITY,
+    period: float = DEFAULT_PERIOD_S,
+    auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
+    max_children: int | None = None,
+    restart: Restart | str = Restart.PERMANENT,
+    shutdown: ShutdownTime = "infinity",
+    significant: bool = False,
+    backoff: Backoff | None = None,
+    queue: int = DEFAULT_QUEUE,
+    init: Callable[[str], object] | None = None,
+) -> SupervisorSpec:
+    """A supervisor of a tree, with the keys and units of a tree file.
+
+    Args:
+        id: its name, unique in the tree.
+        strategy: what is restarted when a child ends.
+        children: in start order; for `simple_one_for_one` exactly the template.
+        intensity: more than this many restarts ...
+        period: ... within this many seconds, and the supervisor gives up.
+        auto_shutdown: whether the end of significant children ends the supervisor.
+        max_children: the bound of a `simple_one_for_one` supervisor; None is no bound.
+        restart: as for a worker.
+        shutdown: as for a worker; the default waits as long as the children need.
+        significant: as for a worker.
+        backoff: as for a worker.
+        queue: at the root, how many inputs may wait in the node's queue.
+        init: `init(name)`, asked at each start; may answer `Ignore()`.
+    """
+    return SupervisorSpec(
+        id=id,
+        strategy=Strategy(strategy),
+        children=tuple(children),
+        intensity=intensity,
+        period_s=period,
+        auto_shutdown=AutoShutdown(auto_shutdown),
+        max_children=max_children,
+        restart=Restart(restart),
+        shutdown_ms=shutdown,
+        significant=significant,
+        backoff=backoff,
+        queue=queue,
+        init=init,
+    )
+
+
+def walk(spec: ChildSpec, path: str = "") -> Iterator[tuple[str, ChildSpec]]:
+    """Every node of a tree with its path, depth-first in start order; templates included.
+
+    >>> [path for path, _ in walk(Supervisor("root", children=[Worker("kv1", None)]))]
+    ['root', 'root/kv1']
+    """
+    here = f"{path}/{spec.id}" if path else spec.id
+    yield here, spec
+    if isinstance(spec, SupervisorSpec):
+        for child in spec.children:
+            yield from walk(child, here)
