@@ -1,0 +1,1 @@
+"""Workers that ship: small, whole examples to copy from."""

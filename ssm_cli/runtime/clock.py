@@ -1,0 +1,91 @@
+"""Clocks. This is the one file that reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the node knows of time. Seconds throughout."""
+
+    def now_s(self) -> float:
+        """Monotonic seconds; the origin means nothing."""
+        ...
+
+    def wall_s(self) -> float:
+        """Seconds since 1970 in UTC, for people."""
+        ...
+
+    def sleep_s(self, seconds: float) -> None:
+        """Let `seconds` pass; a signal may wake it early."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    now_s = staticmethod(time.monotonic)
+    wall_s = staticmethod(time.time)
+    sleep_s = staticmethod(time.sleep)
+
+
+class ManualClock:
+    """A clock that moves only when it is told to. Part of the public API, for tests.
+
+    `advance_s` moves it; what watches it (a `ManualGuard`) is asked for its next instant and told
+    when it is reached, so an overrun is cut at exactly its limit. `sleep_s` advances.
+
+    >>> clock = ManualClock()
+    >>> clock.advance_s(2.5); clock.now_s()
+    2.5
+    """
+
+    def __init__(self, wall_s: float = 1_767_225_600.0) -> None:
+        self._now_s = 0.0
+        self._epoch_s = wall_s
+        self._watchers: list[Watcher] = []
+
+    def now_s(self) -> float:
+        """Seconds since it was made."""
+        return self._now_s
+
+    def wall_s(self) -> float:
+        """The wall time it was made with, plus what has passed."""
+        return self._epoch_s + self._now_s
+
+    def sleep_s(self, seconds: float) -> None:
+        """Advance by `seconds`."""
+        self.advance_s(seconds)
+
+    def advance_s(self, seconds: float) -> None:
+        """Let `seconds` pass, stopping at each instant that a watcher waits for."""
+        if seconds < 0:
+            raise ValueError(f"time does not run backwards: {seconds} s")
+        end_s = self._now_s + seconds
+        while True:
+            instants = [(w.next_s(), w.reached) for w in self._watchers]
+            instant_s, reached = min(instants, key=lambda i: i[0], default=(end_s, None))
+            if reached is None or instant_s > end_s:
+                break
+            self._now_s = max(instant_s, self._now_s)
+            reached()
+        self._now_s = end_s
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Have `watcher` told of its instants; the result ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+
+class Watcher(Protocol):
+    """What waits for instants of a `ManualClock`."""
+
+    def next_s(self) -> float:
+        """The next instant of interest (`inf` for none)."""
+        ...
+
+    def reached(self) -> None:
+        """It has come. `next_s` must lie later from now on, or this must raise."""
+        ...

@@ -1,0 +1,135 @@
+"""`Cell`: what the node knows of one worker or supervisor while it lives in the tree."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.spec.model import DEFAULT_STEP_TIMEOUT_MS, SupervisorSpec, WorkerSpec
+from ssm_cli.supervision.window import RestartWindow
+
+
+class Status(IntEnum):
+    """Where a child stands in the eyes of its supervisor.
+
+    `DEAD` has ended, but its supervisor has not looked yet: to OTP it still has its pid.
+    """
+
+    UNDEFINED = 0
+    RUNNING = 1
+    DEAD = 2
+    RESTARTING = 3
+
+
+class Extra:
+    """What few workers need, made at first use: callers kept waiting, timers, sys settings."""
+
+    __slots__ = (
+        "attempt", "backlog", "callers", "crashes", "delay_until_s", "hooks", "suspended",
+        "timeout", "timers", "traced",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.callers: dict[object, Pending] = {}
+        self.backlog: deque[Any] = deque()
+        self.timers: dict[str, int] = {}
+        self.timeout = 0
+        self.suspended = False
+        self.traced = False
+        self.crashes = 0
+        self.attempt = 0
+        self.delay_until_s: float | None = None
+        self.hooks: dict[object, Any] = {}
+
+
+class Cell:
+    """One worker or supervisor. It outlives restarts; `starts` tells one life from the next.
+
+    Attributes:
+        spec: its child spec.
+        parent: its supervisor; None for the root.
+        status: see `Status`.
+        starts: how many inits have begun, this one included.
+        since_s: when it was started last.
+        extra: see `Extra`; None until needed.
+    """
+
+    __slots__ = ("extra", "parent", "since_s", "spec", "starts", "status")
+
+    spec: WorkerSpec | SupervisorSpec
+    steps: int
+
+    def __init__(self, spec: WorkerSpec | SupervisorSpec, parent: SupervisorCell | None) -> None:
+        self.spec = spec
+        self.parent = parent
+        self.status = Status.UNDEFINED
+        self.starts = 0
+        self.since_s = 0.0
+        self.extra: Extra | None = None
+
+    def path(self) -> str:
+        """Its ids from the root down, joined by `/`."""
+        ids = [self.spec.id]
+        above = self.parent
+        while above is not None:
+            ids.append(above.spec.id)
+            above = above.parent
+        return "/".join(reversed(ids))
+
+    def more(self) -> Extra:
+        """Its `Extra`, made now if need be."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    @property
+    def suspended(self) -> bool:
+        """Whether `sys:suspend` holds it."""
+        return self.extra is not None and self.extra.suspended
+
+    def step_limit_s(self) -> float:
+        """How long one callback may run, in seconds."""
+        return DEFAULT_STEP_TIMEOUT_MS / 1000
+
+
+class WorkerCell(Cell):
+    """A worker. `step` is set while inputs may go straight to a pure step; see `dispatch`."""
+
+    __slots__ = ("behaviour", "codec", "state", "step", "steps")
+
+    spec: WorkerSpec
+
+    def __init__(self, spec: WorkerSpec, parent: SupervisorCell | None) -> None:
+        super().__init__(spec, parent)
+        self.behaviour: Any = None
+        self.codec: Any = None
+        self.state: Any = None
+        self.step: Callable[[Any, Any], Any] | None = None
+        self.steps = 0
+
+    def step_limit_s(self) -> float:
+        """How long one step may run, in seconds."""
+        return seconds(self.spec.options.step_timeout_ms)
+
+
+class SupervisorCell(Cell):
+    """A supervisor: its children by id in start order, and its restart window."""
+
+    __slots__ = ("children", "overdue", "window")
+
+    spec: SupervisorSpec
+    steps = 0  # type: ignore[misc]  # a class constant here: the guard compares it, nobody counts
+
+    def __init__(self, spec: SupervisorSpec, parent: SupervisorCell | None) -> None:
+        super().__init__(spec, parent)
+        self.children: dict[str, Cell] = {}
+        self.window = RestartWindow(spec.period_s)
+        self.overdue = False
+
+
+def seconds(ms: float | str) -> float:
+    """A limit in milliseconds as seconds; `infinity` is infinite."""
+    return float("inf") if ms == "infinity" else float(ms) / 1000

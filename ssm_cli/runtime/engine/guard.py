@@ -1,0 +1,258 @@
+"""The step guard: cuts a callback that overruns its limit, on the same thread.
+
+Theory of operation. Before the engine calls user code it stores the worker in `guard.cell`, and
+clears it afterwards: that is all a message costs. A periodic alarm (SIGALRM) ticks while there is
+work; each tick looks whether the *same* callback has been running since an earlier tick, and once
+it has done so for its limit, raises `StepTimeout` into it, again at each further tick until it
+ends. After a tick interval without work the alarm is switched off, so an idle node is not woken.
+
+Two hazards, and what is done about them. The alarm may strike when the callback has just returned
+but `guard.cell` is not cleared yet: the handler then finds the engine's own code in the
+interrupted frame and leaves it alone (`ENGINE_CODE`). And user code may swallow the exception with
+a bare `except`: it is raised again at each tick; after `STUCK_RAISES` of them the place is printed,
+since one thread can do no more. A C call that does not return to the interpreter cannot be cut.
+
+The times come from the node's clock. With a `ManualClock` the twin `ManualGuard` ticks at exactly
+the instants of interest, so that limits are tested without waiting.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import math
+import signal
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Protocol
+
+from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.clock import Clock, ManualClock
+from ssm_cli.runtime.engine.cell import Cell
+
+STUCK_RAISES = 10
+MIN_TICK_S = 0.002
+MAX_TICK_S = 0.1
+ENGINE_CODE: set[CodeType] = set()
+
+
+def engine_code(function: Callable[..., object]) -> None:
+    """Mark a function that calls user code itself: the guard never raises into its frame."""
+    ENGINE_CODE.add(function.__code__)
+
+
+class Guard:
+    """What runs, since when, and what is due; `tick` is called by an alarm or a manual clock.
+
+    Attributes:
+        cell: the worker whose callback runs now, or None. The engine writes it.
+        armed: whether ticks come; the engine calls `arm` before it runs callbacks.
+        used: set by the engine whenever it looks for work.
+    """
+
+    __slots__ = (
+        "_begin_s", "_deadlines", "_limit_s", "_raises", "_seen", "_since_s", "_tick_s", "_token",
+        "armed", "cell", "clock", "used",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.cell: Cell | None = None
+        self.armed = False
+        self.used = False
+        self._limit_s: float | None = None
+        self._begin_s = 0.0
+        self._token = 0
+        self._seen: tuple[Cell, int, int] | None = None
+        self._since_s = 0.0
+        self._raises = 0
+        self._deadlines: list[tuple[float, Callable[[], None]]] = []
+        self._tick_s = MAX_TICK_S
+
+    def arm(self) -> None:
+        """Have ticks come while there is work."""
+
+    def expect(self, limit_s: float) -> None:
+        """Learn of a limit there will be, so that ticks are fine enough for it."""
+        self._tick_s = max(MIN_TICK_S, min(self._tick_s, limit_s / 10))
+
+    def begin(self, cell: Cell, limit_s: float) -> None:
+        """Watch an `init` or `terminate` of `cell` with a limit of its own."""
+        self._token += 1
+        self._begin_s = self.clock.now_s()
+        self._limit_s = limit_s
+        self.used = True
+        if not self.armed:
+            self.arm()
+        self.cell = cell
+
+    def end(self) -> None:
+        """It has ended."""
+        self.cell = None
+        self._limit_s = None
+
+    def push_deadline(self, deadline_s: float, passed: Callable[[], None]) -> None:
+        """Call `passed` once `deadline_s` is reached, even in the middle of a callback."""
+        self._deadlines.append((deadline_s, passed))
+
+    def pop_deadline(self) -> None:
+        """Forget the deadline pushed last, whether it has passed or not."""
+        self._deadlines.pop()
+
+    def tick(self, frame: FrameType | None) -> None:
+        """Look at what runs, and cut it if it has overrun. Raises `StepTimeout` to do so."""
+        now_s = self.clock.now_s()
+        for index, (deadline_s, passed) in enumerate(self._deadlines):
+            if now_s >= deadline_s:
+                self._deadlines[index] = (math.inf, passed)
+                passed()
+        cell = self.cell
+        if cell is None:
+            self._seen = None
+            return
+        identity = (cell, cell.steps, self._token)
+        if identity != self._seen:
+            self._seen, self._raises = identity, 0
+            self._since_s = now_s if self._limit_s is None else self._begin_s
+        limit_s = self._limit()
+        if now_s - self._since_s >= limit_s and not (frame and frame.f_code in ENGINE_CODE):
+            self._raises += 1
+            if self._raises == STUCK_RAISES:
+                say_stuck(cell)
+            raise StepTimeout(f"{cell.spec.id} ran longer than {limit_s * 1000:g} ms")
+
+    def _limit(self) -> float:
+        if self._limit_s is not None:
+            return self._limit_s
+        assert self.cell is not None
+        return self.cell.step_limit_s()
+
+    def close(self) -> None:
+        """No more ticks."""
+
+
+def say_stuck(cell: Cell) -> None:
+    """Print where a worker is stuck that does not let itself be cut."""
+    sys.stderr.write(
+        f"ssm: {cell.spec.id} swallows every interruption (a bare `except:` in a loop?); "
+        "nothing else can run until it ends. It is here:\n"
+    )
+    faulthandler.dump_traceback(sys.stderr)
+
+
+class NoGuard(Guard):
+    """A guard that never cuts: for callers outside the main thread, which get no signals."""
+
+    __slots__ = ()
+
+
+class ManualGuard(Guard):
+    """The twin for tests: ticks come from a `ManualClock`."""
+
+    __slots__ = ("_unwatch",)
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self._unwatch: Callable[[], None] | None = clock.watch(self)
+
+    def next_s(self) -> float:
+        """The next deadline, or the end of the limit of what runs."""
+        instants = [deadline_s for deadline_s, _ in self._deadlines]
+        if self.cell is not None:
+            if (self.cell, self.cell.steps, self._token) != self._seen:
+                self._seen = (self.cell, self.cell.steps, self._token)
+                self._raises = 0
+                self._since_s = self.clock.now_s()
+            instants.append(self._since_s + self._limit())
+        return min(instants, default=math.inf)
+
+    def reached(self) -> None:
+        """Tick."""
+        self.tick(None)
+
+    def close(self) -> None:
+        """Let go of the clock."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+
+
+class AlarmGuard(Guard):
+    """The guard of a node on the main thread: ticks come from the process's alarm."""
+
+    __slots__ = ()
+
+    def arm(self) -> None:
+        """Start the ticks."""
+        self.armed = ALARM.start(self, self._tick_s)
+
+    def close(self) -> None:
+        """Leave the alarm to others."""
+        self.armed = False
+        ALARM.remove(self)
+
+
+class _Watched(Protocol):
+    armed: bool
+    used: bool
+    cell: Cell | None
+
+    def tick(self, frame: FrameType | None) -> None: ...
+
+
+class Alarm:
+    """SIGALRM and its interval timer: a process has one, so it has one owner, shared by all nodes.
+
+    The handler found at the first start is put back when the last node has closed.
+    """
+
+    def __init__(self) -> None:
+        self._guards: dict[int, _Watched] = {}
+        self._tick_s = MAX_TICK_S
+        self._previous: object = None
+        self._ticking = False
+
+    def start(self, guard: _Watched, tick_s: float) -> bool:
+        """Tick `guard` too, at least every `tick_s`; False where signals do not reach us."""
+        if signal.getsignal(signal.SIGALRM) != self._on_alarm:
+            try:
+                previous = signal.signal(signal.SIGALRM, self._on_alarm)
+            except ValueError:  # not the main thread: Python runs handlers there only
+                return False
+            self._previous = previous
+        finer = tick_s < self._tick_s
+        self._tick_s = min(tick_s, self._tick_s)
+        self._guards[id(guard)] = guard
+        if finer or not self._ticking:
+            self._ticking = True
+            signal.setitimer(signal.ITIMER_REAL, self._tick_s, self._tick_s)
+        return True
+
+    def remove(self, guard: _Watched) -> None:
+        """Forget `guard`; the last one out puts things back as they were."""
+        if self._guards.pop(id(guard), None) is None or self._guards:
+            return
+        self._ticking, self._tick_s = False, MAX_TICK_S
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if signal.getsignal(signal.SIGALRM) == self._on_alarm:
+            previous = self._previous
+            handler = previous if callable(previous) or isinstance(previous, int) else None
+            signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
+
+    def _on_alarm(self, _number: int, frame: FrameType | None) -> None:
+        """Tick all guards; without work since the last tick, stop ticking."""
+        busy = False
+        for guard in tuple(self._guards.values()):
+            busy = busy or guard.used or guard.cell is not None
+            guard.used = False
+        if not busy:
+            self._ticking = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for guard in self._guards.values():
+                guard.armed = False
+            return
+        for guard in tuple(self._guards.values()):
+            guard.tick(frame)
+
+
+ALARM = Alarm()
