@@ -1,0 +1,1 @@
+"""Views to lines of text: pure, prints nothing, knows no screen."""

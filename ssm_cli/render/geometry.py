@@ -1,0 +1,64 @@
+"""How many rows each part of the screen gets. Pure, so that every size can be tested.
+
+The tree and the restart log are in view at every size, because watching them while typing is
+what the screen is for. Side by side where there is room, one above the other elsewhere.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+WIDE_COLUMNS = 100  # from here on the restart log stands beside the tree
+KEY_BAR_ROWS = 16  # a lower screen has no line of keys
+TREE_SHARE = 0.6  # of what is left, at most so much goes to the tree where it stands alone
+
+
+class Geometry(msgspec.Struct, frozen=True):
+    """Rows of each part; `log` counts only where it does not stand beside the tree.
+
+    Attributes:
+        wide: the log stands beside the tree.
+        tree: rows of the tree, its header included.
+        log: rows of the log below the tree; 0 where it is beside it.
+        output: rows of the output.
+        keys: 1 if the line of keys is shown, else 0.
+        tree_columns: cells of the tree.
+        log_columns: cells of the log.
+    """
+
+    wide: bool
+    tree: int
+    log: int
+    output: int
+    keys: int
+    tree_columns: int
+    log_columns: int
+
+
+def geometry(rows: int, columns: int, tree_rows: int) -> Geometry:
+    """Share out a screen.
+
+    Args:
+        rows: of the terminal.
+        columns: of the terminal.
+        tree_rows: how many rows the tree would like, its header included.
+
+    >>> g = geometry(24, 80, 7)
+    >>> (g.wide, g.tree, g.log, g.output, g.keys)
+    (False, 7, 3, 8, 1)
+    """
+    keys = 1 if rows >= KEY_BAR_ROWS else 0
+    wide = columns >= WIDE_COLUMNS
+    # status line, rule above the output, prompt, hint; and the rule above a log of its own
+    rest = max(rows - 4 - keys - (0 if wide else 1), 3)
+    if wide:
+        tree = _between(tree_rows, min(8, rest - 1), max(int(rest * TREE_SHARE), 1))
+        log_columns = columns * 2 // 5
+        return Geometry(wide, tree, 0, rest - tree, keys, columns - log_columns - 1, log_columns)
+    log = max(2, rest // 6) if rest >= 6 else 1
+    tree = _between(tree_rows, 1, max(int((rest - log) * TREE_SHARE), 1))
+    return Geometry(wide, tree, log, rest - log - tree, keys, columns, columns)
+
+
+def _between(value: int, low: int, high: int) -> int:
+    return max(min(value, high), min(low, high))
