@@ -20,12 +20,27 @@ class Codec(Protocol):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One field of a constructor: its name, its type in words, and whether it may be left out."""
+    """One field of a constructor: its name, its type in words, and whether it may be left out.
+
+    `choices` are the words to complete with; `accepts` those that are taken as well (an enum
+    member is offered by its name and also taken by its value).
+    """
 
     name: str
     type: str
     required: bool = True
     choices: tuple[str, ...] = ()
+    accepts: tuple[str, ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """The field as help and errors show it.
+
+        >>> Field("value", "int").signature, Field("value", "int", required=False).signature
+        ('value:int', '[value:int]')
+        """
+        plain = f"{self.name}:{self.type}"
+        return plain if self.required else f"[{plain}]"
 
 
 class Constructor(msgspec.Struct, frozen=True):
@@ -34,3 +49,12 @@ class Constructor(msgspec.Struct, frozen=True):
     name: str
     fields: tuple[Field, ...] = ()
     doc: str = ""
+
+    @property
+    def signature(self) -> str:
+        """The constructor as help and errors show it.
+
+        >>> Constructor("Store", (Field("key", "str"), Field("value", "int"))).signature
+        'Store key:str value:int'
+        """
+        return " ".join((self.name, *(field.signature for field in self.fields)))
