@@ -1,0 +1,162 @@
+"""JSON records, as `CONTRACT` section 4 spells them: plain dicts, in the order they are printed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.errors import CalleeCrashed, CallError, CommandError, DecodeError, SsmError
+from ssm_cli.runtime.views import NodeView, Report
+
+Record = dict[str, Any]
+VERSION = 1
+
+
+def reply_record(worker: str, text: str, output: str, value: object, ms: float) -> Record:
+    """The record of a call that was answered; `value` is the output object, `ms` milliseconds.
+
+    >>> reply_record("kv2", "Lookup x", "Result 1", 1, 0.1234)["ms"]
+    0.123
+    """
+    return {
+        **_call_head(worker, text, "replied"),
+        "output": output,
+        "value": jsonable(value),
+        "ms": round(ms, 3),
+    }
+
+
+def failed_reply_record(worker: str, text: str, error: CallError, ms: float) -> Record:
+    """The record of a call with any other outcome: `error` in place of `output` and `value`."""
+    return {
+        **_call_head(worker, text, error.outcome),
+        "error": error_detail(error),
+        "ms": round(ms, 3),
+    }
+
+
+def _call_head(worker: str, text: str, outcome: str) -> Record:
+    return {
+        "v": VERSION,
+        "type": "reply",
+        "worker": clean(worker),
+        "input": clean(text),
+        "outcome": outcome,
+    }
+
+
+def error_record(error: SsmError) -> Record:
+    """The record of a command that failed, other than a call."""
+    return {"v": VERSION, "type": "error", "error": error_detail(error)}
+
+
+def error_detail(error: SsmError) -> Record:
+    """An error as data. A crash shows the exception of the step, not the class that carries it.
+
+    >>> error_detail(CommandError("`cal` is no command", column=1))
+    {'type': 'CommandError', 'message': '`cal` is no command', 'column': 1}
+    """
+    match error:
+        case CalleeCrashed(error=BaseException() as cause):
+            return {
+                "type": type(cause).__name__,
+                "message": clean(message_of(cause)),
+                "reason": error.reason,
+            }
+        case DecodeError():
+            detail = _typed(error) | {"expected": list(error.expected)}
+            return detail | ({"column": error.column} if error.column else {})
+        case CallError(reason=reason) if reason:
+            return _typed(error) | {"reason": reason}
+        case CommandError():
+            return _typed(error) | {"column": error.column}
+        case _:
+            term = getattr(error, "term", None)
+            return _typed(error) | ({} if term is None else {"term": jsonable(term)})
+
+
+def _typed(error: SsmError) -> Record:
+    return {"type": type(error).__name__, "message": clean(str(error))}
+
+
+def report_record(report: Report) -> Record:
+    """The record of a report; `at` is UTC with microseconds.
+
+    >>> report_record(Report(1, 1769860800.123456, "started", "kv1", "root/kv1", "worker"))["at"]
+    '2026-01-31T12:00:00.123456Z'
+    """
+    at = datetime.fromtimestamp(report.at_s, UTC).isoformat(timespec="microseconds")
+    return {
+        "v": VERSION,
+        "type": "report",
+        "seq": report.seq,
+        "at": at.replace("+00:00", "Z"),
+        "event": report.event,
+        "id": report.id,
+        "path": report.path,
+        "kind": report.kind,
+        **{key: jsonable(value) for key, value in report.detail.items()},
+    }
+
+
+def tree_record(view: NodeView) -> Record:
+    """The nested form of `ssm tree -o json`; workers lack what only supervisors have."""
+    record: Record = {
+        "id": view.id,
+        "path": view.path,
+        "kind": view.kind,
+        "state": view.state,
+        "restarts": view.restarts,
+        "uptime_s": round(view.uptime_s, 3),
+        "queue": view.queue,
+    }
+    if view.label:
+        record["label"] = view.label
+    if view.delay_ms is not None:
+        record["delay_ms"] = round(view.delay_ms, 3)
+    if view.kind == "supervisor":
+        record |= {
+            "strategy": view.strategy,
+            "intensity": view.intensity,
+            "period": view.period,
+            "budget_left": view.budget_left,
+            "children": [tree_record(child) for child in view.children],
+        }
+    return record
+
+
+def done_record(verb: str, arguments: dict[str, str]) -> Record:
+    """The record of a command that did something and has nothing else to tell."""
+    said = {key: clean(value) for key, value in arguments.items()}
+    return {"v": VERSION, "type": "done", "verb": verb, **said}
+
+
+def json_line(record: object) -> str:
+    """A record on one line.
+
+    >>> json_line({"v": 1, "output": "Ok"})
+    '{"v":1,"output":"Ok"}'
+    """
+    return msgspec.json.encode(record).decode()
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says; one whose text cannot be made is shown by its class alone."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
+        return f"<{type(error).__name__} that cannot be shown: {type(broken).__name__}>"
+
+
+def clean(text: str) -> str:
+    r"""The text as UTF-8 can carry it: bytes that were none become `\xNN`.
+
+    >>> clean("a\udcff")
+    'a\\xff'
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

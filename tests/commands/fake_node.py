@@ -1,0 +1,154 @@
+"""A tree that answers from a script: what the commands ask is kept, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.port import Constructor
+from ssm_cli.errors import NoProc, SsmError, SupervisorError
+from ssm_cli.runtime.views import ChildInfo, ChildSpecView, Counts, NodeView, Report, Statistics
+from ssm_cli.spec.model import ChildSpec
+
+
+class Result(msgspec.Struct, frozen=True):
+    value: int | None
+
+
+def supervisor_view(*children: NodeView, state: Any = "running") -> NodeView:
+    return NodeView(
+        "root",
+        "root",
+        "supervisor",
+        state,
+        strategy="one_for_one",
+        intensity=3,
+        period=5.0,
+        budget_left=2,
+        children=children,
+    )
+
+
+def worker_view(name: str, state: Any = "running") -> NodeView:
+    return NodeView(name, f"root/{name}", "worker", state, restarts=1, uptime_s=2.5)
+
+
+class FakeNode:
+    """Answers every call with `answer`, or raises it; keeps what it was asked in `asked`."""
+
+    name = "fake"
+
+    def __init__(self, answer: object = b"Ok", view: NodeView | None = None) -> None:
+        self.answer = answer
+        self.view = view or supervisor_view(worker_view("kv1"), worker_view("kv2"))
+        self.asked: list[tuple[object, ...]] = []
+        self.state: object = {"x": 1}
+        self.kept: list[Report] = []
+        self.restart_type = "permanent"
+
+    def _ask(self, *what: object) -> Any:
+        self.asked.append(what)
+        if isinstance(self.answer, SsmError):
+            raise self.answer
+        return self.answer
+
+    def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
+        return self._ask("call", worker, message, timeout_s)
+
+    async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
+        return self._ask("acall", worker, message, timeout_s)
+
+    def cast(self, worker: str, message: Any) -> None:
+        self._ask("cast", worker, message)
+
+    def encode(self, worker: str, value: Any) -> bytes:
+        del worker
+        return str(value).encode()
+
+    def constructors(self, worker: str) -> tuple[Constructor, ...]:
+        del worker
+        return ()
+
+    def names(self, kind: str | None = None) -> Sequence[str]:
+        workers = ["kv1", "kv2"]
+        return workers if kind == "worker" else ["root", *workers]
+
+    def tree(self) -> NodeView:
+        return self.view
+
+    def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
+        kept = [report for report in self.kept if report.seq > after]
+        return kept if last is None else kept[len(kept) - last :]
+
+    def which_children(self, supervisor: str) -> list[ChildInfo]:
+        self._ask("which_children", supervisor)
+        return [ChildInfo("kv2", "running", "worker"), ChildInfo("kv1", "undefined", "worker")]
+
+    def count_children(self, supervisor: str) -> Counts:
+        self._ask("count_children", supervisor)
+        return Counts(2, 1, 0, 2)
+
+    def get_childspec(self, supervisor: str, child: str) -> ChildSpecView:
+        if child == "gone":
+            raise SupervisorError("root has no child `gone`", term="not_found")
+        del supervisor
+        return ChildSpecView(child, "worker", self.restart_type, 5000, significant=False)
+
+    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+        self._ask("start_child", supervisor, spec)
+        return "child1"
+
+    def terminate_child(self, supervisor: str, child: str) -> None:
+        self._ask("terminate_child", supervisor, child)
+
+    def restart_child(self, supervisor: str, child: str) -> str | None:
+        self._ask("restart_child", supervisor, child)
+        return None
+
+    def delete_child(self, supervisor: str, child: str) -> None:
+        self._ask("delete_child", supervisor, child)
+
+    def get_state(self, worker: str) -> Any:
+        if worker not in self.names("worker"):
+            raise NoProc(f"no worker `{worker}`", worker=worker, reason="noproc")
+        return self.state
+
+    def replace_state(self, worker: str, state: Any) -> Any:
+        self._ask("replace_state", worker, state)
+        self.state = state
+        return state
+
+    def suspend(self, name: str) -> None:
+        self._ask("suspend", name)
+
+    def resume(self, name: str) -> None:
+        self._ask("resume", name)
+
+    def trace(self, worker: str, on: bool = True) -> None:
+        self._ask("trace", worker, on)
+
+    def statistics(self, worker: str) -> Statistics:
+        return Statistics(worker, 3, 2, 1, 1.5, 0)
+
+    def kill(self, name: str) -> None:
+        self._ask("kill", name)
+
+    def stop(self, reason: object = "shutdown") -> None:
+        self._ask("stop", reason)
+
+
+class TypedFakeNode(FakeNode):
+    """Also hands over output objects, as the node of this process does."""
+
+    def call_value(
+        self, worker: str, message: bytes, timeout_s: float | None
+    ) -> tuple[bytes, object]:
+        self._ask("call_value", worker, message, timeout_s)
+        return b"Result 1", Result(1)
+
+    async def acall_value(
+        self, worker: str, message: bytes, timeout_s: float | None
+    ) -> tuple[bytes, object]:
+        return self.call_value(worker, message, timeout_s)
