@@ -108,9 +108,18 @@ TIMEOUT = Timeout()
 
 
 class Caller:
-    """Who waits for a reply (OTP's `From`). Opaque: keep it in the state, `Answer` it later."""
+    """Who waits for a reply (OTP's `From`). Opaque: keep it in the state, `Answer` it later.
 
-    __slots__ = ("_pending",)
+    `reply` is `gen_server:reply/2`: it counts even if the callback raises afterwards. Only the
+    first reply counts.
+    """
 
-    def __init__(self, pending: object) -> None:
+    __slots__ = ("_outbox", "_pending")
+
+    def __init__(self, pending: object, outbox: list[tuple[object, object]]) -> None:
         self._pending = pending
+        self._outbox = outbox
+
+    def reply(self, value: object) -> None:
+        """Answer with `value` as soon as the running callback is over."""
+        self._outbox.append((self._pending, value))

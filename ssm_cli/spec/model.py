@@ -117,6 +117,11 @@ class WorkerSpec(msgspec.Struct, frozen=True, gc=False):
         """How long `terminate` may take, in milliseconds."""
         return self.options.shutdown_ms
 
+    @property
+    def backoff(self) -> Backoff | None:
+        """The delay between restarts."""
+        return self.options.backoff
+
 
 class SupervisorSpec(msgspec.Struct, frozen=True):
     """A supervisor of a tree with its flags, its children in start order, and its own child spec.

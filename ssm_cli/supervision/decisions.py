@@ -1,24 +1,24 @@
 """What a supervisor decides when a child has ended. Pure: facts in, a decision out.
 
 Theory of operation. The runtime tells a supervisor of every end of a child, one after the other.
-`on_exit` answers with one of five decisions, and the runtime performs it:
+It asks the functions below in turn, and performs the decision:
 
-    Forget      the child is done: a temporary one leaves the table, another keeps its spec
-    RestartBy   terminate and start what the strategy says (`affected`), as one atomic act
-    Delay       the same, but only after the child's back-off
-    GiveUp      the intensity is exceeded: stop all children in reverse order, exit `shutdown`
-    AutoShut    a significant child ended of its own accord: stop all, exit `shutdown`
+    FORGET      the child is done: a temporary one leaves the table, another keeps its spec
+    RESTART     terminate and start what the strategy says (`affected`), as one atomic act,
+                after the child's back-off if it has one
+    GIVE_UP     the intensity is exceeded: stop all children in reverse order, exit `shutdown`
+    AUTO_SHUT   a significant child ended of its own accord: stop all, exit `shutdown`
 
-A start that fails during a restart comes back through `on_failed_restart`, counted like any other
-restart, so that a stop request can get in between (OTP's `try_again_restart`).
+A start that fails during a restart is tried again as a system message of its own and counted like
+any other restart, so that a stop request can get in between (OTP's `try_again_restart`).
 Source: OTP `supervisor:do_restart/3`, `restart/2`, `do_auto_shutdown/2`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TypeVar
+from itertools import takewhile
+from typing import Any
 
 from ssm_cli.behaviour.reasons import ExitReason, is_abnormal
 from ssm_cli.spec.model import AutoShutdown, Backoff, Restart, Strategy
@@ -72,22 +72,21 @@ def on_end(auto_shutdown: AutoShutdown, significant: bool, significant_left: boo
     return Decision.AUTO_SHUT
 
 
-Child = TypeVar("Child")
+def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:
+    """The ids of the children that a restart of `child` touches, in start order.
 
+    They are terminated in reverse and then started in this order. Costs no more than the answer
+    is long. `children` is keyed by id in start order.
 
-def affected(strategy: Strategy, children: Sequence[Child], child: Child) -> Iterable[Child]:
-    """The children that a restart of `child` touches, in start order.
-
-    They are terminated in reverse and then started in this order.
-
-    >>> affected(Strategy.REST_FOR_ONE, ["kv1", "kv2", "kv3"], "kv2")
+    >>> affected(Strategy.REST_FOR_ONE, {"kv1": 1, "kv2": 2, "kv3": 3}, "kv2")
     ['kv2', 'kv3']
     """
     match strategy:
         case Strategy.ONE_FOR_ALL:
-            return children
+            return list(children)
         case Strategy.REST_FOR_ONE:
-            return children[children.index(child) :]
+            later = list(takewhile(child.__ne__, reversed(children)))
+            return [child, *reversed(later)]
         case Strategy.ONE_FOR_ONE | Strategy.SIMPLE_ONE_FOR_ONE:
             return [child]
 

@@ -1,1 +1,1 @@
-"""The engine: the state of a node and the functions that move it. Nothing here is public API."""
+"""The engine: the state of a node and its mechanisms. Nothing here is public API."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
+from ssm_cli.behaviour.reasons import NOPROC, ExitReason
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.spec.model import DEFAULT_STEP_TIMEOUT_MS, SupervisorSpec, WorkerSpec
 from ssm_cli.supervision.window import RestartWindow
@@ -116,9 +117,15 @@ class WorkerCell(Cell):
 
 
 class SupervisorCell(Cell):
-    """A supervisor: its children by id in start order, and its restart window."""
+    """A supervisor: its children by id in start order, and its restart window.
 
-    __slots__ = ("children", "overdue", "window")
+    Attributes:
+        overdue: its shutdown time is over, or it was killed: it is gone already.
+        sound: its spec was looked at, and is valid.
+        last_reason: why it ended last.
+    """
+
+    __slots__ = ("children", "last_reason", "overdue", "sound", "window")
 
     spec: SupervisorSpec
     steps = 0  # type: ignore[misc]  # a class constant here: the guard compares it, nobody counts
@@ -128,6 +135,8 @@ class SupervisorCell(Cell):
         self.children: dict[str, Cell] = {}
         self.window = RestartWindow(spec.period_s)
         self.overdue = False
+        self.sound = False
+        self.last_reason: ExitReason = NOPROC
 
 
 def seconds(ms: float | str) -> float:

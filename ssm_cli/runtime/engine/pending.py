@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.errors import CallError
+from ssm_cli.errors import CallError, CallTimeout
 
 
 class Pending:
@@ -18,18 +18,33 @@ class Pending:
         notify: called once with this object at the very moment of the outcome.
     """
 
-    __slots__ = ("done", "error", "notify", "value")
+    __slots__ = ("_late", "done", "error", "notify", "value")
 
     def __init__(self, notify: Callable[[Pending], None] | None = None) -> None:
         self.done = False
         self.value: Any = None
         self.error: CallError | None = None
         self.notify = notify
+        self._late: Callable[[], CallTimeout | None] | None = None
+
+    def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
+        """Let an answer that comes more than `timeout_s` from now count as `timeout`."""
+        end_s = now_s() + timeout_s
+
+        def late() -> CallTimeout | None:
+            if now_s() <= end_s:
+                return None
+            text = f"{worker} did not answer within {timeout_s:g} s"
+            return CallTimeout(text, worker=worker, reason="timeout")
+
+        self._late = late
 
     def resolve(self, value: Any) -> None:
         """The outcome is `replied` with `value`."""
         if not self.done:
             self.value = value
+            if self._late is not None:
+                self.error = self._late()
             self.done = True
             if self.notify is not None:
                 self.notify(self)

@@ -1,0 +1,103 @@
+"""`ssm`: supervised state machines on one thread. The public API is what this module names.
+
+Names are imported at first use, so that a program pays for what it uses only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssm_cli.behaviour.effects import (
+        Answer,
+        CancelTimer,
+        Cast,
+        Defer,
+        Effect,
+        Exit,
+        Info,
+        StartTimer,
+    )
+    from ssm_cli.behaviour.gen_server import GenServer
+    from ssm_cli.behaviour.machine import StateMachine
+    from ssm_cli.behaviour.reasons import Crash, ExitReason, Killed, Normal, Other, Shutdown
+    from ssm_cli.behaviour.results import (
+        TIMEOUT,
+        Caller,
+        Continue,
+        Error,
+        Exited,
+        ExitSignal,
+        Hibernate,
+        Ignore,
+        NoReply,
+        Ok,
+        Reply,
+        Stop,
+        TimeoutAfter,
+    )
+    from ssm_cli.errors import (
+        CalledFromStep,
+        CalleeCrashed,
+        CalleeStopped,
+        CallError,
+        CallTimeout,
+        DecodeError,
+        GaveUp,
+        NoProc,
+        QueueFull,
+        SsmError,
+        StartFailed,
+        SupervisorError,
+        TreeFileError,
+    )
+    from ssm_cli.runtime.api import NodeApi
+    from ssm_cli.runtime.clock import ManualClock, SystemClock
+    from ssm_cli.runtime.node import Node
+    from ssm_cli.runtime.views import NodeView, Report
+    from ssm_cli.spec.load import load_tree
+    from ssm_cli.spec.model import (
+        AutoShutdown,
+        Backoff,
+        OnCrash,
+        Persist,
+        Restart,
+        Strategy,
+        Supervisor,
+        Worker,
+    )
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "behaviour.effects": "Answer CancelTimer Cast Defer Effect Exit Info StartTimer",
+    "behaviour.gen_server": "GenServer",
+    "behaviour.machine": "StateMachine",
+    "behaviour.reasons": "Crash ExitReason Killed Normal Other Shutdown",
+    "behaviour.results": "TIMEOUT Caller Continue Error ExitSignal Exited Hibernate Ignore NoReply"
+    " Ok Reply Stop TimeoutAfter",
+    "errors": "CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError GaveUp"
+    " NoProc QueueFull SsmError StartFailed SupervisorError TreeFileError",
+    "runtime.api": "NodeApi",
+    "runtime.clock": "ManualClock SystemClock",
+    "runtime.node": "Node",
+    "runtime.views": "NodeView Report",
+    "spec.load": "load_tree",
+    "spec.model": "AutoShutdown Backoff OnCrash Persist Restart Strategy Supervisor Worker",
+}
+_ROOM = {name: room for room, names in _HOME.items() for name in names.split()}
+
+__all__ = [  # noqa: PLE0604 - computed, so that no name is written down a third time
+    "__version__",
+    *_ROOM,
+]
+
+
+def __getattr__(name: str) -> object:
+    room = _ROOM.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value

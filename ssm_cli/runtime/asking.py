@@ -1,0 +1,176 @@
+"""Requests: what can be asked of supervisors and of workers, besides inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ssm_cli.behaviour.reasons import reason_of
+from ssm_cli.codec.build import constructors_of
+from ssm_cli.codec.port import Constructor
+from ssm_cli.errors import CalleeStopped, NoProc, QueueFull, SsmError
+from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer import system
+from ssm_cli.runtime.performer.requests import REQUESTS, ChildName, ProcessRef
+from ssm_cli.runtime.performer.show import redacted
+from ssm_cli.runtime.views import ChildInfo, ChildSpecView, Counts, Statistics
+from ssm_cli.spec.model import ChildSpec
+
+
+class Asking(Calls):
+    """The part of a node that answers for supervisors and workers."""
+
+    # -- supervisors ---------------------------------------------------------------------------
+
+    def which_children(self, supervisor: str) -> list[ChildInfo]:
+        """The children, last started first, as OTP gives them."""
+        return self._ask(supervisor, "which_children")  # type: ignore[no-any-return]  # by name
+
+    def count_children(self, supervisor: str) -> Counts:
+        """How many specs, active children, supervisors and workers."""
+        return self._ask(supervisor, "count_children")  # type: ignore[no-any-return]  # by name
+
+    def get_childspec(self, supervisor: str, child: ChildName) -> ChildSpecView:
+        """The child spec of `child`. Raises `SupervisorError` with `not_found`."""
+        return self._ask(supervisor, "get_childspec", child)  # type: ignore[no-any-return]  # by name
+
+    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+        """Start a child from a spec, or from a label under `simple_one_for_one`; its id.
+
+        None: its init answered ignore. Raises `SupervisorError` with `already_started`,
+        `already_present`, `max_children`, a term for a bad spec, or the reason of a failed start.
+        """
+        return self._ask(supervisor, "start_child", spec)  # type: ignore[no-any-return]  # by name
+
+    def terminate_child(self, supervisor: str, child: ChildName) -> None:
+        """Stop a child; its spec stays, but for temporary and dynamic children.
+
+        A dynamic child is named by its process (`whereis`), as OTP asks for its pid.
+        """
+        self._ask(supervisor, "terminate_child", child)
+
+    def restart_child(self, supervisor: str, child: ChildName) -> str | None:
+        """Start a child that was stopped; None: its init answered ignore."""
+        return self._ask(supervisor, "restart_child", child)  # type: ignore[no-any-return]  # by name
+
+    def delete_child(self, supervisor: str, child: ChildName) -> None:
+        """Forget the spec of a child that is stopped."""
+        self._ask(supervisor, "delete_child", child)
+
+    def request(self, supervisor: str, verb: str, *args: Any) -> Pending:
+        """Ask a supervisor and go on; the answer comes when it gets to it.
+
+        `verb` is the name of one of the methods above. A supervisor that is suspended answers
+        after `resume`; one that ends first fails the request with its exit reason.
+        """
+        sup = self._supervisor(supervisor)
+        self._forbid_reentry()
+        system.need_running(sup)
+        pending = Pending()
+        answer = (self._answer, (sup, sup.starts, verb, args, pending))
+        if sup.suspended:
+            backlog = sup.more().backlog
+            if len(backlog) >= self._core.bound:
+                raise QueueFull(f"{supervisor} is suspended, and {len(backlog)} requests wait")
+            backlog.append(answer)
+        else:
+            self._core.post(*answer[:1], *answer[1])
+        return pending
+
+    def _answer(
+        self, sup: SupervisorCell, starts: int, verb: str, args: tuple[Any, ...], pending: Pending
+    ) -> None:
+        if sup.status is not Status.RUNNING or sup.starts != starts:
+            reason = str(sup.last_reason)
+            pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
+            return
+        try:
+            value = REQUESTS[verb](self._core, sup, *args)
+        except SsmError as error:
+            pending.fail(error)
+        else:
+            pending.resolve(value)
+
+    def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        return self.wait(self.request(supervisor, verb, *args), DEFAULT_TIMEOUT_S)
+
+    def whereis(self, name: str) -> ProcessRef | None:
+        """The process that runs under a name, if one does (OTP's `whereis`)."""
+        cell = self._find(name)
+        if cell is None or cell.status is not Status.RUNNING:
+            return None
+        return ProcessRef(cell.spec.id, cell.starts)
+
+    # -- workers -------------------------------------------------------------------------------
+
+    def get_state(self, worker: str) -> Any:
+        """The worker's state, as it would be shown (`sys:get_state/1`, after `format_status`)."""
+        cell = self._worker(worker)
+        return redacted(cell, self._now(system.get_state, cell))
+
+    def replace_state(self, worker: str, state: Any) -> Any:
+        """Put another state in its place (`sys:replace_state/2`).
+
+        `state` may be a function of the old state; if it raises, the state stays and `SsmError`
+        is raised.
+        """
+        change = state if callable(state) else lambda _: state
+        return self._now(system.replace_state, self._worker(worker), change)
+
+    def suspend(self, name: str) -> None:
+        """Hold a worker or a supervisor: its inputs queue up, bounded (`sys:suspend/1`)."""
+        self._now(system.suspend, self._need(name))
+
+    def resume(self, name: str) -> None:
+        """Let it go on (`sys:resume/1`)."""
+        self._now(system.resume, self._need(name))
+
+    def trace(self, worker: str, on: bool = True) -> None:
+        """Report every input and output of the worker, or stop doing so (`sys:trace/2`)."""
+        self._now(system.trace, self._worker(worker), on)
+
+    def statistics(self, worker: str) -> Statistics:
+        """Counts of a worker (`sys:statistics/2`)."""
+        return self._now(system.statistics, self._worker(worker))  # type: ignore[no-any-return]  # by name
+
+    def constructors(self, worker: str) -> tuple[Constructor, ...]:
+        """The constructors of the worker's inputs, for completion and help."""
+        return constructors_of(self._worker(worker).spec.start.inputs)
+
+    # -- both ----------------------------------------------------------------------------------
+
+    def kill(self, name: str) -> None:
+        """Kill a worker or a supervisor: no callback of its own runs."""
+        self._now(system.kill, self._need(name))
+
+    def stop_process(self, name: str, reason: object = "normal") -> None:
+        """End a worker or supervisor in an orderly way (`gen_server:stop/3`).
+
+        Its own supervisor then does what the restart type says for that reason.
+        """
+        self._now(system.stop_process, self._need(name), reason_of(reason))
+
+    def exit(self, name: str, reason: object, sender: str = "") -> None:
+        """Send an exit signal (`exit/2`); `sender="parent"` stands for its own supervisor.
+
+        The reason `kill` kills.
+        """
+        wanted = reason_of(reason) if reason != "kill" else system.KILLED
+        self._now(system.exit_signal, self._need(name), wanted, sender)
+
+    def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
+        """Do something to a cell at once, then whatever it sets off."""
+        self._forbid_reentry()
+        if not self._core.running:
+            raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
+        self._settle()
+        try:
+            return function(self._core, cell, *args)
+        finally:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Empty the system lane."""
+        raise NotImplementedError

@@ -1,0 +1,230 @@
+"""Calls and casts: how inputs get into the queue, and how callers wait for outcomes."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.errors import CalledFromStep, CalleeStopped, CallTimeout, DecodeError, NoProc, QueueFull
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.show import codec_of
+
+DEFAULT_TIMEOUT_S = 5.0
+MOST_NAMES_COMPARED = 10_000
+
+
+class Calls:
+    """The part of a node that takes inputs and waits for outcomes."""
+
+    _core: Core
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def call(self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Step `worker` with `message` and return its output (`gen_server:call/3`).
+
+        Bytes are decoded by the worker's codec, and its output encoded: bytes in, bytes out; any
+        other value goes in and out as it is. Runs the node's loop until the outcome is there;
+        while the queue is full it serves what waits first.
+
+        Raises:
+            CallError: any outcome but `replied`; see `errors.py` for the classes.
+            CalledFromStep: a step called its own node.
+        """
+        pending = self.send_request(worker, message, timeout_s=timeout_s)
+        output = self.wait(pending, timeout_s)
+        return self.encode(worker, output) if type(message) is bytes else output
+
+    def call_value(
+        self, worker: str, data: bytes, timeout_s: float | None = DEFAULT_TIMEOUT_S
+    ) -> tuple[bytes, Any]:
+        """`call` with bytes, answering both the encoded output and the output itself."""
+        output = self.wait(self.send_request(worker, data, timeout_s=timeout_s), timeout_s)
+        return self.encode(worker, output), output
+
+    def send_request(
+        self,
+        worker: str,
+        message: Any,
+        notify: Callable[[Pending], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> Pending:
+        """Put a call into the queue and go on (`gen_server:send_request/2`).
+
+        `notify` is called with the `Pending` at the very moment of its outcome. With `timeout_s`
+        an answer that comes later than that counts as `timeout`.
+        """
+        pending = Pending(notify)
+        if timeout_s is not None:
+            pending.limit(worker, self._core.clock.now_s, timeout_s)
+        self._put(self._worker(worker), Kind.CALL, message, pending, wait=True)
+        return pending
+
+    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        core = self._core
+        self._forbid_reentry()
+        clock = core.clock
+        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
+        while True:
+            left_s = end_s - clock.now_s()
+            pump(core, pending, left_s)
+            if pending.done:
+                return pending.result()
+            left_s = end_s - clock.now_s()
+            next_s = core.timers.next_s() - clock.now_s()
+            if left_s <= 0 or min(left_s, next_s) == math.inf:
+                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
+                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
+                return pending.result()
+            if next_s > 0:
+                clock.sleep_s(min(left_s, next_s))
+
+    async def acall(
+        self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S
+    ) -> Any:
+        """`call` for asyncio: the running loop serves the node while this waits."""
+        output = await self._await(worker, message, timeout_s, None)
+        return self.encode(worker, output) if type(message) is bytes else output
+
+    async def acall_value(
+        self,
+        worker: str,
+        data: bytes,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    ) -> tuple[bytes, Any]:
+        """`call_value` for asyncio."""
+        output = await self._await(worker, data, timeout_s, None)
+        return self.encode(worker, output), output
+
+    async def _await(
+        self,
+        worker: str,
+        message: Any,
+        timeout_s: float | None,
+        notify: Callable[[Pending], None] | None,
+    ) -> Any:
+        from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only where it is used
+
+        driver = attach(self._core)
+        pending, future = driver.pending(notify)
+        cell = self._worker(worker)
+        while len(self._core.queue) >= self._core.bound:
+            await driver.room()
+        self._put(cell, Kind.CALL, message, pending, wait=False)
+        return await driver.outcome(worker, pending, future, timeout_s)
+
+    # -- not waiting ---------------------------------------------------------------------------
+
+    def cast(self, worker: str, message: Any) -> None:
+        """Write `message` to the queue and go on (`gen_server:cast/2`).
+
+        While the queue is full, what waits is served first. A name without a worker is dropped
+        without a word, as in OTP; use `exists` to ask.
+        """
+        cell = self._core.names.get(worker) or self._find(worker)
+        if isinstance(cell, WorkerCell):
+            self._put(cell, Kind.CAST, message, None, wait=True)
+
+    def cast_nowait(self, worker: str, message: Any) -> None:
+        """`cast`, but a full queue raises `QueueFull` instead of being served."""
+        self._put(self._worker(worker), Kind.CAST, message, None, wait=False)
+
+    def info(self, worker: str, message: Any) -> None:
+        """Send a plain message, which a `GenServer` gets in `handle_info`."""
+        self._put(self._worker(worker), Kind.INFO, message, None, wait=True)
+
+    def exists(self, name: str) -> bool:
+        """Whether the tree knows the name (or path), running or not."""
+        return self._find(name) is not None
+
+    def run(self, for_s: float = 0.0) -> None:
+        """Serve what waits, and the timers that come due within `for_s` seconds."""
+        core = self._core
+        self._forbid_reentry()
+        end_s = core.clock.now_s() + for_s
+        while core.running:
+            pump(core, NEVER, math.inf)
+            now_s = core.clock.now_s()
+            next_s = min(core.timers.next_s(), end_s)
+            if next_s > now_s:
+                core.clock.sleep_s(next_s - now_s)
+            elif now_s >= end_s and core.timers.next_s() > now_s:
+                return
+
+    # -- within --------------------------------------------------------------------------------
+
+    def encode(self, worker: str, value: Any) -> bytes:
+        """A value of this worker (an output, a state) as its codec writes it."""
+        try:
+            return codec_of(self._worker(worker)).encode(value)
+        except Exception as error:
+            kind = type(error).__name__
+            raise DecodeError(
+                f"{worker} answered, but its codec cannot write that: {kind}: {error}",
+                worker=worker,
+            ) from error
+
+    def _put(
+        self, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None, *, wait: bool
+    ) -> None:
+        core = self._core
+        if core.guard.cell is not None:
+            raise CalledFromStep(
+                f"{core.guard.cell.spec.id} called its own node from a step; return an effect"
+            )
+        if not core.running:
+            raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
+        if len(core.queue) >= core.bound:
+            if not wait or core.pumping:
+                raise QueueFull(
+                    f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id
+                )
+            pump(core, NEVER, math.inf)
+        if cell.codec is None:
+            codec_of(cell)
+        core.queue.append((cell, kind, message, pending))
+        if core.wake is not None and not core.pumping:
+            core.wake()
+
+    def _forbid_reentry(self) -> None:
+        if self._core.pumping:
+            running = self._core.guard.cell
+            who = running.spec.id if running is not None else "a reader of outcomes or reports"
+            raise CalledFromStep(f"{who} called its own node, which is busy with it")
+
+    def _find(self, name: str) -> Cell | None:
+        core = self._core
+        cell = core.names.get(name)
+        if cell is None and "/" in name:
+            cell = core.names.get(name.rpartition("/")[2])
+            if cell is not None and cell.path() != name:
+                cell = None
+        return cell
+
+    def _need(self, name: str) -> Cell:
+        cell = self._find(name)
+        if cell is not None:
+            return cell
+        names = list(self._core.names)[:MOST_NAMES_COMPARED]
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise NoProc(f"no worker {name}{hint}", worker=name, reason="noproc")
+
+    def _worker(self, name: str) -> WorkerCell:
+        cell = self._need(name)
+        if isinstance(cell, WorkerCell):
+            return cell
+        raise NoProc(f"{name} is a supervisor, not a worker", worker=name, reason="noproc")
+
+    def _supervisor(self, name: str) -> SupervisorCell:
+        cell = self._need(name)
+        if isinstance(cell, SupervisorCell):
+            return cell
+        raise NoProc(f"{name} is a worker, not a supervisor", worker=name, reason="noproc")

@@ -1,0 +1,160 @@
+"""Carrying out what a callback answered: state, effects, reply, what comes next, the end.
+
+Effects leave once the state is committed, in the order given. Effects that find no room in the
+queue are a crash of the worker that asked for them, and its state stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.effects import (
+    Answer,
+    CancelTimer,
+    Cast,
+    Defer,
+    Effect,
+    Exit,
+    Info,
+    StartTimer,
+)
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, Then, TimeoutAfter
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.core import EFFECT_ROOM, Core
+from ssm_cli.runtime.engine.pending import Pending
+
+
+def make_ready(cell: WorkerCell) -> None:
+    """Let inputs go straight to a pure step, where nothing has to be looked at on the way."""
+    extra = cell.extra
+    plain = extra is None or not (extra.suspended or extra.traced or extra.hooks)
+    behaviour = cell.behaviour
+    running = cell.status is Status.RUNNING
+    cell.step = behaviour.step if plain and running and type(behaviour) is StateMachine else None
+
+
+def after_init(core: Core, cell: WorkerCell, outcome: Outcome) -> None:
+    """What `init` asked for besides its state."""
+    apply_effects(core, cell, outcome.effects, None)
+    plan(core, cell, outcome.then)
+
+
+def room_for(core: Core, outcome: Outcome) -> bool:
+    """Whether the inputs that an outcome sends fit into the queue."""
+    sent = sum(isinstance(effect, Cast | Info) for effect in outcome.effects)
+    return not sent or len(core.queue) + sent <= core.bound + EFFECT_ROOM
+
+
+def apply_effects(
+    core: Core, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
+) -> bool:
+    """Carry out the effects of a callback, in order; whether they defer the reply of its call."""
+    deferred = False
+    for effect in effects:
+        apply_effect(core, cell, effect, pending)
+        deferred = deferred or isinstance(effect, Defer)
+    return deferred
+
+
+def apply_effect(core: Core, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
+    """Carry out one effect. `pending` is the call that the callback served, if it was one."""
+    match effect:
+        case Cast(to, message):
+            send(core, cell, to, Kind.CAST, message)
+        case Info(to, message):
+            send(core, cell, to, Kind.INFO, message)
+        case StartTimer(key, after_ms, message):
+            cancel_timer(core, cell, key)
+            due_s = core.clock.now_s() + after_ms / 1000
+            number = core.timers.start(due_s, on_timer, core, cell, cell.starts, key, message)
+            cell.more().timers[key] = number
+        case CancelTimer(key):
+            cancel_timer(core, cell, key)
+        case Defer(key):
+            if pending is not None:
+                keep_caller(cell, key, pending)
+        case Answer(to, output):
+            answer(cell, to, output)
+        case Exit():
+            pass  # already turned into the outcome's stop
+
+
+def send(core: Core, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
+    """Put an input into the queue; without such a worker it is dropped, as in OTP."""
+    target = cell if to is None else core.names.get(to.rpartition("/")[2])
+    if isinstance(target, WorkerCell):
+        core.queue.append((target, kind, message, None))
+    else:
+        core.dropped += 1
+
+
+def keep_caller(cell: WorkerCell, key: object, pending: Pending) -> None:
+    """Remember who waits; if the worker ends first, the caller learns that."""
+    callers = cell.more().callers
+    if len(callers) % 64 == 63:  # some may have stopped waiting; look now and then
+        for known in [known for known, waiting in callers.items() if waiting.done]:
+            del callers[known]
+    callers[key] = pending
+
+
+def answer(cell: WorkerCell, to: object, output: Any) -> None:
+    """Answer a caller that waits; nothing happens if nobody does."""
+    if isinstance(to, Caller):
+        pending = to._pending  # noqa: SLF001 - opaque to users, not to the engine
+        if isinstance(pending, Pending):
+            pending.resolve(output)
+    elif cell.extra is not None and to in cell.extra.callers:
+        cell.extra.callers.pop(to).resolve(output)
+
+
+def cancel_timer(core: Core, cell: WorkerCell, key: str) -> None:
+    """Forget the timer `key` of a worker, if it has one."""
+    if cell.extra is not None:
+        number = cell.extra.timers.pop(key, None)
+        if number is not None:
+            core.timers.cancel(number)
+
+
+def on_timer(core: Core, cell: WorkerCell, starts: int, key: str, message: Any) -> None:
+    """A timer has run out: its message becomes an input, if its worker still lives."""
+    if cell.starts == starts and cell.status is Status.RUNNING:
+        cell.more().timers.pop(key, None)
+        core.queue.append((cell, Kind.INFO, message, None))
+
+
+def plan(core: Core, cell: WorkerCell, then: Then | None) -> None:
+    """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
+    match then:
+        case Continue(message):
+            core.queue.appendleft((cell, Kind.CONTINUE, message, None))
+        case TimeoutAfter(ms):
+            extra = cell.more()
+            extra.timeout += 1
+            if ms <= 0:
+                queue_timeout(core, cell, extra.timeout)
+            else:
+                due_s = core.clock.now_s() + ms / 1000
+                core.timers.start(due_s, queue_timeout, core, cell, extra.timeout)
+
+
+class TimeoutToken:
+    """A time-out on its way through the queue; any input handled before it makes it void."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def queue_timeout(core: Core, cell: WorkerCell, number: int) -> None:
+    """A time-out comes behind what waits already."""
+    if cell.extra is not None and cell.extra.timeout == number:
+        core.queue.append((cell, Kind.INFO, TimeoutToken(number), None))
+
+
+def timeout_message(cell: WorkerCell, token: TimeoutToken) -> object:
+    """`TIMEOUT`, or `NOTHING` if the time-out is void."""
+    return TIMEOUT if cell.extra is not None and cell.extra.timeout == token.number else NOTHING

@@ -1,0 +1,84 @@
+"""`Core`: the mutable state of one node, in one place. The engine's functions move it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.runtime.clock import Clock
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.timers import Timers
+from ssm_cli.runtime.reports import ReportStream
+
+Input = tuple[WorkerCell, Kind, Any, Pending | None]
+EFFECT_ROOM = 1024  # inputs that effects may put into the queue beyond its bound
+
+
+class Core:
+    """The mutable state of one node.
+
+    Attributes:
+        queue: the inputs that wait, at most `bound` (effects: `EFFECT_ROOM` more).
+        lane: system messages; each is a function and its arguments, and overtakes the queue.
+        names: every live node by id.
+        pumping: whether the loop runs; nothing may enter it twice.
+        outbox: replies given by `Caller.reply` in the callback that runs now.
+        wake: told when there is work and the loop does not run; an asyncio driver listens.
+        gave_up: whether the root reached its restart intensity.
+    """
+
+    __slots__ = (
+        "bound", "clock", "dropped", "gave_up", "guard", "lane", "names", "outbox", "pumping",
+        "queue", "random", "reports", "root", "running", "timers", "wake",
+    )  # fmt: skip
+
+    def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
+        self.root = root
+        self.clock = clock
+        self.guard = guard
+        self.random = random
+        self.bound = root.spec.queue
+        self.queue: deque[Input] = deque()
+        self.lane: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.names: dict[str, Cell] = {}
+        self.timers = Timers()
+        self.reports = ReportStream(clock)
+        self.outbox: list[tuple[Any, Any]] = []
+        self.pumping = False
+        self.running = False
+        self.gave_up = False
+        self.dropped = 0
+        self.wake: Callable[[], None] | None = None
+
+    def report(self, event: str, cell: Cell, **detail: Any) -> None:
+        """Record what happened to `cell`."""
+        kind = "supervisor" if isinstance(cell, SupervisorCell) else "worker"
+        self.reports.add(event, cell.spec.id, cell, kind, detail)  # type: ignore[arg-type]  # the two literals
+
+    def post(self, function: Callable[..., None], *args: Any) -> None:
+        """Put a system message into the lane."""
+        self.lane.append((function, args))
+        if self.wake is not None and not self.pumping:
+            self.wake()
+
+
+def reason_detail(reason: ExitReason) -> dict[str, Any]:
+    """The `reason` and, for a crash, the `error` of a report."""
+    if isinstance(reason, Crash):
+        return {"reason": str(reason), "error": error_detail(reason.error)}
+    return {"reason": str(reason)}
+
+
+def error_detail(error: BaseException) -> dict[str, Any]:
+    """An exception as a report shows it, bounded to 1,000 characters; never raises itself."""
+    try:
+        message = str(error)
+    except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
+        message = f"<error that cannot be shown: {type(failure).__name__}>"
+    return {"type": type(error).__name__, "message": message[:1000]}

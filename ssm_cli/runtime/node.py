@@ -1,0 +1,212 @@
+"""`Node`: a tree, running on the thread of its caller."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Sequence
+from random import Random
+from types import TracebackType
+
+from ssm_cli.behaviour.reasons import reason_of, term_of
+from ssm_cli.behaviour.results import Ignore
+from ssm_cli.errors import CalledFromStep, SsmError, StartFailed
+from ssm_cli.runtime.asking import Asking
+from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
+from ssm_cli.runtime.engine.cell import Status, SupervisorCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.lifecycle import start_cell, terminate_supervisor
+from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.show import view_tree, walk
+from ssm_cli.runtime.performer.supervise import root_down
+from ssm_cli.runtime.views import Kind, NodeView, Report
+from ssm_cli.spec.model import SupervisorSpec
+
+DRAIN_S = 1.0
+DONE = Pending()
+DONE.done = True
+
+
+class Node(Asking):
+    """A tree, running on the thread of its caller. Implements `NodeApi`.
+
+        with Node(load_tree("tree.yaml")) as node:
+            node.call("kv2", b"Store x 1")
+
+    It takes no thread and needs no asyncio: calling it runs it. Inside asyncio, `acall` and
+    `serve` let the running loop do so. Two nodes in one process are independent.
+
+    Args:
+        tree: the root supervisor.
+        name: the name others find it by; the id of the root by default.
+        clock: where time comes from; a `ManualClock` in tests.
+        seed: of the node's random source (the jitter of back-offs).
+        guard: whether callbacks are cut at their limits. Needs the main thread (Python delivers
+            signals there only); elsewhere nothing is cut, and the first report says so.
+    """
+
+    def __init__(
+        self,
+        tree: SupervisorSpec,
+        *,
+        name: str | None = None,
+        clock: Clock | None = None,
+        seed: int = 0,
+        guard: bool = True,
+    ) -> None:
+        if not isinstance(tree, SupervisorSpec):
+            raise TypeError(f"a tree is a Supervisor, got {tree!r}")
+        self.spec = tree
+        self._name = tree.id if name is None else name
+        clock = SystemClock() if clock is None else clock
+        self._guard = choose_guard(clock, wanted=guard)
+        self._core = Core(SupervisorCell(tree, None), clock, self._guard, Random(seed))
+
+    @property
+    def name(self) -> str:
+        """The name others find the tree by."""
+        return self._name
+
+    @property
+    def running(self) -> bool:
+        """Whether the tree is up."""
+        return self._core.running
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the root has reached its restart intensity."""
+        return self._core.gave_up
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> Node:
+        """Start the tree, depth-first in order.
+
+        Raises:
+            StartFailed: a child did not start. Those before it were stopped in reverse order;
+                `term` says who and why in OTP's form.
+        """
+        core = self._core
+        if core.running:
+            raise SsmError(f"{self._name} runs already")
+        core.gave_up = False
+        core.running = True
+        core.names[core.root.spec.id] = core.root
+        try:
+            outcome = start_cell(core, core.root)
+        except BaseException:
+            self._abandon()
+            raise
+        if outcome is not None:
+            core.running = False
+            self._guard.close()
+            ignored = isinstance(outcome, Ignore)
+            why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
+            term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
+            raise StartFailed(f"{self._name} did not start: {why}", term=term, ignored=ignored)
+        self._settle()
+        return self
+
+    def _abandon(self) -> None:
+        """Something outside the tree interrupted its start: stop what has started."""
+        core = self._core
+        core.guard.end()
+        core.root.status = Status.RUNNING
+        terminate_supervisor(core, core.root, reason_of("shutdown"), "infinity")
+        root_down(core, reason_of("shutdown"))
+        self._guard.close()
+
+    def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
+        """Stop the tree in order: children in reverse start order, each with its shutdown time.
+
+        Inputs that wait already are served first, for at most a second, unless `drain` is off.
+        Does nothing if the tree is down. Called from a reader of reports it takes effect next.
+        """
+        core = self._core
+        if core.guard.cell is not None:
+            raise CalledFromStep(f"{core.guard.cell.spec.id} stopped its own node from a step")
+        if not core.running:
+            return
+        if core.pumping:
+            core.post(self._stop, reason)
+            return
+        if drain:
+            pump(core, NEVER, DRAIN_S)
+        if core.running:
+            self._stop(reason)
+        self._close()
+
+    def _stop(self, reason: object) -> None:
+        core = self._core
+        if not core.running:
+            return
+        core.lane.clear()
+        final = reason_of(reason)
+        if core.root.status is Status.RUNNING:
+            terminate_supervisor(core, core.root, final, "infinity")
+        root_down(core, final)
+
+    def _close(self) -> None:
+        self._guard.close()
+        if self._core.wake is not None:
+            self._core.wake()
+
+    def __enter__(self) -> Node:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop(drain=kind is None)
+
+    def _settle(self) -> None:
+        core = self._core
+        if not core.pumping:
+            pump(core, DONE, math.inf)
+
+    async def serve(self) -> None:
+        """Run inside asyncio until the tree is down."""
+        from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only where it is used
+
+        await attach(self._core).until_down()
+
+    # -- looking -------------------------------------------------------------------------------
+
+    def names(self, kind: Kind | None = None) -> Sequence[str]:
+        """The names of all nodes in start order; `kind` picks workers or supervisors."""
+        wanted = {"worker": (False,), "supervisor": (True,), None: (True, False)}[kind]
+        return [
+            cell.spec.id
+            for cell in walk(self._core.root)
+            if isinstance(cell, SupervisorCell) in wanted
+        ]
+
+    def tree(self) -> NodeView:
+        """The whole tree, as it stands."""
+        return view_tree(self._core)
+
+    def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
+        """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
+        return self._core.reports.since(after, last)
+
+    def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
+        """Call `reader` with every report from now on, in order; the result ends that.
+
+        A reader that raises is let go. It must not call the node (`stop` excepted).
+        """
+        return self._core.reports.subscribe(reader)
+
+
+def choose_guard(clock: Clock, *, wanted: bool) -> Guard:
+    """The guard that fits the clock and the thread."""
+    if not wanted:
+        return NoGuard(clock)
+    if isinstance(clock, ManualClock):
+        return ManualGuard(clock)
+    return AlarmGuard(clock) if hasattr(signal, "setitimer") else NoGuard(clock)
+

@@ -1,0 +1,367 @@
+"""Starting and ending: what a supervisor does with one child, and a child with itself.
+
+`start_cell` and `terminate_cell` act at once and to the end, depth-first for supervisors; nothing
+else is stepped meanwhile. The depth of a tree is bounded (`MAX_DEPTH`), and with it the recursion.
+Sources: OTP `supervisor:do_start_child/2`, `do_terminate/2`, `shutdown/1`; `gen_server:terminate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import begin, behaviour_of, finish, reason_for
+from ssm_cli.behaviour.reasons import (
+    KILLED,
+    SHUTDOWN,
+    Crash,
+    ExitReason,
+    FailedToStart,
+    Other,
+    Shutdown,
+)
+from ssm_cli.behaviour.results import Ignore
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
+from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.core import Core, reason_detail
+from ssm_cli.runtime.engine.guard import Guard, engine_code
+from ssm_cli.spec.model import (
+    DEFAULT_INIT_TIMEOUT_MS,
+    DEFAULT_SHUTDOWN_MS,
+    ChildSpec,
+    OnCrash,
+    ShutdownTime,
+    Strategy,
+    SupervisorSpec,
+)
+from ssm_cli.spec.validate import check_childspecs, check_flags
+
+IGNORE = Ignore()
+Started = ExitReason | Ignore | None
+
+
+def guarded(core: Core, cell: Cell, limit_s: float, call: Callable[..., Any], *args: Any) -> Any:
+    """Run user code under the guard. Whatever it raises passes through."""
+    core.guard.begin(cell, limit_s)
+    try:
+        return call(*args)
+    finally:
+        core.guard.end()
+
+
+for _function in (guarded, Guard.begin, Guard.end):
+    engine_code(_function)
+
+
+# -- the table of children ---------------------------------------------------------------------
+
+
+def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
+    """Put a new child at the end of the table of `sup`."""
+    cell: Cell
+    if isinstance(spec, SupervisorSpec):
+        cell = SupervisorCell(spec, sup)
+        core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
+    else:
+        cell = WorkerCell(spec, sup)
+        expect_limits(core.guard, cell)
+    sup.children[spec.id] = cell
+    core.names[spec.id] = cell
+    return cell
+
+
+def expect_limits(guard: Guard, cell: WorkerCell) -> None:
+    """Tell the guard which limits there will be, so that its ticks are fine enough."""
+    options = cell.spec.options
+    shutdown_ms = 0 if options.shutdown_ms == "brutal_kill" else options.shutdown_ms
+    for limit_ms in (options.step_timeout_ms, options.init_timeout_ms, shutdown_ms):
+        if limit_ms:
+            guard.expect(seconds(limit_ms))
+
+
+def forget(core: Core, cell: Cell) -> None:
+    """Take a child, and all below it, out of the tables."""
+    if isinstance(cell, SupervisorCell):
+        for child in tuple(cell.children.values()):
+            forget(core, child)
+    if cell.parent is not None:
+        cell.parent.children.pop(cell.spec.id, None)
+    if core.names.get(cell.spec.id) is cell:
+        del core.names[cell.spec.id]
+
+
+def arrange(core: Core, sup: SupervisorCell) -> None:
+    """Make the table of a supervisor that starts what its spec says; dynamic children are gone."""
+    dynamic = sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    specs = () if dynamic else sup.spec.children
+    before = dict(sup.children)
+    sup.children.clear()
+    for spec in specs:
+        known = before.get(spec.id)
+        if known is not None and known.spec is spec:
+            del before[spec.id]
+            sup.children[spec.id] = known
+        else:
+            adopt(core, sup, spec)
+    for cell in before.values():
+        replaced = sup.children.get(cell.spec.id)
+        forget(core, cell)
+        if replaced is not None:
+            sup.children[cell.spec.id] = replaced
+            core.names[cell.spec.id] = replaced
+
+
+# -- starting ----------------------------------------------------------------------------------
+
+
+def start_cell(core: Core, cell: Cell) -> Started:
+    """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
+    cell.starts += 1
+    core.report("starting", cell, n=cell.starts)
+    if isinstance(cell, SupervisorCell):
+        outcome = start_supervisor(core, cell)
+    else:
+        assert isinstance(cell, WorkerCell)
+        outcome = start_worker(core, cell)
+    if outcome is None:
+        core.report("started", cell)
+    elif isinstance(outcome, Ignore):
+        cell.status = Status.UNDEFINED
+        core.report("ignored", cell)
+    else:
+        cell.status = Status.UNDEFINED
+        core.report("start_failed", cell, **reason_detail(outcome))
+    return outcome
+
+
+def start_worker(core: Core, cell: WorkerCell) -> Started:
+    """Run `init` and commit what it answers."""
+    spec = cell.spec
+    limit_s = seconds(spec.options.init_timeout_ms)
+    last_good = cell.state
+    try:
+        if cell.behaviour is None:
+            cell.behaviour = behaviour_of(spec.start)
+        outcome = guarded(core, cell, limit_s, begin, cell.behaviour, spec.id, spec.args)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+        return reason_for(error)
+    if isinstance(outcome, Ignore):
+        return IGNORE
+    if outcome.stop is not None:
+        return outcome.stop  # type: ignore[no-any-return]  # guarded() hands through what it ran
+    keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and last_good is not None
+    cell.state = last_good if keep else outcome.state
+    cell.status = Status.RUNNING
+    cell.since_s = core.clock.now_s()
+    commit.make_ready(cell)
+    if outcome.effects or outcome.then is not None:
+        commit.after_init(core, cell, outcome)
+    return None
+
+
+def start_supervisor(core: Core, sup: SupervisorCell) -> Started:
+    """Ask its init, then start its children in order; a failure stops those that had started."""
+    sup.overdue = False
+    sup.window = type(sup.window)(sup.spec.period_s)
+    if sup.spec.init is not None:
+        limit_s = DEFAULT_INIT_TIMEOUT_MS / 1000
+        try:
+            answer = guarded(core, sup, limit_s, sup.spec.init, sup.spec.id)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+            return reason_for(error)
+        if isinstance(answer, Ignore):
+            return IGNORE
+    problem = find_problem(core, sup)
+    if problem is not None:
+        return Other(problem)
+    arrange(core, sup)
+    sup.status = Status.RUNNING
+    sup.since_s = core.clock.now_s()
+    for child in tuple(sup.children.values()):
+        outcome = start_cell(core, child)
+        if isinstance(outcome, Ignore):
+            if child.spec.restart.value == "temporary":
+                forget(core, child)
+        elif outcome is not None:
+            terminate_children(core, sup)
+            sup.status = Status.UNDEFINED
+            return Shutdown(FailedToStart(child.spec.id, outcome))
+    return None
+
+
+def find_problem(core: Core, sup: SupervisorCell) -> object | None:
+    """OTP's term for what is wrong with its flags or children; looked at once, as specs are frozen.
+
+    Beyond OTP, a name must be unique in the whole tree, since workers are called by it.
+    """
+    if sup.sound:
+        return None
+    if (term := check_flags(sup.spec)) is not None:
+        return {"supervisor_data": term}
+    if (term := check_childspecs(sup.spec.children, sup.spec.auto_shutdown)) is not None:
+        return {"start_spec": term}
+    if sup.spec.strategy is not Strategy.SIMPLE_ONE_FOR_ONE:
+        for spec in sup.spec.children:
+            owner = core.names.get(spec.id)
+            if owner is not None and owner.parent is not sup:
+                return {"start_spec": {"duplicate_child_name": spec.id}}
+    sup.sound = True
+    return None
+
+
+# -- ending ------------------------------------------------------------------------------------
+
+
+def terminate_children(core: Core, sup: SupervisorCell) -> None:
+    """End all children of `sup`, the last started first. Their specs stay in the table."""
+    for child in reversed(tuple(sup.children.values())):
+        if sup.overdue:
+            orphan(core, child)
+        else:
+            terminate_cell(core, child)
+
+
+def terminate_cell(core: Core, cell: Cell) -> None:
+    """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
+    if cell.status is Status.RUNNING:
+        if isinstance(cell, SupervisorCell):
+            terminate_supervisor(core, cell, SHUTDOWN, cell.spec.shutdown_ms)
+        else:
+            assert isinstance(cell, WorkerCell)
+            if cell.spec.options.shutdown_ms == "brutal_kill":
+                kill_worker(core, cell)
+            else:
+                end_worker(core, cell, SHUTDOWN)
+    cell.status = Status.UNDEFINED
+    if cell.extra is not None:
+        cell.extra.delay_until_s = None
+
+
+def end_worker(core: Core, cell: WorkerCell, reason: ExitReason) -> ExitReason:
+    """Run `terminate` within its shutdown time; the reason that is final in the end.
+
+    An exception in `terminate` becomes the reason; time over is `killed`.
+    """
+    core.report("terminating", cell, **reason_detail(reason))
+    limit_ms = cell.spec.options.shutdown_ms
+    limit_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
+    try:
+        guarded(core, cell, limit_s, finish, cell.behaviour, cell.spec.id, reason, cell.state)
+    except KeyboardInterrupt:
+        release(core, cell, reason)
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
+        reason = reason_for(error)
+        if isinstance(reason, Crash) and reason.kind == "step_timeout":
+            reason = KILLED
+    if reason is KILLED:
+        core.report("killed", cell, **reason_detail(reason))
+    else:
+        core.report("terminated", cell, **reason_detail(reason))
+    release(core, cell, reason)
+    return reason
+
+
+def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
+    """End a worker without a callback of its own."""
+    core.report("killed" if reason is KILLED else "terminated", cell, reason=str(reason))
+    release(core, cell, reason)
+
+
+def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
+    """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
+    cell.step = None
+    if cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
+        cell.state = None
+    extra = cell.extra
+    if extra is None:
+        return
+    for number in extra.timers.values():
+        core.timers.cancel(number)
+    extra.timers.clear()
+    extra.timeout += 1
+    extra.suspended = False
+    callers = [*extra.callers.values()]
+    callers += [pending for _, _, pending in extra.backlog if pending is not None]
+    extra.callers.clear()
+    extra.backlog.clear()
+    for pending in callers:
+        pending.fail(callee_error(cell, reason))
+
+
+def callee_error(cell: Cell, reason: ExitReason) -> CallError:
+    """What a caller is told whose callee ended for `reason` before it answered."""
+    name = cell.spec.id
+    if isinstance(reason, Crash):
+        kind = type(reason.error).__name__
+        return CalleeCrashed(
+            f"{name} crashed: {kind}: {reason.error}",
+            worker=name,
+            reason=str(reason),
+            error=reason.error,
+        )
+    return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def terminate_supervisor(
+    core: Core, sup: SupervisorCell, reason: ExitReason, limit_ms: ShutdownTime
+) -> None:
+    """End a supervisor: its children in reverse order, then itself; time over is `killed`."""
+    if limit_ms == "brutal_kill":
+        kill_supervisor(core, sup)
+        return
+    if limit_ms == "infinity":
+        terminate_children(core, sup)
+    else:
+        deadline_s = core.clock.now_s() + seconds(limit_ms)
+        core.guard.push_deadline(deadline_s, partial(mark_overdue, core, sup))
+        try:
+            terminate_children(core, sup)
+        finally:
+            core.guard.pop_deadline()
+    sup.last_reason = KILLED if sup.overdue else reason
+    if not sup.overdue:
+        core.report("exited", sup, **reason_detail(reason))
+    drop_requests(sup)
+
+
+def mark_overdue(core: Core, sup: SupervisorCell) -> None:
+    """The shutdown time of a supervisor is over: it is gone; what is left of it are orphans."""
+    sup.overdue = True
+    core.report("exited", sup, reason=str(KILLED))
+
+
+def kill_supervisor(core: Core, sup: SupervisorCell) -> None:
+    """A supervisor ends without a word; each of its children learns that its parent is gone."""
+    sup.last_reason = KILLED
+    mark_overdue(core, sup)
+    terminate_children(core, sup)
+    drop_requests(sup)
+
+
+def orphan(core: Core, cell: Cell) -> None:
+    """A child learns that its supervisor was killed: it ends on its own, with that reason."""
+    if cell.status is Status.RUNNING:
+        if isinstance(cell, SupervisorCell):
+            terminate_supervisor(core, cell, KILLED, "infinity")
+        else:
+            assert isinstance(cell, WorkerCell)
+            end_worker(core, cell, KILLED)
+    cell.status = Status.UNDEFINED
+
+
+def drop_requests(sup: SupervisorCell) -> None:
+    """Requests that a supervisor did not get to end with its exit reason."""
+    if sup.extra is None:
+        return
+    sup.extra.suspended = False
+    backlog = tuple(sup.extra.backlog)
+    sup.extra.backlog.clear()
+    for function, args in backlog:
+        function(*args)  # each finds its supervisor gone, and says so to whoever waits

@@ -1,0 +1,269 @@
+"""The loop: takes inputs from the queue, one after the other, and has workers step.
+
+Theory of operation. `pump` is the one place where workers run. Each turn first empties the system
+lane (ends of children, restarts, requests), so that a supervisor has finished before anything else
+is stepped; then it serves one input. A worker that is a pure step and has nothing special about it
+has `cell.step` set, and is served in the loop itself: take, step, commit, answer. All else
+(callbacks, suspended or traced workers, errors) goes through `serve`.
+
+The hot path is deliberately plain: it mutates in place and builds nothing nobody reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, of_step, reason_for
+from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.results import NOTHING, Caller
+from ssm_cli.errors import DecodeError, NoProc, QueueFull
+from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.core import Core, error_detail, reason_detail
+from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.supervise import announce_exit
+
+BATCH = 64  # inputs between two looks at the clock
+NEVER = Pending()
+
+
+def pump(core: Core, until: Pending, budget_s: float) -> None:
+    """Serve the lane and the queue until both are empty, `until` is done, or time is up.
+
+    Args:
+        core: the node; not pumping already.
+        until: a call that somebody waits for; `NEVER` for none.
+        budget_s: stop after about this many seconds (looked at every `BATCH` inputs).
+    """
+    guard, lane, queue = core.guard, core.lane, core.queue
+    take = queue.popleft
+    clock = core.clock.now_s
+    end_s = clock() + budget_s
+    core.pumping = True
+    try:
+        while True:
+            fire_timers(core)
+            for _ in range(BATCH):
+                while lane:
+                    function, args = lane.popleft()
+                    function(*args)
+                if until.done or not queue:
+                    break
+                guard.used = True
+                if not guard.armed:
+                    guard.arm()
+                cell, kind, message, pending = take()
+                step = cell.step
+                if step is None or kind > Kind.CAST:
+                    serve(core, cell, kind, message, pending)
+                    continue
+                if type(message) is bytes:
+                    try:
+                        message = cell.codec.decode(message)
+                    except Exception as error:  # noqa: BLE001 - a codec may be the user's own
+                        undecodable(core, cell, message, pending, error)
+                        continue
+                guard.cell = cell
+                try:
+                    result = step(message, cell.state)
+                except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+                    guard.cell = None
+                    crashed(core, cell, message, pending, error)
+                    continue
+                guard.cell = None
+                if type(result) is tuple and len(result) == 2:
+                    cell.state, output = result
+                    cell.steps += 1
+                    if pending is not None:
+                        pending.resolve(output)
+                else:
+                    finish_step(core, cell, message, pending, result)
+            else:
+                if clock() < end_s:
+                    continue
+                break
+            break
+    finally:
+        core.pumping = False
+        guard.cell = None
+
+
+engine_code(pump)
+
+
+def fire_timers(core: Core) -> None:
+    """Call what is due."""
+    if core.timers.next_s() < float("inf"):
+        for function, args in core.timers.pop_due(core.clock.now_s()):
+            function(*args)
+
+
+def finish_step(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, result: Any
+) -> None:
+    """Commit the answer of a pure step that is more than state and output, or less."""
+    try:
+        outcome = of_step(result)
+    except Exception as error:  # noqa: BLE001 - a bad return value; of_step raises nothing else
+        crashed(core, cell, message, pending, error)
+        return
+    settle(core, cell, message, pending, outcome)
+
+
+def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+    """Serve an input the careful way: any kind, any behaviour, any state of the worker."""
+    if cell.status is not Status.RUNNING:
+        no_process(core, cell, pending)
+        return
+    extra = cell.extra
+    if extra is not None:
+        if extra.suspended and kind is not Kind.CONTINUE:
+            hold(core, cell, kind, message, pending)
+            return
+        if isinstance(message, commit.TimeoutToken):
+            message = commit.timeout_message(cell, message)
+            if message is NOTHING:
+                return
+        extra.timeout += 1
+    if type(message) is bytes and cell.codec is not None and kind is not Kind.CONTINUE:
+        try:
+            message = cell.codec.decode(message)
+        except Exception as error:  # noqa: BLE001 - a codec may be the user's own
+            undecodable(core, cell, message, pending, error)
+            return
+    outcome = run_callback(core, cell, kind, message, pending)
+    if outcome is not None:
+        settle(core, cell, message, pending, outcome)
+
+
+def run_callback(
+    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+) -> Outcome | None:
+    """Run the callback under the guard; None: it crashed, and that is dealt with."""
+    guard = core.guard
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    caller = None if pending is None else Caller(pending, core.outbox)
+    guard.cell = cell
+    try:
+        outcome = advance(cell.behaviour, kind, message, caller, cell.state)
+    except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
+        guard.cell = None
+        early_replies(core)
+        crashed(core, cell, message, pending, error)
+        return None
+    guard.cell = None
+    early_replies(core)
+    return outcome
+
+
+engine_code(run_callback)
+
+
+def early_replies(core: Core) -> None:
+    """Hand over what the callback answered through `Caller.reply`."""
+    if core.outbox:
+        replies = tuple(core.outbox)
+        core.outbox.clear()
+        for pending, value in replies:
+            pending.resolve(value)
+
+
+def settle(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
+) -> None:
+    """Commit an outcome: state, effects, reply, what comes next, or the end."""
+    if outcome.effects and not commit.room_for(core, outcome):
+        full = QueueFull(f"the effects of {cell.spec.id} do not fit into the queue")
+        crashed(core, cell, message, pending, full)
+        return
+    cell.state = outcome.state
+    cell.steps += 1
+    reply = outcome.reply
+    if outcome.effects and commit.apply_effects(core, cell, outcome.effects, pending):
+        reply, pending = NOTHING, None  # kept under its key; answered later
+    if outcome.stop is not None:
+        core.lane.appendleft((stop_worker, (core, cell, outcome.stop, pending, reply)))
+        return
+    if pending is not None:
+        if reply is not NOTHING:
+            pending.resolve(reply)
+        elif not pending.done:
+            commit.keep_caller(cell, pending, pending)
+    if outcome.then is not None:
+        commit.plan(core, cell, outcome.then)
+
+
+def stop_worker(
+    core: Core, cell: WorkerCell, reason: ExitReason, pending: Pending | None, reply: Any
+) -> None:
+    """A worker ends itself: terminate first, then its caller has the reply or the reason."""
+    final = end_worker(core, cell, reason)
+    if pending is not None:
+        if reply is NOTHING:
+            pending.fail(callee_error(cell, final))
+        else:
+            pending.resolve(reply)
+    announce_exit(core, cell, final)
+
+
+def crashed(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+) -> None:
+    """A callback raised: its caller is told at once; then it terminates, and its supervisor acts."""
+    if isinstance(error, KeyboardInterrupt):
+        if pending is not None:
+            pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))
+        raise error
+    reason = reason_for(error)
+    cell.step = None
+    if isinstance(reason, Crash):
+        cell.more().crashes += 1
+        core.report("crashed", cell, input=show_input(cell, message), **reason_detail(reason))
+        if pending is not None:
+            pending.fail(callee_error(cell, reason))
+    core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
+
+
+def show_input(cell: WorkerCell, message: Any) -> str:
+    """An input as its codec writes it, bounded to 1,000 characters."""
+    shown = message if type(message) is bytes else cell.codec.encode(message)
+    return str(shown, "utf-8", "replace")[:1000]
+
+
+def undecodable(
+    core: Core, cell: WorkerCell, data: bytes, pending: Pending | None, error: Exception
+) -> None:
+    """The bytes are no input: the worker is not touched; without a caller a report says so."""
+    if not isinstance(error, DecodeError):
+        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error}")
+    error.worker = cell.spec.id
+    if pending is not None:
+        pending.fail(error)
+    else:
+        shown = str(data, "utf-8", "replace")[:1000]
+        core.report("undecodable", cell, input=shown, error=error_detail(error))
+
+
+def no_process(core: Core, cell: WorkerCell, pending: Pending | None) -> None:
+    """The worker does not run: its caller is told; a cast is dropped, as in OTP."""
+    if pending is None:
+        core.dropped += 1
+        return
+    doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
+    pending.fail(NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc"))
+
+
+def hold(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+    """A suspended worker's inputs wait in its backlog, bounded like the queue."""
+    backlog = cell.more().backlog
+    if len(backlog) < core.bound:
+        backlog.append((kind, message, pending))
+    elif pending is not None:
+        full = f"{cell.spec.id} is suspended and {core.bound} inputs wait already"
+        pending.fail(QueueFull(full, worker=cell.spec.id))
+    else:
+        core.dropped += 1

@@ -1,0 +1,211 @@
+"""What can be asked of a supervisor, with OTP's answers and its exact error terms.
+
+Each function acts at once and returns its answer, or raises `SupervisorError`. The node puts a
+request for a suspended supervisor into that supervisor's backlog, behind what waits there.
+Source: OTP `supervisor:handle_call/3`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.reasons import term_of
+from ssm_cli.behaviour.results import Ignore
+from ssm_cli.errors import SupervisorError
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.lifecycle import adopt, forget, start_cell, terminate_cell
+from ssm_cli.runtime.performer.supervise import settle
+from ssm_cli.runtime.views import ChildInfo, ChildSpecView, ChildState, Counts
+from ssm_cli.runtime.views import Kind as NodeKind
+from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec
+from ssm_cli.spec.validate import check_childspecs
+
+
+class ProcessRef(msgspec.Struct, frozen=True):
+    """One life of a child (OTP's pid): what `whereis` answers. A later life is another one."""
+
+    id: str
+    starts: int
+
+
+ChildName = str | ProcessRef
+
+
+def refuse(sup: Cell, term: object, why: str) -> SupervisorError:
+    """The error for a request that the supervisor turns down."""
+    return SupervisorError(f"{sup.spec.id}: {why}", term=term)
+
+
+def is_dynamic(sup: SupervisorCell) -> bool:
+    """Whether its children are made from a template."""
+    return sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+
+
+def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
+    """The child by id, or under `simple_one_for_one` by the process it is."""
+    if isinstance(child, str):
+        return sup.children.get(child.rpartition("/")[2]) or sup.children.get(child)
+    cell = sup.children.get(child.id) if is_dynamic(sup) else None
+    return cell if cell is not None and cell.starts == child.starts else None
+
+
+def need_child(sup: SupervisorCell, child: ChildName) -> Cell:
+    """The same, or the refusal `not_found`."""
+    cell = find_child(sup, child)
+    if cell is None:
+        name = child if isinstance(child, str) else child.id
+        raise refuse(sup, "not_found", f"it has no child {name}")
+    return cell
+
+
+def which_children(core: Core, sup: SupervisorCell) -> list[ChildInfo]:
+    """The children, last started first."""
+    del core
+    return [
+        ChildInfo(cell.spec.id, state_of(cell), kind_of(cell))
+        for cell in reversed(sup.children.values())
+    ]
+
+
+def state_of(cell: Cell) -> ChildState:
+    """A child's state in the eyes of its supervisor."""
+    match cell.status:
+        case Status.RUNNING | Status.DEAD:
+            return "running"
+        case Status.RESTARTING:
+            return "restarting"
+        case Status.UNDEFINED:
+            return "undefined"
+
+
+def kind_of(cell: Cell) -> NodeKind:
+    """Worker or supervisor."""
+    return "supervisor" if isinstance(cell, SupervisorCell) else "worker"
+
+
+def count_children(core: Core, sup: SupervisorCell) -> Counts:
+    """How many specs, active children, supervisors and workers."""
+    del core
+    cells = sup.children.values()
+    active = sum(state_of(cell) == "running" for cell in cells)
+    supervisors = sum(isinstance(cell, SupervisorCell) for cell in cells)
+    specs = 1 if is_dynamic(sup) else len(cells)
+    return Counts(specs, active, supervisors, len(cells) - supervisors)
+
+
+def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
+    """The child spec of a child."""
+    del core
+    spec = need_child(sup, child).spec
+    return ChildSpecView(
+        id=spec.id,
+        type="supervisor" if isinstance(spec, SupervisorSpec) else "worker",
+        restart=spec.restart.value,
+        shutdown=spec.shutdown_ms,
+        significant=spec.significant,
+    )
+
+
+def start_child(core: Core, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
+    """Start a new child; its id, or None if its init answered ignore."""
+    if is_dynamic(sup):
+        spec = from_template(sup, wanted)
+    elif isinstance(wanted, str):
+        raise refuse(sup, {"invalid_child_spec": wanted}, "it takes child specs, not labels")
+    else:
+        spec = wanted
+    term = check_childspecs([spec], sup.spec.auto_shutdown)
+    if term is not None:
+        raise refuse(sup, term, f"the child spec of {spec.id} is not valid: {term}")
+    present = sup.children.get(spec.id)
+    if present is not None:
+        running = state_of(present) == "running"
+        term = "already_started" if running else "already_present"
+        raise refuse(sup, term, f"{spec.id} is there already")
+    taken = core.names.get(spec.id)
+    if taken is not None:
+        raise refuse(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
+    return launch(core, sup, spec)
+
+
+def launch(core: Core, sup: SupervisorCell, spec: ChildSpec) -> str | None:
+    """Start a checked spec; a start that fails leaves nothing behind."""
+    cell = adopt(core, sup, spec)
+    outcome = start_cell(core, cell)
+    if outcome is None:
+        return spec.id
+    if not isinstance(outcome, Ignore):
+        forget(core, cell)
+        raise refuse(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
+    if is_dynamic(sup) or spec.restart is Restart.TEMPORARY:
+        forget(core, cell)
+    return None
+
+
+def from_template(sup: SupervisorCell, label: ChildSpec | str) -> ChildSpec:
+    """The template with `label` as its id; ids below a supervisor become `label/id`."""
+    if not isinstance(label, str):
+        raise refuse(sup, "simple_one_for_one", "it makes children from its template: give a label")
+    most = sup.spec.max_children
+    if most is not None and len(sup.children) >= most:
+        raise refuse(sup, "max_children", f"it has {most} children, which is its max_children")
+    (template,) = sup.spec.children
+    return labelled(template, label)
+
+
+def labelled(spec: ChildSpec, label: str) -> ChildSpec:
+    """A spec with another id; the ids below it follow."""
+    if not isinstance(spec, SupervisorSpec):
+        return msgspec.structs.replace(spec, id=label)
+    below = tuple(labelled(child, f"{label}/{child.id}") for child in spec.children)
+    return msgspec.structs.replace(spec, id=label, children=below)
+
+
+def terminate_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
+    """Stop a child; its spec stays, but for temporary and dynamic children."""
+    if is_dynamic(sup) and isinstance(child, str):
+        raise refuse(sup, "simple_one_for_one", "name the process of the child, not its label")
+    cell = need_child(sup, child)
+    terminate_cell(core, cell)
+    settle(core, sup, cell)
+
+
+def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | None:
+    """Start a child that was stopped; its id, or None if its init answered ignore."""
+    cell = need_stopped(sup, child)
+    outcome = start_cell(core, cell)
+    if outcome is None:
+        return cell.spec.id
+    if isinstance(outcome, Ignore):
+        return None
+    raise refuse(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
+
+
+def delete_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
+    """Forget the spec of a child that is stopped."""
+    forget(core, need_stopped(sup, child))
+
+
+def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
+    """The child, if it is one that does not run; else the refusal that says why not."""
+    if is_dynamic(sup):
+        raise refuse(sup, "simple_one_for_one", "dynamic children have no spec of their own")
+    cell = need_child(sup, child)
+    state = state_of(cell)
+    if state != "undefined":
+        raise refuse(sup, state, f"{cell.spec.id} is {state}")
+    return cell
+
+
+REQUESTS: dict[str, Any] = {
+    "which_children": which_children,
+    "count_children": count_children,
+    "get_childspec": get_childspec,
+    "start_child": start_child,
+    "terminate_child": terminate_child,
+    "restart_child": restart_child,
+    "delete_child": delete_child,
+}

@@ -1,0 +1,88 @@
+"""What a node shows of itself: views of the tree as it stands, and codecs to write values with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.codec.build import codec_for
+from ssm_cli.codec.port import Codec
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.views import NodeView, State
+
+
+def codec_of(cell: WorkerCell) -> Codec:
+    """The codec of a worker, compiled at its first use."""
+    if cell.codec is None:
+        behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
+        wanted = cell.spec.options.codec
+        cell.codec = codec_for(
+            behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
+        )
+    return cell.codec  # type: ignore[no-any-return]  # a slot typed Any for the loop's sake
+
+
+def redacted(cell: WorkerCell, value: Any) -> Any:
+    """A state or an input without what must not leave the process."""
+    behaviour = cell.behaviour
+    if behaviour is None:
+        return value
+    if isinstance(behaviour, StateMachine):
+        return value if behaviour.redact is None else behaviour.redact(value)
+    return behaviour.format_status(value)
+
+
+def walk(cell: Cell) -> Iterator[Cell]:
+    """A cell and all below it, depth-first in start order."""
+    yield cell
+    if isinstance(cell, SupervisorCell):
+        for child in cell.children.values():
+            yield from walk(child)
+
+
+def view_tree(core: Core) -> NodeView:
+    """The whole tree, as it stands."""
+    waiting = Counter(id(entry[0]) for entry in core.queue)
+    return view(core, core.root, "", waiting)
+
+
+def view(core: Core, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
+    """One node and all below it; `above` is the path of its supervisor."""
+    spec = cell.spec
+    path = f"{above}/{spec.id}" if above else spec.id
+    now_s = core.clock.now_s()
+    uptime_s = now_s - cell.since_s if cell.status is Status.RUNNING else 0.0
+    restarts = max(0, cell.starts - 1)
+    if not isinstance(cell, SupervisorCell):
+        assert isinstance(cell, WorkerCell)
+        extra = cell.extra
+        held = len(extra.backlog) if extra is not None else 0
+        until_s = extra.delay_until_s if extra is not None else None
+        return NodeView(
+            spec.id, path, "worker", state_of(core, cell), restarts, uptime_s,
+            queue=waiting[id(cell)] + held, steps=cell.steps, label=cell.spec.options.label,
+            delay_ms=None if until_s is None else max(0.0, (until_s - now_s) * 1000),
+        )  # fmt: skip
+    used = cell.window.count(now_s)
+    return NodeView(
+        spec.id, path, "supervisor", state_of(core, cell), restarts, uptime_s,
+        strategy=cell.spec.strategy.value, intensity=cell.spec.intensity,
+        period=cell.spec.period_s, budget_left=max(0, cell.spec.intensity - used),
+        children=tuple(view(core, child, path, waiting) for child in cell.children.values()),
+    )  # fmt: skip
+
+
+def state_of(core: Core, cell: Cell) -> State:
+    """A node's state in one word, as people see it."""
+    del core
+    match cell.status:
+        case Status.RUNNING:
+            return "suspended" if cell.suspended else "running"
+        case Status.DEAD | Status.RESTARTING:
+            return "restarting"
+        case Status.UNDEFINED:
+            return "stopped"

@@ -1,0 +1,192 @@
+"""The performer: a supervisor's decisions are carried out here, and nowhere else.
+
+Every end of a child comes as `on_exit`, every second try of a failed restart as `on_try_again`,
+through the system lane. The decisions themselves are in `supervision/decisions.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
+from ssm_cli.behaviour.results import Ignore
+from ssm_cli.errors import CalleeStopped
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.core import Core, reason_detail
+from ssm_cli.runtime.performer.lifecycle import (
+    drop_requests,
+    forget,
+    start_cell,
+    terminate_cell,
+    terminate_children,
+)
+from ssm_cli.spec.model import Backoff, Restart, Strategy
+from ssm_cli.supervision.decisions import (
+    Decision,
+    affected,
+    backoff_ms,
+    is_restarted,
+    on_end,
+    on_restart,
+)
+
+
+def announce_exit(core: Core, cell: Cell, reason: ExitReason) -> None:
+    """A child has ended of its own accord: its supervisor will look at it."""
+    cell.status = Status.DEAD
+    core.post(on_exit, core, cell, cell.starts, reason)
+
+
+def on_exit(core: Core, cell: Cell, starts: int, reason: ExitReason) -> None:
+    """A supervisor looks at a child that has ended (`{'EXIT', Pid, Reason}`)."""
+    if cell.status is not Status.DEAD or cell.starts != starts:
+        return  # it was terminated or replaced before the supervisor looked
+    sup = cell.parent
+    if sup is None:
+        root_down(core, reason)
+        return
+    if sup.suspended:
+        sup.more().backlog.append((on_exit, (core, cell, starts, reason)))
+        return
+    if is_restarted(cell.spec.restart, reason):
+        restart(core, sup, cell)
+        return
+    significant = cell.spec.significant
+    settle(core, sup, cell)
+    left = significant and any(
+        other.spec.significant and other.status is not Status.UNDEFINED
+        for other in sup.children.values()
+    )
+    if on_end(sup.spec.auto_shutdown, significant, left) is Decision.AUTO_SHUT:
+        die(core, sup, SHUTDOWN)
+
+
+def on_try_again(core: Core, cell: Cell, starts: int) -> None:
+    """A restart that failed is tried again, and counted again (`try_again_restart`)."""
+    sup = cell.parent
+    if sup is None or cell.status is not Status.RESTARTING or cell.starts != starts:
+        return
+    if sup.status is not Status.RUNNING:
+        return
+    if sup.suspended:
+        sup.more().backlog.append((on_try_again, (core, cell, starts)))
+        return
+    restart(core, sup, cell)
+
+
+def settle(core: Core, sup: SupervisorCell, cell: Cell) -> None:
+    """Forget a child that is done, or keep its spec without a process (`del_child`)."""
+    dynamic = sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    if dynamic or cell.spec.restart is Restart.TEMPORARY:
+        forget(core, cell)
+    cell.status = Status.UNDEFINED
+
+
+def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
+    """Count a restart, then restart by the strategy, wait for the back-off, or give up."""
+    spec = sup.spec
+    restarts = sup.window.add(core.clock.now_s())
+    limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
+    if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
+        core.report("gave_up", sup, child=cell.spec.id, **limits)
+        settle(core, sup, cell)
+        core.gave_up = core.gave_up or sup.parent is None
+        die(core, sup, SHUTDOWN)
+        return
+    if cell.spec.backoff is None:
+        perform_restart(core, sup, cell, limits)
+    else:
+        delay(core, sup, cell, cell.spec.backoff, limits)
+
+
+def delay(
+    core: Core, sup: SupervisorCell, cell: Cell, backoff: Backoff, limits: dict[str, Any]
+) -> None:
+    """Hold a restart back; a child that ran for a whole period begins with the first delay."""
+    now_s = core.clock.now_s()
+    extra = cell.more()
+    if cell.status is Status.DEAD and now_s - cell.since_s > sup.spec.period_s:
+        extra.attempt = 0
+    delay_ms = backoff_ms(backoff, extra.attempt, core.random.random())
+    extra.attempt += 1
+    cell.status = Status.RESTARTING
+    extra.delay_until_s = now_s + delay_ms / 1000
+    core.report("delayed", cell, delay_ms=delay_ms, attempt=extra.attempt, **limits)
+    core.timers.start(extra.delay_until_s, on_delay_over, core, sup, cell, cell.starts, limits)
+
+
+def on_delay_over(
+    core: Core, sup: SupervisorCell, cell: Cell, starts: int, limits: dict[str, Any]
+) -> None:
+    """The back-off of a child is over."""
+    if cell.status is not Status.RESTARTING or cell.starts != starts:
+        return
+    if sup.suspended:
+        sup.more().backlog.append((on_delay_over, (core, sup, cell, starts, limits)))
+        return
+    cell.more().delay_until_s = None
+    perform_restart(core, sup, cell, limits)
+
+
+def perform_restart(
+    core: Core, sup: SupervisorCell, cell: Cell, limits: dict[str, Any]
+) -> None:
+    """Terminate what the strategy says in reverse order, then start it in order. Atomic."""
+    strategy = sup.spec.strategy
+    group = affected(strategy, sup.children, cell.spec.id)
+    cells = [sup.children[id_] for id_ in group]
+    core.report(
+        "restarting",
+        sup,
+        strategy=strategy.value,
+        child=cell.spec.id,
+        children=[c.spec.id for c in cells if c is cell or c.spec.restart.value != "temporary"],
+        **limits,
+    )
+    cell.status = Status.UNDEFINED
+    for other in reversed(cells):
+        if other is not cell:
+            terminate_cell(core, other)
+            if other.spec.restart is Restart.TEMPORARY:
+                forget(core, other)
+    for child in cells:
+        if child is not cell and child.spec.restart is Restart.TEMPORARY:
+            continue
+        if not restart_one(core, sup, child):
+            break
+
+
+def restart_one(core: Core, sup: SupervisorCell, child: Cell) -> bool:
+    """Start a child in the course of a restart; False: it failed, and will be tried again."""
+    outcome = start_cell(core, child)
+    if outcome is None:
+        return True
+    if isinstance(outcome, Ignore):
+        if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
+            forget(core, child)
+        return True
+    child.status = Status.RESTARTING
+    core.post(on_try_again, core, child, child.starts)
+    return False
+
+
+def die(core: Core, sup: SupervisorCell, reason: ExitReason) -> None:
+    """A supervisor ends of its own accord: its children in reverse order, then itself."""
+    terminate_children(core, sup)
+    sup.last_reason = reason
+    core.report("exited", sup, **reason_detail(reason))
+    cell_starts = sup.starts
+    sup.status = Status.DEAD
+    drop_requests(sup)
+    core.post(on_exit, core, sup, cell_starts, reason)
+
+
+def root_down(core: Core, reason: ExitReason) -> None:
+    """The root has ended, and the node with it: whoever still waits is told."""
+    core.root.status = Status.UNDEFINED
+    core.running = False
+    waiting = [pending for _, _, _, pending in core.queue if pending is not None]
+    core.queue.clear()
+    core.report("stopped", core.root, **reason_detail(reason))
+    for pending in waiting:
+        pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))

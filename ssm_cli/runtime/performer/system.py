@@ -1,0 +1,166 @@
+"""System messages: what can be done to any worker or supervisor (OTP's `sys` and exit signals).
+
+They act at once, ahead of the queue. Source: OTP `sys`, `gen_server:stop/3`, `erlang:exit/2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind, reason_for
+from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
+from ssm_cli.behaviour.results import ExitSignal
+from ssm_cli.errors import CalleeCrashed, NoProc, SsmError
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.commit import make_ready
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.lifecycle import (
+    end_worker,
+    guarded,
+    kill_supervisor,
+    kill_worker,
+    terminate_supervisor,
+)
+from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.views import Statistics
+
+
+def need_running(cell: Cell) -> None:
+    """Raise `NoProc` unless the cell has a living process."""
+    if cell.status is not Status.RUNNING:
+        doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
+        raise NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc")
+
+
+def suspend(core: Core, cell: Cell) -> None:
+    """Hold it: its inputs, or what its children and clients tell it, queue up."""
+    del core
+    need_running(cell)
+    cell.more().suspended = True
+    if isinstance(cell, WorkerCell):
+        make_ready(cell)
+
+
+def resume(core: Core, cell: Cell) -> None:
+    """Let it go on, with what has queued up first."""
+    need_running(cell)
+    extra = cell.more()
+    extra.suspended = False
+    backlog = tuple(extra.backlog)
+    extra.backlog.clear()
+    if isinstance(cell, WorkerCell):
+        make_ready(cell)
+        core.queue.extendleft((cell, *held) for held in reversed(backlog))
+    else:
+        for function, args in backlog:
+            core.post(function, *args)
+
+
+def get_state(core: Core, cell: WorkerCell) -> Any:
+    """The worker's state."""
+    del core
+    need_running(cell)
+    return cell.state
+
+
+def replace_state(core: Core, cell: WorkerCell, change: Callable[[Any], Any]) -> Any:
+    """Put `change(state)` in the place of the state; if it raises, the state stays.
+
+    Raises:
+        SsmError: `change` raised; the cause is chained (OTP's `callback_failed`).
+    """
+    need_running(cell)
+    try:
+        cell.state = guarded(core, cell, cell.step_limit_s(), change, cell.state)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise SsmError(f"{cell.spec.id}: the state stays: {reason_for(error)}: {error}") from error
+    return cell.state
+
+
+def trace(core: Core, cell: WorkerCell, on: bool) -> None:
+    """Report every input and output of the worker, or stop doing so."""
+    del core
+    need_running(cell)
+    cell.more().traced = on
+    make_ready(cell)
+
+
+def statistics(core: Core, cell: WorkerCell) -> Statistics:
+    """Counts since the first start of the worker."""
+    running = cell.status is Status.RUNNING
+    return Statistics(
+        id=cell.spec.id,
+        steps=cell.steps,
+        starts=cell.starts,
+        crashes=0 if cell.extra is None else cell.extra.crashes,
+        uptime_s=core.clock.now_s() - cell.since_s if running else 0.0,
+        queue=waiting_for(core, cell),
+    )
+
+
+def waiting_for(core: Core, cell: Cell) -> int:
+    """How many inputs wait for a worker."""
+    held = len(cell.extra.backlog) if cell.extra is not None else 0
+    return held + sum(entry[0] is cell for entry in core.queue)
+
+
+def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
+    """End one worker or supervisor in an orderly way; its supervisor then decides.
+
+    Raises:
+        NoProc: it is not running.
+        CalleeCrashed: it ended, but with another reason: `terminate` raised or was cut.
+    """
+    need_running(cell)
+    if isinstance(cell, SupervisorCell):
+        terminate_supervisor(core, cell, reason, "infinity")
+        announce_exit(core, cell, reason)
+        return
+    assert isinstance(cell, WorkerCell)
+    final = end_worker(core, cell, reason)
+    announce_exit(core, cell, final)
+    if final is not reason:
+        name = cell.spec.id
+        raise CalleeCrashed(f"{name} ended: {final}", worker=name, reason=str(final))
+
+
+def exit_signal(core: Core, cell: Cell, reason: ExitReason, sender: str) -> None:
+    """Send an exit signal, as `exit(Pid, Reason)` does; `sender` is `parent` or another name.
+
+    `killed` cannot be trapped. A supervisor, and a worker with `trap_exit`, ends only for its
+    parent; without it a worker dies of any reason but `normal`, and its `terminate` does not run.
+    """
+    need_running(cell)
+    if isinstance(reason, Killed):
+        kill(core, cell)
+        return
+    from_parent = sender == "parent"
+    if isinstance(cell, SupervisorCell):
+        if from_parent:
+            stop_process(core, cell, reason)
+        return
+    assert isinstance(cell, WorkerCell)
+    pure = not isinstance(cell.behaviour, GenServer)  # a pure step has no links: it hears nothing
+    traps = pure or cell.behaviour.trap_exit
+    if traps and from_parent:
+        announce_exit(core, cell, end_worker(core, cell, reason))
+    elif traps and not pure:
+        core.queue.append((cell, Kind.INFO, ExitSignal(reason, sender), None))
+    elif not traps and not isinstance(reason, Normal):
+        kill_worker(core, cell, reason)
+        announce_exit(core, cell, reason)
+
+
+def kill(core: Core, cell: Cell) -> None:
+    """Kill a worker or a supervisor: no callback of its own runs."""
+    need_running(cell)
+    if isinstance(cell, SupervisorCell):
+        kill_supervisor(core, cell)
+    else:
+        assert isinstance(cell, WorkerCell)
+        kill_worker(core, cell)
+    announce_exit(core, cell, KILLED)
