@@ -1,0 +1,1 @@
+"""The prompt beside the live tree: completion, history, the screen, and a plain mode."""

@@ -1,0 +1,153 @@
+"""What the screen shows, kept apart from how: the tree, the restart log, the output.
+
+One owner: the session's event loop. Reports come in as they happen; `refresh` turns them into
+what is seen, at the pace of the ticker. Every buffer has a bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from rich.text import Text
+
+from ssm_cli.render.log import in_restart_log, log_text
+from ssm_cli.render.rows import Row, visible_rows
+from ssm_cli.render.sanitize import one_line
+from ssm_cli.runtime.api import NodeApi
+from ssm_cli.runtime.views import NodeView, Report
+
+OUTPUT_LINES = 2_000  # of the output pane; older ones go
+LOG_REPORTS = 2_000  # of the restart log; older ones go
+LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
+FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
+UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
+FRAME_SHARE = 20  # a frame that takes t seconds is followed by at least so many t of peace
+INTERVALS_S = (0.1, 1.0)  # shortest and longest time between two frames
+
+
+def frame_interval(last_frame_s: float) -> float:
+    """Seconds until the next frame, so that drawing costs a twentieth of the time at most.
+
+    >>> frame_interval(0.002), frame_interval(0.02), frame_interval(3.0)
+    (0.1, 0.4, 1.0)
+    """
+    shortest, longest = INTERVALS_S
+    return max(shortest, min(last_frame_s * FRAME_SHARE, longest))
+
+
+class Model:
+    """What is seen. `now` is a monotonic clock in seconds.
+
+    Attributes:
+        title: what the status line begins with.
+        rows: the visible rows of the tree, as of the last refresh.
+        log: the reports of the restart log, oldest first, as of the last refresh.
+        output: the lines of the output, oldest first; `output_seq` counts all there ever were.
+        flashing: the paths whose rows are shown in reverse.
+        frozen: the view stands still while the tree goes on.
+        restarts: how many restarts supervisors have decided.
+        workers: how many there are; `queue` is how many inputs wait for all of them.
+    """
+
+    def __init__(self, api: NodeApi, title: str, now: Callable[[], float]) -> None:
+        self.title = title
+        self.rows: tuple[Row, ...] = ()
+        self.log: tuple[Report, ...] = ()
+        self.output: deque[Text] = deque(maxlen=OUTPUT_LINES)
+        self.output_seq = 0
+        self.flashing: frozenset[str] = frozenset()
+        self.frozen = False
+        self.restarts = 0
+        self.workers, self.queue = 0, 0
+        self.tree: NodeView = api.tree()
+        self._api = api
+        self._now = now
+        self._reports: deque[Report] = deque(maxlen=LOG_REPORTS)
+        self._flash_until_s: dict[str, float] = {}
+        self._dirty = True
+        self._refreshed_s = 0.0
+        for report in api.reports():
+            self._keep(report)
+        self.refresh()
+
+    def on_report(self, report: Report) -> None:
+        """Take a report of the node, as it happens. Cheap: it is called in the node's loop."""
+        if report.event == "starting" and report.detail.get("n", 1) > 1:
+            self._flash_until_s[report.path] = self._now() + FLASH_S
+        self._keep(report)
+        self._dirty = True
+
+    def _keep(self, report: Report) -> None:
+        if report.event == "restarting":
+            self.restarts += 1
+        if in_restart_log(report):
+            self._reports.append(report)
+
+    def say(self, lines: Iterable[Text]) -> None:
+        """Add lines to the output."""
+        for line in lines:
+            self.output.append(line)
+            self.output_seq += 1
+        self._dirty = True
+
+    def notice(self, text: str, style: str = "yellow") -> None:
+        """Add one line of our own to the output."""
+        self.say([Text.assemble((f"  {one_line(text)}", style))])
+
+    def defect(self, error: BaseException | None, message: str = "") -> None:
+        """Say that something failed that should not have; the tree lives on."""
+        what = message if error is None else f"{type(error).__name__}: {error}"
+        told = f"a defect, not of your tree, which lives on: {what}; please report it"
+        if not self.output or told not in self.output[-1].plain:  # not ten times a second
+            self.notice(told, "red")
+
+    def touch(self) -> None:
+        """Have the next frame drawn: something was called, a key was pressed."""
+        self._dirty = True
+
+    def freeze(self) -> bool:
+        """Let the view stand still, or go on; whether it stands still now."""
+        self.frozen = not self.frozen
+        self._dirty = True
+        return self.frozen
+
+    def is_due(self) -> bool:
+        """Whether there is something new to draw."""
+        now = self._now()
+        if self._dirty or now - self._refreshed_s >= UPTIME_S:
+            return True
+        return any(until <= now for until in self._flash_until_s.values())
+
+    def refresh(self) -> None:
+        """Take over what has happened since the last frame, unless the view is frozen."""
+        now = self._now()
+        self._refreshed_s, self._dirty = now, False
+        if self.frozen:
+            return
+        for path in [p for p, until in self._flash_until_s.items() if until <= now]:
+            del self._flash_until_s[path]
+        self.flashing = frozenset(self._flash_until_s)
+        self.tree = self._api.tree()
+        self.rows = visible_rows(self.tree, self.flashing)
+        self.log = tuple(self._reports)
+        self.workers, self.queue = _totals(self.tree)
+
+    def last_words(self) -> list[Text]:
+        """The last of the restart log, for when the screen is gone."""
+        return [log_text(report) for report in list(self._reports)[-LAST_REPORTS:]]
+
+    def summary(self, *, gave_up: bool) -> str:
+        """How the tree ended, on one line."""
+        how = "gave up: the root reached its restart intensity" if gave_up else "stopped in order"
+        count = self.restarts
+        return f"{self.title} {how} ({count:,} restart{'' if count == 1 else 's'})"
+
+
+def _totals(node: NodeView) -> tuple[int, int]:
+    """How many workers there are below a node, and how many inputs wait for them."""
+    workers, queue = (1 if node.kind == "worker" else 0), node.queue
+    for child in node.children:
+        below = _totals(child) if child.children else (child.kind == "worker", child.queue)
+        workers, queue = workers + below[0], queue + below[1]
+    return workers, queue

@@ -1,0 +1,144 @@
+"""The prompt's completion, colours and hint line: three views of one reading of the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout.controls import UIContent, UIControl
+from prompt_toolkit.lexers import Lexer
+from rich.cells import cell_len
+
+from ssm_cli.render.reply import PROMPT
+from ssm_cli.render.sanitize import fit, one_line
+from ssm_cli.repl.prompt.line import Line, Problem, read_line
+from ssm_cli.repl.prompt.names import Names
+
+STYLES = {
+    "verb": "bold ansimagenta",
+    "name": "ansiblue",
+    "option": "ansicyan",
+    "constructor": "ansiyellow",
+    "field": "ansicyan",
+    "value": "",
+    "text": "ansigreen",
+    "comment": "ansibrightblack",
+}
+WRONG = "ansired underline"
+
+
+class LineReader:
+    """Reads lines, and keeps the last reading: colours and hint ask for the same line."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._kept: tuple[str, Line] | None = None
+
+    def read(self, text: str) -> Line:
+        """The reading of a line."""
+        if self._kept is None or self._kept[0] != text:
+            self._kept = (text, read_line(text, self.names))
+        return self._kept[1]
+
+    def forget(self) -> None:
+        """The tree has changed: read again."""
+        self.names.forget()
+        self._kept = None
+
+
+class LineCompleter(Completer):
+    """Offers what may come next; on an empty line only when asked, so as not to hide replies."""
+
+    def __init__(self, reader: LineReader) -> None:
+        self._reader = reader
+
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        """The candidates for the word before the cursor."""
+        text = document.text_before_cursor
+        asked = complete_event.completion_requested
+        if not text.strip() and not asked:
+            return
+        line = read_line(text, self._reader.names, anywhere=asked)
+        typed = text[line.start :]
+        for candidate in line.candidates:
+            if candidate.text == typed and not asked:
+                continue  # it is there already
+            shown, meta = one_line(candidate.text), one_line(candidate.meta)
+            yield Completion(candidate.text, -len(typed), display=shown, display_meta=meta)
+
+
+class LineLexer(Lexer):
+    """Colours the words that are known, and marks the one that is wrong."""
+
+    def __init__(self, reader: LineReader) -> None:
+        self._reader = reader
+
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        """The fragments of each line; the prompt has one."""
+        lines = [self._line(text) for text in document.lines]
+        return lambda index: lines[index] if index < len(lines) else []
+
+    def _line(self, text: str) -> StyleAndTextTuples:
+        line = self._reader.read(text)
+        styles = [""] * len(text)
+        for token in line.tokens:
+            styles[token.start : token.end] = [STYLES[token.kind]] * (token.end - token.start)
+        problem = line.problem
+        if problem is not None and problem.wrong:
+            end = min(problem.end, len(text))
+            styles[problem.start : end] = [WRONG] * (end - problem.start)
+        return [(style, character) for style, character in zip(styles, text, strict=False)]
+
+
+class HintLine(UIControl):
+    """The line below the prompt: how to write it, or what is wrong, below the very word.
+
+    Args:
+        reader: reads the line.
+        text: the line as it is now.
+        scrolled: how many columns of the prompt are scrolled out of sight.
+        waiting: what is waited for, in words; None while nothing is.
+    """
+
+    def __init__(
+        self,
+        reader: LineReader,
+        text: Callable[[], str],
+        scrolled: Callable[[], int],
+        waiting: Callable[[], str | None],
+    ) -> None:
+        self._reader = reader
+        self._text = text
+        self._scrolled = scrolled
+        self._waiting = waiting
+
+    def create_content(self, width: int, height: int) -> UIContent:
+        """One line; called for each frame, after the prompt was drawn."""
+        del height
+        line = self._fragments(width)
+        return UIContent(lambda _: line, line_count=1, show_cursor=False)
+
+    def _fragments(self, width: int) -> StyleAndTextTuples:
+        text, waiting = self._text(), self._waiting()
+        indent = " " * cell_len(PROMPT)
+        if waiting is not None and not text:
+            return [("ansibrightblack", fit(f"{indent}{waiting}", width))]
+        if not text.strip():
+            return []
+        line = self._reader.read(text)
+        problem = line.problem
+        if problem is not None and problem.wrong:
+            return [("ansired", fit(self._below(text, problem), width))]
+        parts: StyleAndTextTuples = [("", indent)]
+        for part, lit in line.signature:
+            parts += [("bold ansicyan" if lit else "ansibrightblack", one_line(part)), ("", " ")]
+        return parts
+
+    def _below(self, text: str, problem: Problem) -> str:
+        """The message behind a `^` below the word that is wrong."""
+        column = cell_len(PROMPT) + cell_len(text[: problem.start]) - self._scrolled()
+        return f"{' ' * max(column, 0)}^ {one_line(problem.message)}"

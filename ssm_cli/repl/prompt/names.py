@@ -1,0 +1,98 @@
+"""The names that can be typed, sorted, so that a prefix is found among a hundred thousand."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+
+from ssm_cli.codec.port import Constructor
+from ssm_cli.errors import SsmError
+from ssm_cli.runtime.api import NodeApi
+from ssm_cli.runtime.views import Kind
+
+OFFERED = 60  # names in one menu; more would not be read
+
+
+class Names:
+    """The names of a tree by kind, as they were when the tree last changed.
+
+    A kind is `worker`, `supervisor`, or None for both.
+    """
+
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+        self._sorted: dict[Kind | None, list[str]] = {}
+        self._constructors: dict[str, tuple[Constructor, ...]] = {}
+
+    def forget(self) -> None:
+        """Ask the tree again: children have come or gone."""
+        self._sorted.clear()
+        self._constructors.clear()
+
+    def all(self, kind: Kind | None) -> Sequence[str]:
+        """Every name of a kind, sorted."""
+        if kind not in self._sorted:
+            self._sorted[kind] = sorted(self._api.names(kind))
+        return self._sorted[kind]
+
+    def has(self, kind: Kind | None, word: str) -> bool:
+        """Whether a word names a node of this kind; a path counts by its last part."""
+        name = word.rpartition("/")[2]
+        names = self.all(kind)
+        place = bisect_left(names, name)
+        return place < len(names) and names[place] == name
+
+    def matching(self, kind: Kind | None, word: str, *, anywhere: bool) -> list[str]:
+        """At most `OFFERED` names that begin with `word`; those that contain it if `anywhere`.
+
+        Names that begin with it come first. Looking anywhere reads every name, so it is for when
+        it was asked for.
+        """
+        names = self.all(kind)
+        place = bisect_left(names, word)
+        found: list[str] = []
+        while place < len(names) and len(found) < OFFERED and names[place].startswith(word):
+            found.append(names[place])
+            place += 1
+        if anywhere and word:
+            begins = set(found)
+            inside = (name for name in names if word in name and name not in begins)
+            found += [name for name, _ in zip(inside, range(OFFERED - len(found)), strict=False)]
+        return found
+
+    def constructors(self, worker: str) -> tuple[Constructor, ...]:
+        """The constructors of a worker's inputs; none where it is not known."""
+        if worker not in self._constructors:
+            try:
+                self._constructors[worker] = self._api.constructors(worker)
+            except SsmError:
+                return ()
+        return self._constructors[worker]
+
+    def children(self, supervisor: str) -> list[str]:
+        """The children of a supervisor in start order; none where it is not known."""
+        try:
+            return [child.id for child in reversed(self._api.which_children(supervisor))]
+        except SsmError:
+            return []
+
+
+class Workers(Collection[str]):
+    """The worker names as the grammar asks for them: whether one is there, and which are near.
+
+    Only those with the same first letter are handed out, as comparing a mistyped word with all
+    names of a large tree would be felt at every key.
+    """
+
+    def __init__(self, names: Names, word: str) -> None:
+        self._names = names
+        self._first = word[:1]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._names.has("worker", name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names.matching("worker", self._first, anywhere=False))
+
+    def __len__(self) -> int:
+        return len(self._names.all("worker"))

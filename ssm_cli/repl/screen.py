@@ -1,0 +1,211 @@
+"""The full screen: which part is where. Every height is asked for at each frame.
+
+status line
+tree header  |  restart log      (below the tree where there is no room beside it)
+tree         |
+── output ──
+output
+prompt
+hint
+keys
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.filters import Condition, Filter
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.layout import (
+    ConditionalContainer,
+    Container,
+    DynamicContainer,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    UIControl,
+    VSplit,
+    Window,
+)
+from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.layout.menus import CompletionsMenu
+from prompt_toolkit.styles import Style
+from prompt_toolkit.widgets import SearchToolbar
+
+from ssm_cli.render.columns import span
+from ssm_cli.render.geometry import Geometry, geometry
+from ssm_cli.render.sanitize import fit, one_line
+from ssm_cli.repl.model import Model
+from ssm_cli.repl.panes import HeaderLine, LogPane, OutputPane, Pane, TreePane
+
+KEYS = (
+    ("F1", "help"),
+    ("Tab", "complete"),
+    ("PgUp/Dn", "scroll"),
+    ("F6", "pane"),
+    ("F5", "freeze"),
+    ("^R", "search"),
+    ("^C", "clear"),
+    ("^D", "quit"),
+)
+STYLE = Style.from_dict(
+    {
+        "status": "reverse",
+        "rule": "ansibrightblack",
+        "rule.chosen": "bold",
+        "key": "reverse",
+        "completion-menu": "noinherit reverse",
+        "completion-menu.completion.current": "noinherit bold underline",
+        "completion-menu.meta.completion": "noinherit reverse",
+        "completion-menu.meta.completion.current": "noinherit bold",
+        "auto-suggestion": "ansibrightblack",
+    }
+)
+
+
+class Screen:
+    """The windows of the full screen.
+
+    Attributes:
+        layout: what the application shows.
+        chosen: the pane that PgUp and PgDn scroll.
+    """
+
+    def __init__(
+        self, model: Model, prompt: Window, hint: UIControl, search: SearchToolbar
+    ) -> None:
+        self._model = model
+        self._tree, self._log, self._output = TreePane(model), LogPane(model), OutputPane(model)
+        self._panes: tuple[tuple[str, Pane], ...] = (
+            ("output", self._output),
+            ("tree", self._tree),
+            ("restarts", self._log),
+        )
+        self._place = 0
+        below = HSplit([prompt, search, _line(hint, ~_searching(search)), self._keys()])
+        body = HSplit(
+            [
+                _line(FormattedTextControl(self._status), style="class:status"),
+                DynamicContainer(self._upper()),
+                _line(FormattedTextControl(lambda: self._rule("output", self._columns()))),
+                Window(self._output, height=lambda: _exactly(self._geometry().output)),
+                below,
+            ]
+        )
+        self._menu = Float(CompletionsMenu(max_height=8, scroll_offset=1), xcursor=True)
+        self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=prompt)
+
+    @property
+    def chosen(self) -> Pane:
+        """The pane that is scrolled."""
+        return self._panes[self._place][1]
+
+    def choose(self, step: int) -> None:
+        """Scroll the next pane (1) or the one before (-1) from now on."""
+        self._place = (self._place + step) % len(self._panes)
+
+    def place_menu(self) -> None:
+        """Keep the menu above the prompt, so that it never hides the hint; before each frame."""
+        self._menu.bottom = 2 + self._geometry().keys
+
+    def follow(self) -> None:
+        """Show the end of the output again."""
+        self._output.follow = True
+
+    def _upper(self) -> Callable[[], Container]:
+        """The tree and the restart log, side by side or one above the other."""
+        header = HeaderLine()
+        tree = HSplit(
+            [
+                _line(header, Condition(lambda: self._geometry().tree > 3)),
+                Window(self._tree, height=lambda: _exactly(self._tree_rows())),
+            ],
+            width=lambda: _exactly(self._geometry().tree_columns),
+        )
+        title = _line(
+            FormattedTextControl(lambda: self._rule("restarts", self._geometry().log_columns))
+        )
+        beside = HSplit(
+            [title, Window(self._log, height=lambda: _exactly(self._geometry().tree - 1))],
+            width=lambda: _exactly(self._geometry().log_columns),
+        )
+        bar = Window(width=1, char="│", style="class:rule")
+        side_by_side = VSplit([tree, bar, beside], height=lambda: _exactly(self._geometry().tree))
+        under = Window(self._log, height=lambda: _exactly(self._geometry().log))
+        stacked = HSplit([tree, title, under])
+        return lambda: side_by_side if self._geometry().wide else stacked
+
+    def _geometry(self) -> Geometry:
+        size = get_app().output.get_size()
+        return geometry(size.rows, size.columns, len(self._model.rows) + 1)
+
+    def _columns(self) -> int:
+        return get_app().output.get_size().columns
+
+    def _tree_rows(self) -> int:
+        rows = self._geometry().tree
+        return rows - 1 if rows > 3 else rows
+
+    def _status(self) -> StyleAndTextTuples:
+        """The first line: which tree, for how long, and how it is."""
+        model = self._model
+        tree = model.tree
+        words = [
+            f" ssm  {one_line(model.title)}",
+            f"up {span(tree.uptime_s)}",
+            f"restarts {model.restarts:,}",
+            f"queue {model.queue:,}",
+            f"workers {model.workers:,}",
+        ]
+        if model.frozen:
+            words.insert(1, "FROZEN (F5 goes on)")
+        return [("", fit("  ".join(words), self._columns()))]
+
+    def _rule(self, name: str, width: int) -> StyleAndTextTuples:
+        """A line with the name of the pane below it, exactly `width` cells."""
+        label, pane = self._panes[[pane[0] for pane in self._panes].index(name)]
+        if pane is self._log:
+            label = f"{label} {self._model.restarts:,}"
+        where = "" if pane.follow or pane is self._tree else " (scrolled)"
+        style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
+        label = f" {label}{where} "
+        return [
+            ("class:rule", "──"),
+            (style, label),
+            ("class:rule", "─" * max(width - len(label) - 2, 0)),
+        ]
+
+    def _keys(self) -> ConditionalContainer:
+        """The line of keys, where the screen is high enough for it."""
+        return _line(
+            FormattedTextControl(self._key_words), Condition(lambda: self._geometry().keys > 0)
+        )
+
+    def _key_words(self) -> StyleAndTextTuples:
+        """As many of the keys as there is room for."""
+        words: StyleAndTextTuples = []
+        left = self._columns()
+        for key, does in KEYS:
+            left -= len(key) + len(does) + 5
+            if left >= 0:
+                words += [("class:key", f" {key} "), ("", f" {does}  ")]
+        return words
+
+
+def _exactly(cells: int) -> Dimension:
+    return Dimension.exact(max(cells, 0))
+
+
+def _line(
+    control: UIControl,
+    when: Filter | bool = True,
+    style: str = "",
+) -> ConditionalContainer:
+    return ConditionalContainer(Window(control, height=1, style=style), filter=when)
+
+
+def _searching(search: SearchToolbar) -> Condition:
+    return Condition(lambda: search.control in get_app().layout.search_links)
