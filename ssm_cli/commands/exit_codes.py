@@ -10,8 +10,8 @@ from ssm_cli import errors
 class ExitCode(IntEnum):
     """What the process tells its caller when it ends.
 
-    The codes from 128 on are the shell's convention, 128 + the number of the signal; 70 is
-    `EX_SOFTWARE` of BSD's sysexits: a defect of `ssm` itself.
+    The codes from 128 on are the shell's convention, 128 + the number of the signal; 70 and
+    74 are those of BSD's sysexits: a defect of `ssm` itself, and input or output that failed.
     """
 
     DONE = 0
@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     DENIED = 8
     QUEUE_FULL = 9
     BUG = 70
+    IO_ERROR = 74
     TIMEOUT = 124
     INTERRUPTED = 130
     BROKEN_PIPE = 141

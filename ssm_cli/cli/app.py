@@ -1,0 +1,111 @@
+"""The `ssm` program: its commands, and how each way of ending becomes a message and a code."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from ssm_cli.cli import files, verbs
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import silence
+from ssm_cli.cli.run import run
+from ssm_cli.commands.exit_codes import ExitCode, exit_code_of
+from ssm_cli.commands.records import message_of
+from ssm_cli.commands.text import visible
+from ssm_cli.errors import SsmError, TreeFileError
+
+
+def make_app() -> typer.Typer:
+    """The program with all its commands; no state, nothing global."""
+    app = typer.Typer(
+        name="ssm",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_ssm)
+    app.command()(run)
+    verbs.register(app)
+    for command in (files.new, files.check, files.schema):
+        app.command()(command)
+    return app
+
+
+def main(arguments: Sequence[str], env: Environment) -> int:
+    """Run `ssm` with the arguments after its name; returns the exit code, raises nothing.
+
+    A mistake of the user is a message on standard error without a traceback. A defect of ssm
+    is one line and exit code 70; `SSM_DEBUG=1` adds the traceback.
+    """
+    try:
+        code = make_app()(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
+        env.stdout.flush()
+    except typer.TyperException as error:
+        return _usage(error, env)
+    except SsmError as error:
+        complaints = error.complaints if isinstance(error, TreeFileError) else ()
+        _tell(env, *(complaints or (f"ssm: {message_of(error)}",)))
+        return exit_code_of(error)
+    except BrokenPipeError:
+        silence(env.stdout)
+        return ExitCode.BROKEN_PIPE
+    except OSError as error:
+        silence(env.stdout)
+        where = f"{error.filename}: " if error.filename else "input or output failed: "
+        _tell(env, f"ssm: {where}{error.strerror}")
+        return ExitCode.IO_ERROR
+    except Exception as error:  # noqa: BLE001 - the last resort: a defect becomes one line
+        if env.debug:
+            traceback.print_exception(error, file=env.stderr)
+        kind = type(error).__name__
+        _tell(env, f"ssm: defect: {kind}: {message_of(error)}; SSM_DEBUG=1 shows the traceback")
+        return ExitCode.BUG
+    return int(code or 0)
+
+
+def _ssm(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> int:
+    """Run trees of supervised state machines: call a worker, crash it, watch it heal."""
+    env: Environment = ctx.obj
+    if version:
+        env.stdout.write(f"ssm {_version()}\n")
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        env.stdout.write(ctx.get_help() + "\n")
+        raise typer.Exit
+    return 0
+
+
+def _version() -> str:
+    """The version of the installed package, which is where it is kept."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
+
+    try:
+        return version("ssm-cli")
+    except PackageNotFoundError:
+        return "unknown: run from a checkout that is not installed"
+
+
+def _usage(error: typer.TyperException, env: Environment) -> int:
+    """A wrong option or argument: how to write it, and what is wrong."""
+    show = getattr(error, "show", None)
+    if show is None:
+        _tell(env, f"ssm: {message_of(error)}")
+    else:
+        show(file=env.stderr)
+    return ExitCode.USAGE
+
+
+def _tell(env: Environment, *lines: str) -> None:
+    try:
+        for line in lines:
+            env.stderr.write(visible(line) + "\n")
+        env.stderr.flush()
+    except OSError:
+        silence(env.stderr)  # nobody is left to be told; the exit code still says it

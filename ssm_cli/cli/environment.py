@@ -1,0 +1,80 @@
+"""`Environment`: what the process owns, in one object that tests can build."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The streams, the environment variables and the facts of the terminal.
+
+    Attributes:
+        stdin: where commands and inputs come from.
+        stdout: where results go.
+        stderr: where reports and diagnostics go.
+        environ: the environment variables.
+        width: columns of the terminal.
+    """
+
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+    width: int = 80
+
+    @classmethod
+    def of_process(cls) -> Environment:
+        """That of this process. A stream that is closed reads as empty and forgets what it gets.
+
+        What a stream's encoding cannot carry is written as its escape rather than refused.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return cls(
+            sys.stdin or io.StringIO(),
+            sys.stdout or io.StringIO(),
+            sys.stderr or io.StringIO(),
+            os.environ,
+            shutil.get_terminal_size().columns,
+        )
+
+    @property
+    def stdin_is_tty(self) -> bool:
+        """Whether a person may be typing."""
+        return self.stdin.isatty()
+
+    @property
+    def stdout_is_tty(self) -> bool:
+        """Whether a person may be reading."""
+        return self.stdout.isatty()
+
+    @property
+    def dumb(self) -> bool:
+        """Whether the terminal can only print lines, or there is none."""
+        dumb = self.environ.get("TERM", "").lower() in ("dumb", "unknown")
+        return dumb or not (self.stdin_is_tty and self.stdout_is_tty)
+
+    @property
+    def debug(self) -> bool:
+        """Whether defects of ssm itself are shown with their traceback (`SSM_DEBUG=1`)."""
+        return self.environ.get("SSM_DEBUG", "") not in ("", "0")
+
+
+def fileno_of(stream: TextIO) -> int | None:
+    """The file descriptor under a stream; None where there is none, as under a StringIO.
+
+    >>> fileno_of(io.StringIO()) is None
+    True
+    """
+    try:
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None

@@ -1,0 +1,123 @@
+"""Where commands come from: lines given, of a file, of a pipe, of a terminal; without threads.
+
+A pipe or a terminal is read when the event loop says that it has something, so the tree lives
+on between two lines. The loop cannot watch regular files and some devices; those never keep
+anybody waiting and are read at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from pathlib import Path
+
+from ssm_cli.cli.environment import Environment, fileno_of
+from ssm_cli.commands.parse import MAX_LINE, Command, parse_line
+from ssm_cli.errors import CommandError
+
+CHUNK = 65_536  # bytes asked for at a time
+
+
+async def fixed(lines: Iterable[str]) -> AsyncIterator[str]:
+    """The lines given."""
+    for line in lines:
+        yield line
+
+
+async def of_stdin(
+    env: Environment, prompt: Callable[[], None] | None = None
+) -> AsyncIterator[str]:
+    """The lines of standard input; `prompt` is called before each is waited for."""
+    fileno = fileno_of(env.stdin)
+    lines = fixed(env.stdin) if fileno is None else of_descriptor(fileno, prompt)
+    async for line in lines:
+        yield line
+
+
+async def of_file(path: str) -> AsyncIterator[str]:
+    """The lines of a script. Raises `CommandError` where it cannot be read."""
+    try:
+        handle = Path(path).open("rb", buffering=0)  # noqa: ASYNC230, SIM115 - opening does not wait; closed below
+    except OSError as error:
+        raise CommandError(f"cannot read the script {path}: {error.strerror}") from error
+    with handle:
+        async for line in of_descriptor(handle.fileno()):
+            yield line
+
+
+async def of_descriptor(
+    fileno: int, prompt: Callable[[], None] | None = None
+) -> AsyncIterator[str]:
+    """The lines of a file descriptor without their ends, the last one also without an end.
+
+    Bytes that are no UTF-8 pass through as surrogates; a byte order mark at the start is dropped.
+
+    Raises:
+        CommandError: a line is longer than `MAX_LINE` bytes, or the descriptor cannot be read.
+    """
+    kept = b""
+    first = True
+    while True:
+        if prompt is not None:
+            prompt()
+        while b"\n" not in kept:
+            chunk = await _read(fileno)
+            kept += chunk
+            if not chunk:
+                break
+            if len(kept) > MAX_LINE + CHUNK:
+                raise CommandError(f"a line is longer than {MAX_LINE} bytes; split it")
+        line, ended, kept = kept.partition(b"\n")
+        if not line and not ended:
+            return
+        yield _text(line.removeprefix(b"\xef\xbb\xbf") if first else line)
+        first = False
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+async def _read(fileno: int) -> bytes:
+    """The next bytes; none at the end."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    try:
+        loop.add_reader(fileno, _resolve, readable)
+    except PermissionError:
+        return _read_now(fileno)  # a regular file: epoll refuses it, and it has its bytes at hand
+    try:
+        await readable
+    finally:
+        loop.remove_reader(fileno)
+    return _read_now(fileno)
+
+
+def _read_now(fileno: int) -> bytes:
+    try:
+        return os.read(fileno, CHUNK)
+    except OSError as error:
+        raise CommandError(f"cannot read commands: {error.strerror}") from error
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def parsed(
+    lines: AsyncIterator[str], names: Collection[str]
+) -> AsyncIterator[Command | CommandError]:
+    """The commands on the lines; a line that is none, or cannot be read, is its error."""
+    try:
+        async for line in lines:
+            try:
+                command = parse_line(line, names)
+            except CommandError as error:
+                yield error
+            else:
+                if command is not None:
+                    yield command
+    except CommandError as error:
+        yield error

@@ -1,0 +1,78 @@
+"""Results and reports onto the two streams, as text or as JSON lines."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TextIO
+
+from ssm_cli.cli.environment import Environment, fileno_of
+from ssm_cli.commands import records
+from ssm_cli.commands.execute import Result
+from ssm_cli.commands.text import report_line
+from ssm_cli.runtime.views import Report
+
+
+class Printer:
+    """Prints results, reports and notices in the order in which it gets them.
+
+    As text, results go to standard output, failures and reports to standard error. As JSON,
+    results, failures and reports go to standard output, one value a line, in UTF-8.
+
+    It is called from inside the node (as a reader of reports), where nothing may be raised: a
+    stream that cannot be written is remembered in `broken`, and what comes after is dropped.
+    """
+
+    def __init__(self, env: Environment, output: str = "text") -> None:
+        self.broken: OSError | None = None
+        self._env = env
+        self._json = output in ("json", "jsonl")
+        if self._json and isinstance(env.stdout, io.TextIOWrapper):
+            env.stdout.reconfigure(encoding="utf-8")
+
+    def result(self, result: Result) -> None:
+        """Print a result in the form that its command asked for, else in that of the session."""
+        if self._json and result.output in (None, "json", "jsonl"):
+            for record in result.records:
+                self._write(self._env.stdout, records.json_line(record))
+            return
+        as_json = result.output in ("json", "jsonl")
+        stream = self._env.stderr if result.error and not as_json else self._env.stdout
+        for line in result.lines:
+            self._write(stream, line)
+
+    def report(self, report: Report) -> None:
+        """Print what happened."""
+        if self._json:
+            self._write(self._env.stdout, records.json_line(records.report_record(report)))
+        else:
+            self._write(self._env.stderr, report_line(report))
+
+    def notice(self, line: str) -> None:
+        """Print a diagnostic line to standard error."""
+        self._write(self._env.stderr, f"ssm: {line}")
+
+    def prompt(self, text: str) -> None:
+        """Ask for a line where a person reads."""
+        stream = self._env.stdout if self._env.stdout_is_tty else self._env.stderr
+        self._write(stream, text, end="")
+
+    def _write(self, stream: TextIO, line: str, end: str = "\n") -> None:
+        if self.broken is not None:
+            return
+        try:
+            stream.write(line + end)
+            stream.flush()
+        except OSError as error:
+            self.broken = error
+            silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Point a stream that cannot be written at nothing, so that its last flush does not fail."""
+    fileno = fileno_of(stream)
+    if fileno is None:
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, fileno)
+    os.close(nothing)

@@ -1,0 +1,242 @@
+"""A tree from start to stop with commands in between, on one event loop.
+
+However it goes (the commands run out, one fails, a signal comes, the reader of our output goes
+away, the root gives up), the tree is stopped in order before the session ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Self
+
+from ssm_cli.cli.printer import Printer
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, Result, aexecute, refused
+from ssm_cli.commands.exit_codes import ExitCode
+from ssm_cli.commands.parse import Command
+from ssm_cli.errors import CommandError, StartFailed
+from ssm_cli.runtime.api import NodeApi
+
+if TYPE_CHECKING:
+    from ssm_cli.runtime.node import Node
+    from ssm_cli.runtime.views import Report
+
+Commands = AsyncIterator[Command | CommandError]
+
+
+class Interrupts:
+    """SIGINT, SIGTERM and SIGHUP while a tree is up: the first stops in order, a second exits.
+
+    While the tree starts, the first raises `KeyboardInterrupt`, which `Node.start` answers by
+    stopping what has started. Later nothing is raised into the code that a signal interrupts (it
+    may be half-way through a restart): the signal is remembered, and the task that waits is
+    cancelled between two steps.
+    """
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+        self.starting = False
+        self._task: asyncio.Task[object] | None = None
+        self._before: list[tuple[int, object]] = []
+
+    def __enter__(self) -> Self:
+        for number in self.NUMBERS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
+            self._before.append((number, signal.signal(number, self._on_signal)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)  # type: ignore[arg-type]  # it came from signal.signal
+
+    def wake(self) -> None:
+        """Cancel the task that is bound, from wherever this is called."""
+        if self._task is not None:
+            self._task.get_loop().call_soon_threadsafe(self._cancel)
+
+    def bind(self, task: asyncio.Task[object] | None) -> None:
+        """Say which task waits; None: nothing is to be cancelled any more."""
+        self._task = task
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.caught is not None:
+            os._exit(128 + number)
+        self.caught = number
+        if self.starting:
+            raise KeyboardInterrupt
+        self.wake()
+
+
+class WorkerNames(Collection[str]):
+    """The worker names of a tree as they are when they are asked for; most commands never ask."""
+
+    def __init__(self, api: NodeApi) -> None:
+        self._api = api
+
+    def _now(self) -> Sequence[str]:
+        return self._api.names("worker")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._now()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+
+class Session:
+    """Commands against a node of this process.
+
+    Args:
+        node: not started yet.
+        printer: where results and reports go.
+        keep_going: run on after a command that fails.
+        reports: print them as they happen.
+        timeout_s: seconds that a call waits unless it says otherwise.
+        interactive: a person types: failures do not count.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        printer: Printer,
+        *,
+        keep_going: bool = False,
+        reports: bool = True,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        interactive: bool = False,
+    ) -> None:
+        self._node = node
+        self._printer = printer
+        self._keep_going = keep_going or interactive
+        self._interactive = interactive
+        self._reports = reports
+        self._timeout_s = timeout_s
+        self._interrupts = Interrupts()
+
+    def run(self, commands: Commands | None) -> int:
+        """Start the tree, run the commands, stop the tree; None waits until the tree ends.
+
+        Returns:
+            7 if the root gave up; 128 + the signal that ended it (0 where there are no
+            commands: a signal is how a headless tree ends); 141 if the reader of the output
+            went away; else the code of the first command that failed, or 0.
+
+        Raises:
+            StartFailed: the tree did not come up.
+            OSError: the output cannot be written.
+        """
+        with self._interrupts:
+            code = asyncio.run(self._run(commands))
+        if self._node.gave_up:
+            self._printer.notice(
+                "the tree gave up: the root reached its restart intensity; its reports say why"
+            )
+            return ExitCode.GAVE_UP
+        if self._interrupts.caught is not None:
+            return ExitCode.DONE if commands is None else 128 + self._interrupts.caught
+        broken = self._printer.broken
+        if broken is not None and not isinstance(broken, BrokenPipeError):
+            raise broken
+        return code if broken is None else ExitCode.BROKEN_PIPE
+
+    async def _run(self, commands: Commands | None) -> int:
+        unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
+        try:
+            self._start()
+            return await self._serve(commands) if self._node.running else 0
+        except StartFailed:
+            if not self._reports:
+                self._say_who_failed()
+            raise
+        finally:
+            if unsubscribe is not None:
+                unsubscribe()
+
+    def _start(self) -> None:
+        """Start the tree; it may be up or down afterwards if a signal came."""
+        try:
+            self._interrupts.starting = True
+            self._node.start()
+        except KeyboardInterrupt:
+            if self._interrupts.caught is None:
+                raise
+        finally:
+            self._interrupts.starting = False
+
+    def _say_who_failed(self) -> None:
+        """The reports that tell why the tree did not come up, for those who asked for none."""
+        for report in self._node.reports():
+            if report.event == "start_failed" and report.kind == "worker":
+                self._printer.report(report)
+
+    async def _serve(self, commands: Commands | None) -> int:
+        """The tree is up: run the commands beside it, then stop it."""
+        serving = asyncio.create_task(self._node.serve())
+        self._interrupts.bind(asyncio.current_task())
+        code = 0
+        try:
+            if self._interrupts.caught is None and self._printer.broken is None:
+                code = await self._commands(commands, serving)
+        except asyncio.CancelledError:
+            if self._interrupts.caught is None and self._printer.broken is None:
+                raise
+        finally:
+            self._interrupts.bind(None)
+            if self._node.running:
+                self._node.stop()
+            await serving
+        return code
+
+    async def _commands(self, commands: Commands | None, serving: asyncio.Task[None]) -> int:
+        """Run the commands until they end, one fails, or the tree is down while none is there."""
+        first = 0
+        if commands is None:
+            await asyncio.wait({serving})
+            return first
+        while not self._node.gave_up and self._printer.broken is None:
+            command = await self._next(commands, serving)
+            if command is None:
+                break
+            result = await self._execute(command)
+            self._printer.result(result)
+            if result.ends:
+                break
+            first = first or (0 if self._interactive else int(result.exit_code))
+            if first and not self._keep_going:
+                break
+        return first
+
+    async def _next(
+        self, commands: Commands, serving: asyncio.Task[None]
+    ) -> Command | CommandError | None:
+        """The next command; None at the end, or if the tree ends while there is none."""
+        coming = asyncio.ensure_future(anext(commands, None))
+        try:
+            await asyncio.wait({coming, serving}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+
+    async def _execute(self, command: Command | CommandError) -> Result:
+        if isinstance(command, CommandError):
+            return refused(command)
+        return await aexecute(command, self._node, self._timeout_s)
+
+    def _on_report(self, report: Report) -> None:
+        """Called from inside the node: print, and raise nothing."""
+        self._printer.report(report)
+        if self._printer.broken is not None:
+            self._interrupts.wake()
