@@ -121,7 +121,8 @@ def _build(shape: Shape, readers: Mapping[str, _Read], given: Mapping[Any, Any])
     try:
         return shape.make(**values)
     except Exception as error:
-        raise DecodeError(f"{name}: refused: {error}", expected=(signature,)) from error
+        problem = f"{name}: refused: {shorten(str(error), 200)}"
+        raise DecodeError(problem, expected=(signature,)) from error
 
 
 def _value(constructor: str, key: str, one: _Read, data: Any) -> Any:
@@ -264,9 +265,8 @@ def _scalar(value: object) -> object:
 
 
 def _key(key: object) -> str:
-    if isinstance(key, Enum):
-        return key.name
-    return _clean(key) if isinstance(key, str) else str(_jsonable(key, 1))
+    plain = isinstance(key, str | int | float | bytes | Enum | None)
+    return str(_leaf(key)) if plain else safe_repr(key)
 
 
 def _clean(text: str) -> str:

@@ -105,7 +105,7 @@ BYTES = WordType("bytes", "bytes (characters up to \\xff)", _octets, _octets, ra
 TEXT = WordType("str", "text", str, str, rank=TEXT_RANK)
 ANY = WordType("any", "a value", _anything, str, rank=9)
 
-_PLAIN: Mapping[Any, WordType] = {
+PLAIN_TYPES: Mapping[Any, WordType] = {
     None: NONE,
     type(None): NONE,
     bool: BOOL,
@@ -130,8 +130,8 @@ def word_type(annotation: Any) -> WordType:
     base = _unwrapped(annotation)
     if get_origin(base) is Annotated:  # first: what it carries need not be hashable
         return _constrained(word_type(get_args(base)[0]), base)
-    if base in _PLAIN:
-        return _PLAIN[base]
+    if base in PLAIN_TYPES:
+        return PLAIN_TYPES[base]
     if get_origin(base) is Literal:
         values = {_word_of(value): value for value in get_args(base)}
         return choice_type("|".join(values), values)
@@ -177,9 +177,8 @@ def _json_type(annotation: Any) -> WordType:
     words = _words_of(annotation)
     nested = get_origin(annotation) is not None or annotation in _CONTAINERS
     nested = nested or is_record(annotation) or typing.is_typeddict(annotation)
-    try:
-        decoder = msgspec.json.Decoder(annotation)
-    except TypeError:
+    decoder = _json_decoder(annotation)
+    if decoder is None:
         return WordType(words, f"{words}, which only Python can send", _refuse, grows=_never)
 
     def read(word: str) -> Any:
@@ -192,6 +191,15 @@ def _json_type(annotation: Any) -> WordType:
     return WordType(words, words, read, read)
 
 
+def _json_decoder(annotation: Any) -> msgspec.json.Decoder[Any] | None:
+    """The reader that msgspec has for a type; None where it has none."""
+    try:
+        custom = isinstance(msgspec.inspect.type_info(annotation), msgspec.inspect.CustomType)
+        return None if custom else msgspec.json.Decoder(annotation)
+    except TypeError:
+        return None
+
+
 def _refuse(word: str) -> Any:
     raise ValueError(word)
 
@@ -200,8 +208,8 @@ def _words_of(annotation: Any) -> str:
     """A type as signatures spell it: `dict[str,int|None]`."""
     if get_origin(annotation) is Annotated:
         return _words_of(get_args(annotation)[0])
-    if annotation in _PLAIN:
-        return _PLAIN[annotation].words
+    if annotation in PLAIN_TYPES:
+        return PLAIN_TYPES[annotation].words
     if annotation is Ellipsis:
         return "..."
     parts = members(annotation)

@@ -72,6 +72,9 @@ class TextCodec:
 
     def __init__(self, inputs: Any) -> None:
         self._shapes = compile_inputs(inputs)
+        self._constructors = {name: shape.constructor for name, shape in self._shapes.items()}
+        longest = max((len(shape.slots) for shape in self._shapes.values()), default=0)
+        self._most_words = longest + 2  # the constructor, and one more than there are fields
 
     def decode(self, data: bytes) -> Any:
         """The input that a line stands for; at most `MAX_INPUT_BYTES`."""
@@ -105,8 +108,8 @@ class TextCodec:
         return show(value).encode("utf-8", "backslashreplace")
 
     def _decode_line(self, text: str) -> Any:
-        words = tokenize(text)
-        shape = self._shapes[find(words, {n: s.constructor for n, s in self._shapes.items()})]
+        words = tokenize(text, self._most_words)
+        shape = self._shapes[find(words, self._constructors)]
         name = shape.constructor.name
         arguments = bind(name, shape.slots, words[1:])
         for argument in arguments:
@@ -217,13 +220,13 @@ def _argument(name: str, index: int, slot: Slot, word: Word) -> Argument:
     """A word read as its field's type says."""
     expected = (slot.field.signature,)
     where = f"{name}: {slot.field.name}"
-    if word.flaw:
-        return Argument(word, index, None, f"{where}: {word.flaw}", expected)
     read = slot.type.text if word.quoted else slot.type.read
     got = f"the text {quote(shorten(word.text))}" if word.quoted else f"`{shorten(word.text)}`"
     problem = f"{where}: expected {slot.type.expected}, got {got}"
     if read is None:
         return Argument(word, index, None, f"{problem} (leave the quotes out)", expected)
+    if word.flaw:
+        return Argument(word, index, None, f"{where}: {word.flaw}", expected)
     try:
         return Argument(word, index, read(word.text))
     except REFUSALS as error:

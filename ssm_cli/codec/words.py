@@ -80,8 +80,10 @@ TEXT_RANK = 7
 REFUSALS = (ValueError, TypeError, OverflowError, RecursionError)
 
 
-def tokenize(text: str) -> tuple[Word, ...]:
-    r"""The words of a line, in order. Never raises: what is wrong is the `flaw` of a word.
+def tokenize(text: str, most: int | None = None) -> tuple[Word, ...]:
+    r"""The words of a line, in order, or the first `most` of them.
+
+    Never raises: what is wrong is the `flaw` of a word.
 
     >>> [word.text for word in tokenize('Store "a key" value=[1, 2]')]
     ['Store', 'a key', '[1, 2]']
@@ -90,7 +92,7 @@ def tokenize(text: str) -> tuple[Word, ...]:
     """
     words: list[Word] = []
     at = 0
-    while match := _WORD_START.search(text, at):
+    while (most is None or len(words) < most) and (match := _WORD_START.search(text, at)):
         words.append(_word_at(text, match.start()))
         at = words[-1].end
     return tuple(words)
@@ -237,16 +239,14 @@ def shorten(text: str, characters: int = MAX_SHOWN_CHARACTERS) -> str:
 
 
 def nearest(word: str, options: Iterable[str]) -> str:
-    """A question with the option nearest to a word, or nothing where none is near.
+    """A question with the option nearest to a word in either case; empty where none is near.
 
     >>> nearest("store", ["Lookup", "Store"])
     '; did you mean `Store`?'
     """
-    known = list(options)
-    short = word[:MAX_SHOWN_CHARACTERS]
-    same = [option for option in known if option.lower() == short.lower()]
-    close = same or difflib.get_close_matches(short, known, n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    known = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(word[:MAX_SHOWN_CHARACTERS].lower(), known, n=1)
+    return f"; did you mean `{known[close[0]]}`?" if close else ""
 
 
 def starts(*options: str) -> Callable[[str], object]:
