@@ -1,0 +1,312 @@
+"""The keys of a tree file, in one table: the validator, the schema and the messages read it.
+
+A `Key` says what it is called, where it may stand, what it takes, what it is when left out, and
+what it means. `CONTRACT` section 1 is this table in prose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from enum import Enum
+from typing import Any, Literal
+
+import msgspec
+
+from ssm_cli.spec import model
+
+Place = Literal["root", "supervisor", "worker", "backoff"]
+Kind = Literal[
+    "name", "start", "text", "boolean", "integer", "number", "word", "args", "backoff", "children"
+]
+
+MAX_NAME = 200  # characters of a name, and of a label
+MAX_SHOWN = 60  # characters of a wrong value that a message repeats
+LARGEST = 1e18  # of any number in a tree file; NaN and the infinities are out, too
+NAME = re.compile(rf"[A-Za-z0-9_.\-]{{1,{MAX_NAME}}}")
+
+WORKERS: tuple[Place, ...] = ("worker",)
+SUPERVISORS: tuple[Place, ...] = ("root", "supervisor")
+CHILD: tuple[Place, ...] = ("worker", "supervisor")
+DELAY: tuple[Place, ...] = ("backoff",)
+
+
+class Key(msgspec.Struct, frozen=True):
+    """One key of a tree file.
+
+    Attributes:
+        name: as it is written.
+        on: where it may stand.
+        kind: the type of its value; `words` come on top of it.
+        doc: one sentence for editors and help.
+        default: its value when left out; None where that means "not set".
+        field: the field of the built spec that holds the value; "" where it is the name.
+        required: it cannot be left out.
+        words: the words it takes.
+        enum: what the words become.
+        low: the least number it takes; `above` is the same without the bound itself.
+        high: the greatest number it takes.
+    """
+
+    name: str
+    on: tuple[Place, ...]
+    kind: Kind
+    doc: str
+    default: Any = None
+    field: str = ""
+    required: bool = False
+    words: tuple[str, ...] = ()
+    enum: type[Enum] | None = None
+    low: float | None = None
+    above: float | None = None
+    high: float | None = None
+
+    @property
+    def attribute(self) -> str:
+        """The field of the built spec that holds the value."""
+        return self.field or self.name
+
+
+def _word(name: str, on: tuple[Place, ...], default: Enum, doc: str) -> Key:
+    words = tuple(str(member.value) for member in type(default))
+    return Key(name, on, "word", doc, default.value, words=words, enum=type(default))
+
+
+def _limit(name: str, default: float, doc: str) -> Key:
+    words = ("infinity",)
+    return Key(name, WORKERS, "number", doc, default, f"{name}_ms", words=words, above=0)
+
+
+def _shutdown(on: tuple[Place, ...], default: model.ShutdownTime) -> Key:
+    doc = (
+        "How long terminating it may take, in milliseconds, before it is killed; `brutal_kill` "
+        "kills it at once, `infinity` waits."
+    )
+    words = ("brutal_kill", "infinity")
+    return Key("shutdown", on, "integer", doc, default, "shutdown_ms", words=words, above=0)
+
+
+def _name(name: str, on: tuple[Place, ...]) -> Key:
+    doc = f"The name of this {name}, unique in the tree."
+    return Key(name, on, "name", doc, field="id", required=True)
+
+
+_START = (
+    "Its code, a StateMachine or a GenServer class: `package.module:attribute`, or "
+    "`./file.py:attribute` relative to the tree file."
+)
+_STRATEGY = (
+    "What is restarted when a child ends; `simple_one_for_one` starts copies of one template."
+)
+_INTENSITY = "More restarts than this within `period` seconds, and the supervisor gives up."
+_PERIOD = "The window in which restarts are counted, in seconds."
+_AUTO_SHUTDOWN = "Whether the end of any or of all significant children ends the supervisor."
+_MAX_CHILDREN = "How many children a `simple_one_for_one` supervisor may have; no bound without it."
+_QUEUE = "How many inputs may wait in the queue of the whole tree."
+_RESTART = "Whether it is restarted: always, after a crash only, or never."
+_SIGNIFICANT = "Whether its own end counts for the auto_shutdown of its supervisor."
+_BACKOFF = "Wait between restarts, longer each time; without it a restart is immediate."
+_PERSIST = "What of its state outlives the process."
+_ON_CRASH = "The state it begins with after a crash: of init, the saved or the last good one."
+_CODEC = "How its inputs and outputs are written; the worker's own choice without it."
+_STEP_TIMEOUT = "How long one step may take, in milliseconds; `infinity` sets no limit."
+_INIT_TIMEOUT = "How long its init may take, in milliseconds; `infinity` sets no limit."
+_JITTER = "The share of a delay that chance adds or takes away."
+_FACTOR = "What a delay is multiplied with to give the next."
+_CHILDREN = "In start order: each a mapping with `worker` or `supervisor`."
+_CODECS = ("text", "json", "msgpack")
+
+KEYS: tuple[Key, ...] = (
+    _name("supervisor", SUPERVISORS),
+    _name("worker", WORKERS),
+    Key("start", WORKERS, "start", _START, required=True),
+    Key("args", WORKERS, "args", "Handed to its init.", {}),
+    _word("strategy", SUPERVISORS, model.Strategy.ONE_FOR_ONE, _STRATEGY),
+    Key("intensity", SUPERVISORS, "integer", _INTENSITY, model.DEFAULT_INTENSITY, low=0),
+    Key("period", SUPERVISORS, "number", _PERIOD, model.DEFAULT_PERIOD_S, "period_s", above=0),
+    _word("auto_shutdown", SUPERVISORS, model.AutoShutdown.NEVER, _AUTO_SHUTDOWN),
+    Key("max_children", SUPERVISORS, "integer", _MAX_CHILDREN, low=1),
+    Key("queue", ("root",), "integer", _QUEUE, model.DEFAULT_QUEUE, low=1),
+    _word("restart", CHILD, model.Restart.PERMANENT, _RESTART),
+    _shutdown(WORKERS, model.DEFAULT_SHUTDOWN_MS),
+    _shutdown(("supervisor",), "infinity"),
+    Key("significant", CHILD, "boolean", _SIGNIFICANT, default=False),
+    Key("backoff", CHILD, "backoff", _BACKOFF),
+    _limit("step_timeout", model.DEFAULT_STEP_TIMEOUT_MS, _STEP_TIMEOUT),
+    _limit("init_timeout", model.DEFAULT_INIT_TIMEOUT_MS, _INIT_TIMEOUT),
+    _word("persist", WORKERS, model.Persist.NONE, _PERSIST),
+    _word("on_crash", WORKERS, model.OnCrash.INIT, _ON_CRASH),
+    Key("codec", WORKERS, "word", _CODEC, words=_CODECS),
+    Key("label", WORKERS, "text", "Shown beside the name.", ""),
+    Key(
+        "initial", DELAY, "number", "The first delay, in milliseconds.", 100, "initial_ms", above=0
+    ),
+    Key("factor", DELAY, "number", _FACTOR, 2, low=1),
+    Key("max", DELAY, "number", "The longest delay, in milliseconds.", 30_000, "max_ms", above=0),
+    Key("jitter", DELAY, "number", _JITTER, 0, low=0, high=1),
+    Key("children", SUPERVISORS, "children", _CHILDREN, []),
+)
+
+
+def keys_on(place: Place) -> dict[str, Key]:
+    """The keys that may stand at `place`, by name, in the order of the table.
+
+    >>> list(keys_on("backoff"))
+    ['initial', 'factor', 'max', 'jitter']
+    """
+    return {key.name: key for key in KEYS if place in key.on}
+
+
+ROOT = keys_on("root")
+SUPERVISOR = keys_on("supervisor")
+WORKER = keys_on("worker")
+BACKOFF = keys_on("backoff")
+
+
+def _in_range(key: Key, number: float) -> bool:
+    # An int may be too large to become a float; compare before anything converts it.
+    return (
+        -LARGEST < number < LARGEST
+        and (key.low is None or number >= key.low)
+        and (key.above is None or number > key.above)
+        and (key.high is None or number <= key.high)
+    )
+
+
+def accepts(key: Key, value: object) -> bool:  # noqa: PLR0911 - one case a kind
+    """Whether `value`, as plain data, is one that `key` takes. Words stand for enum members.
+
+    >>> accepts(ROOT["intensity"], 0), accepts(ROOT["intensity"], True)
+    (True, False)
+    """
+    match key.kind, value:
+        case _, str() if value in key.words:
+            return True
+        case "name", str():
+            return NAME.fullmatch(value) is not None
+        case "start", str():
+            return bool(value)
+        case "text", str():
+            return len(value) <= MAX_NAME
+        case "boolean", bool():
+            return True
+        case "integer" | "number", int() | float():
+            fits = isinstance(value, int) or key.kind == "number"
+            return fits and not isinstance(value, bool) and _in_range(key, value)
+        case (("args" | "backoff"), Mapping()):
+            return True
+        case "children", list() | tuple():
+            return True
+    return False
+
+
+_NOUNS: dict[Kind, str] = {
+    "name": f"1 to {MAX_NAME} letters, digits, underscores, dots and hyphens",
+    "start": "package.module:attribute or ./file.py:attribute",
+    "text": f"text of at most {MAX_NAME} characters",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "args": "a mapping of argument names to values",
+    "backoff": "a mapping such as {initial: 100, factor: 2, max: 30000, jitter: 0.1}",
+    "children": "a list of children, each a mapping with `worker` or `supervisor`",
+}
+
+
+def expected(key: Key) -> str:
+    """What `key` takes, in words.
+
+    >>> expected(WORKER["shutdown"])
+    'a whole number greater than 0, brutal_kill or infinity'
+    """
+    choices = list(key.words)
+    if key.kind != "word":
+        noun = _NOUNS[key.kind]
+        if key.kind in {"integer", "number"}:
+            noun += "" if key.above is None else f" greater than {key.above:g}"
+            noun += "" if key.low is None else f" of at least {key.low:g}"
+            noun += "" if key.high is None else f" and at most {key.high:g}"
+        choices = [noun, *choices]
+    return either(choices)
+
+
+def either(choices: Iterable[str]) -> str:
+    """The choices as a phrase.
+
+    >>> either(["a", "b", "c"])
+    'a, b or c'
+    """
+    *head, last = choices
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def nearest(word: object, choices: Iterable[str]) -> str:
+    """The choice that `word` was probably meant to be, or "": one like it, or that it begins.
+
+    >>> nearest("permanant", ("permanent", "transient"))
+    'permanent'
+    """
+    if not isinstance(word, str) or not 0 < len(word) <= MAX_NAME:
+        return ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    plain = word.lower().replace("-", "_").replace(" ", "_")
+    begun = [choice for choice in by_lower if choice.startswith(plain)]
+    found = get_close_matches(plain, by_lower, n=1) or (begun if len(begun) == 1 else [])
+    return by_lower[found[0]] if found else ""
+
+
+def sentence(wrong: str, expected: str = "", meant: str = "") -> str:
+    """What is wrong, what was expected, what was probably meant.
+
+    >>> sentence("is 0", "a number greater than 0")
+    'is 0; expected a number greater than 0'
+    """
+    parts = [wrong]
+    if expected:
+        parts.append(f"expected {expected}")
+    if meant:
+        parts.append(f"did you mean {meant}?")
+    return "; ".join(parts)
+
+
+def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
+    """A wrong value as a message names it.
+
+    >>> shown("x"), shown(None), shown(True), shown([1])
+    ('the text "x"', 'nothing', 'true', 'a list')
+    """
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            text = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
+            return f'the text "{text}"'
+        case int() if abs(value) >= 10**MAX_SHOWN:
+            return f"a whole number of more than {MAX_SHOWN} digits"
+        case int() | float() | Enum():
+            return str(value)
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case type():
+            return f"the class {value.__name__}"
+        case _ if callable(value) and hasattr(value, "__name__"):
+            return f"the function {value.__name__}"
+        case _:
+            name = type(value).__name__
+            return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def fault(key: Key, value: object) -> str | None:
+    """What is wrong with `value` for `key`, as a sentence; None if nothing is.
+
+    >>> fault(WORKER["restart"], "permanant")
+    'is the text "permanant"; expected permanent, transient or temporary; did you mean permanent?'
+    """
+    if accepts(key, value):
+        return None
+    return sentence(f"is {shown(value)}", expected(key), nearest(value, key.words))

@@ -1,0 +1,237 @@
+"""Python that a tree file names: files loaded by path, `start` references resolved.
+
+Importing is the one thing here that runs the user's code; whatever it raises becomes a fault,
+in words, with the line where it was raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+
+import msgspec
+
+from ssm_cli.spec.keys import WORKER, expected, nearest, sentence
+from ssm_cli.spec.validate import start_fault
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+MAX_SAID = 400  # characters of an exception's text that a fault repeats
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What a `start` reference stands for, or what is wrong with it."""
+
+    value: object = None
+    fault: str | None = None
+
+
+class _FreshLoader(SourceFileLoader):
+    """Compiles the file as it is now: a cached one may be older than an edit a moment ago."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file; nothing is read from or written to `__pycache__`."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Let imports find the modules of `folder` first, for as long as the block runs."""
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        # The code that was run may have taken it out itself.
+        if entry in sys.path:
+            sys.path.remove(entry)
+
+
+def module_name(path: Path) -> str:
+    """The name under which the file at `path` is loaded: of its own, and the same in each run.
+
+    Types are found again by module and name, so the name may not change from run to run.
+    """
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    stem = re.sub(r"\W", "_", path.stem)
+    return f"ssm_file_{digest[:16]}_{stem}"
+
+
+def load_file(path: Path) -> ModuleType:
+    """Run the Python file at `path` as a module and return it.
+
+    Imports of its neighbours work while it runs. It replaces an earlier load of the same file;
+    one that fails leaves that in place. Raises what the file raises; the file is named by its
+    absolute path in tracebacks.
+    """
+    path = path.absolute()
+    name = module_name(path)
+    loader = _FreshLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    if spec is None:
+        raise ImportError(f"{path} is no file that Python can load; name a .py file")
+    module = importlib.util.module_from_spec(spec)
+    earlier = sys.modules.get(name)
+    sys.modules[name] = module
+    loaded = False
+    try:
+        with importable(path.parent):
+            loader.exec_module(module)
+        loaded = True
+    finally:
+        if not loaded:
+            sys.modules.pop(name)
+            if earlier is not None:
+                sys.modules[name] = earlier
+    return module
+
+
+def line_in(error: BaseException, filename: str) -> int:
+    """The line of `filename` at which `error` left it or was raised; 0 if it was never there."""
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return error.lineno or 0
+    line = 0
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == filename:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def raised(error: BaseException, filename: str, when: str = "on import") -> str:
+    """What running `filename` raised, and at which line of which file, in words."""
+    line = line_in(error, filename)
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    what = "is not valid Python" if isinstance(error, SyntaxError) else f"raises {when}"
+    place = f" at {Path(filename).name} line {line}" if line else ""
+    if isinstance(error, SyntaxError) and error.filename not in {None, filename}:
+        place += f", in {Path(str(error.filename)).name} line {error.lineno}"
+    return f"{what}: {' '.join(said.split())[:MAX_SAID]}{place}"
+
+
+class Resolver:
+    """Resolves `start` references of one tree file; each distinct one once.
+
+    Args:
+        folder: the folder of the tree file; `./file.py` is relative to it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, Resolved] = {}
+        self._modules: dict[str, ModuleType | str] = {}
+        importlib.invalidate_caches()
+
+    def resolve(self, reference: str) -> Resolved:
+        """The worker that `package.module:attribute` or `./file.py:attribute` names."""
+        known = self._known.get(reference)
+        if known is None:
+            known = self._known[reference] = self._resolve(reference)
+        return known
+
+    def _resolve(self, reference: str) -> Resolved:
+        target, _, attribute = reference.rpartition(":")
+        is_file = "/" in target
+        if not _DOTTED.fullmatch(attribute) or not (is_file or _DOTTED.fullmatch(target)):
+            return Resolved(fault=_form_fault(reference, target))
+        if not is_file and target.endswith(".py"):
+            return Resolved(fault=_form_fault(reference, target))
+        module = self._modules.get(target)
+        if module is None:
+            module = self._load(target) if is_file else self._import(target)
+            self._modules[target] = module
+        if isinstance(module, str):
+            return Resolved(fault=f"names {target}, which {module}")
+        return _attribute(module, target, attribute)
+
+    def _load(self, target: str) -> ModuleType | str:
+        path = self._folder / target
+        if path.suffix != ".py" or not path.is_file():
+            beside = (f"{target.rpartition('/')[0]}/{p.name}" for p in path.parent.glob("*.py"))
+            wanted = f"a Python file in {path.parent}"
+            return sentence("is no Python file", wanted, nearest(target, sorted(beside)))
+        try:
+            return load_file(path)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code raises anything
+            return raised(error, str(path.absolute()))
+
+    def _import(self, target: str) -> ModuleType | str:
+        try:
+            return importlib.import_module(target)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if target == missing or target.startswith(f"{missing}."):
+                return sentence(
+                    "cannot be found",
+                    "an installed module, or ./file.py relative to the tree file",
+                    self._nearest_module(target, missing),
+                )
+            return raised(error, _origin(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code raises anything
+            return raised(error, _origin(error))
+
+    def _nearest_module(self, target: str, missing: str) -> str:
+        beside = f"./{target.replace('.', '/')}.py"
+        if (self._folder / beside).is_file():
+            return beside
+        parent, _, last = missing.rpartition(".")
+        path = getattr(sys.modules.get(parent), "__path__", None) if parent else None
+        if parent and path is None:
+            return ""
+        names = sorted({module.name for module in pkgutil.iter_modules(path)})
+        found = nearest(last, names)
+        return found and ".".join(filter(None, (parent, found))) + target[len(missing) :]
+
+
+def _form_fault(reference: str, target: str) -> str:
+    wrong = f'"{reference[:200]}" has the wrong form'
+    meant = f"./{reference}" if target.endswith(".py") and "/" not in target else ""
+    return sentence(wrong, expected(WORKER["start"]), meant)
+
+
+def _origin(error: BaseException) -> str:
+    """The file whose import raised `error`: the outermost one that is not the import system."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename
+    machinery = {__file__, importlib.__file__}
+    trace = error.__traceback__
+    while trace is not None:
+        filename = trace.tb_frame.f_code.co_filename
+        if filename not in machinery and not filename.startswith("<frozen "):
+            return filename
+        trace = trace.tb_next
+    return ""
+
+
+def _workers(module: object) -> Iterable[str]:
+    return (name for name, value in vars(module).items() if not start_fault(value))
+
+
+def _attribute(module: ModuleType, target: str, attribute: str) -> Resolved:
+    value: object = module
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            inside = {*_workers(module), *(n for n in dir(value) if not n.startswith("__"))}
+            meant = nearest(name, sorted(inside))
+            wanted = f"a StateMachine or a subclass of GenServer in {target}"
+            return Resolved(fault=sentence(f"{target} has no {name}", wanted, meant))
+        except Exception as error:  # noqa: BLE001 - a module's __getattr__ is the user's code
+            return Resolved(
+                fault=f"names {name} in {target}, which {raised(error, '', 'when looked up')}"
+            )
+    wrong = start_fault(value)
+    return Resolved(fault=f"{attribute} in {target} {wrong}") if wrong else Resolved(value)

@@ -1,0 +1,308 @@
+"""The nodes of a YAML tree file to a spec, with a problem for everything that is wrong.
+
+Theory of operation: one walk, depth-first in file order, driven by the table of keys. A mapping
+is first split into entries (unknown and repeated keys are problems), then each value is read as
+its key says. Problems never stop the walk; a value that is wrong is left out, and what depends
+on it is not judged. The spec counts only if there was no problem.
+
+A large tree repeats itself, so values are remembered by key and text, and settings by value:
+workers with the same settings share one `WorkerOptions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from ssm_cli.spec import keys
+from ssm_cli.spec.keys import Key, fault, nearest, sentence, shown
+from ssm_cli.spec.model import (
+    DEFAULT_OPTIONS,
+    MAX_DEPTH,
+    NO_ARGS,
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    Restart,
+    Strategy,
+    SupervisorSpec,
+    WorkerOptions,
+    WorkerSpec,
+)
+from ssm_cli.spec.modules import Resolved
+from ssm_cli.spec.validate import (
+    DEPTH_FAULT,
+    Problem,
+    backoff_fault,
+    combination_fault,
+    pool_fault,
+    template_fault,
+)
+from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain, scalar
+
+_CHILD_KINDS = ("worker", "supervisor")
+_ON: Mapping[keys.Place, str] = {
+    "root": "the root",
+    "supervisor": "a supervisor below the root",
+    "worker": "a worker",
+    "backoff": "a backoff",
+}
+_Entries = dict[str, Node]
+
+
+class _FieldReader:
+    """Reads the entries of one mapping as the table of keys says."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._first: dict[str, tuple[str, Node]] = {}
+        self._scalars: dict[tuple[str, str, str], Any] = {}
+
+    def _wrong(
+        self, node: Node, path: str, wrong: str, expected: str = "", meant: str = ""
+    ) -> None:
+        self.problems.append(at(node, path, sentence(wrong, expected, meant)))
+
+    def _entries(self, node: Node, table: Mapping[str, Key], path: str) -> _Entries:
+        """The values of a mapping by key; keys that are unknown or repeated are problems."""
+        entries: _Entries = {}
+        for key_node, value_node in node.value:
+            name = key_node.value
+            if not isinstance(name, str):
+                self._wrong(key_node, path, f"has {_shown(key_node)} as a key", "text")
+            elif name in entries:
+                line = entries[name].start_mark.line + 1
+                wrong = f"is there twice, first at line {line}"
+                self._wrong(key_node, f"{path}.{name}", wrong, "each key once")
+            elif name in table:
+                entries[name] = value_node
+            else:
+                self._unknown(key_node, table, path)
+        return entries
+
+    def _unknown(self, key_node: Node, table: Mapping[str, Key], path: str) -> None:
+        name = str(key_node.value)
+        where = f"{path}.{name[: keys.MAX_NAME]}"
+        places = [place for key in keys.KEYS if key.name == name for place in key.on]
+        if places:
+            wanted = f"it on {keys.either(dict.fromkeys(_ON[place] for place in places))} only"
+            self._wrong(key_node, where, "is no key of this mapping", wanted)
+        else:
+            wanted = f"one of {', '.join(table)}"
+            self._wrong(key_node, where, "is an unknown key", wanted, nearest(name, table))
+
+    def _values(self, entries: _Entries, table: Mapping[str, Key], path: str) -> dict[str, Any]:
+        """The right values by field of the spec; names, code and collections are left out."""
+        values: dict[str, Any] = {}
+        for name, node in entries.items():
+            key = table[name]
+            if key.kind == "backoff":
+                values[key.attribute] = self._backoff(node, f"{path}.{name}")
+            elif key.kind not in {"name", "start", "args", "children"}:
+                found, value = self._scalar(key, node, path)
+                if found:
+                    values[key.attribute] = value
+        return values
+
+    def _scalar(self, key: Key, node: Node, path: str) -> tuple[bool, Any]:
+        if not isinstance(node, ScalarNode):
+            self._wrong(node, f"{path}.{key.name}", f"is {_shown(node)}", keys.expected(key))
+            return False, None
+        known = (key.name, node.tag, node.value)
+        if known in self._scalars:
+            return True, self._scalars[known]
+        try:
+            value = scalar(node)
+        except ValueError as error:
+            self._wrong(node, f"{path}.{key.name}", str(error), keys.expected(key))
+            return False, None
+        if wrong := fault(key, value):
+            self.problems.append(at(node, f"{path}.{key.name}", wrong))
+            return False, None
+        self._scalars[known] = value = value if key.enum is None else key.enum(value)
+        return True, value
+
+    def _backoff(self, node: Node, path: str) -> Backoff | None:
+        if not isinstance(node, MappingNode) or node.tag != MAP:
+            wanted = keys.expected(keys.WORKER["backoff"])
+            self._wrong(node, path, f"is {_shown(node)}", wanted)
+            return None
+        entries = self._entries(node, keys.BACKOFF, path)
+        backoff = Backoff(**self._values(entries, keys.BACKOFF, path))
+        if wrong := backoff_fault(backoff.initial_ms, backoff.max_ms):
+            self.problems.append(at(entries.get("max", node), f"{path}.max", wrong))
+        return backoff
+
+    def _name(self, node: Node | None, key: Key, path: str) -> str:
+        if node is None:
+            return path.rpartition("/")[2]
+        if node.tag != STR or not keys.NAME.fullmatch(node.value):
+            wanted = keys.expected(key)
+            if isinstance(node, ScalarNode) and node.tag != STR and node.value:
+                wanted += f'; did you mean "{node.value[: keys.MAX_NAME]}", in quotes?'
+            self._wrong(node, f"{path}.{key.name}", f"is {_shown(node)}", wanted)
+            return path.rpartition("/")[2]
+        name = str(node.value)
+        if name in self._first:
+            first_path, first = self._first[name]
+            mark = first.start_mark
+            wrong = (
+                f"has the name of {first_path} at line {mark.line + 1}, column {mark.column + 1}"
+            )
+            self._wrong(node, f"{path}.{key.name}", wrong, "names unique in the tree")
+        else:
+            self._first[name] = path, node
+        return name
+
+
+class TreeReader(_FieldReader):
+    """Reads one tree; `problems` holds what is wrong, in the order in which it was found.
+
+    Args:
+        resolve: gives the code for a `start` reference.
+    """
+
+    def __init__(self, resolve: Callable[[str], Resolved]) -> None:
+        super().__init__()
+        self._resolve = resolve
+        self._options: dict[tuple[tuple[str, Any], ...], WorkerOptions] = {(): DEFAULT_OPTIONS}
+
+    def read(self, root: Node) -> SupervisorSpec:
+        """The tree below `root`; to be used only if there are no `problems` afterwards."""
+        path, kind = self._open(root, "", 1)
+        if kind == "worker":
+            self._wrong(root, path, "is a worker", "a supervisor at the root of the tree")
+            self._worker(root, path, None)
+        elif kind:
+            return self._supervisor(root, path, 1, None)
+        return SupervisorSpec(path)
+
+    def _open(self, node: Node, parent: str, place: int) -> tuple[str, str]:
+        """The path of a node and its kind: worker, supervisor, or "" where it is no mapping."""
+        path = f"{parent}/child#{place}" if parent else "root"
+        if not isinstance(node, MappingNode) or node.tag != MAP:
+            wanted = "`worker` or `supervisor`" if parent else "`supervisor`"
+            self._wrong(node, path, f"is {_shown(node)}", f"a mapping with {wanted}")
+            return path, ""
+        kinds = {key.value: value for key, value in node.value if key.value in _CHILD_KINDS}
+        if len(kinds) != 1:
+            return path, self._guess(node, path, bool(kinds), at_root=not parent)
+        ((kind, named),) = kinds.items()
+        if named.tag == STR and keys.NAME.fullmatch(named.value):
+            path = f"{parent}/{named.value}" if parent else named.value
+        return path, kind
+
+    def _guess(self, node: MappingNode, path: str, both: bool, *, at_root: bool) -> str:
+        """What a mapping was meant to be that has neither name or both; it is left with none."""
+        wrong = "is both a worker and a supervisor" if both else "has no name"
+        wanted = "`supervisor: NAME`" if at_root else "either `worker: NAME` or `supervisor: NAME`"
+        self._wrong(node, path, wrong, wanted)
+        node.value = [pair for pair in node.value if pair[0].value not in _CHILD_KINDS]
+        names = [key.value for key, _ in node.value if isinstance(key.value, str)]
+        holds = any(name in keys.SUPERVISOR and name not in keys.WORKER for name in names)
+        return "supervisor" if holds or at_root else "worker"
+
+    def _supervisor(
+        self, node: Node, path: str, depth: int, auto_shutdown: str | None
+    ) -> SupervisorSpec:
+        """A supervisor `depth` levels deep; `auto_shutdown` is its parent's, None if unknown."""
+        table = keys.ROOT if depth == 1 else keys.SUPERVISOR
+        entries = self._entries(node, table, path)
+        name = self._name(entries.get("supervisor"), table["supervisor"], path)
+        values = self._values(entries, table, path)
+        self._combination(entries, values, auto_shutdown, path)
+        strategy = _judged("strategy", Strategy.ONE_FOR_ONE, entries, values)
+        if "max_children" in values and strategy and (wrong := pool_fault(strategy)):
+            self.problems.append(at(entries["max_children"], f"{path}.max_children", wrong))
+        flag = _judged("auto_shutdown", AutoShutdown.NEVER, entries, values)
+        children, count = self._children(entries.get("children"), path, depth, flag)
+        if count is not None and (wrong := template_fault(strategy, count)):
+            self.problems.append(at(entries.get("children", node), f"{path}.children", wrong))
+        return SupervisorSpec(name, children=tuple(children), **values)
+
+    def _children(
+        self, node: Node | None, path: str, depth: int, auto_shutdown: str | None
+    ) -> tuple[list[ChildSpec], int | None]:
+        """The good children, and how many are written; None where it is no list."""
+        if node is None:
+            return [], 0
+        if not isinstance(node, SequenceNode) or node.tag != SEQ:
+            wanted = keys.expected(keys.ROOT["children"])
+            self._wrong(node, f"{path}.children", f"is {_shown(node)}", wanted)
+            return [], None
+        children: list[ChildSpec] = []
+        for place, child in enumerate(node.value, 1):
+            child_path, kind = self._open(child, path, place)
+            if kind == "worker":
+                children.append(self._worker(child, child_path, auto_shutdown))
+            elif kind and depth >= MAX_DEPTH:
+                self.problems.append(at(child, child_path, DEPTH_FAULT))
+            elif kind:
+                children.append(self._supervisor(child, child_path, depth + 1, auto_shutdown))
+        return children, len(node.value)
+
+    def _worker(self, node: Node, path: str, auto_shutdown: str | None) -> WorkerSpec:
+        entries = self._entries(node, keys.WORKER, path)
+        name = self._name(entries.get("worker"), keys.WORKER["worker"], path)
+        start = self._start(entries.get("start"), node, path)
+        args = self._args(entries["args"], f"{path}.args") if "args" in entries else NO_ARGS
+        values = self._values(entries, keys.WORKER, path)
+        self._combination(entries, values, auto_shutdown, path)
+        settings = tuple(values.items())
+        options = self._options.get(settings)
+        if options is None:
+            options = WorkerOptions(**values)
+            options = DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
+            self._options[settings] = options
+        return WorkerSpec(name, start, args, options)
+
+    def _start(self, node: Node | None, worker: Node, path: str) -> object:
+        key = keys.WORKER["start"]
+        if node is None:
+            self._wrong(worker, path, "has no start", f"start: {keys.expected(key)}")
+            return None
+        found, reference = self._scalar(key, node, path)
+        if not found:
+            return None
+        resolved = self._resolve(reference)
+        if resolved.fault:
+            self.problems.append(at(node, f"{path}.start", resolved.fault))
+        return resolved.value
+
+    def _args(self, node: Node, path: str) -> dict[str, Any]:
+        if not isinstance(node, MappingNode) or node.tag != MAP:
+            self._wrong(node, path, f"is {_shown(node)}", keys.expected(keys.WORKER["args"]))
+            return {}
+        args: dict[str, Any] = plain(node, path, self.problems)
+        if not all(isinstance(name, str) for name in args):
+            names = ", ".join(shown(name) for name in args if not isinstance(name, str))
+            self._wrong(node, path, f"has the argument names {names}", "text, in quotes if need be")
+        return args
+
+    def _combination(
+        self, entries: _Entries, values: Mapping[str, Any], auto_shutdown: str | None, path: str
+    ) -> None:
+        if not values.get("significant") or auto_shutdown is None:
+            return
+        restart = _judged("restart", Restart.PERMANENT, entries, values)
+        if wrong := combination_fault(restart, values["significant"], auto_shutdown):
+            self.problems.append(at(entries["significant"], f"{path}.significant", wrong))
+
+
+def _judged(name: str, default: Enum, entries: _Entries, values: Mapping[str, Any]) -> str | None:
+    """The word of an entry, its default where it is left out, None where it is wrong."""
+    if name in entries and name not in values:
+        return None
+    return str(values.get(name, default).value)
+
+
+def _shown(node: Node) -> str:
+    if isinstance(node, ScalarNode):
+        try:
+            return shown(scalar(node))
+        except ValueError:
+            return shown(node.value)
+    return shown({} if isinstance(node, MappingNode) else [])
