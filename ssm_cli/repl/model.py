@@ -22,18 +22,6 @@ LOG_REPORTS = 2_000  # of the restart log; older ones go
 LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
-FRAME_SHARE = 20  # a frame that takes t seconds is followed by at least so many t of peace
-INTERVALS_S = (0.1, 1.0)  # shortest and longest time between two frames
-
-
-def frame_interval(last_frame_s: float) -> float:
-    """Seconds until the next frame, so that drawing costs a twentieth of the time at most.
-
-    >>> frame_interval(0.002), frame_interval(0.02), frame_interval(3.0)
-    (0.1, 0.4, 1.0)
-    """
-    shortest, longest = INTERVALS_S
-    return max(shortest, min(last_frame_s * FRAME_SHARE, longest))
 
 
 class Model:
@@ -102,22 +90,17 @@ class Model:
         if not self.output or told not in self.output[-1].plain:  # not ten times a second
             self.notice(told, "red")
 
-    def touch(self) -> None:
-        """Have the next frame drawn: something was called, a key was pressed."""
-        self._dirty = True
-
-    def freeze(self) -> bool:
-        """Let the view stand still, or go on; whether it stands still now."""
+    def freeze(self) -> None:
+        """Let the view stand still, or go on."""
         self.frozen = not self.frozen
         self._dirty = True
-        return self.frozen
 
     def is_due(self) -> bool:
         """Whether there is something new to draw."""
         now = self._now()
         if self._dirty or now - self._refreshed_s >= UPTIME_S:
             return True
-        return any(until <= now for until in self._flash_until_s.values())
+        return not self.frozen and any(until <= now for until in self._flash_until_s.values())
 
     def refresh(self) -> None:
         """Take over what has happened since the last frame, unless the view is frozen."""

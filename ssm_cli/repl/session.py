@@ -29,8 +29,9 @@ from ssm_cli.commands.exit_codes import ExitCode
 from ssm_cli.commands.verbs import help_lines
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.commands import Commands
+from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import HELP, bindings
-from ssm_cli.repl.model import Model, frame_interval
+from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.history import PersistentHistory, history_path
 from ssm_cli.repl.prompt.names import Names
@@ -71,7 +72,7 @@ class RunningNode(NodeApi, Protocol):
         """Whether the root reached its restart intensity."""
         ...
 
-    def start(self) -> None:
+    def start(self) -> object:
         """Start the tree; raises `StartFailed`."""
         ...
 
@@ -118,16 +119,14 @@ class Session:
     ) -> None:
         self._node = node
         self._env = env
-        self._now = now
-        self._frame_s = 0.0
-        self._refresh_s = 0.0
-        self._began_s = 0.0
-        self._code = ExitCode.DONE
+        self._code: int = ExitCode.DONE
+        self._leaves = False
         self.model = Model(node, title, now)
         self._reader = LineReader(Names(node))
         self._commands = Commands(node, self._reader.names, self.model, self._after_command)
         self.buffer = self._make_buffer()
         self.screen, self.app = self._make_app(source, output)
+        self._frames = Frames(self.app, self.model, now)
 
     def _make_buffer(self) -> Buffer:
         return Buffer(
@@ -165,8 +164,7 @@ class Session:
             output=output,
             color_depth=ColorDepth.DEPTH_1_BIT if self._env.environ.get("NO_COLOR") else None,
             max_render_postpone_time=None,
-            before_render=self._before_render,
-            after_render=self._after_render,
+            before_render=lambda _: screen.place_menu(),
         )
         app.ttimeoutlen = 0.05  # Esc is felt at once
         return screen, app
@@ -191,10 +189,9 @@ class Session:
             self.model.notice("Ctrl-D stops the tree in order and leaves; F1 shows the keys", "")
 
     def quit(self) -> None:
-        """Ctrl-D: stop the tree in order; the session ends when it is down."""
-        if self._node.running:
-            self._node.stop()
-        self._leave()
+        """Ctrl-D: leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
+        self._leaves = True
+        self._leave_if_asked()
 
     def help(self) -> None:
         """F1: the keys and the commands, in the output."""
@@ -203,7 +200,7 @@ class Session:
     def freeze(self) -> None:
         """F5: let the view stand still, or go on."""
         self.model.freeze()
-        self.model.refresh()
+        self._frames.draw()
 
     def _accept(self, buffer: Buffer) -> bool:
         """Enter: the line waits for those before it; the prompt is free for the next at once."""
@@ -220,7 +217,7 @@ class Session:
             self._node.start()
             loop.set_exception_handler(self._stray)
             for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self._on_signal)
+                loop.add_signal_handler(number, self._on_signal, number)
             await self._show()
         finally:
             unsubscribe()
@@ -231,12 +228,12 @@ class Session:
     async def _show(self) -> None:
         """The screen beside the tree, until both have ended."""
         serving = asyncio.create_task(self._node.serve())
-        serving.add_done_callback(lambda _: self._leave())
-        tasks = [asyncio.create_task(work) for work in (self._tick(), self._commands.run())]
+        serving.add_done_callback(lambda _: self.quit())
+        tasks = [asyncio.create_task(work) for work in (self._frames.run(), self._commands.run())]
         try:
-            await self.app.run_async(set_exception_handler=False)
+            await self.app.run_async(pre_run=self._leave_if_asked, set_exception_handler=False)
         except EOFError:
-            self._code = ExitCode.TERMINATED  # the terminal went away
+            self._code = 128 + signal.SIGHUP  # the terminal went away
         finally:
             for task in tasks:
                 task.cancel()
@@ -246,61 +243,31 @@ class Session:
             await serving
 
     def _after_command(self, result: Result | None) -> None:
-        """Show at once what a command came to."""
-        self._invalidate()
+        """Show at once what a command came to; it may have changed the tree."""
+        self._reader.forget()
+        self._frames.invalidate()
         if result is not None and result.ends:
             self.quit()
 
-    def _leave(self) -> None:
-        """Close the screen, once."""
-        if self.app.is_running and not self.app.is_done:
+    def _leave_if_asked(self) -> None:
+        """Close the screen, once it is open."""
+        if self._leaves and self.app.is_running and not self.app.is_done:
             self.app.exit()
 
-    def _on_signal(self) -> None:
-        self._code = ExitCode.TERMINATED
+    def _on_signal(self, number: int) -> None:
+        """The shell's convention for a process that ended at a signal."""
+        self._code = 128 + number
         self.quit()
 
     def _on_report(self, report: Report) -> None:
         """Called from inside the node: note it, and draw later."""
         self.model.on_report(report)
-        if report.event == "starting":
-            self._reader.forget()
+        self._reader.forget()
 
     def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """An exception that nobody caught: shown, and the tree lives on."""
         del loop
         self.model.defect(context.get("exception"), str(context.get("message", "")))
-
-    # --- frames ----------------------------------------------------------------------------
-
-    async def _tick(self) -> None:
-        """Draw what is new, at most ten times a second and in a twentieth of the time."""
-        while True:
-            await asyncio.sleep(frame_interval(self._frame_s))
-            if self.model.is_due():
-                self._refresh()
-
-    def _refresh(self) -> None:
-        began_s = self._now()
-        try:
-            self.model.refresh()
-        except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
-            self.model.defect(error)
-        self._refresh_s = self._now() - began_s
-        self._invalidate()
-
-    def _invalidate(self) -> None:
-        if self.app.is_running:
-            self.app.invalidate()
-
-    def _before_render(self, app: Application[None]) -> None:
-        del app
-        self.screen.place_menu()
-        self._began_s = self._now()
-
-    def _after_render(self, app: Application[None]) -> None:
-        del app
-        self._frame_s = self._refresh_s + self._now() - self._began_s
 
     def _say_goodbye(self) -> None:
         """Below the prompt that started us: what was last seen, and how it ended."""
@@ -310,5 +277,5 @@ class Session:
             self._env.stdout.write("".join(f"{line}\n" for line in lines))
             self._env.stdout.flush()
         except OSError:
-            if self._code is not ExitCode.TERMINATED:  # else there is nobody to tell
+            if self._code == ExitCode.DONE:  # else there is nobody to tell
                 raise

@@ -256,6 +256,11 @@ class _Reading:
 
     def _candidates(self) -> tuple[Candidate, ...]:
         word, slot = self._last.text, self._slot
+        if word in {"-", "--"} and not (
+            self._verb.takes_rest and slot is self._verb.parameters[-1]
+        ):
+            slot = "option"  # it may become one
+        options = self._verb.options
         match slot:
             case Parameter(kind=kind) if kind in KINDS:
                 names = self._names.matching(KINDS[kind], word, anywhere=self._anywhere)
@@ -267,11 +272,8 @@ class _Reading:
             case Parameter(choices=choices) | Option(choices=choices):
                 return _beginning(word, choices)
             case "option":
-                return tuple(
-                    Candidate(o.spellings[0], o.help)
-                    for o in self._verb.options
-                    if any(spelling.startswith(word) for spelling in o.spellings)
-                )
+                spelled = ((o, [s for s in o.spellings if s.startswith(word)]) for o in options)
+                return tuple(Candidate(found[0], o.help) for o, found in spelled if found)
             case _:
                 return ()
 

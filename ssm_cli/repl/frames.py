@@ -1,0 +1,71 @@
+"""When the screen is drawn: a ticker that draws what is new, in a twentieth of the time at most.
+
+The node never draws: its reports only mark the model as out of date, so a storm of restarts costs
+no more frames than a quiet tree, and a frame that takes long is followed by a longer rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from prompt_toolkit.application import Application
+
+from ssm_cli.repl.model import Model
+
+SHARE = 20  # a frame that takes t seconds is followed by at least so many t of rest
+INTERVALS_S = (0.1, 1.0)  # shortest and longest rest between two frames
+
+
+def frame_interval(last_frame_s: float) -> float:
+    """Seconds until the next frame, so that drawing costs a twentieth of the time at most.
+
+    >>> frame_interval(0.002), frame_interval(0.02), frame_interval(3.0)
+    (0.1, 0.4, 1.0)
+    """
+    shortest, longest = INTERVALS_S
+    return max(shortest, min(last_frame_s * SHARE, longest))
+
+
+class Frames:
+    """The frames of an application. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, app: Application[None], model: Model, now: Callable[[], float]) -> None:
+        self._app = app
+        self._model = model
+        self._now = now
+        self._refresh_s = 0.0
+        self._render_s = 0.0
+        self._began_s = 0.0
+        app.before_render += self._before_render
+        app.after_render += self._after_render
+
+    async def run(self) -> None:
+        """Draw for as long as the session lasts."""
+        while True:
+            await asyncio.sleep(frame_interval(self._refresh_s + self._render_s))
+            if self._model.is_due():
+                self.draw()
+
+    def draw(self) -> None:
+        """Bring the model up to date, and draw it with the next turn of the loop."""
+        began_s = self._now()
+        try:
+            self._model.refresh()
+        except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
+            self._model.defect(error)
+        self._refresh_s = self._now() - began_s
+        self.invalidate()
+
+    def invalidate(self) -> None:
+        """Draw the model as it is with the next turn of the loop."""
+        if self._app.is_running:
+            self._app.invalidate()
+
+    def _before_render(self, app: Application[None]) -> None:
+        del app
+        self._began_s = self._now()
+
+    def _after_render(self, app: Application[None]) -> None:
+        del app
+        self._render_s = self._now() - self._began_s

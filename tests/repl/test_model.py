@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from rich.text import Text
+
+from ssm_cli.repl import model as model_module
+from ssm_cli.repl.frames import frame_interval
+from ssm_cli.repl.model import FLASH_S, OUTPUT_LINES, UPTIME_S, Model
+from ssm_cli.repl.panes import OutputPane, fragments
+from ssm_cli.runtime.views import Report
+from tests.repl.conftest import kv_tree, many_workers
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def started_model() -> tuple[Model, Clock]:
+    node, clock = kv_tree(), Clock()
+    node.start()
+    model = Model(node, "kv.yaml", clock)
+    node.subscribe(model.on_report)
+    return model, clock
+
+
+def shown(pane: OutputPane, width: int, height: int) -> list[str]:
+    content = pane.create_content(width, height)
+    return ["".join(text for _, text, *_ in content.get_line(i)) for i in range(content.line_count)]
+
+
+def test_nothing_is_due_until_something_happens_or_the_times_are_old() -> None:
+    model, clock = started_model()
+    assert not model.is_due()
+    clock.now_s += UPTIME_S
+    assert model.is_due()
+    model.refresh()
+    model.say([Text("a reply")])
+    assert model.is_due()
+
+
+def test_a_restart_flashes_and_stops_flashing() -> None:
+    model, clock = started_model()
+    model.on_report(Report(50, 0.0, "starting", "kv2", "root/storage/kv2", "worker", {"n": 2}))
+    model.refresh()
+    assert model.flashing == {"root/storage/kv2"}
+    clock.now_s += FLASH_S
+    assert model.is_due()
+    model.refresh()
+    assert model.flashing == frozenset()
+
+
+def test_a_first_start_does_not_flash() -> None:
+    model, _ = started_model()
+    model.on_report(Report(50, 0.0, "starting", "kv2", "root/storage/kv2", "worker", {"n": 1}))
+    model.refresh()
+    assert model.flashing == frozenset()
+
+
+def test_workers_are_counted() -> None:
+    assert started_model()[0].workers == 3
+    node = many_workers(30)
+    node.start()
+    assert Model(node, "many", Clock()).workers == 30
+    node.stop()
+
+
+def test_the_output_is_bounded_and_so_is_the_pane() -> None:
+    model, _ = started_model()
+    pane = OutputPane(model)
+    for i in range(3):
+        model.say(Text(f"line {i}-{j}") for j in range(OUTPUT_LINES))
+        assert shown(pane, 80, 2)[-1] == f"line {i}-{OUTPUT_LINES - 1}"
+    assert len(model.output) == OUTPUT_LINES
+    assert len(pane._lines) <= 2 * OUTPUT_LINES
+
+
+def test_the_log_is_bounded() -> None:
+    model, _ = started_model()
+    for seq in range(model_module.LOG_REPORTS + 10):
+        model.on_report(Report(seq, 0.0, "killed", "kv1", "root/kv1", "worker"))
+    model.refresh()
+    assert len(model.log) == model_module.LOG_REPORTS
+
+
+def test_a_defect_that_repeats_is_told_once() -> None:
+    model, _ = started_model()
+    for _ in range(5):
+        model.defect(RuntimeError("every frame"))
+    assert len(model.output) == 1
+
+
+def test_long_lines_are_wrapped_to_the_width_and_again_when_it_changes() -> None:
+    model, _ = started_model()
+    pane = OutputPane(model)
+    model.say([Text("x" * 25)])
+    assert shown(pane, 10, 5) == ["x" * 10, "x" * 10, "x" * 5]
+    assert shown(pane, 20, 5) == ["x" * 20, "x" * 5]
+
+
+def test_a_scrolled_pane_stays_where_it_is_and_follows_again_at_the_end() -> None:
+    model, _ = started_model()
+    pane = OutputPane(model)
+    model.say(Text(str(i)) for i in range(100))
+    assert shown(pane, 80, 10)[-1] == "99"
+    pane.page(-1)
+    assert shown(pane, 80, 10)[0] == "81"
+    model.say([Text("100")])
+    assert shown(pane, 80, 10)[0] == "81"
+    pane.page(1)
+    pane.page(1)
+    assert shown(pane, 80, 10)[-1] == "100"
+    assert pane.follow
+
+
+def test_a_long_frame_is_followed_by_a_longer_rest() -> None:
+    assert [frame_interval(s) for s in (0.0, 0.02, 10.0)] == [0.1, 0.4, 1.0]
+
+
+def test_rich_styles_become_ansi_colours() -> None:
+    text = Text.assemble(("a", "bold red"), ("b", "reverse yellow"), ("c", "bright_black"), "d")
+    assert fragments(text) == [
+        ("fg:ansired bold", "a"),
+        ("fg:ansiyellow reverse", "b"),
+        ("fg:ansibrightblack", "c"),
+        ("", "d"),
+    ]

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+
+import pytest
+
+from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.results import NoReply, Reply
+from ssm_cli.errors import StartFailed
+from ssm_cli.runtime.node import Node
+from ssm_cli.spec.model import Supervisor, Worker
+from tests.repl.conftest import Typist, kv_tree, typing, until
+
+
+def run(story: Coroutine[object, object, None]) -> None:
+    asyncio.run(story)
+
+
+class Mute(GenServer):
+    """Never answers."""
+
+    def handle_call(self, message: object, caller: object, state: object) -> NoReply:
+        del message, caller
+        return NoReply(state)
+
+
+def test_a_call_prints_what_was_typed_and_what_came_of_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("kv2 Store x 1\rcall kv2 Lookup x\r")
+            await until(lambda: "Result 1" in person.output, lambda: person.output)
+            assert "\u276f kv2 Store x 1\n  Ok" in person.output
+            assert threading.enumerate() == [threading.main_thread()]
+
+    run(story())
+
+
+def test_a_crash_is_told_to_who_typed_it_and_heals(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("kv2 Lookup crash\rkv2 Lookup x\r")
+            await until(lambda: "Result None" in person.output, lambda: person.output)
+            assert "✖ kv2 crashed" in person.output
+            await until(lambda: person.session.model.flashing)
+            assert person.session.model.flashing == {"root/storage/kv2", "root/storage/kv3"}
+            events = [report.event for report in person.session.model.log]
+            assert events == ["crashed", "restarting"]
+
+    run(story())
+
+
+def test_a_line_that_is_no_command_says_so_and_the_next_one_works(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("bogus 1\r# a comment\rkv2 Lookup x\r")
+            await until(lambda: "Result None" in person.output, lambda: person.output)
+            assert "✖ column 1: `bogus` is neither a command nor a worker" in person.output
+
+    run(story())
+
+
+def test_ctrl_d_stops_the_tree_in_order_and_exits_with_0(tmp_path: Path) -> None:
+    async def story() -> Typist:
+        async with typing(tmp_path) as person:
+            person.type("\x04")
+            await until(lambda: not person.session.app.is_running)
+        return person
+
+    person = asyncio.run(story())
+    ends = [r.id for r in person.node.reports() if r.event == "terminated" and r.kind == "worker"]
+    assert ends == ["kv3", "kv2", "kv1"]
+    assert person.env.said == "ssm: kv.yaml stopped in order (0 restarts)\n"
+
+
+@pytest.mark.parametrize("line", ["quit\r", "stop\r", "exit\r"])
+def test_the_commands_that_end_a_session_end_it(tmp_path: Path, line: str) -> None:
+    async def story() -> Typist:
+        async with typing(tmp_path) as person:
+            person.type(line)
+            await until(lambda: not person.session.app.is_running)
+        return person
+
+    person = asyncio.run(story())
+    assert not person.node.running
+    assert "stopped in order" in person.env.said
+
+
+def test_ctrl_c_clears_the_line_and_on_an_empty_one_says_how_to_leave(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("half a line\x03")
+            await until(lambda: person.session.buffer.text == "")
+            assert "Ctrl-D" not in person.output
+            person.type("\x03")
+            await until(lambda: "Ctrl-D stops the tree" in person.output)
+            assert person.node.running
+
+    run(story())
+
+
+def test_ctrl_c_stops_waiting_for_a_call_and_drops_the_lines_behind_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        node = Node(Supervisor("root", children=[Worker("mute", Mute)]))
+        async with typing(tmp_path, node=node) as person:
+            person.type("call --timeout 1000 mute x\rmute y\r")
+            await until(lambda: "mute x" in person.output)
+            person.type("\x03")
+            await until(lambda: "not waited for any longer" in person.output)
+            person.type("which-children root\r")
+            await until(lambda: "running" in person.output, lambda: person.output)
+            assert "mute y" not in person.output
+
+    run(story())
+
+
+def test_the_root_giving_up_closes_the_screen_and_exits_with_7(tmp_path: Path) -> None:
+    async def story() -> Typist:
+        async with typing(tmp_path, node=kv_tree(intensity=0), code=7) as person:
+            person.type("kv1 Lookup crash\r")
+            await until(lambda: not person.session.app.is_running)
+        return person
+
+    said = asyncio.run(story()).env.said
+    assert "✖ kv1 ZeroDivisionError" in said
+    assert said.endswith(
+        "ssm: kv.yaml gave up: the root reached its restart intensity (0 restarts)\n"
+    )
+
+
+def test_a_tree_that_does_not_start_opens_no_screen(tmp_path: Path) -> None:
+    def init(name: str, args: object) -> None:
+        del args
+        raise OSError(f"no disk for {name}")
+
+    machine = StateMachine(step=lambda message, state: (state, message), init=init)
+    node = Node(Supervisor("root", children=[Worker("w", machine)]))
+
+    async def story() -> None:
+        async with typing(tmp_path, node=node):
+            pytest.fail("a screen was opened")
+
+    with pytest.raises(StartFailed):
+        run(story())
+
+
+def test_a_stray_exception_is_shown_and_the_tree_lives_on(tmp_path: Path) -> None:
+    def stray() -> None:
+        raise RuntimeError("from a callback of nobody")
+
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            asyncio.get_running_loop().call_soon(stray)
+            await until(lambda: "RuntimeError: from a callback of nobody" in person.output)
+            person.type("kv1 Lookup x\r")
+            await until(lambda: "Result None" in person.output)
+
+    run(story())
+
+
+def test_a_frozen_view_stands_still_while_the_tree_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            model = person.session.model
+            person.type("\x1b[15~")
+            await until(lambda: model.frozen)
+            person.type("kv2 Lookup crash\r")
+            await until(lambda: "crashed" in person.output)
+            person.session._frames.draw()
+            assert model.log == ()
+            assert person.node.tree().children[1].children[0].restarts == 1
+            person.type("\x1b[15~")
+            await until(lambda: model.log)
+
+    run(story())
+
+
+def test_f1_shows_the_keys_and_the_commands(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("\x1bOP")
+            await until(lambda: "call WORKER INPUT" in person.output)
+            assert "Ctrl-D" in person.output
+
+    run(story())
+
+
+def test_pasted_lines_are_not_sent_unseen(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("\x1b[200~kv1 Store x 1\nkv1 Store y 2\n\x1b[201~")
+            await until(lambda: "Store y 2" in person.session.buffer.text)
+            assert person.session.buffer.text == "kv1 Store x 1 kv1 Store y 2"
+            assert person.output == ""
+
+    run(story())
+
+
+def test_what_was_typed_is_found_again_in_the_next_session(tmp_path: Path) -> None:
+    async def first() -> None:
+        async with typing(tmp_path) as person:
+            person.type("kv1 Store x 1\rkv1 Lookup x\r")
+            await until(lambda: "Result 1" in person.output)
+
+    async def second() -> None:
+        async with typing(tmp_path) as person:
+            person.type("\x1b[A\x1b[A")
+            await until(lambda: person.session.buffer.text == "kv1 Store x 1")
+            person.type("\x03")
+            await until(lambda: person.session.buffer.text == "")
+            await until(lambda: len(person.session.buffer._working_lines) == 3)
+            person.type("\x12Look\r")
+            await until(lambda: person.session.buffer.text == "kv1 Lookup x")
+
+    run(first())
+    run(second())
+    assert (tmp_path / "ssm" / "history").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_history_that_cannot_be_written_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "ssm").write_text("a file where the folder should be")
+
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("kv1 Lookup x\rkv1 Lookup y\r")
+            await until(lambda: person.output.count("Result None") == 2, lambda: person.output)
+            assert person.output.count("is not kept") == 1
+
+    run(story())
+
+
+def test_a_reply_of_a_worker_cannot_move_the_cursor(tmp_path: Path) -> None:
+    class Rude(GenServer):
+        def handle_call(self, message: object, caller: object, state: object) -> Reply:
+            del message, caller
+            return Reply("\x1b[2J\x07", state)
+
+    async def story() -> None:
+        node = Node(Supervisor("root", children=[Worker("rude", Rude)]))
+        async with typing(tmp_path, node=node) as person:
+            person.type("rude hello\r")
+            await until(lambda: "\\x1b[2J" in person.output, lambda: person.output)
+            assert "\x1b" not in person.output
+
+    run(story())
