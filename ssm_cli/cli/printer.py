@@ -20,7 +20,7 @@ class Printer:
     results, failures and reports go to standard output, one value a line, in UTF-8.
 
     It is called from inside the node (as a reader of reports), where nothing may be raised: a
-    stream that cannot be written is remembered in `broken`, and what comes after is dropped.
+    stream that cannot be written is remembered in `broken`, and what it still gets is dropped.
     """
 
     def __init__(self, env: Environment, output: str = "text") -> None:
@@ -58,13 +58,11 @@ class Printer:
         self._write(stream, text, end="")
 
     def _write(self, stream: TextIO, line: str, end: str = "\n") -> None:
-        if self.broken is not None:
-            return
         try:
             stream.write(line + end)
             stream.flush()
         except OSError as error:
-            self.broken = error
+            self.broken = self.broken or error
             silence(stream)
 
 

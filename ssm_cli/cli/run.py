@@ -16,32 +16,39 @@ UI = ("full", "plain")
 OUTPUTS = ("text", "json", "jsonl")
 
 
+TreeFile = Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")]
+Script = Annotated[
+    str | None, typer.Option(metavar="FILE", help="run its commands, then stop; - is stdin")
+]
+Commands = Annotated[
+    list[str] | None, typer.Option("-c", metavar="CMD", help="run a command; repeatable")
+]
+KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a command that fails")]
+Headless = Annotated[
+    bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="a scrolling prompt in place of the full screen")
+]
+Ui = Annotated[str, typer.Option(metavar="UI", help="full or plain")]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
+]
+Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+
+
 def run(
     ctx: typer.Context,
-    tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
+    tree: TreeFile,
     *,
-    script: Annotated[
-        str | None, typer.Option(metavar="FILE", help="run its commands, then stop; - is stdin")
-    ] = None,
-    command: Annotated[
-        list[str] | None, typer.Option("-c", metavar="CMD", help="run a command; repeatable")
-    ] = None,
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="run on after a command that fails")
-    ] = False,
-    headless: Annotated[
-        bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
-    ] = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="a scrolling prompt in place of the full screen")
-    ] = False,
-    ui: Annotated[str, typer.Option(metavar="UI", help="full or plain")] = "full",
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="its name; default: the file's stem")
-    ] = None,
-    output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")
-    ] = "text",
+    script: Script = None,
+    command: Commands = None,
+    keep_going: KeepGoing = False,
+    headless: Headless = False,
+    plain: Plain = False,
+    ui: Ui = "full",
+    name: Name = None,
+    output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin.
 

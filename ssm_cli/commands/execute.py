@@ -312,7 +312,8 @@ def _quit(command: Command, _api: NodeApi) -> Result:
 def _pairs(value: dict[str, object]) -> tuple[str, ...]:
     """A flat mapping, one `key: value` a line, aligned."""
     width = max(len(key) for key in value) + 1
-    return tuple(f"{f'{key}:'.ljust(width)} {text.one_line(str(v))}" for key, v in value.items())
+    shown = {key: f"{v:.3f}" if isinstance(v, float) else str(v) for key, v in value.items()}
+    return tuple(f"{f'{key}:'.ljust(width)} {text.one_line(v)}" for key, v in shown.items())
 
 
 def _by_name(

@@ -28,6 +28,8 @@ children:
 ODD = """\
 import time
 from ssm_cli.behaviour.effects import Defer
+from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.results import Ok, TimeoutAfter
 from ssm_cli.behaviour.machine import StateMachine
 
 
@@ -51,6 +53,14 @@ def slow_init(name, args):
 def slow_terminate(name, state, reason):
     print("terminating", flush=True)
     time.sleep(0.5)
+
+
+class Mortal(GenServer):
+    def init(self, name, args):
+        return Ok(None, then=TimeoutAfter(5))
+
+    def handle_info(self, message, state):
+        raise RuntimeError("its time has come")
 
 
 echo = StateMachine(step=step)
@@ -380,6 +390,16 @@ def test_a_headless_tree_ends_well_at_a_signal(kv: str, number: signal.Signals) 
         told = records(process.stdout.read())
         assert process.wait(DEADLINE_S) == 0
     assert told[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("how", [("--headless",), ()])
+def test_a_root_that_gives_up_by_itself_ends_the_run_with_7(
+    tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    with running("run", odd(tmp_path, "Mortal"), *how) as process:
+        assert process.wait(DEADLINE_S) == 7  # although standard input is still open
+        assert process.stderr
+        assert "gave up" in process.stderr.read()
 
 
 @pytest.mark.parametrize("attribute", ["slow", "lingering"])
