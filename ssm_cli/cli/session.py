@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, Result, aexecute, refused
@@ -125,6 +125,7 @@ class Session:
         self._reports = reports
         self._timeout_s = timeout_s
         self._interrupts = Interrupts()
+        self._defect: BaseException | None = None
 
     def run(self, commands: Commands | None) -> int:
         """Start the tree, run the commands, stop the tree; None waits until the tree ends.
@@ -137,9 +138,12 @@ class Session:
         Raises:
             StartFailed: the tree did not come up.
             OSError: the output cannot be written.
+            BaseException: a callback of the event loop raised it, which is a defect of ssm.
         """
         with self._interrupts:
             code = asyncio.run(self._run(commands))
+        if self._defect is not None:
+            raise self._defect
         if self._node.gave_up:
             self._printer.notice(
                 "the tree gave up: the root reached its restart intensity; its reports say why"
@@ -153,6 +157,7 @@ class Session:
         return code if broken is None else ExitCode.BROKEN_PIPE
 
     async def _run(self, commands: Commands | None) -> int:
+        asyncio.get_running_loop().set_exception_handler(self._on_defect)
         unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
         try:
             self._start()
@@ -188,10 +193,10 @@ class Session:
         self._interrupts.bind(asyncio.current_task())
         code = 0
         try:
-            if self._interrupts.caught is None and self._printer.broken is None:
+            if not self._ending():
                 code = await self._commands(commands, serving)
         except asyncio.CancelledError:
-            if self._interrupts.caught is None and self._printer.broken is None:
+            if not self._ending():
                 raise
         finally:
             self._interrupts.bind(None)
@@ -234,6 +239,20 @@ class Session:
         if isinstance(command, CommandError):
             return refused(command)
         return await aexecute(command, self._node, self._timeout_s)
+
+    def _ending(self) -> bool:
+        """Whether something other than the commands ends the session."""
+        signal_came = self._interrupts.caught is not None
+        return signal_came or self._printer.broken is not None or self._defect is not None
+
+    def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Called by the loop for what a callback raised: end the session rather than hang."""
+        error = context.get("exception")
+        if error is None:
+            loop.default_exception_handler(context)
+        elif self._defect is None:
+            self._defect = error
+            self._interrupts.wake()
 
     def _on_report(self, report: Report) -> None:
         """Called from inside the node: print, and raise nothing."""

@@ -14,11 +14,14 @@ import pytest
 from ssm_cli.cli import app, environment, files, lines
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.session import Session
 from ssm_cli.commands.execute import Result, refused
 from ssm_cli.commands.parse import MAX_LINE, Command
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CommandError
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
+from ssm_cli.spec.model import Supervisor
 
 
 def env_of(stdin: str = "", **environ: str) -> Environment:
@@ -147,3 +150,21 @@ def test_an_environment_without_a_terminal_is_dumb() -> None:
     assert env_of().dumb
     assert env_of(TERM="dumb").dumb
     assert not env_of(SSM_DEBUG="0").debug
+
+
+class Defective(Node):
+    """A node with a defect: a callback of the event loop raises."""
+
+    async def serve(self) -> None:
+        asyncio.get_running_loop().call_soon(self._stumble)
+        await super().serve()
+
+    def _stumble(self) -> None:
+        raise KeyError("a defect")
+
+
+def test_a_defect_in_a_callback_ends_the_session_and_stops_the_tree() -> None:
+    node = Defective(Supervisor("root"), name="defective")
+    with pytest.raises(KeyError, match="a defect"):
+        Session(node, Printer(env_of())).run(None)
+    assert not node.running

@@ -29,7 +29,7 @@ ODD = """\
 import time
 from ssm_cli.behaviour.effects import Defer
 from ssm_cli.behaviour.gen_server import GenServer
-from ssm_cli.behaviour.results import Ok, TimeoutAfter
+from ssm_cli.behaviour.results import Ok, Stop, TimeoutAfter
 from ssm_cli.behaviour.machine import StateMachine
 
 
@@ -60,7 +60,7 @@ class Mortal(GenServer):
         return Ok(None, then=TimeoutAfter(5))
 
     def handle_info(self, message, state):
-        raise RuntimeError("its time has come")
+        return Stop("its_time_has_come", state)
 
 
 echo = StateMachine(step=step)
