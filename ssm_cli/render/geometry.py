@@ -35,18 +35,22 @@ class Geometry(msgspec.Struct, frozen=True):
     log_columns: int
 
 
-def geometry(rows: int, columns: int, tree_rows: int) -> Geometry:
+def geometry(rows: int, columns: int, tree_rows: int, *, inline: bool = False) -> Geometry:
     """Share out a screen.
 
     Args:
         rows: of the terminal.
         columns: of the terminal.
         tree_rows: how many rows the tree would like, its header included.
+        inline: a panel of at most half the screen, without the output.
 
     >>> g = geometry(24, 80, 7)
     >>> (g.wide, g.tree, g.log, g.output, g.keys)
     (False, 7, 3, 8, 1)
     """
+    if inline:
+        panel = geometry(max(rows // 2, 8), columns, tree_rows)
+        return msgspec.structs.replace(panel, output=0)
     keys = 1 if rows >= KEY_BAR_ROWS else 0
     wide = columns >= WIDE_COLUMNS
     # status line, rule above the output, prompt, hint; and the rule above a log of its own

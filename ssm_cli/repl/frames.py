@@ -7,7 +7,7 @@ no more frames than a quiet tree, and a frame that takes long is followed by a l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prompt_toolkit.application import Application
 
@@ -28,11 +28,25 @@ def frame_interval(last_frame_s: float) -> float:
 
 
 class Frames:
-    """The frames of an application. `now` is a monotonic clock in seconds."""
+    """The frames of an application.
 
-    def __init__(self, app: Application[None], model: Model, now: Callable[[], float]) -> None:
+    Args:
+        app: what is drawn.
+        model: what it shows.
+        flush: awaited before each frame.
+        now: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        app: Application[None],
+        model: Model,
+        flush: Callable[[], Awaitable[None]],
+        now: Callable[[], float],
+    ) -> None:
         self._app = app
         self._model = model
+        self._flush = flush
         self._now = now
         self._refresh_s = 0.0
         self._render_s = 0.0
@@ -45,6 +59,7 @@ class Frames:
         while True:
             await asyncio.sleep(frame_interval(self._refresh_s + self._render_s))
             if self._model.is_due():
+                await self._flush()
                 self.draw()
 
     def draw(self) -> None:

@@ -16,6 +16,7 @@ HELP = (
     "Tab, Shift-Tab   complete, next and previous",
     "up, down         what was typed before; Ctrl-R searches it; right takes the grey suggestion",
     "PgUp, PgDn       scroll the output; F6 and Shift-F6 choose another pane",
+    "F2               show the panel below the terminal's own scrollback, or all of the screen",
     "F5               let the view stand still while the tree goes on",
     "Ctrl-C           clear the line; while a call waits, stop waiting",
     "Ctrl-D           on an empty line: stop the tree in order and leave",
@@ -52,6 +53,7 @@ def _add_views(keys: KeyBindings, session: Session) -> None:
     """The keys that move the view and nothing else."""
     actions: dict[str, Callable[[], None]] = {
         "f1": session.help,
+        "f2": session.inline.toggle,
         "f5": session.freeze,
         "f6": lambda: session.screen.choose(1),
         "f18": lambda: session.screen.choose(-1),  # what terminals send for Shift-F6

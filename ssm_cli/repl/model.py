@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from rich.text import Text
 
-from ssm_cli.render.log import in_restart_log, log_text
+from ssm_cli.render.log import in_restart_log, log_line
 from ssm_cli.render.rows import Row, visible_rows
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.runtime.api import NodeApi
@@ -116,9 +116,9 @@ class Model:
         self.log = tuple(self._reports)
         self.workers, self.queue = _totals(self.tree)
 
-    def last_words(self) -> list[Text]:
+    def last_words(self) -> list[str]:
         """The last of the restart log, for when the screen is gone."""
-        return [log_text(report) for report in list(self._reports)[-LAST_REPORTS:]]
+        return [log_line(report) for report in list(self._reports)[-LAST_REPORTS:]]
 
     def summary(self, *, gave_up: bool) -> str:
         """How the tree ended, on one line."""

@@ -41,15 +41,16 @@ from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes import HeaderLine, LogPane, OutputPane, Pane, TreePane
 
-KEYS = (
+KEYS = (  # the first ones are still there where there is little room
     ("F1", "help"),
+    ("^D", "quit"),
     ("Tab", "complete"),
     ("PgUp/Dn", "scroll"),
-    ("F6", "pane"),
+    ("F2", "inline"),
     ("F5", "freeze"),
+    ("F6", "pane"),
     ("^R", "search"),
     ("^C", "clear"),
-    ("^D", "quit"),
 )
 STYLE = Style.from_dict(
     {
@@ -72,12 +73,14 @@ class Screen:
     Attributes:
         layout: what the application shows.
         chosen: the pane that PgUp and PgDn scroll.
+        inline: only the panel is shown, below the terminal's own scrollback.
     """
 
     def __init__(
         self, model: Model, prompt: Window, hint: UIControl, search: SearchToolbar
     ) -> None:
         self._model = model
+        self.inline = False
         self._tree, self._log, self._output = TreePane(model), LogPane(model), OutputPane(model)
         self._panes: tuple[tuple[str, Pane], ...] = (
             ("output", self._output),
@@ -90,8 +93,7 @@ class Screen:
             [
                 _line(FormattedTextControl(self._status), style="class:status"),
                 DynamicContainer(self._upper()),
-                _line(FormattedTextControl(lambda: self._rule("output", self._columns()))),
-                Window(self._output, height=lambda: _exactly(self._geometry().output)),
+                self._lower(),
                 below,
             ]
         )
@@ -138,9 +140,17 @@ class Screen:
         stacked = HSplit([tree, title, under])
         return lambda: side_by_side if self._geometry().wide else stacked
 
+    def _lower(self) -> Container:
+        """The output; inline, the scrollback has it."""
+        title = FormattedTextControl(lambda: self._rule("output", self._columns()))
+        output = Window(self._output, height=lambda: _exactly(self._geometry().output))
+        full = Condition(lambda: not self.inline)
+        return ConditionalContainer(HSplit([_line(title), output]), filter=full)
+
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
-        return geometry(size.rows, size.columns, len(self._model.rows) + 1)
+        wanted = len(self._model.rows) + 1
+        return geometry(size.rows, size.columns, wanted, inline=self.inline)
 
     def _columns(self) -> int:
         return get_app().output.get_size().columns

@@ -30,6 +30,7 @@ from ssm_cli.commands.verbs import help_lines
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.commands import Commands
 from ssm_cli.repl.frames import Frames
+from ssm_cli.repl.inline import Inline
 from ssm_cli.repl.keys import HELP, bindings
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
@@ -126,7 +127,9 @@ class Session:
         self._commands = Commands(node, self._reader.names, self.model, self._after_command)
         self.buffer = self._make_buffer()
         self.screen, self.app = self._make_app(source, output)
-        self._frames = Frames(self.app, self.model, now)
+        self.inline = Inline(self.app, self.screen, self.model)
+        self.app.key_bindings = bindings(self)
+        self._frames = Frames(self.app, self.model, self.inline.flush, now)
 
     def _make_buffer(self) -> Buffer:
         return Buffer(
@@ -158,8 +161,8 @@ class Session:
         app: Application[None] = Application(
             layout=screen.layout,
             style=STYLE,
-            key_bindings=bindings(self),
             full_screen=True,
+            erase_when_done=True,
             input=source,
             output=output,
             color_depth=ColorDepth.DEPTH_1_BIT if self._env.environ.get("NO_COLOR") else None,
@@ -271,7 +274,8 @@ class Session:
 
     def _say_goodbye(self) -> None:
         """Below the prompt that started us: what was last seen, and how it ended."""
-        lines = [text.plain for text in self.model.last_words()] if self._node.gave_up else []
+        lines = self.inline.rest()
+        lines += self.model.last_words() if self._node.gave_up else []
         lines.append(f"ssm: {self.model.summary(gave_up=self._node.gave_up)}")
         try:
             self._env.stdout.write("".join(f"{line}\n" for line in lines))

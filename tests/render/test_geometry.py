@@ -33,3 +33,9 @@ def test_a_small_tree_leaves_its_room_to_the_output() -> None:
 def test_forty_by_twelve_still_shows_tree_log_and_output() -> None:
     small = geometry(12, 40, 7)
     assert (small.tree, small.log, small.output, small.keys) == (3, 2, 2, 0)
+
+
+def test_inline_takes_half_the_screen_at_most_and_has_no_output() -> None:
+    panel = geometry(30, 100, 50, inline=True)
+    assert panel.output == 0
+    assert 4 + panel.keys + panel.tree <= 15

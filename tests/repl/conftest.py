@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -98,6 +99,16 @@ class Typist:
         return "\n".join(line.plain for line in self.session.model.output)
 
 
+class Ahead:
+    """The clock of this machine, which can be put forward."""
+
+    def __init__(self) -> None:
+        self.by_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.by_s
+
+
 async def until(holds: Callable[[], object], what: Callable[[], str] = str) -> None:
     """Let the loop run until something holds; fails at the deadline and says what there was."""
     loop = asyncio.get_running_loop()
@@ -128,6 +139,7 @@ async def typing(
     node: Node | None = None,
     output: Output | None = None,
     code: int = 0,
+    now: Callable[[], float] = time.monotonic,
     **environ: str,
 ) -> AsyncIterator[Typist]:
     """A session over the demo's tree, ended by Ctrl-D at the latest, with the exit code `code`."""
@@ -135,7 +147,7 @@ async def typing(
     env = Env(folder, **environ)
     with create_pipe_input() as keys:
         output = DummyOutput() if output is None else output
-        session = Session(node, env, "kv.yaml", source=keys, output=output)
+        session = Session(node, env, "kv.yaml", source=keys, output=output, now=now)
         running = asyncio.create_task(session.run())
         await until(lambda: session.app.is_running or running.done())
         typist = Typist(session, node, keys, env)

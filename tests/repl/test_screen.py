@@ -8,9 +8,10 @@ import pytest
 from prompt_toolkit.output import ColorDepth
 
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.repl.model import FLASH_S
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
-from tests.repl.conftest import Terminal, kv_tree, many_workers, typing, until
+from tests.repl.conftest import Ahead, Terminal, kv_tree, many_workers, typing, until
 
 SIZES = [(36, 120), (24, 80), (20, 60), (12, 40)]
 
@@ -53,7 +54,7 @@ def test_the_whole_screen_at_80x24(tmp_path: Path) -> None:
         assert lines[12] == "\u276f kv1 Store x 1"
         assert lines[13].startswith("  Ok ")
         assert lines[-3] == "ssm\u276f"
-        assert lines[-1].startswith(" F1  help   Tab  complete")
+        assert lines[-1].startswith(" F1  help   ^D  quit   Tab  complete")
 
     run(story())
 
@@ -95,8 +96,8 @@ def test_rows_that_were_just_restarted_are_shown_in_reverse_without_colour_too(
 ) -> None:
     async def story() -> None:
         terminal = Terminal(24, 80)
-        depth = ColorDepth.DEPTH_8_BIT
-        async with typing(tmp_path, output=terminal.output(depth), NO_COLOR="1") as person:
+        clock, output = Ahead(), terminal.output(ColorDepth.DEPTH_8_BIT)
+        async with typing(tmp_path, output=output, now=clock, NO_COLOR="1") as person:
             person.type("kv2 Lookup crash\r")
 
             def reversed_rows() -> list[int]:
@@ -105,6 +106,7 @@ def test_rows_that_were_just_restarted_are_shown_in_reverse_without_colour_too(
             await until(lambda: reversed_rows() == [5, 6], lambda: terminal.text)
             cells = [terminal.screen.buffer[y][x] for y in range(24) for x in range(80)]
             assert {cell.fg for cell in cells} == {"default"}
+            clock.by_s += FLASH_S
             await until(lambda: reversed_rows() == [], lambda: terminal.text)
 
     run(story())
@@ -175,12 +177,14 @@ def test_f6_chooses_the_pane_that_is_scrolled(tmp_path: Path) -> None:
 def test_a_crash_far_down_a_large_tree_is_brought_into_view(tmp_path: Path) -> None:
     async def story() -> None:
         node = many_workers(500)
-        terminal = Terminal(20, 60)
-        async with typing(tmp_path, node=node, output=terminal.output()) as person:
+        terminal, clock = Terminal(20, 60), Ahead()
+        output = terminal.output()
+        async with typing(tmp_path, node=node, output=output, now=clock) as person:
             await until(lambda: "▾ root" in terminal.text, lambda: terminal.text)
             assert "w0400" not in terminal.text
             person.type("w0400 Lookup crash\r")
             await until(lambda: "● w0400" in terminal.text, lambda: terminal.text)
+            clock.by_s += FLASH_S
             await until(lambda: "● w0400" not in terminal.text, lambda: terminal.text)
 
     run(story())
@@ -196,5 +200,29 @@ def test_a_frame_in_which_nothing_changed_writes_next_to_nothing(tmp_path: Path)
             person.session._frames.invalidate()
             await until(lambda: person.session.app.render_counter > drawn)
             assert terminal.written - before < 200
+
+    run(story())
+
+
+def test_inline_prints_the_output_above_the_panel_and_f2_leads_back(tmp_path: Path) -> None:
+    async def story() -> None:
+        terminal = Terminal(30, 100)
+        async with typing(tmp_path, output=terminal.output()) as person:
+            person.type("kv1 Store x 1\r")
+            await until(lambda: "  Ok " in terminal.text, lambda: terminal.text)
+            person.type("\x1bOQ")
+            await until(lambda: "── output" not in terminal.text, lambda: terminal.text)
+            person.type("kv1 Lookup x\r")
+            await until(lambda: "Result 1" in terminal.text, lambda: terminal.text)
+            lines = terminal.lines
+            assert lines.index("\u276f kv1 Store x 1") < lines.index("\u276f kv1 Lookup x")
+            assert terminal.text.index("Result 1") < terminal.text.index("▾ root")
+            assert terminal.text.count("▾ root") == 1
+            person.type("\x1bOQ")
+            await until(lambda: "── output" in terminal.text, lambda: terminal.text)
+            person.type("\x1bOQ")
+            await until(lambda: "── output" not in terminal.text, lambda: terminal.text)
+            person.session.model.notice("the last words")
+        assert "the last words" in terminal.text + person.env.said
 
     run(story())
