@@ -115,7 +115,7 @@ class Guard:
             self._seen, self._raises = identity, 0
             self._since_s = now_s if self._limit_s is None else self._begin_s
         limit_s = self._limit()
-        if now_s - self._since_s >= limit_s and not (frame and frame.f_code in ENGINE_CODE):
+        if now_s >= self._since_s + limit_s and not (frame and frame.f_code in ENGINE_CODE):
             self._raises += 1
             if self._raises == STUCK_RAISES:
                 say_stuck(cell)

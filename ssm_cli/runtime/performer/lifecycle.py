@@ -259,11 +259,9 @@ def end_worker(core: Core, cell: WorkerCell, reason: ExitReason) -> ExitReason:
     except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
         reason = reason_for(error)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
-            reason = KILLED
-    if reason is KILLED:
-        core.report("killed", cell, **reason_detail(reason))
-    else:
-        core.report("terminated", cell, **reason_detail(reason))
+            kill_worker(core, cell)
+            return KILLED
+    core.report("terminated", cell, **reason_detail(reason))
     release(core, cell, reason)
     return reason
 

@@ -99,7 +99,9 @@ def count_children(core: Core, sup: SupervisorCell) -> Counts:
 def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
     """The child spec of a child."""
     del core
-    spec = need_child(sup, child).spec
+    templates = sup.spec.children if is_dynamic(sup) else ()
+    known = [template for template in templates if template.id == child]
+    spec = known[0] if known else need_child(sup, child).spec
     return ChildSpecView(
         id=spec.id,
         type="supervisor" if isinstance(spec, SupervisorSpec) else "worker",
@@ -168,9 +170,17 @@ def terminate_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
     """Stop a child; its spec stays, but for temporary and dynamic children."""
     if is_dynamic(sup) and isinstance(child, str):
         raise refuse(sup, "simple_one_for_one", "name the process of the child, not its label")
+    if isinstance(child, ProcessRef) and is_dynamic(sup) and not is_alive(core, child):
+        return  # OTP: a process that is gone already counts as terminated
     cell = need_child(sup, child)
     terminate_cell(core, cell)
     settle(core, sup, cell)
+
+
+def is_alive(core: Core, process: ProcessRef) -> bool:
+    """Whether this very life of a child still goes on."""
+    cell = core.names.get(process.id)
+    return cell is not None and cell.starts == process.starts and state_of(cell) != "undefined"
 
 
 def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | None:
