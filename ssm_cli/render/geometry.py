@@ -48,10 +48,10 @@ def geometry(rows: int, columns: int, tree_rows: int, *, inline: bool = False) -
     >>> (g.wide, g.tree, g.log, g.output, g.keys)
     (False, 7, 3, 8, 1)
     """
+    keys = 1 if rows >= KEY_BAR_ROWS else 0
     if inline:
         panel = geometry(max(rows // 2, 8), columns, tree_rows)
-        return msgspec.structs.replace(panel, output=0)
-    keys = 1 if rows >= KEY_BAR_ROWS else 0
+        return msgspec.structs.replace(panel, output=0, keys=keys)
     wide = columns >= WIDE_COLUMNS
     # status line, rule above the output, prompt, hint; and the rule above a log of its own
     rest = max(rows - 4 - keys - (0 if wide else 1), 3)

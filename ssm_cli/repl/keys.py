@@ -20,7 +20,7 @@ HELP = (
     "F5               let the view stand still while the tree goes on",
     "Ctrl-C           clear the line; while a call waits, stop waiting",
     "Ctrl-D           on an empty line: stop the tree in order and leave",
-    "Ctrl-L           draw the screen anew",
+    "Ctrl-L, Ctrl-Z   draw the screen anew; suspend, tree and all, until `fg`",
 )
 
 
@@ -44,8 +44,19 @@ def bindings(session: Session) -> KeyBindings:
     def _take(event: KeyPressEvent) -> None:
         event.current_buffer.complete_state = None
 
+    @keys.add("c-z")
+    def _suspend(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background()
+
+    @keys.add(Keys.BracketedPaste)
+    def _paste(event: KeyPressEvent) -> None:
+        session.paste(event.data)
+
+    @keys.add("escape", filter=has_completions, eager=True)
+    def _close(event: KeyPressEvent) -> None:
+        event.current_buffer.cancel_completion()
+
     _add_views(keys, session)
-    _add_editing(keys)
     return keys
 
 
@@ -70,16 +81,3 @@ def _calls(action: Callable[[], None]) -> Callable[[KeyPressEvent], None]:
         action()
 
     return handler
-
-
-def _add_editing(keys: KeyBindings) -> None:
-    """What editing one line needs otherwise than prompt_toolkit has it."""
-
-    @keys.add(Keys.BracketedPaste)
-    def _paste(event: KeyPressEvent) -> None:
-        # the prompt has one line, and a line is a command: nothing pasted is sent unseen
-        event.current_buffer.insert_text(" ".join(event.data.splitlines()))
-
-    @keys.add("escape", filter=has_completions, eager=True)
-    def _close(event: KeyPressEvent) -> None:
-        event.current_buffer.cancel_completion()

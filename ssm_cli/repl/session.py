@@ -40,6 +40,8 @@ from ssm_cli.repl.screen import STYLE, Screen
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Report
 
+PASTED_CHARACTERS = 10_000  # at once; each is coloured at every key
+
 
 class Environment(Protocol):
     """What of the process a session needs; the command line's `Environment` has it."""
@@ -195,6 +197,17 @@ class Session:
         """Ctrl-D: leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
         self._leaves = True
         self._leave_if_asked()
+
+    def paste(self, text: str) -> None:
+        """Insert what was pasted; several lines are joined, so that nothing is sent unseen."""
+        if len(text) > PASTED_CHARACTERS:
+            self.model.notice(
+                f"{len(text):,} characters were pasted and none taken: the prompt takes "
+                f"{PASTED_CHARACTERS:,}; put them in a file for `ssm run TREE --script FILE`",
+                "red",
+            )
+            return
+        self.buffer.insert_text(" ".join(text.splitlines()))
 
     def help(self) -> None:
         """F1: the keys and the commands, in the output."""

@@ -199,6 +199,17 @@ def test_pasted_lines_are_not_sent_unseen(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_paste_that_is_too_large_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type(f"\x1b[200~{'x' * 20_000}\x1b[201~")
+            await until(lambda: "20,000 characters were pasted" in person.output)
+            assert "--script FILE" in person.output
+            assert person.session.buffer.text == ""
+
+    run(story())
+
+
 def test_what_was_typed_is_found_again_in_the_next_session(tmp_path: Path) -> None:
     async def first() -> None:
         async with typing(tmp_path) as person:

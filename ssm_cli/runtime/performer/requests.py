@@ -99,9 +99,7 @@ def count_children(core: Core, sup: SupervisorCell) -> Counts:
 def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
     """The child spec of a child."""
     del core
-    templates = sup.spec.children if is_dynamic(sup) else ()
-    known = [template for template in templates if template.id == child]
-    spec = known[0] if known else need_child(sup, child).spec
+    spec = need_child(sup, child).spec if not by_template(sup, child) else sup.spec.children[0]
     return ChildSpecView(
         id=spec.id,
         type="supervisor" if isinstance(spec, SupervisorSpec) else "worker",
@@ -109,6 +107,15 @@ def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpe
         shutdown=spec.shutdown_ms,
         significant=spec.significant,
     )
+
+
+def by_template(sup: SupervisorCell, child: ChildName) -> bool:
+    """Whether a dynamic supervisor is asked by id, which is its template's; others it has not."""
+    if not is_dynamic(sup) or not isinstance(child, str):
+        return False
+    if child != sup.spec.children[0].id:
+        raise refuse(sup, "not_found", f"its one child spec is {sup.spec.children[0].id}")
+    return True
 
 
 def start_child(core: Core, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
