@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its own
+import pyte
+import pytest
+
+TREE = Path(__file__).parents[2] / "trees" / "kv.yaml"
+DEADLINE_S = 20.0
+
+
+class Terminal:
+    """The real program on a pseudo-terminal, and the screen that it drew."""
+
+    def __init__(
+        self, home: Path, *options: str, rows: int = 24, columns: int = 80, **environ: str
+    ) -> None:
+        kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "ssm_cli", "run", str(TREE), *options],
+            env={**kept, "TERM": "xterm-256color", "XDG_STATE_HOME": str(home), **environ},
+            dimensions=(rows, columns),
+            timeout=DEADLINE_S,
+            cwd=TREE.parents[1],
+        )
+        self.child.delaybeforesend = None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self) -> None:
+        """Take what the program has written, waiting for it for a moment at most."""
+        try:
+            data = self.child.read_nonblocking(65_536, timeout=0.02)
+        except pexpect.TIMEOUT:
+            return
+        except pexpect.EOF:
+            data = b""
+            self.child.wait()
+        self.raw += data
+        self._stream.feed(data)
+
+    def until(self, holds: Callable[[], object]) -> None:
+        """Read until something holds; fails at the deadline and shows the screen."""
+        end_s = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < end_s, f"it did not come to hold; the screen:\n{self.text}"
+            assert self.child.isalive() or holds(), f"the program ended; the screen:\n{self.text}"
+            self.read()
+
+    def shows(self, *parts: str) -> None:
+        """Wait until all parts are on the screen."""
+        self.until(lambda: all(part in self.text for part in parts))
+
+    def type(self, text: str) -> None:
+        self.child.send(text)
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    def ends(self) -> int:
+        """Read to the end; the exit code."""
+        end_s = time.monotonic() + DEADLINE_S
+        while self.child.isalive():
+            assert time.monotonic() < end_s, f"it did not end; the screen:\n{self.text}"
+            self.read()
+        self.read()
+        self.child.close()
+        status: int | None = self.child.exitstatus
+        assert status is not None, f"it ended at signal {self.child.signalstatus}"
+        return status
+
+    @property
+    def threads(self) -> int:
+        status = Path(f"/proc/{self.child.pid}/status").read_text()
+        found = re.search(r"^Threads:\s+(\d+)$", status, re.MULTILINE)
+        assert found is not None
+        return int(found[1])
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Open]:
+    """Opens terminals; those still open at the end of the test are closed."""
+    opened: list[Terminal] = []
+
+    def open_terminal(*options: str, rows: int = 24, columns: int = 80, **environ: str) -> Terminal:
+        new = Terminal(tmp_path, *options, rows=rows, columns=columns, **environ)
+        opened.append(new)
+        return new
+
+    yield open_terminal
+    for one in opened:
+        one.child.close(force=True)
