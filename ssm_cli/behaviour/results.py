@@ -85,7 +85,7 @@ class Error(msgspec.Struct, frozen=True):
     reason: object
 
 
-class Exited(Exception):  # noqa: N818 - it is Erlang's exit/1, not an error
+class Exited(Exception):
     """`exit(Reason)`: raise it in a callback to end the worker with that reason."""
 
     def __init__(self, reason: object = "normal") -> None:

@@ -216,7 +216,6 @@ class Session:
             if command is None:
                 break
             result = await self._execute(command)
-            self._printer.result(result)
             if result.ends:
                 break
             first = first or (0 if self._interactive else int(result.exit_code))
@@ -237,8 +236,11 @@ class Session:
 
     async def _execute(self, command: Command | CommandError) -> Result:
         if isinstance(command, CommandError):
-            return refused(command)
-        return await aexecute(command, self._node, self._timeout_s)
+            result = refused(command)
+            self._printer.result(result)
+            return result
+        show = self._printer.result
+        return await aexecute(command, self._node, self._timeout_s, show=show)
 
     def _ending(self) -> bool:
         """Whether something other than the commands ends the session."""

@@ -15,7 +15,14 @@ from ssm_cli.commands.health import all_run
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.values import child_spec_of, state_of
 from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
-from ssm_cli.errors import CalleeCrashed, CallError, CommandError, DecodeError, SsmError
+from ssm_cli.errors import (
+    CalleeCrashed,
+    CallError,
+    CommandError,
+    DecodeError,
+    SsmError,
+    SupervisorError,
+)
 from ssm_cli.runtime.api import NodeApi
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -57,9 +64,13 @@ class ValueCaller(Protocol):
         ...
 
     async def acall_value(
-        self, worker: str, message: bytes, timeout_s: float | None
+        self,
+        worker: str,
+        message: bytes,
+        timeout_s: float | None,
+        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
     ) -> tuple[bytes, object]:
-        """`call_value` for asyncio."""
+        """`call_value` for asyncio; `answered` hears of the outcome at its very moment."""
         ...
 
 
@@ -99,20 +110,55 @@ async def aexecute(
     api: NodeApi,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
+    show: Callable[[Result], None] | None = None,
 ) -> Result:
-    """`execute` for asyncio: while a call waits, other tasks run. Cancelling it stops waiting."""
+    """`execute` for asyncio: while a call waits, other tasks run. Cancelling it stops waiting.
+
+    `show` is called once with the result, for a call at the very moment of its outcome: a crash
+    is answered before the worker terminates and is restarted, and is shown in that order.
+    """
     if command.verb != "call":
-        return _execute_at_once(command, api)
-    worker, data, wait_s = _call_of(command, timeout_s)
-    begun = clock()
-    try:
-        if isinstance(api, ValueCaller):
-            output, value = await api.acall_value(worker, data, wait_s)
+        result = _execute_at_once(command, api)
+    else:
+        worker, data, wait_s = _call_of(command, timeout_s)
+        answer = _Answer(command, clock, show)
+        try:
+            if isinstance(api, ValueCaller):
+                await api.acall_value(worker, data, wait_s, answer.take)
+            else:
+                output = await api.acall(worker, data, wait_s)
+                answer.take((output, output))
+        except SsmError as error:
+            if answer.result is None:
+                answer.take(error)
+        assert answer.result is not None
+        return answer.result
+    if show is not None:
+        show(result)
+    return result
+
+
+class _Answer:
+    """Turns the outcome of a call into its result, and shows that, once."""
+
+    def __init__(
+        self, command: Command, clock: Clock, show: Callable[[Result], None] | None
+    ) -> None:
+        self.result: Result | None = None
+        self._command = command
+        self._clock = clock
+        self._show = show
+        self._begun = clock()
+
+    def take(self, answer: tuple[bytes, object] | SsmError) -> None:
+        """The outcome is there."""
+        ms = (self._clock() - self._begun) * 1000
+        if isinstance(answer, SsmError):
+            self.result = _failed(self._command, answer, ms)
         else:
-            output = value = await api.acall(worker, data, wait_s)
-    except SsmError as error:
-        return _failed(command, error, (clock() - begun) * 1000)
-    return _replied(command, output, value, (clock() - begun) * 1000)
+            self.result = _replied(self._command, *answer, ms)
+        if self._show is not None:
+            self._show(self.result)
 
 
 def refused(error: SsmError, kind: str = "error", output: str | None = None) -> Result:
@@ -261,6 +307,19 @@ def _start_child(command: Command, api: NodeApi) -> Result:
     return _child(command, name)
 
 
+def _terminate_child(command: Command, api: NodeApi) -> Result:
+    """OTP wants the process of a dynamic child; people name it, and mean the one that runs."""
+    sup, child = command.arguments["sup"], command.arguments["id"]
+    try:
+        api.terminate_child(sup, child)
+    except SupervisorError as error:
+        process = api.whereis(child) if error.term == "simple_one_for_one" else None
+        if process is None:
+            raise
+        api.terminate_child(sup, process)
+    return _done(command)
+
+
 def _restart_child(command: Command, api: NodeApi) -> Result:
     name = api.restart_child(command.arguments["sup"], command.arguments["id"])
     return _child(command, name)
@@ -341,7 +400,7 @@ HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
     "log": _log,
     "stop": _stop,
     "start-child": _start_child,
-    "terminate-child": _by_name(lambda api, given: api.terminate_child(given["sup"], given["id"])),
+    "terminate-child": _terminate_child,
     "restart-child": _restart_child,
     "delete-child": _by_name(lambda api, given: api.delete_child(given["sup"], given["id"])),
     "which-children": _which_children,

@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ssm_cli.codec.port import Constructor
-from ssm_cli.runtime.views import ChildInfo, ChildSpecView, Counts, NodeView, Report, Statistics
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildName,
+    ChildSpecView,
+    Counts,
+    Kind,
+    NodeView,
+    ProcessRef,
+    Report,
+    Statistics,
+)
 from ssm_cli.spec.model import ChildSpec
 
 
@@ -46,7 +56,7 @@ class NodeApi(Protocol):
         """The constructors of the worker's inputs, for completion and help."""
         ...
 
-    def names(self, kind: str | None = None) -> Sequence[str]:
+    def names(self, kind: Kind | None = None) -> Sequence[str]:
         """The names of all nodes in start order; `kind` is `worker`, `supervisor` or None."""
         ...
 
@@ -77,8 +87,15 @@ class NodeApi(Protocol):
         """
         ...
 
-    def terminate_child(self, supervisor: str, child: str) -> None:
-        """Stop a child; its spec stays (but for temporary children)."""
+    def whereis(self, name: str) -> ProcessRef | None:
+        """The process that runs under a name, if one does."""
+        ...
+
+    def terminate_child(self, supervisor: str, child: ChildName) -> None:
+        """Stop a child; its spec stays (but for temporary children).
+
+        A dynamic child is named by its process (`whereis`).
+        """
         ...
 
     def restart_child(self, supervisor: str, child: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.behaviour.reasons import reason_of
+from ssm_cli.behaviour.reasons import KILLED, reason_of
 from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import CalleeStopped, NoProc, QueueFull, SsmError
@@ -13,9 +13,16 @@ from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import system
-from ssm_cli.runtime.performer.requests import REQUESTS, ChildName, ProcessRef
+from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.performer.show import redacted
-from ssm_cli.runtime.views import ChildInfo, ChildSpecView, Counts, Statistics
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildName,
+    ChildSpecView,
+    Counts,
+    ProcessRef,
+    Statistics,
+)
 from ssm_cli.spec.model import ChildSpec
 
 
@@ -157,7 +164,7 @@ class Asking(Calls):
 
         The reason `kill` kills.
         """
-        wanted = reason_of(reason) if reason != "kill" else system.KILLED
+        wanted = reason_of(reason) if reason != "kill" else KILLED
         self._now(system.exit_signal, self._need(name), wanted, sender)
 
     def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CalledFromStep, CalleeStopped, CallTimeout, DecodeError, NoProc, QueueFull
+from ssm_cli.errors import (
+    CalledFromStep,
+    CalleeStopped,
+    CallError,
+    CallTimeout,
+    DecodeError,
+    NoProc,
+    QueueFull,
+    SsmError,
+)
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
@@ -98,10 +107,39 @@ class Calls:
         worker: str,
         data: bytes,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        answered: Callable[[tuple[bytes, Any] | SsmError], None] | None = None,
     ) -> tuple[bytes, Any]:
-        """`call_value` for asyncio."""
-        output = await self._await(worker, data, timeout_s, None)
-        return self.encode(worker, output), output
+        """`call_value` for asyncio.
+
+        `answered` is called with the answer, or with the error, at the very moment of the outcome:
+        of a crash before the worker has even terminated, long before this coroutine goes on.
+        """
+        if answered is None:
+            output = await self._await(worker, data, timeout_s, None)
+            return self.encode(worker, output), output
+        answers: list[tuple[bytes, Any] | SsmError] = []
+
+        def notify(pending: Pending) -> None:
+            answers.append(self._answer_of(worker, pending))
+            answered(answers[0])
+
+        try:
+            await self._await(worker, data, timeout_s, notify)
+        except CallError:
+            if not answers:  # refused before it got into the queue
+                raise
+        answer = answers[0]
+        if isinstance(answer, SsmError):
+            raise answer
+        return answer
+
+    def _answer_of(self, worker: str, pending: Pending) -> tuple[bytes, Any] | SsmError:
+        if pending.error is not None:
+            return pending.error
+        try:
+            return self.encode(worker, pending.value), pending.value
+        except DecodeError as error:
+            return error
 
     async def _await(
         self,
@@ -114,6 +152,8 @@ class Calls:
 
         driver = attach(self._core)
         pending, future = driver.pending(notify)
+        if timeout_s is not None:
+            pending.limit(worker, self._core.clock.now_s, timeout_s)
         cell = self._worker(worker)
         while len(self._core.queue) >= self._core.bound:
             await driver.room()
@@ -183,9 +223,7 @@ class Calls:
             raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
         if len(core.queue) >= core.bound:
             if not wait or core.pumping:
-                raise QueueFull(
-                    f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id
-                )
+                raise QueueFull(f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id)
             pump(core, NEVER, math.inf)
         if cell.codec is None:
             codec_of(cell)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Sequence
 from random import Random
 from types import TracebackType
+from typing import Self
 
 from ssm_cli.behaviour.reasons import reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
@@ -62,7 +63,8 @@ class Node(Asking):
         self._name = tree.id if name is None else name
         clock = SystemClock() if clock is None else clock
         self._guard = choose_guard(clock, wanted=guard)
-        self._core = Core(SupervisorCell(tree, None), clock, self._guard, Random(seed))
+        chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
+        self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
 
     @property
     def name(self) -> str:
@@ -81,7 +83,7 @@ class Node(Asking):
 
     # -- life ----------------------------------------------------------------------------------
 
-    def start(self) -> Node:
+    def start(self) -> Self:
         """Start the tree, depth-first in order.
 
         Raises:
@@ -153,7 +155,7 @@ class Node(Asking):
         if self._core.wake is not None:
             self._core.wake()
 
-    def __enter__(self) -> Node:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
@@ -209,4 +211,3 @@ def choose_guard(clock: Clock, *, wanted: bool) -> Guard:
     if isinstance(clock, ManualClock):
         return ManualGuard(clock)
     return AlarmGuard(clock) if hasattr(signal, "setitimer") else NoGuard(clock)
-

@@ -37,6 +37,16 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     children: tuple[NodeView, ...] = ()
 
 
+class ProcessRef(msgspec.Struct, frozen=True):
+    """One life of a child (OTP's pid): what `whereis` answers. A later life is another one."""
+
+    id: str
+    starts: int
+
+
+ChildName = str | ProcessRef
+
+
 class ChildInfo(msgspec.Struct, frozen=True):
     """One line of `which_children`: id, state, type."""
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import NoProc, SsmError, SupervisorError
-from ssm_cli.runtime.views import ChildInfo, ChildSpecView, Counts, NodeView, Report, Statistics
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildName,
+    ChildSpecView,
+    Counts,
+    NodeView,
+    ProcessRef,
+    Report,
+    Statistics,
+)
 from ssm_cli.spec.model import ChildSpec
 
 
@@ -100,7 +109,10 @@ class FakeNode:
         self._ask("start_child", supervisor, spec)
         return "child1"
 
-    def terminate_child(self, supervisor: str, child: str) -> None:
+    def whereis(self, name: str) -> ProcessRef | None:
+        return ProcessRef(name, 1)
+
+    def terminate_child(self, supervisor: str, child: ChildName) -> None:
         self._ask("terminate_child", supervisor, child)
 
     def restart_child(self, supervisor: str, child: str) -> str | None:
@@ -149,6 +161,13 @@ class TypedFakeNode(FakeNode):
         return b"Result 1", Result(1)
 
     async def acall_value(
-        self, worker: str, message: bytes, timeout_s: float | None
+        self,
+        worker: str,
+        message: bytes,
+        timeout_s: float | None,
+        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
     ) -> tuple[bytes, object]:
-        return self.call_value(worker, message, timeout_s)
+        answer = self.call_value(worker, message, timeout_s)
+        if answered is not None:
+            answered(answer)
+        return answer

@@ -115,7 +115,7 @@ def test_a_crash_names_the_exception_of_the_step() -> None:
 
 
 def test_an_exception_whose_text_cannot_be_made_is_shown_by_its_class() -> None:
-    class Mute(Exception):  # noqa: N818 - it is about what it does not say
+    class Mute(Exception):
         def __str__(self) -> str:
             raise RuntimeError
 

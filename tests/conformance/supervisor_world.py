@@ -26,7 +26,7 @@ from ssm_cli import (
     SupervisorError,
 )
 from ssm_cli.behaviour.results import Caller, Reply
-from ssm_cli.runtime.performer.requests import ProcessRef
+from ssm_cli.runtime.views import ProcessRef
 from ssm_cli.spec.model import (
     AutoShutdown,
     ChildSpec,
@@ -306,7 +306,11 @@ class World:
             return {"error": error.term}
         except CallError as error:
             return {"exit": error.reason}
-        match step["op"]:
+        return self.answer(sup, step["op"], value)
+
+    def answer(self, sup: str, op: str, value: Any) -> Json:
+        """An answer that is no refusal."""
+        match op:
             case "start_child" | "restart_child":
                 return "ok" if value is not None else {"ok": "undefined"}
             case "count_children":

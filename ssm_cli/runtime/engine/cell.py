@@ -128,7 +128,7 @@ class SupervisorCell(Cell):
     __slots__ = ("children", "last_reason", "overdue", "sound", "window")
 
     spec: SupervisorSpec
-    steps = 0  # type: ignore[misc]  # a class constant here: the guard compares it, nobody counts
+    steps = 0  # a class constant here: the guard compares it, nobody counts
 
     def __init__(self, spec: SupervisorSpec, parent: SupervisorCell | None) -> None:
         super().__init__(spec, parent)

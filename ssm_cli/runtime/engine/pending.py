@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.errors import CallError, CallTimeout
+from ssm_cli.errors import CallTimeout, SsmError
 
 
 class Pending:
@@ -23,7 +23,7 @@ class Pending:
     def __init__(self, notify: Callable[[Pending], None] | None = None) -> None:
         self.done = False
         self.value: Any = None
-        self.error: CallError | None = None
+        self.error: SsmError | None = None
         self.notify = notify
         self._late: Callable[[], CallTimeout | None] | None = None
 
@@ -49,7 +49,7 @@ class Pending:
             if self.notify is not None:
                 self.notify(self)
 
-    def fail(self, error: CallError) -> None:
+    def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
         if not self.done:
             self.error = error

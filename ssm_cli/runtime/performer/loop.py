@@ -21,8 +21,8 @@ from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core, error_detail, reason_detail
 from ssm_cli.runtime.engine.guard import engine_code
-from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker
 from ssm_cli.runtime.performer.supervise import announce_exit
 
 BATCH = 64  # inputs between two looks at the clock
@@ -37,60 +37,61 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
         until: a call that somebody waits for; `NEVER` for none.
         budget_s: stop after about this many seconds (looked at every `BATCH` inputs).
     """
-    guard, lane, queue = core.guard, core.lane, core.queue
-    take = queue.popleft
     clock = core.clock.now_s
     end_s = clock() + budget_s
     core.pumping = True
     try:
         while True:
             fire_timers(core)
-            for _ in range(BATCH):
-                while lane:
-                    function, args = lane.popleft()
-                    function(*args)
-                if until.done or not queue:
-                    break
-                guard.used = True
-                if not guard.armed:
-                    guard.arm()
-                cell, kind, message, pending = take()
-                step = cell.step
-                if step is None or kind > Kind.CAST:
-                    serve(core, cell, kind, message, pending)
-                    continue
-                if type(message) is bytes:
-                    try:
-                        message = cell.codec.decode(message)
-                    except Exception as error:  # noqa: BLE001 - a codec may be the user's own
-                        undecodable(core, cell, message, pending, error)
-                        continue
-                guard.cell = cell
-                try:
-                    result = step(message, cell.state)
-                except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
-                    guard.cell = None
-                    crashed(core, cell, message, pending, error)
-                    continue
-                guard.cell = None
-                if type(result) is tuple and len(result) == 2:
-                    cell.state, output = result
-                    cell.steps += 1
-                    if pending is not None:
-                        pending.resolve(output)
-                else:
-                    finish_step(core, cell, message, pending, result)
-            else:
-                if clock() < end_s:
-                    continue
+            if not run_batch(core, until) or clock() >= end_s:
                 break
-            break
     finally:
         core.pumping = False
+        core.guard.cell = None
+
+
+def run_batch(core: Core, until: Pending) -> bool:
+    """Serve up to `BATCH` inputs; whether there may be more to do."""
+    guard, lane, queue = core.guard, core.lane, core.queue
+    for _ in range(BATCH):
+        while lane:
+            function, args = lane.popleft()
+            function(*args)
+        if until.done or not queue:
+            return False
+        guard.used = True
+        if not guard.armed:
+            guard.arm()
+        cell, kind, message, pending = queue.popleft()
+        step = cell.step
+        if step is None or kind > Kind.CAST:
+            serve(core, cell, kind, message, pending)
+            continue
+        if type(message) is bytes:
+            try:
+                message = cell.codec.decode(message)
+            except Exception as error:  # noqa: BLE001 - a codec may be the user's own
+                undecodable(core, cell, message, pending, error)
+                continue
+        guard.cell = cell
+        try:
+            result = step(message, cell.state)
+        except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+            guard.cell = None
+            crashed(core, cell, message, pending, error)
+            continue
         guard.cell = None
+        if type(result) is tuple and len(result) == 2:
+            cell.state, output = result
+            cell.steps += 1
+            if pending is not None:
+                pending.resolve(output)
+        else:
+            finish_step(core, cell, message, pending, result)
+    return True
 
 
-engine_code(pump)
+engine_code(run_batch)
 
 
 def fire_timers(core: Core) -> None:
@@ -213,7 +214,7 @@ def stop_worker(
 def crashed(
     core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
-    """A callback raised: its caller is told at once; then it terminates, and its supervisor acts."""
+    """A callback raised: its caller is told at once; then it terminates, and is looked at."""
     if isinstance(error, KeyboardInterrupt):
         if pending is not None:
             pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))

@@ -18,20 +18,17 @@ from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.performer.lifecycle import adopt, forget, start_cell, terminate_cell
 from ssm_cli.runtime.performer.supervise import settle
-from ssm_cli.runtime.views import ChildInfo, ChildSpecView, ChildState, Counts
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildName,
+    ChildSpecView,
+    ChildState,
+    Counts,
+    ProcessRef,
+)
 from ssm_cli.runtime.views import Kind as NodeKind
 from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec
 from ssm_cli.spec.validate import check_childspecs
-
-
-class ProcessRef(msgspec.Struct, frozen=True):
-    """One life of a child (OTP's pid): what `whereis` answers. A later life is another one."""
-
-    id: str
-    starts: int
-
-
-ChildName = str | ProcessRef
 
 
 def refuse(sup: Cell, term: object, why: str) -> SupervisorError:

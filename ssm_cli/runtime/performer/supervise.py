@@ -128,9 +128,7 @@ def on_delay_over(
     perform_restart(core, sup, cell, limits)
 
 
-def perform_restart(
-    core: Core, sup: SupervisorCell, cell: Cell, limits: dict[str, Any]
-) -> None:
+def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[str, Any]) -> None:
     """Terminate what the strategy says in reverse order, then start it in order. Atomic."""
     strategy = sup.spec.strategy
     group = affected(strategy, sup.children, cell.spec.id)
@@ -187,6 +185,7 @@ def root_down(core: Core, reason: ExitReason) -> None:
     core.running = False
     waiting = [pending for _, _, _, pending in core.queue if pending is not None]
     core.queue.clear()
+    core.guard.close()
     core.report("stopped", core.root, **reason_detail(reason))
     for pending in waiting:
         pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
