@@ -1,0 +1,190 @@
+"""Which room may know which: imports point down, and the core touches nothing but values."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+
+from tests.architecture.source import PACKAGE, SHARED, Module, modules
+
+LAYERS = {
+    "core": {"behaviour", "codec", "spec", "supervision", "machines"},
+    "runtime": {"runtime"},
+    "edges": {"commands", "render", "repl"},
+    "top": {"cli"},
+}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "behaviour": set(),
+    "codec": set(),
+    "machines": {"behaviour"},
+    "spec": {"behaviour"},
+    "supervision": {"behaviour", "spec"},
+    "runtime": {"behaviour", "codec", "spec", "supervision"},
+    "commands": {"codec", "runtime", "spec"},
+    "render": {"runtime"},
+    "repl": {"codec", "commands", "render", "runtime"},
+    "cli": {"commands", "repl", "runtime", "spec"},
+}
+"""The rooms that each room imports from, besides `errors`, which all may use."""
+
+WITHIN_RUNTIME = {
+    "engine": {"engine", "clock", "reports"},
+    "performer": {"performer", "engine", "views"},
+}
+"""What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
+
+OUTSIDE_THE_CORE = {
+    "asyncio", "socket", "threading", "subprocess", "time", "random", "os", "logging",
+    "selectors", "uuid", "secrets", "_thread", "multiprocessing", "concurrent",
+}  # fmt: skip
+
+MAKES_THREADS = {"threading", "_thread", "multiprocessing", "concurrent"}
+
+READS_CLOCKS = {
+    "runtime.clock": "the one file that reads clocks for a tree",
+    "commands.execute": "default of an argument: how long a call took, for a person",
+    "repl.session": "default of an argument: when to draw the next frame",
+}
+
+ASKS_ASYNCIO_IN_RUNTIME = {"runtime.driver"}
+
+
+def layer_of(room: str) -> int:
+    return next(level for level, rooms in enumerate(LAYERS.values()) if room in rooms)
+
+
+def of_rooms() -> list[Module]:
+    return [module for module in modules() if module.room not in SHARED]
+
+
+def test_every_room_has_its_place_in_the_table() -> None:
+    found = {module.room for module in of_rooms()}
+    placed = set().union(*LAYERS.values())
+    assert found == placed == set(MAY_IMPORT), "give a new room a layer and its permissions here"
+
+
+def test_a_room_imports_only_what_the_table_allows() -> None:
+    wrong = [
+        f"{module.place} imports {room}: {module.room} may import {sorted(allowed)}"
+        for module in of_rooms()
+        for allowed in [MAY_IMPORT[module.room]]
+        for room in sorted(module.rooms - allowed - {"errors"})
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_table_allows_nothing_that_is_not_used() -> None:
+    used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT}
+    for module in of_rooms():
+        used[module.room] |= module.rooms - {"errors"}
+    assert used == MAY_IMPORT
+
+
+def test_permissions_point_down_or_sideways_never_up() -> None:
+    up = [
+        f"{room} -> {below}"
+        for room, allowed in MAY_IMPORT.items()
+        for below in allowed
+        if layer_of(below) > layer_of(room)
+    ]
+    assert not up
+
+
+def test_rooms_form_no_cycle() -> None:
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_modules_form_no_cycle_not_even_through_late_imports() -> None:
+    names = {module.name for module in modules()}
+    graph: dict[str, set[str]] = {}
+    for module in modules():
+        inside = {n.removeprefix(f"{PACKAGE}.") for n in module.imports_at_run_time}
+        ends = {n if n in names else n.rpartition(".")[0] for n in inside}
+        graph[module.name] = (ends & names) - {module.name}
+    TopologicalSorter(graph).prepare()
+
+
+def test_errors_imports_nothing_of_the_package() -> None:
+    (errors,) = (module for module in modules() if module.name == "errors")
+    assert not errors.rooms
+
+
+def test_the_program_enters_through_cli_and_nothing_else() -> None:
+    (entry,) = (module for module in modules() if module.name == "__main__")
+    assert entry.rooms == {"cli"}
+
+
+def test_the_core_imports_nothing_that_touches_the_world() -> None:
+    wrong = [
+        f"{module.place} imports {name}"
+        for module in of_rooms()
+        if module.room in LAYERS["core"]
+        for name in sorted(module.foreign & OUTSIDE_THE_CORE)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_inside_the_runtime_the_engine_knows_no_performer_and_neither_knows_the_node() -> None:
+    wrong = []
+    for module in modules():
+        room, _, rest = module.name.partition(".")
+        allowed = WITHIN_RUNTIME.get(rest.partition(".")[0]) if room == "runtime" else None
+        prefix = f"{PACKAGE}.runtime."
+        inside = {n.removeprefix(prefix).split(".")[0] for n in module.imports if prefix in n}
+        if allowed is not None and inside - allowed:
+            wrong.append(f"{module.place} imports {sorted(inside - allowed)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_makes_threads_or_processes() -> None:
+    makers = {m.place: m.foreign & MAKES_THREADS for m in modules() if m.foreign & MAKES_THREADS}
+    assert not makers
+
+
+def test_nothing_hands_work_to_a_pool_of_threads() -> None:
+    ways = {"run_in_executor", "to_thread", "patch_stdout"}
+    used = [
+        f"{module.place}:{node.lineno} uses {node.attr}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr in ways
+    ]
+    assert not used
+
+
+def test_clocks_are_read_where_the_table_says() -> None:
+    readers = {module.name for module in modules() if "time" in module.foreign}
+    assert readers == set(READS_CLOCKS), READS_CLOCKS
+
+
+def test_nobody_asks_datetime_what_time_it_is() -> None:
+    asked = [
+        f"{module.place}:{node.lineno}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute)
+        and (node.attr in {"utcnow", "today"} or ast.unparse(node) == "datetime.now")
+    ]
+    assert not asked
+
+
+def test_in_the_runtime_only_the_driver_knows_asyncio() -> None:
+    runtime = [module for module in modules() if module.room == "runtime"]
+    assert {m.name for m in runtime if "asyncio" in m.foreign} == ASKS_ASYNCIO_IN_RUNTIME
+
+
+def test_chance_comes_from_a_seeded_source_only() -> None:
+    for module in modules():
+        drawn = {name for name in module.imports if name.split(".")[0] == "random"}
+        assert drawn <= {"random.Random"}, module.place
+
+
+def test_no_module_keeps_state_by_a_global_statement() -> None:
+    found = [
+        f"{module.place}:{node.lineno}"
+        for module in modules()
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Global)
+    ]
+    assert not found
