@@ -7,13 +7,23 @@ this file there is no difference. An answer that is none of the allowed ones rai
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.effects import Effect, Exit
+from ssm_cli.behaviour.effects import (
+    Answer,
+    CancelTimer,
+    Cast,
+    Defer,
+    Effect,
+    Exit,
+    Info,
+    StartTimer,
+)
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import Crash, ExitReason, reason_of
@@ -80,7 +90,7 @@ def begin(behaviour: Behaviour, name: str, args: Mapping[str, Any]) -> Outcome |
         case Ignore():
             return result
         case Ok(state, then, effects):
-            return Outcome(state, then=checked(then), effects=effects)
+            return with_effects(Outcome(state, then=checked(then)), effects)
         case Stop(reason):
             return Outcome(None, stop=reason_of(reason))
         case _:
@@ -119,11 +129,7 @@ def of_step(result: Any) -> Outcome:
     if len(result) == 2:
         return Outcome(result[0], result[1])
     state, output, effects = result
-    if not isinstance(effects, Sequence) or not all(isinstance(e, Effect) for e in effects):
-        raise BadReturnError(f"step answered the effects {effects!r}; expected a sequence of them")
-    exits = [effect for effect in effects if isinstance(effect, Exit)]
-    stop = reason_of(exits[-1].reason) if exits else None
-    return Outcome(state, output, stop=stop, effects=[e for e in effects if e not in exits])
+    return with_effects(Outcome(state, output), effects)
 
 
 def of_callback(kind: Kind, result: Any) -> Outcome:
@@ -134,11 +140,11 @@ def of_callback(kind: Kind, result: Any) -> Outcome:
     """
     match result:
         case Reply(value, state, then, effects) if kind is Kind.CALL:
-            return Outcome(state, value, then=checked(then), effects=effects)
+            return with_effects(Outcome(state, value, then=checked(then)), effects)
         case NoReply(state, then, effects):
-            return Outcome(state, then=checked(then), effects=effects)
+            return with_effects(Outcome(state, then=checked(then)), effects)
         case Stop(reason, state, reply, effects) if reply is NOTHING or kind is Kind.CALL:
-            return Outcome(state, reply, stop=reason_of(reason), effects=effects)
+            return with_effects(Outcome(state, reply, stop=reason_of(reason)), effects)
         case _:
             expected = "Reply, NoReply or Stop" if kind is Kind.CALL else "NoReply or Stop"
             raise BadReturnError(
@@ -146,9 +152,68 @@ def of_callback(kind: Kind, result: Any) -> Outcome:
             )
 
 
+def with_effects(outcome: Outcome, effects: Any) -> Outcome:
+    """The outcome with the effects it asks for; an `Exit` among them becomes its stop.
+
+    Raises:
+        BadReturnError: they are no sequence of effects, or one cannot be carried out.
+
+    >>> str(with_effects(Outcome(1), [Exit("done")]).stop)
+    'stop:done'
+    """
+    if not effects and isinstance(effects, tuple):
+        return outcome
+    if not isinstance(effects, Sequence):
+        raise BadReturnError(f"the effects are {effects!r}; expected a sequence of them")
+    for effect in effects:
+        if not is_sound(effect):
+            raise BadReturnError(f"{effect!r} is no effect that can be carried out")
+    exits = [effect for effect in effects if isinstance(effect, Exit)]
+    stop = reason_of(exits[-1].reason) if exits else outcome.stop
+    others = [effect for effect in effects if not isinstance(effect, Exit)]
+    return msgspec.structs.replace(outcome, stop=stop, effects=others)
+
+
+def is_sound(effect: object) -> bool:
+    """Whether this is an effect, with fields of the right types.
+
+    >>> is_sound(StartTimer("tick", 5, None)), is_sound(StartTimer("tick", "5", None))
+    (True, False)
+    """
+    match effect:
+        case Cast(to) | Info(to):
+            return to is None or isinstance(to, str)
+        case StartTimer(key, after_ms):
+            return is_hashable(key) and is_time(after_ms)
+        case CancelTimer(key) | Defer(key) | Answer(key):
+            return is_hashable(key)
+        case _:
+            return isinstance(effect, Exit)
+
+
+def is_hashable(key: object) -> bool:
+    """Whether something can be found again under this key."""
+    try:
+        hash(key)
+    except Exception:  # noqa: BLE001 - the user's __hash__ may raise anything
+        return False
+    return True
+
+
+def is_time(ms: object) -> bool:
+    """Whether this is a number of milliseconds that can be waited for.
+
+    >>> is_time(0), is_time(1.5), is_time(-1), is_time("5"), is_time(float("nan"))
+    (True, True, False, False, False)
+    """
+    return isinstance(ms, int | float) and 0 <= ms < math.inf
+
+
 def checked(then: Then | None) -> Then | None:
     """`then` as it is, if it is one."""
-    if then is None or isinstance(then, Continue | TimeoutAfter | Hibernate):
+    if then is None or isinstance(then, Continue | Hibernate):
+        return then
+    if isinstance(then, TimeoutAfter) and is_time(then.ms):
         return then
     raise BadReturnError(f"then is {then!r}; expected Continue, TimeoutAfter or Hibernate")
 

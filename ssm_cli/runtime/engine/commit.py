@@ -22,6 +22,7 @@ from ssm_cli.behaviour.effects import (
 )
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, Then, TimeoutAfter
+from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import EFFECT_ROOM, Core
 from ssm_cli.runtime.engine.pending import Pending
@@ -97,7 +98,12 @@ def keep_caller(cell: WorkerCell, key: object, pending: Pending) -> None:
     if len(callers) % 64 == 63:  # some may have stopped waiting; look now and then
         for known in [known for known, waiting in callers.items() if waiting.done]:
             del callers[known]
+    replaced = callers.get(key)
     callers[key] = pending
+    if replaced is not None:
+        name = cell.spec.id
+        text = f"{name} deferred another call under the key {key!r}; give each call its own key"
+        replaced.fail(CalleeStopped(text, worker=name, reason="replaced"))
 
 
 def answer(cell: WorkerCell, to: object, output: Any) -> None:
@@ -129,10 +135,12 @@ def plan(core: Core, cell: WorkerCell, then: Then | None) -> None:
     """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
     match then:
         case Continue(message):
-            core.queue.appendleft((cell, Kind.CONTINUE, message, None))
+            token = ContinueToken(cell.starts, message)
+            core.queue.appendleft((cell, Kind.CONTINUE, token, None))
         case TimeoutAfter(ms):
             extra = cell.more()
             extra.timeout += 1
+            cell.step = None  # the next input, which voids the time-out, is served the careful way
             if ms <= 0:
                 queue_timeout(core, cell, extra.timeout)
             else:
@@ -149,12 +157,35 @@ class TimeoutToken:
         self.number = number
 
 
+class ContinueToken:
+    """A continue on its way; the end of the life that asked for it makes it void."""
+
+    __slots__ = ("message", "starts")
+
+    def __init__(self, starts: int, message: Any) -> None:
+        self.starts = starts
+        self.message = message
+
+
+Token = TimeoutToken | ContinueToken
+
+
 def queue_timeout(core: Core, cell: WorkerCell, number: int) -> None:
     """A time-out comes behind what waits already."""
     if cell.extra is not None and cell.extra.timeout == number:
         core.queue.append((cell, Kind.INFO, TimeoutToken(number), None))
 
 
-def timeout_message(cell: WorkerCell, token: TimeoutToken) -> object:
-    """`TIMEOUT`, or `NOTHING` if the time-out is void."""
+def message_of(cell: WorkerCell, token: Token) -> object:
+    """The message that a token stands for; `NOTHING` if it is void."""
+    if isinstance(token, ContinueToken):
+        return token.message if token.starts == cell.starts else NOTHING
     return TIMEOUT if cell.extra is not None and cell.extra.timeout == token.number else NOTHING
+
+
+def end_timeout(cell: WorkerCell) -> None:
+    """An input is about to be handled: a time-out that was under way is void."""
+    if cell.extra is not None:
+        cell.extra.timeout += 1
+        if cell.step is None:
+            make_ready(cell)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, of_step, reason_for
-from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.errors import DecodeError, NoProc, QueueFull
 from ssm_cli.runtime.engine import commit
@@ -22,7 +22,8 @@ from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core, error_detail, reason_detail
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker
+from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker, guarded
+from ssm_cli.runtime.performer.show import codec_of, redacted
 from ssm_cli.runtime.performer.supervise import announce_exit
 
 BATCH = 64  # inputs between two looks at the clock
@@ -50,7 +51,7 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
         core.guard.cell = None
 
 
-def run_batch(core: Core, until: Pending) -> bool:
+def run_batch(core: Core, until: Pending) -> bool:  # noqa: C901 - the hot path is one loop
     """Serve up to `BATCH` inputs; whether there may be more to do."""
     guard, lane, queue = core.guard, core.lane, core.queue
     for _ in range(BATCH):
@@ -59,9 +60,6 @@ def run_batch(core: Core, until: Pending) -> bool:
             function(*args)
         if until.done or not queue:
             return False
-        guard.used = True
-        if not guard.armed:
-            guard.arm()
         cell, kind, message, pending = queue.popleft()
         step = cell.step
         if step is None or kind > Kind.CAST:
@@ -69,10 +67,13 @@ def run_batch(core: Core, until: Pending) -> bool:
             continue
         if type(message) is bytes:
             try:
-                message = cell.codec.decode(message)
+                message = (codec_of(cell) if cell.codec is None else cell.codec).decode(message)
             except Exception as error:  # noqa: BLE001 - a codec may be the user's own
                 undecodable(core, cell, message, pending, error)
                 continue
+        guard.used = True
+        if not guard.armed:
+            guard.arm()
         guard.cell = cell
         try:
             result = step(message, cell.state)
@@ -118,22 +119,20 @@ def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pendi
     if cell.status is not Status.RUNNING:
         no_process(core, cell, pending)
         return
-    extra = cell.extra
-    if extra is not None:
-        if extra.suspended and kind is not Kind.CONTINUE:
-            hold(core, cell, kind, message, pending)
-            return
-        if isinstance(message, commit.TimeoutToken):
-            message = commit.timeout_message(cell, message)
-            if message is NOTHING:
-                return
-        extra.timeout += 1
-    if type(message) is bytes and cell.codec is not None and kind is not Kind.CONTINUE:
+    if cell.suspended and kind is not Kind.CONTINUE:
+        hold(core, cell, kind, message, pending)
+        return
+    if type(message) is bytes:
         try:
-            message = cell.codec.decode(message)
+            message = codec_of(cell).decode(message)
         except Exception as error:  # noqa: BLE001 - a codec may be the user's own
             undecodable(core, cell, message, pending, error)
             return
+    elif isinstance(message, commit.Token):
+        message = commit.message_of(cell, message)
+        if message is NOTHING:
+            return
+    commit.end_timeout(cell)
     outcome = run_callback(core, cell, kind, message, pending)
     if outcome is not None:
         settle(core, cell, message, pending, outcome)
@@ -201,14 +200,23 @@ def settle(
 def stop_worker(
     core: Core, cell: WorkerCell, reason: ExitReason, pending: Pending | None, reply: Any
 ) -> None:
-    """A worker ends itself: terminate first, then its caller has the reply or the reason."""
-    final = end_worker(core, cell, reason)
-    if pending is not None:
-        if reply is NOTHING:
-            pending.fail(callee_error(cell, final))
-        else:
-            pending.resolve(reply)
-    announce_exit(core, cell, final)
+    """A worker ends itself: terminate first, then its caller has the reply or the reason.
+
+    Its supervisor learns of the end even if somebody at the keyboard interrupts `terminate`.
+    """
+    alive = cell.status is Status.RUNNING  # else the whole tree was stopped meanwhile
+    final: ExitReason = KILLED if alive else reason
+    try:
+        if alive:
+            final = end_worker(core, cell, reason)
+    finally:
+        if alive:
+            announce_exit(core, cell, final)
+        if pending is not None:
+            if reply is NOTHING:
+                pending.fail(callee_error(cell, final))
+            else:
+                pending.resolve(reply)
 
 
 def crashed(
@@ -223,16 +231,29 @@ def crashed(
     cell.step = None
     if isinstance(reason, Crash):
         cell.more().crashes += 1
-        core.report("crashed", cell, input=show_input(cell, message), **reason_detail(reason))
+        core.report("crashed", cell, input=show_input(core, cell, message), **reason_detail(reason))
         if pending is not None:
             pending.fail(callee_error(cell, reason))
     core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
 
 
-def show_input(cell: WorkerCell, message: Any) -> str:
-    """An input as its codec writes it, bounded to 1,000 characters."""
-    shown = message if type(message) is bytes else cell.codec.encode(message)
-    return str(shown, "utf-8", "replace")[:1000]
+def show_input(core: Core, cell: WorkerCell, message: Any) -> str:
+    """An input as its codec writes it, redacted, at most 1,000 characters; raises nothing.
+
+    Codec and redaction may be the user's own, so they run under the guard, and may fail.
+    """
+    try:
+        return guarded(core, cell, cell.step_limit_s(), written, cell, message)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - showing a crash must not make another one
+        return f"<input that cannot be shown: {type(error).__name__}>"
+
+
+def written(cell: WorkerCell, message: Any) -> str:
+    """A redacted input as its codec writes it."""
+    shown = redacted(cell, message)
+    return str(shown if type(shown) is bytes else codec_of(cell).encode(shown), "utf-8", "replace")
 
 
 def undecodable(
