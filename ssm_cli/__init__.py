@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         SsmError,
         StartFailed,
         SupervisorError,
+        SysError,
         TreeFileError,
     )
     from ssm_cli.runtime.api import NodeApi
@@ -78,7 +79,7 @@ _HOME = {
     "behaviour.results": "TIMEOUT Caller Continue Error ExitSignal Exited Hibernate Ignore NoReply"
     " Ok Reply Stop TimeoutAfter",
     "errors": "CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError GaveUp"
-    " NoProc QueueFull SsmError StartFailed SupervisorError TreeFileError",
+    " NoProc QueueFull SsmError StartFailed SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -141,6 +142,7 @@ __all__ = [
     "Strategy",
     "Supervisor",
     "SupervisorError",
+    "SysError",
     "SystemClock",
     "TimeoutAfter",
     "TreeFileError",

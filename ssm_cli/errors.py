@@ -10,6 +10,7 @@
     │   ├── QueueFull         the bounded queue took no more
     │   └── Denied            the caller may not do this
     ├── SupervisorError       a supervisor refused (`not_found`, `running`, ...)
+    ├── SysError              a system message was refused (`callback_failed`, ...)
     ├── StartFailed           the tree did not come up; what had started was stopped
     ├── GaveUp                the root reached its restart intensity
     ├── TreeFileError         a tree file does not validate; carries every complaint
@@ -17,7 +18,7 @@
     ├── CalledFromStep        a step called its own node; return an effect instead
     └── NoTree                no running tree was found, or it cannot be reached
 
-Each class knows its `outcome` (`CONTRACT` section 4); `cli/exit_codes.py` maps outcomes and
+Each class knows its `outcome` (`CONTRACT` section 4); `commands/exit_codes.py` maps outcomes and
 classes to exit codes in one table. `StepTimeout` stands apart: it is a `BaseException`, raised
 into a runaway step by the guard so that `except Exception` cannot swallow it.
 """
@@ -126,6 +127,18 @@ class SupervisorError(SsmError):
 
     Attributes:
         term: the error term: a word (`"not_found"`), or `{tag: term}`.
+    """
+
+    def __init__(self, message: str, *, term: object) -> None:
+        super().__init__(message)
+        self.term = term
+
+
+class SysError(SsmError):
+    """A system message (`sys`) was refused or failed, in OTP's words.
+
+    Attributes:
+        term: `"callback_failed"`, `"unknown_system_msg"`, or the reason a callback gave.
     """
 
     def __init__(self, message: str, *, term: object) -> None:

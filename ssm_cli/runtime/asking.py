@@ -8,9 +8,10 @@ from typing import Any
 from ssm_cli.behaviour.reasons import KILLED, reason_of
 from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
-from ssm_cli.errors import CalleeStopped, NoProc, QueueFull, SsmError
+from ssm_cli.errors import CalleeStopped, CallTimeout, NoProc, QueueFull, SsmError
 from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
+from ssm_cli.runtime.engine.cell import Status as CellStatus
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import system
 from ssm_cli.runtime.performer.requests import REQUESTS
@@ -22,6 +23,8 @@ from ssm_cli.runtime.views import (
     Counts,
     ProcessRef,
     Statistics,
+    Status,
+    SysEvent,
 )
 from ssm_cli.spec.model import ChildSpec
 
@@ -89,7 +92,7 @@ class Asking(Calls):
     def _answer(
         self, sup: SupervisorCell, starts: int, verb: str, args: tuple[Any, ...], pending: Pending
     ) -> None:
-        if sup.status is not Status.RUNNING or sup.starts != starts:
+        if sup.status is not CellStatus.RUNNING or sup.starts != starts:
             reason = str(sup.last_reason)
             pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
             return
@@ -106,7 +109,7 @@ class Asking(Calls):
     def whereis(self, name: str) -> ProcessRef | None:
         """The process that runs under a name, if one does (OTP's `whereis`)."""
         cell = self._find(name)
-        if cell is None or cell.status is not Status.RUNNING:
+        if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)
 
@@ -120,8 +123,8 @@ class Asking(Calls):
     def replace_state(self, worker: str, state: Any) -> Any:
         """Put another state in its place (`sys:replace_state/2`).
 
-        `state` may be a function of the old state; if it raises, the state stays and `SsmError`
-        is raised.
+        `state` may be a function of the old state; if it raises, the state stays and `SysError`
+        is raised with `callback_failed`.
         """
         change = state if callable(state) else lambda _: state
         return self._now(system.replace_state, self._worker(worker), change)
@@ -133,6 +136,37 @@ class Asking(Calls):
     def resume(self, name: str) -> None:
         """Let it go on (`sys:resume/1`)."""
         self._now(system.resume, self._need(name))
+
+    def get_status(self, worker: str) -> Status:
+        """What there is to know of a worker (`sys:get_status/1`), after its `format_status`."""
+        return self._now(system.get_status, self._worker(worker))  # type: ignore[no-any-return]  # by name
+
+    def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
+        """Have a suspended worker run its `code_change` (`sys:change_code/4`).
+
+        Raises `SysError` if it is not suspended or refuses; its state stays then.
+        """
+        self._now(system.change_code, self._worker(worker), old_version, extra)
+
+    def log(self, worker: str, keep: int) -> None:
+        """Keep the last `keep` events of a worker (`sys:log/2`); 0 keeps none.
+
+        They are in `get_status` and in its crash reports.
+        """
+        self._now(system.log, self._worker(worker), keep)
+
+    def install(
+        self, worker: str, function: Callable[[Any, SysEvent, str], Any], state: object = None
+    ) -> None:
+        """Have `function(state, event, name)` see every event of a worker (`sys:install/2`).
+
+        Its answer is its next state; `"done"` removes it, and so does an exception.
+        """
+        self._now(system.install, self._worker(worker), function, function, state)
+
+    def remove(self, worker: str, function: Callable[[Any, SysEvent, str], Any]) -> None:
+        """Take an installed function out again (`sys:remove/2`)."""
+        self._now(system.remove, self._worker(worker), function)
 
     def trace(self, worker: str, on: bool = True) -> None:
         """Report every input and output of the worker, or stop doing so (`sys:trace/2`)."""
@@ -152,12 +186,22 @@ class Asking(Calls):
         """Kill a worker or a supervisor: no callback of its own runs."""
         self._now(system.kill, self._need(name))
 
-    def stop_process(self, name: str, reason: object = "normal") -> None:
+    def stop_process(
+        self, name: str, reason: object = "normal", timeout_s: float | None = None
+    ) -> None:
         """End a worker or supervisor in an orderly way (`gen_server:stop/3`).
 
         Its own supervisor then does what the restart type says for that reason.
+
+        Raises:
+            CalleeCrashed: it ended, but `terminate` raised or was cut.
+            CallTimeout: it ended, but took longer than `timeout_s`.
         """
+        begun_s = self._core.clock.now_s()
         self._now(system.stop_process, self._need(name), reason_of(reason))
+        if timeout_s is not None and self._core.clock.now_s() - begun_s > timeout_s:
+            why = f"{name} took longer than {timeout_s:g} s to end"
+            raise CallTimeout(why, worker=name, reason="timeout")
 
     def exit(self, name: str, reason: object, sender: str = "") -> None:
         """Send an exit signal (`exit/2`); `sender="parent"` stands for its own supervisor.
@@ -173,9 +217,11 @@ class Asking(Calls):
         if not self._core.running:
             raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
         self._settle()
+        self._core.pumping = True  # a reader of reports must not run the node meanwhile
         try:
             return function(self._core, cell, *args)
         finally:
+            self._core.pumping = False
             self._settle()
 
     def _settle(self) -> None:

@@ -28,6 +28,21 @@ DEFAULT_TIMEOUT_S = 5.0
 MOST_NAMES_COMPARED = 10_000
 
 
+class Room(Pending):
+    """Something to wait for: that half of the queue is free again."""
+
+    __slots__ = ("_most", "_queue")
+
+    def __init__(self, queue: deque[Any], bound: int) -> None:
+        self._queue = queue
+        self._most = bound // 2
+
+    @property
+    def done(self) -> bool:
+        """Whether there is room."""
+        return len(self._queue) <= self._most
+
+
 class Calls:
     """The part of a node that takes inputs and waits for outcomes."""
 
@@ -177,8 +192,10 @@ class Calls:
         self._put(self._worker(worker), Kind.CAST, message, None, wait=False)
 
     def info(self, worker: str, message: Any) -> None:
-        """Send a plain message, which a `GenServer` gets in `handle_info`."""
-        self._put(self._worker(worker), Kind.INFO, message, None, wait=True)
+        """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
+        cell = self._find(worker)
+        if isinstance(cell, WorkerCell):
+            self._put(cell, Kind.INFO, message, None, wait=True)
 
     def exists(self, name: str) -> bool:
         """Whether the tree knows the name (or path), running or not."""
@@ -224,7 +241,7 @@ class Calls:
         if len(core.queue) >= core.bound:
             if not wait or core.pumping:
                 raise QueueFull(f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id)
-            pump(core, NEVER, math.inf)
+            pump(core, Room(core.queue, core.bound), math.inf)
         if cell.codec is None:
             codec_of(cell)
         core.queue.append((cell, kind, message, pending))

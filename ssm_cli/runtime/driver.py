@@ -31,6 +31,9 @@ class Driver:
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
+        if self.loop.is_closed():  # the node goes on without asyncio, served by its callers
+            self._core.wake = None
+            return
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self._turn)

@@ -9,7 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from ssm_cli.behaviour.reasons import reason_of, term_of
+from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, SsmError, StartFailed
 from ssm_cli.runtime.asking import Asking
@@ -96,13 +96,18 @@ class Node(Asking):
         core.gave_up = False
         core.running = True
         core.names[core.root.spec.id] = core.root
+        core.pumping = True  # a reader of reports must not run the node while it starts
         try:
             outcome = start_cell(core, core.root)
         except BaseException:
             self._abandon()
             raise
+        finally:
+            core.pumping = False
         if outcome is not None:
             core.running = False
+            core.queue.clear()
+            core.lane.clear()
             self._guard.close()
             ignored = isinstance(outcome, Ignore)
             why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
@@ -118,7 +123,7 @@ class Node(Asking):
         core.root.status = Status.RUNNING
         terminate_supervisor(core, core.root, reason_of("shutdown"), "infinity")
         root_down(core, reason_of("shutdown"))
-        self._guard.close()
+        core.lane.clear()
 
     def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
         """Stop the tree in order: children in reverse start order, each with its shutdown time.
@@ -134,26 +139,36 @@ class Node(Asking):
         if core.pumping:
             core.post(self._stop, reason)
             return
-        if drain:
-            pump(core, NEVER, DRAIN_S)
-        if core.running:
-            self._stop(reason)
-        self._close()
+        try:
+            if drain:
+                pump(core, NEVER, DRAIN_S)
+        finally:
+            core.pumping = True  # a reader that stops the node again comes too late
+            try:
+                self._stop(reason)
+            finally:
+                core.pumping = False
+                self._settle()
 
     def _stop(self, reason: object) -> None:
         core = self._core
         if not core.running:
             return
+        unserved = tuple(core.lane)
         core.lane.clear()
         final = reason_of(reason)
-        if core.root.status is Status.RUNNING:
-            terminate_supervisor(core, core.root, final, "infinity")
-        root_down(core, final)
+        try:
+            self._stop_root(final)
+        except KeyboardInterrupt:  # it cut one callback short; the others still end in order
+            self._stop_root(final)
+            raise
+        finally:
+            root_down(core, final)
+            core.lane.extend(unserved)  # each finds the tree gone, and says so to whoever waits
 
-    def _close(self) -> None:
-        self._guard.close()
-        if self._core.wake is not None:
-            self._core.wake()
+    def _stop_root(self, reason: ExitReason) -> None:
+        if self._core.root.status is Status.RUNNING:
+            terminate_supervisor(self._core, self._core.root, reason, "infinity")
 
     def __enter__(self) -> Self:
         return self.start()

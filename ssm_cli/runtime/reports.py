@@ -70,7 +70,8 @@ class ReportStream:
         try:
             reader(report)
         except Exception:  # noqa: BLE001 - a reader is foreign code; its failure is its own
-            self._readers.remove(reader)
+            if reader in self._readers:
+                self._readers.remove(reader)
             sys.stderr.write(f"ssm: a report reader failed and is unsubscribed: {reader!r}\n")
             traceback.print_exc(file=sys.stderr)
 

@@ -85,6 +85,29 @@ class Statistics(msgspec.Struct, frozen=True):
     queue: int
 
 
+class SysEvent(msgspec.Struct, frozen=True):
+    """What `trace`, `log` and installed functions see of a worker (OTP's system events).
+
+    `kind` is `in` (an input arrived; `caller` says whether somebody waits), `out` (a reply left)
+    or `noreply` (a callback ended without one; `value` is the new state).
+    """
+
+    kind: Literal["in", "out", "noreply"]
+    value: Any
+    caller: bool = False
+
+
+class Status(msgspec.Struct, frozen=True):
+    """What `sys:get_status` answers, after the worker's `format_status`."""
+
+    id: str
+    path: str
+    status: Literal["running", "suspended"]
+    parent: str | None
+    state: Any
+    log: tuple[SysEvent, ...] = ()
+
+
 class Report(msgspec.Struct, frozen=True):
     """One thing that happened (`CONTRACT` section 4): `seq` has no gaps, `at_s` is UTC seconds.
 

@@ -29,8 +29,8 @@ class Extra:
     """What few workers need, made at first use: callers kept waiting, timers, sys settings."""
 
     __slots__ = (
-        "attempt", "backlog", "callers", "crashes", "delay_until_s", "hooks", "suspended",
-        "timeout", "timers", "traced",
+        "attempt", "backlog", "callers", "crashes", "debug", "delay_until_s", "suspended",
+        "timeout", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,11 +39,10 @@ class Extra:
         self.timers: dict[str, int] = {}
         self.timeout = 0
         self.suspended = False
-        self.traced = False
+        self.debug: Any = None
         self.crashes = 0
         self.attempt = 0
         self.delay_until_s: float | None = None
-        self.hooks: dict[object, Any] = {}
 
 
 class Cell:

@@ -31,7 +31,7 @@ from ssm_cli.runtime.engine.pending import Pending
 def make_ready(cell: WorkerCell) -> None:
     """Let inputs go straight to a pure step, where nothing has to be looked at on the way."""
     extra = cell.extra
-    plain = extra is None or not (extra.suspended or extra.traced or extra.hooks)
+    plain = extra is None or not (extra.suspended or extra.debug)
     behaviour = cell.behaviour
     running = cell.status is Status.RUNNING
     cell.step = behaviour.step if plain and running and type(behaviour) is StateMachine else None

@@ -99,17 +99,24 @@ class Guard:
         """Forget the deadline pushed last, whether it has passed or not."""
         self._deadlines.pop()
 
-    def tick(self, frame: FrameType | None) -> None:
-        """Look at what runs, and cut it if it has overrun. Raises `StepTimeout` to do so."""
+    def pass_deadlines(self) -> None:
+        """Tell those whose deadline is reached, each once."""
+        if not self._deadlines:
+            return
         now_s = self.clock.now_s()
         for index, (deadline_s, passed) in enumerate(self._deadlines):
             if now_s >= deadline_s:
                 self._deadlines[index] = (math.inf, passed)
                 passed()
+
+    def tick(self, frame: FrameType | None) -> None:
+        """Look at what runs, and cut it if it has overrun. Raises `StepTimeout` to do so."""
         cell = self.cell
         if cell is None:
             self._seen = None
-            return
+            return  # the engine itself runs, and looks at its deadlines where it is safe
+        self.pass_deadlines()
+        now_s = self.clock.now_s()
         identity = (cell, cell.steps, self._token)
         if identity != self._seen:
             self._seen, self._raises = identity, 0
@@ -149,11 +156,18 @@ class NoGuard(Guard):
 class ManualGuard(Guard):
     """The twin for tests: ticks come from a `ManualClock`."""
 
-    __slots__ = ("_unwatch",)
+    __slots__ = ("_clock", "_unwatch")
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
-        self._unwatch: Callable[[], None] | None = clock.watch(self)
+        self._clock = clock
+        self._unwatch: Callable[[], None] | None = None
+
+    def arm(self) -> None:
+        """Watch the clock."""
+        self.armed = True
+        if self._unwatch is None:
+            self._unwatch = self._clock.watch(self)
 
     def next_s(self) -> float:
         """The next deadline, or the end of the limit of what runs."""
@@ -168,10 +182,12 @@ class ManualGuard(Guard):
 
     def reached(self) -> None:
         """Tick."""
+        self.pass_deadlines()
         self.tick(None)
 
     def close(self) -> None:
         """Let go of the clock."""
+        self.armed = False
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
@@ -214,11 +230,11 @@ class Alarm:
 
     def start(self, guard: _Watched, tick_s: float) -> bool:
         """Tick `guard` too, at least every `tick_s`; False where signals do not reach us."""
-        if signal.getsignal(signal.SIGALRM) != self._on_alarm:
-            try:
-                previous = signal.signal(signal.SIGALRM, self._on_alarm)
-            except ValueError:  # not the main thread: Python runs handlers there only
-                return False
+        try:
+            previous = signal.signal(signal.SIGALRM, self._on_alarm)
+        except ValueError:  # not the main thread: Python runs handlers there only
+            return False
+        if previous != self._on_alarm:
             self._previous = previous
         finer = tick_s < self._tick_s
         self._tick_s = min(tick_s, self._tick_s)

@@ -22,7 +22,7 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.core import Core, reason_detail
@@ -151,6 +151,8 @@ def start_worker(core: Core, cell: WorkerCell) -> Started:
         return reason_for(error)
     if isinstance(outcome, Ignore):
         return IGNORE
+    if not commit.room_for(core, outcome):
+        return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
         return outcome.stop  # type: ignore[no-any-return]  # guarded() hands through what it ran
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and last_good is not None
@@ -183,14 +185,26 @@ def start_supervisor(core: Core, sup: SupervisorCell) -> Started:
     arrange(core, sup)
     sup.status = Status.RUNNING
     sup.since_s = core.clock.now_s()
+    try:
+        failure = start_children(core, sup)
+    except KeyboardInterrupt:
+        terminate_children(core, sup)
+        sup.status = Status.UNDEFINED
+        raise
+    if failure is not None:
+        terminate_children(core, sup)
+        sup.status = Status.UNDEFINED
+    return failure
+
+
+def start_children(core: Core, sup: SupervisorCell) -> ExitReason | None:
+    """Start the children in order, up to the first that fails; why, if one does."""
     for child in tuple(sup.children.values()):
         outcome = start_cell(core, child)
         if isinstance(outcome, Ignore):
             if child.spec.restart.value == "temporary":
                 forget(core, child)
         elif outcome is not None:
-            terminate_children(core, sup)
-            sup.status = Status.UNDEFINED
             return Shutdown(FailedToStart(child.spec.id, outcome))
     return None
 
@@ -221,6 +235,7 @@ def find_problem(core: Core, sup: SupervisorCell) -> object | None:
 def terminate_children(core: Core, sup: SupervisorCell) -> None:
     """End all children of `sup`, the last started first. Their specs stay in the table."""
     for child in reversed(tuple(sup.children.values())):
+        core.guard.pass_deadlines()
         if sup.overdue:
             orphan(core, child)
         else:
@@ -253,17 +268,28 @@ def end_worker(core: Core, cell: WorkerCell, reason: ExitReason) -> ExitReason:
     limit_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
     try:
         guarded(core, cell, limit_s, finish, cell.behaviour, cell.spec.id, reason, cell.state)
-    except KeyboardInterrupt:
-        release(core, cell, reason)
+    except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
+        kill_worker(core, cell)
+        cell.status = Status.UNDEFINED
         raise
     except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
         reason = reason_for(error)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(core, cell)
             return KILLED
+    early_replies(core)
     core.report("terminated", cell, **reason_detail(reason))
     release(core, cell, reason)
     return reason
+
+
+def early_replies(core: Core) -> None:
+    """Hand over what the callback that just ended answered through `Caller.reply`."""
+    if core.outbox:
+        replies = tuple(core.outbox)
+        core.outbox.clear()
+        for pending, value in replies:
+            pending.resolve(value)
 
 
 def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:

@@ -22,9 +22,11 @@ from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core, error_detail, reason_detail
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.performer.lifecycle import callee_error, end_worker, guarded
-from ssm_cli.runtime.performer.show import codec_of, redacted
+from ssm_cli.runtime.performer.debug import observe
+from ssm_cli.runtime.performer.lifecycle import callee_error, early_replies, end_worker
+from ssm_cli.runtime.performer.show import codec_of, shown
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
 NEVER = Pending()
@@ -133,6 +135,8 @@ def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pendi
         if message is NOTHING:
             return
     commit.end_timeout(cell)
+    if cell.extra is not None and cell.extra.debug is not None:
+        observe(core, cell, cell.extra, SysEvent("in", message, pending is not None))
     outcome = run_callback(core, cell, kind, message, pending)
     if outcome is not None:
         settle(core, cell, message, pending, outcome)
@@ -163,15 +167,6 @@ def run_callback(
 engine_code(run_callback)
 
 
-def early_replies(core: Core) -> None:
-    """Hand over what the callback answered through `Caller.reply`."""
-    if core.outbox:
-        replies = tuple(core.outbox)
-        core.outbox.clear()
-        for pending, value in replies:
-            pending.resolve(value)
-
-
 def settle(
     core: Core, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
 ) -> None:
@@ -183,6 +178,10 @@ def settle(
     cell.state = outcome.state
     cell.steps += 1
     reply = outcome.reply
+    if cell.extra is not None and cell.extra.debug is not None:
+        silent = reply is NOTHING or pending is None
+        event = SysEvent("noreply", cell.state) if silent else SysEvent("out", reply, caller=True)
+        observe(core, cell, cell.extra, event)
     if outcome.effects and commit.apply_effects(core, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
@@ -231,29 +230,10 @@ def crashed(
     cell.step = None
     if isinstance(reason, Crash):
         cell.more().crashes += 1
-        core.report("crashed", cell, input=show_input(core, cell, message), **reason_detail(reason))
+        core.report("crashed", cell, input=shown(core, cell, message), **reason_detail(reason))
         if pending is not None:
             pending.fail(callee_error(cell, reason))
     core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
-
-
-def show_input(core: Core, cell: WorkerCell, message: Any) -> str:
-    """An input as its codec writes it, redacted, at most 1,000 characters; raises nothing.
-
-    Codec and redaction may be the user's own, so they run under the guard, and may fail.
-    """
-    try:
-        return guarded(core, cell, cell.step_limit_s(), written, cell, message)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - showing a crash must not make another one
-        return f"<input that cannot be shown: {type(error).__name__}>"
-
-
-def written(cell: WorkerCell, message: Any) -> str:
-    """A redacted input as its codec writes it."""
-    shown = redacted(cell, message)
-    return str(shown if type(shown) is bytes else codec_of(cell).encode(shown), "utf-8", "replace")
 
 
 def undecodable(

@@ -12,6 +12,7 @@ from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.port import Codec
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.lifecycle import guarded
 from ssm_cli.runtime.views import NodeView, State
 
 
@@ -34,6 +35,26 @@ def redacted(cell: WorkerCell, value: Any) -> Any:
     if isinstance(behaviour, StateMachine):
         return value if behaviour.redact is None else behaviour.redact(value)
     return behaviour.format_status(value)
+
+
+def shown(core: Core, cell: WorkerCell, value: Any) -> str:
+    """A value of a worker as its codec writes it, redacted, at most 1,000 characters.
+
+    Codec and redaction may be the user's own, so they run under the guard, and may fail.
+    """
+    try:
+        return guarded(core, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - showing a value must not end a worker
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def written(cell: WorkerCell, value: Any) -> str:
+    """A redacted value as its codec writes it."""
+    visible = redacted(cell, value)
+    data = visible if type(visible) is bytes else codec_of(cell).encode(visible)
+    return str(data, "utf-8", "replace")
 
 
 def walk(cell: Cell) -> Iterator[Cell]:

@@ -156,7 +156,12 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
 
 def restart_one(core: Core, sup: SupervisorCell, child: Cell) -> bool:
     """Start a child in the course of a restart; False: it failed, and will be tried again."""
-    outcome = start_cell(core, child)
+    try:
+        outcome = start_cell(core, child)
+    except KeyboardInterrupt:  # whoever goes on after that finds the restart still to be done
+        child.status = Status.RESTARTING
+        core.post(on_try_again, core, child, child.starts)
+        raise
     if outcome is None:
         return True
     if isinstance(outcome, Ignore):
@@ -189,3 +194,6 @@ def root_down(core: Core, reason: ExitReason) -> None:
     core.report("stopped", core.root, **reason_detail(reason))
     for pending in waiting:
         pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
+    core.guard.close()
+    if core.wake is not None:
+        core.wake()

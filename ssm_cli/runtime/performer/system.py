@@ -5,17 +5,19 @@ They act at once, ahead of the queue. Source: OTP `sys`, `gen_server:stop/3`, `e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, reason_for
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
-from ssm_cli.behaviour.results import ExitSignal
-from ssm_cli.errors import CalleeCrashed, NoProc, SsmError
+from ssm_cli.behaviour.results import Error, ExitSignal, Ok
+from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready
 from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.performer.lifecycle import (
     end_worker,
     guarded,
@@ -23,8 +25,10 @@ from ssm_cli.runtime.performer.lifecycle import (
     kill_worker,
     terminate_supervisor,
 )
+from ssm_cli.runtime.performer.show import redacted
 from ssm_cli.runtime.performer.supervise import announce_exit
-from ssm_cli.runtime.views import Statistics
+from ssm_cli.runtime.views import Statistics, SysEvent
+from ssm_cli.runtime.views import Status as StatusView
 
 
 def need_running(cell: Cell) -> None:
@@ -65,28 +69,101 @@ def get_state(core: Core, cell: WorkerCell) -> Any:
     return cell.state
 
 
-def replace_state(core: Core, cell: WorkerCell, change: Callable[[Any], Any]) -> Any:
-    """Put `change(state)` in the place of the state; if it raises, the state stays.
+def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -> Any:
+    """Put `convert(state)` in the place of the state; if it raises, the state stays.
 
     Raises:
-        SsmError: `change` raised; the cause is chained (OTP's `callback_failed`).
+        SysError: `callback_failed`; the cause is chained.
     """
     need_running(cell)
     try:
-        cell.state = guarded(core, cell, cell.step_limit_s(), change, cell.state)
+        cell.state = guarded(core, cell, cell.step_limit_s(), convert, cell.state)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise SsmError(f"{cell.spec.id}: the state stays: {reason_for(error)}: {error}") from error
+        why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error}"
+        raise SysError(why, term="callback_failed") from error
     return cell.state
+
+
+def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> None:
+    """Have a suspended worker turn its state into that of its present code.
+
+    Raises:
+        SysError: it is not suspended (`unknown_system_msg`), or its `code_change` refused or
+            raised; the state stays.
+    """
+    need_running(cell)
+    name = cell.spec.id
+    if not cell.suspended:
+        raise SysError(f"{name} must be suspended to change its code", term="unknown_system_msg")
+    behaviour = cell.behaviour
+    limit_s = cell.step_limit_s()
+    try:
+        if isinstance(behaviour, GenServer):
+            convert: Any = behaviour.code_change
+        else:
+            convert = behaviour.code_change or (lambda _version, state, _extra: state)
+        result = guarded(core, cell, limit_s, convert, old_version, cell.state, extra)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        why = f"{name}: code_change failed, the state stays: {type(error).__name__}: {error}"
+        raise SysError(why, term=str(reason_for(error))) from error
+    if isinstance(result, Error):
+        why = f"{name}: code_change refused, the state stays: {result.reason}"
+        raise SysError(why, term=result.reason)
+    if isinstance(behaviour, GenServer) and not isinstance(result, Ok):
+        why = f"{name}: code_change answered {result!r}; expected Ok or Error"
+        raise SysError(why, term="bad_return_value")
+    cell.state = result.state if isinstance(result, Ok) else result
+
+
+def get_status(core: Core, cell: WorkerCell) -> StatusView:
+    """What there is to know of a worker, after its `format_status`."""
+    del core
+    need_running(cell)
+    debug = cell.extra.debug if cell.extra is not None else None
+    log = debug.log if debug is not None and debug.log is not None else ()
+    return StatusView(
+        id=cell.spec.id,
+        path=cell.path(),
+        status="suspended" if cell.suspended else "running",
+        parent=None if cell.parent is None else cell.parent.spec.id,
+        state=redacted(cell, cell.state),
+        log=tuple(log),
+    )
 
 
 def trace(core: Core, cell: WorkerCell, on: bool) -> None:
     """Report every input and output of the worker, or stop doing so."""
     del core
     need_running(cell)
-    cell.more().traced = on
-    make_ready(cell)
+    change(cell, lambda debug: setattr(debug, "traced", on))
+
+
+def log(core: Core, cell: WorkerCell, keep: int) -> None:
+    """Keep the last `keep` events of the worker; 0 keeps none."""
+    del core
+    need_running(cell)
+    if not 0 <= keep <= MOST_LOGGED:
+        raise SysError(f"keep must be 0 to {MOST_LOGGED}, got {keep}", term="badarg")
+    ring: deque[SysEvent] | None = deque(maxlen=keep) if keep else None
+    change(cell, lambda debug: setattr(debug, "log", ring))
+
+
+def install(core: Core, cell: WorkerCell, key: object, hook: Hook, state: Any) -> None:
+    """Call `hook(state, event, name)` with every event; its answer is its next state."""
+    del core
+    need_running(cell)
+    change(cell, lambda debug: debug.hooks.setdefault(key, (hook, state)))
+
+
+def remove(core: Core, cell: WorkerCell, key: object) -> None:
+    """Take an installed function out again."""
+    del core
+    need_running(cell)
+    change(cell, lambda debug: debug.hooks.pop(key, None))
 
 
 def statistics(core: Core, cell: WorkerCell) -> Statistics:

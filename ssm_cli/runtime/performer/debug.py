@@ -1,0 +1,73 @@
+"""Looking at a worker while it works (OTP's `sys` debug functions): trace, log, install.
+
+A worker that nobody looks at has no `Debug` and pays nothing. Source: OTP `sys:handle_debug/4`.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from ssm_cli.runtime.engine.cell import Extra, WorkerCell
+from ssm_cli.runtime.engine.commit import make_ready
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.show import shown
+from ssm_cli.runtime.views import SysEvent
+
+Hook = Callable[[Any, SysEvent, str], Any]
+DONE = "done"
+MOST_LOGGED = 10_000
+
+
+class Debug:
+    """What is looked at in one worker.
+
+    Attributes:
+        traced: every event becomes a report.
+        log: the last events, oldest first; None where none are kept.
+        hooks: the installed functions by key, each with its state.
+    """
+
+    __slots__ = ("hooks", "log", "traced")
+
+    def __init__(self) -> None:
+        self.traced = False
+        self.log: deque[SysEvent] | None = None
+        self.hooks: dict[object, tuple[Hook, Any]] = {}
+
+    def in_use(self) -> bool:
+        """Whether there is anything to do for an event."""
+        return self.traced or self.log is not None or bool(self.hooks)
+
+
+def change(cell: WorkerCell, apply: Callable[[Debug], object]) -> None:
+    """Change what is looked at; without anything left the worker is as fast as before."""
+    extra = cell.more()
+    debug = extra.debug if isinstance(extra.debug, Debug) else Debug()
+    apply(debug)
+    extra.debug = debug if debug.in_use() else None
+    make_ready(cell)
+
+
+def observe(core: Core, cell: WorkerCell, extra: Extra, event: SysEvent) -> None:
+    """Tell whoever looks at a worker what happened to it."""
+    debug: Debug = extra.debug
+    if debug.log is not None:
+        debug.log.append(event)
+    if debug.traced:
+        text = shown(core, cell, event.value)
+        core.report("traced", cell, direction=event.kind, value=text, caller=event.caller)
+    for key, (hook, state) in tuple(debug.hooks.items()):
+        try:
+            answer = hook(state, event, cell.spec.id)
+        except Exception:  # noqa: BLE001 - a hook is foreign code; it must not hurt the worker
+            sys.stderr.write(f"ssm: a function installed in {cell.spec.id} failed and is removed\n")
+            traceback.print_exc(file=sys.stderr)
+            answer = DONE
+        if answer == DONE:
+            change(cell, lambda d, key=key: d.hooks.pop(key, None))  # type: ignore[misc]  # bound now
+        else:
+            debug.hooks[key] = (hook, answer)
