@@ -12,10 +12,10 @@ from ssm_cli.cli import files, verbs
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.run import run
-from ssm_cli.commands.exit_codes import ExitCode, exit_code_of
 from ssm_cli.commands.records import message_of
 from ssm_cli.commands.text import visible
 from ssm_cli.errors import SsmError, TreeFileError
+from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 
 def make_app() -> typer.Typer:

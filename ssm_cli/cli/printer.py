@@ -8,7 +8,7 @@ from typing import TextIO
 
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
-from ssm_cli.commands.execute import Result
+from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import report_line
 from ssm_cli.runtime.views import Report
 

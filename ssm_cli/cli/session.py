@@ -14,10 +14,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, Result, aexecute, refused
-from ssm_cli.commands.exit_codes import ExitCode
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, aexecute
 from ssm_cli.commands.parse import Command
+from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, StartFailed
+from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 
 if TYPE_CHECKING:

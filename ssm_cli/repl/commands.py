@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ssm_cli.commands.execute import Result, aexecute, refused
+from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError
 from ssm_cli.render.reply import echo, reply_lines
 from ssm_cli.repl.model import Model

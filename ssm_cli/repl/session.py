@@ -24,9 +24,9 @@ from prompt_toolkit.search import stop_search
 from prompt_toolkit.widgets import SearchToolbar
 from rich.text import Text
 
-from ssm_cli.commands.execute import Result
-from ssm_cli.commands.exit_codes import ExitCode
+from ssm_cli.commands.results import Result
 from ssm_cli.commands.verbs import help_lines
+from ssm_cli.exit_codes import ExitCode
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.commands import Commands
 from ssm_cli.repl.frames import Frames

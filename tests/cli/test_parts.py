@@ -15,8 +15,8 @@ from ssm_cli.cli import app, environment, files, lines
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.session import Session
-from ssm_cli.commands.execute import Result, refused
 from ssm_cli.commands.parse import MAX_LINE, Command
+from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CommandError
 from ssm_cli.runtime.node import Node

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import errors
+from ssm_cli import errors, exit_codes
 from ssm_cli.commands import execute as execute_module
-from ssm_cli.commands import exit_codes, records, text, values
-from ssm_cli.commands.execute import Result, aexecute, execute
-from ssm_cli.commands.exit_codes import ExitCode, exit_code_of
+from ssm_cli.commands import records, text, values
+from ssm_cli.commands.execute import aexecute, execute
+from ssm_cli.commands.handlers import HANDLERS
 from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import VERBS
+from ssm_cli.exit_codes import ExitCode, exit_code_of
 from ssm_cli.runtime.views import NodeView, Report
 from tests.commands.fake_node import FakeNode, TypedFakeNode, supervisor_view, worker_view
 
@@ -43,7 +45,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 
 def test_every_verb_has_a_handler() -> None:
-    assert set(execute_module.HANDLERS) | {"call"} == set(VERBS)
+    assert set(HANDLERS) | {"call"} == set(VERBS)
 
 
 def test_a_call_shows_the_output_alone() -> None:
@@ -196,7 +198,7 @@ def test_a_refusal_of_a_supervisor_carries_its_term() -> None:
 
 
 def test_a_line_that_is_no_command_is_an_error_record_with_its_column() -> None:
-    result = execute_module.refused(errors.CommandError("no", column=3))
+    result = refused(errors.CommandError("no", column=3))
     assert result.records == (
         {"v": 1, "type": "error", "error": {"type": "CommandError", "message": "no", "column": 3}},
     )

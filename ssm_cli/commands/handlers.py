@@ -1,0 +1,212 @@
+"""What each verb asks of the tree. `call` is apart, in `execute.py`, since it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.commands import records, text
+from ssm_cli.commands.parse import Command
+from ssm_cli.commands.results import Result, answered, done, made_result
+from ssm_cli.commands.values import child_spec_of, state_of
+from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
+from ssm_cli.errors import CommandError, SsmError, SupervisorError
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.runtime.api import NodeApi
+from ssm_cli.runtime.views import NodeView
+
+
+def input_of(command: Command) -> bytes:
+    """The input bytes of a call or cast; bytes that were no UTF-8 arrive as they came."""
+    return command.arguments["input"].encode("utf-8", "surrogateescape")
+
+
+def _cast(command: Command, api: NodeApi) -> Result:
+    api.cast(command.arguments["worker"], input_of(command))
+    return done(command)
+
+
+def _state(command: Command, api: NodeApi) -> Result:
+    worker = command.arguments["worker"]
+    state = api.get_state(worker)
+    shown = api.encode(worker, state).decode("utf-8", "backslashreplace")
+    return made_result(
+        "state", text.output_lines(shown), (jsonable(state),), command.output, value=state
+    )
+
+
+def _set(command: Command, api: NodeApi) -> Result:
+    worker = command.arguments["worker"]
+    state = state_of(command.arguments["value"], api.get_state(worker))
+    api.replace_state(worker, state)
+    return done(command)
+
+
+def _trace(command: Command, api: NodeApi) -> Result:
+    api.trace(command.arguments["worker"], command.arguments.get("switch", "on") == "on")
+    return done(command)
+
+
+def _stats(command: Command, api: NodeApi) -> Result:
+    value = msgspec.to_builtins(api.statistics(command.arguments["worker"]))
+    return answered(command, value, _pairs(value))
+
+
+def _tree(command: Command, api: NodeApi) -> Result:
+    view = api.tree()
+    lines = text.dot_lines(view) if command.output == "dot" else text.tree_lines(view)
+    code = ExitCode.DONE if all_run(view, api) else ExitCode.NOT_RUNNING
+    made = (records.tree_record(view),)
+    return made_result("tree", lines, made, command.output, exit_code=code, value=view)
+
+
+def _log(command: Command, api: NodeApi) -> Result:
+    reports = api.reports(last=command.last)
+    lines = tuple(text.report_line(report) for report in reports)
+    return made_result(
+        "log", lines, [records.report_record(report) for report in reports], command.output
+    )
+
+
+def _start_child(command: Command, api: NodeApi) -> Result:
+    spec = child_spec_of(command.arguments["spec"])
+    name = api.start_child(command.arguments["sup"], spec)
+    return _child(command, name)
+
+
+def _terminate_child(command: Command, api: NodeApi) -> Result:
+    """OTP wants the process of a dynamic child; people name it, and mean the one that runs."""
+    sup, child = command.arguments["sup"], command.arguments["id"]
+    try:
+        api.terminate_child(sup, child)
+    except SupervisorError as error:
+        process = api.whereis(child) if error.term == "simple_one_for_one" else None
+        if process is None:
+            raise
+        api.terminate_child(sup, process)
+    return done(command)
+
+
+def _restart_child(command: Command, api: NodeApi) -> Result:
+    name = api.restart_child(command.arguments["sup"], command.arguments["id"])
+    return _child(command, name)
+
+
+def _child(command: Command, name: str | None) -> Result:
+    """The name of a started child; None where its init answered ignore."""
+    record = records.done_record(command.verb, command.arguments) | {"child": name}
+    line = "ignored" if name is None else name
+    return made_result(command.verb, (line,), (record,), command.output, value=name)
+
+
+def _which_children(command: Command, api: NodeApi) -> Result:
+    children = api.which_children(command.arguments["sup"])
+    return answered(command, msgspec.to_builtins(children), text.children_lines(children))
+
+
+def _count_children(command: Command, api: NodeApi) -> Result:
+    value = msgspec.to_builtins(api.count_children(command.arguments["sup"]))
+    return answered(command, value, _pairs(value))
+
+
+def _get_childspec(command: Command, api: NodeApi) -> Result:
+    view = api.get_childspec(command.arguments["sup"], command.arguments["id"])
+    value = msgspec.to_builtins(view)
+    return answered(command, value, _pairs(value))
+
+
+def _help(command: Command, _api: NodeApi) -> Result:
+    word = command.arguments.get("verb")
+    if word is not None and find_verb(word) is None:
+        near = nearest(word, [verb.name for verb in TABLE])
+        hint = f"did you mean `{near}`?" if near else "`help` lists the commands"
+        raise CommandError(f"there is no command `{word}`; {hint}", column=6)
+    verbs = [find_verb(word)] if word else list(TABLE)
+    value = [{"verb": v.name, "usage": v.usage, "help": v.help} for v in verbs if v]
+    return answered(command, value, help_lines(word))
+
+
+def _stop(command: Command, api: NodeApi) -> Result:
+    api.stop()
+    return done(command, ends=True)
+
+
+def _quit(command: Command, _api: NodeApi) -> Result:
+    return Result(command.verb, ends=True)
+
+
+def _pairs(value: dict[str, object]) -> tuple[str, ...]:
+    """A flat mapping, one `key: value` a line, aligned."""
+    width = max(len(key) for key in value) + 1
+    shown = {key: f"{v:.3f}" if isinstance(v, float) else str(v) for key, v in value.items()}
+    return tuple(f"{f'{key}:'.ljust(width)} {text.one_line(v)}" for key, v in shown.items())
+
+
+def _by_name(
+    ask: Callable[[NodeApi, dict[str, str]], None],
+) -> Callable[[Command, NodeApi], Result]:
+    """A handler for a request that answers nothing."""
+
+    def handler(command: Command, api: NodeApi) -> Result:
+        ask(api, command.arguments)
+        return done(command)
+
+    return handler
+
+
+HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
+    "cast": _cast,
+    "state": _state,
+    "set": _set,
+    "suspend": _by_name(lambda api, given: api.suspend(given["name"])),
+    "resume": _by_name(lambda api, given: api.resume(given["name"])),
+    "trace": _trace,
+    "stats": _stats,
+    "kill": _by_name(lambda api, given: api.kill(given["name"])),
+    "tree": _tree,
+    "log": _log,
+    "stop": _stop,
+    "start-child": _start_child,
+    "terminate-child": _terminate_child,
+    "restart-child": _restart_child,
+    "delete-child": _by_name(lambda api, given: api.delete_child(given["sup"], given["id"])),
+    "which-children": _which_children,
+    "count-children": _count_children,
+    "get-childspec": _get_childspec,
+    "help": _help,
+    "quit": _quit,
+}
+
+
+def all_run(root: NodeView, api: NodeApi) -> bool:
+    """Whether every node that should run does.
+
+    A node that is suspended is held on purpose. One that is stopped should run if it is the root
+    or permanent: a transient child that is stopped has ended as it may, and a temporary one
+    leaves the tree when it ends. What waits for a restart or cannot be reached should run.
+    """
+    return root.state in ("running", "suspended") and _children_run(root, api)
+
+
+def _children_run(view: NodeView, api: NodeApi) -> bool:
+    for child in view.children:
+        match child.state:
+            case "restarting" | "unreachable":
+                return False
+            case "stopped":
+                if _permanent(api, view.path, child.id):
+                    return False
+            case _:
+                if not _children_run(child, api):
+                    return False
+    return True
+
+
+def _permanent(api: NodeApi, supervisor: str, child: str) -> bool:
+    """Whether the spec of a stopped child wants it to run always; one without a spec does not."""
+    try:
+        return api.get_childspec(supervisor, child).restart == "permanent"
+    except SsmError:
+        return False  # the spec was deleted since the tree was asked: nothing wants it to run

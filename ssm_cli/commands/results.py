@@ -1,0 +1,74 @@
+"""What commands come to: results, made in the form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ssm_cli.commands import records, text
+from ssm_cli.commands.parse import Command
+from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.exit_codes import ExitCode, exit_code_of
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a command came to.
+
+    Attributes:
+        kind: the verb, or `error` for a line that is no command.
+        lines: what a reader sees, in the form that the command's own `-o` asked for.
+        records: JSON-ready values, one for each line of `-o json`.
+        exit_code: what the process would exit with; not 0 is a failure.
+        error: `lines` belong on standard error.
+        value: the output of a call, the state of `state`, ...; None otherwise.
+        output: what the command's own `-o` asked for, or None.
+        ends: the session ends with this command.
+    """
+
+    kind: str
+    lines: tuple[str, ...] = ()
+    records: tuple[object, ...] = ()
+    exit_code: ExitCode = ExitCode.DONE
+    error: bool = False
+    value: object = None
+    output: str | None = None
+    ends: bool = False
+
+
+def refused(error: SsmError, kind: str = "error", output: str | None = None) -> Result:
+    """The result of a line that is no command, or of a command that failed.
+
+    >>> refused(CommandError("`cal` is no command", column=1)).exit_code.name
+    'USAGE'
+    """
+    record = records.error_record(error)
+    line = text.one_line(records.message_of(error), 4000)
+    if isinstance(error, CommandError):
+        line = f"column {error.column}: {line}"
+    return made_result(kind, (line,), (record,), output, exit_code=exit_code_of(error), error=True)
+
+
+def made_result(
+    kind: str,
+    lines: tuple[str, ...],
+    made: Sequence[object],
+    output: str | None,
+    **more: Any,
+) -> Result:
+    """A result whose lines are in the form that the command asked for."""
+    if output in ("json", "jsonl"):
+        lines = tuple(records.json_line(record) for record in made)
+    return Result(kind, lines, tuple(made), output=output, **more)
+
+
+def answered(command: Command, value: object, lines: tuple[str, ...]) -> Result:
+    """A result of one JSON value."""
+    return made_result(command.verb, lines, (value,), command.output, value=value)
+
+
+def done(command: Command, line: str = "ok", **more: Any) -> Result:
+    """A result of a command that has nothing to tell but that it is done."""
+    record = records.done_record(command.verb, command.arguments)
+    return made_result(command.verb, (line,), (record,), command.output, **more)
