@@ -23,9 +23,7 @@ PRAGMA = re.compile(r"\s*# (noqa|type: ignore|fmt: skip).*")
 LARGER: dict[str, str] = {
     "ssm_cli/spec/model.py:Worker": "a keyword and a line of help for each key of OTP's child spec",
     "ssm_cli/spec/model.py:Supervisor": "the same for OTP's supervisor flags",
-    "ssm_cli/runtime/performer/loop.py:pump": "the hot path: one loop without calls, as measured",
     "ssm_cli/runtime/calls.py:Calls": "one noun: all ways into the queue, mostly docstrings",
-    "ssm_cli/cli": "a file for each command group, and the texts that `ssm new` writes",
 }
 """What is larger than its limit, and why that is better than splitting it."""
 

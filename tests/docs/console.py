@@ -1,0 +1,151 @@
+"""Console blocks of Markdown pages, executed: what a page shows is what happens.
+
+A block begins with three backticks and `console`. In it
+
+    $ COMMAND       is run by the shell; `> ` lines below it continue it
+    ssm> LINE       is typed at the prompt that the command above has opened (on a terminal)
+    anything else   is the output, standard error included, compared exactly, but for `...`:
+                    on a line of its own it stands for any lines, within a line for any text
+
+All blocks of a page share one folder, a copy of `trees/` in it, and the exit code `$?`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its own
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PROMPT = "ssm> "
+DEADLINE_S = 60.0  # a bound for a machine under load; nothing waits for it
+_BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Step:
+    """A command, the lines that are typed at its prompt, and all that is seen until it ends."""
+
+    line: int
+    command: str
+    typed: list[str] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+
+
+def blocks(page: Path, language: str) -> Iterator[tuple[int, str]]:
+    """The code blocks of a page in one language, each with the number of its first line."""
+    text = page.read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        if match[1] == language:
+            yield text.count("\n", 0, match.start(2)) + 1, match[2]
+
+
+def steps_of(page: Path) -> list[Step]:
+    """The commands of all console blocks of a page, in order."""
+    steps: list[Step] = []
+    for first, text in blocks(page, "console"):
+        in_command = False
+        for number, line in enumerate(text.splitlines(), first):
+            if line.startswith("$ "):
+                steps.append(Step(number, line[2:]))
+            elif in_command and (line == ">" or line.startswith("> ")):
+                steps[-1].command += "\n" + line[2:]
+                continue
+            else:
+                assert steps, f"{page}:{number}: a console block begins with a command"
+                steps[-1].shown.append(line)
+                if line.startswith(PROMPT):
+                    steps[-1].typed.append(line.removeprefix(PROMPT))
+            in_command = line.startswith("$ ")
+    return steps
+
+
+def matches(shown: list[str], seen: list[str]) -> bool:
+    """Whether what was seen is what the page shows, `...` standing for anything."""
+    parts = [r"(?:.*\n)*?" if line == "..." else _line_pattern(line) + r"\n" for line in shown]
+    return re.fullmatch("".join(parts), "".join(f"{line}\n" for line in seen)) is not None
+
+
+def _line_pattern(line: str) -> str:
+    return ".*".join(re.escape(part) for part in line.split("..."))
+
+
+class Shell:
+    """Runs steps in a folder of its own, with `ssm` and `python` on the path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.here = folder / "work"
+        self._code = 0
+        self._pwd = folder / "pwd"
+        programs = folder / "bin"
+        programs.mkdir()
+        for name, arguments in {"ssm": "-m ssm_cli", "python": ""}.items():
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            program.chmod(0o755)
+        shutil.copytree(ROOT / "trees", self.here / "trees", ignore=shutil.ignore_patterns("__*"))
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        self._environ = {
+            **kept,
+            "PATH": path,
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(folder / "state"),
+            "COLUMNS": "80",
+            "TERM": "dumb",
+            "LC_ALL": "C.UTF-8",
+            "PWD": str(self.here),
+        }
+
+    def run(self, step: Step) -> list[str]:
+        """Run a step; the lines that were seen."""
+        script = f'(exit {self._code})\n{step.command}\n(code=$?; pwd >"{self._pwd}"; exit $code)'
+        text = self._typed(script, step) if step.typed else self._plain(script)
+        self.here = Path(self._pwd.read_text().strip())
+        return text.replace("\r\n", "\n").splitlines()
+
+    def _plain(self, script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.here,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        self._code = done.returncode
+        return done.stdout
+
+    def _typed(self, script: str, step: Step) -> str:
+        """The same on a terminal: each line is typed when the prompt has come."""
+        child = pexpect.spawn(
+            "bash",
+            ["-c", script],
+            cwd=str(self.here),
+            env=self._environ,
+            timeout=DEADLINE_S,
+            encoding="utf-8",
+            dimensions=(24, 200),
+        )
+        child.delaybeforesend = None
+        text = ""
+        for line in step.typed:
+            child.expect_exact(PROMPT)
+            text += f"{child.before}{PROMPT}"
+            child.sendline(line)
+        child.expect(pexpect.EOF)
+        text += str(child.before)
+        child.close()
+        self._code = child.exitstatus
+        return text
