@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -28,19 +29,25 @@ DEFAULT_TIMEOUT_S = 5.0
 MOST_NAMES_COMPARED = 10_000
 
 
-class Room(Pending):
-    """Something to wait for: that half of the queue is free again."""
+class Room:
+    """Something to run the loop for: room in the queue, or that all that waits now is served.
 
-    __slots__ = ("_most", "_queue")
+    Workers that send to each other without end may keep the queue full; whoever wants room must
+    not run with them for ever. The loop looks once an input.
+    """
+
+    __slots__ = ("_bound", "_left", "_queue")
 
     def __init__(self, queue: deque[Any], bound: int) -> None:
         self._queue = queue
-        self._most = bound // 2
+        self._bound = bound
+        self._left = len(queue)
 
     @property
     def done(self) -> bool:
-        """Whether there is room."""
-        return len(self._queue) <= self._most
+        """Whether to look no further."""
+        self._left -= 1
+        return self._left < 0 or len(self._queue) < self._bound
 
 
 class Calls:
@@ -236,12 +243,12 @@ class Calls:
             raise CalledFromStep(
                 f"{core.guard.cell.spec.id} called its own node from a step; return an effect"
             )
+        if wait and len(core.queue) >= core.bound and not core.pumping:
+            pump(core, Room(core.queue, core.bound), math.inf)
         if not core.running:
             raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
         if len(core.queue) >= core.bound:
-            if not wait or core.pumping:
-                raise QueueFull(f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id)
-            pump(core, Room(core.queue, core.bound), math.inf)
+            raise QueueFull(f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id)
         if cell.codec is None:
             codec_of(cell)
         core.queue.append((cell, kind, message, pending))

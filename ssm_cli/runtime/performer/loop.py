@@ -11,7 +11,7 @@ The hot path is deliberately plain: it mutates in place and builds nothing nobod
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, of_step, reason_for
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason
@@ -32,7 +32,16 @@ BATCH = 64  # inputs between two looks at the clock
 NEVER = Pending()
 
 
-def pump(core: Core, until: Pending, budget_s: float) -> None:
+class Until(Protocol):
+    """What the loop may run for: a call that somebody waits for, or room in the queue."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the loop may end."""
+        ...
+
+
+def pump(core: Core, until: Until, budget_s: float) -> None:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
@@ -53,7 +62,7 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
         core.guard.cell = None
 
 
-def run_batch(core: Core, until: Pending) -> bool:  # noqa: C901 - the hot path is one loop
+def run_batch(core: Core, until: Until) -> bool:  # noqa: C901 - the hot path is one loop
     """Serve up to `BATCH` inputs; whether there may be more to do."""
     guard, lane, queue = core.guard, core.lane, core.queue
     for _ in range(BATCH):
