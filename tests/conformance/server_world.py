@@ -140,26 +140,21 @@ class ServerWorld:
 
     def result(self, action: Json, state: Any, effects: list[Any]) -> Any:
         """The result that an action asks for, allowed or not."""
-        reason = action.get("reason")
-        match action["return"]:
-            case "reply":
-                return Reply(action["value"], state, self.then(action), effects)
-            case "noreply":
-                return NoReply(state, self.then(action), effects)
-            case "ok":
-                return Ok(state, self.then(action), effects)
-            case "stop":
-                return Stop(reason, state, action.get("reply", NOTHING), effects)
-            case "ignore":
-                return Ignore()
-            case "error":
-                return Error(reason)
-            case "bad":
-                return action["value"]
-            case "exit":
-                raise Exited(reason)
-            case _:
-                raise RuntimeError("raise, as the scenario says")
+        kind, reason, then = action["return"], action.get("reason"), self.then(action)
+        if kind == "exit":
+            raise Exited(reason)
+        if kind == "raise":
+            raise RuntimeError("raise, as the scenario says")
+        results = {
+            "reply": Reply(action.get("value"), state, then, effects),
+            "noreply": NoReply(state, then, effects),
+            "ok": Ok(state, then, effects),
+            "stop": Stop(reason, state, action.get("reply", NOTHING), effects),
+            "ignore": Ignore(),
+            "error": Error(reason),
+            "bad": action.get("value"),
+        }
+        return results[kind]
 
     def then(self, action: Json) -> Any:
         """What comes next."""
