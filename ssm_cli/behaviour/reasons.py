@@ -130,6 +130,13 @@ def term_of(reason: ExitReason) -> object:
 
 
 def plain(value: object) -> str:
-    """A term in one line of text, at most 200 characters."""
-    text = str(value)
+    """A term in one line of text, at most 200 characters; a term of the user's may not hurt.
+
+    >>> plain("x" * 300)[-3:]
+    'xx…'
+    """
+    try:
+        text = str(value)
+    except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"<{type(value).__name__} that cannot be shown: {type(failure).__name__}>"
     return text if len(text) <= 200 else f"{text[:199]}…"

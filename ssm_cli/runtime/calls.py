@@ -20,7 +20,7 @@ from ssm_cli.errors import (
     SsmError,
 )
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.core import Core, error_text
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.show import codec_of
@@ -231,7 +231,7 @@ class Calls:
         except Exception as error:
             kind = type(error).__name__
             raise DecodeError(
-                f"{worker} answered, but its codec cannot write that: {kind}: {error}",
+                f"{worker} answered, but its codec cannot write that: {kind}: {error_text(error)}",
                 worker=worker,
             ) from error
 

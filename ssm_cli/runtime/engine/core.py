@@ -76,9 +76,13 @@ def reason_detail(reason: ExitReason) -> dict[str, Any]:
 
 
 def error_detail(error: BaseException) -> dict[str, Any]:
-    """An exception as a report shows it, bounded to 1,000 characters; never raises itself."""
+    """An exception as a report shows it."""
+    return {"type": type(error).__name__, "message": error_text(error)}
+
+
+def error_text(error: BaseException) -> str:
+    """What an exception says, bounded to 1,000 characters; never raises itself."""
     try:
-        message = str(error)
+        return str(error)[:1000]
     except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
-        message = f"<error that cannot be shown: {type(failure).__name__}>"
-    return {"type": type(error).__name__, "message": message[:1000]}
+        return f"<error that cannot be shown: {type(failure).__name__}>"

@@ -25,7 +25,7 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
-from ssm_cli.runtime.engine.core import Core, reason_detail
+from ssm_cli.runtime.engine.core import Core, error_text, reason_detail
 from ssm_cli.runtime.engine.guard import Guard, engine_code
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
@@ -325,7 +325,7 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     if isinstance(reason, Crash):
         kind = type(reason.error).__name__
         return CalleeCrashed(
-            f"{name} crashed: {kind}: {reason.error}",
+            f"{name} crashed: {kind}: {error_text(reason.error)}",
             worker=name,
             reason=str(reason),
             error=reason.error,

@@ -19,7 +19,7 @@ from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.errors import DecodeError, NoProc, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core, error_detail, reason_detail
+from ssm_cli.runtime.engine.core import Core, error_detail, error_text, reason_detail
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.debug import observe
@@ -250,7 +250,7 @@ def undecodable(
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
     if not isinstance(error, DecodeError):
-        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error}")
+        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
     error.worker = cell.spec.id
     if pending is not None:
         pending.fail(error)

@@ -16,7 +16,7 @@ from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.core import Core, error_text
 from ssm_cli.runtime.performer.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.performer.lifecycle import (
     end_worker,
@@ -81,7 +81,7 @@ def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error}"
+        why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term="callback_failed") from error
     return cell.state
 
@@ -108,7 +108,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        why = f"{name}: code_change failed, the state stays: {type(error).__name__}: {error}"
+        why = f"{name}: code_change failed, the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term=str(reason_for(error))) from error
     if isinstance(result, Error):
         why = f"{name}: code_change refused, the state stays: {result.reason}"
