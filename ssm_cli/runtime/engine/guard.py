@@ -51,8 +51,8 @@ class Guard:
     """
 
     __slots__ = (
-        "_begin_s", "_deadlines", "_limit_s", "_raises", "_seen", "_since_s", "_tick_s", "_token",
-        "armed", "cell", "clock", "used",
+        "_again_s", "_begin_s", "_deadlines", "_limit_s", "_raises", "_seen", "_since_s", "_tick_s",
+        "_token", "armed", "cell", "clock", "used",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -66,6 +66,7 @@ class Guard:
         self._seen: tuple[Cell, int, int] | None = None
         self._since_s = 0.0
         self._raises = 0
+        self._again_s = -math.inf
         self._deadlines: list[tuple[float, Callable[[], None]]] = []
         self._tick_s = MAX_TICK_S
 
@@ -119,13 +120,15 @@ class Guard:
         now_s = self.clock.now_s()
         identity = (cell, cell.steps, self._token)
         if identity != self._seen:
-            self._seen, self._raises = identity, 0
+            self._seen, self._raises, self._again_s = identity, 0, -math.inf
             self._since_s = now_s if self._limit_s is None else self._begin_s
         limit_s = self._limit()
-        if now_s >= self._since_s + limit_s and not (frame and frame.f_code in ENGINE_CODE):
+        due = now_s >= max(self._since_s + limit_s, self._again_s)
+        if due and not (frame and frame.f_code in ENGINE_CODE):
             self._raises += 1
             if self._raises == STUCK_RAISES:
                 say_stuck(cell)
+            self._again_s = self.clock.now_s() + self._tick_s  # what it cleans up takes time too
             raise StepTimeout(f"{cell.spec.id} ran longer than {limit_s * 1000:g} ms")
 
     def _limit(self) -> float:
@@ -175,9 +178,9 @@ class ManualGuard(Guard):
         if self.cell is not None:
             if (self.cell, self.cell.steps, self._token) != self._seen:
                 self._seen = (self.cell, self.cell.steps, self._token)
-                self._raises = 0
+                self._raises, self._again_s = 0, -math.inf
                 self._since_s = self.clock.now_s()
-            instants.append(self._since_s + self._limit())
+            instants.append(max(self._since_s + self._limit(), self._again_s))
         return min(instants, default=math.inf)
 
     def reached(self) -> None:

@@ -150,17 +150,17 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     for child in cells:
         if child is not cell and child.spec.restart is Restart.TEMPORARY:
             continue
-        if not restart_one(core, sup, child):
+        if not restart_one(core, sup, child, limits):
             break
 
 
-def restart_one(core: Core, sup: SupervisorCell, child: Cell) -> bool:
+def restart_one(core: Core, sup: SupervisorCell, child: Cell, limits: dict[str, Any]) -> bool:
     """Start a child in the course of a restart; False: it failed, and will be tried again."""
     try:
         outcome = start_cell(core, child)
     except KeyboardInterrupt:  # whoever goes on after that finds the restart still to be done
         child.status = Status.RESTARTING
-        core.post(on_try_again, core, child, child.starts)
+        core.post(on_delay_over, core, sup, child, child.starts, limits)
         raise
     if outcome is None:
         return True

@@ -108,7 +108,8 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        why = f"{name}: code_change failed, the state stays: {type(error).__name__}: {error_text(error)}"
+        said = f"{type(error).__name__}: {error_text(error)}"
+        why = f"{name}: code_change failed, the state stays: {said}"
         raise SysError(why, term=str(reason_for(error))) from error
     if isinstance(result, Error):
         why = f"{name}: code_change refused, the state stays: {result.reason}"
