@@ -1,0 +1,200 @@
+"""A node inside asyncio, and one that is called with and without it by turns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ssm_cli import (
+    Answer,
+    CalleeCrashed,
+    CalleeStopped,
+    CallTimeout,
+    DecodeError,
+    Defer,
+    ManualClock,
+    Node,
+    NoProc,
+    StartTimer,
+    Supervisor,
+    Worker,
+)
+from ssm_cli.errors import CallError
+from ssm_cli.machines.kv import Lookup, Result, kv_store
+from tests.runtime.workers import actor, add, fail, get, worker
+
+
+def tree(*, queue: int = 128) -> Any:
+    return Supervisor(
+        "root",
+        children=[Worker("kv", kv_store), Worker("a", actor), worker("b")],
+        intensity=100,
+        queue=queue,
+    )
+
+
+def defer(state: Any) -> Any:
+    return state, None, [Defer("later")]
+
+
+def test_every_outcome_of_a_call_arrives() -> None:
+    async def main() -> None:
+        with Node(tree()) as node:
+            assert await node.acall("kv", b"Store x 1") == b"Ok"
+            assert await node.acall("kv", Lookup("x")) == Result(1)
+            with pytest.raises(CalleeCrashed):
+                await node.acall("kv", b"Lookup crash")
+            with pytest.raises(NoProc, match="did you mean kv"):
+                await node.acall("kv1", b"Lookup x")
+            with pytest.raises(DecodeError):
+                await node.acall("kv", b"Lookap x")
+            with pytest.raises(CallTimeout, match=r"a did not answer within 0\.01 s"):
+                await node.acall("a", defer, timeout_s=0.01)
+        with pytest.raises(CalleeStopped):
+            await node.acall("a", get)
+
+    asyncio.run(main())
+
+
+def test_many_callers_are_served_through_a_small_queue() -> None:
+    async def main() -> None:
+        with Node(tree(queue=4)) as node:
+            answers = await asyncio.gather(*(node.acall("a", add(1)) for _ in range(200)))
+            assert sorted(answers) == list(range(1, 201))
+
+    asyncio.run(main())
+
+
+def test_an_answer_that_took_longer_than_the_caller_waits_counts_as_timeout() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        with Node(tree(), clock=clock) as node:
+
+            def slow(state: int) -> tuple[int, str]:
+                clock.advance_s(0.5)
+                return state + 1, "late"
+
+            with pytest.raises(CallTimeout):
+                await node.acall("a", slow, timeout_s=0.2)
+            assert await node.acall("a", get) == 1
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_caller_stops_waiting_and_the_answer_is_dropped() -> None:
+    async def main() -> None:
+        with Node(tree()) as node:
+            task = asyncio.create_task(node.acall("a", defer))
+            await node.acall("a", get)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            answer = [Answer("later", "too late")]
+            assert await node.acall("a", lambda state: (state, "given", answer)) == "given"
+
+    asyncio.run(main())
+
+
+def test_timers_fire_while_the_loop_runs() -> None:
+    def later(state: Any) -> Any:
+        timer = StartTimer("t", 5, lambda s: (s, None, [Answer("later", "at last")]))
+        return state, None, [Defer("later"), timer]
+
+    async def main() -> None:
+        with Node(tree()) as node:
+            assert await node.acall("a", later) == "at last"
+
+    asyncio.run(main())
+
+
+def test_serve_runs_until_the_tree_is_down_however_that_comes() -> None:
+    async def main() -> None:
+        for end in ("stop", "stop_in_reader", "give_up", "give_up_in_a_plain_call"):
+            root = Supervisor("root", children=[worker("a")], intensity=0)
+            node = Node(root).start()
+            serving = asyncio.create_task(node.serve())
+            await node.acall("a", get)
+            if end == "stop":
+                node.stop()
+            elif end == "stop_in_reader":
+                node.subscribe(lambda _, node=node: node.stop())  # type: ignore[misc]  # bound now
+                node.cast("a", fail)
+            elif end == "give_up":
+                node.cast("a", fail)
+            else:
+                with pytest.raises(CallError):
+                    node.call("a", fail)
+            await asyncio.wait_for(serving, 5)
+            assert not node.running
+
+    asyncio.run(main())
+
+
+def test_plain_and_awaited_calls_may_alternate() -> None:
+    async def main() -> None:
+        with Node(tree()) as node:
+            for number in range(0, 10, 2):
+                assert node.call("a", add(1)) == number + 1
+                assert await node.acall("a", add(1)) == number + 2
+            waiting = asyncio.create_task(node.acall("a", add(1)))
+            await asyncio.sleep(0)
+            assert node.call("a", add(1)) == 12
+            assert await waiting == 11
+
+    asyncio.run(main())
+
+
+def test_a_node_outlives_the_loop_that_served_it() -> None:
+    node = Node(tree())
+
+    async def awaited() -> Any:
+        return await node.acall("a", add(1))
+
+    with node:
+        assert asyncio.run(awaited()) == 1
+        assert node.call("a", add(1)) == 2
+        node.kill("b")
+        assert asyncio.run(awaited()) == 3
+        node.cast("a", add(1))
+        assert node.call("a", get) == 4
+
+
+def test_two_nodes_share_one_loop() -> None:
+    async def main() -> None:
+        with Node(tree()) as one, Node(tree()) as other:
+            answers = await asyncio.gather(one.acall("a", add(1)), other.acall("a", add(2)))
+            assert list(answers) == [1, 2]
+            with pytest.raises(CalleeCrashed):
+                await one.acall("a", fail)
+            assert await other.acall("a", get) == 2
+
+    asyncio.run(main())
+
+
+def test_calls_that_wait_for_room_are_told_when_the_tree_stops() -> None:
+    async def main() -> None:
+        with Node(tree(queue=1)) as node:
+            tasks = [asyncio.create_task(node.acall("a", add(1))) for _ in range(5)]
+            await asyncio.sleep(0)
+            node.stop(drain=False)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(result) for result in results} == {CalleeStopped}
+
+    asyncio.run(main())
+
+
+def test_a_crash_is_told_to_readers_of_answers_before_the_worker_terminates() -> None:
+    order: list[str] = []
+
+    async def main() -> None:
+        with Node(tree()) as node:
+            node.subscribe(lambda report: order.append(report.event))
+            with pytest.raises(CalleeCrashed):
+                await node.acall_value(
+                    "kv", b"Lookup crash", answered=lambda a: order.append(type(a).__name__)
+                )
+
+    asyncio.run(main())
+    assert order[:3] == ["crashed", "CalleeCrashed", "terminating"]
