@@ -264,7 +264,8 @@ def test_a_late_answer_is_dropped() -> None:
 
 def test_a_pending_call_has_the_first_outcome_only() -> None:
     outcomes: list[Any] = []
-    pending = Pending(lambda p: outcomes.append(p.value))
+    pending = Pending()
+    pending.notify = lambda p: outcomes.append(p.value)
     pending.resolve(1)
     pending.resolve(2)
     pending.fail(NoProc("late"))

@@ -1,0 +1,147 @@
+"""The step guard under a manual clock: cut at exactly the limit, and not a moment before."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ssm_cli import CalleeCrashed, ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.engine.timers import Timers
+from tests.runtime.workers import actor, add, events, get
+
+
+def node_of(clock: ManualClock, *children: Any, **flags: Any) -> Node:
+    return Node(Supervisor("root", children=children, intensity=100, **flags), clock=clock)
+
+
+def takes(clock: ManualClock, seconds: float) -> Callable[[int], tuple[int, str]]:
+    def step(state: int) -> tuple[int, str]:
+        clock.sleep_s(seconds)
+        return state + 1, "done"
+
+    return step
+
+
+def test_a_step_is_cut_at_exactly_its_limit() -> None:
+    clock = ManualClock()
+    with node_of(clock, Worker("a", actor, step_timeout=500)) as node:
+        assert node.call("a", takes(clock, 0.4999)) == "done"
+        begin_s = clock.now_s()
+        with pytest.raises(CalleeCrashed, match="a ran longer than 500 ms") as caught:
+            node.call("a", takes(clock, 30), timeout_s=None)
+        assert clock.now_s() - begin_s == 0.5
+        assert caught.value.reason == "step_timeout"
+
+
+def test_many_steps_together_may_take_longer_than_the_limit_of_one() -> None:
+    clock = ManualClock()
+    with node_of(clock, Worker("a", actor, step_timeout=500)) as node:
+        for _ in range(10):
+            assert node.call("a", takes(clock, 0.3)) == "done"
+        assert node.call("a", get) == 10
+
+
+def test_a_worker_without_a_limit_is_not_cut() -> None:
+    clock = ManualClock()
+    with node_of(clock, Worker("a", actor, step_timeout="infinity")) as node:
+        assert node.call("a", takes(clock, 3600), timeout_s=None) == "done"
+
+
+def test_a_node_without_a_guard_cuts_nothing() -> None:
+    clock = ManualClock()
+    tree = Supervisor("root", children=[Worker("a", actor, step_timeout=500)])
+    with Node(tree, clock=clock, guard=False) as node:
+        assert node.call("a", takes(clock, 3600), timeout_s=None) == "done"
+
+
+def test_a_cut_step_has_time_to_clean_up_and_is_cut_again_if_it_goes_on() -> None:
+    clock = ManualClock()
+    cuts: list[float] = []
+
+    def stubborn(_: int) -> Any:
+        for _round in range(3):
+            try:
+                clock.sleep_s(30)
+            except StepTimeout:
+                cuts.append(clock.now_s())
+        return 9, "done"
+
+    with node_of(clock, Worker("a", actor, step_timeout=500)) as node:
+        assert node.call("a", stubborn, timeout_s=None) == "done"
+    assert cuts == pytest.approx([0.5, 0.55, 0.6])
+
+
+def test_the_state_of_a_cut_step_is_the_one_from_before() -> None:
+    clock = ManualClock()
+    left: list[int] = []
+    keeper = StateMachine(
+        step=actor.step,
+        init=lambda _name, _args: 5,
+        terminate=lambda _name, state, _reason: left.append(state),
+    )
+    with node_of(clock, Worker("a", keeper)) as node:
+        node.call("a", add(1))
+        with contextlib.suppress(CalleeCrashed):
+            node.call("a", takes(clock, 30))
+        assert left == [6]
+
+
+def test_a_terminate_is_cut_after_its_shutdown_time_and_counts_as_killed() -> None:
+    clock = ManualClock()
+    sleeper = StateMachine(
+        step=actor.step, terminate=lambda _name, _state, _reason: clock.sleep_s(30)
+    )
+    with node_of(clock, Worker("a", sleeper, shutdown=200)) as node:
+        node.terminate_child("root", "a")
+        assert clock.now_s() == 0.2
+        assert events(node)[-2:] == ["terminating a", "killed a"]
+
+
+def test_a_supervisors_shutdown_time_bounds_all_its_children_together() -> None:
+    clock = ManualClock()
+    sleeper = StateMachine(
+        step=actor.step, terminate=lambda _name, _state, _reason: clock.sleep_s(0.3)
+    )
+    children = [Worker(name, sleeper) for name in "abcd"]
+    inner = Supervisor("inner", children=children, shutdown=500)
+    with node_of(clock, inner) as node:
+        before = len(node.reports())
+        node.terminate_child("root", "inner")
+        reports = node.reports(before)
+    ends = [(r.id, r.detail["reason"]) for r in reports if r.event in ("terminated", "exited")]
+    assert ends == [
+        ("d", "shutdown"), ("inner", "killed"), ("c", "shutdown"), ("b", "killed"), ("a", "killed"),
+    ]  # fmt: skip
+    assert [r.seq for r in reports] == list(range(before + 1, before + 1 + len(reports)))
+
+
+def test_a_node_started_again_under_the_same_clock_is_guarded_again() -> None:
+    clock = ManualClock()
+    node = node_of(clock, Worker("a", actor, step_timeout=500))
+    for _ in range(2):
+        with node, pytest.raises(CalleeCrashed, match="StepTimeout"):
+            node.call("a", takes(clock, 30), timeout_s=None)
+    assert clock._watchers == []
+
+
+def test_time_does_not_run_backwards() -> None:
+    with pytest.raises(ValueError, match="time does not run backwards: -1 s"):
+        ManualClock().advance_s(-1)
+
+
+def test_the_wall_clock_moves_with_the_manual_one() -> None:
+    clock = ManualClock(wall_s=1000.0)
+    clock.advance_s(2.5)
+    assert (clock.now_s(), clock.wall_s()) == (2.5, 1002.5)
+
+
+def test_cancelled_timers_do_not_pile_up() -> None:
+    timers = Timers()
+    for number in range(10_000):
+        timers.cancel(timers.start(float(number), print))
+    assert len(timers._heap) < 200
+    assert timers.next_s() == float("inf")
