@@ -18,7 +18,7 @@
     ├── CalledFromStep        a step called its own node; return an effect instead
     └── NoTree                no running tree was found, or it cannot be reached
 
-Each class knows its `outcome` (`CONTRACT` section 4); `commands/exit_codes.py` maps outcomes and
+Each class knows its `outcome` (`CONTRACT` section 4); `exit_codes.py` maps outcomes and
 classes to exit codes in one table. `StepTimeout` stands apart: it is a `BaseException`, raised
 into a runaway step by the guard so that `except Exception` cannot swallow it.
 """

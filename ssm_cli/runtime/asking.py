@@ -14,6 +14,13 @@ from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
 from ssm_cli.runtime.engine.cell import Status as CellStatus
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import system
+from ssm_cli.runtime.performer.intake import (
+    find,
+    forbid_reentry,
+    need,
+    need_supervisor,
+    need_worker,
+)
 from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.performer.show import redacted
 from ssm_cli.runtime.views import (
@@ -75,8 +82,8 @@ class Asking(Calls):
         `verb` is the name of one of the methods above. A supervisor that is suspended answers
         after `resume`; one that ends first fails the request with its exit reason.
         """
-        sup = self._supervisor(supervisor)
-        self._forbid_reentry()
+        sup = need_supervisor(self._core, supervisor)
+        forbid_reentry(self._core)
         system.need_running(sup)
         pending = Pending()
         answer = (self._answer, (sup, sup.starts, verb, args, pending))
@@ -108,7 +115,7 @@ class Asking(Calls):
 
     def whereis(self, name: str) -> ProcessRef | None:
         """The process that runs under a name, if one does (OTP's `whereis`)."""
-        cell = self._find(name)
+        cell = find(self._core, name)
         if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)
@@ -117,7 +124,7 @@ class Asking(Calls):
 
     def get_state(self, worker: str) -> Any:
         """The worker's state, as it would be shown (`sys:get_state/1`, after `format_status`)."""
-        cell = self._worker(worker)
+        cell = need_worker(self._core, worker)
         return redacted(cell, self._now(system.get_state, cell))
 
     def replace_state(self, worker: str, state: Any) -> Any:
@@ -127,33 +134,33 @@ class Asking(Calls):
         is raised with `callback_failed`.
         """
         change = state if callable(state) else lambda _: state
-        return self._now(system.replace_state, self._worker(worker), change)
+        return self._now(system.replace_state, need_worker(self._core, worker), change)
 
     def suspend(self, name: str) -> None:
         """Hold a worker or a supervisor: its inputs queue up, bounded (`sys:suspend/1`)."""
-        self._now(system.suspend, self._need(name))
+        self._now(system.suspend, need(self._core, name))
 
     def resume(self, name: str) -> None:
         """Let it go on (`sys:resume/1`)."""
-        self._now(system.resume, self._need(name))
+        self._now(system.resume, need(self._core, name))
 
     def get_status(self, worker: str) -> Status:
         """What there is to know of a worker (`sys:get_status/1`), after its `format_status`."""
-        return self._now(system.get_status, self._worker(worker))  # type: ignore[no-any-return]  # by name
+        return self._now(system.get_status, need_worker(self._core, worker))  # type: ignore[no-any-return]  # by name
 
     def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
         """Have a suspended worker run its `code_change` (`sys:change_code/4`).
 
         Raises `SysError` if it is not suspended or refuses; its state stays then.
         """
-        self._now(system.change_code, self._worker(worker), old_version, extra)
+        self._now(system.change_code, need_worker(self._core, worker), old_version, extra)
 
     def log(self, worker: str, keep: int) -> None:
         """Keep the last `keep` events of a worker (`sys:log/2`); 0 keeps none.
 
         They are in `get_status` and in its crash reports.
         """
-        self._now(system.log, self._worker(worker), keep)
+        self._now(system.log, need_worker(self._core, worker), keep)
 
     def install(
         self, worker: str, function: Callable[[Any, SysEvent, str], Any], state: object = None
@@ -162,29 +169,29 @@ class Asking(Calls):
 
         Its answer is its next state; `"done"` removes it, and so does an exception.
         """
-        self._now(system.install, self._worker(worker), function, function, state)
+        self._now(system.install, need_worker(self._core, worker), function, function, state)
 
     def remove(self, worker: str, function: Callable[[Any, SysEvent, str], Any]) -> None:
         """Take an installed function out again (`sys:remove/2`)."""
-        self._now(system.remove, self._worker(worker), function)
+        self._now(system.remove, need_worker(self._core, worker), function)
 
     def trace(self, worker: str, on: bool = True) -> None:
         """Report every input and output of the worker, or stop doing so (`sys:trace/2`)."""
-        self._now(system.trace, self._worker(worker), on)
+        self._now(system.trace, need_worker(self._core, worker), on)
 
     def statistics(self, worker: str) -> Statistics:
         """Counts of a worker (`sys:statistics/2`)."""
-        return self._now(system.statistics, self._worker(worker))  # type: ignore[no-any-return]  # by name
+        return self._now(system.statistics, need_worker(self._core, worker))  # type: ignore[no-any-return]  # by name
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""
-        return constructors_of(self._worker(worker).spec.start.inputs)
+        return constructors_of(need_worker(self._core, worker).spec.start.inputs)
 
     # -- both ----------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
         """Kill a worker or a supervisor: no callback of its own runs."""
-        self._now(system.kill, self._need(name))
+        self._now(system.kill, need(self._core, name))
 
     def stop_process(
         self, name: str, reason: object = "normal", timeout_s: float | None = None
@@ -198,7 +205,7 @@ class Asking(Calls):
             CallTimeout: it ended, but took longer than `timeout_s`.
         """
         begun_s = self._core.clock.now_s()
-        self._now(system.stop_process, self._need(name), reason_of(reason))
+        self._now(system.stop_process, need(self._core, name), reason_of(reason))
         if timeout_s is not None and self._core.clock.now_s() - begun_s > timeout_s:
             why = f"{name} took longer than {timeout_s:g} s to end"
             raise CallTimeout(why, worker=name, reason="timeout")
@@ -209,11 +216,11 @@ class Asking(Calls):
         The reason `kill` kills.
         """
         wanted = reason_of(reason) if reason != "kill" else KILLED
-        self._now(system.exit_signal, self._need(name), wanted, sender)
+        self._now(system.exit_signal, need(self._core, name), wanted, sender)
 
     def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
         """Do something to a cell at once, then whatever it sets off."""
-        self._forbid_reentry()
+        forbid_reentry(self._core)
         if not self._core.running:
             raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
         self._settle()

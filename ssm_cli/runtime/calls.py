@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import (
-    CalledFromStep,
-    CalleeStopped,
     CallError,
     CallTimeout,
     DecodeError,
-    NoProc,
-    QueueFull,
     SsmError,
 )
-from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core, error_text
-from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
+from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.performer.show import codec_of
 
 DEFAULT_TIMEOUT_S = 5.0
-MOST_NAMES_COMPARED = 10_000
-
-
-class Room:
-    """Something to run the loop for: room in the queue, or that all that waits now is served.
-
-    Workers that send to each other without end may keep the queue full; whoever wants room must
-    not run with them for ever. The loop looks once an input.
-    """
-
-    __slots__ = ("_bound", "_left", "_queue")
-
-    def __init__(self, queue: deque[Any], bound: int) -> None:
-        self._queue = queue
-        self._bound = bound
-        self._left = len(queue)
-
-    @property
-    def done(self) -> bool:
-        """Whether to look no further."""
-        self._left -= 1
-        return self._left < 0 or len(self._queue) < self._bound
+CALL = Kind.CALL
 
 
 class Calls:
@@ -68,15 +42,46 @@ class Calls:
             CallError: any outcome but `replied`; see `errors.py` for the classes.
             CalledFromStep: a step called its own node.
         """
-        pending = self.send_request(worker, message, timeout_s=timeout_s)
-        output = self.wait(pending, timeout_s)
+        core = self._core
+        cell = core.names.get(worker)
+        now_s = core.clock.now_s
+        begun_s = now_s()
+        if type(cell) is WorkerCell and not (core.queue or core.lane or core.pumping):
+            output = self._call_now(cell, message, timeout_s)
+        else:
+            output = self.wait(self.send_request(worker, message), timeout_s)
+        if timeout_s is not None and now_s() - begun_s > timeout_s:
+            raise late(worker, timeout_s)
         return self.encode(worker, output) if type(message) is bytes else output
+
+    def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
+        """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
+        core = self._core
+        pending = Pending()
+        if not core.running:
+            put(core, cell, CALL, message, pending, wait=False)
+        core.pumping = True
+        try:
+            step_one(core, cell, CALL, message, pending)
+        finally:
+            core.pumping = False
+        if core.lane or not pending.done:
+            self.wait(pending, timeout_s)
+        elif core.queue and core.wake is not None:
+            core.wake()
+        if pending.error is not None:
+            raise pending.error
+        return pending.value
 
     def call_value(
         self, worker: str, data: bytes, timeout_s: float | None = DEFAULT_TIMEOUT_S
     ) -> tuple[bytes, Any]:
         """`call` with bytes, answering both the encoded output and the output itself."""
-        output = self.wait(self.send_request(worker, data, timeout_s=timeout_s), timeout_s)
+        now_s = self._core.clock.now_s
+        begun_s = now_s()
+        output = self.wait(self.send_request(worker, data), timeout_s)
+        if timeout_s is not None and now_s() - begun_s > timeout_s:
+            raise late(worker, timeout_s)
         return self.encode(worker, output), output
 
     def send_request(
@@ -91,16 +96,19 @@ class Calls:
         `notify` is called with the `Pending` at the very moment of its outcome. With `timeout_s`
         an answer that comes later than that counts as `timeout`.
         """
-        pending = Pending(notify)
+        pending = Pending()
+        if notify is not None:
+            pending.notify = notify
         if timeout_s is not None:
             pending.limit(worker, self._core.clock.now_s, timeout_s)
-        self._put(self._worker(worker), Kind.CALL, message, pending, wait=True)
+        core = self._core
+        put(core, need_worker(core, worker), CALL, message, pending, wait=True)
         return pending
 
     def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
         """Run the loop until `pending` has its outcome; its output, or its error raised."""
         core = self._core
-        self._forbid_reentry()
+        forbid_reentry(core)
         clock = core.clock
         end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
         while True:
@@ -176,10 +184,11 @@ class Calls:
         pending, future = driver.pending(notify)
         if timeout_s is not None:
             pending.limit(worker, self._core.clock.now_s, timeout_s)
-        cell = self._worker(worker)
-        while len(self._core.queue) >= self._core.bound:
+        core = self._core
+        cell = need_worker(core, worker)
+        while len(core.queue) >= core.bound:
             await driver.room()
-        self._put(cell, Kind.CALL, message, pending, wait=False)
+        put(core, cell, CALL, message, pending, wait=False)
         return await driver.outcome(worker, pending, future, timeout_s)
 
     # -- not waiting ---------------------------------------------------------------------------
@@ -190,28 +199,29 @@ class Calls:
         While the queue is full, what waits is served first. A name without a worker is dropped
         without a word, as in OTP; use `exists` to ask.
         """
-        cell = self._core.names.get(worker) or self._find(worker)
-        if isinstance(cell, WorkerCell):
-            self._put(cell, Kind.CAST, message, None, wait=True)
+        core = self._core
+        cell = core.names.get(worker) or find(core, worker)
+        if type(cell) is WorkerCell:
+            put(core, cell, Kind.CAST, message, None, wait=True)
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
-        self._put(self._worker(worker), Kind.CAST, message, None, wait=False)
+        put(self._core, need_worker(self._core, worker), Kind.CAST, message, None, wait=False)
 
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
-        cell = self._find(worker)
+        cell = find(self._core, worker)
         if isinstance(cell, WorkerCell):
-            self._put(cell, Kind.INFO, message, None, wait=True)
+            put(self._core, cell, Kind.INFO, message, None, wait=True)
 
     def exists(self, name: str) -> bool:
         """Whether the tree knows the name (or path), running or not."""
-        return self._find(name) is not None
+        return find(self._core, name) is not None
 
     def run(self, for_s: float = 0.0) -> None:
         """Serve what waits, and the timers that come due within `for_s` seconds."""
         core = self._core
-        self._forbid_reentry()
+        forbid_reentry(core)
         end_s = core.clock.now_s() + for_s
         while core.running:
             pump(core, NEVER, math.inf)
@@ -227,66 +237,10 @@ class Calls:
     def encode(self, worker: str, value: Any) -> bytes:
         """A value of this worker (an output, a state) as its codec writes it."""
         try:
-            return codec_of(self._worker(worker)).encode(value)
+            return codec_of(need_worker(self._core, worker)).encode(value)
         except Exception as error:
             kind = type(error).__name__
             raise DecodeError(
                 f"{worker} answered, but its codec cannot write that: {kind}: {error_text(error)}",
                 worker=worker,
             ) from error
-
-    def _put(
-        self, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None, *, wait: bool
-    ) -> None:
-        core = self._core
-        if core.guard.cell is not None:
-            raise CalledFromStep(
-                f"{core.guard.cell.spec.id} called its own node from a step; return an effect"
-            )
-        if wait and len(core.queue) >= core.bound and not core.pumping:
-            pump(core, Room(core.queue, core.bound), math.inf)
-        if not core.running:
-            raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
-        if len(core.queue) >= core.bound:
-            raise QueueFull(f"the queue is full: {core.bound} inputs wait", worker=cell.spec.id)
-        if cell.codec is None:
-            codec_of(cell)
-        core.queue.append((cell, kind, message, pending))
-        if core.wake is not None and not core.pumping:
-            core.wake()
-
-    def _forbid_reentry(self) -> None:
-        if self._core.pumping:
-            running = self._core.guard.cell
-            who = running.spec.id if running is not None else "a reader of outcomes or reports"
-            raise CalledFromStep(f"{who} called its own node, which is busy with it")
-
-    def _find(self, name: str) -> Cell | None:
-        core = self._core
-        cell = core.names.get(name)
-        if cell is None and "/" in name:
-            cell = core.names.get(name.rpartition("/")[2])
-            if cell is not None and cell.path() != name:
-                cell = None
-        return cell
-
-    def _need(self, name: str) -> Cell:
-        cell = self._find(name)
-        if cell is not None:
-            return cell
-        names = list(self._core.names)[:MOST_NAMES_COMPARED]
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise NoProc(f"no worker {name}{hint}", worker=name, reason="noproc")
-
-    def _worker(self, name: str) -> WorkerCell:
-        cell = self._need(name)
-        if isinstance(cell, WorkerCell):
-            return cell
-        raise NoProc(f"{name} is a supervisor, not a worker", worker=name, reason="noproc")
-
-    def _supervisor(self, name: str) -> SupervisorCell:
-        cell = self._need(name)
-        if isinstance(cell, SupervisorCell):
-            return cell
-        raise NoProc(f"{name} is a worker, not a supervisor", worker=name, reason="noproc")

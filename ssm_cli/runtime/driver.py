@@ -99,7 +99,9 @@ class Driver:
                 else:
                     future.set_result(pending.value)
 
-        return Pending(done), future
+        pending = Pending()
+        pending.notify = done
+        return pending, future
 
     async def outcome(
         self,

@@ -266,6 +266,7 @@ def test_a_pending_call_has_the_first_outcome_only() -> None:
     outcomes: list[Any] = []
     pending = Pending()
     pending.notify = lambda p: outcomes.append(p.value)
+    pending.notify = lambda p: outcomes.append(p.value)
     pending.resolve(1)
     pending.resolve(2)
     pending.fail(NoProc("late"))

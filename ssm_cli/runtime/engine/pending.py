@@ -18,26 +18,17 @@ class Pending:
         notify: called once with this object at the very moment of the outcome.
     """
 
-    __slots__ = ("_late", "done", "error", "notify", "value")
-
-    def __init__(self, notify: Callable[[Pending], None] | None = None) -> None:
-        self.done = False
-        self.value: Any = None
-        self.error: SsmError | None = None
-        self.notify = notify
-        self._late: Callable[[], CallTimeout | None] | None = None
+    # Made once a call: defaults on the class cost nothing, a constructor would.
+    done: bool = False
+    value: Any = None
+    error: SsmError | None = None
+    notify: Callable[[Pending], None] | None = None
+    _late: Callable[[], CallTimeout | None] | None = None
 
     def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
         """Let an answer that comes more than `timeout_s` from now count as `timeout`."""
         end_s = now_s() + timeout_s
-
-        def late() -> CallTimeout | None:
-            if now_s() <= end_s:
-                return None
-            text = f"{worker} did not answer within {timeout_s:g} s"
-            return CallTimeout(text, worker=worker, reason="timeout")
-
-        self._late = late
+        self._late = lambda: None if now_s() <= end_s else late(worker, timeout_s)
 
     def resolve(self, value: Any) -> None:
         """The outcome is `replied` with `value`."""
@@ -62,3 +53,10 @@ class Pending:
         if self.error is not None:
             raise self.error
         return self.value
+
+
+def late(worker: str, timeout_s: float) -> CallTimeout:
+    """The error of a call whose time was over before its answer came."""
+    return CallTimeout(
+        f"{worker} did not answer within {timeout_s:g} s", worker=worker, reason="timeout"
+    )

@@ -11,7 +11,7 @@ The hot path is deliberately plain: it mutates in place and builds nothing nobod
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, of_step, reason_for
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason
@@ -30,18 +30,10 @@ from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
 NEVER = Pending()
+INFO, CONTINUE = Kind.INFO, Kind.CONTINUE  # looked at for each input: a global is quick
 
 
-class Until(Protocol):
-    """What the loop may run for: a call that somebody waits for, or room in the queue."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the loop may end."""
-        ...
-
-
-def pump(core: Core, until: Until, budget_s: float) -> None:
+def pump(core: Core, until: Pending, budget_s: float) -> None:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
@@ -55,55 +47,63 @@ def pump(core: Core, until: Until, budget_s: float) -> None:
     try:
         while True:
             fire_timers(core)
-            if not run_batch(core, until) or clock() >= end_s:
+            if not run_batch(core, until, BATCH) or clock() >= end_s:
                 break
     finally:
         core.pumping = False
         core.guard.cell = None
 
 
-def run_batch(core: Core, until: Until) -> bool:  # noqa: C901 - the hot path is one loop
-    """Serve up to `BATCH` inputs; whether there may be more to do."""
-    guard, lane, queue = core.guard, core.lane, core.queue
-    for _ in range(BATCH):
+def run_batch(core: Core, until: Pending, most: int) -> bool:
+    """Serve up to `most` inputs; whether there may be more to do."""
+    lane, queue = core.lane, core.queue
+    take = queue.popleft
+    for _ in range(most):
         while lane:
             function, args = lane.popleft()
             function(*args)
         if until.done or not queue:
             return False
-        cell, kind, message, pending = queue.popleft()
-        step = cell.step
-        if step is None or kind > Kind.CAST:
-            serve(core, cell, kind, message, pending)
-            continue
-        if type(message) is bytes:
-            try:
-                message = (codec_of(cell) if cell.codec is None else cell.codec).decode(message)
-            except Exception as error:  # noqa: BLE001 - a codec may be the user's own
-                undecodable(core, cell, message, pending, error)
-                continue
-        guard.used = True
-        if not guard.armed:
-            guard.arm()
-        guard.cell = cell
-        try:
-            result = step(message, cell.state)
-        except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
-            guard.cell = None
-            crashed(core, cell, message, pending, error)
-            continue
-        guard.cell = None
-        if type(result) is tuple and len(result) == 2:
-            cell.state, output = result
-            cell.steps += 1
-            if pending is not None:
-                pending.resolve(output)
-        else:
-            finish_step(core, cell, message, pending, result)
+        step_one(core, *take())
     return True
 
 
-engine_code(run_batch)
+def step_one(
+    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+) -> None:
+    """Serve one input. A pure step with nothing special about it is served right here."""
+    step = cell.step
+    if step is None or kind is INFO or kind is CONTINUE:
+        serve(core, cell, kind, message, pending)
+        return
+    if type(message) is bytes:
+        try:
+            message = (cell.codec or codec_of(cell)).decode(message)
+        except Exception as error:  # noqa: BLE001 - a codec may be the user's own
+            undecodable(core, cell, message, pending, error)
+            return
+    guard = core.guard
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    guard.cell = cell
+    try:
+        result = step(message, cell.state)
+    except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+        guard.cell = None
+        crashed(core, cell, message, pending, error)
+        return
+    guard.cell = None
+    if type(result) is not tuple or len(result) != 2:
+        finish_step(core, cell, message, pending, result)
+        return
+    cell.state, output = result
+    cell.steps += 1
+    if pending is not None:
+        pending.resolve(output)
+
+
+engine_code(step_one)
 
 
 def fire_timers(core: Core) -> None:
