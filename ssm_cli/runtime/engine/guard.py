@@ -24,7 +24,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Protocol
+from typing import Any
 
 from ssm_cli.errors import StepTimeout
 from ssm_cli.runtime.clock import Clock, ManualClock
@@ -211,66 +211,57 @@ class AlarmGuard(Guard):
         ALARM.remove(self)
 
 
-class _Watched(Protocol):
-    armed: bool
-    used: bool
-    cell: Cell | None
-
-    def tick(self, frame: FrameType | None) -> None: ...
-
-
 class Alarm:
     """SIGALRM and its interval timer: a process has one, so it has one owner, shared by all nodes.
 
-    The handler found at the first start is put back when the last node has closed.
+    It knows the guards that are armed. A tick that finds no work since the last one disarms them
+    all and puts back the handler that was there before, as does the last guard that closes.
     """
 
     def __init__(self) -> None:
-        self._guards: dict[int, _Watched] = {}
-        self._tick_s = MAX_TICK_S
-        self._previous: object = None
-        self._ticking = False
+        self._guards: dict[int, Guard] = {}
+        self._tick_s = math.inf
+        self._previous: Any = signal.SIG_DFL
 
-    def start(self, guard: _Watched, tick_s: float) -> bool:
+    def start(self, guard: Guard, tick_s: float) -> bool:
         """Tick `guard` too, at least every `tick_s`; False where signals do not reach us."""
         try:
             previous = signal.signal(signal.SIGALRM, self._on_alarm)
         except ValueError:  # not the main thread: Python runs handlers there only
             return False
         if previous != self._on_alarm:
-            self._previous = previous
-        finer = tick_s < self._tick_s
-        self._tick_s = min(tick_s, self._tick_s)
+            self._previous = signal.SIG_DFL if previous is None else previous
         self._guards[id(guard)] = guard
-        if finer or not self._ticking:
-            self._ticking = True
-            signal.setitimer(signal.ITIMER_REAL, self._tick_s, self._tick_s)
+        if tick_s < self._tick_s:
+            self._tick_s = tick_s
+            signal.setitimer(signal.ITIMER_REAL, tick_s, tick_s)
         return True
 
-    def remove(self, guard: _Watched) -> None:
+    def remove(self, guard: Guard) -> None:
         """Forget `guard`; the last one out puts things back as they were."""
-        if self._guards.pop(id(guard), None) is None or self._guards:
-            return
-        self._ticking, self._tick_s = False, MAX_TICK_S
+        if self._guards.pop(id(guard), None) is not None and not self._guards:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._tick_s = math.inf
         signal.setitimer(signal.ITIMER_REAL, 0)
         if signal.getsignal(signal.SIGALRM) == self._on_alarm:
-            previous = self._previous
-            handler = previous if callable(previous) or isinstance(previous, int) else None
-            signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
+            signal.signal(signal.SIGALRM, self._previous)
 
     def _on_alarm(self, _number: int, frame: FrameType | None) -> None:
-        """Tick all guards; without work since the last tick, stop ticking."""
+        """Tick all guards; without work since the last tick, rest."""
+        guards = tuple(self._guards.values())
         busy = False
-        for guard in tuple(self._guards.values()):
+        for guard in guards:
             busy = busy or guard.used or guard.cell is not None
             guard.used = False
         if not busy:
-            self._ticking = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            for guard in self._guards.values():
+            for guard in guards:
                 guard.armed = False
+            self._guards.clear()
+            self._rest()
             return
-        for guard in tuple(self._guards.values()):
+        for guard in guards:
             guard.tick(frame)
 
 

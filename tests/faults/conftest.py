@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def alarm_at_rest() -> None:
+    """A node that an earlier test did not stop keeps the alarm for one idle tick more."""
+    end_s = time.monotonic() + 2
+    while signal.getitimer(signal.ITIMER_REAL)[0] and time.monotonic() < end_s:
+        signal.sigtimedwait([], 0.01)
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
