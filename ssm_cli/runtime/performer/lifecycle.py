@@ -253,6 +253,11 @@ def terminate_cell(core: Core, cell: Cell) -> None:
                 kill_worker(core, cell)
             else:
                 end_worker(core, cell, SHUTDOWN)
+    put_down(cell)
+
+
+def put_down(cell: Cell) -> None:
+    """A child has no process any more, and none that would be started later."""
     cell.status = Status.UNDEFINED
     if cell.extra is not None:
         cell.extra.delay_until_s = None
@@ -377,7 +382,7 @@ def orphan(core: Core, cell: Cell) -> None:
         else:
             assert isinstance(cell, WorkerCell)
             end_worker(core, cell, KILLED)
-    cell.status = Status.UNDEFINED
+    put_down(cell)
 
 
 def drop_requests(sup: SupervisorCell) -> None:
