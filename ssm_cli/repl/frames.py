@@ -1,7 +1,8 @@
 """When the screen is drawn: a ticker that draws what is new, in a twentieth of the time at most.
 
 The node never draws: its reports only mark the model as out of date, so a storm of restarts costs
-no more frames than a quiet tree, and a frame that takes long is followed by a longer rest.
+no more frames than a quiet tree. While inputs wait in the queue, a frame that takes long is
+followed by a longer rest; a quiet tree is drawn at once.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from prompt_toolkit.application import Application
 from ssm_cli.repl.model import Model
 
 SHARE = 20  # a frame that takes t seconds is followed by at least so many t of rest
+QUIET_SHARE = 2  # the same while no input waits
 INTERVALS_S = (0.1, 1.0)  # shortest and longest rest between two frames
 
 
-def frame_interval(last_frame_s: float) -> float:
-    """Seconds until the next frame, so that drawing costs a twentieth of the time at most.
+def frame_interval(last_frame_s: float, *, busy: bool) -> float:
+    """Seconds until the next frame, so that a busy tree gives it a twentieth of the time at most.
 
-    >>> frame_interval(0.002), frame_interval(0.02), frame_interval(3.0)
-    (0.1, 0.4, 1.0)
+    >>> [frame_interval(took_s, busy=True) for took_s in (0.002, 0.02, 3.0)]
+    [0.1, 0.4, 1.0]
+    >>> [frame_interval(took_s, busy=False) for took_s in (0.05, 0.1, 3.0)]
+    [0.1, 0.2, 1.0]
     """
     shortest, longest = INTERVALS_S
-    return max(shortest, min(last_frame_s * SHARE, longest))
+    share = SHARE if busy else QUIET_SHARE
+    return max(shortest, min(last_frame_s * share, longest))
 
 
 class Frames:
@@ -57,7 +62,8 @@ class Frames:
     async def run(self) -> None:
         """Draw for as long as the session lasts."""
         while True:
-            await asyncio.sleep(frame_interval(self._refresh_s + self._render_s))
+            busy = self._model.queue > 0
+            await asyncio.sleep(frame_interval(self._refresh_s + self._render_s, busy=busy))
             if self._model.is_due():
                 await self._flush()
                 self.draw()

@@ -118,7 +118,7 @@ def test_a_scrolled_pane_stays_where_it_is_and_follows_again_at_the_end() -> Non
 
 
 def test_a_long_frame_is_followed_by_a_longer_rest() -> None:
-    assert [frame_interval(s) for s in (0.0, 0.02, 10.0)] == [0.1, 0.4, 1.0]
+    assert [frame_interval(s, busy=True) for s in (0.0, 0.02, 10.0)] == [0.1, 0.4, 1.0]
 
 
 def test_rich_styles_become_ansi_colours() -> None:
