@@ -15,6 +15,7 @@ from ssm_cli.runtime.views import (
     ChildName,
     ChildSpecView,
     Counts,
+    CrashReport,
     Kind,
     NodeView,
     ProcessRef,
@@ -128,6 +129,12 @@ class NodeApi(Protocol):
 
     def statistics(self, worker: str) -> Statistics:
         """Counts of a worker (`sys:statistics`)."""
+        ...
+
+    def crash_reports(
+        self, worker: str | None = None, last: int | None = None
+    ) -> Sequence[CrashReport]:
+        """The last crashes (of one worker), oldest first."""
         ...
 
     def kill(self, name: str) -> None:

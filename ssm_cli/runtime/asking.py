@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.reasons import KILLED, reason_of
@@ -12,6 +13,7 @@ from ssm_cli.errors import CalleeStopped, CallTimeout, NoProc, QueueFull, SsmErr
 from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
 from ssm_cli.runtime.engine.cell import Status as CellStatus
+from ssm_cli.runtime.engine.core import error_text
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import system
 from ssm_cli.runtime.performer.intake import (
@@ -22,12 +24,13 @@ from ssm_cli.runtime.performer.intake import (
     need_worker,
 )
 from ssm_cli.runtime.performer.requests import REQUESTS
-from ssm_cli.runtime.performer.show import redacted
+from ssm_cli.runtime.performer.show import redacted, shown
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
     ChildSpecView,
     Counts,
+    CrashReport,
     ProcessRef,
     Statistics,
     Status,
@@ -182,6 +185,14 @@ class Asking(Calls):
     def statistics(self, worker: str) -> Statistics:
         """Counts of a worker (`sys:statistics/2`)."""
         return self._now(system.statistics, need_worker(self._core, worker))  # type: ignore[no-any-return]  # by name
+
+    def crash_reports(
+        self, worker: str | None = None, last: int | None = None
+    ) -> list[CrashReport]:
+        """The last crashes (of one worker), oldest first; a node keeps the last 100."""
+        core = self._core
+        name = None if worker is None else need_worker(core, worker).spec.id
+        return core.crashes.reports(name, last, partial(shown, core), error_text)
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""

@@ -108,6 +108,38 @@ class Status(msgspec.Struct, frozen=True):
     log: tuple[SysEvent, ...] = ()
 
 
+class CrashReport(msgspec.Struct, frozen=True):
+    """All there is to know of one crash: what SASL tells in four reports, in one.
+
+    `seq` is that of its `crashed` report. `stack` goes from the outermost frame of the user's
+    code to where it raised, at most 50 frames. `input` and `state` (from before the input) are
+    redacted and written by the worker's codec, at most 1,000 characters each; `events` are the
+    last ones, if the worker keeps a log. `decision` is what the supervisor made of it: `restart`,
+    `delay`, `give_up`, `forget`, `auto_shut`, or `pending` if it has not looked yet. `children`
+    are those the decision touched; the budget is what was left after it.
+    """
+
+    seq: int
+    at_s: float
+    worker: str
+    path: str
+    supervisor: str
+    reason: str
+    error_type: str
+    error_message: str
+    stack: tuple[str, ...]
+    input: str
+    state: str
+    events: tuple[str, ...]
+    decision: str
+    strategy: str
+    children: tuple[str, ...]
+    restarts: int | None
+    intensity: int | None
+    period: float | None
+    budget_left: int | None
+
+
 class Report(msgspec.Struct, frozen=True):
     """One thing that happened (`CONTRACT` section 4): `seq` has no gaps, `at_s` is UTC seconds.
 

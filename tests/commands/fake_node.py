@@ -14,6 +14,7 @@ from ssm_cli.runtime.views import (
     ChildName,
     ChildSpecView,
     Counts,
+    CrashReport,
     NodeView,
     ProcessRef,
     Report,
@@ -143,6 +144,12 @@ class FakeNode:
 
     def statistics(self, worker: str) -> Statistics:
         return Statistics(worker, 3, 2, 1, 1.5, 0)
+
+    def crash_reports(
+        self, worker: str | None = None, last: int | None = None
+    ) -> Sequence[CrashReport]:
+        self._ask("crash_reports", worker, last)
+        return []
 
     def kill(self, name: str) -> None:
         self._ask("kill", name)

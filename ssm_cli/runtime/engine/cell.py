@@ -29,8 +29,8 @@ class Extra:
     """What few workers need, made at first use: callers kept waiting, timers, sys settings."""
 
     __slots__ = (
-        "attempt", "backlog", "callers", "crashes", "debug", "delay_until_s", "suspended",
-        "timeout", "timers",
+        "attempt", "backlog", "callers", "crash", "crashes", "debug", "delay_until_s", "suspended",
+        "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -38,8 +38,10 @@ class Extra:
         self.backlog: deque[Any] = deque()
         self.timers: dict[str, int] = {}
         self.timeout = 0
+        self.timeout_ms: float | None = None
         self.suspended = False
         self.debug: Any = None
+        self.crash: Any = None
         self.crashes = 0
         self.attempt = 0
         self.delay_until_s: float | None = None
@@ -55,9 +57,10 @@ class Cell:
         starts: how many inits have begun, this one included.
         since_s: when it was started last.
         extra: see `Extra`; None until needed.
+        last_reason: why it ended last.
     """
 
-    __slots__ = ("extra", "parent", "since_s", "spec", "starts", "status")
+    __slots__ = ("extra", "last_reason", "parent", "since_s", "spec", "starts", "status")
 
     spec: WorkerSpec | SupervisorSpec
     steps: int
@@ -69,6 +72,7 @@ class Cell:
         self.starts = 0
         self.since_s = 0.0
         self.extra: Extra | None = None
+        self.last_reason: ExitReason = NOPROC
 
     def path(self) -> str:
         """Its ids from the root down, joined by `/`."""
@@ -121,10 +125,9 @@ class SupervisorCell(Cell):
     Attributes:
         overdue: its shutdown time is over, or it was killed: it is gone already.
         sound: its spec was looked at, and is valid.
-        last_reason: why it ended last.
     """
 
-    __slots__ = ("children", "last_reason", "overdue", "sound", "window")
+    __slots__ = ("children", "overdue", "sound", "window")
 
     spec: SupervisorSpec
     steps = 0  # a class constant here: the guard compares it, nobody counts
@@ -135,7 +138,6 @@ class SupervisorCell(Cell):
         self.window = RestartWindow(spec.period_s)
         self.overdue = False
         self.sound = False
-        self.last_reason: ExitReason = NOPROC
 
 
 def seconds(ms: float | str) -> float:

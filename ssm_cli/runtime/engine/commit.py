@@ -140,6 +140,7 @@ def plan(core: Core, cell: WorkerCell, then: Then | None) -> None:
         case TimeoutAfter(ms):
             extra = cell.more()
             extra.timeout += 1
+            extra.timeout_ms = ms
             cell.step = None  # the next input, which voids the time-out, is served the careful way
             if ms <= 0:
                 queue_timeout(core, cell, extra.timeout)
@@ -187,5 +188,18 @@ def end_timeout(cell: WorkerCell) -> None:
     """An input is about to be handled: a time-out that was under way is void."""
     if cell.extra is not None:
         cell.extra.timeout += 1
+        cell.extra.timeout_ms = None
         if cell.step is None:
             make_ready(cell)
+
+
+def restart_timeout(core: Core, cell: WorkerCell) -> None:
+    """A system message was dealt with: a time-out under way begins anew, once nobody suspends it.
+
+    Source: OTP `gen_server:loop/7`, entered again with the same time after `sys` has returned.
+    """
+    extra = cell.extra
+    if extra is not None and extra.timeout_ms is not None:
+        extra.timeout += 1
+        if not extra.suspended:
+            plan(core, cell, TimeoutAfter(extra.timeout_ms))

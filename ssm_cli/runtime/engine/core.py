@@ -11,6 +11,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.crashes import CrashNotes
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.timers import Timers
@@ -34,7 +35,7 @@ class Core:
     """
 
     __slots__ = (
-        "bound", "clock", "dropped", "gave_up", "guard", "lane", "names", "outbox", "pumping",
+        "bound", "clock", "crashes", "dropped", "gave_up", "guard", "lane", "names", "outbox", "pumping",
         "queue", "random", "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
@@ -49,6 +50,7 @@ class Core:
         self.names: dict[str, Cell] = {}
         self.timers = Timers()
         self.reports = ReportStream(clock)
+        self.crashes = CrashNotes()
         self.outbox: list[tuple[Any, Any]] = []
         self.pumping = False
         self.running = False

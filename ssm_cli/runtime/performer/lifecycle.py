@@ -86,8 +86,8 @@ def forget(core: Core, cell: Cell) -> None:
     if isinstance(cell, SupervisorCell):
         for child in tuple(cell.children.values()):
             forget(core, child)
-    if cell.parent is not None:
-        cell.parent.children.pop(cell.spec.id, None)
+    if cell.parent is not None and cell.parent.children.get(cell.spec.id) is cell:
+        del cell.parent.children[cell.spec.id]
     if core.names.get(cell.spec.id) is cell:
         del core.names[cell.spec.id]
 
@@ -106,11 +106,7 @@ def arrange(core: Core, sup: SupervisorCell) -> None:
         else:
             adopt(core, sup, spec)
     for cell in before.values():
-        replaced = sup.children.get(cell.spec.id)
         forget(core, cell)
-        if replaced is not None:
-            sup.children[cell.spec.id] = replaced
-            core.names[cell.spec.id] = replaced
 
 
 # -- starting ----------------------------------------------------------------------------------
@@ -218,6 +214,8 @@ def find_problem(core: Core, sup: SupervisorCell) -> object | None:
         return None
     if (term := check_flags(sup.spec)) is not None:
         return {"supervisor_data": term}
+    if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE and len(sup.spec.children) != 1:
+        return {"bad_start_spec": [child.id for child in sup.spec.children]}
     if (term := check_childspecs(sup.spec.children, sup.spec.auto_shutdown)) is not None:
         return {"start_spec": term}
     if sup.spec.strategy is not Strategy.SIMPLE_ONE_FOR_ONE:
@@ -306,6 +304,7 @@ def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> No
 def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
     """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
     cell.step = None
+    cell.last_reason = reason
     if cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
         cell.state = None
     extra = cell.extra
@@ -387,6 +386,8 @@ def orphan(core: Core, cell: Cell) -> None:
 
 def drop_requests(sup: SupervisorCell) -> None:
     """Requests that a supervisor did not get to end with its exit reason."""
+    if sup.status is Status.RUNNING:
+        sup.status = Status.UNDEFINED  # else a request that waited would still be carried out
     if sup.extra is None:
         return
     sup.extra.suspended = False

@@ -240,6 +240,7 @@ def crashed(
     if isinstance(reason, Crash):
         cell.more().crashes += 1
         core.report("crashed", cell, input=shown(core, cell, message), **reason_detail(reason))
+        core.crashes.add(core.reports.seq, core.clock.wall_s(), cell, message, reason)
         if pending is not None:
             pending.fail(callee_error(cell, reason))
     core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
@@ -260,9 +261,15 @@ def undecodable(
 
 
 def no_process(core: Core, cell: WorkerCell, pending: Pending | None) -> None:
-    """The worker does not run: its caller is told; a cast is dropped, as in OTP."""
+    """The worker does not run: its caller is told; a cast is dropped, as in OTP.
+
+    What waits for a worker that was taken out of the tree got there while it still lived.
+    """
     if pending is None:
         core.dropped += 1
+        return
+    if core.names.get(cell.spec.id) is not cell:
+        pending.fail(callee_error(cell, cell.last_reason))
         return
     doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
     pending.fail(NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc"))

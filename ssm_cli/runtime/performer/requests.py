@@ -24,7 +24,6 @@ from ssm_cli.runtime.views import (
     ChildSpecView,
     ChildState,
     Counts,
-    ProcessRef,
 )
 from ssm_cli.runtime.views import Kind as NodeKind
 from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec
@@ -46,7 +45,11 @@ def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
     if isinstance(child, str):
         return sup.children.get(child.rpartition("/")[2]) or sup.children.get(child)
     cell = sup.children.get(child.id) if is_dynamic(sup) else None
-    return cell if cell is not None and cell.starts == child.starts else None
+    if cell is None:
+        return None
+    if cell.status is Status.RESTARTING:  # known by the process that it was, not by its attempts
+        return cell if child.starts < cell.starts else None
+    return cell if cell.starts == child.starts else None
 
 
 def need_child(sup: SupervisorCell, child: ChildName) -> Cell:
@@ -84,10 +87,15 @@ def kind_of(cell: Cell) -> NodeKind:
 
 
 def count_children(core: Core, sup: SupervisorCell) -> Counts:
-    """How many specs, active children, supervisors and workers."""
+    """How many specs, active children, supervisors and workers.
+
+    A child that has ended is not active, even if the supervisor has not looked at its end yet;
+    a dynamic one is. Source: `count_child/2`, and the count of dynamic children.
+    """
     del core
     cells = sup.children.values()
-    active = sum(state_of(cell) == "running" for cell in cells)
+    active_states = (Status.RUNNING, Status.DEAD) if is_dynamic(sup) else (Status.RUNNING,)
+    active = sum(cell.status in active_states for cell in cells)
     supervisors = sum(isinstance(cell, SupervisorCell) for cell in cells)
     specs = 1 if is_dynamic(sup) else len(cells)
     return Counts(specs, active, supervisors, len(cells) - supervisors)
@@ -95,8 +103,8 @@ def count_children(core: Core, sup: SupervisorCell) -> Counts:
 
 def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
     """The child spec of a child."""
-    del core
-    spec = need_child(sup, child).spec if not by_template(sup, child) else sup.spec.children[0]
+    templated = by_template(sup, child) or is_gone(core, sup, child)
+    spec = sup.spec.children[0] if templated else need_child(sup, child).spec
     return ChildSpecView(
         id=spec.id,
         type="supervisor" if isinstance(spec, SupervisorSpec) else "worker",
@@ -174,17 +182,22 @@ def terminate_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
     """Stop a child; its spec stays, but for temporary and dynamic children."""
     if is_dynamic(sup) and isinstance(child, str):
         raise refuse(sup, "simple_one_for_one", "name the process of the child, not its label")
-    if isinstance(child, ProcessRef) and is_dynamic(sup) and not is_alive(core, child):
-        return  # OTP: a process that is gone already counts as terminated
+    if is_gone(core, sup, child):
+        return
     cell = need_child(sup, child)
     terminate_cell(core, cell)
     settle(core, sup, cell)
 
 
-def is_alive(core: Core, process: ProcessRef) -> bool:
-    """Whether this very life of a child still goes on."""
-    cell = core.names.get(process.id)
-    return cell is not None and cell.starts == process.starts and state_of(cell) != "undefined"
+def is_gone(core: Core, sup: SupervisorCell, child: ChildName) -> bool:
+    """Whether a dynamic supervisor is asked for a process that no longer lives.
+
+    OTP takes it for a child that it once had. Source: `supervisor:find_child/2`.
+    """
+    if not is_dynamic(sup) or isinstance(child, str) or find_child(sup, child) is not None:
+        return False
+    cell = core.names.get(child.id)
+    return cell is None or cell.starts != child.starts or cell.status is not Status.RUNNING
 
 
 def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | None:

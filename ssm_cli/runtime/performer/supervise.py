@@ -13,6 +13,7 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core, reason_detail
+from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.performer.lifecycle import (
     drop_requests,
     forget,
@@ -57,7 +58,9 @@ def on_exit(core: Core, cell: Cell, starts: int, reason: ExitReason) -> None:
         other.spec.significant and other.status is not Status.UNDEFINED
         for other in sup.children.values()
     )
-    if on_end(sup.spec.auto_shutdown, significant, left) is Decision.AUTO_SHUT:
+    decision = on_end(sup.spec.auto_shutdown, significant, left)
+    decide(cell, decision.value, [cell.spec.id], {})
+    if decision is Decision.AUTO_SHUT:
         die(core, sup, SHUTDOWN)
 
 
@@ -89,6 +92,7 @@ def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
     if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
         core.report("gave_up", sup, child=cell.spec.id, **limits)
+        decide(cell, "give_up", list(sup.children), limits)
         settle(core, sup, cell)
         core.gave_up = core.gave_up or sup.parent is None
         die(core, sup, SHUTDOWN)
@@ -111,6 +115,7 @@ def delay(
     extra.attempt += 1
     cell.status = Status.RESTARTING
     extra.delay_until_s = now_s + delay_ms / 1000
+    decide(cell, "delay", [cell.spec.id], limits)
     core.report("delayed", cell, delay_ms=delay_ms, attempt=extra.attempt, **limits)
     core.timers.start(extra.delay_until_s, on_delay_over, core, sup, cell, cell.starts, limits)
 
@@ -133,13 +138,10 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     strategy = sup.spec.strategy
     group = affected(strategy, sup.children, cell.spec.id)
     cells = [sup.children[id_] for id_ in group]
+    names = [c.spec.id for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
+    decide(cell, "restart", names, limits)
     core.report(
-        "restarting",
-        sup,
-        strategy=strategy.value,
-        child=cell.spec.id,
-        children=[c.spec.id for c in cells if c is cell or c.spec.restart.value != "temporary"],
-        **limits,
+        "restarting", sup, strategy=strategy.value, child=cell.spec.id, children=names, **limits
     )
     cell.status = Status.UNDEFINED
     for other in reversed(cells):

@@ -15,7 +15,7 @@ from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.commit import make_ready
+from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
 from ssm_cli.runtime.engine.core import Core, error_text
 from ssm_cli.runtime.performer.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.performer.lifecycle import (
@@ -38,13 +38,19 @@ def need_running(cell: Cell) -> None:
         raise NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc")
 
 
+def hear(core: Core, cell: WorkerCell) -> None:
+    """A running worker gets a system message: like any message, it holds up a time-out."""
+    need_running(cell)
+    restart_timeout(core, cell)
+
+
 def suspend(core: Core, cell: Cell) -> None:
     """Hold it: its inputs, or what its children and clients tell it, queue up."""
-    del core
     need_running(cell)
     cell.more().suspended = True
     if isinstance(cell, WorkerCell):
         make_ready(cell)
+        restart_timeout(core, cell)
 
 
 def resume(core: Core, cell: Cell) -> None:
@@ -57,6 +63,7 @@ def resume(core: Core, cell: Cell) -> None:
     if isinstance(cell, WorkerCell):
         make_ready(cell)
         core.queue.extendleft((cell, *held) for held in reversed(backlog))
+        restart_timeout(core, cell)
     else:
         for function, args in backlog:
             core.post(function, *args)
@@ -64,8 +71,7 @@ def resume(core: Core, cell: Cell) -> None:
 
 def get_state(core: Core, cell: WorkerCell) -> Any:
     """The worker's state."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     return cell.state
 
 
@@ -75,7 +81,7 @@ def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -
     Raises:
         SysError: `callback_failed`; the cause is chained.
     """
-    need_running(cell)
+    hear(core, cell)
     try:
         cell.state = guarded(core, cell, cell.step_limit_s(), convert, cell.state)
     except KeyboardInterrupt:
@@ -93,7 +99,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
         SysError: it is not suspended (`unknown_system_msg`), or its `code_change` refused or
             raised; the state stays.
     """
-    need_running(cell)
+    hear(core, cell)
     name = cell.spec.id
     if not cell.suspended:
         raise SysError(f"{name} must be suspended to change its code", term="unknown_system_msg")
@@ -122,8 +128,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
 
 def get_status(core: Core, cell: WorkerCell) -> StatusView:
     """What there is to know of a worker, after its `format_status`."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     debug = cell.extra.debug if cell.extra is not None else None
     log = debug.log if debug is not None and debug.log is not None else ()
     return StatusView(
@@ -138,15 +143,13 @@ def get_status(core: Core, cell: WorkerCell) -> StatusView:
 
 def trace(core: Core, cell: WorkerCell, on: bool) -> None:
     """Report every input and output of the worker, or stop doing so."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     change(cell, lambda debug: setattr(debug, "traced", on))
 
 
 def log(core: Core, cell: WorkerCell, keep: int) -> None:
     """Keep the last `keep` events of the worker; 0 keeps none."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     if not 0 <= keep <= MOST_LOGGED:
         raise SysError(f"keep must be 0 to {MOST_LOGGED}, got {keep}", term="badarg")
     ring: deque[SysEvent] | None = deque(maxlen=keep) if keep else None
@@ -155,15 +158,13 @@ def log(core: Core, cell: WorkerCell, keep: int) -> None:
 
 def install(core: Core, cell: WorkerCell, key: object, hook: Hook, state: Any) -> None:
     """Call `hook(state, event, name)` with every event; its answer is its next state."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     change(cell, lambda debug: debug.hooks.setdefault(key, (hook, state)))
 
 
 def remove(core: Core, cell: WorkerCell, key: object) -> None:
     """Take an installed function out again."""
-    del core
-    need_running(cell)
+    hear(core, cell)
     change(cell, lambda debug: debug.hooks.pop(key, None))
 
 
