@@ -94,8 +94,7 @@ def forget(core: Core, cell: Cell) -> None:
 
 def arrange(core: Core, sup: SupervisorCell) -> None:
     """Make the table of a supervisor that starts what its spec says; dynamic children are gone."""
-    dynamic = sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
-    specs = () if dynamic else sup.spec.children
+    specs = () if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE else sup.spec.children
     before = dict(sup.children)
     sup.children.clear()
     for spec in specs:
@@ -250,7 +249,7 @@ def terminate_cell(core: Core, cell: Cell) -> None:
             if cell.spec.options.shutdown_ms == "brutal_kill":
                 kill_worker(core, cell)
             else:
-                end_worker(core, cell, SHUTDOWN)
+                end_worker(core, cell, SHUTDOWN, told=True)
     put_down(cell)
 
 
@@ -261,14 +260,18 @@ def put_down(cell: Cell) -> None:
         cell.extra.delay_until_s = None
 
 
-def end_worker(core: Core, cell: WorkerCell, reason: ExitReason) -> ExitReason:
-    """Run `terminate` within its shutdown time; the reason that is final in the end.
+def end_worker(
+    core: Core, cell: WorkerCell, reason: ExitReason, *, told: bool = False
+) -> ExitReason:
+    """Run `terminate` within its limit; the reason that is final in the end.
 
-    An exception in `terminate` becomes the reason; time over is `killed`.
+    An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
+    `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
     core.report("terminating", cell, **reason_detail(reason))
     limit_ms = cell.spec.options.shutdown_ms
-    limit_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
+    shutdown_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
+    limit_s = shutdown_s if told else max(shutdown_s, cell.step_limit_s())
     try:
         guarded(core, cell, limit_s, finish, cell.behaviour, cell.spec.id, reason, cell.state)
     except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
