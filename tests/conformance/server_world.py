@@ -6,6 +6,7 @@ The server is a temporary child, so that nothing restarts it, and its end is see
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ssm_cli import (
@@ -35,6 +36,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.reasons import reason_of
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT
+from ssm_cli.runtime.engine.pending import Pending
 
 Json = Any
 REFUSED = ("already_started",)
@@ -196,7 +198,11 @@ class ServerWorld:
         return {"reply": self.node.call(self.name, (self, step["msg"]), timeout_s)}
 
     def do_call_async(self, step: Json) -> Json:
-        pending = self.node.send_request(self.name, (self, step["msg"]))
+        try:
+            pending = self.node.send_request(self.name, (self, step["msg"]))
+        except CallError as error:  # the caller, another process, learns that: see `await`
+            pending = Pending()
+            pending.fail(error)
         self.calls[step["msg"]["tag"]] = pending
         return "sent"
 
@@ -218,7 +224,8 @@ class ServerWorld:
         return "ok"
 
     def do_exit_signal(self, step: Json) -> Json:
-        self.node.exit(self.name, step["reason"], sender=step["from"])
+        with suppress(CallError):  # a signal to nobody is lost
+            self.node.exit(self.name, step["reason"], sender=step["from"])
         return "ok"
 
     def do_suspend(self, _: Json) -> Json:

@@ -202,7 +202,7 @@ def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
     assert isinstance(cell, WorkerCell)
     final = end_worker(core, cell, reason)
     announce_exit(core, cell, final)
-    if final is not reason:
+    if final != reason:
         name = cell.spec.id
         raise CalleeCrashed(f"{name} ended: {final}", worker=name, reason=str(final))
 
