@@ -51,7 +51,7 @@ def _trace(command: Command, api: NodeApi) -> Result:
 
 def _stats(command: Command, api: NodeApi) -> Result:
     value = msgspec.to_builtins(api.statistics(command.arguments["worker"]))
-    return answered(command, value, _pairs(value))
+    return answered(command, value, pairs(value))
 
 
 def _tree(command: Command, api: NodeApi) -> Result:
@@ -68,6 +68,52 @@ def _log(command: Command, api: NodeApi) -> Result:
     return made_result(
         "log", lines, [records.report_record(report) for report in reports], command.output
     )
+
+
+def _crash(command: Command, api: NodeApi) -> Result:
+    last = 1 if command.last is None else command.last
+    reports = api.crash_reports(command.arguments.get("worker"), last)
+    blocks = [text.crash_lines(report) for report in reports]
+    lines = [line for block in blocks for line in (*block, "")][:-1]
+    made = [records.crash_record(report) for report in reports]
+    return made_result("crash", tuple(lines) or ("no crash",), made, command.output, value=reports)
+
+
+def _status(command: Command, api: NodeApi) -> Result:
+    worker = command.arguments["worker"]
+    status = api.get_status(worker)
+    state = api.encode(worker, status.state).decode("utf-8", "backslashreplace")
+    value: dict[str, object] = {
+        "id": status.id,
+        "path": status.path,
+        "status": status.status,
+        "parent": status.parent,
+        "state": jsonable(status.state),
+        "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
+    }
+    lines = pairs({**value, "state": state, "log": len(status.log)})
+    events = tuple(f"  {e.kind} {text.one_line(str(e.value))}" for e in status.log)
+    return answered(command, value, (*lines, *events))
+
+
+def _keep(command: Command, api: NodeApi) -> Result:
+    events = command.arguments["events"]
+    if not events.isdecimal():
+        raise CommandError(f"EVENTS must be a whole number, got `{events}`")
+    api.keep(command.arguments["worker"], int(events))
+    return done(command)
+
+
+def _change_code(command: Command, api: NodeApi) -> Result:
+    given = command.arguments
+    extra = state_of(given["extra"], None) if "extra" in given else None
+    api.change_code(given["worker"], given["old_version"], extra)
+    return done(command)
+
+
+def _stop_process(command: Command, api: NodeApi) -> Result:
+    api.stop_process(command.arguments["name"], command.arguments.get("reason", "normal"))
+    return done(command)
 
 
 def _start_child(command: Command, api: NodeApi) -> Result:
@@ -108,13 +154,13 @@ def _which_children(command: Command, api: NodeApi) -> Result:
 
 def _count_children(command: Command, api: NodeApi) -> Result:
     value = msgspec.to_builtins(api.count_children(command.arguments["sup"]))
-    return answered(command, value, _pairs(value))
+    return answered(command, value, pairs(value))
 
 
 def _get_childspec(command: Command, api: NodeApi) -> Result:
     view = api.get_childspec(command.arguments["sup"], command.arguments["id"])
     value = msgspec.to_builtins(view)
-    return answered(command, value, _pairs(value))
+    return answered(command, value, pairs(value))
 
 
 def _help(command: Command, _api: NodeApi) -> Result:
@@ -137,7 +183,7 @@ def _quit(command: Command, _api: NodeApi) -> Result:
     return Result(command.verb, ends=True)
 
 
-def _pairs(value: dict[str, object]) -> tuple[str, ...]:
+def pairs(value: dict[str, object]) -> tuple[str, ...]:
     """A flat mapping, one `key: value` a line, aligned."""
     width = max(len(key) for key in value) + 1
     shown = {key: f"{v:.3f}" if isinstance(v, float) else str(v) for key, v in value.items()}
@@ -163,7 +209,12 @@ HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
     "suspend": _by_name(lambda api, given: api.suspend(given["name"])),
     "resume": _by_name(lambda api, given: api.resume(given["name"])),
     "trace": _trace,
+    "status": _status,
+    "keep": _keep,
+    "change-code": _change_code,
+    "crash": _crash,
     "stats": _stats,
+    "stop-process": _stop_process,
     "kill": _by_name(lambda api, given: api.kill(given["name"])),
     "tree": _tree,
     "log": _log,

@@ -9,7 +9,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CalleeCrashed, CallError, CommandError, DecodeError, SsmError
-from ssm_cli.runtime.views import NodeView, Report
+from ssm_cli.runtime.views import CrashReport, NodeView, Report
 
 Record = dict[str, Any]
 VERSION = 1
@@ -88,12 +88,11 @@ def report_record(report: Report) -> Record:
     >>> report_record(Report(1, 1769860800.123456, "started", "kv1", "root/kv1", "worker"))["at"]
     '2026-01-31T12:00:00.123456Z'
     """
-    at = datetime.fromtimestamp(report.at_s, UTC).isoformat(timespec="microseconds")
     return {
         "v": VERSION,
         "type": "report",
         "seq": report.seq,
-        "at": at.replace("+00:00", "Z"),
+        "at": _instant(report.at_s),
         "event": report.event,
         "id": report.id,
         "path": report.path,
@@ -126,6 +125,38 @@ def tree_record(view: NodeView) -> Record:
             "children": [tree_record(child) for child in view.children],
         }
     return record
+
+
+def crash_record(report: CrashReport) -> Record:
+    """The record of a crash report."""
+    return {
+        "v": VERSION,
+        "type": "crash",
+        "seq": report.seq,
+        "at": _instant(report.at_s),
+        "worker": report.worker,
+        "path": report.path,
+        "supervisor": report.supervisor,
+        "reason": report.reason,
+        "error": {"type": report.error_type, "message": clean(report.error_message)},
+        "stack": [clean(frame) for frame in report.stack],
+        "input": clean(report.input),
+        "state": clean(report.state),
+        "events": [clean(event) for event in report.events],
+        "decision": report.decision,
+        "strategy": report.strategy,
+        "children": list(report.children),
+        "restarts": report.restarts,
+        "intensity": report.intensity,
+        "period": report.period,
+        "budget_left": report.budget_left,
+    }
+
+
+def _instant(at_s: float) -> str:
+    """Seconds since 1970 as UTC with microseconds."""
+    at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds")
+    return at.replace("+00:00", "Z")
 
 
 def done_record(verb: str, arguments: dict[str, str]) -> Record:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Any
 
-from ssm_cli.runtime.views import ChildInfo, NodeView, Report
+from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView, Report
 
 MAX_SHOWN = 500  # characters of a user's text within a line of ours
 _GLYPHS = {
@@ -123,6 +123,26 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     """
     width = max((len(child.id) for child in children), default=0)
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
+
+
+def crash_lines(report: CrashReport) -> tuple[str, ...]:
+    """A crash report as lines: what, by which input, in which state, where, and what was done."""
+    budget = ""
+    if report.restarts is not None:
+        within = f"in {report.period:g} s" if report.period is not None else ""
+        budget = f", {report.restarts} of {report.intensity} restarts {within}".rstrip()
+    by = f" ({report.strategy}{budget})" if report.strategy else ""
+    rows = [
+        ("worker", f"{report.path}, under {report.supervisor}"),
+        ("error", f"{report.error_type}: {report.error_message}"),
+        ("reason", report.reason),
+        ("input", report.input),
+        ("state", report.state),
+        *(("event", event) for event in report.events),
+        *(("at", frame) for frame in report.stack),
+        ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
+    ]
+    return tuple(f"{key:<9} {one_line(value, 1000)}" for key, value in rows)
 
 
 def report_line(report: Report, zone: tzinfo | None = None) -> str:

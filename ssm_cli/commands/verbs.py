@@ -43,7 +43,7 @@ OUTPUT = Option("output", ("-o", "--output"), "FORMAT", "text or json", ("text",
 TREE_OUTPUT = Option(
     "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
 )
-LAST = Option("last", ("-n", "--last"), "N", "only the last N reports", kind="number")
+LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
 TIMEOUT = Option(
     "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
 )
@@ -108,8 +108,34 @@ TABLE: tuple[Verb, ...] = (
         "report every input and output of the worker, or stop doing so",
         "workers",
     ),
+    Verb("status", (_WORKER,), "print all there is to know of the worker", "workers"),
+    Verb(
+        "keep",
+        (_WORKER, Parameter("events", "number")),
+        "keep the worker's last EVENTS events, for `status` and `crash`; 0 keeps none",
+        "workers",
+    ),
+    Verb(
+        "change-code",
+        (_WORKER, Parameter("old_version", "word"), Parameter("extra", "value", required=False)),
+        "have the suspended worker turn its state into that of its present code",
+        "workers",
+    ),
+    Verb(
+        "crash",
+        (Parameter("worker", "worker", required=False),),
+        "print the last crash (of the worker): input, state, stack, what was restarted",
+        "workers",
+        options=(OUTPUT, LAST),
+    ),
     Verb("stats", (_WORKER,), "print the worker's counts", "workers"),
     Verb("kill", (_NAME,), "kill a worker or supervisor; its terminate does not run", "workers"),
+    Verb(
+        "stop-process",
+        (_NAME, Parameter("reason", "word", required=False)),
+        "end one worker or supervisor in order; its supervisor then decides",
+        "workers",
+    ),
     Verb(
         "tree",
         (),

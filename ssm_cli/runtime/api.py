@@ -21,6 +21,7 @@ from ssm_cli.runtime.views import (
     ProcessRef,
     Report,
     Statistics,
+    Status,
 )
 from ssm_cli.spec.model import ChildSpec
 
@@ -129,6 +130,24 @@ class NodeApi(Protocol):
 
     def statistics(self, worker: str) -> Statistics:
         """Counts of a worker (`sys:statistics`)."""
+        ...
+
+    def get_status(self, worker: str) -> Status:
+        """What there is to know of a worker (`sys:get_status`)."""
+        ...
+
+    def keep(self, worker: str, events: int) -> None:
+        """Keep the last `events` events of a worker (`sys:log`); 0 keeps none."""
+        ...
+
+    def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
+        """Have a suspended worker run its `code_change` (`sys:change_code`)."""
+        ...
+
+    def stop_process(
+        self, name: str, reason: object = "normal", timeout_s: float | None = None
+    ) -> None:
+        """End one worker or supervisor in an orderly way (`gen_server:stop`)."""
         ...
 
     def crash_reports(

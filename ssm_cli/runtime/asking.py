@@ -158,12 +158,12 @@ class Asking(Calls):
         """
         self._now(system.change_code, need_worker(self._core, worker), old_version, extra)
 
-    def log(self, worker: str, keep: int) -> None:
-        """Keep the last `keep` events of a worker (`sys:log/2`); 0 keeps none.
+    def keep(self, worker: str, events: int) -> None:
+        """Keep the last `events` events of a worker (`sys:log/2`); 0 keeps none.
 
         They are in `get_status` and in its crash reports.
         """
-        self._now(system.log, need_worker(self._core, worker), keep)
+        self._now(system.log, need_worker(self._core, worker), events)
 
     def install(
         self, worker: str, function: Callable[[Any, SysEvent, str], Any], state: object = None

@@ -19,6 +19,7 @@ from ssm_cli.runtime.views import (
     ProcessRef,
     Report,
     Statistics,
+    Status,
 )
 from ssm_cli.spec.model import ChildSpec
 
@@ -144,6 +145,20 @@ class FakeNode:
 
     def statistics(self, worker: str) -> Statistics:
         return Statistics(worker, 3, 2, 1, 1.5, 0)
+
+    def get_status(self, worker: str) -> Status:
+        return Status(worker, f"root/{worker}", "running", "root", self.state)
+
+    def keep(self, worker: str, events: int) -> None:
+        self._ask("keep", worker, events)
+
+    def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
+        self._ask("change_code", worker, old_version, extra)
+
+    def stop_process(
+        self, name: str, reason: object = "normal", timeout_s: float | None = None
+    ) -> None:
+        self._ask("stop_process", name, reason, timeout_s)
 
     def crash_reports(
         self, worker: str | None = None, last: int | None = None

@@ -35,8 +35,8 @@ class Core:
     """
 
     __slots__ = (
-        "bound", "clock", "crashes", "dropped", "gave_up", "guard", "lane", "names", "outbox", "pumping",
-        "queue", "random", "reports", "root", "running", "timers", "wake",
+        "bound", "clock", "crashes", "dropped", "gave_up", "guard", "lane", "names", "outbox",
+        "pumping", "queue", "random", "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
