@@ -17,6 +17,7 @@ from ssm_cli.runtime.views import CrashReport, SysEvent
 KEPT_CRASHES = 100
 MOST_FRAMES = 50
 MOST_CHILDREN = 1000
+OURS = ("/ssm_cli/runtime/", "/ssm_cli/behaviour/")  # frames that tell a user nothing
 Shown = Callable[[WorkerCell, Any], str]
 Text = Callable[[BaseException], str]
 
@@ -104,7 +105,7 @@ def as_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
         stack=tuple(
             f"{frame.filename}:{frame.lineno} in {frame.name}: {(frame.line or '')[:200]}"
             for frame in frames
-            if "/ssm_cli/runtime/" not in frame.filename
+            if not any(room in frame.filename for room in OURS)
         ),
         input=shown(note.cell, note.message),
         state=shown(note.cell, note.state),
