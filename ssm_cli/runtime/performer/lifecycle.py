@@ -205,24 +205,24 @@ def start_children(core: Core, sup: SupervisorCell) -> ExitReason | None:
 
 
 def find_problem(core: Core, sup: SupervisorCell) -> object | None:
-    """OTP's term for what is wrong with its flags or children; looked at once, as specs are frozen.
+    """OTP's term for what is wrong with its flags or children; frozen, they are looked at once.
 
-    Beyond OTP, a name must be unique in the whole tree, since workers are called by it.
+    Beyond OTP, a name must be unique in the whole tree, since workers are called by it; another
+    supervisor may have taken one since the last start.
     """
-    if sup.sound:
-        return None
-    if (term := check_flags(sup.spec)) is not None:
-        return {"supervisor_data": term}
-    if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE and len(sup.spec.children) != 1:
-        return {"bad_start_spec": [child.id for child in sup.spec.children]}
-    if (term := check_childspecs(sup.spec.children, sup.spec.auto_shutdown)) is not None:
-        return {"start_spec": term}
-    if sup.spec.strategy is not Strategy.SIMPLE_ONE_FOR_ONE:
-        for spec in sup.spec.children:
-            owner = core.names.get(spec.id)
-            if owner is not None and owner.parent is not sup:
-                return {"start_spec": {"duplicate_child_name": spec.id}}
-    sup.sound = True
+    spec, dynamic = sup.spec, sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    if not sup.sound:
+        if (term := check_flags(spec)) is not None:
+            return {"supervisor_data": term}
+        if dynamic and len(spec.children) != 1:
+            return {"bad_start_spec": [child.id for child in spec.children]}
+        if (term := check_childspecs(spec.children, spec.auto_shutdown)) is not None:
+            return {"start_spec": term}
+        sup.sound = True
+    for child in () if dynamic else spec.children:
+        owner = core.names.get(child.id)
+        if owner is not None and owner.parent is not sup:
+            return {"start_spec": {"duplicate_child_name": child.id}}
     return None
 
 
