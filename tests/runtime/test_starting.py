@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from ssm_cli import Ignore, ManualClock, Node, SsmError, StartFailed, Stop, Supervisor, Worker
+from ssm_cli import (
+    CalleeStopped,
+    Ignore,
+    ManualClock,
+    Node,
+    SsmError,
+    StartFailed,
+    Stop,
+    Supervisor,
+    Worker,
+)
 from ssm_cli.spec.model import ChildSpec, SupervisorSpec
 from tests.runtime.workers import Server, actor, events, running, worker
 
@@ -147,3 +157,35 @@ def test_a_name_is_unique_in_the_whole_tree() -> None:
             "failed_to_start_child": ["inner", {"start_spec": {"duplicate_child_name": "a"}}]
         }
     }
+
+
+def test_a_name_that_another_supervisor_has_taken_meanwhile_is_refused_at_a_restart() -> None:
+    inner = Supervisor("inner", children=[worker("a", restart="temporary"), worker("b")])
+    with running(inner, worker("c"), intensity=1) as node:
+        node.stop_process("a")
+        node.start_child("root", worker("a", args={"state": "taken"}))
+        node.kill("inner")
+        assert node.gave_up
+        (first, *_) = (r for r in node.reports() if r.event == "start_failed")
+        assert first.id == "inner"
+        assert "duplicate_child_name" in first.detail["reason"]
+
+
+def test_children_of_a_spec_start_in_its_order_though_one_was_replaced_in_the_last_life() -> None:
+    inner = Supervisor("inner", children=[worker("a", restart="temporary"), worker("b")])
+    with running(inner) as node:
+        node.stop_process("a")
+        node.start_child("inner", worker("a"))
+        assert node.names("worker") == ["b", "a"]
+        node.kill("inner")
+        assert node.names("worker") == ["a", "b"]
+
+
+def test_a_request_that_waits_for_a_suspended_supervisor_is_not_carried_out_as_it_ends() -> None:
+    with running(worker("a")) as node:
+        node.suspend("root")
+        pending = node.request("root", "start_child", worker("late"))
+        node.stop()
+        with pytest.raises(CalleeStopped, match="root ended: shutdown"):
+            pending.result()
+        assert "starting late" not in events(node)
