@@ -91,13 +91,13 @@ class Driver:
         future: asyncio.Future[Any] = self.loop.create_future()
 
         def done(pending: Pending) -> None:
-            if notify is not None:
-                notify(pending)
             if not future.done():
                 if pending.error is not None:
                     future.set_exception(pending.error)
                 else:
                     future.set_result(pending.value)
+            if notify is not None:
+                notify(pending)
 
         pending = Pending()
         pending.notify = done

@@ -273,6 +273,21 @@ def test_a_pending_call_has_the_first_outcome_only() -> None:
     assert (outcomes, pending.result()) == ([1], 1)
 
 
+def test_a_listener_for_an_outcome_that_raises_hurts_nobody(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(pending: Pending) -> None:
+        raise RuntimeError(f"cannot take {type(pending.error).__name__}")
+
+    with running(worker("a")) as node:
+        pending = node.send_request("a", fail, broken)
+        node.run()
+        assert isinstance(pending.error, CalleeCrashed)
+        assert node.call("a", "on") == "on"
+        assert "restarting root" in events(node)
+    assert "RuntimeError: cannot take CalleeCrashed" in capsys.readouterr().err
+
+
 # -- undecodable -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +40,7 @@ class Pending:
                 self.error = self._late()
             self.done = True
             if self.notify is not None:
-                self.notify(self)
+                self._tell(self.notify)
 
     def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
@@ -46,7 +48,15 @@ class Pending:
             self.error = error
             self.done = True
             if self.notify is not None:
-                self.notify(self)
+                self._tell(self.notify)
+
+    def _tell(self, notify: Callable[[Pending], None]) -> None:
+        """Whoever listens is foreign code: its failure must not hurt the tree."""
+        try:
+            notify(self)
+        except Exception:  # noqa: BLE001 - it may raise anything, and nobody waits for it here
+            sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
+            traceback.print_exc(file=sys.stderr)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
