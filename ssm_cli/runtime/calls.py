@@ -14,11 +14,12 @@ from ssm_cli.errors import (
     SsmError,
 )
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core, error_text
+from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.performer.show import codec_of
+from ssm_cli.runtime.reports import error_text
 
 DEFAULT_TIMEOUT_S = 5.0
 CALL = Kind.CALL

@@ -1,6 +1,7 @@
 """The report stream: one ordered record of what happened, kept in a ring and told to readers.
 
-Recording costs one tuple; a `Report` is made only for somebody who reads it.
+Recording costs one tuple, which names what it is about and why; a `Report` is made of it only for
+somebody who reads it.
 """
 
 from __future__ import annotations
@@ -10,32 +11,46 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
 
 
+class Spec(Protocol):
+    """What a subject is made from."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+
 class Subject(Protocol):
     """What a report is about."""
+
+    @property
+    def spec(self) -> Spec:
+        """What it is made from."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """Worker or supervisor."""
+        ...
 
     def path(self) -> str:
         """Its path in the tree."""
         ...
 
 
-class Entry(NamedTuple):
-    """A report before anybody reads it."""
+Detail = ExitReason | int | dict[str, Any] | None
+"""The further fields of an event: why it ended, which start it is, or any fields by name."""
 
-    seq: int
-    at_s: float
-    event: str
-    id: str
-    subject: Subject
-    kind: Kind
-    detail: dict[str, Any] | None
+Entry = tuple[float, str, Subject, Detail]
 
 
 class ReportStream:
@@ -45,23 +60,21 @@ class ReportStream:
         seq: the number of the last report; numbers have no gaps.
     """
 
-    __slots__ = ("_clock", "_readers", "_ring", "seq")
+    __slots__ = ("_readers", "_ring", "_wall_s", "seq")
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._wall_s = clock.wall_s
         self._ring: deque[Entry] = deque(maxlen=KEPT_REPORTS)
         self._readers: list[Callable[[Report], None]] = []
         self.seq = 0
 
-    def add(
-        self, event: str, id_: str, subject: Subject, kind: Kind, detail: dict[str, Any] | None
-    ) -> None:
+    def add(self, event: str, subject: Subject, detail: Detail = None) -> None:
         """Record an event; readers are called at once, in the order in which they subscribed."""
         self.seq += 1
-        entry = Entry(self.seq, self._clock.wall_s(), event, id_, subject, kind, detail)
+        entry = (self._wall_s(), event, subject, detail)
         self._ring.append(entry)
         if self._readers:
-            report = as_report(entry)
+            report = as_report(self.seq, entry)
             for reader in tuple(self._readers):
                 self._tell(reader, report)
 
@@ -91,10 +104,52 @@ class ReportStream:
         wanted = min(kept, max(0, self.seq - after))
         if last is not None:
             wanted = min(wanted, last)
-        return [as_report(entry) for entry in islice(self._ring, kept - wanted, None)]
+        first = self.seq - wanted + 1
+        entries = islice(self._ring, kept - wanted, None)
+        return [as_report(seq, entry) for seq, entry in enumerate(entries, first)]
 
 
-def as_report(entry: Entry) -> Report:
+def as_report(seq: int, entry: Entry) -> Report:
     """The report that an entry stands for."""
-    seq, at_s, event, id_, subject, kind, detail = entry
-    return Report(seq, at_s, event, id_, subject.path(), kind, detail or {})
+    at_s, event, subject, detail = entry
+    return Report(seq, at_s, event, subject.spec.id, subject.path(), subject.kind, fields(detail))
+
+
+def fields(detail: Detail) -> dict[str, Any]:
+    """The further fields of an event, by name.
+
+    >>> fields(3), fields(None)
+    ({'n': 3}, {})
+    """
+    if detail is None:
+        return {}
+    if isinstance(detail, dict):
+        return detail
+    if isinstance(detail, int):
+        return {"n": detail}
+    return {"reason": str(detail)}
+
+
+def failure(reason: ExitReason) -> dict[str, Any]:
+    """The fields that tell why something failed: `reason` and, for a crash, `error`."""
+    if isinstance(reason, Crash):
+        return {"reason": str(reason), "error": error_detail(reason.error)}
+    return {"reason": str(reason)}
+
+
+def ending(reason: ExitReason) -> Detail:
+    """The same for an end. A crash leaves its word only: what is kept holds no frames alive."""
+    return {"reason": str(reason)} if isinstance(reason, Crash) else reason
+
+
+def error_detail(error: BaseException) -> dict[str, Any]:
+    """An exception as a report shows it; never raises itself."""
+    return {"type": type(error).__name__, "message": error_text(error)}
+
+
+def error_text(error: BaseException) -> str:
+    """What an exception says, bounded to 1,000 characters; never raises itself."""
+    try:
+        return str(error)[:1000]
+    except Exception as failed:  # noqa: BLE001 - the user's __str__ may raise anything
+        return f"<error that cannot be shown: {type(failed).__name__}>"

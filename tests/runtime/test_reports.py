@@ -4,19 +4,18 @@ import pytest
 
 from ssm_cli import ManualClock, Node, Report, Supervisor
 from ssm_cli.errors import CalleeCrashed
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.reports import KEPT_REPORTS, ReportStream
-from tests.runtime.workers import events, fail, get, running, worker
+from ssm_cli.spec.model import WorkerSpec
+from tests.runtime.workers import actor, events, fail, get, running, worker
 
-
-class Subject:
-    def path(self) -> str:
-        return "root/a"
+SUBJECT = WorkerCell(WorkerSpec("a", actor), None)
 
 
 def stream_of(count: int) -> ReportStream:
     stream = ReportStream(ManualClock())
     for _ in range(count):
-        stream.add("started", "a", Subject(), "worker", None)
+        stream.add("started", SUBJECT)
     return stream
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from ssm_cli.behaviour.reasons import NOPROC, ExitReason
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.views import Kind
 from ssm_cli.spec.model import DEFAULT_STEP_TIMEOUT_MS, SupervisorSpec, WorkerSpec
 from ssm_cli.supervision.window import RestartWindow
 
@@ -62,6 +63,7 @@ class Cell:
 
     __slots__ = ("extra", "last_reason", "parent", "since_s", "spec", "starts", "status")
 
+    kind: ClassVar[Kind]
     spec: WorkerSpec | SupervisorSpec
     steps: int
 
@@ -102,6 +104,8 @@ class Cell:
 class WorkerCell(Cell):
     """A worker. `step` is set while inputs may go straight to a pure step; see `dispatch`."""
 
+    kind: ClassVar[Kind] = "worker"
+
     __slots__ = ("behaviour", "codec", "state", "step", "steps")
 
     spec: WorkerSpec
@@ -127,6 +131,7 @@ class SupervisorCell(Cell):
         sound: its spec was looked at, and is valid.
     """
 
+    kind: ClassVar[Kind] = "supervisor"
     __slots__ = ("children", "overdue", "sound", "window")
 
     spec: SupervisorSpec

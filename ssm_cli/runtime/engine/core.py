@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
@@ -29,6 +28,7 @@ class Core:
         lane: system messages; each is a function and its arguments, and overtakes the queue.
         names: every live node by id.
         pumping: whether the loop runs; nothing may enter it twice.
+        report: records what happened to a cell; see `ReportStream.add`.
         outbox: replies given by `Caller.reply` in the callback that runs now.
         wake: told when there is work and the loop does not run; an asyncio driver listens.
         gave_up: whether the root reached its restart intensity.
@@ -36,7 +36,7 @@ class Core:
 
     __slots__ = (
         "bound", "clock", "crashes", "dropped", "gave_up", "guard", "lane", "names", "outbox",
-        "pumping", "queue", "random", "reports", "root", "running", "timers", "wake",
+        "pumping", "queue", "random", "report", "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -50,6 +50,7 @@ class Core:
         self.names: dict[str, Cell] = {}
         self.timers = Timers()
         self.reports = ReportStream(clock)
+        self.report = self.reports.add
         self.crashes = CrashNotes()
         self.outbox: list[tuple[Any, Any]] = []
         self.pumping = False
@@ -58,33 +59,8 @@ class Core:
         self.dropped = 0
         self.wake: Callable[[], None] | None = None
 
-    def report(self, event: str, cell: Cell, **detail: Any) -> None:
-        """Record what happened to `cell`."""
-        kind = "supervisor" if isinstance(cell, SupervisorCell) else "worker"
-        self.reports.add(event, cell.spec.id, cell, kind, detail)  # type: ignore[arg-type]  # the two literals
-
     def post(self, function: Callable[..., None], *args: Any) -> None:
         """Put a system message into the lane."""
         self.lane.append((function, args))
         if self.wake is not None and not self.pumping:
             self.wake()
-
-
-def reason_detail(reason: ExitReason) -> dict[str, Any]:
-    """The `reason` and, for a crash, the `error` of a report."""
-    if isinstance(reason, Crash):
-        return {"reason": str(reason), "error": error_detail(reason.error)}
-    return {"reason": str(reason)}
-
-
-def error_detail(error: BaseException) -> dict[str, Any]:
-    """An exception as a report shows it."""
-    return {"type": type(error).__name__, "message": error_text(error)}
-
-
-def error_text(error: BaseException) -> str:
-    """What an exception says, bounded to 1,000 characters; never raises itself."""
-    try:
-        return str(error)[:1000]
-    except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
-        return f"<error that cannot be shown: {type(failure).__name__}>"

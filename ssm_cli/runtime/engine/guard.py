@@ -18,6 +18,7 @@ the instants of interest, so that limits are tested without waiting.
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import math
 import signal
@@ -231,6 +232,8 @@ class Alarm:
             return False
         if previous != self._on_alarm:
             self._previous = signal.SIG_DFL if previous is None else previous
+        if not self._guards:
+            atexit.register(self._rest)  # an alarm that outlives its handler would kill the process
         self._guards[id(guard)] = guard
         if tick_s < self._tick_s:
             self._tick_s = tick_s
@@ -243,6 +246,7 @@ class Alarm:
             self._rest()
 
     def _rest(self) -> None:
+        atexit.unregister(self._rest)
         self._tick_s = math.inf
         signal.setitimer(signal.ITIMER_REAL, 0)
         if signal.getsignal(signal.SIGALRM) == self._on_alarm:

@@ -59,7 +59,9 @@ def observe(core: Core, cell: WorkerCell, extra: Extra, event: SysEvent) -> None
         debug.log.append(event)
     if debug.traced:
         text = shown(core, cell, event.value)
-        core.report("traced", cell, direction=event.kind, value=text, caller=event.caller)
+        core.report(
+            "traced", cell, {"direction": event.kind, "value": text, "caller": event.caller}
+        )
     for key, (hook, state) in tuple(debug.hooks.items()):
         try:
             answer = hook(state, event, cell.spec.id)

@@ -25,8 +25,9 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
-from ssm_cli.runtime.engine.core import Core, error_text, reason_detail
+from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import Guard, engine_code
+from ssm_cli.runtime.reports import ending, error_text, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     DEFAULT_SHUTDOWN_MS,
@@ -114,7 +115,7 @@ def arrange(core: Core, sup: SupervisorCell) -> None:
 def start_cell(core: Core, cell: Cell) -> Started:
     """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
     cell.starts += 1
-    core.report("starting", cell, n=cell.starts)
+    core.report("starting", cell, cell.starts)
     if isinstance(cell, SupervisorCell):
         outcome = start_supervisor(core, cell)
     else:
@@ -127,7 +128,7 @@ def start_cell(core: Core, cell: Cell) -> Started:
         core.report("ignored", cell)
     else:
         cell.status = Status.UNDEFINED
-        core.report("start_failed", cell, **reason_detail(outcome))
+        core.report("start_failed", cell, failure(outcome))
     return outcome
 
 
@@ -268,7 +269,7 @@ def end_worker(
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
-    core.report("terminating", cell, **reason_detail(reason))
+    core.report("terminating", cell, ending(reason))
     limit_ms = cell.spec.options.shutdown_ms
     shutdown_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
     limit_s = shutdown_s if told else max(shutdown_s, cell.step_limit_s())
@@ -284,7 +285,7 @@ def end_worker(
             kill_worker(core, cell)
             return KILLED
     early_replies(core)
-    core.report("terminated", cell, **reason_detail(reason))
+    core.report("terminated", cell, ending(reason))
     release(core, cell, reason)
     return reason
 
@@ -300,7 +301,7 @@ def early_replies(core: Core) -> None:
 
 def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
     """End a worker without a callback of its own."""
-    core.report("killed" if reason is KILLED else "terminated", cell, reason=str(reason))
+    core.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
     release(core, cell, reason)
 
 
@@ -358,14 +359,14 @@ def terminate_supervisor(
             core.guard.pop_deadline()
     sup.last_reason = KILLED if sup.overdue else reason
     if not sup.overdue:
-        core.report("exited", sup, **reason_detail(reason))
+        core.report("exited", sup, ending(reason))
     drop_requests(sup)
 
 
 def mark_overdue(core: Core, sup: SupervisorCell) -> None:
     """The shutdown time of a supervisor is over: it is gone; what is left of it are orphans."""
     sup.overdue = True
-    core.report("exited", sup, reason=str(KILLED))
+    core.report("exited", sup, KILLED)
 
 
 def kill_supervisor(core: Core, sup: SupervisorCell) -> None:

@@ -19,13 +19,14 @@ from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.errors import DecodeError, NoProc, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core, error_detail, error_text, reason_detail
+from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.debug import observe
 from ssm_cli.runtime.performer.lifecycle import callee_error, early_replies, end_worker
 from ssm_cli.runtime.performer.show import codec_of, shown
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.reports import error_detail, error_text, failure
 from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
@@ -239,7 +240,7 @@ def crashed(
     cell.step = None
     if isinstance(reason, Crash):
         cell.more().crashes += 1
-        core.report("crashed", cell, input=shown(core, cell, message), **reason_detail(reason))
+        core.report("crashed", cell, {"input": shown(core, cell, message), **failure(reason)})
         core.crashes.add(core.reports.seq, core.clock.wall_s(), cell, message, reason)
         if pending is not None:
             pending.fail(callee_error(cell, reason))
@@ -257,7 +258,7 @@ def undecodable(
         pending.fail(error)
     else:
         shown = str(data, "utf-8", "replace")[:1000]
-        core.report("undecodable", cell, input=shown, error=error_detail(error))
+        core.report("undecodable", cell, {"input": shown, "error": error_detail(error)})
 
 
 def no_process(core: Core, cell: WorkerCell, pending: Pending | None) -> None:

@@ -12,7 +12,7 @@ from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
-from ssm_cli.runtime.engine.core import Core, reason_detail
+from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.performer.lifecycle import (
     drop_requests,
@@ -21,6 +21,7 @@ from ssm_cli.runtime.performer.lifecycle import (
     terminate_cell,
     terminate_children,
 )
+from ssm_cli.runtime.reports import ending
 from ssm_cli.spec.model import Backoff, Restart, Strategy
 from ssm_cli.supervision.decisions import (
     Decision,
@@ -91,7 +92,7 @@ def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     restarts = sup.window.add(core.clock.now_s())
     limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
     if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
-        core.report("gave_up", sup, child=cell.spec.id, **limits)
+        core.report("gave_up", sup, {"child": cell.spec.id, **limits})
         decide(cell, "give_up", list(sup.children), limits)
         settle(core, sup, cell)
         core.gave_up = core.gave_up or sup.parent is None
@@ -116,7 +117,7 @@ def delay(
     cell.status = Status.RESTARTING
     extra.delay_until_s = now_s + delay_ms / 1000
     decide(cell, "delay", [cell.spec.id], limits)
-    core.report("delayed", cell, delay_ms=delay_ms, attempt=extra.attempt, **limits)
+    core.report("delayed", cell, {"delay_ms": delay_ms, "attempt": extra.attempt, **limits})
     core.timers.start(extra.delay_until_s, on_delay_over, core, sup, cell, cell.starts, limits)
 
 
@@ -140,9 +141,8 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     cells = [sup.children[id_] for id_ in group]
     names = [c.spec.id for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
     decide(cell, "restart", names, limits)
-    core.report(
-        "restarting", sup, strategy=strategy.value, child=cell.spec.id, children=names, **limits
-    )
+    what = {"strategy": strategy.value, "child": cell.spec.id, "children": names}
+    core.report("restarting", sup, what | limits)
     cell.status = Status.UNDEFINED
     for other in reversed(cells):
         if other is not cell:
@@ -179,7 +179,7 @@ def die(core: Core, sup: SupervisorCell, reason: ExitReason) -> None:
     """A supervisor ends of its own accord: its children in reverse order, then itself."""
     terminate_children(core, sup)
     sup.last_reason = reason
-    core.report("exited", sup, **reason_detail(reason))
+    core.report("exited", sup, ending(reason))
     cell_starts = sup.starts
     sup.status = Status.DEAD
     drop_requests(sup)
@@ -193,7 +193,7 @@ def root_down(core: Core, reason: ExitReason) -> None:
     waiting = [pending for _, _, _, pending in core.queue if pending is not None]
     core.queue.clear()
     core.guard.close()
-    core.report("stopped", core.root, **reason_detail(reason))
+    core.report("stopped", core.root, ending(reason))
     for pending in waiting:
         pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
     core.guard.close()

@@ -16,7 +16,7 @@ from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
-from ssm_cli.runtime.engine.core import Core, error_text
+from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.performer.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.performer.lifecycle import (
     end_worker,
@@ -27,6 +27,7 @@ from ssm_cli.runtime.performer.lifecycle import (
 )
 from ssm_cli.runtime.performer.show import redacted
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.reports import error_text
 from ssm_cli.runtime.views import Statistics, SysEvent
 from ssm_cli.runtime.views import Status as StatusView
 
