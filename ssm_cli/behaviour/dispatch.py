@@ -8,7 +8,7 @@ this file there is no difference. An answer that is none of the allowed ones rai
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -78,14 +78,14 @@ def behaviour_of(start: object) -> Behaviour:
     raise TypeError(f"start must be a StateMachine or a GenServer class, got {start!r}")
 
 
-def begin(behaviour: Behaviour, name: str, args: Mapping[str, Any]) -> Outcome | Ignore:
-    """Run `init`. A `stop` in the outcome is a start that failed."""
-    if isinstance(behaviour, StateMachine):
-        result = None if behaviour.init is None else behaviour.init(name, args)
-        if not isinstance(result, Ok | Ignore | Stop):
-            result = Ok(result)
-    else:
-        result = behaviour.init(name, args)
+def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
+    """What the answer of `init` means. A `stop` in the outcome is a start that failed.
+
+    >>> of_init(StateMachine(step=print), 7).state
+    7
+    """
+    if isinstance(behaviour, StateMachine) and not isinstance(result, Ok | Ignore | Stop):
+        result = Ok(result)
     match result:
         case Ignore():
             return result

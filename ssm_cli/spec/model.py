@@ -91,6 +91,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, gc=False):
 
 
 DEFAULT_OPTIONS = WorkerOptions()
+DEFAULTS = msgspec.structs.astuple(DEFAULT_OPTIONS)
 NO_ARGS: Mapping[str, Any] = {}
 
 
@@ -182,21 +183,24 @@ def Worker(  # noqa: N802 - it reads as the class it builds
         codec: text, json, msgpack or an object; None takes the behaviour's own.
         label: shown beside the name.
     """
-    options = WorkerOptions(
-        restart=Restart(restart),
-        shutdown_ms=shutdown,
-        significant=significant,
-        step_timeout_ms=step_timeout,
-        init_timeout_ms=init_timeout,
-        backoff=backoff,
-        persist=Persist(persist),
-        on_crash=OnCrash(on_crash),
-        codec=codec,
-        label=label,
-    )
-    if options == DEFAULT_OPTIONS:
-        options = DEFAULT_OPTIONS
+    given = (
+        restart, shutdown, significant, step_timeout, init_timeout,
+        backoff, persist, on_crash, codec, label,
+    )  # fmt: skip
+    options = DEFAULT_OPTIONS if given == DEFAULTS else options_of(given)
     return WorkerSpec(id, start, NO_ARGS if args is None else args, options)
+
+
+def options_of(given: tuple[Any, ...]) -> WorkerOptions:
+    """The options with these values, in the order of the fields; words become enum members."""
+    options = WorkerOptions(*given)
+    options = msgspec.structs.replace(
+        options,
+        restart=Restart(options.restart),
+        persist=Persist(options.persist),
+        on_crash=OnCrash(options.on_crash),
+    )
+    return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
 
 
 def Supervisor(  # noqa: N802 - it reads as the class it builds

@@ -292,9 +292,12 @@ def check_childspecs(children: Sequence[ChildSpec], auto_shutdown: object) -> ob
     {'duplicate_child_name': 'w1'}
     """
     seen: set[str] = set()
+    sound: object = None  # many workers share their options: those looked at last are right
     for child in children:
-        if term := _childspec_term(child, _word(auto_shutdown)):
-            return term
+        if type(child) is not WorkerSpec or child.options is not sound or type(child.id) is not str:
+            if term := _childspec_term(child, _word(auto_shutdown)):
+                return term
+            sound = child.options if isinstance(child, WorkerSpec) else None
         if child.id in seen:
             return {"duplicate_child_name": child.id}
         seen.add(child.id)

@@ -10,10 +10,10 @@ from ssm_cli.behaviour.dispatch import (
     Kind,
     Outcome,
     advance,
-    begin,
     behaviour_of,
     finish,
     of_callback,
+    of_init,
     of_step,
     reason_for,
     with_effects,
@@ -73,11 +73,10 @@ def test_a_pure_step_takes_every_kind_of_input() -> None:
         assert advance(machine, kind, "m", None, 1) == Outcome(2, "m")
 
 
-def test_the_default_init_of_a_state_machine_is_none_and_a_plain_state_is_ok() -> None:
+def test_a_plain_state_from_the_init_of_a_state_machine_is_ok() -> None:
     machine = StateMachine(step=lambda m, s: (s, m))
-    assert begin(machine, "a", {}) == Outcome(None)
-    with_init = StateMachine(step=machine.step, init=lambda name, args: (name, dict(args)))
-    assert begin(with_init, "a", {"x": 1}) == Outcome(("a", {"x": 1}))
+    assert of_init(machine, None) == Outcome(None)
+    assert of_init(machine, ("a", {"x": 1})) == Outcome(("a", {"x": 1}))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +89,8 @@ def test_the_default_init_of_a_state_machine_is_none_and_a_plain_state_is_ok() -
     ],
 )
 def test_init_may_answer_ok_ignore_or_stop(answer: Any, meaning: object) -> None:
-    machine = StateMachine(step=lambda m, s: (s, m), init=lambda _name, _args: answer)
-    assert begin(machine, "a", {}) == meaning
+    machine = StateMachine(step=lambda m, s: (s, m))
+    assert of_init(machine, answer) == meaning
 
 
 def test_the_last_exit_counts_and_no_exit_stays_among_the_effects() -> None:

@@ -25,6 +25,7 @@ class Core:
 
     Attributes:
         queue: the inputs that wait, at most `bound` (effects: `EFFECT_ROOM` more).
+        expected: the options whose limits the guard was told of last.
         lane: system messages; each is a function and its arguments, and overtakes the queue.
         names: every live node by id.
         pumping: whether the loop runs; nothing may enter it twice.
@@ -35,8 +36,9 @@ class Core:
     """
 
     __slots__ = (
-        "bound", "clock", "crashes", "dropped", "gave_up", "guard", "lane", "names", "outbox",
-        "pumping", "queue", "random", "report", "reports", "root", "running", "timers", "wake",
+        "bound", "clock", "crashes", "dropped", "expected", "gave_up", "guard", "lane", "names",
+        "outbox", "pumping", "queue", "random", "report", "reports", "root", "running",
+        "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -57,6 +59,7 @@ class Core:
         self.running = False
         self.gave_up = False
         self.dropped = 0
+        self.expected: object = None
         self.wake: Callable[[], None] | None = None
 
     def post(self, function: Callable[..., None], *args: Any) -> None:

@@ -31,6 +31,7 @@ from ssm_cli.errors import StepTimeout
 from ssm_cli.runtime.clock import Clock, ManualClock
 from ssm_cli.runtime.engine.cell import Cell
 
+STEP, INIT, TERMINATE, OTHER = range(4)  # what kind of callback runs: which limit is its own
 STUCK_RAISES = 10
 MIN_TICK_S = 0.002
 MAX_TICK_S = 0.1
@@ -47,13 +48,14 @@ class Guard:
 
     Attributes:
         cell: the worker whose callback runs now, or None. The engine writes it.
+        phase: which kind of callback it is; the engine writes it with `cell`, `STEP` otherwise.
         armed: whether ticks come; the engine calls `arm` before it runs callbacks.
         used: set by the engine whenever it looks for work.
     """
 
     __slots__ = (
-        "_again_s", "_begin_s", "_deadlines", "_limit_s", "_raises", "_seen", "_since_s", "_tick_s",
-        "_token", "armed", "cell", "clock", "used",
+        "_again_s", "_deadlines", "_other_s", "_raises", "_seen", "_since_s", "_tick_s", "_token",
+        "armed", "cell", "clock", "phase", "used",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -61,10 +63,10 @@ class Guard:
         self.cell: Cell | None = None
         self.armed = False
         self.used = False
-        self._limit_s: float | None = None
-        self._begin_s = 0.0
+        self.phase = STEP
+        self._other_s = 0.0
         self._token = 0
-        self._seen: tuple[Cell, int, int] | None = None
+        self._seen: tuple[object, ...] | None = None
         self._since_s = 0.0
         self._raises = 0
         self._again_s = -math.inf
@@ -78,20 +80,20 @@ class Guard:
         """Learn of a limit there will be, so that ticks are fine enough for it."""
         self._tick_s = max(MIN_TICK_S, min(self._tick_s, limit_s / 10))
 
-    def begin(self, cell: Cell, limit_s: float) -> None:
-        """Watch an `init` or `terminate` of `cell` with a limit of its own."""
+    def begin(self, cell: Cell, phase: int, limit_s: float = 0.0) -> None:
+        """Watch a callback of `cell` that is no step; `limit_s` is the limit of an `OTHER` one."""
         self._token += 1
-        self._begin_s = self.clock.now_s()
-        self._limit_s = limit_s
+        self._other_s = limit_s
         self.used = True
         if not self.armed:
             self.arm()
+        self.phase = phase
         self.cell = cell
 
     def end(self) -> None:
         """It has ended."""
         self.cell = None
-        self._limit_s = None
+        self.phase = STEP
 
     def push_deadline(self, deadline_s: float, passed: Callable[[], None]) -> None:
         """Call `passed` once `deadline_s` is reached, even in the middle of a callback."""
@@ -119,11 +121,8 @@ class Guard:
             return  # the engine itself runs, and looks at its deadlines where it is safe
         self.pass_deadlines()
         now_s = self.clock.now_s()
-        identity = (cell, cell.steps, self._token)
-        if identity != self._seen:
-            self._seen, self._raises, self._again_s = identity, 0, -math.inf
-            self._since_s = now_s if self._limit_s is None else self._begin_s
-        limit_s = self._limit()
+        self._look(cell, now_s)
+        limit_s = self._limit_s(cell)
         due = now_s >= max(self._since_s + limit_s, self._again_s)
         if due and not (frame and frame.f_code in ENGINE_CODE):
             self._raises += 1
@@ -132,11 +131,15 @@ class Guard:
             self._again_s = self.clock.now_s() + self._tick_s  # what it cleans up takes time too
             raise StepTimeout(f"{cell.spec.id} ran longer than {limit_s * 1000:g} ms")
 
-    def _limit(self) -> float:
-        if self._limit_s is not None:
-            return self._limit_s
-        assert self.cell is not None
-        return self.cell.step_limit_s()
+    def _look(self, cell: Cell, now_s: float) -> None:
+        """Note since when the callback has been seen to run."""
+        identity = (cell, cell.steps, cell.starts, self.phase, self._token)
+        if identity != self._seen:
+            self._seen, self._since_s = identity, now_s
+            self._raises, self._again_s = 0, -math.inf
+
+    def _limit_s(self, cell: Cell) -> float:
+        return self._other_s if self.phase == OTHER else cell.limit_s(self.phase)
 
     def close(self) -> None:
         """No more ticks."""
@@ -177,11 +180,8 @@ class ManualGuard(Guard):
         """The next deadline, or the end of the limit of what runs."""
         instants = [deadline_s for deadline_s, _ in self._deadlines]
         if self.cell is not None:
-            if (self.cell, self.cell.steps, self._token) != self._seen:
-                self._seen = (self.cell, self.cell.steps, self._token)
-                self._raises, self._again_s = 0, -math.inf
-                self._since_s = self.clock.now_s()
-            instants.append(max(self._since_s + self._limit(), self._again_s))
+            self._look(self.cell, self.clock.now_s())
+            instants.append(max(self._since_s + self._limit_s(self.cell), self._again_s))
         return min(instants, default=math.inf)
 
     def reached(self) -> None:

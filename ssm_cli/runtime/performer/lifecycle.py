@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import begin, behaviour_of, finish, reason_for
+from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, finish, of_init, reason_for
+from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     KILLED,
     SHUTDOWN,
@@ -21,16 +22,15 @@ from ssm_cli.behaviour.reasons import (
     Other,
     Shutdown,
 )
-from ssm_cli.behaviour.results import Ignore
+from ssm_cli.behaviour.results import Ignore, Ok, Stop
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.guard import Guard, engine_code
-from ssm_cli.runtime.reports import ending, error_text, failure
+from ssm_cli.runtime.engine.guard import INIT, OTHER, STEP, TERMINATE, Guard, engine_code
+from ssm_cli.runtime.reports import Detail, ending, error_text, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
-    DEFAULT_SHUTDOWN_MS,
     ChildSpec,
     OnCrash,
     ShutdownTime,
@@ -40,12 +40,14 @@ from ssm_cli.spec.model import (
 from ssm_cli.spec.validate import check_childspecs, check_flags
 
 IGNORE = Ignore()
+ANSWERS = frozenset({Ok, Ignore, Stop})
+RUNNING = Status.RUNNING
 Started = ExitReason | Ignore | None
 
 
 def guarded(core: Core, cell: Cell, limit_s: float, call: Callable[..., Any], *args: Any) -> Any:
-    """Run user code under the guard. Whatever it raises passes through."""
-    core.guard.begin(cell, limit_s)
+    """Run user code that is no step, `init` or `terminate` under the guard."""
+    core.guard.begin(cell, OTHER, limit_s)
     try:
         return call(*args)
     finally:
@@ -67,7 +69,9 @@ def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     else:
         cell = WorkerCell(spec, sup)
-        expect_limits(core.guard, cell)
+        if spec.options is not core.expected:
+            core.expected = spec.options
+            expect_limits(core.guard, cell)
     sup.children[spec.id] = cell
     core.names[spec.id] = cell
     return cell
@@ -115,45 +119,85 @@ def arrange(core: Core, sup: SupervisorCell) -> None:
 def start_cell(core: Core, cell: Cell) -> Started:
     """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
     cell.starts += 1
-    core.report("starting", cell, cell.starts)
-    if isinstance(cell, SupervisorCell):
-        outcome = start_supervisor(core, cell)
-    else:
-        assert isinstance(cell, WorkerCell)
+    reports = core.reports
+    if type(cell) is WorkerCell and not reports.watched():
+        begun_s = reports.wall_s()
         outcome = start_worker(core, cell)
+        event, detail = started(cell, outcome)
+        first = (begun_s, "starting", cell.starts)
+        reports.add_pair(cell, first, (reports.wall_s(), event, detail))
+        return outcome
+    core.report("starting", cell, cell.starts)
+    start: Any = start_worker if type(cell) is WorkerCell else start_supervisor
+    result: Started = start(core, cell)
+    event, detail = started(cell, result)
+    core.report(event, cell, detail)
+    return result
+
+
+def started(cell: Cell, outcome: Started) -> tuple[str, Detail]:
+    """The event that a start ends with, and its further fields."""
     if outcome is None:
-        core.report("started", cell)
-    elif isinstance(outcome, Ignore):
-        cell.status = Status.UNDEFINED
-        core.report("ignored", cell)
-    else:
-        cell.status = Status.UNDEFINED
-        core.report("start_failed", cell, failure(outcome))
-    return outcome
+        return "started", None
+    cell.status = Status.UNDEFINED
+    if isinstance(outcome, Ignore):
+        return "ignored", None
+    return "start_failed", failure(outcome)
 
 
 def start_worker(core: Core, cell: WorkerCell) -> Started:
-    """Run `init` and commit what it answers."""
+    """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
     spec = cell.spec
-    limit_s = seconds(spec.options.init_timeout_ms)
-    last_good = cell.state
+    guard = core.guard
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    guard.phase, guard.cell = INIT, cell
     try:
-        if cell.behaviour is None:
-            cell.behaviour = behaviour_of(spec.start)
-        outcome = guarded(core, cell, limit_s, begin, cell.behaviour, spec.id, spec.args)
+        behaviour = cell.behaviour
+        if behaviour is None:
+            behaviour = cell.behaviour = behaviour_of(spec.start)
+        init = behaviour.init
+        result = None if init is None else init(spec.id, spec.args)
     except KeyboardInterrupt:
+        guard.cell, guard.phase = None, STEP
         raise
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+        guard.cell, guard.phase = None, STEP
+        return reason_for(error)
+    guard.cell, guard.phase = None, STEP
+    plain = type(behaviour) is StateMachine
+    if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
+        return commit_init(core, cell, result)
+    cell.state = result
+    cell.status = RUNNING
+    cell.since_s = core.clock.now_s()
+    if cell.extra is None:
+        cell.step = behaviour.step
+    else:
+        commit.make_ready(cell)
+    return None
+
+
+engine_code(start_worker)
+
+
+def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
+    """Commit an answer of `init` that may be anything."""
+    spec = cell.spec
+    try:
+        outcome = of_init(cell.behaviour, result)
+    except BadReturnError as error:
         return reason_for(error)
     if isinstance(outcome, Ignore):
         return IGNORE
     if not commit.room_for(core, outcome):
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
-        return outcome.stop  # type: ignore[no-any-return]  # guarded() hands through what it ran
-    keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and last_good is not None
-    cell.state = last_good if keep else outcome.state
-    cell.status = Status.RUNNING
+        return outcome.stop
+    keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
+    cell.state = cell.state if keep else outcome.state
+    cell.status = RUNNING
     cell.since_s = core.clock.now_s()
     commit.make_ready(cell)
     if outcome.effects or outcome.then is not None:
@@ -242,7 +286,14 @@ def terminate_children(core: Core, sup: SupervisorCell) -> None:
 
 def terminate_cell(core: Core, cell: Cell) -> None:
     """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
-    if cell.status is Status.RUNNING:
+    if type(cell) is WorkerCell and cell.step is not None and is_plain(core, cell):
+        now_s = core.reports.wall_s()
+        first = (now_s, "terminating", SHUTDOWN)
+        core.reports.add_pair(cell, first, (now_s, "terminated", SHUTDOWN))
+        cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
+        cell.status = Status.UNDEFINED
+        return
+    if cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
             terminate_supervisor(core, cell, SHUTDOWN, cell.spec.shutdown_ms)
         else:
@@ -252,6 +303,16 @@ def terminate_cell(core: Core, cell: Cell) -> None:
             else:
                 end_worker(core, cell, SHUTDOWN, told=True)
     put_down(cell)
+
+
+def is_plain(core: Core, cell: WorkerCell) -> bool:
+    """Whether a running pure step has nothing to clean up, and nobody watches it end."""
+    return (
+        cell.extra is None
+        and cell.behaviour.terminate is None
+        and cell.spec.options.shutdown_ms != "brutal_kill"
+        and not core.reports.watched()
+    )
 
 
 def put_down(cell: Cell) -> None:
@@ -270,11 +331,16 @@ def end_worker(
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
     core.report("terminating", cell, ending(reason))
-    limit_ms = cell.spec.options.shutdown_ms
-    shutdown_s = seconds(DEFAULT_SHUTDOWN_MS if limit_ms == "brutal_kill" else limit_ms)
-    limit_s = shutdown_s if told else max(shutdown_s, cell.step_limit_s())
+    behaviour = cell.behaviour
+    if type(behaviour) is StateMachine and behaviour.terminate is None:
+        core.report("terminated", cell, ending(reason))
+        release(core, cell, reason)
+        return reason
+    limit_s = cell.limit_s(TERMINATE)
+    if not told:
+        limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(core, cell, limit_s, finish, cell.behaviour, cell.spec.id, reason, cell.state)
+        guarded(core, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
     except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
         kill_worker(core, cell)
         cell.status = Status.UNDEFINED

@@ -26,7 +26,7 @@ from ssm_cli.runtime.performer.debug import observe
 from ssm_cli.runtime.performer.lifecycle import callee_error, early_replies, end_worker
 from ssm_cli.runtime.performer.show import codec_of, shown
 from ssm_cli.runtime.performer.supervise import announce_exit
-from ssm_cli.runtime.reports import error_detail, error_text, failure
+from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
@@ -221,7 +221,7 @@ def stop_worker(
     finally:
         if alive:
             announce_exit(core, cell, final)
-        if pending is not None:
+        if pending is not None and not pending.done:
             if reply is NOTHING:
                 pending.fail(callee_error(cell, final))
             else:
@@ -240,7 +240,12 @@ def crashed(
     cell.step = None
     if isinstance(reason, Crash):
         cell.more().crashes += 1
-        core.report("crashed", cell, {"input": shown(core, cell, message), **failure(reason)})
+        word, error_fields = reason.kind, error_detail(reason.error)
+
+        def told() -> dict[str, Any]:  # writing the input costs more than all the rest
+            return {"input": shown(core, cell, message), "reason": word, "error": error_fields}
+
+        core.report("crashed", cell, told)
         core.crashes.add(core.reports.seq, core.clock.wall_s(), cell, message, reason)
         if pending is not None:
             pending.fail(callee_error(cell, reason))

@@ -204,8 +204,9 @@ def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | No
     """Start a child that was stopped; its id, or None if its init answered ignore."""
     cell = need_stopped(sup, child)
     outcome = start_cell(core, cell)
+    name: str = cell.spec.id
     if outcome is None:
-        return cell.spec.id
+        return name
     if isinstance(outcome, Ignore):
         return None
     raise refuse(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")

@@ -137,9 +137,11 @@ def on_delay_over(
 def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[str, Any]) -> None:
     """Terminate what the strategy says in reverse order, then start it in order. Atomic."""
     strategy = sup.spec.strategy
-    group = affected(strategy, sup.children, cell.spec.id)
-    cells = [sup.children[id_] for id_ in group]
-    names = [c.spec.id for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
+    names = affected(strategy, sup.children, cell.spec.id)
+    cells = [sup.children[name] for name in names]
+    staying = [c for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
+    if len(staying) != len(cells):
+        names = [c.spec.id for c in staying]
     decide(cell, "restart", names, limits)
     what = {"strategy": strategy.value, "child": cell.spec.id, "children": names}
     core.report("restarting", sup, what | limits)
@@ -147,11 +149,11 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     for other in reversed(cells):
         if other is not cell:
             terminate_cell(core, other)
-            if other.spec.restart is Restart.TEMPORARY:
+    if len(staying) != len(cells):
+        for other in cells:
+            if other is not cell and other.spec.restart is Restart.TEMPORARY:
                 forget(core, other)
-    for child in cells:
-        if child is not cell and child.spec.restart is Restart.TEMPORARY:
-            continue
+    for child in staying:
         if not restart_one(core, sup, child, limits):
             break
 
