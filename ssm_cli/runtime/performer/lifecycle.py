@@ -418,7 +418,7 @@ def terminate_supervisor(
         terminate_children(core, sup)
     else:
         deadline_s = core.clock.now_s() + seconds(limit_ms)
-        core.guard.push_deadline(deadline_s, partial(mark_overdue, core, sup))
+        core.guard.push_deadline(deadline_s, partial(time_over, core, sup))
         try:
             terminate_children(core, sup)
         finally:
@@ -429,10 +429,22 @@ def terminate_supervisor(
     drop_requests(sup)
 
 
+def time_over(core: Core, sup: SupervisorCell) -> None:
+    """The shutdown time of a supervisor is over: it is killed, if who would do that still lives."""
+    if sup.parent is None or not sup.parent.overdue:
+        mark_overdue(core, sup)
+
+
 def mark_overdue(core: Core, sup: SupervisorCell) -> None:
-    """The shutdown time of a supervisor is over: it is gone; what is left of it are orphans."""
+    """A supervisor is killed: it is gone, and what is left of it are orphans.
+
+    One that it was just ending is an orphan, too, and goes on: nobody is there to cut it.
+    """
     sup.overdue = True
     core.report("exited", sup, KILLED)
+    ending_now = core.guard.cell
+    if ending_now is not None and ending_now.parent is sup:
+        core.guard.allow(ending_now.limit_s(STEP))
 
 
 def kill_supervisor(core: Core, sup: SupervisorCell) -> None:
