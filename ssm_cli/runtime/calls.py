@@ -67,12 +67,17 @@ class Calls:
         finally:
             core.pumping = False
         if core.lane or not pending.done:
-            self.wait(pending, timeout_s)
-        elif core.queue and core.wake is not None:
+            self._serve_until(pending, timeout_s)
+        if core.queue and core.wake is not None:
             core.wake()
-        if pending.error is not None:
-            raise pending.error
-        return pending.value
+        error = pending.error
+        if error is None:
+            return pending.value
+        pending.error = None
+        try:
+            raise error
+        finally:
+            del error  # the error holds this frame, which must not hold the error
 
     def call_value(
         self, worker: str, data: bytes, timeout_s: float | None = DEFAULT_TIMEOUT_S
@@ -108,21 +113,26 @@ class Calls:
 
     def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
         """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        forbid_reentry(self._core)
+        self._serve_until(pending, timeout_s)
+        return pending.result()
+
+    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
+        """Run the loop until `pending` has its outcome, which may be that time is over."""
         core = self._core
-        forbid_reentry(core)
         clock = core.clock
         end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
         while True:
             left_s = end_s - clock.now_s()
             pump(core, pending, left_s)
             if pending.done:
-                return pending.result()
+                return
             left_s = end_s - clock.now_s()
             next_s = core.timers.next_s() - clock.now_s()
             if left_s <= 0 or min(left_s, next_s) == math.inf:
                 why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
                 pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
-                return pending.result()
+                return
             if next_s > 0:
                 clock.sleep_s(min(left_s, next_s))
 

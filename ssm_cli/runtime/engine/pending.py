@@ -60,9 +60,13 @@ class Pending:
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
-        if self.error is not None:
-            raise self.error
-        return self.value
+        error = self.error
+        if error is None:
+            return self.value
+        try:
+            raise error
+        finally:
+            del self, error  # else the error would hold this frame, and this frame the error
 
 
 def late(worker: str, timeout_s: float) -> CallTimeout:

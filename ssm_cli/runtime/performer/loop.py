@@ -31,6 +31,7 @@ from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
 NEVER = Pending()
+OUR_MODULES = frozenset({__name__, advance.__module__})
 INFO, CONTINUE = Kind.INFO, Kind.CONTINUE  # looked at for each input: a global is quick
 
 
@@ -236,6 +237,7 @@ def crashed(
         if pending is not None:
             pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))
         raise error
+    own_frames_only(error)
     reason = reason_for(error)
     cell.step = None
     if isinstance(reason, Crash):
@@ -250,6 +252,17 @@ def crashed(
         if pending is not None:
             pending.fail(callee_error(cell, reason))
     core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
+
+
+def own_frames_only(error: BaseException) -> None:
+    """Drop our frames from the outside of a traceback: they hold what must not live on.
+
+    A frame of the loop holds the pending call, which holds the error, which holds the frame.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in OUR_MODULES:
+        trace = trace.tb_next
+    error.__traceback__ = trace
 
 
 def undecodable(
