@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import (
@@ -21,14 +22,18 @@ from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.performer.show import codec_of
 from ssm_cli.runtime.reports import error_text
 
+if TYPE_CHECKING:
+    from ssm_cli.runtime.driver import Driver
+
 DEFAULT_TIMEOUT_S = 5.0
-CALL = Kind.CALL
+CALL, CAST = Kind.CALL, Kind.CAST
 
 
 class Calls:
     """The part of a node that takes inputs and waits for outcomes."""
 
     _core: Core
+    _attach: Callable[[Core], Driver] | None = None
 
     # -- waiting -------------------------------------------------------------------------------
 
@@ -140,7 +145,14 @@ class Calls:
         self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S
     ) -> Any:
         """`call` for asyncio: the running loop serves the node while this waits."""
-        output = await self._await(worker, message, timeout_s, None)
+        core = self._core
+        cell = core.names.get(worker)
+        if type(cell) is not WorkerCell:
+            cell = need_worker(core, worker)
+        driver = self._attached()
+        while len(core.queue) >= core.bound:
+            await driver.room()
+        output = await driver.ask(cell, message, timeout_s)
         return self.encode(worker, output) if type(message) is bytes else output
 
     async def acall_value(
@@ -155,20 +167,19 @@ class Calls:
         `answered` is called with the answer, or with the error, at the very moment of the outcome:
         of a crash before the worker has even terminated, long before this coroutine goes on.
         """
-        if answered is None:
-            output = await self._await(worker, data, timeout_s, None)
-            return self.encode(worker, output), output
         answers: list[tuple[bytes, Any] | SsmError] = []
 
-        def notify(pending: Pending) -> None:
+        def heard(pending: Pending) -> None:
             answers.append(self._answer_of(worker, pending))
-            answered(answers[0])
+            if answered is not None:
+                answered(answers[0])
 
-        try:
-            await self._await(worker, data, timeout_s, notify)
-        except CallError:
-            if not answers:  # refused before it got into the queue
-                raise
+        core, driver = self._core, self._attached()
+        cell = need_worker(core, worker)
+        while len(core.queue) >= core.bound:
+            await driver.room()
+        with suppress(CallError):  # which is among the answers
+            await driver.ask(cell, data, timeout_s, heard)
         answer = answers[0]
         if isinstance(answer, SsmError):
             raise answer
@@ -182,25 +193,13 @@ class Calls:
         except DecodeError as error:
             return error
 
-    async def _await(
-        self,
-        worker: str,
-        message: Any,
-        timeout_s: float | None,
-        notify: Callable[[Pending], None] | None,
-    ) -> Any:
-        from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only where it is used
+    def _attached(self) -> Driver:
+        """The driver for the running loop."""
+        if self._attach is None:
+            from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only if used
 
-        driver = attach(self._core)
-        pending, future = driver.pending(notify)
-        if timeout_s is not None:
-            pending.limit(worker, self._core.clock.now_s, timeout_s)
-        core = self._core
-        cell = need_worker(core, worker)
-        while len(core.queue) >= core.bound:
-            await driver.room()
-        put(core, cell, CALL, message, pending, wait=False)
-        return await driver.outcome(worker, pending, future, timeout_s)
+            self._attach = attach
+        return self._attach(self._core)
 
     # -- not waiting ---------------------------------------------------------------------------
 
@@ -211,13 +210,18 @@ class Calls:
         without a word, as in OTP; use `exists` to ask.
         """
         core = self._core
+        queue = core.queue
         cell = core.names.get(worker) or find(core, worker)
-        if type(cell) is WorkerCell:
-            put(core, cell, Kind.CAST, message, None, wait=True)
+        if type(cell) is not WorkerCell:
+            return
+        if core.wake is None and core.running and not core.pumping and len(queue) < core.bound:
+            queue.append((cell, CAST, message, None))
+        else:
+            put(core, cell, CAST, message, None, wait=True)
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
-        put(self._core, need_worker(self._core, worker), Kind.CAST, message, None, wait=False)
+        put(self._core, need_worker(self._core, worker), CAST, message, None, wait=False)
 
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""

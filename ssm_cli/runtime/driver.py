@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.errors import CallError, CallTimeout
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.performer.intake import put
 from ssm_cli.runtime.performer.loop import NEVER, pump
 
 TURN_S = 0.002
+CALL = Kind.CALL
 
 
 class Driver:
@@ -28,6 +31,9 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self._down: list[asyncio.Future[None]] = []
+        self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
+        self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_s = float("inf")
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
@@ -84,50 +90,65 @@ class Driver:
         self.wake()
         await asyncio.sleep(0)
 
-    def pending(
-        self, notify: Callable[[Pending], None] | None
-    ) -> tuple[Pending, asyncio.Future[Any]]:
-        """A call on its way, and the future that its outcome completes."""
-        future: asyncio.Future[Any] = self.loop.create_future()
-
-        def done(pending: Pending) -> None:
-            if not future.done():
-                if pending.error is not None:
-                    future.set_exception(pending.error)
-                else:
-                    future.set_result(pending.value)
-            if notify is not None:
-                notify(pending)
-
-        pending = Pending()
-        pending.notify = done
-        return pending, future
-
-    async def outcome(
+    def ask(
         self,
-        worker: str,
-        pending: Pending,
-        future: asyncio.Future[Any],
+        cell: WorkerCell,
+        message: Any,
         timeout_s: float | None,
-    ) -> Any:
-        """The output of a call, or its error raised; whoever is cancelled stops waiting."""
-        handle = None
+        heard: Callable[[Pending], None] | None = None,
+    ) -> asyncio.Future[Any]:
+        """Put a call into the queue, which has room; the future that its outcome completes.
+
+        Whoever is cancelled stops waiting; the step is not. `heard` is called at the very moment
+        of the outcome.
+        """
+        future: asyncio.Future[Any] = self.loop.create_future()
+        pending = Pending()
+        pending.future, pending.heard, pending.notify = future, heard, self._settle
         if timeout_s is not None:
-            text = f"{worker} did not answer within {timeout_s:g} s"
-            error = CallTimeout(text, worker=worker, reason="timeout")
-            handle = self.loop.call_later(timeout_s, pending.fail, error)
-        try:
-            return await future
-        finally:
-            if handle is not None:
-                handle.cancel()
-            if not pending.done:
-                pending.fail(CallError("the caller stopped waiting", worker=worker))
+            end_s = self._core.clock.now_s() + timeout_s
+            self._ends[pending] = (end_s, timeout_s, cell.spec.id)
+            if end_s < self._sweep_s:
+                self._sweep_at(end_s)
+        put(self._core, cell, CALL, message, pending, wait=False)
+        return future
+
+    def _settle(self, pending: Pending) -> None:
+        """The outcome of a call is there; one that comes late counts as `timeout`."""
+        end = self._ends.pop(pending, None)
+        if end is not None and self._core.clock.now_s() > end[0]:
+            pending.error = late(end[2], end[1])
+        future = pending.future
+        if not future.done():
+            if pending.error is None:
+                future.set_result(pending.value)
+            else:
+                future.set_exception(pending.error)
+        if pending.heard is not None:
+            pending.heard(pending)
+
+    def _sweep_at(self, end_s: float) -> None:
+        """Look for calls whose time is over at `end_s`, unless that is done sooner anyway."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep_s = end_s
+        delay_s = max(0.0, end_s - self._core.clock.now_s())
+        self._sweep = self.loop.call_later(delay_s, self._sweep_over)
+
+    def _sweep_over(self) -> None:
+        now_s = self._core.clock.now_s()
+        self._sweep, self._sweep_s = None, float("inf")
+        over = [(pending, end) for pending, end in self._ends.items() if end[0] <= now_s]
+        for pending, (_, timeout_s, worker) in over:
+            pending.fail(late(worker, timeout_s))
+        if self._ends:
+            self._sweep_at(min(self._ends.values())[0])
 
     def close(self) -> None:
         """Let go of the loop."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._sweep):
+            if handle is not None:
+                handle.cancel()
         self._tell_down()
 
 

@@ -19,6 +19,7 @@ from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.lifecycle import start_cell, terminate_supervisor
+from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.show import view_tree, walk
 from ssm_cli.runtime.performer.supervise import root_down
@@ -188,9 +189,7 @@ class Node(Asking):
 
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
-        from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only where it is used
-
-        await attach(self._core).until_down()
+        await self._attached().until_down()
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -206,6 +205,10 @@ class Node(Asking):
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""
         return view_tree(self._core)
+
+    def listing(self) -> Listing:
+        """The tree piece by piece, for who shows a part of it at a time."""
+        return Listing(self._core)
 
     def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""

@@ -18,6 +18,7 @@ class Pending:
         value: the output, where the outcome is `replied`.
         error: the error of any other outcome.
         notify: called once with this object at the very moment of the outcome.
+        future, heard: a driver's own: what the outcome completes, and who hears of it besides.
     """
 
     # Made once a call: defaults on the class cost nothing, a constructor would.
@@ -25,6 +26,8 @@ class Pending:
     value: Any = None
     error: SsmError | None = None
     notify: Callable[[Pending], None] | None = None
+    future: Any = None
+    heard: Callable[[Pending], None] | None = None
     _late: Callable[[], CallTimeout | None] | None = None
 
     def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
