@@ -8,6 +8,27 @@ import msgspec
 
 from ssm_cli.runtime.views import NodeView
 
+
+class Row(msgspec.Struct, frozen=True):
+    """One visible row of the tree.
+
+    Attributes:
+        guide: the lines that lead to the node from its supervisor.
+        node: what is shown, without its children; for a folded rest its supervisor.
+        hidden: 0, or how many children this row stands for.
+        size: how many children it has.
+        rate: inputs served a second, of a supervisor by all workers below it; None: not known.
+        closed: none of its children are shown.
+    """
+
+    guide: str
+    node: NodeView
+    hidden: int = 0
+    size: int = 0
+    rate: float | None = None
+    closed: bool = False
+
+
 Words = tuple[str, str]
 """A text and its style."""
 
@@ -27,7 +48,7 @@ class Column(msgspec.Struct, frozen=True):
     title: str
     width: int
     from_width: int
-    show: Callable[[NodeView], Words]
+    show: Callable[[Row], Words]
     right: bool = True
 
 
@@ -47,32 +68,34 @@ def span(seconds: float) -> str:
     return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
 
 
-def status(node: NodeView) -> Words:
+def status(row: Row) -> Words:
     """The state in words; of a running supervisor how many children it has.
 
-    >>> status(NodeView("kv2", "root/kv2", "worker", "restarting", delay_ms=1500.0))
+    >>> status(Row("", NodeView("kv2", "root/kv2", "worker", "restarting", delay_ms=1500.0)))
     ('retry in 1.5s', 'yellow')
     """
+    node = row.node
     style = STATE_STYLES[node.state]
     if node.state == "restarting" and node.delay_ms is not None:
         return f"retry in {node.delay_ms / 1000:.1f}s", style
     if node.kind == "worker" or node.state != "running":
         return node.state, style
-    count = len(node.children)
     again = f" ↻{node.restarts:,}" if node.restarts else ""
-    return f"{count:,} {'child' if count == 1 else 'children'}{again}", "bright_black"
+    return f"{row.size:,} {'child' if row.size == 1 else 'children'}{again}", "bright_black"
 
 
-def restarts(node: NodeView) -> Words:
+def restarts(row: Row) -> Words:
     """How often a worker was restarted; of a supervisor its budget, `used/intensity`.
 
     A supervisor that has used some of it and can take at most one more restart in its period is
     marked with `!`: the next crash may be the one it gives up over.
 
     >>> sup = NodeView("s", "s", "supervisor", "running", intensity=3, budget_left=1)
-    >>> restarts(sup), restarts(NodeView("kv1", "s/kv1", "worker", "running", restarts=2))
+    >>> kv1 = NodeView("kv1", "s/kv1", "worker", "running", restarts=2)
+    >>> restarts(Row("", sup)), restarts(Row("", kv1))
     (('2/3!', 'bold yellow'), ('2', 'yellow'))
     """
+    node = row.node
     if node.kind == "worker":
         return (f"{node.restarts:,}", "yellow") if node.restarts else NONE
     if node.intensity is None or node.budget_left is None:
@@ -83,13 +106,34 @@ def restarts(node: NodeView) -> Words:
     return f"{used}/{node.intensity}", "yellow" if used else "bright_black"
 
 
-def queue(node: NodeView) -> Words:
+def queue(row: Row) -> Words:
     """How many inputs wait."""
-    return (f"{node.queue:,}", "bold") if node.queue else NONE
+    return (f"{row.node.queue:,}", "bold") if row.node.queue else NONE
 
 
-def uptime(node: NodeView) -> Words:
+def short(number: float) -> str:
+    """A rate in at most five characters.
+
+    >>> [short(n) for n in (0, 7.4, 999.6, 48_123, 1.25e6)]
+    ['0', '7', '1.0k', '48k', '1.2M']
+    """
+    if number < 999.5:
+        return f"{number:.0f}"
+    for unit in "kMG":
+        number /= 1000
+        if number < 999.5:
+            return f"{number:.1f}{unit}" if number < 9.95 else f"{number:.0f}{unit}"
+    return "many"
+
+
+def rate(row: Row) -> Words:
+    """How many inputs it serves a second."""
+    return NONE if not row.rate else (short(row.rate), "")
+
+
+def uptime(row: Row) -> Words:
     """How long it has been running since its last start."""
+    node = row.node
     if node.state in ("stopped", "restarting"):
         return "—", "bright_black"
     return span(node.uptime_s), "bright_black"
@@ -99,7 +143,8 @@ COLUMNS = (
     Column("STATUS", 15, 44, status, right=False),
     Column("RST", 6, 0, restarts),
     Column("QUEUE", 5, 0, queue),
-    Column("UP", 6, 58, uptime),
+    Column("MSG/S", 5, 52, rate),
+    Column("UP", 6, 60, uptime),
 )
 
 

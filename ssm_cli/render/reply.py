@@ -21,13 +21,16 @@ def echo(line: str) -> Text:
     return Text.assemble((f"{MARK} ", "bold green"), (one_line(line), "bold"))
 
 
-def reply_lines(lines: Sequence[str], *, error: bool, ms: float | None = None) -> list[Text]:
+def reply_lines(
+    lines: Sequence[str], *, error: bool, ms: float | None = None, number: int | None = None
+) -> list[Text]:
     """What came of it: green, or red behind a cross.
 
     Args:
         lines: as the command gives them.
         error: the command failed.
         ms: how long a call took, in milliseconds; shown behind the last line.
+        number: by which later commands can name the result.
 
     >>> [line.plain for line in reply_lines(["Result 1"], error=False, ms=0.1372)]
     ['  Result 1   0.14 ms']
@@ -40,4 +43,6 @@ def reply_lines(lines: Sequence[str], *, error: bool, ms: float | None = None) -
         texts.append(Text.assemble("  ", (mark, "red"), (line, "red" if error else "green")))
     if texts and ms is not None:
         texts[-1].append(f"   {ms:.2f} ms", "bright_black")
+    if texts and number is not None:
+        texts[-1].append(f"   ${number}", "bright_black")
     return texts

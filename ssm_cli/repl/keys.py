@@ -1,48 +1,38 @@
-"""Which key does what. Editing keys are prompt_toolkit's (Emacs style)."""
+"""Which key does what. Editing keys are prompt_toolkit's (Emacs style, or vi's)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from prompt_toolkit.filters import Condition, has_completions
+from prompt_toolkit.filters import Condition, has_completions, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-if TYPE_CHECKING:
-    from ssm_cli.repl.session import Session
-
-HELP = (
-    "Tab, Shift-Tab   complete, next and previous",
-    "up, down         what was typed before; Ctrl-R searches it; right takes the grey suggestion",
-    "PgUp, PgDn       scroll the output; F6 and Shift-F6 choose another pane",
-    "F2               show the panel below the terminal's own scrollback, or all of the screen",
-    "F5               let the view stand still while the tree goes on",
-    "Ctrl-C           clear the line; while a call waits, stop waiting",
-    "Ctrl-D           on an empty line: stop the tree in order and leave",
-    "Ctrl-L, Ctrl-Z   draw the screen anew; suspend, tree and all, until `fg`",
-)
+from ssm_cli.repl.actions import Actions
 
 
-def bindings(session: Session) -> KeyBindings:
+def bindings(actions: Actions) -> KeyBindings:
     """The keys of a session, beyond those of editing."""
     keys = KeyBindings()
-    empty = Condition(lambda: not session.buffer.text)
+    empty = Condition(lambda: not actions.buffer.text)
+    choosing = Condition(lambda: actions.is_choosing)
 
     @keys.add("c-c")
     @keys.add("<sigint>")
     def _interrupt(event: KeyPressEvent) -> None:
         del event
-        session.interrupt()
+        actions.interrupt()
 
-    @keys.add("c-d", filter=empty)
-    def _quit(event: KeyPressEvent) -> None:
-        del event
-        session.quit()
+    keys.add("c-d", filter=empty)(_calls(actions.quit))
+    keys.add("enter", filter=~is_searching)(_calls(actions.enter))
 
-    @keys.add("enter", filter=Condition(lambda: session.is_choosing))
+    @keys.add("enter", filter=choosing)
     def _take(event: KeyPressEvent) -> None:
         event.current_buffer.complete_state = None
+
+    @keys.add("escape", "enter")
+    def _line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
 
     @keys.add("c-z")
     def _suspend(event: KeyPressEvent) -> None:
@@ -50,29 +40,60 @@ def bindings(session: Session) -> KeyBindings:
 
     @keys.add(Keys.BracketedPaste)
     def _paste(event: KeyPressEvent) -> None:
-        session.paste(event.data)
+        actions.paste(event.data)
 
     @keys.add("escape", filter=has_completions, eager=True)
     def _close(event: KeyPressEvent) -> None:
         event.current_buffer.cancel_completion()
 
-    _add_views(keys, session)
+    _add_views(keys, actions)
+    _add_tree(keys, actions)
     return keys
 
 
-def _add_views(keys: KeyBindings, session: Session) -> None:
+def _add_views(keys: KeyBindings, actions: Actions) -> None:
     """The keys that move the view and nothing else."""
-    actions: dict[str, Callable[[], None]] = {
-        "f1": session.help,
-        "f2": session.inline.toggle,
-        "f5": session.freeze,
-        "f6": lambda: session.screen.choose(1),
-        "f18": lambda: session.screen.choose(-1),  # what terminals send for Shift-F6
-        "pageup": lambda: session.screen.chosen.page(-1),
-        "pagedown": lambda: session.screen.chosen.page(1),
+    views: dict[str, Callable[[], None]] = {
+        "f1": actions.help,
+        "f2": actions.toggle_inline,
+        "f3": actions.seek,
+        "f4": actions.crash,
+        "f5": actions.freeze,
+        "f6": lambda: actions.screen.choose(1),
+        "f18": lambda: actions.screen.choose(-1),  # what terminals send for Shift-F6
+        "f7": actions.sort,
+        "f8": actions.toggle_mouse,
+        "f9": actions.detail,
+        "pageup": lambda: actions.screen.chosen.page(-1),
+        "pagedown": lambda: actions.screen.chosen.page(1),
     }
-    for key, action in actions.items():
+    for key, action in views.items():
         keys.add(key)(_calls(action))
+    keys.add("c-x", "c-e")(_calls(actions.edit_line))
+
+
+def _add_tree(keys: KeyBindings, actions: Actions) -> None:
+    """The keys of a pane that is chosen, as long as nothing is typed."""
+    empty = Condition(lambda: not actions.buffer.text and not actions.app.layout.is_searching)
+    pane = empty & Condition(lambda: actions.screen.is_chosen)
+    tree = pane & Condition(lambda: actions.screen.in_tree)
+    panes: dict[str, Callable[[], None]] = {
+        "up": lambda: actions.screen.chosen.scroll(-1),
+        "down": lambda: actions.screen.chosen.scroll(1),
+        "home": lambda: actions.screen.chosen.ends(-1),
+        "end": lambda: actions.screen.chosen.ends(1),
+        "escape": actions.screen.leave_panes,
+    }
+    for key, action in panes.items():
+        keys.add(key, filter=pane, eager=key == "escape")(_calls(action))
+    trees: dict[str, Callable[[], None]] = {
+        "enter": actions.enter_row,
+        "right": lambda: actions.open_row(opened=True),
+        "left": lambda: actions.open_row(opened=False),
+        "/": actions.seek,
+    }
+    for key, action in trees.items():
+        keys.add(key, filter=tree)(_calls(action))
 
 
 def _calls(action: Callable[[], None]) -> Callable[[KeyPressEvent], None]:

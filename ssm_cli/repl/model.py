@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable
 from rich.text import Text
 
 from ssm_cli.render.log import in_restart_log, log_line
-from ssm_cli.render.rows import Row, visible_rows
 from ssm_cli.render.sanitize import one_line
+from ssm_cli.repl.tree.detail import detail_of
+from ssm_cli.repl.tree.source import source_of
+from ssm_cli.repl.tree.view import TreeView
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
 
@@ -21,6 +23,7 @@ OUTPUT_LINES = 2_000  # of the output pane; older ones go
 LOG_REPORTS = 2_000  # of the restart log; older ones go
 LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
+FLASHING = 1_000  # rows that are shown in reverse at a time
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
 
 
@@ -29,40 +32,56 @@ class Model:
 
     Attributes:
         title: what the status line begins with.
-        rows: the visible rows of the tree, as of the last refresh.
+        tree: the rows of the tree.
+        root: the root of the tree, as of the last refresh.
         log: the reports of the restart log, oldest first, as of the last refresh.
         output: the lines of the output, oldest first; `output_seq` counts all there ever were.
-        flashing: the paths whose rows are shown in reverse.
+        detail: what there is to know of the chosen node; None: it is not asked for.
+        flashing: the names of what was just restarted, whose rows are shown in reverse.
         frozen: the view stands still while the tree goes on.
         restarts: how many restarts supervisors have decided.
-        workers: how many there are; `queue` is how many inputs wait for all of them.
     """
 
     def __init__(self, api: NodeApi, title: str, now: Callable[[], float]) -> None:
         self.title = title
-        self.rows: tuple[Row, ...] = ()
         self.log: tuple[Report, ...] = ()
         self.output: deque[Text] = deque(maxlen=OUTPUT_LINES)
         self.output_seq = 0
+        self.detail: tuple[Text, ...] | None = None
         self.flashing: frozenset[str] = frozenset()
         self.frozen = False
         self.restarts = 0
-        self.workers, self.queue = 0, 0
-        self.tree: NodeView = api.tree()
+        self.tree = TreeView(source_of(api), now)
+        self.root: NodeView = self.tree.root()
         self._api = api
         self._now = now
         self._reports: deque[Report] = deque(maxlen=LOG_REPORTS)
-        self._flash_until_s: dict[str, float] = {}
+        self._flash_until_s: dict[str, tuple[float, str]] = {}
         self._dirty = True
         self._refreshed_s = 0.0
         for report in api.reports():
             self._keep(report)
         self.refresh()
 
+    @property
+    def workers(self) -> int:
+        """How many there are, by the last count."""
+        return self.tree.rates.census.workers
+
+    @property
+    def queue(self) -> int:
+        """How many inputs wait for all of them."""
+        return self.tree.source.queue
+
     def on_report(self, report: Report) -> None:
         """Take a report of the node, as it happens. Cheap: it is called in the node's loop."""
-        if report.event == "starting" and report.detail.get("n", 1) > 1:
-            self._flash_until_s[report.path] = self._now() + FLASH_S
+        if report.event == "starting":
+            if report.detail.get("n", 1) == 1:
+                self.tree.changed()
+            else:
+                above = report.path.removesuffix(f"/{report.id}").rpartition("/")[2]
+                if len(self._flash_until_s) < FLASHING:
+                    self._flash_until_s[report.id] = (self._now() + FLASH_S, above)
         self._keep(report)
         self._dirty = True
 
@@ -100,7 +119,7 @@ class Model:
         now = self._now()
         if self._dirty or now - self._refreshed_s >= UPTIME_S:
             return True
-        return not self.frozen and any(until <= now for until in self._flash_until_s.values())
+        return not self.frozen and any(until <= now for until, _ in self._flash_until_s.values())
 
     def refresh(self) -> None:
         """Take over what has happened since the last frame, unless the view is frozen."""
@@ -108,13 +127,32 @@ class Model:
         self._refreshed_s, self._dirty = now, False
         if self.frozen:
             return
-        for path in [p for p, until in self._flash_until_s.items() if until <= now]:
-            del self._flash_until_s[path]
+        for name in [n for n, (until, _) in self._flash_until_s.items() if until <= now]:
+            del self._flash_until_s[name]
         self.flashing = frozenset(self._flash_until_s)
-        self.tree = self._api.tree()
-        self.rows = visible_rows(self.tree, self.flashing)
+        restarted: dict[str, list[str]] = {}
+        for name, (_, above) in self._flash_until_s.items():
+            restarted.setdefault(above, []).append(name)
+        self.tree.refresh(self.flashing, restarted)
+        self.root = self.tree.root()
         self.log = tuple(self._reports)
-        self.workers, self.queue = _totals(self.tree)
+        if self.detail is not None:
+            self.detail = detail_of(self._api, self.tree)
+
+    def show_detail(self) -> None:
+        """Show what there is to know of the chosen node, or no longer."""
+        self.detail = detail_of(self._api, self.tree) if self.detail is None else None
+        self._dirty = True
+
+    def recount(self) -> None:
+        """The tree has started: count anew."""
+        self.tree.rates.recount()
+        self.tree.changed()
+        self.refresh()
+
+    def touch(self) -> None:
+        """Something is to be drawn anew."""
+        self._dirty = True
 
     def last_words(self) -> list[str]:
         """The last of the restart log, for when the screen is gone."""
@@ -125,12 +163,3 @@ class Model:
         how = "gave up: the root reached its restart intensity" if gave_up else "stopped in order"
         count = self.restarts
         return f"{self.title} {how} ({count:,} restart{'' if count == 1 else 's'})"
-
-
-def _totals(node: NodeView) -> tuple[int, int]:
-    """How many workers there are below a node, and how many inputs wait for them."""
-    workers, queue = (1 if node.kind == "worker" else 0), node.queue
-    for child in node.children:
-        below = _totals(child) if child.children else (child.kind == "worker", child.queue)
-        workers, queue = workers + below[0], queue + below[1]
-    return workers, queue

@@ -35,11 +35,14 @@ from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
 
-from ssm_cli.render.columns import span
+from ssm_cli.render.columns import short, span
 from ssm_cli.render.geometry import Geometry, geometry
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes import HeaderLine, LogPane, OutputPane, Pane, TreePane
+from ssm_cli.repl.panes.lines import Pane
+from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
+from ssm_cli.repl.panes.tree import HeaderLine, TreePane
+from ssm_cli.runtime.views import Report
 
 KEYS = (  # the first ones are still there where there is little room
     ("F1", "help"),
@@ -47,8 +50,12 @@ KEYS = (  # the first ones are still there where there is little room
     ("Tab", "complete"),
     ("PgUp/Dn", "scroll"),
     ("F2", "inline"),
-    ("F5", "freeze"),
     ("F6", "pane"),
+    ("F3", "filter"),
+    ("F4", "crash"),
+    ("F5", "freeze"),
+    ("F9", "detail"),
+    ("F8", "mouse"),
     ("^R", "search"),
     ("^C", "clear"),
 )
@@ -70,6 +77,14 @@ STYLE = Style.from_dict(
 class Screen:
     """The windows of the full screen.
 
+    Args:
+        model: what is shown.
+        prompt: the window of the prompt; `prompt_rows` says how many rows it takes.
+        hint: the line below it.
+        search: the line that searches the history.
+        enter: called with a row of the tree that was clicked at twice.
+        crash: called with a line of the restart log that was clicked at.
+
     Attributes:
         layout: what the application shows.
         chosen: the pane that PgUp and PgDn scroll.
@@ -77,11 +92,21 @@ class Screen:
     """
 
     def __init__(
-        self, model: Model, prompt: Window, hint: UIControl, search: SearchToolbar
+        self,
+        model: Model,
+        prompt: Window,
+        prompt_rows: Callable[[], int],
+        hint: UIControl,
+        search: SearchToolbar,
+        *,
+        enter: Callable[[int], None],
+        crash: Callable[[Report], None],
     ) -> None:
         self._model = model
+        self._prompt_rows = prompt_rows
         self.inline = False
-        self._tree, self._log, self._output = TreePane(model), LogPane(model), OutputPane(model)
+        self._tree, self._log = TreePane(model, enter), LogPane(model, crash)
+        self._output, self._detail = OutputPane(model), DetailPane(model)
         self._panes: tuple[tuple[str, Pane], ...] = (
             ("output", self._output),
             ("tree", self._tree),
@@ -103,15 +128,35 @@ class Screen:
     @property
     def chosen(self) -> Pane:
         """The pane that is scrolled."""
-        return self._panes[self._place][1]
+        pane = self._panes[self._place][1]
+        return self._detail if pane is self._log and self._model.detail is not None else pane
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a pane other than the output was chosen."""
+        return self._place > 0
+
+    @property
+    def in_tree(self) -> bool:
+        """Whether the tree was chosen."""
+        return self.chosen is self._tree
 
     def choose(self, step: int) -> None:
         """Scroll the next pane (1) or the one before (-1) from now on."""
         self._place = (self._place + step) % len(self._panes)
+        if self.in_tree:
+            self._model.tree.move(0)
+        elif self._model.detail is None:
+            self._model.tree.chosen = None
+
+    def leave_panes(self) -> None:
+        """Go back to the prompt."""
+        self._place = 0
+        self.choose(0)
 
     def place_menu(self) -> None:
         """Keep the menu above the prompt, so that it never hides the hint; before each frame."""
-        self._menu.bottom = 2 + self._geometry().keys
+        self._menu.bottom = 1 + self._prompt_rows() + self._geometry().keys
 
     def follow(self) -> None:
         """Show the end of the output again."""
@@ -119,7 +164,7 @@ class Screen:
 
     def _upper(self) -> Callable[[], Container]:
         """The tree and the restart log, side by side or one above the other."""
-        header = HeaderLine()
+        header = HeaderLine(self._model)
         tree = HSplit(
             [
                 _line(header, Condition(lambda: self._geometry().tree > 3)),
@@ -131,14 +176,20 @@ class Screen:
             FormattedTextControl(lambda: self._rule("restarts", self._geometry().log_columns))
         )
         beside = HSplit(
-            [title, Window(self._log, height=lambda: _exactly(self._geometry().tree - 1))],
+            [title, *self._happened(lambda: self._geometry().tree - 1)],
             width=lambda: _exactly(self._geometry().log_columns),
         )
         bar = Window(width=1, char="│", style="class:rule")
         side_by_side = VSplit([tree, bar, beside], height=lambda: _exactly(self._geometry().tree))
-        under = Window(self._log, height=lambda: _exactly(self._geometry().log))
-        stacked = HSplit([tree, title, under])
+        stacked = HSplit([tree, title, *self._happened(lambda: self._geometry().log)])
         return lambda: side_by_side if self._geometry().wide else stacked
+
+    def _happened(self, rows: Callable[[], int]) -> list[Container]:
+        """The restart log, or in its place the detail of a node."""
+        asked = Condition(lambda: self._model.detail is not None)
+        log = Window(self._log, height=lambda: _exactly(rows()))
+        detail = Window(self._detail, height=lambda: _exactly(rows()))
+        return [ConditionalContainer(log, ~asked), ConditionalContainer(detail, asked)]
 
     def _lower(self) -> Container:
         """The output; inline, the scrollback has it."""
@@ -149,8 +200,9 @@ class Screen:
 
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
-        wanted = len(self._model.rows) + 1
-        return geometry(size.rows, size.columns, wanted, inline=self.inline)
+        wanted = self._model.tree.index.count + 1
+        rows = size.rows - self._prompt_rows() + 1
+        return geometry(rows, size.columns, wanted, inline=self.inline)
 
     def _columns(self) -> int:
         return get_app().output.get_size().columns
@@ -162,22 +214,27 @@ class Screen:
     def _status(self) -> StyleAndTextTuples:
         """The first line: which tree, for how long, and how it is."""
         model = self._model
-        tree = model.tree
+        rate = model.tree.rates.total
         words = [
             f" ssm  {one_line(model.title)}",
-            f"up {span(tree.uptime_s)}",
+            f"up {span(model.root.uptime_s)}",
+            *([] if rate is None else [f"{short(rate)} msg/s"]),
             f"restarts {model.restarts:,}",
             f"queue {model.queue:,}",
             f"workers {model.workers:,}",
         ]
         if model.frozen:
             words.insert(1, "FROZEN (F5 goes on)")
+        if model.tree.needle:
+            words.insert(1, f"only `{one_line(model.tree.needle)}` (F3)")
         return [("", fit("  ".join(words), self._columns()))]
 
     def _rule(self, name: str, width: int) -> StyleAndTextTuples:
         """A line with the name of the pane below it, exactly `width` cells."""
         label, pane = self._panes[[pane[0] for pane in self._panes].index(name)]
-        if pane is self._log:
+        if pane is self._log and self._model.detail is not None:
+            label = "detail"
+        elif pane is self._log:
             label = f"{label} {self._model.restarts:,}"
         where = "" if pane.follow or pane is self._tree else " (scrolled)"
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"

@@ -8,39 +8,36 @@ shown in the output; the tree lives on.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol, TextIO, cast
 
-from prompt_toolkit.application import Application
-from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.application import in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.layout import BufferControl, Window
-from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
-from prompt_toolkit.output import ColorDepth, Output, create_output
-from prompt_toolkit.search import stop_search
-from prompt_toolkit.widgets import SearchToolbar
-from rich.text import Text
+from prompt_toolkit.output import Output, create_output
 
 from ssm_cli.commands.results import Result
-from ssm_cli.commands.verbs import help_lines
-from ssm_cli.exit_codes import ExitCode
-from ssm_cli.render.reply import PROMPT
-from ssm_cli.repl.commands import Commands
+from ssm_cli.errors import CommandError
+from ssm_cli.render.log import in_restart_log, log_text
+from ssm_cli.repl.actions import Actions
+from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
+from ssm_cli.repl.faces.ascii import AsciiStream
+from ssm_cli.repl.faces.inline import Inline
+from ssm_cli.repl.faces.plain import Plain
 from ssm_cli.repl.frames import Frames
-from ssm_cli.repl.inline import Inline
-from ssm_cli.repl.keys import HELP, bindings
+from ssm_cli.repl.keys import bindings
+from ssm_cli.repl.life import Life, RunningNode
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
-from ssm_cli.repl.prompt.history import PersistentHistory, history_path
+from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.prompt.names import Names
-from ssm_cli.repl.screen import STYLE, Screen
-from ssm_cli.runtime.api import NodeApi
+from ssm_cli.repl.screen import Screen
+from ssm_cli.repl.shell.commands import Commands
+from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
+from ssm_cli.repl.shell.local import Locals
+from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.runtime.views import Report
-
-PASTED_CHARACTERS = 10_000  # at once; each is coloured at every key
 
 
 class Environment(Protocol):
@@ -62,53 +59,50 @@ class Environment(Protocol):
         ...
 
 
-class RunningNode(NodeApi, Protocol):
-    """A node of this process, as far as a session needs it."""
-
-    @property
-    def running(self) -> bool:
-        """Whether the tree is up."""
-        ...
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether the root reached its restart intensity."""
-        ...
-
-    def start(self) -> object:
-        """Start the tree; raises `StartFailed`."""
-        ...
-
-    async def serve(self) -> None:
-        """Run until the tree is down."""
-        ...
-
-    def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
-        """Call `reader` with each report; the result ends that."""
-        ...
-
-
-def run_session(node: RunningNode, env: Environment, *, title: str) -> int:
+def run_session(
+    node: RunningNode,
+    env: Environment,
+    *,
+    title: str,
+    ui: str | None = None,
+    ascii_only: bool = False,
+) -> int:
     """Start the tree, open the prompt beside it, stop it in order.
 
     Args:
         node: not started yet.
         env: the streams and the environment variables; both streams are a terminal.
         title: what the status line calls the tree.
+        ui: `full`, `inline` or `plain`; None: as the settings say.
+        ascii_only: draw with ASCII alone, whatever the settings say.
 
     Returns:
         7 if the root gave up, 143 after SIGTERM or SIGHUP, else 0.
 
     Raises:
         StartFailed: the tree did not come up; no screen was opened.
+        KeyboardInterrupt: Ctrl-C while it started or stopped; it is down.
     """
-    output = create_output(env.stdout)
-    session = Session(node, env, title, source=create_input(env.stdin), output=output)
+    settings, complaint = Settings(), None
+    try:
+        settings = load_settings(env.environ)
+    except CommandError as error:
+        complaint = str(error)
+    stdout = env.stdout
+    if ascii_only or settings.ascii:
+        stdout = cast("TextIO", AsciiStream(env.stdout))
+    output = create_output(stdout)
+    session = Session(
+        node, env, title, source=create_input(env.stdin), output=output, settings=settings,
+        stdout=stdout, ui=ui,
+    )  # fmt: skip
+    if complaint is not None:
+        session.model.notice(complaint, "red")
     return asyncio.run(session.run())
 
 
 class Session:
-    """One session. Its keys call its public methods; everything runs on the event loop."""
+    """One session: its parts put together. Everything runs on the event loop."""
 
     def __init__(
         self,
@@ -118,181 +112,142 @@ class Session:
         *,
         source: Input,
         output: Output,
+        settings: Settings | None = None,
+        stdout: TextIO | None = None,
+        ui: str | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._node = node
-        self._env = env
-        self._code: int = ExitCode.DONE
-        self._leaves = False
+        settings = Settings() if settings is None else settings
+        self._settings = settings
+        self._environ = env.environ
+        self._ui = ui or settings.ui
         self.model = Model(node, title, now)
-        self._reader = LineReader(Names(node))
-        self._commands = Commands(node, self._reader.names, self.model, self._after_command)
-        self.buffer = self._make_buffer()
-        self.screen, self.app = self._make_app(source, output)
+        self._reader = LineReader(Names(node), settings.aliases)
+        self.commands = Commands(
+            node, self._reader.names, self.model, settings, self._after_command
+        )
+        self.buffer = make_buffer(
+            self._reader, settings, env.environ, self.model.notice, self._accept
+        )
+        self.screen = self._make_screen()
+        self.app = make_app(
+            self.screen, settings, env.environ, source, output, mouse=self._has_mouse
+        )
         self.inline = Inline(self.app, self.screen, self.model)
-        self.app.key_bindings = bindings(self)
-        self._frames = Frames(self.app, self.model, self.inline.flush, now)
+        stdout = env.stdout if stdout is None else stdout
+        self.plain = Plain(
+            env.stdin, stdout, self.model,
+            put=self.commands.put, leave=self.quit, interrupt=self._interrupt,
+        )  # fmt: skip
+        self._join(node, env, stdout, now)
 
-    def _make_buffer(self) -> Buffer:
-        return Buffer(
-            completer=LineCompleter(self._reader),
-            complete_while_typing=True,
-            auto_suggest=AutoSuggestFromHistory(),
-            history=PersistentHistory(history_path(self._env.environ), self.model.notice),
-            accept_handler=self._accept,
-            multiline=False,
+    def _join(
+        self, node: RunningNode, env: Environment, stdout: TextIO, now: Callable[[], float]
+    ) -> None:
+        """Put together what draws, what lives and what acts."""
+        settings = self._settings
+        self._frames = Frames(self.app, self.model, self._flush, now)
+        self._life = Life(
+            node, self.app, self.inline, self.plain, self.model, stdout=stdout, now=now
         )
+        self._life.face = self._ui
+        self.commands.echoes = self._ui != "plain"
+        self.actions = Actions(
+            self.app, self.buffer, self.screen, self.model,
+            commands=self.commands, environ=env.environ, mouse=settings.mouse,
+            lend=self._lend, face=self._change_face, leave=self.quit,
+        )  # fmt: skip
+        self.app.key_bindings = bindings(self.actions)
+        self.commands.page = self._page
+        self.commands.here = Locals(
+            node, self.model, self.commands, env.environ, now,
+            lend=self._lend, face=self._change_face, mouse=self.actions.toggle_mouse,
+        ).run  # fmt: skip
 
-    def _make_app(self, source: Input, output: Output) -> tuple[Screen, Application[None]]:
-        search = SearchToolbar()
-        control = BufferControl(
-            self.buffer,
-            lexer=LineLexer(self._reader),
-            input_processors=[BeforeInput(PROMPT, style="bold ansigreen"), AppendAutoSuggestion()],
-            search_buffer_control=search.control,
-            preview_search=True,
+    def _make_screen(self) -> Screen:
+        commands = self.commands
+        prompt, hint, search = make_prompt(
+            self.buffer, self._reader, lambda: (commands.waiting, commands.question)
         )
-        prompt = Window(control, height=1)
-        hint = HintLine(
-            self._reader,
-            lambda: self.buffer.text,
-            lambda: prompt.horizontal_scroll,
-            lambda: self._commands.waiting,
-        )
-        screen = Screen(self.model, prompt, hint, search)
-        app: Application[None] = Application(
-            layout=screen.layout,
-            style=STYLE,
-            full_screen=True,
-            erase_when_done=True,
-            input=source,
-            output=output,
-            color_depth=ColorDepth.DEPTH_1_BIT if self._env.environ.get("NO_COLOR") else None,
-            max_render_postpone_time=None,
-            before_render=lambda _: screen.place_menu(),
-        )
-        app.ttimeoutlen = 0.05  # Esc is felt at once
-        return screen, app
-
-    # --- keys ------------------------------------------------------------------------------
-
-    @property
-    def is_choosing(self) -> bool:
-        """Whether a completion is selected in the menu."""
-        state = self.buffer.complete_state
-        return state is not None and state.current_completion is not None
-
-    def interrupt(self) -> None:
-        """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
-        if self.app.layout.is_searching:
-            stop_search()
-        elif self._commands.waiting is not None:
-            self._commands.interrupt()
-        elif self.buffer.text:
-            self.buffer.reset()
-        else:
-            self.model.notice("Ctrl-D stops the tree in order and leaves; F1 shows the keys", "")
-
-    def quit(self) -> None:
-        """Ctrl-D: leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
-        self._leaves = True
-        self._leave_if_asked()
-
-    def paste(self, text: str) -> None:
-        """Insert what was pasted; several lines are joined, so that nothing is sent unseen."""
-        if len(text) > PASTED_CHARACTERS:
-            self.model.notice(
-                f"{len(text):,} characters were pasted and none taken: the prompt takes "
-                f"{PASTED_CHARACTERS:,}; put them in a file for `ssm run TREE --script FILE`",
-                "red",
-            )
-            return
-        self.buffer.insert_text(" ".join(text.splitlines()))
-
-    def help(self) -> None:
-        """F1: the keys and the commands, in the output."""
-        self.model.say(Text(f"  {line}") for line in (*HELP, "", *help_lines()))
-
-    def freeze(self) -> None:
-        """F5: let the view stand still, or go on."""
-        self.model.freeze()
-        self._frames.draw()
-
-    def _accept(self, buffer: Buffer) -> bool:
-        """Enter: the line waits for those before it; the prompt is free for the next at once."""
-        self.screen.follow()
-        return not self._commands.put(buffer.text.strip())
-
-    # --- life ------------------------------------------------------------------------------
+        return Screen(
+            self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
+            enter=self._enter,
+            crash=self._crash,
+        )  # fmt: skip
 
     async def run(self) -> int:
         """Start the tree, show the screen until the tree is down, say how it ended."""
-        loop = asyncio.get_running_loop()
-        unsubscribe = self._node.subscribe(self._on_report)
-        try:
-            self._node.start()
-            loop.set_exception_handler(self._stray)
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self._on_signal, number)
-            await self._show()
-        finally:
-            unsubscribe()
-            loop.set_exception_handler(None)
-        self._say_goodbye()
-        return ExitCode.GAVE_UP if self._node.gave_up else self._code
+        startup = startup_path(self._environ)
+        if startup.is_file():
+            self.commands.put(f"source {startup}")
+        return await self._life.run(self._on_report, self._frames.run, self.commands.run)
 
-    async def _show(self) -> None:
-        """The screen beside the tree, until both have ended."""
-        serving = asyncio.create_task(self._node.serve())
-        serving.add_done_callback(lambda _: self.quit())
-        tasks = [asyncio.create_task(work) for work in (self._frames.run(), self._commands.run())]
-        try:
-            await self.app.run_async(pre_run=self._leave_if_asked, set_exception_handler=False)
-        except EOFError:
-            self._code = 128 + signal.SIGHUP  # the terminal went away
-        finally:
-            for task in tasks:
-                task.cancel()
-            if self._node.running:
-                self._node.stop()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await serving
+    def quit(self) -> None:
+        """Leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
+        self._life.leave()
+
+    # --- what the parts ask of each other ----------------------------------------------------
+
+    def _accept(self, buffer: Buffer) -> bool:
+        return self.actions.accept(buffer)
+
+    def _crash(self, report: Report) -> None:
+        self.commands.put(f"crash {report.id}")
+
+    def _enter(self, row: int) -> None:
+        self.actions.enter_at(row)
+
+    def _interrupt(self) -> None:
+        self.actions.interrupt()
+
+    def _has_mouse(self) -> bool:
+        """Inline, the wheel belongs to the terminal's own scrollback."""
+        return self.actions.mouse and not self.screen.inline
+
+    def _change_face(self, face: str) -> None:
+        self.commands.echoes = face != "plain"
+        self._life.change_face(face)
 
     def _after_command(self, result: Result | None) -> None:
         """Show at once what a command came to; it may have changed the tree."""
         self._reader.forget()
         self._frames.invalidate()
+        if self.plain.on:
+            self.plain.flush(ask=True)
         if result is not None and result.ends:
             self.quit()
-
-    def _leave_if_asked(self) -> None:
-        """Close the screen, once it is open."""
-        if self._leaves and self.app.is_running and not self.app.is_done:
-            self.app.exit()
-
-    def _on_signal(self, number: int) -> None:
-        """The shell's convention for a process that ended at a signal."""
-        self._code = 128 + number
-        self.quit()
 
     def _on_report(self, report: Report) -> None:
         """Called from inside the node: note it, and draw later."""
         self.model.on_report(report)
         self._reader.forget()
+        if self.plain.on and in_restart_log(report):
+            self.model.say([log_text(report)])
 
-    def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        """An exception that nobody caught: shown, and the tree lives on."""
-        del loop
-        self.model.defect(context.get("exception"), str(context.get("message", "")))
+    async def _flush(self) -> None:
+        """Print what is new, where it is printed; called before each frame."""
+        if self.plain.on:
+            self.plain.flush()
+        else:
+            await self.inline.flush()
 
-    def _say_goodbye(self) -> None:
-        """Below the prompt that started us: what was last seen, and how it ended."""
-        lines = self.inline.rest()
-        lines += self.model.last_words() if self._node.gave_up else []
-        lines.append(f"ssm: {self.model.summary(gave_up=self._node.gave_up)}")
-        try:
-            self._env.stdout.write("".join(f"{line}\n" for line in lines))
-            self._env.stdout.flush()
-        except OSError:
-            if self._code == ExitCode.DONE:  # else there is nobody to tell
-                raise
+    async def _page(self, result: Result) -> bool:
+        """Show a tall output in the pager, where the terminal shows lines; whether it was."""
+        rows = self.app.output.get_size().rows
+        tall = len(result.lines) >= rows and not result.error and self._settings.pager
+        if not tall or not (self.plain.on or self.screen.inline):
+            return False
+        text = "".join(f"{line}\n" for line in result.lines)
+        async with self._lend():
+            await interactive(pager_of(self._environ), text.encode("utf-8", "surrogateescape"))
+        return True
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncIterator[None]:
+        """A block in which another program has the terminal; the tree lives on."""
+        if self.plain.on:
+            with self.plain.away():
+                yield
+        else:
+            async with in_terminal():
+                yield

@@ -18,6 +18,7 @@ from ssm_cli.runtime.engine.cell import Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.performer.lifecycle import start_cell, terminate_supervisor
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.performer.loop import NEVER, pump
@@ -205,6 +206,10 @@ class Node(Asking):
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""
         return view_tree(self._core)
+
+    def listing(self) -> Listing:
+        """The tree piece by piece, for who shows a part of it at a time."""
+        return Listing(self._core)
 
     def listing(self) -> Listing:
         """The tree piece by piece, for who shows a part of it at a time."""

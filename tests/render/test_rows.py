@@ -4,8 +4,8 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from ssm_cli.render.columns import columns_for
-from ssm_cli.render.rows import GROUP_FIRST, Row, header, row_key, row_text, visible_rows
+from ssm_cli.render.columns import Row, columns_for
+from ssm_cli.render.rows import header, row_key, row_text
 from ssm_cli.runtime.views import NodeView
 
 
@@ -14,62 +14,52 @@ def worker(name: str, path: str = "root", **more: object) -> NodeView:
     return msgspec.structs.replace(view, **more)
 
 
-def storage(*, budget_left: int = 1) -> NodeView:
+def supervisor(name: str, strategy: str, *, intensity: int = 3, left: int = 1) -> NodeView:
     return NodeView(
-        "storage",
-        "root/storage",
+        name,
+        name,
         "supervisor",
         "running",
         uptime_s=8_000.0,
-        strategy="rest_for_one",
-        intensity=3,
+        strategy=strategy,
+        intensity=intensity,
         period=5.0,
-        budget_left=budget_left,
-        children=(
-            worker("kv2", "root/storage", state="restarting", restarts=7, queue=41),
-            worker("kv3", "root/storage", restarts=1, uptime_s=125.0),
-        ),
+        budget_left=left,
     )
 
 
-def tree(*children: NodeView) -> NodeView:
-    return NodeView(
-        "root",
-        "root",
-        "supervisor",
-        "running",
-        uptime_s=8_000.0,
-        strategy="one_for_one",
-        intensity=1,
-        period=5.0,
-        budget_left=1,
-        children=children or (worker("kv1"), storage()),
-    )
+ROWS = (
+    Row("", supervisor("root", "one_for_one", intensity=1), size=2, rate=48_123.0),
+    Row("├─ ", worker("kv1"), rate=4_100.0),
+    Row("└─ ", supervisor("storage", "rest_for_one"), size=2),
+    Row("   ├─ ", worker("kv2", state="restarting", restarts=7, queue=41), rate=0.0),
+    Row("   └─ ", worker("kv3", restarts=1, uptime_s=125.0), rate=7.4),
+)
 
 
-def drawn(view: NodeView, width: int) -> str:
-    lines = [header(width).plain, *(row_text(row, width).plain for row in visible_rows(view))]
+def drawn(width: int) -> str:
+    lines = [header(width).plain, *(row_text(row, width).plain for row in ROWS)]
     assert all(cell_len(line) == width for line in lines)
     return "\n".join(line.rstrip() for line in lines)
 
 
 def test_a_wide_tree_shows_every_column() -> None:
     assert (
-        drawn(tree(), 72)
+        drawn(72)
         == """\
-NODE                                 STATUS             RST QUEUE     UP
-▾ root one_for_one                   2 children         0/1     ·   2h13
-├─ ● kv1                             running              ·     ·     7s
-└─ ▾ storage rest_for_one            2 children        2/3!     ·   2h13
-   ├─ ↻ kv2                          restarting           7    41      —
-   └─ ● kv3                          running              1     ·   2m05"""
+NODE                           STATUS             RST QUEUE MSG/S     UP
+▾ root one_for_one             2 children         0/1     ·   48k   2h13
+├─ ● kv1                       running              ·     ·  4.1k     7s
+└─ ▾ storage rest_for_one      2 children        2/3!     ·     ·   2h13
+   ├─ ↻ kv2                    restarting           7    41     ·      —
+   └─ ● kv3                    running              1     ·     7   2m05"""
     )
 
 
-def test_a_narrow_tree_drops_uptime_then_status() -> None:
-    assert [len(columns_for(width)[0]) for width in (72, 57, 43)] == [4, 3, 2]
+def test_a_narrow_tree_drops_uptime_then_rates_then_status() -> None:
+    assert [len(columns_for(width)[0]) for width in (72, 59, 51, 43)] == [5, 4, 3, 2]
     assert (
-        drawn(tree(), 40)
+        drawn(40)
         == """\
 NODE                           RST QUEUE
 ▾ root one_for_one             0/1     ·
@@ -105,7 +95,7 @@ def test_escape_sequences_in_a_name_are_shown_not_sent() -> None:
 
 
 def test_an_untouched_budget_is_not_a_warning() -> None:
-    line = row_text(Row("", storage(budget_left=3)), 60).plain
+    line = row_text(Row("", supervisor("storage", "rest_for_one", left=3)), 60).plain
     assert "0/3 " in line
     assert "!" not in line
 
@@ -125,31 +115,33 @@ def test_a_worker_held_back_says_when_it_is_tried_again() -> None:
     assert "retry in 1.2s" in line
 
 
-def test_a_group_of_twenty_is_shown_whole() -> None:
-    view = tree(*(worker(f"w{i:02}") for i in range(20)))
-    assert len(visible_rows(view)) == 21
-
-
-def test_a_large_group_folds_to_its_first_the_interesting_and_a_count() -> None:
-    children = [worker(f"w{i:04}") for i in range(1000)]
-    children[500] = worker("w0500", state="restarting")
-    children[600] = worker("w0600", queue=64)
-    rows = visible_rows(tree(*children), frozenset({"root/w0700"}))
-    names = [row.node.id for row in rows[1:-1]]
-    assert names == [*(f"w{i:04}" for i in range(GROUP_FIRST)), "w0500", "w0600", "w0700"]
-    assert row_text(rows[-1], 60).plain.rstrip() == "└─ … 991 more"
-
-
-def test_at_most_four_interesting_children_are_unfolded() -> None:
-    children = [worker(f"w{i:04}", state="stopped") for i in range(100)]
-    rows = visible_rows(tree(*children))
-    assert rows[-1].hidden == 90
-    assert len(rows) == 1 + 6 + 4 + 1
-
-
 def test_a_flash_is_seen_without_colour() -> None:
     text = row_text(Row("", worker("kv1")), 60, flash=True)
     assert any("reverse" in str(span.style) for span in text.spans)
+
+
+def test_the_chosen_row_is_seen_without_colour_and_told_from_a_flash() -> None:
+    chosen = row_text(Row("", worker("kv1")), 60, chosen=True)
+    both = row_text(Row("", worker("kv1")), 60, chosen=True, flash=True)
+    assert [str(chosen.spans[-1].style), str(both.spans[-1].style)] == [
+        "reverse bold",
+        "bold underline",
+    ]
+
+
+def test_the_column_that_is_sorted_by_is_marked() -> None:
+    assert " *QUEU" in header(72, "QUEUE").plain
+    assert " *RST" in header(72, "RST").plain
+
+
+def test_a_folded_rest_says_how_many_it_stands_for() -> None:
+    row = Row("└─ ", supervisor("root", "one_for_one"), hidden=9_984)
+    assert row_text(row, 60).plain.rstrip() == "└─ … 9,984 more"
+
+
+def test_a_closed_supervisor_has_another_glyph() -> None:
+    row = Row("", supervisor("root", "one_for_one"), closed=True)
+    assert row_text(row, 60).plain.startswith("▸ root")
 
 
 def test_a_row_is_redrawn_only_when_something_in_it_can_be_seen_to_change() -> None:

@@ -28,7 +28,11 @@ class Env:
     def __init__(self, folder: Path, **environ: str) -> None:
         self.stdin: TextIO = io.StringIO()
         self.stdout: TextIO = io.StringIO()
-        self.environ = {"XDG_STATE_HOME": str(folder), **environ}
+        self.environ = {
+            "XDG_STATE_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            **environ,
+        }
 
     @property
     def said(self) -> str:

@@ -5,7 +5,8 @@ from rich.text import Text
 from ssm_cli.repl import model as model_module
 from ssm_cli.repl.frames import frame_interval
 from ssm_cli.repl.model import FLASH_S, OUTPUT_LINES, UPTIME_S, Model
-from ssm_cli.repl.panes import OutputPane, fragments
+from ssm_cli.repl.panes.lines import fragments
+from ssm_cli.repl.panes.log import OutputPane
 from ssm_cli.runtime.views import Report
 from tests.repl.conftest import kv_tree, many_workers
 
@@ -47,7 +48,7 @@ def test_a_restart_flashes_and_stops_flashing() -> None:
     model, clock = started_model()
     model.on_report(Report(50, 0.0, "starting", "kv2", "root/storage/kv2", "worker", {"n": 2}))
     model.refresh()
-    assert model.flashing == {"root/storage/kv2"}
+    assert model.flashing == {"kv2"}
     clock.now_s += FLASH_S
     assert model.is_due()
     model.refresh()

@@ -46,7 +46,7 @@ def test_the_whole_screen_at_80x24(tmp_path: Path) -> None:
             await until(lambda: "Ok" in terminal.text, lambda: terminal.text)
             lines = terminal.lines
         assert lines[0].startswith(" ssm  kv.yaml  up ")
-        assert lines[1].split() == ["NODE", "STATUS", "RST", "QUEUE", "UP"]
+        assert lines[1].split() == ["NODE", "STATUS", "RST", "QUEUE", "MSG/S", "UP"]
         assert lines[2].startswith("▾ root one_for_one")
         assert lines[6].startswith("   └─ ● kv3")
         assert lines[7] == "── restarts 0 " + "─" * 66
@@ -166,9 +166,9 @@ def test_f6_chooses_the_pane_that_is_scrolled(tmp_path: Path) -> None:
         terminal = Terminal(24, 80)
         async with typing(tmp_path, node=node, output=terminal.output()) as person:
             await until(lambda: "▾ root" in terminal.text, lambda: terminal.text)
-            person.type("\x1b[17~\x1b[6~")
+            person.type("\x1b[17~\x1b[6~\x1b[6~")
             await until(lambda: "▾ root" not in terminal.text, lambda: terminal.text)
-            person.type("\x1b[5~")
+            person.type("\x1b[5~\x1b[5~")
             await until(lambda: "▾ root" in terminal.text, lambda: terminal.text)
 
     run(story())

@@ -46,7 +46,7 @@ def test_a_crash_is_told_to_who_typed_it_and_heals(tmp_path: Path) -> None:
             await until(lambda: "Result None" in person.output, lambda: person.output)
             assert "✖ kv2 crashed" in person.output
             await until(lambda: person.session.model.flashing)
-            assert person.session.model.flashing == {"root/storage/kv2", "root/storage/kv3"}
+            assert person.session.model.flashing == {"kv2", "kv3"}
             events = [report.event for report in person.session.model.log]
             assert events == ["crashed", "restarting"]
 

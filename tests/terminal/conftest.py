@@ -28,7 +28,13 @@ class Terminal:
         self.child = pexpect.spawn(
             sys.executable,
             ["-m", "ssm_cli", "run", str(TREE), *options],
-            env={**kept, "TERM": "xterm-256color", "XDG_STATE_HOME": str(home), **environ},
+            env={
+                **kept,
+                "TERM": "xterm-256color",
+                "XDG_STATE_HOME": str(home),
+                "XDG_CONFIG_HOME": str(home / "config"),
+                **environ,
+            },
             dimensions=(rows, columns),
             timeout=DEADLINE_S,
             cwd=TREE.parents[1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -13,8 +13,9 @@ from rich.cells import cell_len
 
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.render.sanitize import fit, one_line
-from ssm_cli.repl.prompt.line import Line, Problem, read_line
+from ssm_cli.repl.prompt.line import Line, Problem
 from ssm_cli.repl.prompt.names import Names
+from ssm_cli.repl.prompt.reading import read
 
 STYLES = {
     "verb": "bold ansimagenta",
@@ -30,16 +31,22 @@ WRONG = "ansired underline"
 
 
 class LineReader:
-    """Reads lines, and keeps the last reading: colours and hint ask for the same line."""
+    """Reads lines, and keeps the last reading: colours and hint ask for the same line.
 
-    def __init__(self, names: Names) -> None:
+    Args:
+        names: those of the tree.
+        aliases: words for the beginning of a command.
+    """
+
+    def __init__(self, names: Names, aliases: Mapping[str, str] | None = None) -> None:
         self.names = names
+        self.aliases = aliases or {}
         self._kept: tuple[str, Line] | None = None
 
     def read(self, text: str) -> Line:
         """The reading of a line."""
         if self._kept is None or self._kept[0] != text:
-            self._kept = (text, read_line(text, self.names))
+            self._kept = (text, read(text, self.names, self.aliases))
         return self._kept[1]
 
     def forget(self) -> None:
@@ -58,11 +65,11 @@ class LineCompleter(Completer):
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         """The candidates for the word before the cursor."""
-        text = document.text_before_cursor
+        text = document.current_line_before_cursor
         asked = complete_event.completion_requested
         if not text.strip() and not asked:
             return
-        line = read_line(text, self._reader.names, anywhere=asked)
+        line = read(text, self._reader.names, self._reader.aliases, anywhere=asked)
         typed = text[line.start :]
         for candidate in line.candidates:
             if candidate.text == typed and not asked:
@@ -101,7 +108,7 @@ class HintLine(UIControl):
         reader: reads the line.
         text: the line as it is now.
         scrolled: how many columns of the prompt are scrolled out of sight.
-        waiting: what is waited for, in words; None while nothing is.
+        said: what is waited for and what is asked, in words; None while nothing is.
     """
 
     def __init__(
@@ -109,12 +116,12 @@ class HintLine(UIControl):
         reader: LineReader,
         text: Callable[[], str],
         scrolled: Callable[[], int],
-        waiting: Callable[[], str | None],
+        said: Callable[[], tuple[str | None, str | None]],
     ) -> None:
         self._reader = reader
         self._text = text
         self._scrolled = scrolled
-        self._waiting = waiting
+        self._said = said
 
     def create_content(self, width: int, height: int) -> UIContent:
         """One line; called for each frame, after the prompt was drawn."""
@@ -123,10 +130,12 @@ class HintLine(UIControl):
         return UIContent(lambda _: line, line_count=1, show_cursor=False)
 
     def _fragments(self, width: int) -> StyleAndTextTuples:
-        text, waiting = self._text(), self._waiting()
+        text, (waiting, question) = self._text(), self._said()
         indent = " " * cell_len(PROMPT)
+        if question is not None:
+            return [("bold ansiyellow", fit(f"{indent}{one_line(question)}", width))]
         if waiting is not None and not text:
-            return [("ansibrightblack", fit(f"{indent}{waiting}", width))]
+            return [("ansibrightblack", fit(f"{indent}{one_line(waiting)}", width))]
         if not text.strip():
             return []
         line = self._reader.read(text)

@@ -18,6 +18,7 @@ from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.verbs import TABLE, Option, Parameter, Verb, find_verb, nearest
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.prompt.names import Names, Workers
+from ssm_cli.repl.shell.verbs import HERE, find_here, parse_here
 from ssm_cli.runtime.views import Kind
 
 TokenKind = Literal["verb", "name", "option", "constructor", "field", "value", "text", "comment"]
@@ -114,6 +115,8 @@ def read_line(text: str, names: Names, *, anywhere: bool = False) -> Line:
     verb, given = find_verb(words[0].text), words[1:]
     tokens = [Token(words[0].start, words[0].end, "verb")]
     if verb is None:
+        verb = find_here(words[0].text, Workers(names, words[0].text))
+    if verb is None:
         if not names.has("worker", words[0].text):
             return Line(problem=_problem(text, names, typing=None))
         verb, given, tokens = find_verb("call"), words, []
@@ -123,9 +126,10 @@ def read_line(text: str, names: Names, *, anywhere: bool = False) -> Line:
 
 def _first_word(text: str, word: _Word, names: Names, anywhere: bool) -> Line:
     """A verb, or the name of a worker."""
-    verbs = [Candidate(v.name, v.help) for v in TABLE if v.name.startswith(word.text)]
+    table = (*TABLE, *HERE)
+    verbs = [Candidate(v.name, v.help) for v in table if v.name.startswith(word.text)]
     workers = names.matching("worker", word.text, anywhere=anywhere)
-    verb = find_verb(word.text)
+    verb = find_verb(word.text) or find_here(word.text, Workers(names, word.text))
     known: TokenKind | None = "verb" if verb else None
     if verb is None and word.text and names.has("worker", word.text):
         known = "name"
@@ -142,7 +146,9 @@ def _first_word(text: str, word: _Word, names: Names, anywhere: bool) -> Line:
 def _problem(text: str, names: Names, typing: _Word | None) -> Problem | None:
     """What the grammar says against the line; not yet wrong where `typing` may go on."""
     try:
-        parse_line(text, Workers(names, text.lstrip()))
+        workers = Workers(names, text.lstrip())
+        if parse_here(text, workers) is None:
+            parse_line(text, workers)
     except CommandError as error:
         start = error.column - 1
         found = re.match(r"\S+", text[start:])
@@ -292,14 +298,33 @@ class _Reading:
         elif read.status == "partial" or not self._last.text:
             expected = ", ".join(one.name for one in constructors) or "an input"
             problem = Problem(f"expected {expected}", start, len(self._text), wrong=False)
+        candidates = [Candidate(c, "") for c in read.candidates]
+        begins = read.replace[0]
+        if not candidates:
+            candidates, begins = self._seen(read, self._text[start:])
         by_name = {one.name: _signature(one) for one in constructors}
         return Line(
             tokens=tuple(tokens),
             signature=_input_signature(read, constructors) or _usage(self._verb, self._slot),
             problem=problem,
-            start=start + read.replace[0],
-            candidates=tuple(Candidate(c, by_name.get(c, "")) for c in read.candidates),
+            start=start + begins,
+            candidates=tuple(
+                Candidate(c.text, c.meta or by_name.get(c.text, "")) for c in candidates
+            ),
         )
+
+    def _seen(self, read: Analysis, given: str) -> tuple[list[Candidate], int]:
+        """The keys seen before that a text being typed may become, and where it begins."""
+        typed = re.search(r"[^\s=\"]*$", given)
+        assert typed is not None, "it matches nothing at the least"
+        constructor, field = read.constructor, read.field
+        if constructor is None or field is None or typed.start() == 0:
+            return [], len(given)
+        if not constructor.fields[field].type.startswith("str"):
+            return [], len(given)
+        worker = self._arguments["worker"].rpartition("/")[2]
+        words = self._names.seen.words(worker, typed[0])
+        return [Candidate(word, "seen before") for word in words], typed.start()
 
 
 def _signature(constructor: Constructor) -> str:

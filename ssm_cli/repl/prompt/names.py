@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import SsmError
+from ssm_cli.repl.shell.seen import Seen
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Kind
 
@@ -17,9 +18,13 @@ class Names:
     """The names of a tree by kind, as they were when the tree last changed.
 
     A kind is `worker`, `supervisor`, or None for both.
+
+    Attributes:
+        seen: the keys that inputs and replies had in them.
     """
 
     def __init__(self, api: NodeApi) -> None:
+        self.seen = Seen()
         self._api = api
         self._sorted: dict[Kind | None, list[str]] = {}
         self._constructors: dict[str, tuple[Constructor, ...]] = {}

@@ -12,7 +12,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from rich.text import Text
 
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes import fragments
+from ssm_cli.repl.panes.lines import fragments
 from ssm_cli.repl.screen import Screen
 
 PRINTED_LINES = 200  # at once; of more than that the oldest are left out, and counted
@@ -27,12 +27,16 @@ class Inline:
         self._model = model
         self._printed = 0
 
+    def prepare(self, *, inline: bool) -> None:
+        """Say which of the two faces the application is to have when it runs."""
+        self._screen.inline = inline
+        self._app.full_screen = self._app.renderer.full_screen = not inline
+
     def toggle(self) -> None:
         """Go from the full screen to the panel, or back. The output so far is printed too."""
         app, renderer = self._app, self._app.renderer
         renderer.erase()
-        self._screen.inline = not self._screen.inline
-        app.full_screen = renderer.full_screen = not self._screen.inline
+        self.prepare(inline=not self._screen.inline)
         renderer.reset()
         if self._screen.inline:
             renderer.request_absolute_cursor_position()
@@ -40,8 +44,12 @@ class Inline:
 
     async def flush(self) -> None:
         """Print what is new above the panel; nothing while the screen is full."""
-        if self._screen.inline and self._model.output_seq > self._printed:
+        if self._screen.inline and self._app.is_running and self._model.output_seq > self._printed:
             await run_in_terminal(self._print)
+
+    def skip(self) -> None:
+        """What there is by now was printed by another face."""
+        self._printed = self._model.output_seq
 
     def rest(self) -> list[str]:
         """The lines that were not printed before the panel was closed, without colour."""

@@ -12,14 +12,12 @@ from collections.abc import Callable, Hashable
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout.controls import UIContent, UIControl
+from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ssm_cli.render.log import log_text
-from ssm_cli.render.rows import header, row_key, row_text
-from ssm_cli.repl.model import Model
-
+WHEEL_LINES = 3  # that one notch of the wheel scrolls
 CACHED_LINES = 5_000  # of each pane; the cache is dropped when it is full
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan")
 ANSI = (
@@ -105,6 +103,10 @@ class Pane(UIControl):
         self._top = max(0, min(top, last))
         self.follow = self._follows and self._top >= last
 
+    def ends(self, direction: int) -> None:
+        """Go to the last line (1) or to the first (-1)."""
+        self.scroll(direction * self._count)
+
     def page(self, direction: int) -> None:
         """Move by a screenful: 1 is down, -1 is up."""
         self.scroll(direction * max(self._height - 1, 1))
@@ -125,97 +127,20 @@ class Pane(UIControl):
         shown = [self.line(i, width) for i in range(first, min(first + height, self._count))]
         return UIContent(shown.__getitem__, line_count=len(shown), show_cursor=False)
 
+    def pressed(self, line: int) -> None:
+        """Line `line` was clicked at; nothing comes of it unless a subclass says so."""
 
-class TreePane(Pane):
-    """The live tree. Rows that were just restarted are brought into view."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(follow=False)
-        self._model = model
-
-    def count(self, width: int) -> int:
-        """See `Pane`."""
-        del width
-        return len(self._model.rows)
-
-    def first(self, height: int) -> int:
-        """See `Pane`; moved if no row that was just restarted would be seen."""
-        first = super().first(height)
-        flashing = self._model.flashing
-        places = [i for i, row in enumerate(self._model.rows) if row.node.path in flashing]
-        if not places or any(first <= place < first + height for place in places):
-            return first
-        return max(0, min(places[0] - height // 2, self._count - height))
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        row = self._model.rows[index]
-        flash = not row.hidden and row.node.path in self._model.flashing
-        key = (row_key(row), flash, width)
-        return self.cached(key, lambda: row_text(row, width, flash=flash))
-
-
-class HeaderLine(Pane):
-    """The titles of the tree's columns."""
-
-    def __init__(self) -> None:
-        super().__init__(follow=False)
-
-    def count(self, width: int) -> int:
-        """See `Pane`."""
-        del width
-        return 1
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        return self.cached((index, width), lambda: header(width))
-
-
-class LogPane(Pane):
-    """The restart log, newest last."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(follow=True)
-        self._model = model
-
-    def count(self, width: int) -> int:
-        """See `Pane`."""
-        del width
-        return len(self._model.log)
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        report = self._model.log[index]
-        return self.cached((report.seq, width), lambda: cropped(log_text(report), width))
-
-
-class OutputPane(Pane):
-    """What was typed and what came of it, newest last; long lines are wrapped.
-
-    The wrapped lines are kept for one width and added to as output comes.
-    """
-
-    def __init__(self, model: Model) -> None:
-        super().__init__(follow=True)
-        self._model = model
-        self._width = 0
-        self._seen = 0
-        self._lines: list[StyleAndTextTuples] = []
-
-    def count(self, width: int) -> int:
-        """See `Pane`. Wraps what has come since the last frame."""
-        model = self._model
-        new = model.output_seq - self._seen
-        if width != self._width or new > len(model.output):
-            self._lines, self._width, new = [], width, len(model.output)
-        if new:
-            for text in list(model.output)[-new:]:
-                self._lines.extend(fragments(line) for line in wrapped(text, width))
-            del self._lines[: -2 * (model.output.maxlen or 1)]
-            self._seen = model.output_seq
-        return len(self._lines)
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        del width
-        return self._lines[index]
+    def mouse_handler(self, mouse_event: MouseEvent) -> object:
+        """The wheel scrolls, a click presses; called by prompt_toolkit."""
+        match mouse_event.event_type:
+            case MouseEventType.SCROLL_UP:
+                self.scroll(-WHEEL_LINES)
+            case MouseEventType.SCROLL_DOWN:
+                self.scroll(WHEEL_LINES)
+            case MouseEventType.MOUSE_UP:
+                line = self.first(self._height) + mouse_event.position.y
+                if line < self._count:
+                    self.pressed(line)
+            case _:
+                return NotImplemented
+        return None

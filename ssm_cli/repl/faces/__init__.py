@@ -1,0 +1,1 @@
+"""The faces of a session beside the full screen, and what is shown before it opens."""

@@ -1,0 +1,205 @@
+"""From the start of the tree to its end: which face is shown, and how all comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TextIO
+
+from prompt_toolkit.application import Application
+
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.repl.faces.inline import Inline
+from ssm_cli.repl.faces.plain import Plain
+from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
+from ssm_cli.repl.model import Model
+from ssm_cli.runtime.api import NodeApi
+from ssm_cli.runtime.views import Report
+from ssm_cli.spec.model import SupervisorSpec
+
+Reader = Callable[[Report], None]
+
+
+class RunningNode(NodeApi, Protocol):
+    """A node of this process, as far as a session needs it."""
+
+    @property
+    def spec(self) -> SupervisorSpec:
+        """The tree that it runs."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether the tree is up."""
+        ...
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the root reached its restart intensity."""
+        ...
+
+    def start(self) -> object:
+        """Start the tree; raises `StartFailed`."""
+        ...
+
+    async def serve(self) -> None:
+        """Run until the tree is down."""
+        ...
+
+    def subscribe(self, reader: Reader) -> Callable[[], None]:
+        """Call `reader` with each report; the result ends that."""
+        ...
+
+
+class Life:
+    """The life of a session.
+
+    Args:
+        node: not started yet.
+        app: the full and the inline face.
+        inline: switches between these two.
+        plain: the other one.
+        model: what they show.
+        stdout: the terminal.
+        now: a monotonic clock, in seconds.
+
+    Attributes:
+        face: `full`, `inline` or `plain`.
+    """
+
+    def __init__(
+        self,
+        node: RunningNode,
+        app: Application[None],
+        inline: Inline,
+        plain: Plain,
+        model: Model,
+        *,
+        stdout: TextIO,
+        now: Callable[[], float],
+    ) -> None:
+        self.face = "full"
+        self._node = node
+        self._app = app
+        self._inline = inline
+        self._plain = plain
+        self._model = model
+        self._stdout = stdout
+        self._now = now
+        self._leaves = False
+        self._code: int = ExitCode.DONE
+
+    async def run(self, reader: Reader, *beside: Callable[[], Coroutine[Any, Any, None]]) -> int:
+        """Start the tree, show it until it is down, say how it ended; the exit code.
+
+        Args:
+            reader: gets the reports.
+            beside: run beside the face, and are cancelled at its end.
+        """
+        loop = asyncio.get_running_loop()
+        unsubscribe = self._node.subscribe(reader)
+        try:
+            self._watched(self._node.start, "starting", ("started",), workers_in(self._node.spec))
+            self._model.recount()
+            loop.set_exception_handler(self._stray)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self._on_signal, number)
+            await self._show([asyncio.create_task(work()) for work in beside])
+        finally:
+            unsubscribe()
+            loop.set_exception_handler(None)
+        self._say_goodbye()
+        return ExitCode.GAVE_UP if self._node.gave_up else self._code
+
+    def change_face(self, face: str) -> None:
+        """Show another face from now on."""
+        before, self.face = self.face, face
+        if face == before:
+            return
+        if "plain" not in (before, face):
+            self._inline.toggle()
+        elif before == "plain":
+            self._plain.end()
+        elif self._app.is_running and not self._app.is_done:
+            self._app.exit()
+
+    def leave(self) -> None:
+        """End the session, once a face is shown."""
+        self._leaves = True
+        self._leave_if_asked()
+
+    def _leave_if_asked(self) -> None:
+        if not self._leaves:
+            return
+        self._plain.end()
+        if self._app.is_running and not self._app.is_done:
+            self._app.exit()
+
+    async def _show(self, tasks: list[asyncio.Task[None]]) -> None:
+        """The face beside the tree, until both have ended."""
+        serving = asyncio.create_task(self._node.serve())
+        serving.add_done_callback(lambda _: self.leave())
+        try:
+            await self._show_faces()
+        except EOFError:
+            self._code = 128 + signal.SIGHUP  # the terminal went away
+        finally:
+            for task in tasks:
+                task.cancel()
+            if self._node.running:
+                stop = self._node.stop
+                self._watched(stop, "stopping", ENDED, self._model.workers)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await serving
+
+    async def _show_faces(self) -> None:
+        """One face after the other, until the session is left."""
+        while not self._leaves:
+            shown = self.face
+            if shown == "plain":
+                await self._plain.run()
+                self._inline.skip()
+            else:
+                self._inline.prepare(inline=shown == "inline")
+                await self._app.run_async(pre_run=self._leave_if_asked, set_exception_handler=False)
+            if (self.face == "plain") == (shown == "plain"):
+                break  # it ended by itself
+
+    def _watched(
+        self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
+    ) -> None:
+        """Start or stop the tree: it shows how far it is, and Ctrl-C is felt at once."""
+        if not self._stdout.isatty():
+            do()
+            return
+        progress = Progress(self._stdout, self._now, what, events, total)
+        unsubscribe = self._node.subscribe(progress.on_report)
+        try:
+            with interruptible():
+                do()
+        finally:
+            unsubscribe()
+            progress.end()
+
+    def _on_signal(self, number: int) -> None:
+        """The shell's convention for a process that ended at a signal."""
+        self._code = 128 + number
+        self.leave()
+
+    def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """An exception that nobody caught: shown, and the tree lives on."""
+        del loop
+        self._model.defect(context.get("exception"), str(context.get("message", "")))
+
+    def _say_goodbye(self) -> None:
+        """Below the prompt that started us: what was last seen, and how it ended."""
+        lines = self._inline.rest()
+        lines += self._model.last_words() if self._node.gave_up else []
+        lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")
+        try:
+            self._stdout.write("".join(f"{line}\n" for line in lines))
+            self._stdout.flush()
+        except OSError:
+            if self._code == ExitCode.DONE:  # else there is nobody to tell
+                raise

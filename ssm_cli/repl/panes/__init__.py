@@ -1,0 +1,1 @@
+"""The panes of the screen: lines, each made when it is seen."""

@@ -1,0 +1,113 @@
+"""A reading of all that a prompt takes: what surrounds a command is taken off, and put back on.
+
+Around a command there may be an alias for its beginning, `time` or `watch`, a pipe or a file, and
+in it results by number; `line` reads the command that is left.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from ssm_cli.repl.prompt.line import Candidate, Line, Problem, Token, read_line
+from ssm_cli.repl.prompt.names import Names, Workers
+from ssm_cli.repl.shell.config import expand
+from ssm_cli.repl.shell.pipeline import find_mark
+from ssm_cli.repl.shell.results import REFERENCE
+from ssm_cli.repl.shell.verbs import find_here
+
+AROUND = ("time", "watch")
+DEPTH = 5  # of commands around commands that are read
+
+
+def read(
+    text: str,
+    names: Names,
+    aliases: Mapping[str, str],
+    *,
+    anywhere: bool = False,
+    depth: int = 0,
+) -> Line:
+    """Read a line up to its end, where the cursor is thought to be.
+
+    Args:
+        text: the line.
+        names: the names of the tree.
+        aliases: words for the beginning of a command.
+        anywhere: offer names that contain the word too; slower, for when it was asked for.
+        depth: how many commands are around this one.
+    """
+    mark = find_mark(text)
+    if mark is not None:
+        return _piped(read(text[:mark].rstrip(), names, aliases, depth=depth), text, mark)
+    first = re.match(r"\s*(\S+)\s+", text)
+    if first is None or depth >= DEPTH:
+        return _with_aliases(read_line(text, names, anywhere=anywhere), text, aliases)
+    word = first[1]
+    if word in AROUND and find_here(word, Workers(names, word)) is not None:
+        inner = read(text[first.end() :], names, aliases, anywhere=anywhere, depth=depth + 1)
+        return _around(_moved(inner, first.end()), first.start(1), first.end(1))
+    if word in aliases:
+        longer = expand(text, aliases)
+        inner = read_line(longer, names, anywhere=anywhere)
+        by = len(text.lstrip()) - len(longer) + first.start(1)
+        return _around(_moved(inner, by, least=first.end(1)), first.start(1), first.end(1))
+    return _with_references(read_line(text, names, anywhere=anywhere), text)
+
+
+def _with_aliases(line: Line, text: str, aliases: Mapping[str, str]) -> Line:
+    """The first word may be an alias, too."""
+    word = text.strip()
+    offered = [Candidate(a, aliases[a]) for a in aliases if a.startswith(word)]
+    if not offered:
+        return line
+    problem = None if word in aliases or line.problem is None else line.problem
+    if problem is not None and problem.wrong:
+        problem = msgspec.structs.replace(problem, wrong=False)
+    candidates = (*line.candidates, *offered)
+    return msgspec.structs.replace(line, candidates=candidates, problem=problem)
+
+
+def _with_references(line: Line, text: str) -> Line:
+    """What a result stands for is not known to the codec: nothing is wrong with it."""
+    problem = line.problem
+    if problem is None or not REFERENCE.search(f" {text[problem.start : problem.end]}"):
+        return line
+    return msgspec.structs.replace(line, problem=None)
+
+
+def _piped(line: Line, text: str, mark: int) -> Line:
+    """A command whose output goes on: what is behind the mark is not ours to read."""
+    problem = line.problem
+    if problem is not None:
+        problem = msgspec.structs.replace(problem, wrong=True)
+    elif not text[mark:].lstrip("|>").strip():
+        what = "a program" if text[mark] == "|" else "a file"
+        problem = Problem(f"expected {what}", mark, len(text), wrong=False)
+    return msgspec.structs.replace(
+        line,
+        tokens=(*line.tokens, Token(mark, len(text), "text")),
+        problem=problem,
+        candidates=(),
+        start=len(text),
+    )
+
+
+def _around(line: Line, start: int, end: int) -> Line:
+    return msgspec.structs.replace(line, tokens=(Token(start, end, "verb"), *line.tokens))
+
+
+def _moved(line: Line, by: int, least: int = 0) -> Line:
+    """A reading whose places are `by` further right; what ends before `least` is left out."""
+    tokens = tuple(
+        Token(max(t.start + by, least), t.end + by, t.kind)
+        for t in line.tokens
+        if t.end + by > least
+    )
+    problem = line.problem
+    if problem is not None:
+        start, end = max(problem.start + by, 0), max(problem.end + by, 0)
+        problem = msgspec.structs.replace(problem, start=start, end=end)
+    return msgspec.structs.replace(line, tokens=tokens, problem=problem, start=line.start + by)

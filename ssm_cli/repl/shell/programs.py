@@ -1,0 +1,152 @@
+"""Running other programs beside the tree, without a thread and without waiting for them.
+
+The end of a program is seen through its process descriptor, its output through a pipe; the event
+loop watches both, so the tree lives on while somebody edits or pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ssm_cli.errors import CommandError
+
+OUTPUT_BYTES = 1024 * 1024  # of a program's output that are kept; the rest is read and dropped
+CHUNK_BYTES = 65_536
+POLL_S = 0.02  # where the system has no process descriptors
+
+
+async def filtered(program: str, data: bytes) -> tuple[str, int]:
+    """What a command of the shell writes when it reads `data`, and its exit code.
+
+    Cancelling it ends the program.
+    """
+    with tempfile.TemporaryFile() as source:
+        source.write(data)
+        source.seek(0)
+        process = subprocess.Popen(  # noqa: ASYNC220, S602 - it starts and is not waited for; a shell is what was asked for
+            program,
+            shell=True,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert process.stdout is not None, "it was asked for"
+    with process.stdout:
+        try:
+            output = await _read(process.stdout.fileno())
+            code = await ended(process)
+        finally:
+            _end(process)
+    return output.decode("utf-8", "backslashreplace"), code
+
+
+async def interactive(command: Sequence[str], data: bytes | None = None) -> int:
+    """Run a program that has the terminal to itself; its exit code.
+
+    Args:
+        command: its words.
+        data: what it reads; None: the terminal.
+
+    Raises:
+        CommandError: it cannot be started.
+    """
+    with tempfile.TemporaryFile() as source:
+        source.write(data or b"")
+        source.seek(0)
+        try:
+            process = subprocess.Popen(command, stdin=None if data is None else source)  # noqa: ASYNC220, S603 - it starts and is not waited for; the user's own program
+        except OSError as error:
+            raise CommandError(f"cannot run {command[0]}: {error.strerror}") from error
+    try:
+        return await ended(process)
+    finally:
+        _end(process)
+
+
+async def ended(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a program; its exit code."""
+    if not hasattr(os, "pidfd_open"):
+        while process.poll() is None:  # noqa: ASYNC110 - nothing tells of it there
+            await asyncio.sleep(POLL_S)
+        return process.wait()
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        await _readable(descriptor)
+    finally:
+        os.close(descriptor)
+    return process.wait()
+
+
+def editor_of(environ: Mapping[str, str]) -> list[str]:
+    """The words of the editor's command: `$VISUAL`, `$EDITOR`, or vi.
+
+    >>> editor_of({"EDITOR": "code -w"})
+    ['code', '-w']
+    """
+    return shlex.split(environ.get("VISUAL") or environ.get("EDITOR") or "vi")
+
+
+def pager_of(environ: Mapping[str, str]) -> list[str]:
+    """The words of the pager's command: `$PAGER`, or less, which ends by itself on little.
+
+    >>> pager_of({})
+    ['less', '-FRX']
+    """
+    return shlex.split(environ.get("PAGER") or "less -FRX")
+
+
+async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | None:
+    """The text as the user's editor left it; None if the editor failed.
+
+    Raises:
+        CommandError: the editor cannot be started, or what it left cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="ssm-") as folder:
+        file = Path(folder, f"edit{suffix}")
+        file.write_text(text, encoding="utf-8")  # noqa: ASYNC240 - a small file
+        if await interactive([*editor_of(environ), str(file)]):
+            return None
+        try:
+            return file.read_text(encoding="utf-8")  # noqa: ASYNC240 - as above
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"cannot read what the editor left: {error}") from error
+
+
+async def _read(descriptor: int) -> bytes:
+    """All that a pipe has to give, as far as it is kept."""
+    kept = bytearray()
+    while True:
+        await _readable(descriptor)
+        chunk = os.read(descriptor, CHUNK_BYTES)
+        if not chunk:
+            return bytes(kept)
+        kept += chunk[: OUTPUT_BYTES - len(kept)]
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _resolve, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _resolve(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs, as nobody waits for it any longer."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()

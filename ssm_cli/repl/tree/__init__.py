@@ -1,0 +1,1 @@
+"""The tree as rows: which are there, and what they say."""

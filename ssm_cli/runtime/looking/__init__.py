@@ -1,0 +1,1 @@
+"""Looking at a tree, a part at a time."""

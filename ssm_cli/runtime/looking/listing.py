@@ -1,0 +1,148 @@
+"""Looking at a part of a tree: one node, or the children of one, without a view of all others.
+
+A screen shows some dozens of nodes of what may be a million. What it asks for here costs the
+same whatever the size of the tree, but for `children` and `census`, which say what they cost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.performer.show import state_of, view
+from ssm_cli.runtime.views import NodeView
+
+CENSUS_CELLS = 5_000  # looked at between two rests of a census; some tenths of a millisecond
+TROUBLED = 4  # so many workers that do not run are remembered of each supervisor
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """A node as it stands: its view without children, and how many it has."""
+
+    view: NodeView
+    size: int = 0
+
+
+class Census(msgspec.Struct):
+    """Counts over a whole tree, taken bit by bit.
+
+    Attributes:
+        workers: how many there are.
+        steps: by the name of each supervisor, the inputs that the workers below it have served.
+        troubled: by the name of each supervisor, its first children that do not run.
+    """
+
+    workers: int = 0
+    steps: dict[str, int] = {}
+    troubled: dict[str, list[str]] = {}
+
+
+class Listing:
+    """What can be seen of a node's tree, piece by piece. Names are ids; an unknown one is None."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: Counter[int] = Counter()
+
+    @property
+    def root(self) -> str:
+        """The name of the root."""
+        name: str = self._core.root.spec.id
+        return name
+
+    @property
+    def queue(self) -> int:
+        """How many inputs wait in the node's queue."""
+        return len(self._core.queue)
+
+    def look(self) -> None:
+        """Count the inputs that wait for each worker, for the glances that follow."""
+        self._waiting = Counter(id(entry[0]) for entry in self._core.queue)
+
+    def glance(self, name: str) -> Glance | None:
+        """One node; queues as of the last `look`."""
+        cell = self._cell(name)
+        if cell is None:
+            return None
+        if isinstance(cell, SupervisorCell):
+            return Glance(self._supervisor(cell), len(cell.children))
+        above = "" if cell.parent is None else cell.parent.path()
+        return Glance(view(self._core, cell, above, self._waiting))
+
+    def _supervisor(self, cell: SupervisorCell) -> NodeView:
+        spec, now_s = cell.spec, self._core.clock.now_s()
+        return NodeView(
+            spec.id,
+            cell.path(),
+            "supervisor",
+            state_of(self._core, cell),
+            max(0, cell.starts - 1),
+            now_s - cell.since_s if cell.status is Status.RUNNING else 0.0,
+            strategy=spec.strategy.value,
+            intensity=spec.intensity,
+            period=spec.period_s,
+            budget_left=max(0, spec.intensity - cell.window.count(now_s)),
+        )
+
+    def size(self, name: str) -> int:
+        """How many children a supervisor has; 0 for a worker."""
+        cell = self._cell(name)
+        return len(cell.children) if isinstance(cell, SupervisorCell) else 0
+
+    def children(self, name: str, most: int | None = None) -> list[str]:
+        """The first `most` children of a supervisor in start order; costs time for each."""
+        cell = self._cell(name)
+        return list(islice(cell.children, most)) if isinstance(cell, SupervisorCell) else []
+
+    def supervisors(self, name: str) -> list[str]:
+        """The children of a supervisor that are supervisors; costs time for each child."""
+        cell = self._cell(name)
+        if not isinstance(cell, SupervisorCell):
+            return []
+        return [id_ for id_, child in cell.children.items() if type(child) is SupervisorCell]
+
+    def census(self) -> Iterator[Census]:
+        """Counts over the whole tree, `CENSUS_CELLS` cells a step; the last one is complete.
+
+        Meanwhile the tree may change: each supervisor is counted as it was when it was reached.
+        """
+        census, looked = Census(), 0
+        waiting: list[tuple[SupervisorCell, tuple[str, ...]]] = [(self._core.root, ())]
+        while waiting:
+            supervisor, above = waiting.pop()
+            name = supervisor.spec.id
+            line = (*above, name)
+            census.steps.setdefault(name, 0)
+            cells = iter(tuple(supervisor.children.values()))
+            while batch := list(islice(cells, CENSUS_CELLS)):
+                steps = 0
+                for cell in batch:
+                    if type(cell) is SupervisorCell:
+                        waiting.append((cell, line))
+                        continue
+                    census.workers += 1
+                    steps += cell.steps
+                    if cell.status is not Status.RUNNING:
+                        _remember(census, name, cell)
+                for one in line:
+                    census.steps[one] += steps
+                looked += len(batch)
+                if looked >= CENSUS_CELLS:
+                    looked = 0
+                    yield census
+        yield census
+
+    def _cell(self, name: str) -> Cell | None:
+        root = self._core.root
+        return root if name == root.spec.id else self._core.names.get(name)
+
+
+def _remember(census: Census, supervisor: str, cell: Cell) -> None:
+    troubled = census.troubled.setdefault(supervisor, [])
+    if len(troubled) < TROUBLED:
+        troubled.append(cell.spec.id)
