@@ -123,7 +123,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
         raise SysError(why, term=result.reason)
     if isinstance(behaviour, GenServer) and not isinstance(result, Ok):
         why = f"{name}: code_change answered {result!r}; expected Ok or Error"
-        raise SysError(why, term="bad_return_value")
+        raise SysError(why, term=result)
     cell.state = result.state if isinstance(result, Ok) else result
 
 
