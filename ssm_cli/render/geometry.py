@@ -35,13 +35,17 @@ class Geometry(msgspec.Struct, frozen=True):
     log_columns: int
 
 
-def geometry(rows: int, columns: int, tree_rows: int, *, inline: bool = False) -> Geometry:
+def geometry(
+    rows: int, columns: int, tree_rows: int, *, detail_rows: int = 0, inline: bool = False
+) -> Geometry:
     """Share out a screen.
 
     Args:
         rows: of the terminal.
         columns: of the terminal.
         tree_rows: how many rows the tree would like, its header included.
+        detail_rows: how many the detail of a node would like, its title included; it takes the
+            place of the log.
         inline: a panel of at most half the screen, without the output.
 
     >>> g = geometry(24, 80, 7)
@@ -50,16 +54,17 @@ def geometry(rows: int, columns: int, tree_rows: int, *, inline: bool = False) -
     """
     keys = 1 if rows >= KEY_BAR_ROWS else 0
     if inline:
-        panel = geometry(max(rows // 2, 8), columns, tree_rows)
+        panel = geometry(max(rows // 2, 8), columns, tree_rows, detail_rows=detail_rows)
         return msgspec.structs.replace(panel, output=0, keys=keys)
     wide = columns >= WIDE_COLUMNS
     # status line, rule above the output, prompt, hint; and the rule above a log of its own
     rest = max(rows - 4 - keys - (0 if wide else 1), 3)
     if wide:
+        tree_rows = max(tree_rows, detail_rows)
         tree = _between(tree_rows, min(8, rest - 1), max(int(rest * TREE_SHARE), 1))
         log_columns = columns * 2 // 5
         return Geometry(wide, tree, 0, rest - tree, keys, columns - log_columns - 1, log_columns)
-    log = max(2, rest // 6) if rest >= 6 else 1
+    log = max(2, rest // 6, min(detail_rows, rest // 2)) if rest >= 6 else 1
     tree = _between(tree_rows, 1, max(int((rest - log) * TREE_SHARE), 1))
     return Geometry(wide, tree, log, rest - log - tree, keys, columns, columns)
 

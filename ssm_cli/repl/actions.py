@@ -217,5 +217,5 @@ class Actions:
     def accept(self, buffer: Buffer) -> bool:
         """Each line waits for those before it; the prompt is free for the next at once."""
         self.screen.follow()
-        taken = [self._commands.put(line.strip()) for line in buffer.text.splitlines()]
+        taken = [self._commands.put(line.strip()) for line in buffer.text.splitlines() or [""]]
         return False in taken

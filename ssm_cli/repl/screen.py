@@ -202,7 +202,8 @@ class Screen:
         size = get_app().output.get_size()
         wanted = self._model.tree.index.count + 1
         rows = size.rows - self._prompt_rows() + 1
-        return geometry(rows, size.columns, wanted, inline=self.inline)
+        detail = 0 if self._model.detail is None else len(self._model.detail) + 1
+        return geometry(rows, size.columns, wanted, detail_rows=detail, inline=self.inline)
 
     def _columns(self) -> int:
         return get_app().output.get_size().columns

@@ -16,6 +16,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.session import Session
+from ssm_cli.repl.shell.config import Settings
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 
@@ -144,6 +145,7 @@ async def typing(
     output: Output | None = None,
     code: int = 0,
     now: Callable[[], float] = time.monotonic,
+    settings: Settings | None = None,
     **environ: str,
 ) -> AsyncIterator[Typist]:
     """A session over the demo's tree, ended by Ctrl-D at the latest, with the exit code `code`."""
@@ -151,7 +153,9 @@ async def typing(
     env = Env(folder, **environ)
     with create_pipe_input() as keys:
         output = DummyOutput() if output is None else output
-        session = Session(node, env, "kv.yaml", source=keys, output=output, now=now)
+        session = Session(
+            node, env, "kv.yaml", source=keys, output=output, now=now, settings=settings
+        )
         running = asyncio.create_task(session.run())
         await until(lambda: session.app.is_running or running.done())
         typist = Typist(session, node, keys, env)
