@@ -14,6 +14,7 @@ from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
 from ssm_cli.runtime.engine.cell import Status as CellStatus
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer import system
 from ssm_cli.runtime.performer.intake import (
     find,
@@ -23,7 +24,6 @@ from ssm_cli.runtime.performer.intake import (
     need_worker,
 )
 from ssm_cli.runtime.performer.requests import REQUESTS
-from ssm_cli.runtime.performer.show import redacted, shown
 from ssm_cli.runtime.reports import error_text
 from ssm_cli.runtime.views import (
     ChildInfo,

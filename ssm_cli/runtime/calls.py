@@ -17,9 +17,9 @@ from ssm_cli.errors import (
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
-from ssm_cli.runtime.performer.show import codec_of
 from ssm_cli.runtime.reports import error_text
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.listing import Listing
-from ssm_cli.runtime.performer.lifecycle import start_cell, terminate_supervisor
-from ssm_cli.runtime.looking.listing import Listing
+from ssm_cli.runtime.looking.show import view_tree, walk
+from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.show import view_tree, walk
+from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import root_down
 from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import SupervisorSpec
@@ -206,10 +206,6 @@ class Node(Asking):
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""
         return view_tree(self._core)
-
-    def listing(self) -> Listing:
-        """The tree piece by piece, for who shows a part of it at a time."""
-        return Listing(self._core)
 
     def listing(self) -> Listing:
         """The tree piece by piece, for who shows a part of it at a time."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason
@@ -53,7 +52,40 @@ Detail = ExitReason | int | Fields | Callable[[], Fields] | None
 makes them when somebody reads."""
 
 Entry = tuple[float, str, Subject, Detail]
-Moment = tuple[float, str, Detail]
+
+
+class Group:
+    """The same events of many subjects, one subject after the other: an entry in the ring.
+
+    `starts` holds the number of each subject's start, for a `starting` event.
+    """
+
+    __slots__ = ("at_s", "detail", "events", "starts", "subjects")
+
+    def __init__(
+        self,
+        at_s: float,
+        events: tuple[str, ...],
+        subjects: Sequence[Subject],
+        *,
+        detail: Detail = None,
+        starts: Sequence[int] = (),
+    ) -> None:
+        self.at_s = at_s
+        self.events = events
+        self.subjects = subjects
+        self.detail = detail
+        self.starts = starts
+
+    def __len__(self) -> int:
+        return len(self.subjects) * len(self.events)
+
+    def entries(self) -> Iterator[Entry]:
+        """The reports that it stands for, in order."""
+        for index, subject in enumerate(self.subjects):
+            for event in self.events:
+                number = self.starts[index] if event == "starting" else self.detail
+                yield self.at_s, event, subject, number
 
 
 class ReportStream:
@@ -63,11 +95,12 @@ class ReportStream:
         seq: the number of the last report; numbers have no gaps.
     """
 
-    __slots__ = ("_readers", "_ring", "seq", "wall_s")
+    __slots__ = ("_kept", "_readers", "_ring", "seq", "wall_s")
 
     def __init__(self, clock: Clock) -> None:
         self.wall_s = clock.wall_s
-        self._ring: deque[Entry] = deque(maxlen=KEPT_REPORTS)
+        self._ring: deque[Entry | Group] = deque()
+        self._kept = 0
         self._readers: list[Callable[[Report], None]] = []
         self.seq = 0
 
@@ -76,6 +109,9 @@ class ReportStream:
         self.seq += 1
         entry = (self.wall_s(), event, subject, detail)
         self._ring.append(entry)
+        self._kept += 1
+        if self._kept > KEPT_REPORTS:
+            self._forget()
         if self._readers:
             report = as_report(self.seq, entry)
             for reader in tuple(self._readers):
@@ -85,14 +121,25 @@ class ReportStream:
         """Whether somebody reads as things happen."""
         return bool(self._readers)
 
-    def add_pair(self, subject: Subject, first: Moment, second: Moment) -> None:
-        """Record two events that follow on each other; only while nobody is `watched`.
+    def add_group(self, group: Group) -> None:
+        """Record what happened to many in the same way; only while nobody is `watched`."""
+        count = len(group.subjects) * len(group.events)
+        self.seq += count
+        self._kept += count
+        self._ring.append(group)
+        if self._kept > KEPT_REPORTS:
+            self._forget()
 
-        What many workers do at once (a start, an end) is recorded at half the price.
-        """
-        self.seq += 2
-        self._ring.append((first[0], first[1], subject, first[2]))
-        self._ring.append((second[0], second[1], subject, second[2]))
+    def _forget(self) -> None:
+        """Drop the oldest entries; what is left is at least what is to be kept, if need be more."""
+        ring = self._ring
+        while len(ring) > 1:
+            oldest = ring[0]
+            count = len(oldest) if type(oldest) is Group else 1
+            if self._kept - count < KEPT_REPORTS:
+                return
+            self._kept -= count
+            ring.popleft()
 
     def _tell(self, reader: Callable[[Report], None], report: Report) -> None:
         """A reader that raises is let go, and said so: it must not hurt the tree."""
@@ -116,13 +163,19 @@ class ReportStream:
 
     def since(self, after: int, last: int | None) -> list[Report]:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
-        kept = len(self._ring)
-        wanted = min(kept, max(0, self.seq - after))
+        wanted = min(self._kept, KEPT_REPORTS, max(0, self.seq - after))
         if last is not None:
             wanted = min(wanted, last)
-        first = self.seq - wanted + 1
-        entries = islice(self._ring, kept - wanted, None)
-        return [as_report(seq, entry) for seq, entry in enumerate(entries, first)]
+        found: list[Report] = []
+        seq = self.seq
+        for entry in reversed(self._ring):
+            if len(found) >= wanted:
+                break
+            one_or_many = reversed(list(entry.entries())) if isinstance(entry, Group) else (entry,)
+            for one in one_or_many:
+                found.append(as_report(seq, one))
+                seq -= 1
+        return found[wanted - 1 :: -1] if wanted else []
 
 
 def as_report(seq: int, entry: Entry) -> Report:

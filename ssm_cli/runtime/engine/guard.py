@@ -107,6 +107,10 @@ class Guard:
         """Forget the deadline pushed last, whether it has passed or not."""
         self._deadlines.pop()
 
+    def has_no_deadline(self) -> bool:
+        """Whether no supervisor is being ended within a time of its own."""
+        return not self._deadlines
+
     def pass_deadlines(self) -> None:
         """Tell those whose deadline is reached, each once."""
         if not self._deadlines:
@@ -147,6 +151,19 @@ class Guard:
 
     def close(self) -> None:
         """No more ticks."""
+
+
+def guarded(guard: Guard, cell: Cell, limit_s: float, call: Callable[..., Any], *args: Any) -> Any:
+    """Run user code that is no step, `init` or `terminate` under the guard."""
+    guard.begin(cell, OTHER, limit_s)
+    try:
+        return call(*args)
+    finally:
+        guard.end()
+
+
+for _function in (guarded, Guard.begin, Guard.end):
+    engine_code(_function)
 
 
 def say_stuck(cell: Cell) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.performer.show import state_of, view
+from ssm_cli.runtime.looking.show import state_of, view
 from ssm_cli.runtime.views import NodeView
 
 CENSUS_CELLS = 5_000  # looked at between two rests of a census; some tenths of a millisecond

@@ -22,9 +22,9 @@ from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.performer.debug import observe
-from ssm_cli.runtime.performer.lifecycle import callee_error, early_replies, end_worker
-from ssm_cli.runtime.performer.show import codec_of, shown
+from ssm_cli.runtime.looking.debug import observe
+from ssm_cli.runtime.looking.show import codec_of, shown
+from ssm_cli.runtime.performer.ending import callee_error, early_replies, end_worker
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.runtime.views import SysEvent

@@ -16,7 +16,9 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.performer.lifecycle import adopt, forget, start_cell, terminate_cell
+from ssm_cli.runtime.performer.children import adopt, forget
+from ssm_cli.runtime.performer.ending import terminate_cell
+from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import settle
 from ssm_cli.runtime.views import (
     ChildInfo,

@@ -6,6 +6,7 @@ through the system lane. The decisions themselves are in `supervision/decisions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
@@ -14,13 +15,9 @@ from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.crashes import decide
-from ssm_cli.runtime.performer.lifecycle import (
-    drop_requests,
-    forget,
-    start_cell,
-    terminate_cell,
-    terminate_children,
-)
+from ssm_cli.runtime.performer.children import forget
+from ssm_cli.runtime.performer.ending import drop_requests, terminate_all, terminate_children
+from ssm_cli.runtime.performer.starting import start_all
 from ssm_cli.runtime.reports import ending
 from ssm_cli.spec.model import Backoff, Restart, Strategy
 from ssm_cli.supervision.decisions import (
@@ -146,35 +143,32 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     what = {"strategy": strategy.value, "child": cell.spec.id, "children": names}
     core.report("restarting", sup, what | limits)
     cell.status = Status.UNDEFINED
-    for other in reversed(cells):
-        if other is not cell:
-            terminate_cell(core, other)
+    if len(cells) > 1:
+        terminate_all(core, [c for c in cells if c is not cell], sup)
     if len(staying) != len(cells):
         for other in cells:
             if other is not cell and other.spec.restart is Restart.TEMPORARY:
                 forget(core, other)
-    for child in staying:
-        if not restart_one(core, sup, child, limits):
-            break
+    restart_all(core, sup, staying, limits)
 
 
-def restart_one(core: Core, sup: SupervisorCell, child: Cell, limits: dict[str, Any]) -> bool:
-    """Start a child in the course of a restart; False: it failed, and will be tried again."""
+def restart_all(
+    core: Core, sup: SupervisorCell, cells: Sequence[Cell], limits: dict[str, Any]
+) -> None:
+    """Start children in the course of a restart; one that fails will be tried again."""
     try:
-        outcome = start_cell(core, child)
+        for child, outcome in start_all(core, cells):
+            if not isinstance(outcome, Ignore):
+                child.status = Status.RESTARTING
+                core.post(on_try_again, core, child, child.starts)
+                return
+            if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
+                forget(core, child)
     except KeyboardInterrupt:  # whoever goes on after that finds the restart still to be done
+        child = next(c for c in cells if c.status is not Status.RUNNING)
         child.status = Status.RESTARTING
         core.post(on_delay_over, core, sup, child, child.starts, limits)
         raise
-    if outcome is None:
-        return True
-    if isinstance(outcome, Ignore):
-        if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
-            forget(core, child)
-        return True
-    child.status = Status.RESTARTING
-    core.post(on_try_again, core, child, child.starts)
-    return False
 
 
 def die(core: Core, sup: SupervisorCell, reason: ExitReason) -> None:

@@ -17,15 +17,15 @@ from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.performer.debug import MOST_LOGGED, Hook, change
-from ssm_cli.runtime.performer.lifecycle import (
+from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change
+from ssm_cli.runtime.looking.show import redacted
+from ssm_cli.runtime.performer.ending import (
     end_worker,
-    guarded,
     kill_supervisor,
     kill_worker,
     terminate_supervisor,
 )
-from ssm_cli.runtime.performer.show import redacted
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.reports import error_text
 from ssm_cli.runtime.views import Statistics, SysEvent
@@ -84,7 +84,7 @@ def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -
     """
     hear(core, cell)
     try:
-        cell.state = guarded(core, cell, cell.step_limit_s(), convert, cell.state)
+        cell.state = guarded(core.guard, cell, cell.step_limit_s(), convert, cell.state)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -111,7 +111,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
             convert: Any = behaviour.code_change
         else:
             convert = behaviour.code_change or (lambda _version, state, _extra: state)
-        result = guarded(core, cell, limit_s, convert, old_version, cell.state, extra)
+        result = guarded(core.guard, cell, limit_s, convert, old_version, cell.state, extra)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -12,7 +12,7 @@ from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.port import Codec
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.performer.lifecycle import guarded
+from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.views import NodeView, State
 
 
@@ -43,7 +43,7 @@ def shown(core: Core, cell: WorkerCell, value: Any) -> str:
     Codec and redaction may be the user's own, so they run under the guard, and may fail.
     """
     try:
-        return guarded(core, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
+        return guarded(core.guard, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - showing a value must not end a worker

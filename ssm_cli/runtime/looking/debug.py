@@ -14,7 +14,7 @@ from typing import Any
 from ssm_cli.runtime.engine.cell import Extra, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.performer.show import shown
+from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.views import SysEvent
 
 Hook = Callable[[Any, SysEvent, str], Any]

@@ -1,0 +1,100 @@
+"""The table of children: who is under a supervisor, and whether its spec is valid.
+
+Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
+"""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import (
+    ExitReason,
+)
+from ssm_cli.behaviour.results import Ignore, Ok, Stop
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.spec.model import (
+    DEFAULT_INIT_TIMEOUT_MS,
+    ChildSpec,
+    Strategy,
+    SupervisorSpec,
+)
+from ssm_cli.spec.validate import check_childspecs, check_flags
+
+IGNORE = Ignore()
+ANSWERS = frozenset({Ok, Ignore, Stop})
+RUNNING = Status.RUNNING
+Started = ExitReason | Ignore | None
+
+
+def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
+    """Put a new child at the end of the table of `sup`."""
+    cell: Cell
+    if isinstance(spec, SupervisorSpec):
+        cell = SupervisorCell(spec, sup)
+        core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
+    else:
+        cell = WorkerCell(spec, sup)
+        if spec.options is not core.expected:
+            core.expected = spec.options
+            expect_limits(core.guard, cell)
+    sup.children[spec.id] = cell
+    core.names[spec.id] = cell
+    return cell
+
+
+def expect_limits(guard: Guard, cell: WorkerCell) -> None:
+    """Tell the guard which limits there will be, so that its ticks are fine enough."""
+    options = cell.spec.options
+    shutdown_ms = 0 if options.shutdown_ms == "brutal_kill" else options.shutdown_ms
+    for limit_ms in (options.step_timeout_ms, options.init_timeout_ms, shutdown_ms):
+        if limit_ms:
+            guard.expect(seconds(limit_ms))
+
+
+def forget(core: Core, cell: Cell) -> None:
+    """Take a child, and all below it, out of the tables."""
+    if isinstance(cell, SupervisorCell):
+        for child in tuple(cell.children.values()):
+            forget(core, child)
+    if cell.parent is not None and cell.parent.children.get(cell.spec.id) is cell:
+        del cell.parent.children[cell.spec.id]
+    if core.names.get(cell.spec.id) is cell:
+        del core.names[cell.spec.id]
+
+
+def arrange(core: Core, sup: SupervisorCell) -> None:
+    """Make the table of a supervisor that starts what its spec says; dynamic children are gone."""
+    specs = () if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE else sup.spec.children
+    before = dict(sup.children)
+    sup.children.clear()
+    for spec in specs:
+        known = before.get(spec.id)
+        if known is not None and known.spec is spec:
+            del before[spec.id]
+            sup.children[spec.id] = known
+        else:
+            adopt(core, sup, spec)
+    for cell in before.values():
+        forget(core, cell)
+
+
+def find_problem(core: Core, sup: SupervisorCell) -> object | None:
+    """OTP's term for what is wrong with its flags or children; frozen, they are looked at once.
+
+    Beyond OTP, a name must be unique in the whole tree, since workers are called by it; another
+    supervisor may have taken one since the last start.
+    """
+    spec, dynamic = sup.spec, sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    if not sup.sound:
+        if (term := check_flags(spec)) is not None:
+            return {"supervisor_data": term}
+        if dynamic and len(spec.children) != 1:
+            return {"bad_start_spec": [child.id for child in spec.children]}
+        if (term := check_childspecs(spec.children, spec.auto_shutdown)) is not None:
+            return {"start_spec": term}
+        sup.sound = True
+    for child in () if dynamic else spec.children:
+        owner = core.names.get(child.id)
+        if owner is not None and owner.parent is not sup:
+            return {"start_spec": {"duplicate_child_name": child.id}}
+    return None

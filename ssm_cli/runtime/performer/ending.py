@@ -1,0 +1,255 @@
+"""Ending: what a supervisor does to take a child down, and a child with itself.
+
+`terminate_cell` acts at once and to the end, in reverse start order for supervisors.
+Source: OTP `supervisor:do_terminate/2`, `shutdown/1`; `gen_server:terminate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from ssm_cli.behaviour.dispatch import finish, reason_for
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reasons import (
+    KILLED,
+    SHUTDOWN,
+    Crash,
+    ExitReason,
+)
+from ssm_cli.behaviour.results import Ignore, Ok, Stop
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
+from ssm_cli.runtime.reports import Group, ending, error_text
+from ssm_cli.spec.model import (
+    OnCrash,
+    ShutdownTime,
+)
+
+IGNORE = Ignore()
+ANSWERS = frozenset({Ok, Ignore, Stop})
+RUNNING = Status.RUNNING
+Started = ExitReason | Ignore | None
+
+
+def terminate_children(core: Core, sup: SupervisorCell) -> None:
+    """End all children of `sup`, the last started first. Their specs stay in the table."""
+    terminate_all(core, tuple(sup.children.values()), sup)
+
+
+def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> None:
+    """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
+
+    Pure steps with nothing to clean up, while nobody watches, are recorded together.
+    """
+    together: list[Cell] = []
+    quiet = not core.reports.watched() and core.guard.has_no_deadline()
+    for cell in reversed(cells):
+        if quiet and type(cell) is WorkerCell and cell.step is not None and is_plain(cell):
+            cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
+            cell.status = Status.UNDEFINED
+            together.append(cell)
+            continue
+        tell_ended(core, together)
+        core.guard.pass_deadlines()
+        if sup.overdue:
+            orphan(core, cell)
+            quiet = False
+        else:
+            terminate_cell(core, cell)
+    tell_ended(core, together)
+
+
+def is_plain(cell: WorkerCell) -> bool:
+    """Whether a running pure step has nothing to clean up."""
+    brutal = cell.spec.options.shutdown_ms == "brutal_kill"
+    return cell.extra is None and cell.behaviour.terminate is None and not brutal
+
+
+def tell_ended(core: Core, cells: list[Cell]) -> None:
+    """Record that these have ended with their supervisor; empties the list."""
+    if cells:
+        events = ("terminating", "terminated")
+        group = Group(core.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
+        core.reports.add_group(group)
+        cells.clear()
+
+
+def terminate_cell(core: Core, cell: Cell) -> None:
+    """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
+    if cell.status is RUNNING:
+        if isinstance(cell, SupervisorCell):
+            terminate_supervisor(core, cell, SHUTDOWN, cell.spec.shutdown_ms)
+        else:
+            assert isinstance(cell, WorkerCell)
+            if cell.spec.options.shutdown_ms == "brutal_kill":
+                kill_worker(core, cell)
+            else:
+                end_worker(core, cell, SHUTDOWN, told=True)
+    put_down(cell)
+
+
+def put_down(cell: Cell) -> None:
+    """A child has no process any more, and none that would be started later."""
+    cell.status = Status.UNDEFINED
+    if cell.extra is not None:
+        cell.extra.delay_until_s = None
+
+
+def end_worker(
+    core: Core, cell: WorkerCell, reason: ExitReason, *, told: bool = False
+) -> ExitReason:
+    """Run `terminate` within its limit; the reason that is final in the end.
+
+    An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
+    `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
+    """
+    core.report("terminating", cell, ending(reason))
+    behaviour = cell.behaviour
+    if type(behaviour) is StateMachine and behaviour.terminate is None:
+        core.report("terminated", cell, ending(reason))
+        release(core, cell, reason)
+        return reason
+    limit_s = cell.limit_s(TERMINATE)
+    if not told:
+        limit_s = max(limit_s, cell.limit_s(STEP))
+    try:
+        guarded(core.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
+    except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
+        kill_worker(core, cell)
+        cell.status = Status.UNDEFINED
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
+        reason = reason_for(error)
+        if isinstance(reason, Crash) and reason.kind == "step_timeout":
+            kill_worker(core, cell)
+            return KILLED
+    early_replies(core)
+    core.report("terminated", cell, ending(reason))
+    release(core, cell, reason)
+    return reason
+
+
+def early_replies(core: Core) -> None:
+    """Hand over what the callback that just ended answered through `Caller.reply`."""
+    if core.outbox:
+        replies = tuple(core.outbox)
+        core.outbox.clear()
+        for pending, value in replies:
+            pending.resolve(value)
+
+
+def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
+    """End a worker without a callback of its own."""
+    core.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
+    release(core, cell, reason)
+
+
+def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
+    """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
+    cell.step = None
+    cell.last_reason = reason
+    if cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
+        cell.state = None
+    extra = cell.extra
+    if extra is None:
+        return
+    for number in extra.timers.values():
+        core.timers.cancel(number)
+    extra.timers.clear()
+    extra.timeout += 1
+    extra.suspended = False
+    callers = [*extra.callers.values()]
+    callers += [pending for _, _, pending in extra.backlog if pending is not None]
+    extra.callers.clear()
+    extra.backlog.clear()
+    for pending in callers:
+        pending.fail(callee_error(cell, reason))
+
+
+def callee_error(cell: Cell, reason: ExitReason) -> CallError:
+    """What a caller is told whose callee ended for `reason` before it answered."""
+    name = cell.spec.id
+    if isinstance(reason, Crash):
+        kind = type(reason.error).__name__
+        return CalleeCrashed(
+            f"{name} crashed: {kind}: {error_text(reason.error)}",
+            worker=name,
+            reason=str(reason),
+            error=reason.error,
+        )
+    return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def terminate_supervisor(
+    core: Core, sup: SupervisorCell, reason: ExitReason, limit_ms: ShutdownTime
+) -> None:
+    """End a supervisor: its children in reverse order, then itself; time over is `killed`."""
+    if limit_ms == "brutal_kill":
+        kill_supervisor(core, sup)
+        return
+    if limit_ms == "infinity":
+        terminate_children(core, sup)
+    else:
+        deadline_s = core.clock.now_s() + seconds(limit_ms)
+        core.guard.push_deadline(deadline_s, partial(time_over, core, sup))
+        try:
+            terminate_children(core, sup)
+        finally:
+            core.guard.pop_deadline()
+    sup.last_reason = KILLED if sup.overdue else reason
+    if not sup.overdue:
+        core.report("exited", sup, ending(reason))
+    drop_requests(sup)
+
+
+def time_over(core: Core, sup: SupervisorCell) -> None:
+    """The shutdown time of a supervisor is over: it is killed, if who would do that still lives."""
+    if sup.parent is None or not sup.parent.overdue:
+        mark_overdue(core, sup)
+
+
+def mark_overdue(core: Core, sup: SupervisorCell) -> None:
+    """A supervisor is killed: it is gone, and what is left of it are orphans.
+
+    One that it was just ending is an orphan, too, and goes on: nobody is there to cut it.
+    """
+    sup.overdue = True
+    core.report("exited", sup, KILLED)
+    ending_now = core.guard.cell
+    if ending_now is not None and ending_now.parent is sup:
+        core.guard.allow(ending_now.limit_s(STEP))
+
+
+def kill_supervisor(core: Core, sup: SupervisorCell) -> None:
+    """A supervisor ends without a word; each of its children learns that its parent is gone."""
+    sup.last_reason = KILLED
+    mark_overdue(core, sup)
+    terminate_children(core, sup)
+    drop_requests(sup)
+
+
+def orphan(core: Core, cell: Cell) -> None:
+    """A child learns that its supervisor was killed: it ends on its own, with that reason."""
+    if cell.status is Status.RUNNING:
+        if isinstance(cell, SupervisorCell):
+            terminate_supervisor(core, cell, KILLED, "infinity")
+        else:
+            assert isinstance(cell, WorkerCell)
+            end_worker(core, cell, KILLED)
+    put_down(cell)
+
+
+def drop_requests(sup: SupervisorCell) -> None:
+    """Requests that a supervisor did not get to end with its exit reason."""
+    if sup.status is Status.RUNNING:
+        sup.status = Status.UNDEFINED  # else a request that waited would still be carried out
+    if sup.extra is None:
+        return
+    sup.extra.suspended = False
+    backlog = tuple(sup.extra.backlog)
+    sup.extra.backlog.clear()
+    for function, args in backlog:
+        function(*args)  # each finds its supervisor gone, and says so to whoever waits
