@@ -39,10 +39,8 @@ from ssm_cli.runtime.views import (
 from ssm_cli.spec.model import ChildSpec
 
 
-class Asking(Calls):
-    """The part of a node that answers for supervisors and workers."""
-
-    # -- supervisors ---------------------------------------------------------------------------
+class AskingSupervisors(Calls):
+    """The part of a node that answers for supervisors."""
 
     def which_children(self, supervisor: str) -> list[ChildInfo]:
         """The children, last started first, as OTP gives them."""
@@ -123,7 +121,26 @@ class Asking(Calls):
             return None
         return ProcessRef(cell.spec.id, cell.starts)
 
-    # -- workers -------------------------------------------------------------------------------
+    def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
+        """Do something to a cell at once, then whatever it sets off."""
+        forbid_reentry(self._core)
+        if not self._core.running:
+            raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
+        self._settle()
+        self._core.pumping = True  # a reader of reports must not run the node meanwhile
+        try:
+            return function(self._core, cell, *args)
+        finally:
+            self._core.pumping = False
+            self._settle()
+
+    def _settle(self) -> None:
+        """Empty the system lane."""
+        raise NotImplementedError
+
+
+class Asking(AskingSupervisors):
+    """The part of a node that answers for workers, and for both."""
 
     def get_state(self, worker: str) -> Any:
         """The worker's state, as it would be shown (`sys:get_state/1`, after `format_status`)."""
@@ -228,20 +245,3 @@ class Asking(Calls):
         """
         wanted = reason_of(reason) if reason != "kill" else KILLED
         self._now(system.exit_signal, need(self._core, name), wanted, sender)
-
-    def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
-        """Do something to a cell at once, then whatever it sets off."""
-        forbid_reentry(self._core)
-        if not self._core.running:
-            raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
-        self._settle()
-        self._core.pumping = True  # a reader of reports must not run the node meanwhile
-        try:
-            return function(self._core, cell, *args)
-        finally:
-            self._core.pumping = False
-            self._settle()
-
-    def _settle(self) -> None:
-        """Empty the system lane."""
-        raise NotImplementedError

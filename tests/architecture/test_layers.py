@@ -10,7 +10,7 @@ from tests.architecture.source import PACKAGE, SHARED, Module, modules
 LAYERS = {
     "core": {"behaviour", "codec", "spec", "supervision", "machines"},
     "runtime": {"runtime"},
-    "edges": {"commands", "render", "repl"},
+    "edges": {"commands", "render", "repl", "http"},
     "top": {"cli"},
 }
 
@@ -24,13 +24,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime"},
-    "cli": {"commands", "repl", "runtime", "spec"},
+    "http": {"behaviour", "codec", "commands", "runtime", "spec"},
+    "cli": {"commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
 WITHIN_RUNTIME = {
-    "engine": {"engine", "clock", "reports"},
-    "performer": {"performer", "engine", "views"},
+    "engine": {"engine", "clock", "reports", "views"},
+    "performer": {"performer", "engine", "looking", "reports", "views"},
+    "looking": {"looking", "performer", "engine", "reports", "views"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
 
@@ -44,6 +46,9 @@ MAKES_THREADS = {"threading", "_thread", "multiprocessing", "concurrent"}
 READS_CLOCKS = {
     "runtime.clock": "the one file that reads clocks for a tree",
     "commands.execute": "default of an argument: how long a call took, for a person",
+    "http.client.connection": "how long a connection has been idle",
+    "cli.reach.listing": "until when to wait for a worker",
+    "cli.reach.follow": "a pause between two looks",
     "repl.session": "default of an argument: when to draw the next frame",
 }
 

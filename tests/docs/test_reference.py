@@ -92,13 +92,24 @@ def test_every_command_is_in_the_reference() -> None:
     assert {name for name in own if f"### `ssm {name}" not in text} == set()
 
 
+def events_in(node: ast.AST) -> set[str]:
+    """The events that a piece of the runtime reports: one by one, or `events` of a group."""
+    where: list[ast.AST] = []
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("core.report"):
+        where = [node.args[0]]
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "events":
+        where = [node.value]
+    if isinstance(node, ast.FunctionDef) and node.name == "started":
+        where = [n for n in ast.walk(node) if isinstance(n, ast.Return)]
+    constants = [n.value for piece in where for n in ast.walk(piece) if isinstance(n, ast.Constant)]
+    return {word for word in constants if isinstance(word, str)}
+
+
 def test_every_event_that_the_runtime_reports_is_in_the_reference() -> None:
     reported: set[str] = set()
     for module in modules():
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("core.report"):
-                words = [n.value for n in ast.walk(node.args[0]) if isinstance(n, ast.Constant)]
-                reported |= {word for word in words if isinstance(word, str)}
+        if module.name.startswith("runtime."):
+            reported |= {event for node in ast.walk(module.tree) for event in events_in(node)}
     assert set(first_words(REFERENCE / "records.md", "## Events")) == reported
 
 
