@@ -265,8 +265,8 @@ def test_the_detail_pane_shows_state_and_last_crash(tmp_path: Path) -> None:
         terminal = Terminal(36, 120)
         async with typing(tmp_path, output=terminal.output()) as person:
             person.type("kv1 Lookup crash\rkv1 Store apple 3\rdetail kv1\r")
-            for part in ("── detail", "path root/kv1", "apple", "ZeroDivisionError", "last crash"):
-                await until(lambda part=part: part in terminal.text, lambda: terminal.text)
+            parts = ("── detail", "path root/kv1", "apple", "ZeroDivisionError", "last crash")
+            await until(lambda: all(part in terminal.text for part in parts), lambda: terminal.text)
             person.type(F9)
             await until(lambda: "── restarts" in terminal.text, lambda: terminal.text)
             person.type("detail nobody\r")

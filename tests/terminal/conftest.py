@@ -19,7 +19,13 @@ class Terminal:
     """The real program on a pseudo-terminal, and the screen that it drew."""
 
     def __init__(
-        self, home: Path, *options: str, rows: int = 24, columns: int = 80, **environ: str
+        self,
+        home: Path,
+        *options: str,
+        rows: int = 24,
+        columns: int = 80,
+        tree: Path = TREE,
+        **environ: str,
     ) -> None:
         kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
         self.screen = pyte.Screen(columns, rows)
@@ -27,12 +33,13 @@ class Terminal:
         self.raw = b""
         self.child = pexpect.spawn(
             sys.executable,
-            ["-m", "ssm_cli", "run", str(TREE), *options],
+            ["-m", "ssm_cli", "run", str(tree), *options],
             env={
                 **kept,
                 "TERM": "xterm-256color",
                 "XDG_STATE_HOME": str(home),
                 "XDG_CONFIG_HOME": str(home / "config"),
+                "XDG_RUNTIME_DIR": str(home),
                 **environ,
             },
             dimensions=(rows, columns),
@@ -104,8 +111,10 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
     """Opens terminals; those still open at the end of the test are closed."""
     opened: list[Terminal] = []
 
-    def open_terminal(*options: str, rows: int = 24, columns: int = 80, **environ: str) -> Terminal:
-        new = Terminal(tmp_path, *options, rows=rows, columns=columns, **environ)
+    def open_terminal(
+        *options: str, rows: int = 24, columns: int = 80, tree: Path = TREE, **environ: str
+    ) -> Terminal:
+        new = Terminal(tmp_path, *options, rows=rows, columns=columns, tree=tree, **environ)
         opened.append(new)
         return new
 

@@ -62,6 +62,7 @@ class Plain:
             await self._ended.wait()
         finally:
             self.flush()
+            self._stream.write(f"\r{'':<{len(PROMPT)}}\r" if self._asked else "")
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_reader(descriptor)
             self.on = False

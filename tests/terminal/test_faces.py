@@ -1,0 +1,225 @@
+"""The faces of the real program, and what may happen to the terminal below it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.terminal.conftest import DEADLINE_S, TREE, Open
+
+PROMPT = "ssm\u276f"
+ROOT = TREE.parents[1]
+
+
+def test_the_face_is_changed_while_it_runs_and_the_tree_lives_on(terminal: Open) -> None:
+    screen = terminal("--ui", "inline", PROMPT_TOOLKIT_NO_CPR="1")
+    screen.shows(PROMPT, "▾ root")
+    assert b"\x1b[?1049h" not in screen.raw
+    screen.type("kv1 Store x 7\rui plain\r")
+    screen.shows("ssm>")
+    screen.type("kv1 Lookup x\r")
+    screen.shows("Result 7")
+    screen.type("kv1 Lookup crash\r")
+    screen.shows("✖ kv1 ZeroDivisionError", "root one_for_one: kv1")
+    screen.type("ui full\r")
+    screen.shows("── output", PROMPT, "restarts 1")
+    assert b"\x1b[?1049h" in screen.raw
+    screen.type("kv1 Lookup x\r")
+    screen.shows("Result None")
+    screen.type("\x1bOQ")
+    screen.until(lambda: b"\x1b[?1049l" in screen.raw)
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+def test_plain_by_the_prompt_waits_and_is_interrupted(terminal: Open) -> None:
+    screen = terminal("--ui", "inline", PROMPT_TOOLKIT_NO_CPR="1")
+    screen.shows(PROMPT)
+    screen.type("ui plain\r")
+    screen.shows("ssm>")
+    screen.type("watch kv1 Lookup x\r")
+    screen.shows("Result None")
+    screen.type("\x03")
+    screen.shows("not waited for any longer")
+    screen.type("\x04")
+    assert screen.ends() == 0
+    assert "stopped in order" in screen.text
+
+
+def test_ascii_means_ascii_alone(terminal: Open) -> None:
+    screen = terminal("--ascii")
+    screen.shows("ssm>", "v root", "|- * kv1", "-- restarts 0")
+    screen.type("kv2 Lookup crash\rkv2 St")
+    screen.shows("x kv2 crashed", "~ storage", "Store")
+    screen.type("\x03\x04")
+    assert screen.ends() == 0
+    assert screen.raw.isascii()
+
+
+def test_without_a_terminal_prompt_toolkit_is_not_imported(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ssm_cli", "run", str(TREE)],
+        input="kv1 Lookup x\n",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        cwd=ROOT,
+        check=True,
+    )
+    assert "Result None" in done.stdout
+    assert "prompt_toolkit" not in done.stderr
+
+
+def test_a_terminal_that_vanishes_ends_the_tree_in_order(terminal: Open, tmp_path: Path) -> None:
+    tree = tmp_path / "tree.yaml"
+    log = tmp_path / "log"
+    (tmp_path / "worker.py").write_text(
+        "from ssm_cli import StateMachine\n"
+        f"def terminate(name, state, reason):\n    open({str(log)!r}, 'a').write(name)\n"
+        "def step(message, state):\n    return state, message\n"
+        "worker = StateMachine(step=step, init=lambda n, a: 0, terminate=terminate)\n"
+    )
+    tree.write_text(
+        "supervisor: root\nchildren:\n"
+        "- {worker: a, start: './worker.py:worker'}\n- {worker: b, start: './worker.py:worker'}\n"
+    )
+    screen = terminal(tree=tree)
+    screen.shows(PROMPT, "● b")
+    screen.child.kill(signal.SIGHUP)
+    assert screen.ends() == 128 + signal.SIGHUP
+    assert log.read_text() == "ba"
+
+
+def test_a_long_start_shows_how_far_it_is_and_ctrl_c_ends_it(
+    terminal: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom ssm_cli import StateMachine, Supervisor, Worker\n"
+        "def init(name, args):\n    time.sleep(0.01)\n"
+        "slow = StateMachine(step=lambda m, s: (s, m), init=init)\n"
+        "tree = Supervisor('root', children=[Worker(f'w{i}', slow) for i in range(3000)])\n"
+    )
+    screen = terminal(tree=tmp_path / "slow.py")
+    screen.until(lambda: re.search(r"starting \d+ of 3,000 workers, about \d+ s", screen.text))
+    screen.type("\x03")
+    assert screen.ends() == 130
+    assert b"\x1b[?1049h" not in screen.raw
+
+
+# --- in tmux: the alternate screen, the scrollback, the shell below -----------------------------
+
+
+class Tmux:
+    """A terminal that also has a shell and a scrollback."""
+
+    def __init__(self, folder: Path) -> None:
+        self._name = f"ssm-{folder.name}-{os.getpid()}"
+        names = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+        environ = [f"{name}={folder}" for name in names]
+        environ += [f"PYTHONPATH={ROOT}", "PS1=shell> ", "LC_ALL=C.UTF-8"]
+        self._run(
+            "new-session", "-d", "-x", "80", "-y", "24", "-c", str(ROOT),
+            "env", *environ, "bash", "--norc", "--noprofile", "-i",
+        )  # fmt: skip
+
+    def _run(self, *words: str, check: bool = True) -> str:
+        command = ["tmux", "-L", self._name, "-f", "/dev/null", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=check)
+        return done.stdout
+
+    def type(self, text: str, *keys: str) -> None:
+        if text:
+            self._run("send-keys", "-l", text)
+        if keys:
+            self._run("send-keys", *keys)
+
+    def screen(self, *, scrollback: bool = False) -> str:
+        return self._run("capture-pane", "-p", *(["-S", "-200"] if scrollback else []))
+
+    def until(self, holds: Callable[[], object]) -> None:
+        end_s = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < end_s, f"it did not come to hold:\n{self.screen()}"
+
+    def shows(self, *parts: str) -> None:
+        self.until(lambda: all(part in self.screen() for part in parts))
+
+    def close(self) -> None:
+        self._run("kill-server", check=False)
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    opened = Tmux(tmp_path)
+    opened.shows("shell>")
+    yield opened
+    opened.close()
+
+
+RUN = f"{sys.executable} -m ssm_cli run trees/kv.yaml"
+
+
+def test_the_full_screen_leaves_no_trace_and_the_shell_has_a_sane_terminal(tmux: Tmux) -> None:
+    tmux.type("clear; echo before; " + RUN, "Enter")
+    tmux.shows("▾ root", PROMPT)
+    assert "before" not in tmux.screen()
+    tmux.type("kv1 Store x 1", "Enter")
+    tmux.shows("  Ok ")
+    tmux.type("", "C-d")
+    tmux.shows("before", "stopped in order", "shell>")
+    assert "▾ root" not in tmux.screen(scrollback=True)
+    tmux.type(
+        "clear; stty -a | tr ' ;' '\\n' | grep -x -e icanon -e echo -e isig -e opost", "Enter"
+    )
+    tmux.until(lambda: {"icanon", "echo", "isig", "opost"} <= set(tmux.screen().split("\n")))
+
+
+def test_inline_leaves_what_was_said_in_the_scrollback_and_takes_the_panel_away(
+    tmux: Tmux,
+) -> None:
+    tmux.type(f"clear; {RUN} --ui inline", "Enter")
+    tmux.shows("▾ root", PROMPT)
+    for number in range(15):
+        tmux.type(f"kv1 Store key{number} {number}", "Enter")
+    tmux.until(lambda: tmux.screen(scrollback=True).count("  Ok ") == 15)
+    assert "\u276f kv1 Store key0 0" in tmux.screen(scrollback=True)
+    tmux.type("", "C-d")
+    tmux.shows("stopped in order", "shell>")
+    assert "▾ root" not in tmux.screen()
+
+
+def test_ctrl_z_and_fg_lead_out_and_back(tmux: Tmux) -> None:
+    tmux.type("clear; " + RUN, "Enter")
+    tmux.shows("▾ root", PROMPT)
+    tmux.type("kv1 Store x 5", "Enter")
+    tmux.shows("  Ok ")
+    tmux.type("", "C-z")
+    tmux.shows("Stopped", "shell>")
+    tmux.type("fg", "Enter")
+    tmux.shows("▾ root", PROMPT)
+    tmux.type("kv1 Lookup x", "Enter")
+    tmux.shows("Result 5")
+
+
+def test_tall_output_goes_to_the_pager_inline_and_the_tree_lives_on(tmux: Tmux) -> None:
+    tmux.type(f"clear; PAGER='less -R' {RUN} --ui inline", "Enter")
+    tmux.shows("▾ root", PROMPT)
+    tmux.type("help", "Enter")
+    tmux.until(lambda: tmux.screen().rstrip().endswith(":"))
+    assert "WORKER INPUT" in tmux.screen()
+    tmux.type("q")
+    tmux.shows("▾ root", PROMPT)
+    tmux.type("kv1 Lookup x", "Enter")
+    tmux.shows("Result None")
