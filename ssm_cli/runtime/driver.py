@@ -26,6 +26,9 @@ class Driver:
 
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._create_future = loop.create_future
+        self._now_s = core.clock.now_s
+        self._notify = self._settle  # bound once, not at each call
         self._core = core
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -102,21 +105,27 @@ class Driver:
         Whoever is cancelled stops waiting; the step is not. `heard` is called at the very moment
         of the outcome.
         """
-        future: asyncio.Future[Any] = self.loop.create_future()
+        core = self._core
+        future: asyncio.Future[Any] = self._create_future()
         pending = Pending()
-        pending.future, pending.heard, pending.notify = future, heard, self._settle
+        pending.future, pending.heard, pending.notify = future, heard, self._notify
         if timeout_s is not None:
-            end_s = self._core.clock.now_s() + timeout_s
+            end_s = self._now_s() + timeout_s
             self._ends[pending] = (end_s, timeout_s, cell.spec.id)
             if end_s < self._sweep_s:
                 self._sweep_at(end_s)
-        put(self._core, cell, CALL, message, pending, wait=False)
+        if core.pumping or not core.running or len(core.queue) >= core.bound:
+            put(core, cell, CALL, message, pending, wait=False)
+        else:
+            core.queue.append((cell, CALL, message, pending))
+            if not self._scheduled:
+                self.wake()
         return future
 
     def _settle(self, pending: Pending) -> None:
         """The outcome of a call is there; one that comes late counts as `timeout`."""
         end = self._ends.pop(pending, None)
-        if end is not None and self._core.clock.now_s() > end[0]:
+        if end is not None and self._now_s() > end[0]:
             pending.error = late(end[2], end[1])
         future = pending.future
         if not future.done():
@@ -155,9 +164,9 @@ class Driver:
 def attach(core: Core) -> Driver:
     """The driver of a node for the running loop; made at first use."""
     loop = asyncio.get_running_loop()
-    driver = getattr(core.wake, "__self__", None)
-    if not isinstance(driver, Driver) or driver.loop is not loop:
-        driver = Driver(core, loop)
+    driver = core.driver
+    if not isinstance(driver, Driver) or driver.loop is not loop or core.wake is None:
+        driver = core.driver = Driver(core, loop)
         core.wake = driver.wake
         driver.wake()
     return driver

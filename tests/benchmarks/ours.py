@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -141,7 +142,16 @@ def w5(n: int, strategy: str, r: int = 10) -> Any:
 
 def w2_asyncio(n: int, m: int = 64) -> Any:
     """The 64 clients as asyncio tasks awaiting `acall`; run by `ours_asyncio.py`."""
-    return asyncio.run(_w2_asyncio(n, m))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_w2_asyncio(n, m))
+
+
+def loop_factory() -> Any:
+    """uvloop's loop where it is installed, as in the peer `aio_uvloop`."""
+    try:
+        return importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return None
 
 
 async def _w2_asyncio(n: int, m: int) -> Any:

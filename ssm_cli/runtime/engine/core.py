@@ -31,14 +31,15 @@ class Core:
         pumping: whether the loop runs; nothing may enter it twice.
         report: records what happened to a cell; see `ReportStream.add`.
         outbox: replies given by `Caller.reply` in the callback that runs now.
+        driver: what serves the node from an asyncio loop; None where nothing does.
         wake: told when there is work and the loop does not run; an asyncio driver listens.
         gave_up: whether the root reached its restart intensity.
     """
 
     __slots__ = (
-        "bound", "clock", "crashes", "dropped", "expected", "gave_up", "guard", "lane", "names",
-        "outbox", "pumping", "queue", "random", "report", "reports", "root", "running",
-        "timers", "wake",
+        "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
+        "lane", "names", "outbox", "pumping", "queue", "random", "report", "reports", "root",
+        "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -60,6 +61,7 @@ class Core:
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
+        self.driver: object = None
         self.wake: Callable[[], None] | None = None
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
