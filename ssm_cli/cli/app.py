@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ import typer
 from ssm_cli.cli import files, verbs
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
+from ssm_cli.cli.reach import listing
 from ssm_cli.cli.run import run
 from ssm_cli.commands.records import message_of
 from ssm_cli.commands.text import visible
@@ -22,7 +23,7 @@ def make_app() -> typer.Typer:
     """The program with all its commands; no state, nothing global."""
     app = typer.Typer(
         name="ssm",
-        add_completion=False,
+        add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,7 +31,8 @@ def make_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_ssm)
     app.command()(run)
     verbs.register(app)
-    for command in (files.new, files.check, files.schema):
+    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
+    for command in (*listing.COMMANDS, *own):
         app.command()(command)
     return app
 
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str], env: Environment) -> int:
         code = make_app()(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()
     except typer.TyperException as error:
-        return _usage(error, env)
+        code = _usage(error, env)
+    except (KeyboardInterrupt, typer.Abort):
+        code = ExitCode.INTERRUPTED
     except SsmError as error:
         complaints = error.complaints if isinstance(error, TreeFileError) else ()
         _tell(env, *(complaints or (f"ssm: {message_of(error)}",)))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.reach import doors
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
 
-UI = ("full", "plain")
+UI = ("full", "inline", "plain")
 OUTPUTS = ("text", "json", "jsonl")
 
 
@@ -30,10 +33,15 @@ Headless = Annotated[
 Plain = Annotated[
     bool, typer.Option("--plain", help="a scrolling prompt in place of the full screen")
 ]
-Ui = Annotated[str, typer.Option(metavar="UI", help="full or plain")]
+Ui = Annotated[
+    str | None, typer.Option(metavar="UI", help="full, inline or plain; default: the settings'")
+]
+Ascii = Annotated[bool, typer.Option("--ascii", help="draw the screen with ASCII alone")]
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="with --headless: go on in the background")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="print no reports; `ssm log` shows them")]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 
@@ -46,8 +54,17 @@ def run(
     keep_going: KeepGoing = False,
     headless: Headless = False,
     plain: Plain = False,
-    ui: Ui = "full",
+    ui: Ui = None,
+    ascii_only: Ascii = False,
     name: Name = None,
+    no_socket: doors.NoSocket = False,
+    http: doors.Http = None,
+    tls_cert: doors.TlsCert = None,
+    tls_key: doors.TlsKey = None,
+    allow_host: doors.AllowHost = None,
+    insecure: doors.Insecure = False,
+    detach: Detach = False,
+    quiet: Quiet = False,
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin.
@@ -55,19 +72,19 @@ def run(
     Stops the tree in order at the end, at Ctrl-C, and at SIGTERM.
     """
     env: Environment = ctx.obj
-    one_of("--ui", ui, UI)
-    one_of("-o", output, OUTPUTS)
-    if headless and (script is not None or command):
-        raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
-    if script is not None and command:
-        raise typer.BadParameter("give the commands by --script or by -c, not by both")
-    node = node_of(tree, name)
-    screen = not (headless or script or command or env.dumb or output != "text")
-    if screen and not (plain or ui == "plain"):
-        from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms that scripts save
+    _check_words(ui or UI[0], output)
+    how = doors.Doors(no_socket, http, tls_cert, tls_key, tuple(allow_host or ()), insecure)
+    _check(headless, detach, no_socket, (script, command))
+    if detach:
+        return _detached(env, tree, name, how)
+    with closing(how.served_node(tree, name, env, eager=headless)) as node:
+        if not (headless or script or command or env.dumb or output != "text" or plain):
+            from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
-        return run_session(node, env, title=Path(tree).name)
-    return _play(node, env, output, None if headless else (command, script), keep_going)
+            return run_session(node, env, title=Path(tree).name, ui=ui, ascii_only=ascii_only)
+        source = None if headless else (command, script)
+        printer = Printer(env, output)
+        return _play(node, env, source, printer=printer, keep_going=keep_going, quiet=quiet)
 
 
 def node_of(tree: str, name: str | None = None) -> Node:
@@ -84,21 +101,51 @@ def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
         raise typer.BadParameter(f"{option} takes one of {', '.join(words)}, not `{word}`")
 
 
+def _check(
+    headless: bool, detach: bool, no_socket: bool, given: tuple[str | None, list[str] | None]
+) -> None:
+    """Refuse options that contradict each other."""
+    script, command = given
+    if headless and (script is not None or command):
+        raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
+    if script is not None and command:
+        raise typer.BadParameter("give the commands by --script or by -c, not by both")
+    if detach and not headless:
+        raise typer.BadParameter("--detach needs --headless: nobody would see a prompt")
+    if detach and no_socket:
+        raise typer.BadParameter("--detach needs the socket: how else would you stop the tree?")
+
+
+def _check_words(ui: str | None, output: str) -> None:
+    """Refuse words that an option does not take."""
+    if ui is not None:
+        one_of("--ui", ui, UI)
+    one_of("-o", output, OUTPUTS)
+
+
+def _detached(env: Environment, tree: str, name: str | None, how: doors.Doors) -> int:
+    """Run the same in the background."""
+    from ssm_cli.cli.reach.opening import detach  # noqa: PLC0415 - rare
+
+    called = name or Path(tree).stem
+    return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *how.arguments()])
+
+
 def _play(
     node: Node,
     env: Environment,
-    output: str,
     source: tuple[list[str] | None, str | None] | None,
+    *,
+    printer: Printer,
     keep_going: bool,
+    quiet: bool,
 ) -> int:
     """Run the tree without a screen; `source` is `-c` and `--script`, None is headless."""
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
-    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import Session, WorkerNames  # noqa: PLC0415 - as above
 
-    printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
-    session = Session(node, printer, keep_going=keep_going, interactive=typing)
+    session = Session(node, printer, keep_going=keep_going, reports=not quiet, interactive=typing)
     if source is None:
         return session.run(None)
     commands, script = source

@@ -1,27 +1,32 @@
 """The verbs that ask a tree: the same commands as at the prompt, as `ssm VERB`.
 
-`call`, `cast` and `log` have options or repetitions of their own; the others are made from the
-table of verbs. With `--tree FILE` the tree is started here, asked, and stopped.
+`call`, `cast`, `log`, `tree` and `script` have options or repetitions of their own; the others
+are made from the table of verbs. They ask a running tree; with `--tree FILE` the tree is started
+here, asked, and stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.reach import listing
+from ssm_cli.cli.reach.where import Name, Output, Tree, Url, Where, Words, Worker
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verbs import TABLE, Verb
-from ssm_cli.errors import CommandError, NoTree
+from ssm_cli.errors import CommandError
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="...")]
-Tree = Annotated[
-    str | None, typer.Option("--tree", metavar="FILE", help="start this tree here, then stop it")
-]
-Output = Annotated[
-    str | None, typer.Option("-o", "--output", metavar="FORMAT", help="text or json; tree also dot")
+if TYPE_CHECKING:
+    from ssm_cli.cli.session import Session
+    from ssm_cli.runtime.node import Node
+
+Inputs = Annotated[list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")]
+RequestId = Annotated[
+    str | None,
+    typer.Option("--request-id", metavar="ID", help="with the same ID a call is stepped once"),
 ]
 
 SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: a value may begin with a dash
@@ -29,49 +34,117 @@ SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: a value may beg
 
 def call(
     ctx: typer.Context,
-    worker: Annotated[str, typer.Argument(metavar="WORKER")],
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")
-    ],
+    worker: Worker,
+    inputs: Inputs,
     *,
     tree: Tree = None,
+    url: Url = None,
+    name: Name = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="SECONDS", help="how long to wait for each output")
     ] = None,
+    request_id: RequestId = None,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue and print its output, one a line; stop at a failure."""
-    options = _options("--timeout", timeout) + _options("-o", output)
-    return _inputs(ctx.obj, tree, ["call", *options, worker], inputs)
+    head = ["call", *_options("--timeout", timeout), *_options("-o", output)]
+    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
 
 
 def cast(
     ctx: typer.Context,
-    worker: Annotated[str, typer.Argument(metavar="WORKER")],
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="- reads them from stdin")
-    ],
+    worker: Worker,
+    inputs: Inputs,
+    *,
     tree: Tree = None,
+    url: Url = None,
+    name: Name = None,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue without waiting for an output."""
-    return _inputs(ctx.obj, tree, ["cast", *_options("-o", output), worker], inputs)
+    head = ["cast", *_options("-o", output)]
+    return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs)
 
 
 def log(
     ctx: typer.Context,
+    *,
     tree: Tree = None,
+    url: Url = None,
+    name: Name = None,
     last: Annotated[
         str | None, typer.Option("-n", "--last", metavar="N", help="only the last N reports")
     ] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on as things happen")] = False,
     output: Output = None,
 ) -> int:
     """Print what happened, oldest first."""
     command = parse_words(["log", *_options("-n", last), *_options("-o", output)], ())
-    return _ask(ctx.obj, tree, _once(command))
+    where = Where(tree, url, name)
+    if not follow:
+        return _ask(ctx.obj, where, command)
+    if tree is not None:
+        raise typer.BadParameter("-f follows a running tree; leave out --tree")
+    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for followers
+
+    return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
 
 
-OWN: dict[str, Callable[..., int]] = {"call": call, "cast": cast, "log": log}
+def tree_(
+    ctx: typer.Context,
+    *,
+    tree: Tree = None,
+    url: Url = None,
+    name: Name = None,
+    watch: Annotated[bool, typer.Option("--watch", help="print it again when it changes")] = False,
+    output: Output = None,
+) -> int:
+    """Print the tree with state, restarts and budget left."""
+    command = parse_words(["tree", *_options("-o", output)], ())
+    where = Where(tree, url, name)
+    if not watch:
+        return _ask(ctx.obj, where, command)
+    if tree is not None:
+        raise typer.BadParameter("--watch watches a running tree; leave out --tree")
+    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for watchers
+
+    return following.watch(ctx.obj, where.connect(ctx.obj), command)
+
+
+def script(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="its commands; - is stdin")],
+    *,
+    tree: Tree = None,
+    url: Url = None,
+    name: Name = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="run on after a command that fails")
+    ] = False,
+) -> int:
+    """Run the commands of a file against a running tree."""
+    env: Environment = ctx.obj
+    where = Where(tree, url, name)
+    if tree is None:
+        from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+
+        lines = ask.lines_of(env, file)
+        return ask.script(env, where.connect(env), lines, keep_going=keep_going)
+    from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - as above
+    from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
+
+    node = _node(tree)
+    commands = parsed(of_stdin(env) if file == "-" else of_file(file), WorkerNames(node))
+    return _session(env, node, keep_going=keep_going).run(commands)
+
+
+OWN: dict[str, Callable[..., int]] = {
+    "call": call,
+    "cast": cast,
+    "log": log,
+    "tree": tree_,
+    "stop": listing.stop,
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -82,16 +155,23 @@ def register(app: typer.Typer) -> None:
         own = OWN.get(verb.name)
         help_text = None if own else _sentence(verb)  # None: its own docstring
         app.command(verb.name, help=help_text, context_settings=SETTINGS)(own or _asks(verb))
+    app.command()(script)
 
 
 def _asks(verb: Verb) -> Callable[..., int]:
     """The function of a verb that the table describes completely."""
 
     def ask(
-        ctx: typer.Context, words: Words = None, tree: Tree = None, output: Output = None
+        ctx: typer.Context,
+        words: Words = None,
+        *,
+        tree: Tree = None,
+        url: Url = None,
+        name: Name = None,
+        output: Output = None,
     ) -> int:
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, tree, _once(command))
+        return _ask(ctx.obj, Where(tree, url, name), command)
 
     return ask
 
@@ -105,38 +185,70 @@ def _options(spelling: str, value: str | None) -> list[str]:
     return [] if value is None else [spelling, value]
 
 
+def _ask(env: Environment, where: Where, command: Command) -> int:
+    if where.tree is not None:
+        return _session(env, _node(where.tree)).run(_once(command))
+    from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+
+    return ask.ask(env, where.connect(env), [command])
+
+
+def _inputs(
+    env: Environment,
+    where: Where,
+    head: list[str],
+    worker: str,
+    inputs: list[str],
+    *,
+    request_id: str | None = None,
+) -> int:
+    """One command for each input; `-` stands for the lines of standard input."""
+    parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
+    if where.tree is not None:
+        return _session(env, _node(where.tree)).run(_given(env, [*head, worker], inputs))
+    from ssm_cli.cli.reach import ask, pipeline  # noqa: PLC0415 - not needed for help
+
+    node = where.connect(env)
+    if ask.is_pattern(worker):
+        return ask.ask_many(env, node, head, worker, inputs)
+    if inputs == ["-"] and head[0] == "call" and request_id is None:
+        return pipeline.pipeline(env, node, [*head, worker])
+    node.use_keys(request_id)
+    lines = pipeline.Lines(env) if "-" in inputs else None
+    for given in inputs:
+        words = [given] if given != "-" or lines is None else lines
+        code = ask.ask(env, node, (parse_words([*head, worker, word], ()) for word in words))
+        if code:
+            return code
+    return 0
+
+
 async def _once(command: Command) -> AsyncIterator[Command | CommandError]:
     yield command
 
 
-def _inputs(env: Environment, tree: str | None, head: list[str], inputs: list[str]) -> int:
-    """One command for each input; `-` stands for the lines of standard input."""
-    parse_words([*head, ""], ())  # a wrong option is refused before anything starts
+async def _given(
+    env: Environment, head: list[str], inputs: list[str]
+) -> AsyncIterator[Command | CommandError]:
+    from ssm_cli.cli.lines import of_stdin  # noqa: PLC0415 - asyncio only with a tree
 
-    async def commands() -> AsyncIterator[Command | CommandError]:
-        from ssm_cli.cli.lines import of_stdin  # noqa: PLC0415 - asyncio only with a tree
-
-        for given in inputs:
-            if given == "-":
-                async for line in of_stdin(env):
-                    yield parse_words([*head, line.rstrip("\n")], ())
-            else:
-                yield parse_words([*head, given], ())
-
-    return _ask(env, tree, commands())
+    for given in inputs:
+        if given == "-":
+            async for line in of_stdin(env):
+                yield parse_words([*head, line.rstrip("\n")], ())
+        else:
+            yield parse_words([*head, given], ())
 
 
-def _ask(
-    env: Environment, tree: str | None, commands: AsyncIterator[Command | CommandError]
-) -> int:
-    """Start the tree, run the commands, stop it; reports stay unseen. Returns the exit code."""
-    if tree is None:
-        raise NoTree(
-            "no running tree found; start one with `ssm run TREE`, "
-            "or name a tree file to start here with `--tree FILE`"
-        )
+def _node(tree: str) -> Node:
+    from ssm_cli.cli.run import node_of  # noqa: PLC0415 - only with a tree
+
+    return node_of(tree)
+
+
+def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Session:
+    """A session that starts the tree, is asked, and stops it; reports stay unseen."""
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
-    from ssm_cli.cli.run import node_of  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
-    return Session(node_of(tree), Printer(env), reports=False).run(commands)
+    return Session(node, Printer(env), reports=False, keep_going=keep_going)

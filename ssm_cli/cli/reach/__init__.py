@@ -1,0 +1,1 @@
+"""Reaching trees and being reached: clients of running trees, and the doors of our own."""

@@ -1,0 +1,117 @@
+"""Verbs asked of a running tree, without an event loop: a call from a shell is over soon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from ssm_cli.cli.printer import Printer
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import Command, parse_line, parse_words
+from ssm_cli.commands.results import Result, made_result, refused
+from ssm_cli.errors import CommandError, NoProc, SsmError
+from ssm_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ssm_cli.cli.environment import Environment
+    from ssm_cli.http.client.node import HttpNode
+
+PATTERN = frozenset("*?[")
+MAX_SCRIPT = 16 << 20  # bytes
+
+
+def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
+    """Carry out commands until one fails. Returns the exit code."""
+    printer = Printer(env)
+    for command in commands:
+        result = carry_out(command, node)
+        printer.result(result)
+        if printer.broken is not None:
+            raise printer.broken
+        if result.exit_code:
+            return result.exit_code
+    return ExitCode.DONE
+
+
+def carry_out(command: Command, node: HttpNode) -> Result:
+    """What a command comes to. The spec of a child goes as the text it is, to be read there."""
+    if command.verb != "start-child":
+        return execute(command, node)
+    given = command.arguments
+    try:
+        child = node.start_child(given["sup"], given["spec"])
+    except SsmError as error:
+        return refused(error, command.verb, command.output)
+    line = "ignored" if child is None else child
+    record = {"v": 1, "type": "done", "verb": command.verb, **given, "child": child}
+    return made_result(command.verb, (line,), (record,), command.output, value=child)
+
+
+def is_pattern(worker: str) -> bool:
+    """Whether a worker's name stands for several.
+
+    >>> is_pattern("kv*"), is_pattern("kv2")
+    (True, False)
+    """
+    return not PATTERN.isdisjoint(worker)
+
+
+def ask_many(
+    env: Environment, node: HttpNode, head: list[str], pattern: str, inputs: list[str]
+) -> int:
+    """Ask every worker that a pattern matches, and print a table; the first failure's code."""
+    found = [name for name in node.names("worker") if fnmatchcase(name, pattern)]
+    if not found:
+        raise NoProc(f"no worker matches {pattern}; `ssm tree` shows them", worker=pattern)
+    results = [
+        (name, given, carry_out(parse_words([*head, name, given], ()), node))
+        for name in found
+        for given in inputs
+    ]
+    printer = Printer(env)
+    width = max(len(name) for name in found)
+    for name, _, result in results:
+        if result.output is None:
+            lines = tuple(f"{name.ljust(width)}  {line}" for line in result.lines)
+            result = Result(result.kind, lines)  # noqa: PLW2901 - the row of the same result
+        printer.result(result)
+    return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
+
+
+def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
+    """Carry out the lines of a script; the code of the first that failed."""
+    printer = Printer(env)
+    first = 0
+    for line in lines:
+        try:
+            command = parse_line(line, node.names("worker") if _is_call(line) else ())
+            if command is None:
+                continue
+            result = carry_out(command, node)
+        except CommandError as error:
+            result = refused(error)
+        printer.result(result)
+        first = first or int(result.exit_code)
+        if result.ends or (first and not keep_going):
+            break
+    return first
+
+
+def _is_call(line: str) -> bool:
+    """Whether a line may begin with the name of a worker."""
+    from ssm_cli.commands.verbs import find_verb  # noqa: PLC0415 - for scripts alone
+
+    words = line.split(maxsplit=1)
+    return bool(words) and find_verb(words[0]) is None
+
+
+def lines_of(env: Environment, path: str) -> list[str]:
+    """The lines of a script; `-` is standard input."""
+    if path == "-":
+        return env.stdin.read(MAX_SCRIPT).splitlines()
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # noqa: PTH123 - a name of the user's
+            return file.read(MAX_SCRIPT).splitlines()
+    except OSError as error:
+        raise CommandError(f"cannot read the script {path}: {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""`ssm log -f` and `ssm tree --watch`: what happens, as it happens."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.reach.where import say
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import Command
+from ssm_cli.errors import NoTree
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.http.client.node import HttpNode, report_of
+
+if TYPE_CHECKING:
+    from ssm_cli.cli.environment import Environment
+
+WATCH_S = 0.5
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
+
+
+def follow(env: Environment, node: HttpNode, last: int | None, output: str | None) -> int:
+    """Print the kept reports (the last so many), then each as it comes, until the tree is down.
+
+    Returns 7 if the root gave up. Raises `NoTree` if the tree went away without a last report.
+    """
+    printer = Printer(env, output or "text")
+    seq, ended = 0, None
+    for report in node.reports(last=last):
+        printer.report(report)
+        seq = report.seq
+    if last == 0:
+        seq = int(node.info()["seq"])
+    while ended is None:
+        dropped = False
+        for record in node.follow(seq):
+            if record["type"] == "dropped":
+                say(env, f"{record['missed']} reports were missed: they came faster than printed")
+                seq, dropped = record["next"] - 1, True
+                break
+            report = report_of(record)
+            printer.report(report)
+            seq = report.seq
+            if printer.broken is not None:
+                raise printer.broken
+            if report.event == "gave_up" and "/" not in report.path:
+                ended = ExitCode.GAVE_UP
+            elif report.event == "stopped" and ended is None:
+                ended = ExitCode.DONE
+        node.connection.close()
+        if ended is None and not dropped:
+            raise NoTree(f"{node.name} went away without a last report; `ssm ls` shows what runs")
+    return ended
+
+
+def watch(env: Environment, node: HttpNode, command: Command) -> int:
+    """Print the tree again whenever it looks different, until it is down."""
+    printer = Printer(env)
+    seen: tuple[str, ...] = ()
+    while True:
+        result = execute(command, node)
+        if isinstance(result.exit_code, ExitCode) and result.exit_code is ExitCode.NO_TREE:
+            return ExitCode.DONE if seen else ExitCode.NO_TREE
+        if result.lines != seen:
+            seen = result.lines
+            if env.stdout_is_tty:
+                env.stdout.write(CLEAR)
+            printer.result(result)
+            if printer.broken is not None:
+                raise printer.broken
+        time.sleep(WATCH_S)

@@ -1,0 +1,202 @@
+"""`ssm ls`, `ssm attach`, `ssm stop`, `ssm wait`: running trees, and waiting for their nodes."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, get_args
+
+import typer
+
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.reach.where import Name, Output, Url, Where, Worker, say, trees
+from ssm_cli.commands.records import json_line
+from ssm_cli.commands.text import one_line
+from ssm_cli.errors import CallTimeout, CommandError, NoProc
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.runtime.views import NodeView, State
+
+LOOK_S = 0.05  # between two looks at a node that is waited for
+HEAD = ("NAME", "FILE", "PID", "UPTIME", "WORKERS", "RESTARTS")
+TreeName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", autocompletion=trees, help="the tree's name")
+]
+_CONDITION = re.compile(r"\s*(\w+)\s*(==|!=|>=|<=|=|>|<)\s*(\S+)\s*")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda a, b: bool(a == b),
+    "==": lambda a, b: bool(a == b),
+    "!=": lambda a, b: bool(a != b),
+    ">=": lambda a, b: bool(a >= b),
+    "<=": lambda a, b: bool(a <= b),
+    ">": lambda a, b: bool(a > b),
+    "<": lambda a, b: bool(a < b),
+}
+STATES = get_args(State)
+NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
+
+
+def ls(ctx: typer.Context, output: Output = None) -> int:
+    """List the running trees."""
+    from ssm_cli.http.client.find import running  # noqa: PLC0415 - not needed for help
+
+    env: Environment = ctx.obj
+    found = running(env.environ, lambda line: say(env, line))
+    if output in ("json", "jsonl"):
+        lines = [json_line(record) for record in found]
+    elif output in (None, "text"):
+        lines = table([HEAD, *map(_row, found)])
+    else:
+        raise typer.BadParameter(f"-o takes one of text, json, not `{output}`")
+    env.stdout.write("".join(f"{line}\n" for line in lines))
+    return ExitCode.DONE
+
+
+def attach(
+    ctx: typer.Context,
+    tree: TreeName = None,
+    *,
+    name: Name = None,
+    url: Url = None,
+    ui: Annotated[
+        str | None, typer.Option("--ui", metavar="UI", help="full, inline or plain")
+    ] = None,
+) -> int:
+    """Open the prompt and the living view over a running tree; leaving it leaves the tree."""
+    if ui not in (None, "full", "inline", "plain"):
+        raise typer.BadParameter(f"--ui takes one of full, inline, plain, not `{ui}`")
+    env: Environment = ctx.obj
+    if env.dumb:
+        raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
+    from ssm_cli.cli.reach.attach import session  # noqa: PLC0415 - asyncio, for those who attach
+
+    return session(env, Where(None, url, _once(tree, name)).connect(env), ui)
+
+
+def stop(
+    ctx: typer.Context,
+    tree: TreeName = None,
+    *,
+    name: Name = None,
+    url: Url = None,
+    output: Output = None,
+) -> int:
+    """Stop a running tree, children in reverse start order."""
+    from ssm_cli.cli.reach.ask import ask  # noqa: PLC0415 - not needed for help
+    from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
+
+    env: Environment = ctx.obj
+    words = ["stop", *([] if output is None else ["-o", output])]
+    command = parse_words(words, ())
+    return ask(env, Where(None, url, _once(tree, name)).connect(env), [command])
+
+
+def _once(argument: str | None, option: str | None) -> str | None:
+    """The name of a tree, which may be given in two places."""
+    if argument is not None and option is not None:
+        raise typer.BadParameter("give the name of the tree once")
+    return argument or option
+
+
+def wait(
+    ctx: typer.Context,
+    worker: Worker,
+    *,
+    condition: Annotated[
+        str, typer.Option("--for", metavar="WHAT", help="a state, or as `steps>=10`")
+    ] = "running",
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.0, help="how long to wait")
+    ] = 30.0,
+    name: Name = None,
+    url: Url = None,
+) -> int:
+    """Wait until a worker or supervisor is in a state, or one of its numbers is right."""
+    holds = condition_of(condition)
+    env: Environment = ctx.obj
+    node = Where(None, url, name).connect(env)
+    end_s = time.monotonic() + timeout
+    while True:
+        view = next((v for v in walk(node.tree()) if worker in (v.id, v.path)), None)
+        if view is not None and holds(view):
+            return ExitCode.DONE
+        if time.monotonic() >= end_s:
+            break
+        time.sleep(LOOK_S)
+    if view is None:
+        raise NoProc(f"no worker {worker}; `ssm tree` shows them", worker=worker, reason="noproc")
+    raise CallTimeout(
+        f"{worker} is {view.state} (restarts {view.restarts}, queue {view.queue}, "
+        f"steps {view.steps}), not {condition}, after {timeout:g} s",
+        worker=worker,
+    )
+
+
+def condition_of(text: str) -> Callable[[NodeView], bool]:
+    """What `--for` asks of a node: a state, or a field, a comparison and a value.
+
+    >>> condition_of("steps>=1")(NodeView("kv1", "kv1", "worker", "running", steps=1))
+    True
+    """
+    if text in STATES:
+        return lambda view: view.state == text
+    match = _CONDITION.fullmatch(text)
+    if match is not None:
+        field, compare, value = match[1], _COMPARE[match[2]], match[3]
+        if field == "state" and match[2] in ("=", "==", "!=") and value in STATES:
+            return lambda view: compare(view.state, value)
+        if field in NUMBERS and re.fullmatch(r"\d+(\.\d+)?", value):
+            number = float(value)
+            return lambda view: compare(getattr(view, field) or 0, number)
+    raise CommandError(
+        f"--for takes a state ({', '.join(STATES)}), or a comparison as `steps>=10` of "
+        f"{', '.join(NUMBERS)} or state; not `{text}`"
+    )
+
+
+def walk(view: NodeView) -> Iterator[NodeView]:
+    """A node and all below it."""
+    yield view
+    for child in view.children:
+        yield from walk(child)
+
+
+def table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines, aligned to the left.
+
+    >>> table([("NAME", "PID"), ("kv", "1")])
+    ['NAME  PID', 'kv    1']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(info: dict[str, Any]) -> tuple[str, ...]:
+    if "pid" not in info:
+        return str(info["name"]), "-", "-", str(info["state"]), "-", "-"
+    file, uptime_s = one_line(str(info["file"]) or "-"), float(info["uptime_s"])
+    facts = (info["pid"], duration(uptime_s), info["workers"], info["restarts"])
+    return (str(info["name"]), file, *map(str, facts))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words for people.
+
+    >>> duration(5.2), duration(3700), duration(200_000)
+    ('5s', '1h01m', '2d07h')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
+COMMANDS: tuple[Callable[..., int], ...] = (attach, ls, wait)
+"""The commands of this module that are no verbs of the grammar."""

@@ -1,0 +1,174 @@
+"""Opening the doors of a tree, and leaving it in the background with its doors open."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssm_cli.cli.reach.where import say
+from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.http.doors import access, places
+from ssm_cli.http.doors.served import Entrance, ServedNode
+from ssm_cli.spec.load import load_tree
+
+if TYPE_CHECKING:
+    from ssm_cli.cli.environment import Environment
+    from ssm_cli.cli.reach.doors import Doors
+
+MAX_SAID = 65_536  # bytes of what a tree that did not start has said
+
+
+def open_doors(doors: Doors, env: Environment, name: str) -> tuple[Entrance, ...]:
+    """Listen wherever it is asked for; nobody is served yet.
+
+    Raises:
+        CommandError: a tree of that name runs, or a place cannot be listened at.
+    """
+    tcp = _tcp(doors, env) if doors.http is not None else ()
+    if doors.no_socket:
+        return tcp
+    sock, path, said = places.listen(name, env.environ)
+    for line in said:
+        say(env, line)
+    return (Entrance(sock, path=path), *tcp)
+
+
+def _tcp(doors: Doors, env: Environment) -> tuple[Entrance, ...]:
+    assert doors.http is not None
+    host, port = host_and_port(doors.http)
+    context = _tls(doors)
+    if context is None and not is_loopback(host) and not doors.insecure:
+        raise CommandError(
+            f"{host} can be reached from other machines, and the token would be readable on "
+            f"the way; give --tls-cert and --tls-key, or --insecure if something else encrypts"
+        )
+    tokens = access.server_tokens(env.environ)
+    hosts = (*access.LOOPBACK, host, f"[{host}]", *doors.allow_hosts)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family, backlog=places.BACKLOG)
+    except OSError as error:
+        raise CommandError(f"cannot listen at {doors.http}: {error.strerror}") from error
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "http" if context is None else "https"
+    where = access.tokens_path(env.environ)
+    token = "$SSM_TOKEN" if env.environ.get("SSM_TOKEN") else f"a token of {where}"
+    say(env, f"serving {scheme}://{shown}:{sock.getsockname()[1]}, to those with {token}")
+    return (Entrance(sock, gate=access.Gate(tokens, hosts), tls=context),)
+
+
+def _tls(doors: Doors) -> ssl.SSLContext | None:
+    if doors.tls_cert is None and doors.tls_key is None:
+        return None
+    if doors.tls_cert is None or doors.tls_key is None:
+        raise CommandError("TLS needs both --tls-cert and --tls-key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(doors.tls_cert, doors.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{doors.tls_cert} and {doors.tls_key}"
+        raise CommandError(f"cannot use {files} for TLS: {error.strerror or error}") from error
+    return context
+
+
+def served_node(
+    tree: str, name: str | None, env: Environment, doors: Doors, *, eager: bool
+) -> ServedNode:
+    """The node of a tree file with its doors, not started.
+
+    Raises:
+        TreeFileError: the file does not validate.
+        CommandError: a door cannot be opened.
+    """
+    spec = load_tree(tree)
+    called = name or Path(tree).stem
+    entrances = open_doors(doors, env, called)
+    ready = env.environ.get("SSM_READY_FD", "")
+
+    def opened() -> None:
+        if ready.isdigit():
+            os.write(int(ready), b"\n")
+            os.close(int(ready))
+
+    return ServedNode(
+        spec,
+        name=called,
+        entrances=entrances,
+        file=str(Path(tree).absolute()),
+        eager=eager,
+        opened=opened,
+    )
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """The host and the port of `HOST:PORT`; an IPv6 host stands in brackets.
+
+    >>> host_and_port("127.0.0.1:8080"), host_and_port("[::1]:80")
+    (('127.0.0.1', 8080), ('::1', 80))
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise CommandError(f"--http takes HOST:PORT, as 127.0.0.1:8080, not `{text}`")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
+    """Run `ssm run` with these arguments in the background; come back once its doors are open.
+
+    Returns its exit code, with what it said, where it ends before that.
+    """
+    log = log_path(env, name)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reading, writing = os.pipe()
+    with log.open("wb") as file:
+        child = subprocess.Popen(  # noqa: S603 - it is this program itself
+            [sys.executable, "-m", "ssm_cli", "run", *arguments],
+            env={**env.environ, "SSM_READY_FD": str(writing)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+    os.close(writing)
+    started = os.read(reading, 1)
+    os.close(reading)
+    if started:
+        env.stdout.write(f"{name} runs as process {child.pid}\n")
+        child.returncode = 0  # it is not waited for: it goes on without us
+        return ExitCode.DONE
+    code = child.wait()
+    with log.open("rb") as file:
+        env.stderr.write(file.read(MAX_SAID).decode("utf-8", "replace"))
+    return code if code > 0 else 128 - code
+
+
+def log_path(env: Environment, name: str) -> Path:
+    """Where a tree in the background writes what it says before and after it runs."""
+    given = env.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given) / "ssm" / f"{name}.log"
+    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
+
+    return user_state_path("ssm") / f"{name}.log"

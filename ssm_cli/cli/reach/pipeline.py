@@ -1,0 +1,164 @@
+"""`ssm call WORKER -`: one input a line, sent ahead of the outputs, which come in order.
+
+The server steps what was sent ahead one after the other, and drops the rest when one fails; so
+it stops at the first failure, as it would one by one, without a round trip for each.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ssm_cli.cli.environment import fileno_of
+from ssm_cli.cli.printer import Printer
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, execute
+from ssm_cli.commands.parse import MAX_LINE, Command, parse_words
+from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ssm_cli.cli.environment import Environment
+    from ssm_cli.http.client.node import HttpNode
+
+AHEAD = 64  # inputs that are sent before their outputs have come
+AHEAD_BYTES = 65_536  # what the kernel takes without anybody reading at the other end
+CHUNK = 65_536
+
+
+class Lines:
+    """The lines of standard input, as far as they have come."""
+
+    def __init__(self, env: Environment) -> None:
+        self.fileno = fileno_of(env.stdin)
+        self.ended = self.fileno is None
+        self._ready: deque[str] = deque()
+        self._rest = b""
+        if self.fileno is None:
+            self._ready.extend(line.rstrip("\n") for line in env.stdin)
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def __iter__(self) -> Iterator[str]:
+        """All lines, waiting for those that have not come."""
+        while self._ready or not self.ended:
+            if self._ready:
+                yield self.pop()
+            else:
+                self.read()
+
+    def pop(self) -> str:
+        """The next line."""
+        return self._ready.popleft()
+
+    def read(self) -> None:
+        """Take what has come; waits if nothing has."""
+        assert self.fileno is not None
+        data = os.read(self.fileno, CHUNK)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if not data:
+            self.ended = True
+            lines = [self._rest] if self._rest else []
+        if len(self._rest) > MAX_LINE:
+            raise CommandError(f"a line is longer than {MAX_LINE} bytes; split it")
+        decoded = (line.removesuffix(b"\r") for line in lines)
+        self._ready.extend(line.decode("utf-8", "surrogateescape") for line in decoded)
+
+
+class NextReply:
+    """A `ValueCaller` that has sent the call already, and takes the next reply."""
+
+    def __init__(self, node: HttpNode) -> None:
+        self._node = node
+
+    def call_value(
+        self, worker: str, message: bytes, timeout_s: float | None
+    ) -> tuple[bytes, object]:
+        """The reply to the oldest call that has none."""
+        del message
+        return self._node.reply(worker, timeout_s)
+
+    async def acall_value(
+        self,
+        worker: str,
+        message: bytes,
+        timeout_s: float | None,
+        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
+    ) -> tuple[bytes, object]:
+        """The same; there is no loop here that would wait meanwhile."""
+        del answered
+        return self.call_value(worker, message, timeout_s)
+
+
+def pipeline(env: Environment, node: HttpNode, head: list[str]) -> int:
+    """Send the lines of standard input as inputs; the exit code of the first failure, or 0.
+
+    `head` is the command up to the input: `call`, its options, the worker.
+    """
+    return _Pipeline(env, node, head).run()
+
+
+class _Pipeline:
+    def __init__(self, env: Environment, node: HttpNode, head: list[str]) -> None:
+        self._lines = Lines(env)
+        self._node = node
+        self._head = head
+        self._printer = Printer(env)
+        self._replies = NextReply(node)
+        self._sent: deque[tuple[Command, int]] = deque()
+        self._bytes = 0
+
+    def run(self) -> int:
+        while True:
+            self._send()
+            if not self._sent:
+                if self._lines.ended and not self._lines:
+                    return ExitCode.DONE
+                if not self._lines:
+                    self._lines.read()
+            elif self._reply_is_next():
+                code = self._take()
+                if code:
+                    return code
+            else:
+                self._lines.read()
+
+    def _send(self) -> None:
+        """Send as many lines ahead as may be."""
+        requests = []
+        while self._lines and len(self._sent) < AHEAD:
+            if self._sent and self._bytes > AHEAD_BYTES:
+                break
+            command = parse_words([*self._head, self._lines.pop()], ())
+            data = command.arguments["input"].encode("utf-8", "surrogateescape")
+            wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
+            worker = command.arguments["worker"]
+            request = self._node.call_bytes(worker, data, wait_s, stop_on_failure=True)
+            self._sent.append((command, len(request)))
+            self._bytes += len(request)
+            requests.append(request)
+        if requests:
+            self._node.connection.send([b"".join(requests)])
+
+    def _reply_is_next(self) -> bool:
+        """Whether to take a reply, rather than another line."""
+        fileno, connection = self._lines.fileno, self._node.connection
+        may_send = len(self._sent) < AHEAD and self._bytes <= AHEAD_BYTES
+        if self._lines.ended or not may_send or connection.has_more:
+            return True
+        assert fileno is not None
+        sock = connection.readable().fileno()
+        ready, _, _ = select.select([sock, fileno], [], [])
+        return sock in ready
+
+    def _take(self) -> int:
+        command, size = self._sent.popleft()
+        self._bytes -= size
+        result = execute(command, self._replies)  # type: ignore[arg-type]  # a call asks no more of it
+        self._printer.result(result)
+        if self._printer.broken is not None:
+            raise self._printer.broken
+        return int(result.exit_code)

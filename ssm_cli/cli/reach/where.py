@@ -1,0 +1,83 @@
+"""Which tree a verb is for: the options that say so, and the completion of names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssm_cli.errors import CommandError, SsmError
+
+if TYPE_CHECKING:
+    from ssm_cli.cli.environment import Environment
+    from ssm_cli.http.client.node import HttpNode
+
+Tree = Annotated[
+    str | None, typer.Option("--tree", metavar="FILE", help="start this tree here, then stop it")
+]
+Url = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="the tree at http://HOST:PORT, unix:PATH")
+]
+Output = Annotated[
+    str | None, typer.Option("-o", "--output", metavar="FORMAT", help="text or json; tree also dot")
+]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which tree: one started here from a file, or one that runs, by URL or by name."""
+
+    tree: str | None = None
+    url: str | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.tree is not None and (self.url is not None or self.name is not None):
+            raise CommandError("--tree starts a tree here; leave out --url and --name")
+
+    def connect(self, env: Environment) -> HttpNode:
+        """The running tree that is meant. Raises `NoTree`."""
+        from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
+
+        return find(env.environ, self.url, self.name, lambda line: say(env, line))
+
+
+def say(env: Environment, line: str) -> None:
+    """A diagnostic line."""
+    env.stderr.write(f"ssm: {line}\n")
+
+
+def trees(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completion: the names of the trees that have a socket."""
+    from ssm_cli.http.doors import places  # noqa: PLC0415 - only to complete
+
+    return [name for name in places.names(_environ(ctx)) if name.startswith(incomplete)]
+
+
+def workers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Completion: the names of the running tree's workers and supervisors."""
+    from ssm_cli.http.client.find import find  # noqa: PLC0415 - only to complete
+
+    options = ctx.params
+    try:
+        node = find(_environ(ctx), options.get("url"), options.get("name"))
+        names = node.names()
+    except SsmError:
+        return []  # completion is silent: there is nothing to complete with
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _environ(ctx: typer.Context) -> dict[str, str]:
+    import os  # noqa: PLC0415 - the shell starts us to complete, without an Environment
+
+    environ = getattr(ctx.find_root().obj, "environ", None)
+    return dict(os.environ if environ is None else environ)
+
+
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="the running tree NAME", autocompletion=trees),
+]
+Worker = Annotated[str, typer.Argument(metavar="WORKER", autocompletion=workers)]
+Words = Annotated[list[str] | None, typer.Argument(metavar="...", autocompletion=workers)]

@@ -1,0 +1,181 @@
+"""Calls over HTTP: the hot route, the waiting room, and retries that are stepped once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.commands.records import failed_reply_record
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
+from ssm_cli.http.statuses import HttpError, status_of
+from ssm_cli.http.target import Target, outcome
+from ssm_cli.runtime.engine.pending import Pending
+
+DEFAULT_TIMEOUT_S = 5.0
+MAX_TIMEOUT_S = 3600.0
+WAITING_ROOM = 256  # calls that wait for room in the node's queue; one more is refused
+KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the oldest go
+MAX_KEY_CHARACTERS = 200
+STEPPED = (CalleeCrashed, CalleeStopped)  # a call that ended so may have changed the worker
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Answer = tuple[int, bytes]
+
+
+class ReplyRecord(msgspec.Struct):
+    """The reply record of a call that was answered (`CONTRACT` section 4)."""
+
+    v: int
+    type: str
+    worker: str
+    input: str
+    outcome: str
+    output: str
+    value: Any
+    ms: float
+
+
+class Remembered(msgspec.Struct):
+    """A call that may come again: what it was, and where its outcome is."""
+
+    data: bytes
+    pending: Pending
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Calling:
+    """Carries out calls for all connections of a node, and remembers those that have a key."""
+
+    def __init__(self, node: Target) -> None:
+        self._node = node
+        self._waiting = 0
+        self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        self.calls = 0
+        self.call_seconds = 0.0
+
+    async def call(
+        self,
+        worker: str,
+        data: bytes,
+        *,
+        is_json: bool = False,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        key: str | None = None,
+        receive: Receive | None = None,
+    ) -> Answer:
+        """Step a worker; the status and the reply record, whatever the outcome.
+
+        Args:
+            worker: its name or path.
+            data: the input, in the worker's codec or as JSON.
+            is_json: whether it is JSON.
+            timeout_s: how long to wait for the outcome.
+            key: the `Idempotency-Key`; a call with the same one is not stepped again.
+            receive: tells of a client that goes away, which ends the waiting.
+        """
+        node = self._node
+        begun_s = node.now_s()
+        try:
+            pending = await self._pending(worker, data, is_json, timeout_s, key)
+            if not pending.done:
+                await _settled(pending, timeout_s - (node.now_s() - begun_s), receive)
+                if not pending.done:
+                    raise _late(worker, timeout_s)
+            if pending.error is not None:
+                raise pending.error
+        except CallError as error:
+            ms = self._spent_ms(begun_s)
+            failed = failed_reply_record(worker, _text(data), error, ms)
+            return status_of(error), _encode(failed)
+        value = pending.value
+        ms = round(self._spent_ms(begun_s), 3)
+        text = node.written(worker, value)
+        shown = jsonable(value)
+        record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
+        return 200, _encode(record)
+
+    def _spent_ms(self, begun_s: float) -> float:
+        spent_s = self._node.now_s() - begun_s
+        self.calls += 1
+        self.call_seconds += spent_s
+        return spent_s * 1000
+
+    async def _pending(
+        self, worker: str, data: bytes, is_json: bool, timeout_s: float, key: str | None
+    ) -> Pending:
+        """The call on its way: a new one, or the one that the key stands for."""
+        if key is None:
+            message = self._node.typed(worker, data) if is_json else data
+            try:
+                return self._node.begin(worker, message)
+            except QueueFull:
+                return await self._with_room(worker, message, timeout_s)
+        if len(key) > MAX_KEY_CHARACTERS:
+            raise HttpError(400, f"Idempotency-Key takes {MAX_KEY_CHARACTERS} characters at most")
+        known = self._kept.get((worker, key))
+        if known is not None:
+            if known.data != data:
+                text = f"the Idempotency-Key {key} belongs to another input of {worker}"
+                raise HttpError(422, f"{text}; use a new key for a new call")
+            if _is_kept(known.pending):
+                return known.pending
+        pending = await self._pending(worker, data, is_json, timeout_s, None)
+        self._kept[worker, key] = Remembered(data, pending)
+        if len(self._kept) > KEPT_KEYS:
+            self._kept.popitem(last=False)
+        return pending
+
+    async def _with_room(self, worker: str, message: Any, timeout_s: float) -> Pending:
+        """The same once the queue has room; refused at once if too many wait already."""
+        if self._waiting >= WAITING_ROOM:
+            raise QueueFull(
+                f"the queue is full, and {WAITING_ROOM} callers wait for room; try again later",
+                worker=worker,
+            )
+        self._waiting += 1
+        end_s = self._node.now_s() + timeout_s
+        try:
+            while True:
+                await asyncio.sleep(0)  # a turn of the node
+                try:
+                    return self._node.begin(worker, message)
+                except QueueFull:
+                    if self._node.now_s() >= end_s:
+                        raise
+        finally:
+            self._waiting -= 1
+
+
+def _is_kept(pending: Pending) -> bool:
+    """Whether a call is not to be made again: it is under way, or it has been stepped."""
+    return not pending.done or pending.error is None or isinstance(pending.error, STEPPED)
+
+
+async def _settled(pending: Pending, timeout_s: float, receive: Receive | None) -> None:
+    """Wait for the outcome, for the deadline, or for the client to go away."""
+    waiting = asyncio.ensure_future(outcome(pending, max(0.0, timeout_s)))
+    watched: set[asyncio.Future[Any]] = {waiting}
+    gone = None if receive is None else asyncio.ensure_future(receive())
+    if gone is not None:
+        watched.add(gone)
+    try:
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in watched:
+            future.cancel()
+
+
+def _late(worker: str, timeout_s: float) -> CallTimeout:
+    text = f"{worker} did not answer within {timeout_s:g} s; a late reply is dropped"
+    return CallTimeout(text, worker=worker, reason="timeout")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

@@ -1,0 +1,177 @@
+"""Calls of a tree in another process, and every other request to it: one connection, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, count
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.errors import SsmError
+from ssm_cli.http.client.connection import Address, Connection, open_stream, parts
+from ssm_cli.http.client.failures import raise_error, raise_reply, record_of
+from ssm_cli.http.client.wire import Response
+
+GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
+FOREVER_S = 3600.0  # what no deadline becomes on the wire
+
+
+class HttpCalls:
+    """The part of `HttpNode` that calls workers.
+
+    Bytes go in and out as they are. Another message goes as JSON, and its output comes back as
+    JSON has it: the classes of another process are not here.
+    """
+
+    def __init__(self, address: Address, token: str | None = None) -> None:
+        self.connection = Connection(address, token)
+        self._keys: Iterator[str] | None = None
+
+    def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
+        """Step `worker` with `message` and return its output."""
+        output, value = self.call_value(worker, message, timeout_s)
+        return output if type(message) is bytes else value
+
+    def use_keys(self, request_id: str | None) -> None:
+        """Give the calls from now on an `Idempotency-Key`: `ID`, `ID-2`, `ID-3`, ..."""
+        if request_id is not None:
+            more = (f"{request_id}-{number}" for number in count(2))
+            self._keys = chain([request_id], more)
+
+    def call_value(
+        self, worker: str, message: Any, timeout_s: float | None = 5.0
+    ) -> tuple[bytes, Any]:
+        """The output as the worker's codec writes it, and as JSON has it."""
+        key = None if self._keys is None else next(self._keys)
+        self.connection.send([self.call_bytes(worker, message, timeout_s, key)])
+        return self.reply(worker, timeout_s)
+
+    def call_bytes(
+        self,
+        worker: str,
+        message: Any,
+        timeout_s: float | None,
+        key: str | None = None,
+        *,
+        stop_on_failure: bool = False,
+    ) -> bytes:
+        """A call as a request; several may be sent ahead of their replies, which keep the order.
+
+        With `stop_on_failure` the server drops what was sent behind a call that fails.
+        """
+        body, kind = _body(message)
+        headers = {"content-type": kind}
+        if key is not None:
+            headers["idempotency-key"] = key
+        if stop_on_failure:
+            headers["ssm-stop-on-failure"] = "1"
+        wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
+        target = f"{worker_path(worker)}/call?timeout={wait_s:g}"
+        return self.connection.encoded("POST", target, body, headers)
+
+    def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
+        """The output of the next call that was sent, or its error raised."""
+        wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
+        return _reply_of(self.connection.receive(wait_s), worker)
+
+    async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
+        """`call` for asyncio, on a connection of its own."""
+        output, value = await self.acall_value(worker, message, timeout_s)
+        return output if type(message) is bytes else value
+
+    async def acall_value(
+        self,
+        worker: str,
+        message: Any,
+        timeout_s: float | None = 5.0,
+        answered: Callable[[tuple[bytes, Any] | SsmError], None] | None = None,
+    ) -> tuple[bytes, Any]:
+        """`call_value` for asyncio; `answered` hears of the outcome first."""
+        try:
+            answer = await self._acall(worker, message, timeout_s)
+        except SsmError as error:
+            if answered is not None:
+                answered(error)
+            raise
+        if answered is not None:
+            answered(answer)
+        return answer
+
+    async def _acall(self, worker: str, message: Any, timeout_s: float | None) -> tuple[bytes, Any]:
+        request = self.call_bytes(worker, message, timeout_s)
+        response = Response()
+        try:
+            reader, writer = await open_stream(self.connection.address)
+            try:
+                writer.write(request)
+                async for _ in parts(reader, response):
+                    pass
+            finally:
+                writer.close()
+        except OSError as error:
+            self.connection.lost(error)
+        return _reply_of(response, worker)
+
+    def cast(self, worker: str, message: Any) -> None:
+        """Write `message` to the queue and go on."""
+        body, kind = _body(message)
+        self.ask("POST", f"{worker_path(worker)}/cast", body, kind)
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        kind: str = "text/plain; charset=utf-8",
+        timeout_s: float | None = 30.0,
+    ) -> Any:
+        """What a route answers, as JSON has it; its failure raised as the error that it was."""
+        headers = {"content-type": kind} if body else {}
+        response = self.connection.request(method, target, body, headers, timeout_s)
+        answer = bytes(response.body)
+        if response.status >= 400:
+            name = target.split("/")[3] if target.count("/") > 2 else ""
+            raise_error(record_of(answer), name, response.status)
+        return msgspec.json.decode(answer)
+
+
+def _reply_of(response: Response, worker: str) -> tuple[bytes, Any]:
+    record = record_of(bytes(response.body))
+    if response.status != 200:
+        if record.get("type") == "reply":
+            raise_reply(record, worker)
+        raise_error(record, worker, response.status)
+    return str(record["output"]).encode("utf-8", "surrogateescape"), record["value"]
+
+
+def _body(message: Any) -> tuple[bytes, str]:
+    if isinstance(message, bytes):
+        return message, "text/plain; charset=utf-8"
+    return msgspec.json.encode(jsonable(message)), "application/json"
+
+
+def worker_path(name: str) -> str:
+    """Where a worker is."""
+    return f"/v1/workers/{_quoted(name)}"
+
+
+def node_path(name: str) -> str:
+    """Where a worker or supervisor is."""
+    return f"/v1/nodes/{_quoted(name)}"
+
+
+def supervisor_path(name: str) -> str:
+    """Where a supervisor is."""
+    return f"/v1/supervisors/{_quoted(name)}"
+
+
+def child_path(supervisor: str, child: str) -> str:
+    """Where a child of a supervisor is."""
+    return f"{supervisor_path(supervisor)}/children/{_quoted(child)}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="", errors="surrogateescape")

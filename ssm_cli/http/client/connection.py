@@ -1,0 +1,260 @@
+"""Connections to a tree: one that blocks, and one for asyncio; over a Unix socket or TCP."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Never
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ssm_cli.errors import CallTimeout, CommandError, NoTree
+from ssm_cli.http.client.wire import Response, request_bytes
+
+if TYPE_CHECKING:
+    import asyncio
+    import ssl
+
+CONNECT_S = 5.0
+CHUNK = 65_536
+FRESH_S = 20.0  # an idle connection is used again within; the server keeps it for a minute
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a tree is. `path` is that of a Unix socket; else `host` and `port`, `tls` or not."""
+
+    path: str = ""
+    host: str = "localhost"
+    port: int = 0
+    tls: bool = False
+    prefix: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The address for people."""
+        scheme = "https" if self.tls else "http"
+        return self.path or f"{scheme}://{self.host_header}{self.prefix}"
+
+    @property
+    def host_header(self) -> str:
+        """What the `Host` header says."""
+        if self.path:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+def address_of(url: str) -> Address:
+    """The address that a URL stands for.
+
+    Raises:
+        CommandError: it is none that a tree can have.
+
+    >>> address_of("http://127.0.0.1:8080").port, address_of("unix:/run/kv.sock").path
+    (8080, '/run/kv.sock')
+    """
+    if url.startswith("unix:"):
+        return Address(path=url.removeprefix("unix:").removeprefix("//"))
+    try:
+        parts = urlsplit(url)
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        port, host = None, None
+    if parts.scheme not in ("http", "https") or not host:
+        raise CommandError(f"`{url}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
+    tls = parts.scheme == "https"
+    prefix = parts.path.rstrip("/")
+    return Address(host=host, port=port or (443 if tls else 80), tls=tls, prefix=prefix)
+
+
+def context_of(address: Address) -> ssl.SSLContext | None:
+    """How to encrypt: with the certificates of the system, and those of `$SSL_CERT_FILE`."""
+    if not address.tls:
+        return None
+    import ssl  # noqa: PLC0415 - 15 ms that a Unix socket saves
+
+    return ssl.create_default_context()
+
+
+class Connection:
+    """A connection that blocks. It is opened at the first request, and again when it has ended."""
+
+    def __init__(self, address: Address, token: str | None = None) -> None:
+        self.address = address
+        self.token = token
+        self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self._socket: socket.socket | None = None
+        self._used_s = 0.0
+        self._rest = b""
+
+    def close(self) -> None:
+        """End it."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._rest = None, b""
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = 30.0,
+    ) -> Response:
+        """Send a request and wait for its response.
+
+        Raises:
+            NoTree: nobody is there, or it ended before it answered.
+            CallTimeout: nothing came for `timeout_s` seconds.
+        """
+        self.send([self.encoded(method, target, body, headers)])
+        return self.receive(timeout_s)
+
+    def encoded(
+        self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None
+    ) -> bytes:
+        """A request as bytes, with the token."""
+        path = f"{self.address.prefix}{target}"
+        more = {**self._headers, **(headers or {})}
+        return request_bytes(method, path, self.address.host_header, body, more)
+
+    def send(self, requests: Iterable[bytes]) -> None:
+        """Send requests, one behind the other."""
+        if self._socket is not None and time.monotonic() - self._used_s > FRESH_S:
+            self.close()
+        sock = self._socket or self._connected()
+        try:
+            for request in requests:
+                sock.sendall(request)
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError | ConnectionResetError):
+                self.lost(error)
+            self._used_s = 0.0  # what the server said before it closed can still be read
+        else:
+            self._used_s = time.monotonic()
+
+    def receive(self, timeout_s: float | None = 30.0) -> Response:
+        """The next response."""
+        response = Response()
+        for _ in self._feed(response, timeout_s):
+            pass
+        return response
+
+    def stream(self, target: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+        """The body of a response that does not end, as it comes."""
+        self.send([self.encoded("GET", target, b"", headers)])
+        response = Response()
+        for _ in self._feed(response, None):
+            if response.status == 200:
+                yield response.take()
+        if response.status != 200:
+            yield from ()
+            raise NoTree(f"{self.address.shown} refused the reports: {bytes(response.body)!r}")
+        yield response.take()
+
+    def until_closed(self, timeout_s: float) -> None:
+        """Wait until the server closes the connection."""
+        if self._socket is not None:
+            self._socket.settimeout(timeout_s)
+            try:
+                while self._socket.recv(CHUNK):
+                    pass
+            except (TimeoutError, ConnectionResetError):
+                pass  # it takes long, or it is gone: either way nothing more is to be heard
+            self.close()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a part of the next response has come with the last one."""
+        return bool(self._rest)
+
+    def readable(self) -> socket.socket:
+        """The socket, to wait for."""
+        return self._socket or self._connected()
+
+    def _feed(self, response: Response, timeout_s: float | None) -> Iterator[None]:
+        sock = self._socket or self._connected()
+        sock.settimeout(timeout_s)
+        data, self._rest = self._rest, b""
+        try:
+            while True:
+                if data:
+                    response.feed(data)
+                    yield
+                if response.complete:
+                    break
+                data = sock.recv(CHUNK)
+                if not data:
+                    response.end()
+                    if not response.complete:
+                        raise ConnectionResetError(0, "it closed the connection")
+                    response.closes = True
+        except TimeoutError as error:
+            self.close()
+            text = f"{self.address.shown} did not answer within {timeout_s:g} s"
+            raise CallTimeout(text, reason="timeout") from error
+        except OSError as error:
+            self.lost(error)
+        self._rest = response.rest
+        if response.closes:
+            self.close()
+
+    def _connected(self) -> socket.socket:
+        address = self.address
+        try:
+            if address.path:
+                self._socket = socket.socket(socket.AF_UNIX)
+                self._socket.settimeout(CONNECT_S)
+                self._socket.connect(address.path)
+            else:
+                self._socket = socket.create_connection((address.host, address.port), CONNECT_S)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                context = context_of(address)
+                if context is not None:
+                    self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
+        except OSError as error:
+            self.close()
+            why = error.strerror or str(error)
+            raise NoTree(
+                f"no tree can be reached at {address.shown}: {why}; `ssm ls` shows what runs"
+            ) from error
+        return self._socket
+
+    def lost(self, error: OSError) -> Never:
+        """Give up the connection, and say that the tree went away."""
+        self.close()
+        raise NoTree(
+            f"the tree at {self.address.shown} went away before it answered: "
+            f"{error.strerror or error}; `ssm ls` shows what runs"
+        ) from error
+
+
+async def open_stream(
+    address: Address,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection for asyncio. Raises `OSError` where nobody is there."""
+    import asyncio  # noqa: PLC0415 - `ssm call` does without
+
+    if address.path:
+        opening = asyncio.open_unix_connection(address.path)
+    else:
+        opening = asyncio.open_connection(address.host, address.port, ssl=context_of(address))
+    return await asyncio.wait_for(opening, CONNECT_S)
+
+
+async def parts(reader: asyncio.StreamReader, response: Response) -> AsyncIterator[Response]:
+    """The response each time more of it has come, until it is complete.
+
+    Raises `ConnectionResetError` where it ends early.
+    """
+    while not response.complete:
+        data = await reader.read(CHUNK)
+        if data:
+            response.feed(data)
+        else:
+            response.end()
+            if not response.complete:
+                raise ConnectionResetError(0, "it closed the connection")
+        yield response

@@ -1,0 +1,100 @@
+"""Finding a tree: by URL, by name, by `$SSM_NAME`, or because only one runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ssm_cli.errors import CallTimeout, CommandError, NoTree, SsmError
+from ssm_cli.http.client.connection import Address, address_of
+from ssm_cli.http.client.node import HttpNode
+from ssm_cli.http.doors import places
+
+ASKED_S = 2.0  # how long a tree may take to tell of itself
+TO_START = "start one with `ssm run TREE`, or name a tree file to start here with `--tree FILE`"
+
+
+def find(
+    environ: Mapping[str, str],
+    url: str | None = None,
+    name: str | None = None,
+    say: Callable[[str], None] | None = None,
+) -> HttpNode:
+    """The tree that is meant.
+
+    Args:
+        environ: the environment variables; `SSM_URL` and `SSM_NAME` stand for the options.
+        url: where it is.
+        name: what it is called.
+        say: told of each socket that was removed because nobody listens on it.
+
+    Raises:
+        NoTree: none runs, several run, or not that one.
+        CommandError: a URL and a name are given.
+    """
+    if url is not None and name is not None:
+        raise CommandError("give --url or --name, not both")
+    if url is None and name is None:
+        url = environ.get("SSM_URL") or None
+    if url is not None:
+        return _at(url, environ)
+    wanted = name or environ.get("SSM_NAME")
+    if wanted:
+        return _named(wanted, environ)
+    running = places.names(environ)
+    if len(running) != 1 or not _alive(running[0], environ):
+        for line in places.sweep(environ):
+            if say is not None:
+                say(line)
+        running = places.names(environ)
+    if not running:
+        raise NoTree(f"no running tree found; {TO_START}")
+    if len(running) > 1:
+        shown = ", ".join(running[:20]) + (", ..." if len(running) > 20 else "")
+        raise NoTree(f"several trees run: {shown}; choose one with --name NAME or $SSM_NAME")
+    return _node(running[0], environ)
+
+
+def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
+    from ssm_cli.http.doors.access import client_token  # noqa: PLC0415 - for TCP only
+
+    address = address_of(url)
+    return HttpNode(address, None if address.path else client_token(environ))
+
+
+def _named(name: str, environ: Mapping[str, str]) -> HttpNode:
+    if not _alive(name, environ):
+        running = ", ".join(places.names(environ)[:20])
+        hint = f"these have a socket: {running}" if running else TO_START
+        raise NoTree(f"no running tree is called {name}; {hint}")
+    return _node(name, environ)
+
+
+def _alive(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether the tree's socket is there; whether anybody listens is seen when it is asked."""
+    return places.is_alive(places.socket_path(name, environ))
+
+
+def _node(name: str, environ: Mapping[str, str]) -> HttpNode:
+    return HttpNode(Address(path=str(places.socket_path(name, environ))), None, name)
+
+
+def running(environ: Mapping[str, str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """What every running tree tells of itself, by name; one that is too busy is told by its name.
+
+    Sockets that nobody listens on are removed, each with a line to `say`.
+    """
+    for line in places.sweep(environ):
+        say(line)
+    found = []
+    for name in places.names(environ):
+        node = _node(name, environ)
+        try:
+            found.append(node.info(ASKED_S))
+        except CallTimeout:
+            found.append({"v": 1, "type": "info", "name": name, "state": "busy"})
+        except SsmError as error:
+            say(f"{name}: {error}")
+        finally:
+            node.connection.close()
+    return found

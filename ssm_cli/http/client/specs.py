@@ -1,0 +1,88 @@
+"""Child specs as text, as in a tree file: how one gets into another process."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.errors import CommandError
+from ssm_cli.spec.model import DEFAULT_OPTIONS, Backoff, ChildSpec, SupervisorSpec, WorkerSpec
+
+
+def text_of_spec(spec: ChildSpec) -> str:
+    """A child spec as the mapping of a tree file, on one line.
+
+    Raises:
+        CommandError: its code has no name by which another process could import it.
+
+    >>> from ssm_cli.machines.kv import kv_store
+    >>> text_of_spec(WorkerSpec("kv9", kv_store))
+    '{"worker":"kv9","start":"ssm_cli.machines.kv:kv_store"}'
+    """
+    return msgspec.json.encode(_mapping(spec)).decode()
+
+
+def _mapping(spec: ChildSpec) -> dict[str, Any]:
+    if isinstance(spec, SupervisorSpec):
+        found: dict[str, Any] = {
+            "supervisor": spec.id,
+            "strategy": spec.strategy.value,
+            "intensity": spec.intensity,
+            "period": spec.period_s,
+            "auto_shutdown": spec.auto_shutdown.value,
+            "restart": spec.restart.value,
+            "shutdown": spec.shutdown_ms,
+            "significant": spec.significant,
+        }
+        if spec.max_children is not None:
+            found["max_children"] = spec.max_children
+        if spec.init is not None:
+            raise CommandError(f"{spec.id} has an `init`, which cannot be sent to another process")
+        backoff = _backoff(spec.backoff)
+        return found | backoff | {"children": [_mapping(child) for child in spec.children]}
+    return _worker(spec)
+
+
+def _worker(spec: WorkerSpec) -> dict[str, Any]:
+    found: dict[str, Any] = {"worker": spec.id, "start": _reference(spec)}
+    if spec.args:
+        found["args"] = jsonable(spec.args)
+    options, usual = spec.options, DEFAULT_OPTIONS
+    given = {
+        "restart": (options.restart.value, usual.restart.value),
+        "shutdown": (options.shutdown_ms, usual.shutdown_ms),
+        "significant": (options.significant, usual.significant),
+        "step_timeout": (options.step_timeout_ms, usual.step_timeout_ms),
+        "init_timeout": (options.init_timeout_ms, usual.init_timeout_ms),
+        "persist": (options.persist.value, usual.persist.value),
+        "on_crash": (options.on_crash.value, usual.on_crash.value),
+        "codec": (options.codec, usual.codec),
+        "label": (options.label, usual.label),
+    }
+    found |= {key: value for key, (value, default) in given.items() if value != default}
+    return found | _backoff(options.backoff)
+
+
+def _backoff(backoff: Backoff | None) -> dict[str, Any]:
+    if backoff is None:
+        return {}
+    keys = {"initial": backoff.initial_ms, "factor": backoff.factor, "max": backoff.max_ms}
+    return {"backoff": keys | {"jitter": backoff.jitter}}
+
+
+def _reference(spec: WorkerSpec) -> str:
+    """`package.module:attribute` of a worker's code."""
+    start = spec.start
+    if isinstance(start, type):
+        return f"{start.__module__}:{start.__qualname__}"
+    for name, module in list(sys.modules.items()):
+        for attribute, value in list(getattr(module, "__dict__", {}).items()):
+            if value is start:
+                return f"{name}:{attribute}"
+    raise CommandError(
+        f"the code of {spec.id} is in no module that another process could import; "
+        f"name it as package.module:attribute"
+    )

@@ -1,0 +1,163 @@
+"""HTTP/1.1 as a client writes and reads it, as bytes alone: no sockets here.
+
+`http.client` would do, at 20 ms for each `ssm call`: it brings the parsers of e-mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ssm_cli.errors import NoTree
+
+MAX_HEAD = 65_536  # bytes
+MAX_LINE = 1024  # bytes of the line before a chunk
+MAX_BODY = 256 << 20  # bytes of one response
+MAX_EVENT = 1 << 20  # bytes of one event of a stream
+
+
+class Response:
+    """One response, fed with bytes until it is complete.
+
+    Attributes:
+        status: 0 until the head has come.
+        headers: by their names in lower case.
+        body: what has come of it; a stream takes it away with `take`.
+        complete: whether all of it has come.
+        closes: whether the server closes the connection after it.
+        rest: bytes that came after it.
+    """
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self.complete = False
+        self.closes = False
+        self._left: int | None = None
+        self._chunked = False
+        self._buffer = bytearray()
+
+    @property
+    def rest(self) -> bytes:
+        """What came after the response."""
+        return bytes(self._buffer) if self.complete else b""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes. Raises `NoTree` where they are no HTTP."""
+        self._buffer += data
+        if not self.status:
+            self._head()
+        if self.status and not self.complete:
+            try:
+                self._take_body()
+            except ValueError as error:
+                raise NoTree("the server does not speak HTTP: a chunk has no length") from error
+            if len(self.body) > MAX_BODY:
+                raise NoTree(f"the server sends more than {MAX_BODY} bytes in one response")
+
+    def take(self) -> bytes:
+        """The part of the body that has come since the last time."""
+        data = bytes(self.body)
+        self.body.clear()
+        return data
+
+    def end(self) -> None:
+        """The server has closed the connection."""
+        if self.status and self._left is None and not self._chunked:
+            self.complete = True
+
+    def _head(self) -> None:
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            if len(head) > MAX_HEAD:
+                raise NoTree("the server does not speak HTTP: its headers do not end")
+            return
+        self._buffer = rest
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(" ", 2)
+        if not first.startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
+            raise NoTree(f"the server does not speak HTTP: it answered {first[:80]!r}")
+        if words[1].startswith("1"):  # 100 Continue: the response itself comes next
+            self._head()
+            return
+        self.status = int(words[1])
+        self.headers = {
+            name.strip().lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
+        self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+        length = self.headers.get("content-length", "")
+        self._left = int(length) if length.isdigit() and not self._chunked else None
+        self.closes = "close" in self.headers.get("connection", "").lower()
+
+    def _take_body(self) -> None:
+        if self._chunked:
+            while not self.complete and self._take_chunk():
+                pass
+            return
+        if self._left is None:
+            self.body += self._buffer
+            self._buffer.clear()
+            return
+        part = self._buffer[: self._left]
+        del self._buffer[: len(part)]
+        self.body += part
+        self._left -= len(part)
+        self.complete = self._left == 0
+
+    def _take_chunk(self) -> bool:
+        """Take one chunk out of the buffer; False if it has not all come."""
+        line, found, rest = self._buffer.partition(b"\r\n")
+        if not found:
+            if len(line) > MAX_LINE:
+                raise ValueError
+            return False
+        size = int(line.partition(b";")[0], 16)
+        if len(rest) < size + 2:
+            return False
+        self.body += rest[:size]
+        self._buffer = rest[size + 2 :]
+        self.complete = size == 0
+        return True
+
+
+class EventParser:
+    """Takes the bytes of Server-Sent Events as they come; gives the records that are complete."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        r"""The records that `data` completes, in order.
+
+        >>> EventParser().feed(b'id: 1\ndata: {"seq":1}\n\n: ping\n\ndata: {"s')
+        [{'seq': 1}]
+        """
+        *events, self._buffer = (self._buffer + data).split(b"\n\n")
+        if len(self._buffer) > MAX_EVENT:
+            raise NoTree(f"an event is larger than {MAX_EVENT} bytes")
+        lines = (line for event in events for line in event.split(b"\n"))
+        return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+
+def request_bytes(
+    method: str,
+    target: str,
+    host: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+) -> bytes:
+    r"""A request with its body.
+
+    >>> request_bytes("GET", "/v1/tree", "localhost")
+    b'GET /v1/tree HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n'
+    """
+    lines = [f"{method} {target} HTTP/1.1", f"host: {host}", f"content-length: {len(body)}"]
+    for name, value in (headers or {}).items():
+        if not value.isprintable():
+            raise NoTree(f"the header {name} would have characters that a header cannot have")
+        lines.append(f"{name}: {value}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body

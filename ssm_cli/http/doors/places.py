@@ -1,0 +1,154 @@
+"""Where running trees are found: one socket for each, in a folder of the user's own.
+
+A socket file outlives its tree if that was killed. Whether a tree is behind one is found by a
+probe: nobody listens on the socket of a dead process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from platformdirs import user_runtime_path
+
+from ssm_cli.errors import CommandError, NoTree
+
+SUFFIX = ".sock"
+MAX_PATH_BYTES = 103  # macOS takes 104 with the zero at the end, Linux 108
+PROBE_S = 1.0
+BACKLOG = 1024
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+
+def folder(environ: Mapping[str, str]) -> Path:
+    """The folder of the sockets: `ssm` in the user's runtime folder; may not exist."""
+    given = environ.get("XDG_RUNTIME_DIR")
+    return Path(given) / "ssm" if given else user_runtime_path("ssm")
+
+
+def socket_path(name: str, environ: Mapping[str, str]) -> Path:
+    """The socket of the tree called `name`.
+
+    Raises:
+        CommandError: the name cannot be that of a file, or the path is too long for a socket.
+    """
+    if not _NAME.fullmatch(name):
+        raise CommandError(
+            f"`{name}` cannot name a tree: use at most 64 letters, digits, `_`, `.` and `-`; "
+            f"choose one with --name"
+        )
+    path = folder(environ) / f"{name}{SUFFIX}"
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise CommandError(
+            f"{path} is longer than the {MAX_PATH_BYTES} bytes that a socket's path may have; "
+            f"choose a shorter --name or XDG_RUNTIME_DIR, or run with --no-socket"
+        )
+    return path
+
+
+def is_alive(path: Path) -> bool:
+    """Whether somebody listens on a socket. One that does not answer in time counts as alive."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_S)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ETIMEDOUT):
+                return True
+            raise NoTree(f"cannot ask {path}: {error.strerror or error}") from error
+        return True
+
+
+def names(environ: Mapping[str, str]) -> list[str]:
+    """The names that have a socket, sorted; whether a tree is behind each is another question."""
+    return sorted(path.name.removesuffix(SUFFIX) for path in _sockets(folder(environ)))
+
+
+def _sockets(where: Path) -> Iterator[Path]:
+    if not where.is_dir():
+        return
+    for path in where.iterdir():
+        if path.name.endswith(SUFFIX) and stat.S_ISSOCK(path.lstat().st_mode):
+            yield path
+
+
+def sweep(environ: Mapping[str, str]) -> list[str]:
+    """Remove the sockets that nobody listens on; a line for each."""
+    where = folder(environ)
+    if not any(True for _ in _sockets(where)):
+        return []
+    with _locked(where):
+        return [_removed(path) for path in sorted(_sockets(where)) if not is_alive(path)]
+
+
+def _removed(path: Path) -> str:
+    path.unlink(missing_ok=True)
+    return f"removed {path}: no tree was behind it any more"
+
+
+def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, list[str]]:
+    """A listening socket for the tree called `name`, its path, and what there is to tell.
+
+    The socket appears under its name only once it listens, and two trees cannot both get it.
+
+    Raises:
+        CommandError: a tree of that name runs, or the folder is not safe.
+    """
+    path = socket_path(name, environ)
+    said: list[str] = []
+    make_folder(path.parent)
+    with _locked(path.parent):
+        if path.exists():
+            if is_alive(path):
+                raise CommandError(
+                    f"a tree called {name} runs already, at {path}; `ssm ls` shows it; "
+                    f"give this one another --name, or stop that one with `ssm stop {name}`"
+                )
+            said.append(_removed(path))
+        sock = socket.socket(socket.AF_UNIX)
+        before = os.umask(0o177)
+        try:
+            sock.bind(str(path))
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise CommandError(f"cannot listen at {path}: {error.strerror}") from error
+        finally:
+            os.umask(before)
+    return sock, path, said
+
+
+def make_folder(where: Path) -> None:
+    """Make the folder of the sockets, or refuse one that is not the user's alone."""
+    try:
+        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        where.mkdir(mode=0o700, exist_ok=True)
+        facts = where.lstat()
+    except OSError as error:
+        raise CommandError(
+            f"cannot make {where}: {error.strerror}; set XDG_RUNTIME_DIR, or run with --no-socket"
+        ) from error
+    if facts.st_uid != os.getuid() or not stat.S_ISDIR(facts.st_mode):
+        raise CommandError(f"{where} is not a folder of yours; set XDG_RUNTIME_DIR to one that is")
+    if stat.S_IMODE(facts.st_mode) != 0o700:
+        where.chmod(0o700)
+
+
+@contextmanager
+def _locked(where: Path) -> Iterator[None]:
+    """Hold the lock of the folder: who removes and who makes a socket do not meet."""
+    descriptor = os.open(where / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

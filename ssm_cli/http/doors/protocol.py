@@ -1,0 +1,190 @@
+"""uvicorn's HTTP protocol with a bound on everything that a client may do with a connection.
+
+uvicorn reads HTTP with httptools, which takes headers of any size at any pace. A watch that looks
+at all connections once a second does what timers for each would do, at no cost for a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from ssm_cli.http.doors.door import Door
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one door allows; seconds end in `_s`, sizes are bytes."""
+
+    connections: int = 512
+    header_bytes: int = 16_384
+    headers: int = 100
+    header_s: float = 10.0
+    body_s: float = 30.0
+    idle_s: float = 60.0
+    write_s: float = 10.0
+    refused_s: float = 2.0
+    requests_per_s: int = 20_000
+    pipelined: int = 256
+
+
+WORDS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Attributes:
+        phase: `idle`, `headers` or `body`: what the client is sending; `refused` after that.
+        since_s: when that began, as the watch sees it (a second more or less).
+        stuck_s: since when the client has not read what was written to it; 0 if it reads.
+    """
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door.config, door.state, {}, door.loop)
+        self.door = door
+        self.phase = "idle"
+        self.since_s = door.now_s
+        self.stuck_s = 0.0
+        self._limits = door.limits
+        self._header_bytes = 0
+        self._second_s = 0.0
+        self._requests = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Let the client in, unless there are too many; one that has been idle makes room."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # asyncio's own type is wider
+        if len(self.connections) > self._limits.connections and not self.door.make_room(self):
+            self.refuse(503, f"{self._limits.connections} clients are here; try again later")
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes before the headers are complete; uvicorn reads it."""
+        if self.phase == "refused":
+            return  # read and forgotten, so that the refusal is not lost to a reset
+        if self.phase != "body":
+            self._header_bytes += len(data)
+            fed = self._header_bytes
+            super().data_received(data)
+            if self.phase == "headers" and fed > self._limits.header_bytes:
+                self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
+            elif self.phase == "idle":
+                self._header_bytes = 0
+            return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        if self.phase == "refused":
+            return
+        super().on_message_begin()
+        self.phase, self.since_s = "headers", self.door.now_s
+        self._requests += 1
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there: bound them, and the number of requests, then let it be served."""
+        if self.phase == "refused":
+            return
+        self.phase = "body"
+        self._header_bytes = 0
+        limits = self._limits
+        if self._requests > limits.requests_per_s and self._too_fast():
+            self.refuse(429, f"{limits.requests_per_s} requests a second are taken, no more")
+        elif len(self.pipeline) >= limits.pipelined:
+            self.refuse(429, f"{limits.pipelined} requests may be sent ahead, no more")
+        elif len(self.headers) > limits.headers or self._size() > limits.header_bytes:
+            self.refuse(431, f"headers take {limits.header_bytes} bytes at most")
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body; of a request that was refused nothing is kept."""
+        if self.phase != "refused":
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is all there."""
+        if self.phase != "refused":
+            self.phase, self.since_s = "idle", self.door.now_s
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read what it is sent."""
+        super().pause_writing()
+        self.stuck_s = self.door.now_s
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self.stuck_s = 0.0
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is answered as everything else: with a record."""
+        self.refuse(400, msg)
+
+    def _size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _too_fast(self) -> bool:
+        """Whether the requests counted came within one second; begins to count anew if not."""
+        if self._second_s == self.door.second_s:
+            return True
+        self._second_s, self._requests = self.door.second_s, 1
+        return False
+
+    # -- the watch -----------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a response is on its way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def look(self, now_s: float) -> None:
+        """End the connection if the client takes longer than it may."""
+        limits, taken_s = self._limits, now_s - self.since_s
+        if self.stuck_s and now_s - self.stuck_s > limits.write_s:
+            self.transport.abort()
+        elif self.transport.is_closing():
+            self.stuck_s = self.stuck_s or now_s  # what was written must be read within the time
+        elif self.phase == "refused":
+            if taken_s > limits.refused_s:
+                self.transport.close()
+        elif self.phase == "headers" and taken_s > limits.header_s:
+            self.refuse(408, f"headers may take {limits.header_s:g} s, no longer")
+        elif self.phase == "body" and taken_s > limits.body_s:
+            if self.busy and not self.cycle.response_started:
+                self.refuse(408, f"a body may take {limits.body_s:g} s, no longer")
+            else:
+                self.transport.abort()
+        elif self.phase == "idle" and not self.busy and taken_s > limits.idle_s:
+            self.transport.close()
+
+    def refuse(self, status: int, message: str) -> None:
+        """Say what is wrong, as a record, and close once the client has read it."""
+        if self.transport.is_closing() or self.phase == "refused":
+            return
+        self.phase, self.since_s = "refused", self.door.now_s
+        error = {"type": "HttpError", "message": message}
+        body = msgspec.json.encode({"v": 1, "type": "error", "error": error})
+        retry = b"retry-after: 1\r\n" if status in (429, 503) else b""
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"%sconnection: close\r\n\r\n%s" % (status, WORDS[status], len(body), retry, body)
+        )
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+
+def protocols(connections: set[Any]) -> list[BoundedProtocol]:
+    """The connections of a door, as a list that stays while they come and go."""
+    return [c for c in connections if isinstance(c, BoundedProtocol)]

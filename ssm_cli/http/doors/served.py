@@ -1,0 +1,149 @@
+"""`ServedNode`: a node with doors. Whoever runs it need not know that it has any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssm_cli.http.target import Target
+from ssm_cli.spec.model import SupervisorSpec
+
+if TYPE_CHECKING:
+    from ssm_cli.http.app import Service
+    from ssm_cli.http.doors.access import Gate
+    from ssm_cli.http.doors.door import Door
+    from ssm_cli.http.doors.protocol import Limits
+
+
+class Entrance:
+    """A listening socket, and who may come in by it.
+
+    Args:
+        sock: it listens already.
+        path: of a Unix socket; removed when the door closes.
+        gate: what is checked; None lets everybody in who can reach the socket.
+        tls: how to encrypt; None does not.
+        limits: what a client may do; None for the usual bounds.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        path: Path | None = None,
+        gate: Gate | None = None,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.socket = sock
+        self.path = path
+        self.gate = gate
+        self.tls = tls
+        self.limits = limits
+
+    def close(self) -> None:
+        """Take the door away, once."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+        self.path = None  # another tree may have that name from now on
+        self.socket.close()
+
+
+class ServedNode(Target):
+    """A node that others can reach while it is served.
+
+    The server is imported and started when the first client comes; until then a door costs a
+    listening socket. With `eager` that is done at once.
+
+    Args:
+        tree: the root supervisor.
+        entrances: the sockets to serve; closed at the end.
+        file: the tree file, for `ssm ls`.
+        eager: start the server before anybody comes.
+        opened: called once the doors are open.
+        more: as for `Node`.
+    """
+
+    def __init__(
+        self,
+        tree: SupervisorSpec,
+        *,
+        entrances: tuple[Entrance, ...] = (),
+        file: str = "",
+        eager: bool = False,
+        opened: Callable[[], None] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(tree, **more)
+        self._entrances = entrances
+        self._file = file
+        self._eager = eager
+        self._opened = opened
+        self._service: Service | None = None
+        self._doors: list[Door] = []
+        self._opening: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Run inside asyncio until the tree is down, and be reachable meanwhile."""
+        loop = asyncio.get_running_loop()
+        try:
+            for entrance in self._entrances:
+                entrance.socket.setblocking(False)
+                if self._eager:
+                    await self._open(entrance)
+                else:
+                    loop.add_reader(entrance.socket, self._first, entrance)
+            if self._opened is not None:
+                self._opened()
+            await super().serve()
+        finally:
+            await self._close()
+
+    def close(self) -> None:
+        """Take the doors away from a node that is not served; nothing where that is done."""
+        for entrance in self._entrances:
+            entrance.close()
+
+    def _first(self, entrance: Entrance) -> None:
+        """The first client is at a door."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(entrance.socket)
+        task = loop.create_task(self._open(entrance))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _open(self, entrance: Entrance) -> None:
+        from ssm_cli.http.app import App, Service  # noqa: PLC0415 - 100 ms that most runs save
+        from ssm_cli.http.doors.door import Door  # noqa: PLC0415 - as above
+        from ssm_cli.http.doors.protocol import Limits  # noqa: PLC0415 - as above
+        from ssm_cli.http.routing.requests import About  # noqa: PLC0415 - as above
+
+        if self._service is None:
+            self._service = Service(self, About(self._file, os.getpid(), secrets.token_hex(8)))
+        app = App(self._service, entrance.gate)
+        door = Door(app, entrance.socket, entrance.limits or Limits())
+        self._doors.append(door)
+        await door.open(entrance.tls)
+
+    async def _close(self) -> None:
+        loop = asyncio.get_running_loop()
+        for entrance in self._entrances:
+            if entrance.path is not None:
+                entrance.path.unlink(missing_ok=True)
+                entrance.path = None
+            if entrance.socket.fileno() >= 0:
+                with contextlib.suppress(NotImplementedError, ValueError, RuntimeError, OSError):
+                    loop.remove_reader(entrance.socket)  # a door that is open reads by itself
+        if self._opening:
+            await asyncio.wait(set(self._opening))
+        for door in self._doors:
+            await door.close()
+        for entrance in self._entrances:
+            entrance.close()

@@ -1,0 +1,75 @@
+"""Metrics in the text format of Prometheus, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from ssm_cli.http.calling import Calling
+from ssm_cli.http.target import Target
+from ssm_cli.runtime.views import NodeView
+
+MOST_NODES = 1000  # nodes with a label of their own; the others are added up as `other`
+OTHER = "other"
+
+
+class TreeCollector(Collector):
+    """The metrics of a tree, by node, with at most `MOST_NODES` values of the label `node`."""
+
+    def __init__(self, node: Target, calling: Calling) -> None:
+        self._node = node
+        self._calling = calling
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they stand."""
+        views = list(_walk(self._node.tree()))
+        yield _family(CounterMetricFamily("ssm_steps", "Steps", labels=["node"]), [
+            (v, v.steps) for v in views if v.kind == "worker"
+        ])  # fmt: skip
+        yield _family(CounterMetricFamily("ssm_restarts", "Restarts", labels=["node"]), [
+            (v, v.restarts) for v in views
+        ])  # fmt: skip
+        yield _family(GaugeMetricFamily("ssm_queue_depth", "Inputs waiting", labels=["node"]), [
+            (v, v.queue) for v in views if v.kind == "worker"
+        ])  # fmt: skip
+        yield _family(GaugeMetricFamily("ssm_running", "1 if it runs", labels=["node"]), [
+            (v, v.state in ("running", "suspended")) for v in views
+        ])  # fmt: skip
+        budget = GaugeMetricFamily("ssm_budget_left", "Restarts left in period", labels=["node"])
+        yield _family(budget, [(v, v.budget_left or 0) for v in views if v.kind == "supervisor"])
+        uptime_s = views[0].uptime_s
+        yield GaugeMetricFamily("ssm_uptime_seconds", "Since the root started", uptime_s)
+        yield CounterMetricFamily("ssm_reports", "Reports", self._node.last_seq)
+        calling = self._calling
+        yield SummaryMetricFamily(
+            "ssm_call_seconds", "Calls over HTTP, from request to outcome",
+            count_value=calling.calls, sum_value=calling.call_seconds,
+        )  # fmt: skip
+
+
+def _family(
+    family: CounterMetricFamily | GaugeMetricFamily, values: list[tuple[NodeView, float]]
+) -> Metric:
+    """One sample for each of the first nodes, and one for all others."""
+    for view, value in values[:MOST_NODES]:
+        family.add_metric([view.path], value)
+    if len(values) > MOST_NODES:
+        family.add_metric([OTHER], sum(value for _, value in values[MOST_NODES:]))
+    return family
+
+
+def _walk(view: NodeView) -> Iterator[NodeView]:
+    yield view
+    for child in view.children:
+        yield from _walk(child)
+
+
+def exposition(node: Target, calling: Calling) -> bytes:
+    """All metrics in the text format of Prometheus, version 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(TreeCollector(node, calling))
+    return generate_latest(registry)

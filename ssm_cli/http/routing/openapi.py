@@ -1,0 +1,200 @@
+"""The OpenAPI document, made from the table of routes and from the types of what is answered."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.port import Constructor
+from ssm_cli.http.doors.access import Role
+from ssm_cli.http.routing.table import ROUTES, Route
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildSpecView,
+    Counts,
+    CrashReport,
+    ProcessRef,
+    State,
+    Statistics,
+)
+
+Schema = dict[str, Any]
+VERSION = "1"  # of the interface: the `v1` in its paths
+REFS = "#/components/schemas/{name}"
+ANYTHING: Schema = {}
+OUTCOMES = [
+    "replied", "crashed", "noproc", "timeout", "undecodable", "queue_full", "stopped", "denied",
+]  # fmt: skip
+TRANSPORT = (400, 408, 413, 429, 431, 503)
+"""What every route may answer before its handler is asked: bounds of the connection."""
+
+
+def document() -> Schema:
+    """The OpenAPI 3.1 document of the application."""
+    paths: dict[str, Schema] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ssm",
+            "version": VERSION,
+            "description": "A running tree of supervised state machines.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _operation(route: Route) -> Schema:
+    operation: Schema = {
+        "operationId": route.handler,
+        "summary": route.help,
+        "description": f"Needs the role `{route.role.name.lower()}`." if route.role else "",
+        "parameters": _parameters(route),
+        "responses": _responses(route),
+    }
+    if route.role is Role.NOBODY:
+        operation["security"] = []
+    if route.body != "none":
+        operation["requestBody"] = _body(route)
+    return operation
+
+
+def _parameters(route: Route) -> list[Schema]:
+    text = {"type": "string", "minLength": 1}
+    found: list[Schema] = [
+        {"name": part[1:-1], "in": "path", "required": True, "schema": text}
+        for part in route.path.split("/")
+        if part.startswith("{")
+    ]
+    for parameter in route.query:
+        schema: Schema = {"type": parameter.type}
+        if parameter.choices:
+            schema["enum"] = list(parameter.choices)
+        if parameter.type in ("number", "integer"):
+            schema |= {"minimum": 0, "maximum": 3600 if parameter.name == "timeout" else 2**53 - 1}
+        entry = {"name": parameter.name, "in": "query", "description": parameter.help}
+        found.append(entry | {"schema": schema})
+    if route.handler == "call":
+        key = {"type": "string", "maxLength": 200}
+        found.append({"name": "Idempotency-Key", "in": "header", "schema": key})
+    if route.handler == "reports":
+        number = {"type": "string", "pattern": "^[0-9]{1,15}$"}
+        found.append({"name": "Last-Event-ID", "in": "header", "schema": number})
+    return found
+
+
+def _body(route: Route) -> Schema:
+    content: Schema = {}
+    if route.body in ("input", "text"):
+        content["text/plain"] = {"schema": {"type": "string"}}
+    if route.body in ("input", "json"):
+        content["application/json"] = {"schema": ANYTHING}
+    return {"required": True, "content": content}
+
+
+def _responses(route: Route) -> Schema:
+    media = {"events": "text/event-stream", "metrics": "text/plain"}.get(route.answer)
+    if media is None:
+        content = {"application/json": {"schema": _ref(route.answer)}}
+    else:
+        content = {media: {"schema": {"type": "string"}}}
+    found: Schema = {str(route.status): {"description": "done", "content": content}}
+    statuses = {*route.failures, *TRANSPORT} | ({401, 403} if route.role else set())
+    failure = (
+        {"anyOf": [_ref("Reply"), _ref("Error")]} if route.handler == "call" else _ref("Error")
+    )
+    for status in sorted(statuses):
+        found[str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/json": {"schema": failure}},
+        }
+    return found
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": REFS.format(name=name)}
+
+
+def _record(
+    kind: str, required: dict[str, Schema], more: dict[str, Schema] | None = None
+) -> Schema:
+    """The schema of a record: `v`, `type`, and its fields."""
+    head = {"v": {"const": 1}, "type": {"const": kind}}
+    properties = {**head, **required, **(more or {})}
+    return {"type": "object", "properties": properties, "required": [*head, *required]}
+
+
+def schemas() -> dict[str, Schema]:
+    """The schema of everything that is answered, by name."""
+    text: Schema = {"type": "string"}
+    number: Schema = {"type": "number"}
+    integer: Schema = {"type": "integer"}
+    error: Schema = {
+        "type": "object",
+        "properties": {"type": text, "message": text, "reason": text, "term": ANYTHING},
+        "required": ["type", "message"],
+    }
+    reply: dict[str, Schema] = {
+        "worker": text,
+        "input": text,
+        "outcome": {"enum": OUTCOMES},
+        "ms": number,
+    }
+    outcome: dict[str, Schema] = {"output": text, "value": ANYTHING, "error": error}
+    known: dict[str, Schema] = {
+        "Reply": _record("reply", reply, outcome),
+        "Error": _record("error", {"error": error}),
+        "Done": _record("done", {"verb": text}),
+        "Child": _record("done", {"verb": text, "child": {"type": ["string", "null"]}}),
+        "State": _record("state", {"worker": text, "text": text, "value": ANYTHING}),
+        "Status": _record("status", {"status": {"type": "object"}, "text": text}),
+        "Health": _record("health", {"status": {"const": "ok"}}),
+        "Info": _record("info", {"name": text, "file": text, "pid": integer, "instance": text,
+                                 "state": text, "uptime_s": number, "workers": integer,
+                                 "restarts": integer, "seq": integer}),
+        "Report": _record("report", {"seq": integer, "at": text, "event": text, "id": text,
+                                     "path": text, "kind": text}),
+        "Reports": {"type": "array", "items": _ref("Report")},
+        "Names": {"type": "array", "items": text},
+        "Node": _node(),
+        "Document": {"type": "object"},
+    }  # fmt: skip
+    return known | _of_types()
+
+
+def _node() -> Schema:
+    text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+    state = msgspec.json.schema(State)
+    properties = {
+        "id": text, "path": text, "kind": {"enum": ["worker", "supervisor"]}, "state": state,
+        "restarts": integer, "uptime_s": number, "queue": integer, "steps": integer,
+        "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
+        "period": number, "budget_left": integer,
+        "children": {"type": "array", "items": _ref("Node")},
+    }  # fmt: skip
+    required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _of_types() -> dict[str, Schema]:
+    """The schemas of what is a type of ours anyway."""
+    types = {
+        "Statistics": Statistics,
+        "Counts": Counts,
+        "ChildSpec": ChildSpecView,
+        "Children": list[ChildInfo],
+        "Constructors": list[Constructor],
+        "Process": ProcessRef | None,
+        "Crashes": list[CrashReport],
+    }
+    made, parts = msgspec.json.schema_components(types.values(), ref_template=REFS)
+    named = {name: s for name, s in zip(types, made, strict=True) if s != _ref(name)}
+    return parts | named

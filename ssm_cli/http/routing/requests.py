@@ -1,0 +1,259 @@
+"""What each route asks of the node. A handler's name is that of its route's `handler`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.json import jsonable
+from ssm_cli.commands.handlers import all_run
+from ssm_cli.commands.records import done_record, report_record, tree_record
+from ssm_cli.commands.values import child_spec_of, state_of
+from ssm_cli.errors import CommandError, QueueFull
+from ssm_cli.http.statuses import HttpError
+from ssm_cli.http.target import Target
+from ssm_cli.runtime.views import NodeView, ProcessRef
+
+MAX_LOG = 10_000
+
+
+class About(msgspec.Struct, frozen=True):
+    """What a tree tells of itself besides its nodes."""
+
+    file: str = ""
+    pid: int = 0
+    instance: str = ""
+
+
+class Request(msgspec.Struct):
+    """One request: what its path, its query and its body say."""
+
+    names: dict[str, str]
+    query: dict[str, Any]
+    body: bytes = b""
+    is_json: bool = False
+
+    @property
+    def name(self) -> str:
+        """The worker, supervisor or node in the path."""
+        return self.names["name"]
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        try:
+            return self.body.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise HttpError(400, f"the body is no UTF-8: {error}") from error
+
+
+class Requests:
+    """Answers the requests of every route but `call` and `reports`, which wait or stream."""
+
+    def __init__(self, node: Target, about: About) -> None:
+        self._node = node
+        self._about = about
+
+    def cast(self, request: Request) -> object:
+        """Write an input. As everywhere, one for a name that nobody has is dropped."""
+        message: Any = request.body
+        if self._node.exists(request.name):
+            if request.is_json:
+                message = self._node.typed(request.name, request.body)
+            try:
+                self._node.cast_nowait(request.name, message)
+            except QueueFull:
+                self._node.cast(request.name, message)  # what waits is served first
+        return done_record("cast", {"worker": request.name})
+
+    def get_state(self, request: Request) -> object:
+        """The state, redacted, as text and as JSON."""
+        state = self._node.get_state(request.name)
+        text = self._node.written(request.name, state)
+        head = {"v": 1, "type": "state", "worker": request.name}
+        return {**head, "text": text, "value": jsonable(state)}
+
+    def replace_state(self, request: Request) -> object:
+        """Put the state of the body in the place of the one there is."""
+        state = state_of(request.text, self._node.get_state(request.name))
+        self._node.replace_state(request.name, state)
+        return done_record("set", {"worker": request.name})
+
+    def statistics(self, request: Request) -> object:
+        """The worker's counts."""
+        return self._node.statistics(request.name)
+
+    def constructors(self, request: Request) -> object:
+        """The constructors of its inputs."""
+        return self._node.constructors(request.name)
+
+    def trace(self, request: Request) -> object:
+        """Begin or end a trace."""
+        self._node.trace(request.name, request.query.get("on", True))
+        return done_record("trace", {"worker": request.name})
+
+    def get_status(self, request: Request) -> object:
+        """What there is to know of a worker, and its state as text."""
+        status = self._node.get_status(request.name)
+        text = self._node.written(request.name, status.state)
+        shown = msgspec.structs.asdict(status) | {
+            "state": jsonable(status.state),
+            "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
+        }
+        return {"v": 1, "type": "status", "status": shown, "text": text}
+
+    def keep(self, request: Request) -> object:
+        """Keep its last events."""
+        self._node.keep(request.name, request.query.get("events", 0))
+        return done_record("keep", {"worker": request.name})
+
+    def change_code(self, request: Request) -> object:
+        """Have it run its `code_change`."""
+        extra = state_of(request.text, None) if request.body else None
+        self._node.change_code(request.name, request.query.get("old_version", ""), extra)
+        return done_record("change-code", {"worker": request.name})
+
+    def crash_reports(self, request: Request) -> object:
+        """The last crashes."""
+        worker, last = request.query.get("worker"), request.query.get("last")
+        return list(self._node.crash_reports(worker, last))
+
+    def stop_process(self, request: Request) -> object:
+        """End it in an orderly way."""
+        reason = request.query.get("reason", "normal")
+        self._node.stop_process(request.name, reason, request.query.get("timeout"))
+        return done_record("stop-process", request.names)
+
+    def whereis(self, request: Request) -> object:
+        """The process under a name, or None."""
+        return self._node.whereis(request.name)
+
+    def suspend(self, request: Request) -> object:
+        """Hold it."""
+        self._node.suspend(request.name)
+        return done_record("suspend", request.names)
+
+    def resume(self, request: Request) -> object:
+        """Let it go on."""
+        self._node.resume(request.name)
+        return done_record("resume", request.names)
+
+    def kill(self, request: Request) -> object:
+        """Kill it."""
+        self._node.kill(request.name)
+        return done_record("kill", request.names)
+
+    async def which_children(self, request: Request) -> object:
+        """The children of a supervisor."""
+        return await self._node.ask(request.name, "which_children")
+
+    async def count_children(self, request: Request) -> object:
+        """Their counts."""
+        return await self._node.ask(request.name, "count_children")
+
+    async def start_child(self, request: Request) -> object:
+        """Start a child from the spec or label in the body."""
+        spec = child_spec_of(request.text)
+        if not spec:
+            raise CommandError("the body is empty; send a label, or a mapping as in a tree file")
+        return _child("start-child", await self._node.ask(request.name, "start_child", spec))
+
+    async def get_childspec(self, request: Request) -> object:
+        """The spec of a child."""
+        return await self._node.ask(request.name, "get_childspec", request.names["child"])
+
+    async def terminate_child(self, request: Request) -> object:
+        """Stop a child; `starts` says which life of a dynamic one."""
+        child: str | ProcessRef = request.names["child"]
+        starts = request.query.get("starts")
+        if starts is not None:
+            child = ProcessRef(request.names["child"], starts)
+        await self._node.ask(request.name, "terminate_child", child)
+        return done_record("terminate-child", request.names)
+
+    async def restart_child(self, request: Request) -> object:
+        """Start a stopped child."""
+        child = request.names["child"]
+        return _child("restart-child", await self._node.ask(request.name, "restart_child", child))
+
+    async def delete_child(self, request: Request) -> object:
+        """Forget the spec of a stopped child."""
+        await self._node.ask(request.name, "delete_child", request.names["child"])
+        return done_record("delete-child", request.names)
+
+    def info(self, _request: Request) -> object:
+        """What `ssm ls` shows of a tree."""
+        view = self._node.tree()
+        workers, restarts = totals(view)
+        return {
+            "v": 1,
+            "type": "info",
+            "name": self._node.name,
+            **msgspec.to_builtins(self._about),
+            "state": view.state,
+            "uptime_s": round(view.uptime_s, 3),
+            "workers": workers,
+            "restarts": restarts,
+            "seq": self._node.last_seq,
+        }
+
+    def tree(self, _request: Request) -> object:
+        """The tree as `ssm tree -o json` shows it, with the steps of its workers."""
+        return with_steps(self._node.tree())
+
+    def names(self, request: Request) -> object:
+        """The names of all nodes."""
+        return list(self._node.names(request.query.get("kind")))
+
+    def log(self, request: Request) -> object:
+        """The kept reports."""
+        last = min(request.query.get("last", MAX_LOG), MAX_LOG)
+        reports = self._node.reports(request.query.get("after", 0), last)
+        return [report_record(report) for report in reports]
+
+    def live(self, _request: Request) -> object:
+        """The process serves, else nobody would answer."""
+        return {"v": 1, "type": "health", "status": "ok"}
+
+    def ready(self, _request: Request) -> object:
+        """Whether all that should run does."""
+        view = self._node.tree()
+        if not all_run(view, self._node):
+            raise HttpError(503, f"something that should run in {self._node.name} does not")
+        return {"v": 1, "type": "health", "status": "ok"}
+
+
+def handlers(requests: Requests) -> dict[str, Callable[[Request], object]]:
+    """The handlers by name."""
+    kind = type(requests)
+    return {name: getattr(requests, name) for name in vars(kind) if not name.startswith("_")}
+
+
+def _child(verb: str, name: str | None) -> object:
+    """The name of a child that was started; null where its init answered ignore."""
+    return done_record(verb, {}) | {"child": name}
+
+
+def totals(view: NodeView) -> tuple[int, int]:
+    """How many workers there are below a node, and how often it and they were started again.
+
+    >>> totals(NodeView("kv1", "kv1", "worker", "running", restarts=2))
+    (1, 2)
+    """
+    workers, restarts = int(view.kind == "worker"), view.restarts
+    for child in view.children:
+        more = totals(child)
+        workers, restarts = workers + more[0], restarts + more[1]
+    return workers, restarts
+
+
+def with_steps(view: NodeView) -> dict[str, Any]:
+    """The record of a node with the steps it has made."""
+    record = tree_record(view)
+    if view.kind == "worker":
+        record["steps"] = view.steps
+    else:
+        record["children"] = [with_steps(child) for child in view.children]
+    return record

@@ -1,0 +1,50 @@
+"""HTTP statuses: one table from error classes to statuses, and who reads it."""
+
+from __future__ import annotations
+
+from ssm_cli import errors
+
+
+class HttpError(errors.SsmError):
+    """A request that is none of ours: no such route, too large, not to be read.
+
+    Attributes:
+        status: the HTTP status that says so.
+        headers: what goes with that status (`Allow`, `WWW-Authenticate`, ...).
+    """
+
+    def __init__(
+        self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+STATUSES: dict[type[BaseException], int] = {
+    errors.CalleeCrashed: 500,
+    errors.CalleeStopped: 503,
+    errors.NoProc: 404,
+    errors.CallTimeout: 504,
+    errors.DecodeError: 400,
+    errors.QueueFull: 503,
+    errors.Denied: 403,
+    errors.SupervisorError: 409,
+    errors.SysError: 409,
+    errors.CommandError: 400,
+    errors.TreeFileError: 400,
+    errors.SsmError: 500,
+}
+
+RETRY_AFTER = (b"retry-after", b"1")  # seconds; the queue is served in far less
+
+
+def status_of(error: errors.SsmError) -> int:
+    """The status of an error: its own, or that of the nearest class in the table.
+
+    >>> status_of(errors.QueueFull("full")), status_of(HttpError(405, "no"))
+    (503, 405)
+    """
+    if isinstance(error, HttpError):
+        return error.status
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)

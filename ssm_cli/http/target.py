@@ -1,0 +1,107 @@
+"""`Target`: a node as the HTTP application sees it: nothing it offers may block the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.codec.build import codec_for
+from ssm_cli.errors import CallError, CallTimeout, DecodeError
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.intake import need_worker, put
+from ssm_cli.runtime.performer.loop import pump
+
+TURN_S = 0.002  # of the node's work within one request; the rest is for the next turn of the loop
+REQUEST_S = 5.0  # how long a supervisor may take to get to a request
+
+
+class Target(Node):
+    """A node that is asked from coroutines of the loop that serves it.
+
+    Its methods are called between two turns of the node, never from within a step.
+    """
+
+    def begin(self, worker: str, message: Any) -> Pending:
+        """Put a call into the queue and give the node one turn; mostly it is done then.
+
+        Raises:
+            QueueFull: there is no room; nothing was put.
+            NoProc: no such worker.
+            CalleeStopped: the tree is down.
+        """
+        core = self._core
+        pending = Pending()
+        put(core, need_worker(core, worker), Kind.CALL, message, pending, wait=False)
+        if not core.pumping:
+            pump(core, pending, TURN_S)
+        return pending
+
+    async def ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        """What a supervisor answers to a request; `verb` is a method name of `NodeApi`.
+
+        Raises:
+            SupervisorError: it refuses.
+            CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
+        """
+        pending = self.request(supervisor, verb, *args)
+        if not pending.done and not self._core.pumping:
+            pump(self._core, pending, TURN_S)
+        if not await outcome(pending, REQUEST_S):
+            raise CallTimeout(
+                f"{supervisor} did not answer within {REQUEST_S:g} s; it is busy or suspended",
+                worker=supervisor,
+                reason="timeout",
+            )
+        return pending.result()
+
+    def typed(self, worker: str, data: bytes) -> Any:
+        """The input that JSON stands for, whatever the worker's own codec is.
+
+        Raises:
+            DecodeError: it is none of this worker's inputs.
+        """
+        inputs = need_worker(self._core, worker).spec.start.inputs
+        try:
+            return codec_for("json", inputs, None).decode(data)
+        except DecodeError as error:
+            error.worker = worker
+            raise
+
+    def written(self, worker: str, value: Any) -> str:
+        """An output or a state as the worker's codec writes it; shown by its type if it cannot."""
+        try:
+            return self.encode(worker, value).decode("utf-8", "backslashreplace")
+        except CallError as error:
+            return f"<{type(value).__name__} that cannot be shown: {error}>"
+
+    def now_s(self) -> float:
+        """The node's monotonic clock, in seconds."""
+        return self._core.clock.now_s()
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last report."""
+        return self._core.reports.seq
+
+
+async def outcome(pending: Pending, timeout_s: float | None) -> bool:
+    """Wait until a call has its outcome; False if the time is up first.
+
+    The call itself goes on. Several may wait for the same one.
+    """
+    if pending.done:
+        return True
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    before = pending.notify
+
+    def notify(done: Pending) -> None:
+        if before is not None:
+            before(done)
+        if not future.done():
+            future.set_result(None)
+
+    pending.notify = notify
+    await asyncio.wait({future}, timeout=timeout_s)
+    return pending.done
