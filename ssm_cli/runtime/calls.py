@@ -29,13 +29,71 @@ DEFAULT_TIMEOUT_S = 5.0
 CALL, CAST = Kind.CALL, Kind.CAST
 
 
-class Calls:
-    """The part of a node that takes inputs and waits for outcomes."""
+class Casts:
+    """The part of a node that takes inputs nobody waits for."""
 
     _core: Core
-    _attach: Callable[[Core], Driver] | None = None
 
-    # -- waiting -------------------------------------------------------------------------------
+    def cast(self, worker: str, message: Any) -> None:
+        """Write `message` to the queue and go on (`gen_server:cast/2`).
+
+        While the queue is full, what waits is served first. A name without a worker is dropped
+        without a word, as in OTP; use `exists` to ask.
+        """
+        core = self._core
+        queue = core.queue
+        cell = core.names.get(worker) or find(core, worker)
+        if type(cell) is not WorkerCell:
+            return
+        if core.wake is None and core.running and not core.pumping and len(queue) < core.bound:
+            queue.append((cell, CAST, message, None))
+        else:
+            put(core, cell, CAST, message, None, wait=True)
+
+    def cast_nowait(self, worker: str, message: Any) -> None:
+        """`cast`, but a full queue raises `QueueFull` instead of being served."""
+        put(self._core, need_worker(self._core, worker), CAST, message, None, wait=False)
+
+    def info(self, worker: str, message: Any) -> None:
+        """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
+        cell = find(self._core, worker)
+        if isinstance(cell, WorkerCell):
+            put(self._core, cell, Kind.INFO, message, None, wait=True)
+
+    def exists(self, name: str) -> bool:
+        """Whether the tree knows the name (or path), running or not."""
+        return find(self._core, name) is not None
+
+    def run(self, for_s: float = 0.0) -> None:
+        """Serve what waits, and the timers that come due within `for_s` seconds."""
+        core = self._core
+        forbid_reentry(core)
+        end_s = core.clock.now_s() + for_s
+        while core.running:
+            pump(core, NEVER, math.inf)
+            now_s = core.clock.now_s()
+            next_s = min(core.timers.next_s(), end_s)
+            if next_s > now_s:
+                core.clock.sleep_s(next_s - now_s)
+            elif now_s >= end_s and core.timers.next_s() > now_s:
+                return
+
+    def encode(self, worker: str, value: Any) -> bytes:
+        """A value of this worker (an output, a state) as its codec writes it."""
+        try:
+            return codec_of(need_worker(self._core, worker)).encode(value)
+        except Exception as error:
+            kind = type(error).__name__
+            raise DecodeError(
+                f"{worker} answered, but its codec cannot write that: {kind}: {error_text(error)}",
+                worker=worker,
+            ) from error
+
+
+class Calls(Casts):
+    """The part of a node that waits for outcomes."""
+
+    _attach: Callable[[Core], Driver] | None = None
 
     def call(self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
         """Step `worker` with `message` and return its output (`gen_server:call/3`).
@@ -200,62 +258,3 @@ class Calls:
 
             self._attach = attach
         return self._attach(self._core)
-
-    # -- not waiting ---------------------------------------------------------------------------
-
-    def cast(self, worker: str, message: Any) -> None:
-        """Write `message` to the queue and go on (`gen_server:cast/2`).
-
-        While the queue is full, what waits is served first. A name without a worker is dropped
-        without a word, as in OTP; use `exists` to ask.
-        """
-        core = self._core
-        queue = core.queue
-        cell = core.names.get(worker) or find(core, worker)
-        if type(cell) is not WorkerCell:
-            return
-        if core.wake is None and core.running and not core.pumping and len(queue) < core.bound:
-            queue.append((cell, CAST, message, None))
-        else:
-            put(core, cell, CAST, message, None, wait=True)
-
-    def cast_nowait(self, worker: str, message: Any) -> None:
-        """`cast`, but a full queue raises `QueueFull` instead of being served."""
-        put(self._core, need_worker(self._core, worker), CAST, message, None, wait=False)
-
-    def info(self, worker: str, message: Any) -> None:
-        """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
-        cell = find(self._core, worker)
-        if isinstance(cell, WorkerCell):
-            put(self._core, cell, Kind.INFO, message, None, wait=True)
-
-    def exists(self, name: str) -> bool:
-        """Whether the tree knows the name (or path), running or not."""
-        return find(self._core, name) is not None
-
-    def run(self, for_s: float = 0.0) -> None:
-        """Serve what waits, and the timers that come due within `for_s` seconds."""
-        core = self._core
-        forbid_reentry(core)
-        end_s = core.clock.now_s() + for_s
-        while core.running:
-            pump(core, NEVER, math.inf)
-            now_s = core.clock.now_s()
-            next_s = min(core.timers.next_s(), end_s)
-            if next_s > now_s:
-                core.clock.sleep_s(next_s - now_s)
-            elif now_s >= end_s and core.timers.next_s() > now_s:
-                return
-
-    # -- within --------------------------------------------------------------------------------
-
-    def encode(self, worker: str, value: Any) -> bytes:
-        """A value of this worker (an output, a state) as its codec writes it."""
-        try:
-            return codec_of(need_worker(self._core, worker)).encode(value)
-        except Exception as error:
-            kind = type(error).__name__
-            raise DecodeError(
-                f"{worker} answered, but its codec cannot write that: {kind}: {error_text(error)}",
-                worker=worker,
-            ) from error

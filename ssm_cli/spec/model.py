@@ -203,7 +203,7 @@ def options_of(given: tuple[Any, ...]) -> WorkerOptions:
     return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
 
 
-def Supervisor(  # noqa: N802 - it reads as the class it builds
+def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads as a class
     id: str,  # noqa: A002 - OTP's key
     strategy: Strategy | str = Strategy.ONE_FOR_ONE,
     children: Sequence[ChildSpec] = (),
@@ -225,32 +225,17 @@ def Supervisor(  # noqa: N802 - it reads as the class it builds
         id: its name, unique in the tree.
         strategy: what is restarted when a child ends.
         children: in start order; for `simple_one_for_one` exactly the template.
-        intensity: more than this many restarts ...
-        period: ... within this many seconds, and the supervisor gives up.
-        auto_shutdown: whether the end of significant children ends the supervisor.
+        intensity, period: more than so many restarts within so many seconds, and it gives up.
+        auto_shutdown: whether the end of significant children ends it.
         max_children: the bound of a `simple_one_for_one` supervisor; None is no bound.
-        restart: as for a worker.
-        shutdown: as for a worker; the default waits as long as the children need.
-        significant: as for a worker.
-        backoff: as for a worker.
+        restart, shutdown, significant, backoff: as for a worker; shutdown waits by default.
         queue: at the root, how many inputs may wait in the node's queue.
         init: `init(name)`, asked at each start; may answer `Ignore()`.
     """
     return SupervisorSpec(
-        id=id,
-        strategy=Strategy(strategy),
-        children=tuple(children),
-        intensity=intensity,
-        period_s=period,
-        auto_shutdown=AutoShutdown(auto_shutdown),
-        max_children=max_children,
-        restart=Restart(restart),
-        shutdown_ms=shutdown,
-        significant=significant,
-        backoff=backoff,
-        queue=queue,
-        init=init,
-    )
+        id, Strategy(strategy), tuple(children), intensity, period, AutoShutdown(auto_shutdown),
+        max_children, Restart(restart), shutdown, significant, backoff, queue, init,
+    )  # fmt: skip
 
 
 def walk(spec: ChildSpec, path: str = "") -> Iterator[tuple[str, ChildSpec]]:

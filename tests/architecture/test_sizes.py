@@ -20,11 +20,7 @@ LINE_COLUMNS = 100
 PRAGMA = re.compile(r"\s*# (noqa|type: ignore|fmt: skip).*")
 """What a line says to the checkers; ruff does not count it either."""
 
-LARGER: dict[str, str] = {
-    "ssm_cli/spec/model.py:Worker": "a keyword and a line of help for each key of OTP's child spec",
-    "ssm_cli/spec/model.py:Supervisor": "the same for OTP's supervisor flags",
-    "ssm_cli/runtime/calls.py:Calls": "one noun: all ways into the queue, mostly docstrings",
-}
+LARGER: dict[str, str] = {}
 """What is larger than its limit, and why that is better than splitting it."""
 
 
