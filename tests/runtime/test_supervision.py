@@ -114,6 +114,28 @@ def test_a_child_that_ran_for_a_whole_period_begins_with_the_first_delay() -> No
         assert delays(node) == [100, 200, 400, 100]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "crashes", "started"),
+    [
+        ("one_for_one", "b", "restarting"),  # each child has a delay of its own
+        ("one_for_all", "b", "running"),  # the group is started together, now
+        ("rest_for_one", "b", "restarting"),  # b stands behind a: not touched
+        ("rest_for_one", "0", "running"),  # it stands before a: a is started with it
+    ],
+)
+def test_a_sibling_that_crashes_during_a_delay(strategy: str, crashes: str, started: str) -> None:
+    children = [worker("0"), worker("a", backoff=Backoff(initial_ms=500)), worker("b")]
+    with running(*children, strategy=strategy, intensity=9) as node:
+        crash(node, "a")
+        crash(node, crashes)
+        states = {child.id: child.state for child in node.tree().children}
+        assert states["a"] == started
+        starts = node.statistics("a").starts
+        node.run(1.0)
+        assert node.statistics("a").starts == (starts if started == "running" else starts + 1)
+        assert all(child.state == "running" for child in node.tree().children)
+
+
 def test_starts_that_fail_are_delayed_and_counted_until_the_supervisor_gives_up() -> None:
     broken: list[bool] = []
 
