@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.driver import Driver
 
 DEFAULT_TIMEOUT_S = 5.0
+BUSY_S = 1.0  # how long `run` serves workers that are never done
 CALL, CAST = Kind.CALL, Kind.CAST
 
 
@@ -65,17 +66,24 @@ class Casts:
         return find(self._core, name) is not None
 
     def run(self, for_s: float = 0.0) -> None:
-        """Serve what waits, and the timers that come due within `for_s` seconds."""
+        """Serve what waits, and the timers that come due within `for_s` seconds.
+
+        Workers that send to each other without end are left at it after `for_s`, or after a
+        second if that is longer.
+        """
         core = self._core
         forbid_reentry(core)
-        end_s = core.clock.now_s() + for_s
+        now_s = core.clock.now_s
+        end_s = now_s() + for_s
+        busy_end_s = now_s() + max(for_s, BUSY_S)
         while core.running:
-            pump(core, NEVER, math.inf)
-            now_s = core.clock.now_s()
+            pump(core, NEVER, busy_end_s - now_s())
+            if core.queue and now_s() >= busy_end_s:
+                return
             next_s = min(core.timers.next_s(), end_s)
-            if next_s > now_s:
-                core.clock.sleep_s(next_s - now_s)
-            elif now_s >= end_s and core.timers.next_s() > now_s:
+            if next_s > now_s():
+                core.clock.sleep_s(next_s - now_s())
+            elif now_s() >= end_s and core.timers.next_s() > now_s():
                 return
 
     def encode(self, worker: str, value: Any) -> bytes:

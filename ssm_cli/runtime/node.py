@@ -46,7 +46,7 @@ class Node(Asking):
         name: the name others find it by; the id of the root by default.
         clock: where time comes from; a `ManualClock` in tests.
         seed: of the node's random source (the jitter of back-offs).
-        guard: whether callbacks are cut at their limits. Needs the main thread (Python delivers
+        guard: whether callbacks are cut at their limits. Needs the main thread, since Python delivers
             signals there only); elsewhere nothing is cut, and the first report says so.
     """
 

@@ -101,4 +101,5 @@ def disagreements(folded: Folded, view: NodeView) -> list[str]:
     found = [f"only the stream has {path} up" for path in said - up]
     found += [f"only the tree has {path} up" for path in up - said]
     found += [f"only the tree delays {path}" for path in delayed - said_delayed]
+    found += [f"only the stream delays {path}" for path in said_delayed - delayed]
     return found + folded.wrong

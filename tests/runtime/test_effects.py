@@ -13,11 +13,14 @@ from ssm_cli import (
     Defer,
     Exit,
     Info,
+    ManualClock,
+    Node,
     Ok,
     Reply,
     StartFailed,
     StartTimer,
     StateMachine,
+    Supervisor,
     TimeoutAfter,
     Worker,
 )
@@ -290,3 +293,17 @@ def test_a_continue_of_an_earlier_life_is_not_served_to_the_next_one() -> None:
         node.run()
         assert lives == ["s", "s", "s"]
         assert node.get_state("s") == ["life 3"]
+
+
+def test_run_leaves_workers_that_talk_without_end_after_a_second() -> None:
+    clock = ManualClock()
+
+    def talk(message: int, state: int) -> tuple[int, None, list[Cast]]:
+        clock.sleep_s(0.01)
+        return state + 1, None, [Cast(None, message)]
+
+    talker = StateMachine(step=talk, init=lambda name, args: 0)
+    with Node(Supervisor("root", children=[Worker("a", talker)]), clock=clock) as node:
+        node.cast("a", 1)
+        node.run()
+        assert 1.0 <= clock.now_s() < 2.0

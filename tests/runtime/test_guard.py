@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import CalleeCrashed, ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli import CalleeCrashed, DecodeError, ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.errors import StepTimeout
 from ssm_cli.runtime.engine.timers import Timers
 from tests.runtime.workers import actor, add, events, get
@@ -145,3 +145,23 @@ def test_cancelled_timers_do_not_pile_up() -> None:
         timers.cancel(timers.start(float(number), print))
     assert len(timers._heap) < 200
     assert timers.next_s() == float("inf")
+
+
+def test_a_codec_that_does_not_end_is_cut_and_the_worker_is_not_touched() -> None:
+    clock = ManualClock()
+
+    class Slow:
+        def decode(self, data: bytes) -> str:
+            clock.sleep_s(60 if data == b"long" else 0)
+            return data.decode()
+
+        def encode(self, value: object) -> bytes:
+            return str(value).encode()
+
+    echo = StateMachine(step=lambda message, state: (state, message), codec=Slow())
+    with Node(Supervisor("root", children=[Worker("a", echo)]), clock=clock) as node:
+        with pytest.raises(DecodeError, match="StepTimeout"):
+            node.call("a", b"long", timeout_s=None)
+        assert clock.now_s() == 1.0
+        assert node.call("a", b"short") == b"short"
+        assert node.statistics("a").starts == 1

@@ -158,7 +158,9 @@ def test_a_stop_between_attempts_is_served_at_once() -> None:
         crash(node, "a")
         node.stop()
         assert node._core.clock.now_s() == 0
-    assert events(node)[-4:] == ["terminating b", "terminated b", "exited root", "stopped root"]
+    assert events(node)[-5:] == [
+        "terminating b", "terminated b", "terminated a", "exited root", "stopped root",
+    ]  # fmt: skip
 
 
 def test_a_child_between_attempts_can_be_terminated_and_started_by_hand() -> None:

@@ -88,6 +88,8 @@ def terminate_cell(core: Core, cell: Cell) -> None:
                 kill_worker(core, cell)
             else:
                 end_worker(core, cell, SHUTDOWN, told=True)
+    elif cell.status is Status.RESTARTING:
+        core.report("terminated", cell, SHUTDOWN)
     put_down(cell)
 
 

@@ -20,7 +20,7 @@ from ssm_cli.errors import DecodeError, NoProc, QueueFull
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.guard import engine_code, guarded
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of, shown
@@ -78,17 +78,18 @@ def step_one(
     if step is None or kind is INFO or kind is CONTINUE:
         serve(core, cell, kind, message, pending)
         return
-    if type(message) is bytes:
-        try:
-            message = (cell.codec or codec_of(cell)).decode(message)
-        except Exception as error:  # noqa: BLE001 - a codec may be the user's own
-            undecodable(core, cell, message, pending, error)
-            return
     guard = core.guard
     guard.used = True
     if not guard.armed:
         guard.arm()
     guard.cell = cell
+    if type(message) is bytes:
+        try:
+            message = (cell.codec or codec_of(cell)).decode(message)
+        except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
+            guard.cell = None
+            undecodable(core, cell, message, pending, error)
+            return
     try:
         result = step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
@@ -137,8 +138,9 @@ def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pendi
         return
     if type(message) is bytes:
         try:
-            message = codec_of(cell).decode(message)
-        except Exception as error:  # noqa: BLE001 - a codec may be the user's own
+            limit_s = cell.step_limit_s()
+            message = guarded(core.guard, cell, limit_s, codec_of(cell).decode, message)
+        except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
             undecodable(core, cell, message, pending, error)
             return
     elif isinstance(message, commit.Token):
@@ -266,9 +268,11 @@ def own_frames_only(error: BaseException) -> None:
 
 
 def undecodable(
-    core: Core, cell: WorkerCell, data: bytes, pending: Pending | None, error: Exception
+    core: Core, cell: WorkerCell, data: bytes, pending: Pending | None, error: BaseException
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
     if not isinstance(error, DecodeError):
         error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
     error.worker = cell.spec.id
