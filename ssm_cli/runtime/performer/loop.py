@@ -94,6 +94,8 @@ def step_one(
         result = step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
+        if error.__traceback__ is not None:  # without our frame, which holds the pending call
+            error.__traceback__ = error.__traceback__.tb_next
         crashed(core, cell, message, pending, error)
         return
     guard.cell = None
@@ -123,6 +125,7 @@ def finish_step(
     try:
         outcome = of_step(result)
     except Exception as error:  # noqa: BLE001 - a bad return value; of_step raises nothing else
+        own_frames_only(error)
         crashed(core, cell, message, pending, error)
         return
     settle(core, cell, message, pending, outcome)
@@ -170,6 +173,7 @@ def run_callback(
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
         early_replies(core)
+        own_frames_only(error)
         crashed(core, cell, message, pending, error)
         return None
     guard.cell = None
@@ -239,15 +243,15 @@ def crashed(
         if pending is not None:
             pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))
         raise error
-    own_frames_only(error)
     reason = reason_for(error)
     cell.step = None
     if isinstance(reason, Crash):
         cell.more().crashes += 1
-        word, error_fields = reason.kind, error_detail(reason.error)
+        word, kind, text = reason.kind, type(error).__name__, error_text(error)
 
         def told() -> dict[str, Any]:  # writing the input costs more than all the rest
-            return {"input": shown(core, cell, message), "reason": word, "error": error_fields}
+            failure = {"type": kind, "message": text}
+            return {"input": shown(core, cell, message), "reason": word, "error": failure}
 
         core.report("crashed", cell, told)
         core.crashes.add(core.reports.seq, core.clock.wall_s(), cell, message, reason)

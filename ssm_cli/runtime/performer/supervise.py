@@ -6,7 +6,7 @@ through the system lane. The decisions themselves are in `supervision/decisions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
@@ -17,7 +17,7 @@ from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.performer.children import forget
 from ssm_cli.runtime.performer.ending import drop_requests, terminate_all, terminate_children
-from ssm_cli.runtime.performer.starting import start_all
+from ssm_cli.runtime.performer.starting import start_all, start_cell
 from ssm_cli.runtime.reports import ending
 from ssm_cli.spec.model import Backoff, Restart, Strategy
 from ssm_cli.supervision.decisions import (
@@ -28,6 +28,8 @@ from ssm_cli.supervision.decisions import (
     on_end,
     on_restart,
 )
+
+ONE_FOR_ONE = Strategy.ONE_FOR_ONE
 
 
 def announce_exit(core: Core, cell: Cell, reason: ExitReason) -> None:
@@ -134,14 +136,17 @@ def on_delay_over(
 def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[str, Any]) -> None:
     """Terminate what the strategy says in reverse order, then start it in order. Atomic."""
     strategy = sup.spec.strategy
+    if strategy is ONE_FOR_ONE:
+        tell_restart(core, sup, cell, [cell.spec.id], limits)
+        cell.status = Status.UNDEFINED
+        restart_all(core, sup, (cell,), limits)
+        return
     names = affected(strategy, sup.children, cell.spec.id)
     cells = [sup.children[name] for name in names]
     staying = [c for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
     if len(staying) != len(cells):
         names = [c.spec.id for c in staying]
-    decide(cell, "restart", names, limits)
-    what = {"strategy": strategy.value, "child": cell.spec.id, "children": names}
-    core.report("restarting", sup, what | limits)
+    tell_restart(core, sup, cell, names, limits)
     cell.status = Status.UNDEFINED
     if len(cells) > 1:
         terminate_all(core, [c for c in cells if c is not cell], sup)
@@ -152,12 +157,27 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
     restart_all(core, sup, staying, limits)
 
 
+def tell_restart(
+    core: Core, sup: SupervisorCell, cell: Cell, names: Sequence[str], limits: dict[str, Any]
+) -> None:
+    """Record which children are restarted, by what, and what is left of the intensity."""
+    decide(cell, "restart", names, limits)
+    what = {"strategy": sup.spec.strategy.value, "child": cell.spec.id, "children": names}
+    core.report("restarting", sup, what | limits)
+
+
 def restart_all(
     core: Core, sup: SupervisorCell, cells: Sequence[Cell], limits: dict[str, Any]
 ) -> None:
     """Start children in the course of a restart; one that fails will be tried again."""
     try:
-        for child, outcome in start_all(core, cells):
+        failed: Iterable[tuple[Cell, ExitReason | Ignore]]
+        if len(cells) == 1:
+            outcome = start_cell(core, cells[0])
+            failed = () if outcome is None else ((cells[0], outcome),)
+        else:
+            failed = start_all(core, cells)
+        for child, outcome in failed:
             if not isinstance(outcome, Ignore):
                 child.status = Status.RESTARTING
                 core.post(on_try_again, core, child, child.starts)
