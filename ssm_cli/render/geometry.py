@@ -55,7 +55,8 @@ def geometry(
     keys = 1 if rows >= KEY_BAR_ROWS else 0
     if inline:
         panel = geometry(max(rows // 2, 8), columns, tree_rows, detail_rows=detail_rows)
-        return msgspec.structs.replace(panel, output=0, keys=keys)
+        tree = min(max(tree_rows, panel.tree), panel.tree + panel.output + panel.keys - keys)
+        return msgspec.structs.replace(panel, tree=tree, output=0, keys=keys)
     wide = columns >= WIDE_COLUMNS
     # status line, rule above the output, prompt, hint; and the rule above a log of its own
     rest = max(rows - 4 - keys - (0 if wide else 1), 3)

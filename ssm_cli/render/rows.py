@@ -46,8 +46,11 @@ def row_text(row: Row, width: int, *, flash: bool = False, chosen: bool = False)
         text.append_text(_cell(row, column))
     if flash:
         text.stylize("reverse yellow")
-    if chosen:
-        text.stylize("reverse bold" if not flash else "bold underline")
+    if chosen and flash:
+        text.stylize("bold underline")
+    elif chosen:
+        text = Text(text.plain)
+        text.stylize("reverse bold")
     return text
 
 

@@ -24,6 +24,7 @@ LOG_REPORTS = 2_000  # of the restart log; older ones go
 LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 FLASHING = 1_000  # rows that are shown in reverse at a time
+BUSY_S = 0.25  # while inputs wait, queues and rates are brought up to date this often
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
 
 
@@ -117,7 +118,7 @@ class Model:
     def is_due(self) -> bool:
         """Whether there is something new to draw."""
         now = self._now()
-        if self._dirty or now - self._refreshed_s >= UPTIME_S:
+        if self._dirty or now - self._refreshed_s >= (BUSY_S if self.queue else UPTIME_S):
             return True
         return not self.frozen and any(until <= now for until, _ in self._flash_until_s.values())
 

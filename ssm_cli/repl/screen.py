@@ -155,8 +155,14 @@ class Screen:
         self.choose(0)
 
     def place_menu(self) -> None:
-        """Keep the menu above the prompt, so that it never hides the hint; before each frame."""
-        self._menu.bottom = 1 + self._prompt_rows() + self._geometry().keys
+        """Keep the menu above the prompt, so that it never hides the hint; before each frame.
+
+        Inline the application is as high as the room below the cursor, not as its panel, so the
+        menu goes where the cursor is.
+        """
+        self._menu.ycursor = self.inline
+        above = 1 + self._prompt_rows() + self._geometry().keys
+        self._menu.bottom = None if self.inline else above
 
     def follow(self) -> None:
         """Show the end of the output again."""

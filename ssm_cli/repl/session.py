@@ -39,6 +39,9 @@ from ssm_cli.repl.shell.local import Locals
 from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.runtime.views import Report
 
+RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
+"""The commands after which other names may be there; sorting a million again would be felt."""
+
 
 class Environment(Protocol):
     """What of the process a session needs; the command line's `Environment` has it."""
@@ -210,7 +213,7 @@ class Session:
 
     def _after_command(self, result: Result | None) -> None:
         """Show at once what a command came to; it may have changed the tree."""
-        self._reader.forget()
+        self._reader.forget(names=result is not None and result.kind in RENAMES)
         self._frames.invalidate()
         if self.plain.on:
             self.plain.flush(ask=True)
@@ -220,7 +223,7 @@ class Session:
     def _on_report(self, report: Report) -> None:
         """Called from inside the node: note it, and draw later."""
         self.model.on_report(report)
-        self._reader.forget()
+        self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
         if self.plain.on and in_restart_log(report):
             self.model.say([log_text(report)])
 

@@ -18,6 +18,7 @@ from rich.style import Style
 from rich.text import Text
 
 WHEEL_LINES = 3  # that one notch of the wheel scrolls
+FAR = 10**9  # more lines than there are
 CACHED_LINES = 5_000  # of each pane; the cache is dropped when it is full
 COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan")
 ANSI = (
@@ -55,10 +56,20 @@ def fragments(text: Text) -> StyleAndTextTuples:
 
 
 def wrapped(text: Text, width: int) -> list[Text]:
-    """The lines that a line of text takes in `width` cells; long words are broken."""
+    """The lines that a line of text takes in `width` cells; long words are broken.
+
+    All of them are indented as far as the first.
+
+    >>> [line.plain for line in wrapped(Text("  kv2 crashed"), 9)]
+    ['  kv2', '  crashed']
+    """
     if text.cell_len <= width:
         return [text]
-    return list(text.wrap(_CONSOLE, max(width, 1), overflow="fold", tab_size=4))
+    indent = min(len(text.plain) - len(text.plain.lstrip(" ")), width // 2)
+    lines = text[indent:].wrap(_CONSOLE, max(width - indent, 1), overflow="fold", tab_size=4)
+    for line in lines:
+        line.rstrip()
+    return [Text.assemble(" " * indent, line) for line in lines]
 
 
 def cropped(text: Text, width: int) -> Text:
@@ -105,7 +116,7 @@ class Pane(UIControl):
 
     def ends(self, direction: int) -> None:
         """Go to the last line (1) or to the first (-1)."""
-        self.scroll(direction * self._count)
+        self.scroll(direction * FAR)
 
     def page(self, direction: int) -> None:
         """Move by a screenful: 1 is down, -1 is up."""

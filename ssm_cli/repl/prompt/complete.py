@@ -49,9 +49,10 @@ class LineReader:
             self._kept = (text, read(text, self.names, self.aliases))
         return self._kept[1]
 
-    def forget(self) -> None:
-        """The tree has changed: read again."""
-        self.names.forget()
+    def forget(self, *, names: bool = True) -> None:
+        """The tree has changed: read again, and ask for its names again if those may have."""
+        if names:
+            self.names.forget()
         self._kept = None
 
 
