@@ -18,7 +18,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
-from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
+from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.reports import error_text
 
@@ -42,12 +42,11 @@ class Casts:
         without a word, as in OTP; use `exists` to ask.
         """
         core = self._core
-        queue = core.queue
         cell = core.names.get(worker) or find(core, worker)
         if type(cell) is not WorkerCell:
             return
-        if core.wake is None and core.running and not core.pumping and len(queue) < core.bound:
-            queue.append((cell, CAST, message, None))
+        if core.wake is None and core.guard.cell is None and is_open(core):
+            core.queue.append((cell, CAST, message, None))
         else:
             put(core, cell, CAST, message, None, wait=True)
 
@@ -179,7 +178,13 @@ class Calls(Casts):
         if timeout_s is not None:
             pending.limit(worker, self._core.clock.now_s, timeout_s)
         core = self._core
-        put(core, need_worker(core, worker), CALL, message, pending, wait=True)
+        cell = core.names.get(worker)
+        if type(cell) is not WorkerCell:
+            cell = need_worker(core, worker)
+        if core.wake is None and core.guard.cell is None and is_open(core):
+            core.queue.append((cell, CALL, message, pending))
+        else:
+            put(core, cell, CALL, message, pending, wait=True)
         return pending
 
     def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
