@@ -177,6 +177,8 @@ def _why(event: str, detail: dict[str, Any]) -> str:
             return f"{detail.get('strategy')}: {children} ({budget} {within})"
         case "gave_up":
             return f"({budget} {within})"
+        case "killed":
+            return ""
         case _:
             known = {"reason", "n"}
             more = (f"{key}={value}" for key, value in detail.items() if key not in known)
