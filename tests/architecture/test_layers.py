@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": {"behaviour", "codec", "spec", "supervision"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
-    "repl": {"codec", "commands", "render", "runtime"},
+    "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
     "cli": {"commands", "http", "repl", "runtime", "spec"},
 }
