@@ -12,9 +12,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
 
+import msgspec
+
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands.parse import MAX_LINE, Command, parse_line
 from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell.pipeline import Pipeline, split
+from ssm_cli.repl.shell.results import Results
 
 CHUNK = 65_536  # bytes asked for at a time
 
@@ -106,14 +110,35 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+class Piped(Command, frozen=True):
+    """A command whose output goes through a program or into a file."""
+
+    pipeline: Pipeline = Pipeline("")
+
+
+def _read_line(line: str, names: Collection[str], results: Results) -> Command | None:
+    pipeline = split(line)
+    command = parse_line(results.substitute(pipeline.command), names)
+    if command is None or not (pipeline.program or pipeline.file):
+        return command
+    return Piped(**msgspec.structs.asdict(command), pipeline=pipeline)
+
+
 async def parsed(
-    lines: AsyncIterator[str], names: Collection[str]
+    lines: AsyncIterator[str], names: Collection[str], results: Results | None = None
 ) -> AsyncIterator[Command | CommandError]:
-    """The commands on the lines; a line that is none, or cannot be read, is its error."""
+    """The commands on the lines; a line that is none, or cannot be read, is its error.
+
+    Args:
+        lines: a script.
+        names: those of the workers.
+        results: those of the lines before, which a line may name by number.
+    """
+    results = Results() if results is None else results
     try:
         async for line in lines:
             try:
-                command = parse_line(line, names)
+                command = _read_line(line, names, results)
             except CommandError as error:
                 yield error
             else:

@@ -155,4 +155,4 @@ def _play(
         given = lines.of_file(str(script))
     else:
         given = lines.of_stdin(env, (lambda: printer.prompt("ssm> ")) if typing else None)
-    return session.run(lines.parsed(given, WorkerNames(node)))
+    return session.run(lines.parsed(given, WorkerNames(node), session.results))

@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from ssm_cli.cli.lines import Piped
 from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, StartFailed
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.repl.shell.programs import redirected
+from ssm_cli.repl.shell.results import Results
 from ssm_cli.runtime.api import NodeApi
 
 if TYPE_CHECKING:
@@ -107,6 +110,9 @@ class Session:
         reports: print them as they happen.
         timeout_s: seconds that a call waits unless it says otherwise.
         interactive: a person types: failures do not count.
+
+    Attributes:
+        results: what the commands came to, by number.
     """
 
     def __init__(
@@ -125,6 +131,7 @@ class Session:
         self._interactive = interactive
         self._reports = reports
         self._timeout_s = timeout_s
+        self.results = Results()
         self._interrupts = Interrupts()
         self._defect: BaseException | None = None
 
@@ -240,8 +247,19 @@ class Session:
             result = refused(command)
             self._printer.result(result)
             return result
-        show = self._printer.result
-        return await aexecute(command, self._node, self._timeout_s, show=show)
+        if isinstance(command, Piped):
+            result = await aexecute(command, self._node, self._timeout_s)
+            try:
+                result = await redirected(command.pipeline, result)
+            except CommandError as error:
+                result = refused(error)
+            self._printer.result(result)
+        else:
+            show = self._printer.result
+            result = await aexecute(command, self._node, self._timeout_s, show=show)
+        if result.records and not result.error:
+            self.results.add(result)
+        return result
 
     def _ending(self) -> bool:
         """Whether something other than the commands ends the session."""

@@ -11,7 +11,7 @@ from ssm_cli.errors import CallError, CallTimeout, DecodeError
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import need_worker, put
-from ssm_cli.runtime.performer.loop import pump
+from ssm_cli.runtime.performer.loop import pump, step_one
 
 TURN_S = 0.002  # of the node's work within one request; the rest is for the next turn of the loop
 REQUEST_S = 5.0  # how long a supervisor may take to get to a request
@@ -32,10 +32,22 @@ class Target(Node):
             CalleeStopped: the tree is down.
         """
         core = self._core
+        cell = need_worker(core, worker)
         pending = Pending()
-        put(core, need_worker(core, worker), Kind.CALL, message, pending, wait=False)
-        if not core.pumping:
-            pump(core, pending, TURN_S)
+        if core.queue or core.lane or core.pumping or not core.running:
+            put(core, cell, Kind.CALL, message, pending, wait=False)
+            if not core.pumping:
+                pump(core, pending, TURN_S)
+            return pending
+        before_s = core.timers.next_s()
+        core.pumping = True
+        try:
+            step_one(core, cell, Kind.CALL, message, pending)
+        finally:
+            core.pumping = False
+        changed = core.lane or core.queue or core.timers.next_s() != before_s
+        if changed and core.wake is not None:
+            core.wake()
         return pending
 
     async def ask(self, supervisor: str, verb: str, *args: Any) -> Any:

@@ -19,7 +19,6 @@ from ssm_cli.http.app import App
 from ssm_cli.http.doors.protocol import BoundedProtocol, Limits, protocols
 
 BACKLOG = 1024
-WATCH_S = 1.0
 CLOSING_S = 2.0  # how long responses under way may take once the door closes
 NOT_LIMITED_S = 1 << 30  # uvicorn's own limit on idle connections, which the watch replaces
 
@@ -28,7 +27,7 @@ class Door:
     """Serves one socket until it is closed.
 
     Attributes:
-        now_s: the loop's clock as of the last look at the connections; `second_s` is the same.
+        now_s: the loop's clock as of the last look at the connections, `watch_s` ago at most.
     """
 
     def __init__(self, app: App, sock: socket.socket, limits: Limits) -> None:
@@ -38,6 +37,7 @@ class Door:
         self.config = Config(
             app,
             log_config=None,
+            log_level="critical",  # what clients do wrong is told to them, not to the operator
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -48,7 +48,7 @@ class Door:
             timeout_keep_alive=NOT_LIMITED_S,
         )
         self.config.load()
-        self.now_s = self.second_s = self.loop.time()
+        self.now_s = self.loop.time()
         self._socket = sock
         self._server: asyncio.AbstractServer | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -74,11 +74,11 @@ class Door:
 
     def _look(self) -> None:
         """Once a second: the date for responses, and the clients that take too long."""
-        self.now_s = self.second_s = self.loop.time()
+        self.now_s = self.loop.time()
         self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in protocols(self.state.connections):
             connection.look(self.now_s)
-        self._watch = self.loop.call_later(WATCH_S, self._look)
+        self._watch = self.loop.call_later(self.limits.watch_s, self._look)
 
     def make_room(self, newcomer: BoundedProtocol) -> bool:
         """Close the connection that has been idle for longest; False if none is idle."""

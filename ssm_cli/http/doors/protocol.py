@@ -29,6 +29,7 @@ class Limits(msgspec.Struct, frozen=True):
     refused_s: float = 2.0
     requests_per_s: int = 20_000
     pipelined: int = 256
+    watch_s: float = 1.0
 
 
 WORDS = {
@@ -40,23 +41,29 @@ WORDS = {
 }
 
 
+class Refused(Exception):
+    """Ends the reading of a request that has been refused."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Attributes:
-        phase: `idle`, `headers` or `body`: what the client is sending; `refused` after that.
-        since_s: when that began, as the watch sees it (a second more or less).
+        since_s: when the client began to send what it is sending, or has sent nothing since, as
+            the watch sees it (a second more or less).
         stuck_s: since when the client has not read what was written to it; 0 if it reads.
+        refused: whether it was told so; all it sends is read and forgotten, so that the refusal
+            is not lost to a reset.
     """
 
     def __init__(self, door: Door) -> None:
         super().__init__(door.config, door.state, {}, door.loop)
         self.door = door
-        self.phase = "idle"
         self.since_s = door.now_s
         self.stuck_s = 0.0
+        self.refused = False
         self._limits = door.limits
-        self._header_bytes = 0
+        self._fed = 0
         self._second_s = 0.0
         self._requests = 0
 
@@ -66,55 +73,52 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.connections) > self._limits.connections and not self.door.make_room(self):
             self.refuse(503, f"{self._limits.connections} clients are here; try again later")
 
+    @property
+    def phase(self) -> str:
+        """What the client is sending: `headers`, `body`, or nothing: `idle`.
+
+        uvicorn makes a scope where a request begins, and a cycle where its headers end.
+        """
+        cycle = self.cycle
+        if self.scope is not None and (cycle is None or cycle.scope is not self.scope):
+            return "headers"
+        return "body" if cycle is not None and cycle.more_body else "idle"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a response is on its way."""
+        return self.cycle is not None and not self.cycle.response_complete
+
     def data_received(self, data: bytes) -> None:
         """Count what comes before the headers are complete; uvicorn reads it."""
-        if self.phase == "refused":
-            return  # read and forgotten, so that the refusal is not lost to a reset
-        if self.phase != "body":
-            self._header_bytes += len(data)
-            fed = self._header_bytes
-            super().data_received(data)
-            if self.phase == "headers" and fed > self._limits.header_bytes:
-                self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
-            elif self.phase == "idle":
-                self._header_bytes = 0
+        if self.refused:
             return
+        cycle = self.cycle
+        if self.scope is None or (
+            cycle is not None and cycle.scope is self.scope and not cycle.more_body
+        ):
+            self.since_s, self._fed = self.door.now_s, 0
+        self._fed += len(data)
         super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        if self.phase == "refused":
-            return
-        super().on_message_begin()
-        self.phase, self.since_s = "headers", self.door.now_s
-        self._requests += 1
+        if self._fed > self._limits.header_bytes and self.phase == "headers":
+            self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
 
     def on_headers_complete(self) -> None:
-        """Its headers are there: bound them, and the number of requests, then let it be served."""
-        if self.phase == "refused":
-            return
-        self.phase = "body"
-        self._header_bytes = 0
+        """The headers are there: bound them, and the number of requests, then let it be served."""
         limits = self._limits
+        self._requests += 1
         if self._requests > limits.requests_per_s and self._too_fast():
             self.refuse(429, f"{limits.requests_per_s} requests a second are taken, no more")
         elif len(self.pipeline) >= limits.pipelined:
             self.refuse(429, f"{limits.pipelined} requests may be sent ahead, no more")
-        elif len(self.headers) > limits.headers or self._size() > limits.header_bytes:
+        elif len(self.headers) > limits.headers or (
+            self._fed > limits.header_bytes and self._size() > limits.header_bytes
+        ):
             self.refuse(431, f"headers take {limits.header_bytes} bytes at most")
         else:
             super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body; of a request that was refused nothing is kept."""
-        if self.phase != "refused":
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """The request is all there."""
-        if self.phase != "refused":
-            self.phase, self.since_s = "idle", self.door.now_s
-            super().on_message_complete()
+            return
+        raise Refused
 
     def pause_writing(self) -> None:
         """The client does not read what it is sent."""
@@ -135,43 +139,41 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _too_fast(self) -> bool:
         """Whether the requests counted came within one second; begins to count anew if not."""
-        if self._second_s == self.door.second_s:
+        if self._second_s == self.door.now_s:
             return True
-        self._second_s, self._requests = self.door.second_s, 1
+        self._second_s, self._requests = self.door.now_s, 1
         return False
 
     # -- the watch -----------------------------------------------------------------------------
 
-    @property
-    def busy(self) -> bool:
-        """Whether a response is on its way."""
-        return self.cycle is not None and not self.cycle.response_complete
-
     def look(self, now_s: float) -> None:
         """End the connection if the client takes longer than it may."""
-        limits, taken_s = self._limits, now_s - self.since_s
+        limits, phase = self._limits, self.phase
+        if phase == "idle" and self.busy:
+            self.since_s = now_s
+        taken_s = now_s - self.since_s
         if self.stuck_s and now_s - self.stuck_s > limits.write_s:
             self.transport.abort()
         elif self.transport.is_closing():
             self.stuck_s = self.stuck_s or now_s  # what was written must be read within the time
-        elif self.phase == "refused":
+        elif self.refused:
             if taken_s > limits.refused_s:
                 self.transport.close()
-        elif self.phase == "headers" and taken_s > limits.header_s:
+        elif phase == "headers" and taken_s > limits.header_s:
             self.refuse(408, f"headers may take {limits.header_s:g} s, no longer")
-        elif self.phase == "body" and taken_s > limits.body_s:
+        elif phase == "body" and taken_s > limits.body_s:
             if self.busy and not self.cycle.response_started:
                 self.refuse(408, f"a body may take {limits.body_s:g} s, no longer")
             else:
                 self.transport.abort()
-        elif self.phase == "idle" and not self.busy and taken_s > limits.idle_s:
+        elif phase == "idle" and taken_s > limits.idle_s:
             self.transport.close()
 
     def refuse(self, status: int, message: str) -> None:
         """Say what is wrong, as a record, and close once the client has read it."""
-        if self.transport.is_closing() or self.phase == "refused":
+        if self.transport.is_closing() or self.refused:
             return
-        self.phase, self.since_s = "refused", self.door.now_s
+        self.refused, self.since_s = True, self.door.now_s
         error = {"type": "HttpError", "message": message}
         body = msgspec.json.encode({"v": 1, "type": "error", "error": error})
         retry = b"retry-after: 1\r\n" if status in (429, 503) else b""

@@ -1,0 +1,247 @@
+"""Calls over HTTP: outcomes, statuses and records; deadlines, overload, retries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ssm_cli import Defer, StateMachine, Supervisor, Worker
+from ssm_cli.http.client.wire import Response, request_bytes
+from ssm_cli.runtime.node import Node
+from tests.http.serving import answer_of, response_from, serve
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Answered never, or later by somebody."""
+
+
+def hold(_message: Hold, state: int) -> tuple[Any, ...]:
+    return state + 1, None, [Defer("later")]
+
+
+def zero(_name: str, _args: Mapping[str, object]) -> int:
+    return 0
+
+
+HOLDER = Supervisor(
+    "root", children=[Worker("slow", StateMachine(step=hold, init=zero, inputs=Hold))], queue=4
+)
+
+
+@pytest.mark.parametrize(
+    ("worker", "text", "status", "outcome"),
+    [
+        ("kv2", "Store x 1", 200, "replied"),
+        ("root%2Fstorage%2Fkv2", "Store x 1", 200, "replied"),
+        ("kv2", "Lookup crash", 500, "crashed"),
+        ("kv2", "Bad", 400, "undecodable"),
+        ("kv9", "Lookup x", 404, "noproc"),
+        ("storage", "Lookup x", 404, "noproc"),
+        ("%ff%00", "Lookup x", 404, "noproc"),
+    ],
+)
+def test_an_outcome_has_its_status_and_its_record(
+    worker: str, text: str, status: int, outcome: str
+) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            got, record, _ = await served.call(worker, text)
+            assert (got, record["outcome"], record["type"]) == (status, outcome, "reply")
+            assert ("error" in record) == (outcome != "replied")
+
+    asyncio.run(main())
+
+
+def test_the_record_is_that_of_the_contract() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            await served.call("kv2", "Store x 1")
+            _, record, headers = await served.call("kv2", "Lookup x")
+            assert record.pop("ms") >= 0
+            assert record == {
+                "v": 1,
+                "type": "reply",
+                "worker": "kv2",
+                "input": "Lookup x",
+                "outcome": "replied",
+                "output": "Result 1",
+                "value": {"type": "Result", "value": 1},
+            }
+            assert headers["content-type"] == "application/json"
+
+    asyncio.run(main())
+
+
+def test_json_is_an_input_of_a_worker_that_reads_text() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            body = '{"type": "Store", "key": "a b", "value": 3}'
+            status, record, _ = await served.call("kv2", body, content_type="application/json")
+            assert (status, record["output"]) == (200, "Ok")
+            status, record, _ = await served.call("kv2", "[1", content_type="application/json")
+            assert (status, record["outcome"]) == (400, "undecodable")
+
+    asyncio.run(main())
+
+
+def test_a_call_that_takes_too_long_is_504_and_its_worker_lives_on() -> None:
+    async def main() -> None:
+        async with serve(HOLDER) as served:
+            status, record, _ = await served.call("slow", "Hold", "?timeout=0.01")
+            assert (status, record["outcome"]) == (504, "timeout")
+            assert "late reply is dropped" in record["error"]["message"]
+            assert served.node.get_state("slow") == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("query", ["?timeout=x", "?timeout=-1", "?timeout=1e9", "?timeout=nan"])
+def test_a_deadline_that_is_none_is_refused(query: str) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            status, record, _ = await served.call("kv2", "Store x 1", query)
+            assert status == 400
+            assert "timeout" in record["error"]["message"]
+            assert served.node.get_state("kv2") == {}
+
+    asyncio.run(main())
+
+
+def test_a_full_queue_is_503_and_says_when_to_come_again() -> None:
+    async def main() -> None:
+        async with serve(HOLDER) as served:
+            served.node.suspend("slow")
+            waiting = [asyncio.create_task(served.call("slow", "Hold")) for _ in range(4)]
+            while served.node.tree().children[0].queue < 4:  # noqa: ASYNC110 - the node has no event for it
+                await asyncio.sleep(0)
+            status, record, headers = await served.call("slow", "Hold")
+            assert (status, record["outcome"]) == (503, "queue_full")
+            assert headers["retry-after"] == "1"
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_a_client_that_goes_away_is_not_waited_for_but_its_input_is_stepped() -> None:
+    async def main() -> None:
+        async with serve(HOLDER) as served:
+            _, writer = await served.connect()
+            writer.write(request_bytes("POST", "/v1/workers/slow/call", "localhost", b"Hold"))
+            while served.node.get_state("slow") != 1:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
+            writer.close()
+            await writer.wait_closed()
+            assert (await served.ask("GET", "/health/live"))[0] == 200
+            assert served.node.get_state("slow") == 1
+
+    asyncio.run(main())
+
+
+def test_a_retried_call_is_stepped_once() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            first = await served.call("kv2", "Store x 1", idempotency_key="k1")
+            again = await served.call("kv2", "Store x 1", idempotency_key="k1")
+            assert first[0] == again[0] == 200
+            assert served.node.statistics("kv2").steps == 1
+            other = await served.call("kv2", "Store x 2", idempotency_key="k1")
+            assert other[0] == 422
+            assert (await served.call("kv3", "Store x 1", idempotency_key="k1"))[0] == 200
+
+    asyncio.run(main())
+
+
+def test_a_crash_is_remembered_too() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            for _ in range(2):
+                status, record, _ = await served.call("kv2", "Lookup crash", idempotency_key="k")
+                assert (status, record["outcome"]) == (500, "crashed")
+            assert served.node.statistics("kv2").crashes == 1
+
+    asyncio.run(main())
+
+
+def test_a_retry_joins_the_call_that_is_under_way() -> None:
+    async def main() -> None:
+        async with serve(HOLDER) as served:
+            answers = await asyncio.gather(
+                *(served.call("slow", "Hold", "?timeout=0.05", idempotency_key="k") for _ in "ab")
+            )
+            assert [answer[0] for answer in answers] == [504, 504]
+            assert served.node.get_state("slow") == 1
+
+    asyncio.run(main())
+
+
+def test_a_call_that_was_not_stepped_may_be_sent_again() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            assert (await served.call("kv2", "Bad", idempotency_key="k"))[0] == 400
+            assert (await served.call("kv2", "Store x 1", idempotency_key="k"))[0] in (200, 422)
+            assert (await served.call("kv2", "Bad", idempotency_key="k" * 201))[0] == 400
+
+    asyncio.run(main())
+
+
+def test_calls_sent_ahead_are_answered_in_order_and_stop_at_a_failure() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            reader, writer = await served.connect()
+            headers = {"ssm-stop-on-failure": "1"}
+            texts = ["Store x 1", "Lookup x", "Lookup crash", "Store x 9"]
+            writer.write(
+                b"".join(
+                    request_bytes("POST", "/v1/workers/kv1/call", "h", text.encode(), headers)
+                    for text in texts
+                )
+            )
+            rest, statuses = b"", []
+            for _ in range(3):
+                response = Response()
+                if rest:
+                    response.feed(rest)
+                await response_from(reader, response)
+                rest = response.rest
+                statuses.append(answer_of(response)[0])
+            assert statuses == [200, 200, 500]
+            assert await reader.read() == b""
+            writer.close()
+            assert served.node.get_state("kv1") == {}
+
+    asyncio.run(main())
+
+
+def test_a_cast_is_taken_and_one_for_nobody_is_dropped_as_in_otp() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            for worker in ("kv2", "nobody"):
+                status, record, _ = await served.ask(
+                    "POST", f"/v1/workers/{worker}/cast", "Store x 1"
+                )
+                assert (status, record["verb"]) == (202, "cast")
+            assert (await served.call("kv2", "Lookup x"))[1]["output"] == "Result 1"
+
+    asyncio.run(main())
+
+
+def test_a_defect_of_the_server_is_a_500_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            monkeypatch.setattr(Node, "tree", lambda _self: 1 // 0)
+            status, record, _ = await served.ask("GET", "/v1/tree")
+            assert (status, record["type"]) == (500, "error")
+            assert "ZeroDivisionError" in record["error"]["message"]
+            monkeypatch.undo()
+
+    asyncio.run(main())
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,208 @@
+"""Every other route: what it answers, what it refuses, and that the document says so."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from typing import Any
+
+import pytest
+
+from ssm_cli import Supervisor, Worker
+from ssm_cli.http.doors.access import Gate
+from ssm_cli.http.routing import metrics
+from ssm_cli.http.routing.openapi import document
+from ssm_cli.http.routing.requests import Requests
+from ssm_cli.http.routing.table import ROUTES
+from ssm_cli.machines.kv import kv_store
+from ssm_cli.spec.model import SupervisorSpec
+from tests.http.serving import ROOT, serve
+
+KV4 = '{worker: kv4, start: "ssm_cli.machines.kv:kv_store"}'
+SESSIONS = Supervisor("root", "simple_one_for_one", [Worker("session", kv_store)])
+
+
+def run(steps: list[tuple[str, str, str, int]], tree: SupervisorSpec | str) -> list[Any]:
+    """Requests one after the other, each with the status that it must get; their answers."""
+
+    async def main() -> list[Any]:
+        found = []
+        async with serve(tree) as served:
+            for method, target, body, status in steps:
+                got, answer, _ = await served.ask(method, target, body)
+                assert got == status, (method, target, answer)
+                found.append(answer)
+        return found
+
+    return asyncio.run(main())
+
+
+def test_a_child_is_started_stopped_restarted_and_deleted() -> None:
+    children = "/v1/supervisors/storage/children"
+    answers = run(
+        [
+            ("POST", children, KV4, 200),
+            ("POST", children, KV4, 409),
+            ("GET", children, "", 200),
+            ("GET", f"{children}/kv4", "", 200),
+            ("DELETE", f"{children}/kv4", "", 409),
+            ("POST", f"{children}/kv4/terminate", "", 200),
+            ("POST", f"{children}/kv4/restart", "", 200),
+            ("POST", f"{children}/kv4/terminate", "", 200),
+            ("DELETE", f"{children}/kv4", "", 200),
+            ("GET", f"{children}/kv4", "", 409),
+            ("GET", "/v1/supervisors/storage/count", "", 200),
+            ("GET", "/v1/supervisors/kv1/count", "", 404),
+            ("POST", children, "{worker: kv5}", 400),
+            ("POST", children, "", 400),
+        ],
+        "trees/kv.yaml",
+    )
+    assert answers[0]["child"] == "kv4"
+    assert answers[1]["error"]["term"] == "already_started"
+    assert [child["id"] for child in answers[2]] == ["kv4", "kv3", "kv2"]
+    assert answers[4]["error"]["term"] == "running"
+    assert answers[10]["workers"] == 2
+
+
+def test_a_dynamic_child_is_named_by_its_process() -> None:
+    answers = run(
+        [
+            ("POST", "/v1/supervisors/root/children", "ann", 200),
+            ("POST", "/v1/supervisors/root/children/ann/terminate", "", 409),
+            ("GET", "/v1/nodes/ann", "", 200),
+            ("POST", "/v1/supervisors/root/children/ann/terminate?starts=1", "", 200),
+            ("GET", "/v1/nodes/ann", "", 200),
+        ],
+        SESSIONS,
+    )
+    assert answers[2] == {"id": "ann", "starts": 1}
+    assert answers[4] is None
+
+
+def test_a_worker_is_looked_into_and_held() -> None:
+    worker = "/v1/workers/kv1"
+    answers = run(
+        [
+            ("PUT", f"{worker}/state", '{"x": 1}', 200),
+            ("GET", f"{worker}/state", "", 200),
+            ("PUT", f"{worker}/state", "{", 400),
+            ("GET", f"{worker}/constructors", "", 200),
+            ("POST", f"{worker}/keep?events=5", "", 200),
+            ("POST", f"{worker}/trace", "", 200),
+            ("POST", f"{worker}/call", "Lookup x", 200),
+            ("POST", f"{worker}/trace?on=false", "", 200),
+            ("GET", f"{worker}/stats", "", 200),
+            ("GET", f"{worker}/status", "", 200),
+            ("POST", "/v1/nodes/kv1/suspend", "", 200),
+            ("POST", f"{worker}/call?timeout=0.01", "Lookup x", 504),
+            ("POST", "/v1/nodes/kv1/resume", "", 200),
+            ("POST", "/v1/nodes/kv1/kill", "", 200),
+            ("POST", f"{worker}/call", "Lookup crash", 500),
+            ("GET", "/v1/crashes?worker=kv1&last=1", "", 200),
+            ("POST", "/v1/nodes/kv1/stop?reason=normal", "", 200),
+            ("GET", "/v1/workers/kv9/state", "", 404),
+        ],
+        "trees/kv.yaml",
+    )
+    assert (answers[1]["value"], answers[1]["text"]) == ({"x": 1}, '{"x": 1}')
+    assert [constructor["name"] for constructor in answers[3]] == ["Store", "Lookup"]
+    assert answers[8]["steps"] == 1
+    assert len(answers[9]["status"]["log"]) == 2
+    assert answers[15][0]["error_type"] == "ZeroDivisionError"
+
+
+def test_the_tree_tells_of_itself() -> None:
+    answers = run(
+        [
+            ("GET", "/v1/info", "", 200),
+            ("GET", "/v1/names?kind=worker", "", 200),
+            ("GET", "/v1/names?kind=other", "", 400),
+            ("GET", "/v1/log?after=3&last=2", "", 200),
+            ("GET", "/v1/log?last=-1", "", 400),
+            ("GET", "/health/ready", "", 200),
+            ("GET", "/nowhere", "", 404),
+            ("DELETE", "/v1/tree", "", 405),
+        ],
+        "trees/kv.yaml",
+    )
+    assert (answers[0]["name"], answers[0]["workers"]) == ("kv", 3)
+    assert answers[1] == ["kv1", "kv2", "kv3"]
+    assert [report["seq"] for report in answers[3]] == [9, 10]
+
+
+def test_a_tree_that_is_not_well_is_not_ready() -> None:
+    stop = "/v1/supervisors/root/children/kv1/terminate"
+    run([("POST", stop, "", 200), ("GET", "/health/ready", "", 503)], "trees/kv.yaml")
+
+
+def test_stop_answers_before_the_door_closes() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            status, record, _ = await served.ask("POST", "/v1/stop")
+            assert (status, record["verb"]) == (200, "stop")
+            assert not served.node.running
+
+    asyncio.run(main())
+
+
+def test_metrics_have_a_bound_on_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "MOST_NODES", 2)
+    (text,) = run([("GET", "/metrics", "", 200)], "trees/kv.yaml")
+    lines = text.decode().splitlines()
+    assert 'ssm_restarts_total{node="root"} 0.0' in lines
+    assert 'ssm_restarts_total{node="other"} 0.0' in lines
+    assert not any("kv3" in line for line in lines)
+
+
+def test_every_route_has_a_handler() -> None:
+    apart = {"call", "reports", "metrics", "openapi", "stop"}
+    assert {route.handler for route in ROUTES} - apart <= set(vars(Requests))
+
+
+def test_the_reference_has_every_route() -> None:
+    text = (ROOT / "docs/reference/http.md").read_text()
+    assert [r for r in ROUTES if f"| `{r.method} {r.path}" not in text] == []
+
+
+def test_the_document_refers_to_nothing_that_it_does_not_have() -> None:
+    found = document()
+    schemas = found["components"]["schemas"]
+
+    def refs(value: object) -> list[str]:
+        if isinstance(value, dict):
+            here = [value["$ref"]] if "$ref" in value else []
+            return here + [ref for item in value.values() for ref in refs(item)]
+        return [ref for item in value for ref in refs(item)] if isinstance(value, list) else []
+
+    assert {ref.rpartition("/")[2] for ref in refs(found)} <= set(schemas)
+    assert len({route.path for route in ROUTES}) == len(found["paths"])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None,
+    reason="needs schemathesis (the extra `http-test`)",
+)
+def test_made_up_requests_get_declared_responses() -> None:
+    """schemathesis, in a process of its own: it has a thread and an event loop to itself."""
+    import subprocess  # noqa: PLC0415 - of this test alone
+    import sys  # noqa: PLC0415 - as above
+
+    async def main() -> None:
+        async with serve(gate=Gate({})) as closed, serve(SESSIONS) as served:
+            status, _, _ = await closed.ask("GET", "/openapi.json")
+            assert status == 401
+            url = f"http://127.0.0.1:{served.port}"
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json",
+                "--checks", "status_code_conformance,content_type_conformance,"
+                "response_schema_conformance,unsupported_method",
+                "--exclude-path", "/v1/stop", "--exclude-path", "/v1/reports",
+                "--max-examples", "3", "--seed", "1", "--phases", "examples,fuzzing",
+                "--generation-database", "none", "--no-color",
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            out, _ = await process.communicate()
+            assert process.returncode == 0, out.decode()[-4000:]
+
+    asyncio.run(main())
