@@ -20,7 +20,6 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, StartFailed
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.repl.shell.programs import redirected
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.runtime.api import NodeApi
 
@@ -248,6 +247,8 @@ class Session:
             self._printer.result(result)
             return result
         if isinstance(command, Piped):
+            from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
+
             result = await aexecute(command, self._node, self._timeout_s)
             try:
                 result = await redirected(command.pipeline, result)

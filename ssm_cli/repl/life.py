@@ -196,7 +196,8 @@ class Life:
         """Below the prompt that started us: what was last seen, and how it ended."""
         lines = self._inline.rest()
         lines += self._model.last_words() if self._node.gave_up else []
-        lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")
+        if not self._node.running:  # a tree elsewhere runs on
+            lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")
         try:
             self._stdout.write("".join(f"{line}\n" for line in lines))
             self._stdout.flush()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import msgspec
 
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command, parse_line
@@ -16,8 +13,8 @@ from ssm_cli.render.reply import echo, reply_lines
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.names import Names, Workers
 from ssm_cli.repl.shell.config import Settings, expand
-from ssm_cli.repl.shell.pipeline import Pipeline, split
-from ssm_cli.repl.shell.programs import filtered
+from ssm_cli.repl.shell.pipeline import split
+from ssm_cli.repl.shell.programs import redirected
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.repl.shell.verbs import Local, parse_here
 from ssm_cli.runtime.api import NodeApi
@@ -186,32 +183,6 @@ class Commands:
         if not agreed:
             self._model.notice("not done")
         return agreed
-
-
-async def redirected(pipeline: Pipeline, result: Result) -> Result:
-    """A result after its output has gone through a program, or into a file.
-
-    Raises:
-        CommandError: the file cannot be written.
-    """
-    if result.error or not (pipeline.program or pipeline.file):
-        return result
-    data = "".join(f"{line}\n" for line in result.lines).encode("utf-8", "surrogateescape")
-    if pipeline.program:
-        text, code = await filtered(pipeline.program, data)
-        lines = tuple(text.splitlines())
-        if code:
-            lines = (*lines, f"`{pipeline.program}` ended with exit code {code}")
-        return msgspec.structs.replace(result, lines=lines)
-    path = Path(pipeline.file).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
-    try:
-        with path.open("ab" if pipeline.append else "wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    count = len(result.lines)
-    said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
-    return msgspec.structs.replace(result, lines=(said,))
 
 
 def _duration_ms(result: Result) -> float | None:

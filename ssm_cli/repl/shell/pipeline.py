@@ -35,6 +35,8 @@ def find_mark(line: str) -> int | None:
     >>> find_mark('kv2 Store "a | b" 1 > out'), find_mark("kv2 Lookup x")
     (20, None)
     """
+    if not ("|" in line or ">" in line) or line.lstrip().startswith("#"):
+        return None
     quoted, escaped, start = False, False, 0
     for at, character in enumerate(f"{line} "):
         if character.isspace() and not quoted:

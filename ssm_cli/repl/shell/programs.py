@@ -14,11 +14,41 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
+from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell.pipeline import Pipeline
 
 OUTPUT_BYTES = 1024 * 1024  # of a program's output that are kept; the rest is read and dropped
 CHUNK_BYTES = 65_536
 POLL_S = 0.02  # where the system has no process descriptors
+
+
+async def redirected(pipeline: Pipeline, result: Result) -> Result:
+    """A result after its output has gone through a program, or into a file.
+
+    Raises:
+        CommandError: the file cannot be written.
+    """
+    if result.error or not (pipeline.program or pipeline.file):
+        return result
+    data = "".join(f"{line}\n" for line in result.lines).encode("utf-8", "surrogateescape")
+    if pipeline.program:
+        text, code = await filtered(pipeline.program, data)
+        lines = tuple(text.splitlines())
+        if code:
+            lines = (*lines, f"`{pipeline.program}` ended with exit code {code}")
+        return msgspec.structs.replace(result, lines=lines, output="text")
+    path = Path(pipeline.file).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
+    try:
+        with path.open("ab" if pipeline.append else "wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+    count = len(result.lines)
+    said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
+    return msgspec.structs.replace(result, lines=(said,), output="text")
 
 
 async def filtered(program: str, data: bytes) -> tuple[str, int]:

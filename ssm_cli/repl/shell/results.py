@@ -40,6 +40,8 @@ class Results:
         Raises:
             CommandError: no such result, or no such field in it.
         """
+        if "$" not in line:
+            return line
         parts = re.split(r'("(?:[^"\\]|\\.)*"?)', line)
         column = 1
         for at, part in enumerate(parts):

@@ -1,0 +1,68 @@
+"""Pipes, files and results by number in a script, which has no prompt."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+
+def run(folder: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a script against the demo's tree."""
+    folders = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+    return subprocess.run(
+        [sys.executable, "-m", "ssm_cli", "run", "trees/kv.yaml", *options],
+        cwd=ROOT,
+        env={**os.environ, **dict.fromkeys(folders, str(folder)), "PYTHONPATH": str(ROOT)},
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_script_pipes_its_output_names_results_and_writes_files(tmp_path: Path) -> None:
+    file = tmp_path / "out.txt"
+    done = run(
+        tmp_path,
+        "# a comment | with > marks\n"
+        "kv1 Store x 7\n"
+        "kv1 Lookup x\n"
+        "kv2 Store y $2.value\n"
+        "kv2 Lookup y | tr a-z A-Z\n"
+        f"kv2 Lookup y > {file}\n"
+        f"kv2 Lookup y >> {file}\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Ok",
+        "Result 7",
+        "Ok",
+        "RESULT 7",
+        f"1 line to {file}",
+        f"1 line to {file}",
+    ]
+    assert file.read_text() == "Result 7\nResult 7\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("kv1 Lookup $4", "column 12: there is no result $4; there is none yet"),
+        ("kv1 Lookup x >", "needs a file to write to behind it"),
+        ("kv1 Lookup x > /no/such/folder/x", "cannot write /no/such/folder/x: No such file"),
+    ],
+)
+def test_what_cannot_be_done_stops_a_script_with_code_2(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    done = run(tmp_path, f"{line}\nkv1 Store x 1\n")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stdout == ""
