@@ -7,12 +7,16 @@ at all connections once a second does what timers for each would do, at no cost 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Generator
+from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
     from ssm_cli.http.doors.door import Door
 
 
@@ -66,6 +70,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._fed = 0
         self._second_s = 0.0
         self._requests = 0
+        self._reading = False
+        self._held: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, unless there are too many; one that has been idle makes room."""
@@ -99,7 +105,12 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self.since_s, self._fed = self.door.now_s, 0
         self._fed += len(data)
+        self._reading = True
         super().data_received(data)
+        self._reading = False
+        held, self._held = self._held, None
+        if held is not None:
+            self._carry_out(held)
         if self._fed > self._limits.header_bytes and self.phase == "headers":
             self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
 
@@ -133,6 +144,31 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered as everything else: with a record."""
         self.refuse(400, msg)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Carry out a request that has come alone, once what came with it has been read.
+
+        What was sent ahead of a response waits its turn in a task, as uvicorn has it.
+        """
+        if self._reading and self._held is None and not cycle.waiting_for_100_continue:
+            self._held = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _carry_out(self, cycle: RequestResponseCycle) -> None:
+        """Carry out a request right here; only one that has to wait becomes a task.
+
+        Most requests never wait: their body is here and the step takes microseconds. A task, and
+        a turn of the loop for it, would cost them more than the step.
+        """
+        running = cycle.run_asgi(self.app)
+        try:
+            waits_for = running.send(None)
+        except StopIteration:
+            return
+        task = self.loop.create_task(_rest(running, waits_for))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -185,6 +221,21 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+
+@coroutine
+def _rest(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that has begun already, and waits."""
+    while True:
+        error: BaseException | None = None
+        try:
+            yield waits_for
+        except BaseException as thrown:  # noqa: BLE001 - cancelled or failed: it is told of it
+            error = thrown
+        try:
+            waits_for = running.send(None) if error is None else running.throw(error)
+        except StopIteration:
+            return
 
 
 def protocols(connections: set[Any]) -> list[BoundedProtocol]:
