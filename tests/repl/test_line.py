@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
+from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.prompt.complete import LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.line import Line, read_line
 from ssm_cli.repl.prompt.names import OFFERED, Names, Workers
+from ssm_cli.repl.prompt.reading import read
+from ssm_cli.runtime.node import Node
+from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers
 
 NAMES = Names(kv_tree().start())
@@ -63,6 +67,13 @@ def completions(text: str, *, asked: bool) -> list[tuple[str, str, int]]:
 )
 def test_the_word_being_typed_may_go_on_as(text: str, candidates: list[str]) -> None:
     assert offered(text) == candidates
+
+
+def test_names_with_the_letters_of_the_word_in_its_order_are_offered_last_when_asked_for() -> None:
+    workers = [Worker(name, kv_store) for name in ("session-00042", "s42", "kv42s", "ses42")]
+    names = Names(Node(Supervisor("root", children=workers)).start())
+    assert names.matching("worker", "s42", anywhere=True) == ["s42", "ses42", "session-00042"]
+    assert names.matching("worker", "s42", anywhere=False) == ["s42"]
 
 
 def test_names_that_contain_the_word_are_offered_when_asked_for() -> None:
@@ -186,3 +197,64 @@ def test_any_line_can_be_read(text: str) -> None:
     assert all(0 <= token.start <= token.end <= len(text) for token in line.tokens)
     lexed = LineLexer(LineReader(NAMES)).lex_document(Document(text))(0)
     assert "".join(fragment[1] for fragment in lexed) == text
+
+
+# --- what a prompt adds to a command --------------------------------------------------------------
+
+
+def reading(text: str) -> Line:
+    return read(text, NAMES, {"look": "kv1 Lookup", "l": "log -n"})
+
+
+@pytest.mark.parametrize(
+    ("text", "stretch"),
+    [
+        ("time kv1 Store x a ", "a"),
+        ("watch kv1 Store x a ", "a"),
+        ("time time kv1 Store x a ", "a"),
+        ("look x y ", "y"),
+        ("kv1 Stor | grep x", "Stor"),
+        ("sort nothing ", "nothing"),
+    ],
+)
+def test_what_is_wrong_inside_is_marked_at_its_own_place(text: str, stretch: str) -> None:
+    problem = reading(text).problem
+    assert problem is not None
+    assert problem.wrong
+    assert text[problem.start : problem.end] == stretch
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kv1 Store x $1", "kv1 Store x $1.value", "kv1 Lookup x | grep 1", "tree > file",
+        "look x", "l 5", "look", "time kv1 Lookup x", "ui plain", "filter x", "freeze", "edit kv1",
+    ],
+)  # fmt: skip
+def test_what_the_prompt_takes_is_not_called_wrong(text: str) -> None:
+    problem = reading(text).problem
+    assert problem is None or not problem.wrong, problem
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("time ca", ["call", "cast"]),
+        ("ui p", ["plain"]),
+        ("sort r", ["restarts", "rate"]),
+        ("loo", ["look"]),
+        ("look ", []),
+        ("kv1 Lookup x | gr", []),
+        ("open st", ["storage"]),
+    ],
+)
+def test_inside_it_goes_on_as_it_would_outside(text: str, candidates: list[str]) -> None:
+    assert [candidate.text for candidate in reading(text).candidates] == candidates
+
+
+@given(st.lists(st.sampled_from(["time", "look", "l", "|", ">", "$1", "kv1", "Store", '"', "x"])))
+def test_any_line_of_a_prompt_can_be_read(words: list[str]) -> None:
+    text = " ".join(words)
+    line = reading(text)
+    assert all(0 <= token.start <= token.end <= len(text) for token in line.tokens)
+    assert line.problem is None or 0 <= line.problem.start <= line.problem.end

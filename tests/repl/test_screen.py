@@ -20,13 +20,14 @@ def run(story: Coroutine[object, object, None]) -> None:
     asyncio.run(story)
 
 
+@pytest.mark.parametrize("no_color", ["", "1"], ids=["coloured", "not coloured"])
 @pytest.mark.parametrize("size", SIZES)
 def test_tree_log_output_and_prompt_are_in_view_while_typing(
-    tmp_path: Path, size: tuple[int, int]
+    tmp_path: Path, size: tuple[int, int], no_color: str
 ) -> None:
     async def story() -> None:
         terminal = Terminal(*size)
-        async with typing(tmp_path, output=terminal.output()) as person:
+        async with typing(tmp_path, output=terminal.output(), NO_COLOR=no_color) as person:
             person.type("kv2 Lookup crash\r")
             await until(lambda: "storage rest_for_one: kv2" in terminal.text, lambda: terminal.text)
             person.type("kv1 Sto")

@@ -55,6 +55,18 @@ def test_plain_by_the_prompt_waits_and_is_interrupted(terminal: Open) -> None:
     assert "stopped in order" in screen.text
 
 
+def test_plain_can_be_left_for_the_full_screen(terminal: Open) -> None:
+    screen = terminal("--ui", "plain")
+    screen.shows("ssm>")
+    assert b"\x1b[?1049h" not in screen.raw
+    screen.type("kv1 Store x 7\rui full\r")
+    screen.shows("── output", PROMPT, "▾ root")
+    screen.type("kv1 Lookup x\r")
+    screen.shows("Result 7")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
 def test_ascii_means_ascii_alone(terminal: Open) -> None:
     screen = terminal("--ascii")
     screen.shows("ssm>", "v root", "|- * kv1", "-- restarts 0")
@@ -80,7 +92,10 @@ def test_without_a_terminal_prompt_toolkit_is_not_imported(tmp_path: Path) -> No
     assert "prompt_toolkit" not in done.stderr
 
 
-def test_a_terminal_that_vanishes_ends_the_tree_in_order(terminal: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["signal", "closed"])
+def test_a_terminal_that_vanishes_ends_the_tree_in_order(
+    terminal: Open, tmp_path: Path, how: str
+) -> None:
     tree = tmp_path / "tree.yaml"
     log = tmp_path / "log"
     (tmp_path / "worker.py").write_text(
@@ -95,8 +110,12 @@ def test_a_terminal_that_vanishes_ends_the_tree_in_order(terminal: Open, tmp_pat
     )
     screen = terminal(tree=tree)
     screen.shows(PROMPT, "● b")
-    screen.child.kill(signal.SIGHUP)
-    assert screen.ends() == 128 + signal.SIGHUP
+    if how == "signal":
+        screen.child.kill(signal.SIGHUP)
+        assert screen.ends() == 128 + signal.SIGHUP
+    else:
+        screen.child.ptyproc.fileobj.close()
+        screen.child.ptyproc.wait()
     assert log.read_text() == "ba"
 
 
@@ -114,6 +133,25 @@ def test_a_long_start_shows_how_far_it_is_and_ctrl_c_ends_it(
     screen.type("\x03")
     assert screen.ends() == 130
     assert b"\x1b[?1049h" not in screen.raw
+
+
+def test_a_long_stop_shows_how_far_it_is_and_a_second_ctrl_c_ends_it(
+    terminal: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom ssm_cli import StateMachine, Supervisor, Worker\n"
+        "def terminate(name, state, reason):\n    time.sleep(0.02)\n"
+        "slow = StateMachine(step=lambda m, s: (s, m), init=lambda n, a: 0, terminate=terminate)\n"
+        "tree = Supervisor('root', children=[Worker(f'w{i}', slow) for i in range(3000)])\n"
+    )
+    screen = terminal(tree=tmp_path / "slow.py")
+    screen.shows(PROMPT, "3,000 children")
+    screen.type("\x04")
+    screen.until(lambda: re.search(r"stopping \d+ of 3,000 workers, about \d+ s", screen.text))
+    screen.type("\x03")
+    screen.until(lambda: re.search(r"stopping [2-9]\d of 3,000", screen.text))
+    screen.type("\x03\x03")
+    assert screen.ends() == 130
 
 
 # --- in tmux: the alternate screen, the scrollback, the shell below -----------------------------

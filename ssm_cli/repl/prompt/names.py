@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import SsmError
@@ -48,10 +50,10 @@ class Names:
         return place < len(names) and names[place] == name
 
     def matching(self, kind: Kind | None, word: str, *, anywhere: bool) -> list[str]:
-        """At most `OFFERED` names that begin with `word`; those that contain it if `anywhere`.
+        """At most `OFFERED` names that begin with `word`; others that fit it if `anywhere`.
 
-        Names that begin with it come first. Looking anywhere reads every name, so it is for when
-        it was asked for.
+        Names that begin with it come first, then those that contain it, then those that have its
+        letters in its order. Looking anywhere reads every name, so it is for when it was asked for.
         """
         names = self.all(kind)
         place = bisect_left(names, word)
@@ -62,8 +64,16 @@ class Names:
         if anywhere and word:
             begins = set(found)
             inside = (name for name in names if word in name and name not in begins)
-            found += [name for name, _ in zip(inside, range(OFFERED - len(found)), strict=False)]
+            found += islice(inside, OFFERED - len(found))
+            found += self._like(names, word, set(found), OFFERED - len(found))
         return found
+
+    @staticmethod
+    def _like(names: Sequence[str], word: str, found: set[str], most: int) -> list[str]:
+        """The names that have the letters of the word in its order, with others in between."""
+        pattern = re.compile(".*".join(map(re.escape, word)))
+        like = (name for name in names if name not in found and pattern.search(name))
+        return list(islice(like, most))
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of a worker's inputs; none where it is not known."""
