@@ -99,6 +99,7 @@ class Shell:
             "PATH": path,
             "PYTHONPATH": str(ROOT),
             "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
             "COLUMNS": "80",
             "TERM": "dumb",
             "LC_ALL": "C.UTF-8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,7 +184,7 @@ def test_the_document_refers_to_nothing_that_it_does_not_have() -> None:
     importlib.util.find_spec("schemathesis") is None,
     reason="needs schemathesis (the extra `http-test`)",
 )
-def test_made_up_requests_get_declared_responses() -> None:
+def test_made_up_requests_get_declared_responses(tmp_path: Path) -> None:
     """schemathesis, in a process of its own: it has a thread and an event loop to itself."""
     import subprocess  # noqa: PLC0415 - of this test alone
     import sys  # noqa: PLC0415 - as above
@@ -200,7 +201,7 @@ def test_made_up_requests_get_declared_responses() -> None:
                 "--exclude-path", "/v1/stop", "--exclude-path", "/v1/reports",
                 "--max-examples", "3", "--seed", "1", "--phases", "examples,fuzzing",
                 "--generation-database", "none", "--no-color",
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=tmp_path,
             )  # fmt: skip
             out, _ = await process.communicate()
             assert process.returncode == 0, out.decode()[-4000:]
