@@ -24,8 +24,8 @@ LOG_REPORTS = 2_000  # of the restart log; older ones go
 LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 FLASHING = 1_000  # rows that are shown in reverse at a time
-BUSY_S = 0.25  # while inputs wait, queues and rates are brought up to date this often
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
+BUSY_S = 0.25  # the same while inputs wait, or a restart is counted down
 
 
 class Model:
@@ -118,9 +118,13 @@ class Model:
     def is_due(self) -> bool:
         """Whether there is something new to draw."""
         now = self._now()
-        if self._dirty or now - self._refreshed_s >= (BUSY_S if self.queue else UPTIME_S):
+        if self._dirty or now - self._refreshed_s >= self._every_s():
             return True
         return not self.frozen and any(until <= now for until, _ in self._flash_until_s.values())
+
+    def _every_s(self) -> float:
+        """How often times, queues and rates are brought up to date."""
+        return BUSY_S if self.queue or self.tree.counts_down else UPTIME_S
 
     def refresh(self) -> None:
         """Take over what has happened since the last frame, unless the view is frozen."""

@@ -8,7 +8,7 @@ from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.tree.index import GROUP, GROUP_FIRST, Index, Wish
 from ssm_cli.repl.tree.rates import OVER_S
 from ssm_cli.repl.tree.source import Source, ViewSource, source_of
-from ssm_cli.repl.tree.view import TreeView
+from ssm_cli.repl.tree.view import TreeView, workers_below
 from ssm_cli.runtime.looking.listing import CENSUS_CELLS
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
@@ -237,7 +237,6 @@ def test_a_child_that_goes_between_two_frames_is_shown_as_stopped_once() -> None
 
 def test_workers_below_are_counted_no_further_than_asked() -> None:
     node = many_workers(30).start()
-    tree = TreeView(source_of(node), Clock())
-    assert tree.workers_below("root", 5) == 30
-    assert tree.workers_below("w0001", 5) == 1
+    assert workers_below(source_of(node), "root", 5) == 30
+    assert workers_below(source_of(node), "w0001", 5) == 1
     node.stop()

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl import model as model_module
 from ssm_cli.repl.frames import frame_interval
-from ssm_cli.repl.model import FLASH_S, OUTPUT_LINES, UPTIME_S, Model
+from ssm_cli.repl.model import BUSY_S, FLASH_S, OUTPUT_LINES, UPTIME_S, Model
 from ssm_cli.repl.panes.lines import fragments
 from ssm_cli.repl.panes.log import OutputPane
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
+from ssm_cli.spec.model import Backoff, Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers
 
 
@@ -42,6 +45,18 @@ def test_nothing_is_due_until_something_happens_or_the_times_are_old() -> None:
     model.refresh()
     model.say([Text("a reply")])
     assert model.is_due()
+
+
+def test_a_restart_that_is_counted_down_is_due_more_often() -> None:
+    worker = Worker("w", kv_store, backoff=Backoff(initial_ms=60_000))
+    node, clock = Node(Supervisor("root", children=[worker])).start(), Clock()
+    model = Model(node, "kv.yaml", clock)
+    node.kill("w")
+    model.refresh()
+    assert model.tree.row(1).node.delay_ms is not None
+    clock.now_s += BUSY_S
+    assert model.is_due()
+    node.stop()
 
 
 def test_a_restart_flashes_and_stops_flashing() -> None:

@@ -165,6 +165,18 @@ def test_several_lines_are_sent_one_after_the_other(tmp_path: Path) -> None:
     run(story())
 
 
+def test_help_explains_the_commands_of_the_prompt_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            person.type("help watch\rhelp call\r")
+            await says(person, "watch COMMAND    run COMMAND every second, until Ctrl-C")
+            await says(person, "call WORKER INPUT")
+            person.type("help\r")
+            await says(person, "at the prompt:")
+
+    run(story())
+
+
 # --- questions ----------------------------------------------------------------------------------
 
 
@@ -312,7 +324,9 @@ def test_the_wheel_scrolls_what_is_under_it(tmp_path: Path) -> None:
         terminal = Terminal(24, 80)
         async with typing(tmp_path, output=terminal.output()) as person:
             person.type("help\r")
-            await until(lambda: "stop the tree and leave" in terminal.text, lambda: terminal.text)
+            await until(
+                lambda: "say where the settings are" in terminal.text, lambda: terminal.text
+            )
             person.type("\x1b[<64;10;15M" * 3)
             await until(lambda: "── output (scrolled)" in terminal.text, lambda: terminal.text)
 

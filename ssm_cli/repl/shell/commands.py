@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.commands.results import Result, refused
+from ssm_cli.commands.verbs import help_lines
 from ssm_cli.errors import CommandError
 from ssm_cli.render.reply import echo, reply_lines
 from ssm_cli.repl.model import Model
@@ -16,7 +17,8 @@ from ssm_cli.repl.shell.config import Settings, expand
 from ssm_cli.repl.shell.pipeline import split
 from ssm_cli.repl.shell.programs import redirected
 from ssm_cli.repl.shell.results import Results
-from ssm_cli.repl.shell.verbs import Local, parse_here
+from ssm_cli.repl.shell.verbs import Local, find_here, help_here, parse_here
+from ssm_cli.repl.tree.view import workers_below
 from ssm_cli.runtime.api import NodeApi
 
 WAITING_LINES = 100  # lines that may be typed ahead while a call waits
@@ -147,7 +149,7 @@ class Commands:
                 return None
             if not script and not await self._may(command):
                 return None
-            result = await self._execute(command)
+            result = help_with(command) or await self._execute(command)
             return await redirected(pipeline, result)
         except CommandError as error:
             return refused(error)
@@ -170,7 +172,7 @@ class Commands:
         if command.verb not in ENDS_WORKERS or not above:
             return True
         name = command.arguments.get(ENDS_WORKERS[command.verb], self._model.tree.source.root)
-        count = self._model.tree.workers_below(name.rpartition("/")[2], above)
+        count = workers_below(self._model.tree.source, name.rpartition("/")[2], above)
         if count <= above:
             return True
         self.question = f"{command.verb} {name}: more than {above:,} workers end. Type y to go on"
@@ -183,6 +185,17 @@ class Commands:
         if not agreed:
             self._model.notice("not done")
         return agreed
+
+
+def help_with(command: Command) -> Result | None:
+    """The help of a command of the prompt itself, or that of all commands; else None."""
+    if command.verb != "help" or command.output not in (None, "text"):
+        return None
+    word = command.arguments.get("verb")
+    if word is None:
+        return Result("help", (*help_lines(), *help_here()))
+    verb = find_here(word, ())
+    return None if verb is None else Result("help", (f"{verb.usage}    {verb.help}",))
 
 
 def _duration_ms(result: Result) -> float | None:

@@ -27,6 +27,8 @@ class TreeView:
     Attributes:
         index: which rows there are.
         chosen: the row that the keys act on, or None.
+        flashing: the names of what was just restarted.
+        counts_down: a row that was seen says when its worker is tried again.
         sort: the title of the column that children are sorted by; empty: start order.
     """
 
@@ -36,6 +38,7 @@ class TreeView:
         self.chosen: int | None = None
         self.sort = ""
         self.flashing: frozenset[str] = frozenset()
+        self.counts_down = False
         self._wish = Wish()
         self._stale = False
         self._interesting: dict[str, list[str]] = {}
@@ -73,19 +76,9 @@ class TreeView:
             rate = self.rates.of_worker(view.id, view.steps)
         else:
             rate = self.rates.of_group(view.id)
+        self.counts_down = self.counts_down or view.delay_ms is not None
         closed = place.name in self._wish.closed
         return Row(place.guide, view, place.hidden, found.size, rate, closed)
-
-    def workers_below(self, name: str, most: int) -> int:
-        """How many workers there are below a node, itself included; not many more than `most`."""
-        waiting, count = [name], 0
-        while waiting and count <= most:
-            at = waiting.pop()
-            size = self.source.size(at)
-            inner = self.source.supervisors(at) if size else []
-            count += size - len(inner) if size else 1
-            waiting += inner
-        return count
 
     def flashing_row(self) -> int | None:
         """The first row that flashes, in a tree of not too many rows."""
@@ -103,6 +96,7 @@ class TreeView:
         """
         self.flashing = flashing
         self._rows.clear()
+        self.counts_down = False
         self.source.look()
         counted = self.rates.count()
         interesting = self._find_interesting(restarted)
@@ -214,3 +208,15 @@ class TreeView:
         if self.chosen is None or self.chosen >= self.index.count:
             return None
         return self.index.place(self.chosen).name
+
+
+def workers_below(source: Source, name: str, most: int) -> int:
+    """How many workers there are below a node, itself included; not many more than `most`."""
+    waiting, count = [name], 0
+    while waiting and count <= most:
+        at = waiting.pop()
+        size = source.size(at)
+        inner = source.supervisors(at) if size else []
+        count += size - len(inner) if size else 1
+        waiting += inner
+    return count
