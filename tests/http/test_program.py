@@ -255,3 +255,52 @@ def test_tcp_needs_a_token_and_the_client_finds_it(shell: Shell) -> None:
     assert "no valid token" in shell.run("tree", "--url", url, code=8)
     del shell.environ["SSM_TOKEN"]
     assert shell.run("stop", "--url", url) == "ok\n"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_tls_is_spoken_and_its_certificate_checked(shell: Shell, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", str(key), "-out", str(cert)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    import socket  # noqa: PLC0415 - of this test alone
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tls = ("--tls-cert", str(cert), "--tls-key", str(key))
+    at = f"127.0.0.1:{port}"
+    shell.run("run", "trees/kv.yaml", "--headless", "--detach", "--http", at, *tls)
+    url = f"https://localhost:{port}"
+    assert "certificate" in shell.run("call", "--url", url, "kv1", "Store x 1", code=5)
+    shell.environ["SSL_CERT_FILE"] = str(cert)
+    assert shell.run("call", "--url", url, "kv1", "Store x 1") == "Ok\n"
+    plain = shell.run("call", "--url", f"http://{at}", "kv1", "Store x 1", code=5)
+    assert "went away" in plain or "HTTP" in plain
+    shell.run("stop", "kv")
+
+
+def test_an_attached_screen_shows_a_tree_that_went_away_and_came_back(running: Shell) -> None:
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "ssm_cli", "attach", "kv"],
+        cwd=str(ROOT),
+        env={**running.environ, "TERM": "xterm-256color"},
+        dimensions=(24, 120),
+        timeout=DEADLINE_S,
+        encoding="utf-8",
+    )
+    child.expect_exact("kv2")
+    os.kill(running.pid(), signal.SIGKILL)
+    child.expect("unreach")
+    running.run("run", "trees/kv.yaml", "--headless", "--detach")
+    child.expect_exact("running")
+    child.send("kv2 Store x 7\r")
+    child.expect_exact("Ok")
+    running.run("stop")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

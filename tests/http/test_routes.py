@@ -182,7 +182,7 @@ def test_the_document_refers_to_nothing_that_it_does_not_have() -> None:
 
 @pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None,
-    reason="needs schemathesis (the extra `http-test`)",
+    reason="needs schemathesis",
 )
 def test_made_up_requests_get_declared_responses(tmp_path: Path) -> None:
     """schemathesis, in a process of its own: it has a thread and an event loop to itself."""

@@ -219,8 +219,7 @@ class Requests:
 
     def ready(self, _request: Request) -> object:
         """Whether all that should run does."""
-        view = self._node.tree()
-        if not all_run(view, self._node):
+        if not all_run(without_held(self._node.tree()), self._node):
             raise HttpError(503, f"something that should run in {self._node.name} does not")
         return {"v": 1, "type": "health", "status": "ok"}
 
@@ -247,6 +246,18 @@ def totals(view: NodeView) -> tuple[int, int]:
         more = totals(child)
         workers, restarts = workers + more[0], restarts + more[1]
     return workers, restarts
+
+
+def without_held(view: NodeView) -> NodeView:
+    """A tree without what is below suspended supervisors: they would answer no question now.
+
+    >>> held = NodeView("s", "s", "supervisor", "suspended", children=(NodeView("k", "s/k",
+    ...     "worker", "stopped"),))
+    >>> without_held(held).children
+    ()
+    """
+    below = () if view.state == "suspended" else tuple(map(without_held, view.children))
+    return msgspec.structs.replace(view, children=below)
 
 
 def with_steps(view: NodeView) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Shell completion: commands, trees that run, and the names of their workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.http.serving import ROOT
+from tests.http.test_program import Shell
+
+
+def completed(shell: Shell, line: str, kind: str = "bash") -> list[str]:
+    """What a shell is offered for the last word of a line."""
+    words = line.split(" ")
+    done = subprocess.run(
+        [sys.executable, "-m", "ssm_cli"],
+        cwd=ROOT,
+        env={
+            **shell.environ,
+            "_SSM_COMPLETE": f"complete_{kind}",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+            "_TYPER_COMPLETE_ARGS": line,
+            "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("kind", ["bash", "fish", "zsh"])
+def test_workers_of_the_running_tree_complete(tmp_path: Path, kind: str) -> None:
+    shell = Shell(tmp_path)
+    shell.run("run", "trees/kv.yaml", "--headless", "--detach")
+    found = " ".join(completed(shell, "ssm call kv", kind))
+    assert all(name in found for name in ("kv1", "kv2", "kv3"))
+    assert "kv" in completed(shell, "ssm attach k")
+    shell.run("stop")
+
+
+def test_without_a_tree_there_is_nothing_and_no_noise(tmp_path: Path) -> None:
+    assert completed(Shell(tmp_path), "ssm call kv") == []
+    assert "call" in completed(Shell(tmp_path), "ssm ca")
+    assert os.environ["XDG_RUNTIME_DIR"]
