@@ -92,6 +92,18 @@ def test_what_is_wrong_is_said_in_red_below_the_very_word(tmp_path: Path) -> Non
     run(story())
 
 
+@pytest.mark.parametrize("columns", [80, 60, 50])
+def test_what_is_wrong_is_read_on_narrow_screens_too(tmp_path: Path, columns: int) -> None:
+    async def story() -> None:
+        terminal = Terminal(24, columns)
+        async with typing(tmp_path, output=terminal.output()) as person:
+            person.type("kv1 Store key value=a ")
+            await until(lambda: "expected an" in terminal.lines[-2], lambda: terminal.text)
+            assert "expected an integer, got `a`" in terminal.lines[-2]
+
+    run(story())
+
+
 def test_rows_that_were_just_restarted_are_shown_in_reverse_without_colour_too(
     tmp_path: Path,
 ) -> None:
@@ -143,7 +155,9 @@ def test_page_up_scrolls_the_output_and_enter_follows_it_again(tmp_path: Path) -
         terminal = Terminal(24, 80)
         async with typing(tmp_path, output=terminal.output()) as person:
             person.type("help\r")
-            await until(lambda: "say where the settings are" in terminal.text, lambda: terminal.text)
+            await until(
+                lambda: "say where the settings are" in terminal.text, lambda: terminal.text
+            )
             person.type("\x1b[5~" * 20)
             await until(lambda: "\u276f help" in terminal.text, lambda: terminal.text)
             assert "── output (scrolled)" in terminal.text

@@ -142,13 +142,19 @@ class HintLine(UIControl):
         line = self._reader.read(text)
         problem = line.problem
         if problem is not None and problem.wrong:
-            return [("ansired", fit(self._below(text, problem), width))]
+            return [("ansired", fit(self._below(text, problem, width), width))]
         parts: StyleAndTextTuples = [("", indent)]
         for part, lit in line.signature:
             parts += [("bold ansicyan" if lit else "ansibrightblack", one_line(part)), ("", " ")]
         return parts
 
-    def _below(self, text: str, problem: Problem) -> str:
-        """The message behind a `^` below the word that is wrong."""
-        column = cell_len(PROMPT) + cell_len(text[: problem.start]) - self._scrolled()
-        return f"{' ' * max(column, 0)}^ {one_line(problem.message)}"
+    def _below(self, text: str, problem: Problem, width: int) -> str:
+        """The message beside a `^` below the word that is wrong, where there is room for it."""
+        column = max(cell_len(PROMPT) + cell_len(text[: problem.start]) - self._scrolled(), 0)
+        message = one_line(problem.message)
+        cells = cell_len(message) + 2
+        if column + cells <= width:
+            return f"{' ' * column}^ {message}"
+        if cells <= column:
+            return f"{' ' * (column - cells + 1)}{message} ^"
+        return f"{' ' * max(width - cells, 0)}{message}"
