@@ -8,7 +8,7 @@ from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.tree.index import GROUP, GROUP_FIRST, Index, Wish
 from ssm_cli.repl.tree.rates import OVER_S
 from ssm_cli.repl.tree.source import Source, ViewSource, source_of
-from ssm_cli.repl.tree.view import TreeView, workers_below
+from ssm_cli.repl.tree.view import DEEP_QUEUE, TreeView, workers_below
 from ssm_cli.runtime.looking.listing import CENSUS_CELLS
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
@@ -166,6 +166,19 @@ def test_a_census_of_a_large_tree_rests_in_between() -> None:
     children = [Worker(f"w{i}", kv_store) for i in range(CENSUS_CELLS + 10)]
     node = Node(Supervisor("root", children=children)).start()
     assert len(list(source_of(node).census())) == 2
+    node.stop()
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["its own listing", "its view"])
+def test_a_worker_for_which_much_waits_is_kept_in_view(which: int) -> None:
+    node = many_workers(100).start()
+    tree = TreeView(both(node)[which], Clock())
+    assert "w0070" not in [tree.index.place(row).name for row in range(tree.index.count)]
+    for _ in range(DEEP_QUEUE):
+        node.cast("w0070", b"Lookup x")
+    tree.refresh(frozenset(), {})
+    place = [tree.index.place(row).name for row in range(tree.index.count)].index("w0070")
+    assert tree.row(place).node.queue == DEEP_QUEUE
     node.stop()
 
 

@@ -251,6 +251,7 @@ def test_ctrl_z_and_fg_lead_out_and_back(tmux: Tmux) -> None:
     tmux.shows("Result 5")
 
 
+@pytest.mark.skipif(shutil.which("less") is None, reason="less is not installed")
 def test_tall_output_goes_to_the_pager_inline_and_the_tree_lives_on(tmux: Tmux) -> None:
     tmux.type(f"clear; PAGER='less -R' {RUN} --ui inline", "Enter")
     tmux.shows("▾ root", PROMPT)

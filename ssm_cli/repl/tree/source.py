@@ -29,6 +29,10 @@ class Source(Protocol):
         """Take over how things stand, for the questions that follow."""
         ...
 
+    def deep(self, least: int) -> dict[str, list[str]]:
+        """By supervisor, the workers for which at least so many inputs wait."""
+        ...
+
     def glance(self, name: str) -> Glance | None:
         """One node."""
         ...
@@ -80,6 +84,15 @@ class ViewSource:
         self.root = tree.id
         self._views = {view.id: view for view in _all(tree)}
         self.queue = sum(view.queue for view in self._views.values())
+
+    def deep(self, least: int) -> dict[str, list[str]]:
+        """See `Source`."""
+        found: dict[str, list[str]] = {}
+        for view in self._views.values():
+            deep = [child.id for child in view.children if child.queue >= least]
+            if deep:
+                found[view.id] = deep
+        return found
 
     def glance(self, name: str) -> Glance | None:
         """See `Source`."""

@@ -12,6 +12,7 @@ from ssm_cli.repl.tree.rates import Rates
 from ssm_cli.repl.tree.source import Source
 from ssm_cli.runtime.views import NodeView
 
+DEEP_QUEUE = 32  # so many waiting inputs make a worker worth looking at
 SORTED = 10_000  # children at most that are put in order; more stay in start order
 SOUGHT = 2_000  # rows at most among which one that flashes is looked for
 SORTS = ("", "NODE", "RST", "QUEUE", "MSG/S", "UP")
@@ -107,7 +108,8 @@ class TreeView:
 
     def _find_interesting(self, restarted: dict[str, list[str]]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for names in (restarted, self.rates.census.troubled):
+        deep = self.source.deep(DEEP_QUEUE)
+        for names in (restarted, self.rates.census.troubled, deep):
             for supervisor, children in names.items():
                 kept = found.setdefault(supervisor, [])
                 kept += [c for c in children if c not in kept and self.source.glance(c)]

@@ -64,6 +64,14 @@ class Listing:
         """Count the inputs that wait for each worker, for the glances that follow."""
         self._waiting = Counter(id(entry[0]) for entry in self._core.queue)
 
+    def deep(self, least: int) -> dict[str, list[str]]:
+        """By supervisor, the workers below it for which at least so many inputs wait."""
+        found: dict[str, list[str]] = {}
+        for cell, count in Counter(entry[0] for entry in self._core.queue).items():
+            if count >= least and cell.parent is not None:
+                found.setdefault(cell.parent.spec.id, []).append(cell.spec.id)
+        return found
+
     def glance(self, name: str) -> Glance | None:
         """One node; queues as of the last `look`."""
         cell = self._cell(name)
