@@ -119,7 +119,7 @@ class Actions:
         self.buffer.validate_and_handle()
 
     def paste(self, text: str) -> None:
-        """Insert what was pasted; several lines are joined, so that nothing is sent unseen."""
+        """Insert what was pasted, below each other if it is several lines; Enter sends them."""
         if len(text) > PASTED_CHARACTERS:
             self._model.notice(
                 f"{len(text):,} characters were pasted and none taken: the prompt takes "
@@ -127,7 +127,7 @@ class Actions:
                 "red",
             )
             return
-        self.buffer.insert_text(" ".join(text.splitlines()))
+        self.buffer.insert_text("\n".join(text.splitlines()))
 
     def help(self) -> None:
         """F1: the keys and the commands, in the output."""

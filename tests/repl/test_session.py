@@ -193,8 +193,10 @@ def test_pasted_lines_are_not_sent_unseen(tmp_path: Path) -> None:
         async with typing(tmp_path) as person:
             person.type("\x1b[200~kv1 Store x 1\nkv1 Store y 2\n\x1b[201~")
             await until(lambda: "Store y 2" in person.session.buffer.text)
-            assert person.session.buffer.text == "kv1 Store x 1 kv1 Store y 2"
+            assert person.session.buffer.text == "kv1 Store x 1\nkv1 Store y 2"
             assert person.output == ""
+            person.type("\rkv1 Lookup y\r")
+            await until(lambda: "Result 2" in person.output, lambda: person.output)
 
     run(story())
 
