@@ -64,16 +64,20 @@ class Frames:
         while True:
             busy = self._model.queue > 0
             await asyncio.sleep(frame_interval(self._refresh_s + self._render_s, busy=busy))
-            if self._model.is_due():
-                await self._flush()
-                self.draw()
+            try:
+                self._model.count()
+                if self._model.is_due():
+                    await self._flush()
+                    self.draw()
+            except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
+                self._model.defect(error)
 
     def draw(self) -> None:
         """Bring the model up to date, and draw it with the next turn of the loop."""
         began_s = self._now()
         try:
             self._model.refresh()
-        except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
+        except Exception as error:  # noqa: BLE001 - as above; and a key may have asked for it
             self._model.defect(error)
         self._refresh_s = self._now() - began_s
         self.invalidate()

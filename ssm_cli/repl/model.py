@@ -122,6 +122,13 @@ class Model:
             return True
         return not self.frozen and any(until <= now for until, _ in self._flash_until_s.values())
 
+    def count(self) -> None:
+        """Go on counting what concerns the whole tree; a step of it takes less than a frame."""
+        before = self.tree.rates.total
+        if not self.frozen and self.tree.count():
+            total = self.tree.rates.total
+            self._dirty = self._dirty or bool(self.tree.sort) or total != before
+
     def _every_s(self) -> float:
         """How often times, queues and rates are brought up to date."""
         return BUSY_S if self.queue or self.tree.counts_down else UPTIME_S

@@ -190,8 +190,8 @@ def test_rates_are_those_of_the_last_second() -> None:
     for _ in range(50):
         node.call("kv2", b"Lookup x")
     clock.now_s += OVER_S
-    for _ in range(2):  # one turn counts, the next completes
-        tree.refresh(frozenset(), {})
+    assert [tree.count(), tree.count()] == [False, True]  # one turn counts, the next completes
+    tree.refresh(frozenset(), {})
     assert tree.row(3).node.id == "kv2"
     assert tree.row(3).rate == pytest.approx(50)
     assert [tree.row(0).rate, tree.row(2).rate] == [pytest.approx(50), pytest.approx(50)]

@@ -51,12 +51,25 @@ def in_the_model(session: Session, patch: pytest.MonkeyPatch) -> str:
     return "kv1 Lookup x\r"
 
 
+def in_the_census(session: Session, patch: pytest.MonkeyPatch) -> str:
+    patch.setattr(session.model.tree, "count", fails)
+    return "kv1 Lookup x\r"
+
+
+def in_the_flush(session: Session, patch: pytest.MonkeyPatch) -> str:
+    patch.setattr(session._frames, "_flush", fails)
+    return "kv1 Lookup x\r"
+
+
 def in_a_command(session: Session, patch: pytest.MonkeyPatch) -> str:
     patch.setattr("ssm_cli.repl.shell.commands.aexecute", fails)
     return "kv1 Lookup x\r"
 
 
-MISHAPS = [in_a_key, in_the_completer, in_the_lexer, in_a_pane, in_the_model, in_a_command]
+MISHAPS = [
+    in_a_key, in_the_completer, in_the_lexer, in_a_pane, in_the_model, in_the_census,
+    in_the_flush, in_a_command,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("mishap", MISHAPS)

@@ -88,6 +88,13 @@ class TreeView:
         place, flashing = self.index.place, self.flashing
         return next((i for i in range(self.index.count) if place(i).name in flashing), None)
 
+    def count(self) -> bool:
+        """Go on with counting for one step; whether a count was completed that can be seen."""
+        if not self.rates.count():
+            return False
+        self._stale = self._stale or bool(self.sort)
+        return True
+
     def refresh(self, flashing: frozenset[str], restarted: dict[str, list[str]]) -> None:
         """Take over how things stand.
 
@@ -99,10 +106,9 @@ class TreeView:
         self._rows.clear()
         self.counts_down = False
         self.source.look()
-        counted = self.rates.count()
         interesting = self._find_interesting(restarted)
         changed = interesting != self._interesting or not self.index.fits()
-        if self._stale or changed or (counted and self.sort):
+        if self._stale or changed:
             self._interesting = interesting
             self._rebuild()
 
