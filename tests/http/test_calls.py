@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -215,6 +216,22 @@ def test_calls_sent_ahead_are_answered_in_order_and_stop_at_a_failure() -> None:
             assert await reader.read() == b""
             writer.close()
             assert served.node.get_state("kv1") == {}
+
+    asyncio.run(main())
+
+
+def test_a_response_does_not_wait_for_its_own_acknowledgement() -> None:
+    """Nagle's algorithm would hold the second write of each response for 40 ms."""
+
+    async def main() -> None:
+        async with serve() as served:
+            reader, writer = await served.connect()
+            writer.write(request_bytes("GET", "/health/live", "localhost"))
+            await response_from(reader, Response())
+            (connection,) = served.node._doors[0].state.connections
+            sock = connection.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            writer.close()
 
     asyncio.run(main())
 

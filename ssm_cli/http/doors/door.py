@@ -61,6 +61,9 @@ class Door:
                 self._protocol, sock=self._socket, backlog=BACKLOG
             )
         else:
+            # A response is two writes. asyncio turns Nagle's wait off by itself only for sockets
+            # that name their protocol, which `socket.create_server` does not; it is inherited.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._server = await self.loop.create_server(
                 self._protocol,
                 sock=self._socket,
