@@ -156,7 +156,10 @@ class App:
             case "openapi":
                 from ssm_cli.http.routing.openapi import document  # noqa: PLC0415 - rare
 
-                await respond(send, 200, _encode(document()))
+                node = self._service.node
+                supervisor = node.names("supervisor")[0]
+                worker = next(iter(node.names("worker")), supervisor)
+                await respond(send, 200, _encode(document(worker, supervisor)))
             case "stop":
                 self._service.node.stop()
                 await respond(send, 200, b'{"v":1,"type":"done","verb":"stop"}')

@@ -190,7 +190,7 @@ def test_made_up_requests_get_declared_responses(tmp_path: Path) -> None:
     import sys  # noqa: PLC0415 - as above
 
     async def main() -> None:
-        async with serve(gate=Gate({})) as closed, serve(SESSIONS) as served:
+        async with serve(gate=Gate({})) as closed, serve() as served:
             status, _, _ = await closed.ask("GET", "/openapi.json")
             assert status == 401
             url = f"http://127.0.0.1:{served.port}"

@@ -31,11 +31,16 @@ TRANSPORT = (400, 408, 413, 429, 431, 503)
 """What every route may answer before its handler is asked: bounds of the connection."""
 
 
-def document() -> Schema:
-    """The OpenAPI 3.1 document of the application."""
+def document(worker: str = "kv1", supervisor: str = "root") -> Schema:
+    """The OpenAPI 3.1 document of the application, with names of this tree as examples."""
     paths: dict[str, Schema] = {}
     for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+        operation = _operation(route)
+        for parameter in operation["parameters"]:
+            if parameter["in"] == "path":
+                of_supervisor = route.path.startswith("/v1/sup") and parameter["name"] == "name"
+                parameter["example"] = supervisor if of_supervisor else worker
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
