@@ -87,14 +87,20 @@ class Casts:
 
     def encode(self, worker: str, value: Any) -> bytes:
         """A value of this worker (an output, a state) as its codec writes it."""
-        try:
-            return codec_of(need_worker(self._core, worker)).encode(value)
-        except Exception as error:
-            kind = type(error).__name__
-            raise DecodeError(
-                f"{worker} answered, but its codec cannot write that: {kind}: {error_text(error)}",
-                worker=worker,
-            ) from error
+        return written(need_worker(self._core, worker), value)
+
+
+def written(cell: WorkerCell, value: Any) -> bytes:
+    """An output of a worker as its codec writes it; raises `DecodeError` where it cannot."""
+    try:
+        data: bytes = (cell.codec or codec_of(cell)).encode(value)
+    except Exception as error:
+        kind, name = type(error).__name__, cell.spec.id
+        raise DecodeError(
+            f"{name} answered, but its codec cannot write that: {kind}: {error_text(error)}",
+            worker=name,
+        ) from error
+    return data
 
 
 class Calls(Casts):
@@ -117,13 +123,15 @@ class Calls(Casts):
         cell = core.names.get(worker)
         now_s = core.clock.now_s
         begun_s = now_s()
-        if type(cell) is WorkerCell and not (core.queue or core.lane or core.pumping):
-            output = self._call_now(cell, message, timeout_s)
-        else:
+        if type(cell) is not WorkerCell:
+            cell = need_worker(core, worker)
+        if core.queue or core.lane or core.pumping:
             output = self.wait(self.send_request(worker, message), timeout_s)
+        else:
+            output = self._call_now(cell, message, timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
-        return self.encode(worker, output) if type(message) is bytes else output
+        return written(cell, output) if type(message) is bytes else output
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
@@ -224,7 +232,7 @@ class Calls(Casts):
         while len(core.queue) >= core.bound:
             await driver.room()
         output = await driver.ask(cell, message, timeout_s)
-        return self.encode(worker, output) if type(message) is bytes else output
+        return written(cell, output) if type(message) is bytes else output
 
     async def acall_value(
         self,
