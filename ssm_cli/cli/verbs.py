@@ -134,8 +134,9 @@ def script(
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
     node = _node(tree)
-    commands = parsed(of_stdin(env) if file == "-" else of_file(file), WorkerNames(node))
-    return _session(env, node, keep_going=keep_going).run(commands)
+    session = _session(env, node, keep_going=keep_going)
+    given = of_stdin(env) if file == "-" else of_file(file)
+    return session.run(parsed(given, WorkerNames(node), session.results))
 
 
 OWN: dict[str, Callable[..., int]] = {

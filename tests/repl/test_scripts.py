@@ -66,3 +66,34 @@ def test_what_cannot_be_done_stops_a_script_with_code_2(
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stdout == ""
+
+
+def test_a_script_against_a_running_tree_and_one_that_starts_it_take_the_same(
+    tmp_path: Path,
+) -> None:
+    folders = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+    environ = {**os.environ, **dict.fromkeys(folders, str(tmp_path)), "PYTHONPATH": str(ROOT)}
+    file = tmp_path / "a.ssm"
+    file.write_text(
+        "kv1 Store x 7\nkv1 Lookup x\nkv2 Store y $2.value\nkv2 Lookup y | tr a-z A-Z\n"
+    )
+
+    def ssm(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "ssm_cli", *words],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    here = ssm("script", str(file), "--tree", "trees/kv.yaml")
+    ssm("run", "trees/kv.yaml", "--headless", "--detach")
+    try:
+        there = ssm("script", str(file))
+    finally:
+        ssm("stop")
+    assert here == there == "Ok\nResult 7\nOk\nRESULT 7\n"

@@ -12,6 +12,8 @@ from ssm_cli.commands.parse import Command, parse_line, parse_words
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.repl.shell.pipeline import Pipeline, split
+from ssm_cli.repl.shell.results import Results
 
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
@@ -82,13 +84,20 @@ def ask_many(
 def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
     """Carry out the lines of a script; the code of the first that failed."""
     printer = Printer(env)
+    results = Results()
     first = 0
     for line in lines:
         try:
-            command = parse_line(line, node.names("worker") if _is_call(line) else ())
+            pipeline = split(line)
+            text = results.substitute(pipeline.command)
+            command = parse_line(text, node.names("worker") if _is_call(text) else ())
             if command is None:
                 continue
             result = carry_out(command, node)
+            if result.records and not result.error:
+                results.add(result)
+            if pipeline.program or pipeline.file:
+                result = _sent_on(pipeline, result)
         except CommandError as error:
             result = refused(error)
         printer.result(result)
@@ -96,6 +105,15 @@ def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going
         if result.ends or (first and not keep_going):
             break
     return first
+
+
+def _sent_on(pipeline: Pipeline, result: Result) -> Result:
+    """A result whose output has gone through a program, or into a file."""
+    import asyncio  # noqa: PLC0415 - for pipes alone
+
+    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - as above
+
+    return asyncio.run(redirected(pipeline, result))
 
 
 def _is_call(line: str) -> bool:
