@@ -126,3 +126,16 @@ def test_nobody_at_a_url_is_no_tree(environ: dict[str, str]) -> None:
         port = sock.getsockname()[1]
     with pytest.raises(NoTree, match="no tree can be reached at http:"):
         find(environ | {"SSM_TOKEN": "t" * 20}, url=f"http://127.0.0.1:{port}").tree()
+
+
+def test_without_the_variable_there_is_a_folder_of_the_users_and_no_warning() -> None:
+    assert places.folder({}).name == "ssm"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_somebody_else_is_not_trusted(environ: dict[str, str]) -> None:
+    folder = Path(environ["XDG_RUNTIME_DIR"]) / "ssm"
+    folder.mkdir()
+    os.chown(folder, 12_345, -1)
+    with pytest.raises(CommandError, match="belongs to somebody else"):
+        find(environ)

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_runtime_path
-
 from ssm_cli.errors import CommandError, NoTree
 
 SUFFIX = ".sock"
@@ -28,9 +26,28 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the sockets: `ssm` in the user's runtime folder; may not exist."""
+    """The folder of the sockets: `ssm` in the user's runtime folder; may not exist.
+
+    Raises:
+        CommandError: somebody else has made it: what is in there is not to be trusted.
+    """
     given = environ.get("XDG_RUNTIME_DIR")
-    return Path(given) / "ssm" if given else user_runtime_path("ssm")
+    where = Path(given) / "ssm" if given else _usual()
+    for path, owners in ((where.parent, (0, os.getuid())), (where, (os.getuid(),))):
+        if path.exists() and path.stat().st_uid not in owners:
+            raise CommandError(f"{path} belongs to somebody else; set XDG_RUNTIME_DIR")
+    return where
+
+
+def _usual() -> Path:
+    """Where the folder is without that variable; platformdirs would warn that there is none."""
+    import warnings  # noqa: PLC0415 - only here
+
+    from platformdirs import user_runtime_path  # noqa: PLC0415 - 8 ms, only here
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return user_runtime_path("ssm")
 
 
 def socket_path(name: str, environ: Mapping[str, str]) -> Path:
