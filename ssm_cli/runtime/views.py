@@ -14,6 +14,7 @@ Kind = Literal["worker", "supervisor"]
 class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     """A node of the tree as `ssm tree` shows it (`CONTRACT` section 4).
 
+    `busy_s` is an estimate of the seconds spent in its steps;
     `restarts` is how often it was started again; `queue` the inputs that wait for it;
     `budget_left` how many more restarts a supervisor has in the current window. The fields from
     `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a worker
@@ -28,6 +29,7 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     uptime_s: float = 0.0
     queue: int = 0
     steps: int = 0
+    busy_s: float = 0.0
     label: str = ""
     delay_ms: float | None = None
     strategy: str | None = None

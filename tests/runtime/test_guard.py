@@ -165,3 +165,19 @@ def test_a_codec_that_does_not_end_is_cut_and_the_worker_is_not_touched() -> Non
         assert clock.now_s() == 1.0
         assert node.call("a", b"short") == b"short"
         assert node.statistics("a").starts == 1
+
+
+def test_the_time_in_steps_is_estimated_from_every_64th_and_exact_for_the_first() -> None:
+    clock = ManualClock()
+
+    def step(message: float, state: int) -> tuple[int, int]:
+        clock.sleep_s(message)
+        return state, state
+
+    machine = StateMachine(step=step)
+    with Node(Supervisor("root", children=[Worker("a", machine)]), clock=clock) as node:
+        node.call("a", 0.25)
+        assert node.tree().children[0].busy_s == 0.25
+        for _ in range(127):
+            node.call("a", 0.25)
+        assert node.tree().children[0].busy_s == pytest.approx(128 * 0.25)

@@ -30,6 +30,10 @@ class TreeCollector(Collector):
         yield _family(CounterMetricFamily("ssm_steps", "Steps", labels=["node"]), [
             (v, v.steps) for v in views if v.kind == "worker"
         ])  # fmt: skip
+        busy = CounterMetricFamily(
+            "ssm_step_seconds", "Seconds in steps, of a pure step by every 64th", labels=["node"]
+        )
+        yield _family(busy, [(v, v.busy_s) for v in views if v.kind == "worker"])
         yield _family(CounterMetricFamily("ssm_restarts", "Restarts", labels=["node"]), [
             (v, v.restarts) for v in views
         ])  # fmt: skip

@@ -85,7 +85,8 @@ def view(core: Core, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
         until_s = extra.delay_until_s if extra is not None else None
         return NodeView(
             spec.id, path, "worker", state_of(core, cell), restarts, uptime_s,
-            queue=waiting[id(cell)] + held, steps=cell.steps, label=cell.spec.options.label,
+            queue=waiting[id(cell)] + held, steps=cell.steps, busy_s=cell.busy_s(),
+            label=cell.spec.options.label,
             delay_ms=None if until_s is None else max(0.0, (until_s - now_s) * 1000),
         )  # fmt: skip
     used = cell.window.count(now_s)
