@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TextIO
+from collections.abc import Sequence
+from typing import TextIO, cast
 
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import report_line
-from ssm_cli.runtime.views import Report
+from ssm_cli.runtime.views import CrashReport, Report
 
 
 class Printer:
@@ -38,8 +39,25 @@ class Printer:
             return
         as_json = result.output in ("json", "jsonl")
         stream = self._env.stderr if result.error and not as_json else self._env.stdout
-        for line in result.lines:
+        for line in result.lines if as_json else self._lines(result):
             self._write(stream, line)
+
+    def _lines(self, result: Result) -> Sequence[str]:
+        """The lines of a result; a crash is a panel where a person reads."""
+        if result.kind != "crash" or not result.value or not self._env.stdout_is_tty:
+            return result.lines
+        from rich.console import Console  # noqa: PLC0415 - for a person at a terminal only
+
+        from ssm_cli.render.crash import crash_panel  # noqa: PLC0415 - as above
+
+        plain = self._env.dumb or "NO_COLOR" in self._env.environ
+        console = Console(
+            file=io.StringIO(), width=self._env.width, force_terminal=not plain, no_color=plain
+        )
+        with console.capture() as captured:
+            for report in cast("list[CrashReport]", result.value):
+                console.print(crash_panel(report))
+        return captured.get().splitlines()
 
     def report(self, report: Report) -> None:
         """Print what happened."""

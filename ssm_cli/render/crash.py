@@ -24,6 +24,17 @@ def crash_panel(report: CrashReport) -> Panel:
     return Panel(rows, title=title, subtitle=clock(report.at_s), border_style="red")
 
 
+def crash_texts(report: CrashReport) -> list[Text]:
+    """The same as lines of the output, without a frame.
+
+    Each is a key and what it says, in the colours of the panel.
+    """
+    return [
+        Text.assemble(f"  {key:<9} ", (one_line(value, LIMIT), style))
+        for key, value, style in facts(report)
+    ]
+
+
 def facts(report: CrashReport) -> list[tuple[str, str, str]]:
     """What a crash report says, as key, value and style, in the order of reading."""
     rows = [

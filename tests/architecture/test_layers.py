@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
-    "cli": {"commands", "http", "repl", "runtime", "spec"},
+    "cli": {"render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 

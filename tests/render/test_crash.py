@@ -5,7 +5,7 @@ import io
 import msgspec
 from rich.console import Console
 
-from ssm_cli.render.crash import crash_panel
+from ssm_cli.render.crash import crash_panel, crash_texts
 from ssm_cli.runtime.views import CrashReport
 
 REPORT = CrashReport(
@@ -59,3 +59,10 @@ def test_a_crash_that_counted_for_nothing_has_no_budget() -> None:
 def test_a_hostile_state_does_not_reach_the_terminal() -> None:
     hostile = msgspec.structs.replace(REPORT, state="\x1b[2J\r\nboom")
     assert any("boom" in line and "\x1b" not in line for line in lines(hostile))
+
+
+def test_the_lines_of_the_output_say_the_same_without_a_frame() -> None:
+    assert [text.plain for text in crash_texts(REPORT)][:2] == [
+        "  error     KeyError: 'x'",
+        "  reason    crash",
+    ]

@@ -10,6 +10,7 @@ from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import help_lines
 from ssm_cli.errors import CommandError
+from ssm_cli.render.crash import crash_texts
 from ssm_cli.render.reply import echo, reply_lines
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.names import Names, Workers
@@ -131,6 +132,9 @@ class Commands:
 
     def show(self, result: Result, number: int | None = None) -> None:
         """Put what a command came to into the output."""
+        if result.kind == "crash" and isinstance(result.value, list) and not result.output:
+            self._model.say(text for report in result.value for text in crash_texts(report))
+            return
         ms = _duration_ms(result)
         self._model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
 
