@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import kit  # type: ignore[import-not-found]  # on sys.path when the benchmark loads this file
+import msgspec
 
 from ssm_cli import CalleeCrashed, Node, StateMachine, Strategy, Supervisor, Worker
+from ssm_cli.http.doors.door import Door
+from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.target import Target, outcome
 
 UNLIMITED = 10**9
 Step = Callable[[Any, Any], Any]
@@ -170,3 +175,27 @@ async def _w2_asyncio(n: int, m: int) -> Any:
     seconds = (kit.now() - begun) / 1e9
     node.stop()
     return {"n": each * m, "seconds": seconds, "bad": bad}
+
+
+def w6(port: int) -> None:
+    """The door of `ssm run --http`, with the benchmark's one route; a request is a call."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_w6(port))
+
+
+async def _w6(port: int) -> None:
+    machine = StateMachine(step=kit.step, init=lambda name, args: {})
+    node = Target(Supervisor("root", children=[Worker("kv", machine)], intensity=UNLIMITED)).start()
+    node.call("kv", ("store", "x", 1))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        pending = node.begin("kv", ("lookup", scope["path"][4:]))
+        await outcome(pending, 5.0)
+        body = msgspec.json.encode({"result": pending.result()[1]})
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    limits = Limits(requests_per_s=UNLIMITED)
+    await Door(app, socket.create_server(("127.0.0.1", port)), limits).open()  # type: ignore[arg-type]  # any ASGI app does
+    await node.serve()
