@@ -188,8 +188,11 @@ class Node(Asking):
 
     def _settle(self) -> None:
         core = self._core
-        if not core.pumping:
-            pump(core, DONE, math.inf)
+        if core.pumping:
+            return
+        pump(core, DONE, math.inf)
+        if core.queue and core.wake is not None:
+            core.wake()  # a resume, or a signal, has put inputs into the queue
 
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""

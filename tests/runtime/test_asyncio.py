@@ -198,3 +198,39 @@ def test_a_crash_is_told_to_readers_of_answers_before_the_worker_terminates() ->
 
     asyncio.run(main())
     assert order[:3] == ["crashed", "CalleeCrashed", "terminating"]
+
+
+def test_what_a_resume_puts_into_a_full_queue_is_served_by_the_loop() -> None:
+    async def main() -> int:
+        with Node(Supervisor("root", children=[worker("a")], queue=1)) as node:
+            serving = asyncio.create_task(node.serve())
+            node.suspend("a")
+            node.cast("a", add(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            node.resume("a")
+            total: int = await node.acall("a", get, timeout_s=5.0)
+            node.stop()
+            await serving
+            return total
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_resume_alone_has_the_loop_serve_what_was_held_back() -> None:
+    async def main() -> int:
+        with Node(Supervisor("root", children=[worker("a")], queue=1)) as node:
+            serving = asyncio.create_task(node.serve())
+            node.suspend("a")
+            node.cast("a", add(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            node.resume("a")
+            for _ in range(10):
+                await asyncio.sleep(0)
+            waiting = node.statistics("a").queue
+            node.stop()
+            await serving
+            return waiting
+
+    assert asyncio.run(main()) == 0
