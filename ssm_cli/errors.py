@@ -16,6 +16,10 @@
     ├── TreeFileError         a tree file does not validate; carries every complaint
     ├── CommandError          a line at the prompt, in a script or in argv is no command
     ├── CalledFromStep        a step called its own node; return an effect instead
+    ├── StorageError          what must outlive the process cannot be written or read
+    │   ├── StorageDamaged    what is stored is not what was written
+    │   ├── StorageInUse      another process is its writer
+    │   └── Fenced            another owner has gone on with it; this one must end
     └── NoTree                no running tree was found, or it cannot be reached
 
 Each class knows its `outcome` (`CONTRACT` section 4); `exit_codes.py` maps outcomes and
@@ -186,6 +190,22 @@ class CalledFromStep(SsmError):
 
 class NoTree(SsmError):
     """No running tree was found, or it cannot be reached."""
+
+
+class StorageError(SsmError):
+    """What must outlive the process cannot be written or read: a full disk, a read-only folder."""
+
+
+class StorageDamaged(StorageError):
+    """What is stored is not what was written. Nothing was changed; the message names the place."""
+
+
+class StorageInUse(StorageError):
+    """Another process is the writer of this store."""
+
+
+class Fenced(StorageError):
+    """Another owner has gone on with this store; what this one has not written is void."""
 
 
 class StepTimeout(BaseException):

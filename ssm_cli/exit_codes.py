@@ -47,6 +47,7 @@ CODES: dict[type[BaseException], ExitCode] = {
     errors.CommandError: ExitCode.USAGE,
     errors.CalledFromStep: ExitCode.CRASHED,
     errors.NoTree: ExitCode.NO_TREE,
+    errors.StorageError: ExitCode.IO_ERROR,
     errors.SsmError: ExitCode.CRASHED,
 }
 

@@ -33,6 +33,7 @@ WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "views"},
     "performer": {"performer", "engine", "looking", "reports", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
+    "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
 

@@ -1,0 +1,87 @@
+"""The port behind which records and saved states are kept: a folder, memory, or a cluster.
+
+A store holds two things. The journal is one order of *entries*, numbered from 1 without gaps; an
+entry is what one group commit writes, opaque bytes to the store. The cells are named bytes
+(saved states and what belongs to them), of which any number change together or not at all.
+
+Both are durable once `done` is called with None, and only then may anything leave that depends on
+them. A store that writes at once calls `done` before it returns; one that must wait for others
+calls it later, in the order in which it was asked. `tests/storage/contract.py` is the suite that
+every store passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from ssm_cli.errors import StorageError
+
+Done = Callable[[StorageError | None], None]
+
+
+class Journal(Protocol):
+    """One order of entries, numbered from 1 without gaps."""
+
+    def last(self) -> int:
+        """The number of the last entry; 0 where there is none."""
+        ...
+
+    def first(self) -> int:
+        """The number of the oldest entry that is kept; `last() + 1` where there is none."""
+        ...
+
+    def append(self, number: int, entry: bytes, done: Done) -> None:
+        """Write an entry behind the others, durably.
+
+        Args:
+            number: which one it is: the one behind the last that was appended.
+            entry: its bytes.
+            done: called once: with None when it is durable, else with why it is not. `Fenced`
+                says that another owner has written that number; nothing of ours is stored then.
+        """
+        ...
+
+    def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """The entries with a number greater than `after`, in order.
+
+        Raises:
+            StorageDamaged: one is missing, or cannot be read.
+        """
+        ...
+
+    def trim(self, upto: int) -> None:
+        """Forget the entries up to that number; the last one is always kept."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Named bytes that change together or not at all."""
+
+    def get(self, key: str) -> bytes | None:
+        """What is stored under a key; None where nothing is."""
+        ...
+
+    def keys(self, prefix: str = "") -> Sequence[str]:
+        """The keys that begin so, sorted."""
+        ...
+
+    def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
+        """Store all of these, durably and together; None removes a key."""
+        ...
+
+
+class Store(Journal, SnapshotStore, Protocol):
+    """A journal and the cells beside it, with one writer."""
+
+    def size_bytes(self) -> int:
+        """How much room all of it takes."""
+        ...
+
+    def where(self) -> str:
+        """Where it is, for people: a folder, a cluster's stream."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; another process may be its writer then."""
+        ...
