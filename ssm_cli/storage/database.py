@@ -1,16 +1,19 @@
 """The database of a data folder: entries and cells in SQLite, in WAL mode, synced at each commit.
 
+The cells are sealed (`seal`): what the pages say of them is checked as a whole when it is opened.
 Source: SQLite's documentation of `journal_mode=WAL` and `synchronous=FULL`.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.runtime.durable.format.records import FORMAT, newer
+from ssm_cli.storage.seal import Seal, after, weight
 
 APPLICATION = 0x73736D31  # "ssm1" in the header of the file
 READ_ROWS = 256
@@ -18,6 +21,8 @@ BUSY_MS = 2000  # how long to wait for a reader in another process
 SCHEMA = """
 CREATE TABLE entry (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE cell (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), puts INTEGER, sum BLOB);
+INSERT INTO seal VALUES (1, 0, zeroblob(16));
 """
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -29,8 +34,12 @@ class Database:
         path: the file; made if it is not there and `writing` is set.
         writing: whether this is its writer.
 
+    Attributes:
+        seal: that of its cells, as it was opened and by what was put since.
+        found: the first and the last number of an entry when it was opened; 1 and 0 without any.
+
     Raises:
-        StorageDamaged: it is no database of ours.
+        StorageDamaged: it is no database of ours, or its cells are not what was written.
         StorageError: it cannot be opened, or a newer ssm has made it.
     """
 
@@ -42,6 +51,9 @@ class Database:
             self._db = sqlite3.connect(address, uri=True, isolation_level=None)
             try:
                 self._prepare(writing=writing)
+                self._db.execute("BEGIN")  # one view of all, beside a process that may write
+                self.seal, self.found = self._sealed(), self.ends()
+                self._db.execute("COMMIT")
             except BaseException:
                 self._db.close()
                 raise
@@ -70,6 +82,20 @@ class Database:
             raise newer(f"database {self.path}", made)
         if made != FORMAT:
             raise StorageDamaged(f"{self.path}: its header says format {made}, which never was")
+
+    def _sealed(self) -> Seal:
+        """The seal that is stored, once it is seen that the cells are those that were put."""
+        rows = self._db.execute("SELECT puts, sum FROM seal").fetchall()
+        found = [
+            weight(key, data) for key, data in typed(self._db, "SELECT key, data FROM cell", str)
+        ]
+        seal = after(Seal(-1), (), found)
+        if len(rows) != 1 or rows[0][1] != seal.written() or type(rows[0][0]) is not int:
+            raise StorageDamaged(
+                f"{self.path}: its cells (saved states and what belongs to them) are not those "
+                f"that were written; nothing was changed: restore a backup"
+            )
+        return Seal(rows[0][0], seal.sum)
 
     def failed(self, doing: str, error: sqlite3.Error) -> StorageError:
         """What an error of SQLite means."""
@@ -104,16 +130,33 @@ class Database:
             return self.failed("write", error)
         return None
 
-    def entries(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """The entries behind `after`, in order."""
+    def put(self, changes: Mapping[str, bytes | None]) -> StorageError | None:
+        """Change all of these cells, and the seal with them, in one transaction."""
+        run, seal = self._db.execute, self.seal
+        keep = "INSERT OR REPLACE INTO cell (key, data) VALUES (?, ?)"
+        drop = "DELETE FROM cell WHERE key = ?"
+
+        def statements() -> Iterator[tuple[str, tuple[object, ...]]]:
+            nonlocal seal
+            gone: list[int] = []
+            for key, data in changes.items():
+                found = run("SELECT data FROM cell WHERE key = ?", (key,)).fetchone()
+                gone += [] if found is None else [weight(key, found[0])]
+                yield (drop, (key,)) if data is None else (keep, (key, data))
+            come = [weight(key, data) for key, data in changes.items() if data is not None]
+            seal = after(seal, gone, come)
+            yield "UPDATE seal SET puts = ?, sum = ?", (seal.puts, seal.written())
+
+        error = self.write(statements())
+        if error is None:
+            self.seal = seal
+        return error
+
+    def entries(self, behind: int) -> Iterator[tuple[int, bytes]]:
+        """The entries behind that number, in order."""
         query = "SELECT number, data FROM entry WHERE number > ? ORDER BY number"
         try:
-            rows = self._db.execute(query, (after,))
-            while True:
-                some = rows.fetchmany(READ_ROWS)
-                if not some:
-                    return
-                yield from some
+            yield from typed(self._db, query, int, behind)
         except sqlite3.Error as error:
             raise self.failed("read", error) from error
 
@@ -181,6 +224,22 @@ class Database:
     def close(self) -> None:
         """Let go of it."""
         self._db.close()
+
+
+def typed(
+    db: sqlite3.Connection, query: str, kind: type, *values: object
+) -> Iterator[tuple[Any, bytes]]:
+    """The rows of a query for a key of that type and bytes; SQLite keeps any type in any column.
+
+    Raises:
+        StorageDamaged: a row is of other types.
+    """
+    rows = db.execute(query, values)
+    while some := rows.fetchmany(READ_ROWS):
+        for key, data in some:
+            if type(key) is not kind or type(data) is not bytes:
+                raise StorageDamaged("a row of the journal is not of the types that are written")
+            yield key, data
 
 
 def quoted(path: Path) -> str:

@@ -137,7 +137,7 @@ def test_an_older_copy_of_the_database_is_refused(tmp_path: Path) -> None:
     with FolderStore(tmp_path) as store:
         store.append(4, b"acknowledged", Told())
     (tmp_path / "journal.db").write_bytes(older)
-    with pytest.raises(StorageDamaged, match=r"entry 4 of .* was acknowledged, and the last"):
+    with pytest.raises(StorageDamaged, match=r"entry 4 in .* was acknowledged, and the last"):
         FolderStore(tmp_path)
     (tmp_path / "witness").write_bytes(b"")  # "if you accept the loss"
     with FolderStore(tmp_path) as store:
@@ -147,7 +147,7 @@ def test_an_older_copy_of_the_database_is_refused(tmp_path: Path) -> None:
 def test_a_database_that_is_gone_is_noticed(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "journal.db").unlink()
-    with pytest.raises(StorageDamaged, match="entry 3 of"):
+    with pytest.raises(StorageDamaged, match="entry 3 in"):
         FolderStore(tmp_path)
 
 
@@ -193,3 +193,70 @@ def test_room_is_given_back_when_it_is_compacted(tmp_path: Path) -> None:
         assert (tmp_path / "journal.db").stat().st_size < 100_000
         assert list(store.read(0)) == [(49, b"x" * 10_000)]
         assert store.database.problems() == []
+
+
+def test_a_lost_put_is_noticed_as_a_lost_entry_is(tmp_path: Path) -> None:
+    filled(tmp_path)
+    older = (tmp_path / "journal.db").read_bytes()
+    with FolderStore(tmp_path) as store:
+        store.put({"k": b"newer"}, Told())
+    (tmp_path / "journal.db").write_bytes(older)
+    with pytest.raises(StorageDamaged, match=r"put 2 of saved states in .* was acknowledged"):
+        FolderStore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cell SET data = 'text' WHERE key = 'k'",
+        "UPDATE cell SET data = x'00' WHERE key = 'k'",
+        "UPDATE cell SET key = 'l' WHERE key = 'k'",
+        "DELETE FROM cell WHERE key = 'k'",
+        "INSERT INTO cell VALUES ('l', x'00')",
+        "UPDATE seal SET sum = zeroblob(16)",
+        "UPDATE seal SET puts = 'many'",
+        "DELETE FROM seal",
+    ],
+)
+def test_cells_that_are_not_what_was_put_are_refused(tmp_path: Path, damage: str) -> None:
+    filled(tmp_path)
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute(damage)
+    db.close()
+    for writing in (True, False):
+        with pytest.raises(StorageDamaged):
+            FolderStore(tmp_path, writing=writing)
+
+
+def test_without_its_witness_it_goes_on_with_what_is_written_and_writes_no_more(
+    tmp_path: Path,
+) -> None:
+    with FolderStore(tmp_path) as store:
+        kept = os.dup(store._witness)
+        unwritable = os.open(tmp_path / "witness", os.O_RDONLY)
+        os.dup2(unwritable, store._witness)
+        told = Told()
+        store.append(1, b"written", told)
+        assert told.answers == [None]
+        store.append(2, b"not", told)
+        store.put({"k": b"not"}, told)
+        assert "cannot write" in str(told.answers[1])
+        assert "cannot write" in str(told.answers[2])
+        assert [number for number, _ in store.read(0)] == [1]
+        assert store.get("k") is None
+        os.dup2(kept, store._witness)
+        store.append(2, b"again", told)
+        assert told.answers[3] is None
+        os.close(kept)
+        os.close(unwritable)
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 2
+
+
+def test_a_reader_that_opens_while_a_writer_commits_sees_no_damage(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        for number in range(1, 100):
+            store.append(number, b"entry", Told())
+            store.put({"k": str(number).encode()}, Told())
+            with FolderStore(tmp_path, writing=False) as reader:
+                assert reader.last() == number
