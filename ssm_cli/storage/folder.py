@@ -49,7 +49,7 @@ class FolderStore:
                 self._lock = locked(self.path)
             else:
                 need_data(self.path)
-            seen = self._seen()  # before the database: a writer is ahead with that
+            seen = witnessed(self.path)  # before the database: a writer is ahead with that
             self._db = Database(self.path / DATABASE, writing=writing)
             self._first, self._last = self._db.found
             self._compare(seen)
@@ -64,20 +64,6 @@ class FolderStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _seen(self) -> tuple[int, int] | None:
-        """What the witness has seen; None where there is none."""
-        path = self.path / WITNESS
-        for _ in range(TORN_READS):  # its writer may be at it right now
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise StorageError(f"cannot read {path}: {error.strerror}") from error
-            if is_whole(data):
-                break
-        return read_witness(data, path)
 
     def _compare(self, seen: tuple[int, int] | None) -> None:
         """Refuse a database that lacks what was acknowledged."""
@@ -242,6 +228,20 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def witnessed(path: Path) -> tuple[int, int] | None:
+    """What the witness of a folder has seen acknowledged; None where there is none."""
+    for _ in range(TORN_READS):  # its writer may be at it right now
+        try:
+            data = (path / WITNESS).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot read {path / WITNESS}: {error.strerror}") from error
+        if is_whole(data):
+            break
+    return read_witness(data, path / WITNESS)
+
+
 def write_witness(last: int, puts: int) -> bytes:
     """The bytes of a witness: the last entry, and how often cells were put.
 
@@ -267,3 +267,21 @@ def read_witness(data: bytes, path: Path) -> tuple[int, int]:
         )
     last, _, puts = data.partition(b" ")[2].partition(b" ")
     return int(last or 0), int(puts or 0)
+
+
+def copied(store: FolderStore, target: Path) -> int:
+    """Copy a store into a new folder while it may be written; the last entry that is in it.
+
+    Raises:
+        StorageError: the folder is there already, or cannot be written.
+    """
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=False)
+    except FileExistsError as error:
+        raise StorageError(f"{target} is there already; name a folder that is not") from error
+    except OSError as error:
+        raise StorageError(f"cannot make {target}: {error.strerror}") from error
+    store.database.copy(target / DATABASE)
+    (target / WITNESS).touch(mode=0o600)
+    with FolderStore(target) as copy:
+        return copy.last()

@@ -21,12 +21,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"behaviour"},
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
-    "storage": {"runtime"},
+    "storage": {"runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
-    "cli": {"render", "commands", "http", "repl", "runtime", "spec"},
+    "cli": {"storage", "render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ssm_cli.cli.data.place import Kept
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.doors.served import ServedNode
 
@@ -48,14 +49,15 @@ class Doors:
         return [*given, *hosts, *(["--insecure"] if self.insecure else [])]
 
     def served_node(
-        self, tree: str, name: str | None, env: Environment, *, eager: bool
+        self, tree: str, name: str | None, env: Environment, *, eager: bool, kept: Kept
     ) -> ServedNode:
         """The node of a tree file with these doors, not started; `eager`: answer at once.
 
         Raises:
             TreeFileError: the file does not validate.
             CommandError: a door cannot be opened.
+            StorageError: what is to be kept cannot be.
         """
         from ssm_cli.cli.reach.opening import served_node  # noqa: PLC0415 - not needed for help
 
-        return served_node(tree, name, env, self, eager=eager)
+        return served_node(tree, name, env, self, eager=eager, kept=kept)

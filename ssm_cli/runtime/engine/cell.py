@@ -32,12 +32,13 @@ class Status(IntEnum):
 class Extra:
     """What few workers need, made at first use: callers kept waiting, timers, sys settings.
 
-    `kept` is what the node's keeper knows of a worker whose state outlives it (`durable.kept`).
+    `checked` says that its callbacks are run twice, to see whether they are pure. `kept` is what
+    the node's keeper knows of a worker whose state outlives it (`durable.kept`).
     """
 
     __slots__ = (
-        "attempt", "backlog", "callers", "crash", "crashes", "debug", "delay_until_s", "kept",
-        "suspended", "timeout", "timeout_ms", "timers",
+        "attempt", "backlog", "callers", "checked", "crash", "crashes", "debug", "delay_until_s",
+        "kept", "suspended", "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Extra:
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
+        self.checked = False
 
 
 class Cell(msgspec.Struct, eq=False):

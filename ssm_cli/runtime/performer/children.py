@@ -5,6 +5,7 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 
 from __future__ import annotations
 
+from ssm_cli.behaviour.dispatch import advance
 from ssm_cli.behaviour.reasons import (
     ExitReason,
 )
@@ -35,14 +36,22 @@ def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     else:
         cell = WorkerCell(spec, sup)
-        if spec.options.persist is not Persist.NONE and core.keeper is not None:
-            core.keeper.adopt(cell)
+        if core.keeper is not None or core.advance is not advance:
+            prepare(core, cell)
         if spec.options is not core.expected:
             core.expected = spec.options
             expect_limits(core.guard, cell)
     sup.children[spec.id] = cell
     core.names[spec.id] = cell
     return cell
+
+
+def prepare(core: Core, cell: WorkerCell) -> None:
+    """Give a worker what its inputs are looked at for: what is kept of it, a check of its steps."""
+    if core.advance is not advance:
+        cell.more().checked = True
+    if core.keeper is not None and cell.spec.options.persist is not Persist.NONE:
+        core.keeper.adopt(cell)
 
 
 def expect_limits(guard: Guard, cell: WorkerCell) -> None:

@@ -195,7 +195,7 @@ def run_callback(
     guard.cell = cell
     begun_s = core.clock.now_s()
     try:
-        outcome = advance(cell.behaviour, kind, message, caller, cell.state)
+        outcome = core.advance(cell.behaviour, kind, message, caller, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
         early_replies(core)
