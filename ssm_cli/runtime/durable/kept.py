@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.equality import same
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError
@@ -32,7 +33,6 @@ class Kept:
         failures: starts and own inputs that have failed on its saved state, one after the other.
         refused: inputs in quarantine, by their hash, with their numbers.
         crashes: how often an input has crashed it, by its hash.
-        fresh: it has served no input in this life.
         closing: an outcome that ends it is being written; what comes meanwhile waits.
         waiting: what does.
         resync: what is in the journal is not what it had: the next record says what it has.
@@ -41,7 +41,7 @@ class Kept:
 
     __slots__ = (
         "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
-        "dirty", "failures", "fresh", "has", "inputs", "journals", "last", "options", "problem",
+        "dirty", "failures", "has", "inputs", "journals", "last", "options", "problem",
         "refused", "resync", "saved_at_s", "timeout_ms", "values", "waiting", "worker",
     )  # fmt: skip
 
@@ -63,7 +63,6 @@ class Kept:
         self.failures = 0
         self.refused: dict[bytes, int] = {}
         self.crashes: dict[bytes, int] = {}
-        self.fresh = True
         self.closing = False
         self.waiting: list[Any] = []
         self.resync = False
@@ -77,7 +76,7 @@ class Kept:
         """Begin with what the records of an earlier process came to."""
         self.has, self.last, self.problem = life.has, life.state, life.problem
         self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
-        self.dirty = self.dirty or life.records > 0
+        self.dirty = self.dirty or life.touched
 
     def hash(self, state: Any) -> bytes:
         """The hash of its state for a record; empty where the state is too large to hash each time.
@@ -106,12 +105,12 @@ class Kept:
         Raises:
             StorageError: its codec would not read back what it is.
         """
-        data = self.codec.encode(message)
         try:
+            data = self.codec.encode(message)
             again = self.codec.decode(data)
         except Exception as error:
             raise StorageError(f"{self.worker}: {unrecorded(message)}: {error}") from error
-        if type(again) is not type(message) or again != message:
+        if type(again) is not type(message) or not same(again, message):
             raise StorageError(f"{self.worker}: {unrecorded(message)}")
         return data
 

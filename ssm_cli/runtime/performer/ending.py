@@ -24,6 +24,7 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
+from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.reports import Group, ending, error_text
 from ssm_cli.spec.model import (
     OnCrash,
@@ -192,6 +193,15 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
             error=reason.error,
         )
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def tell_failed(core: Core, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:
+    """Tell a caller that its callee ended; of a journalled one, once that is written."""
+    error, kept = callee_error(cell, reason), kept_of(cell)
+    if kept is not None and kept.journals:
+        core.keeper.hold(pending, pending.fail, error)
+    else:
+        pending.fail(error)
 
 
 def terminate_supervisor(

@@ -31,7 +31,12 @@ from ssm_cli.runtime.engine.guard import engine_code, guarded
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of, shown
-from ssm_cli.runtime.performer.ending import callee_error, early_replies, end_worker
+from ssm_cli.runtime.performer.ending import (
+    callee_error,
+    early_replies,
+    end_worker,
+    tell_failed,
+)
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.runtime.views import SysEvent
@@ -57,10 +62,11 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     try:
         while True:
             fire_timers(core)
-            more = run_batch(core, until, BATCH)
+            full = keeper is not None and keeper.is_full()
+            more = run_batch(core, until, 0 if full else BATCH)
             if keeper is not None and keeper.has_work():
                 keeper.commit()
-                more = bool(core.lane or core.queue) and not until.done
+                more = bool(core.lane) or (bool(core.queue) and not until.done)
             if not more or clock() >= end_s:
                 break
     finally:
@@ -69,14 +75,14 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
 
 
 def run_batch(core: Core, until: Pending, most: int) -> bool:
-    """Serve up to `most` inputs; whether there may be more to do."""
+    """Serve up to `most` inputs (0: system messages alone); whether there may be more to do."""
     lane, queue = core.lane, core.queue
     take = queue.popleft
-    for _ in range(most):
+    for _ in range(most or 1):
         while lane:
             function, args = lane.popleft()
             function(*args)
-        if until.done or not queue:
+        if until.done or not queue or not most:
             return False
         step_one(core, *take())
     return True
@@ -241,7 +247,7 @@ def settle(
     else:
         served(core.keeper, cell, kept)
         conclude(core, cell, pending, outcome)
-    if outcome.then is not None and outcome.stop is None:
+    if outcome.then is not None and outcome.stop is None and not (kept and kept.journals):
         commit.plan(core, cell, outcome.then)
 
 
@@ -267,20 +273,23 @@ def conclude_later(
     marked = caused(core, seq, outcome, cell)
     if outcome.stop is not None:
         cell.more().kept.closing = True
-    if isinstance(outcome.then, Continue):
+    elif outcome.then is not None:
         commit.plan(core, cell, outcome.then)
-        core.queue[0][2].cause = (seq, -1)
+        if isinstance(outcome.then, Continue):
+            core.queue[0][2].cause = (seq, -1)
+    core.keeper.sending += commit.sends(outcome)
     core.keeper.hold(pending, conclude_written, core, cell, cell.starts, pending, marked)
 
 
 def conclude_written(
     core: Core, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
 ) -> None:
-    """The record is written. What its worker asked for itself is void if it has ended since."""
+    """The record is written. The timers of its worker are void if it has ended since."""
+    core.keeper.sending -= commit.sends(outcome)
     if cell.starts == starts and cell.status is Status.RUNNING:
         conclude(core, cell, pending, outcome)
         return
-    sent = tuple(e for e in outcome.effects if isinstance(e, Cast | Info) and e.to is not None)
+    sent = tuple(effect for effect in outcome.effects if isinstance(effect, Cast | Info))
     commit.apply_effects(core, cell, sent, None)
     if pending is not None and outcome.reply is not NOTHING:
         pending.resolve(outcome.reply)
@@ -305,7 +314,7 @@ def stop_worker(
             announce_exit(core, cell, final)
         if pending is not None and not pending.done:
             if reply is NOTHING:
-                pending.fail(callee_error(cell, final))
+                tell_failed(core, cell, pending, final)
             else:
                 pending.resolve(reply)
 
@@ -315,6 +324,8 @@ def crashed(
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
     if isinstance(error, KeyboardInterrupt):
+        if core.keeper is not None:
+            core.keeper.now = None
         if pending is not None:
             pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))
         raise error
@@ -333,7 +344,8 @@ def crashed(
         core.report("crashed", cell, told)
         core.crashes.add(core.reports.seq, core.clock.wall_s(), cell, message, reason)
         if pending is not None:
-            pending.fail(callee_error(cell, reason))
+            tell_failed(core, cell, pending, reason)
+            pending = None
     core.lane.appendleft((stop_worker, (core, cell, reason, pending, NOTHING)))
 
 

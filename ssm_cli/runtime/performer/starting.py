@@ -150,7 +150,7 @@ def begin(core: Core, cell: WorkerCell, kept: Kept, source: Source) -> Started:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        cell.status, cell.state = Status.UNDEFINED, None
+        lives.undo(core, cell)
         return reason_for(error)
     return started
 

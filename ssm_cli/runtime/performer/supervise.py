@@ -216,10 +216,10 @@ def root_down(core: Core, reason: ExitReason) -> None:
     """The root has ended, and the node with it: whoever still waits is told."""
     core.root.status = Status.UNDEFINED
     core.running = False
+    if core.keeper is not None:
+        core.keeper.finish()  # with what durable workers have sent to each other
     waiting = [pending for _, _, _, pending in core.queue if pending is not None]
     core.queue.clear()
-    if core.keeper is not None:
-        core.keeper.finish()
     core.guard.close()
     core.report("stopped", core.root, ending(reason))
     for pending in waiting:

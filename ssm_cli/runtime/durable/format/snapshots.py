@@ -38,7 +38,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
         worker: its id.
         machine, version: the code that the state belongs to.
         at_s: when it was saved, by the wall clock.
-        seq: the last record that is in it; 0 where there is no journal.
+        seq: the last record that is in it; those up to it are not stepped again.
         has: whether there is a state; False after a crash that dropped it.
         state: its bytes.
         timers: those under way.
