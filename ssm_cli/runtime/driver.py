@@ -52,7 +52,8 @@ class Driver:
         core = self._core
         if not core.pumping:
             pump(core, NEVER, TURN_S)
-        if core.queue or core.lane:
+        full = core.keeper is not None and core.keeper.is_full()  # it wakes us when it is not
+        if core.lane or (core.queue and not full):
             self.wake()
         self._await_timer()
         if not core.running:

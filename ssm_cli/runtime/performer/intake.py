@@ -97,7 +97,8 @@ def make_room(core: Core) -> None:
     """Serve as many inputs as wait now."""
     core.pumping = True
     try:
-        run_batch(core, NEVER, len(core.queue))
+        full = core.keeper is not None and core.keeper.is_full()
+        run_batch(core, NEVER, 0 if full else len(core.queue))
         if core.keeper is not None:
             core.keeper.commit()
     finally:

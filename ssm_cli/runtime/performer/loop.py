@@ -66,7 +66,9 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
             more = run_batch(core, until, 0 if full else BATCH)
             if keeper is not None and keeper.has_work():
                 keeper.commit()
-                more = bool(core.lane) or (bool(core.queue) and not until.done)
+                more = bool(core.lane) or (
+                    bool(core.queue) and not (until.done or keeper.is_full())
+                )
             if not more or clock() >= end_s:
                 break
     finally:
