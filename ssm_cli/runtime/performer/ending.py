@@ -73,7 +73,7 @@ def tell_ended(core: Core, cells: list[Cell]) -> None:
     if cells:
         events = ("terminating", "terminated")
         group = Group(core.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
-        core.reports.add_group(group)
+        core.reports.add_many(group)
         cells.clear()
 
 
@@ -175,14 +175,14 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     """What a caller is told whose callee ended for `reason` before it answered."""
     name = cell.spec.id
     if isinstance(reason, Crash):
-        kind = type(reason.error).__name__
-        return CalleeCrashed(
-            f"{name} crashed: {kind}: {error_text(reason.error)}",
-            worker=name,
-            reason=str(reason),
-            error=reason.error,
-        )
+        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed:
+    """What a caller is told whose input crashed the worker `name` with an error `kind: text`."""
+    said = f"{name} crashed: {kind}: {text}"
+    return CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
 
 
 def terminate_supervisor(

@@ -27,7 +27,7 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of, shown
 from ssm_cli.runtime.performer.ending import callee_error, early_replies, end_worker
-from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.performer.supervise import announce_exit, crash_plainly
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.runtime.views import SysEvent
 
@@ -98,7 +98,8 @@ def step_one(
         guard.cell = None
         if error.__traceback__ is not None:  # without our frame, which holds the pending call
             error.__traceback__ = error.__traceback__.tb_next
-        crashed(core, cell, message, pending, error)
+        if not crash_plainly(core, cell, message, pending, error):
+            crashed(core, cell, message, pending, error)
         return
     guard.cell = None
     if type(result) is not tuple or len(result) != 2:

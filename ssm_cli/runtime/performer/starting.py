@@ -43,9 +43,17 @@ def start_cell(core: Core, cell: Cell) -> Started:
     """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
     cell.starts += 1
     core.report("starting", cell, cell.starts)
+    return come_up(core, cell)
+
+
+def come_up(core: Core, cell: Cell) -> Started:
+    """The rest of a start that is counted and recorded as begun."""
     start: Any = start_worker if type(cell) is WorkerCell else start_supervisor
     result: Started = start(core, cell)
-    core.report(*started(cell, result))
+    if result is None:
+        core.report("started", cell)
+    else:
+        core.report(*started(cell, result))
     return result
 
 
@@ -193,5 +201,5 @@ def tell_started(core: Core, cells: list[Cell]) -> None:
     if cells:
         starts = [cell.starts for cell in cells]
         events = ("starting", "started")
-        core.reports.add_group(Group(core.reports.wall_s(), events, tuple(cells), starts=starts))
+        core.reports.add_many(Group(core.reports.wall_s(), events, tuple(cells), starts=starts))
         cells.clear()
