@@ -26,11 +26,12 @@ from ssm_cli.runtime.reports import Group, ending, error_text
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
+    WorkerOptions,
 )
 
 IGNORE = Ignore()
 ANSWERS = frozenset({Ok, Ignore, Stop})
-RUNNING = Status.RUNNING
+RUNNING, UNDEFINED = Status.RUNNING, Status.UNDEFINED
 Started = ExitReason | Ignore | None
 
 
@@ -46,12 +47,18 @@ def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> Non
     """
     together: list[Cell] = []
     quiet = not core.reports.watched() and core.guard.has_no_deadline()
+    behaviour = options = None  # of the worker before: siblings mostly share them
+    plain = False
     for cell in reversed(cells):
-        if quiet and type(cell) is WorkerCell and cell.step is not None and is_plain(cell):
-            cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
-            cell.status = Status.UNDEFINED
-            together.append(cell)
-            continue
+        if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
+            if cell.behaviour is not behaviour or cell.spec.options is not options:
+                behaviour, options = cell.behaviour, cell.spec.options
+                plain = ends_plainly(behaviour, options)
+            if plain:
+                cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
+                cell.status = UNDEFINED
+                together.append(cell)
+                continue
         tell_ended(core, together)
         core.guard.pass_deadlines()
         if sup.overdue:
@@ -62,10 +69,9 @@ def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> Non
     tell_ended(core, together)
 
 
-def is_plain(cell: WorkerCell) -> bool:
+def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
     """Whether a running pure step has nothing to clean up."""
-    brutal = cell.spec.options.shutdown_ms == "brutal_kill"
-    return cell.extra is None and cell.behaviour.terminate is None and not brutal
+    return behaviour.terminate is None and options.shutdown_ms != "brutal_kill"
 
 
 def tell_ended(core: Core, cells: list[Cell]) -> None:

@@ -27,7 +27,7 @@ from ssm_cli.runtime.performer.ending import (
 )
 from ssm_cli.runtime.performer.starting import Started, come_up, start_all, start_cell
 from ssm_cli.runtime.reports import Course, Event, ending, error_text
-from ssm_cli.spec.model import Backoff, OnCrash, Restart, Strategy
+from ssm_cli.spec.model import Backoff, OnCrash, Persist, Restart, Strategy
 from ssm_cli.supervision.decisions import (
     Decision,
     affected,
@@ -38,7 +38,7 @@ from ssm_cli.supervision.decisions import (
 )
 
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE
-RUN_INIT = OnCrash.INIT
+TEMPORARY = Restart.TEMPORARY
 
 
 def announce_exit(core: Core, cell: Cell, reason: ExitReason) -> None:
@@ -128,7 +128,8 @@ def is_plain_crash(
         and (pending is None or pending.notify is None)
         and cell.behaviour.terminate is None
         and options.backoff is None
-        and options.on_crash is RUN_INIT
+        and options.on_crash is OnCrash.INIT
+        and options.persist is Persist.NONE
         and (extra is None or not (extra.callers or extra.timers or extra.backlog))
     )
 
@@ -179,7 +180,7 @@ def on_try_again(core: Core, cell: Cell, starts: int) -> None:
 def settle(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     """Forget a child that is done, or keep its spec without a process (`del_child`)."""
     dynamic = sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
-    if dynamic or cell.spec.restart is Restart.TEMPORARY:
+    if dynamic or cell.spec.restart is TEMPORARY:
         forget(core, cell)
     cell.status = Status.UNDEFINED
 
@@ -242,17 +243,23 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
         return
     names = affected(strategy, sup.children, cell.spec.id)
     cells = [sup.children[name] for name in names]
-    staying = [c for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
-    if len(staying) != len(cells):
-        names = [c.spec.id for c in staying]
+    leaving = [
+        c
+        for c in cells
+        if (c.spec.options if type(c) is WorkerCell else c.spec).restart is TEMPORARY
+        and c is not cell
+    ]
+    staying = cells
+    if leaving:
+        gone = {c.spec.id for c in leaving}
+        names = [name for name in names if name not in gone]
+        staying = [sup.children[name] for name in names]
     tell_restart(core, sup, cell, names, limits)
     cell.status = Status.UNDEFINED
     if len(cells) > 1:
         terminate_all(core, [c for c in cells if c is not cell], sup)
-    if len(staying) != len(cells):
-        for other in cells:
-            if other is not cell and other.spec.restart is Restart.TEMPORARY:
-                forget(core, other)
+    for other in leaving:
+        forget(core, other)
     restart_all(core, sup, staying, limits)
 
 
