@@ -18,7 +18,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
-from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
+from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.reports import error_text
 
@@ -45,8 +45,10 @@ class Casts:
         cell = core.names.get(worker) or find(core, worker)
         if type(cell) is not WorkerCell:
             return
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CAST, message, None))
+        queue = core.queue
+        quick = core.running and core.wake is None and core.guard.cell is None
+        if quick and len(queue) < core.bound:  # as `put` would, without a call for each
+            queue.append((cell, CAST, message, None))
         else:
             put(core, cell, CAST, message, None, wait=True)
 
@@ -189,8 +191,10 @@ class Calls(Casts):
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
             cell = need_worker(core, worker)
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CALL, message, pending))
+        queue = core.queue
+        quick = core.running and core.wake is None and core.guard.cell is None
+        if quick and len(queue) < core.bound:
+            queue.append((cell, CALL, message, pending))
         else:
             put(core, cell, CALL, message, pending, wait=True)
         return pending

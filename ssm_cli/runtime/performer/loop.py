@@ -59,16 +59,43 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
 
 
 def run_batch(core: Core, until: Pending, most: int) -> bool:
-    """Serve up to `most` inputs; whether there may be more to do."""
-    lane, queue = core.lane, core.queue
+    """Serve up to `most` inputs; whether there may be more to do.
+
+    The plainest of them, a value for a pure step whose time is not taken, is served right here:
+    `step_one` without a call of its own.
+    """
+    lane, queue, guard = core.lane, core.queue, core.guard
     take = queue.popleft
+    guard.used = True
     for _ in range(most):
         while lane:
             function, args = lane.popleft()
             function(*args)
         if until.done or not queue:
             return False
-        step_one(core, *take())
+        cell, kind, message, pending = take()
+        step, steps = cell.step, cell.steps
+        odd = kind is INFO or kind is CONTINUE or type(message) is bytes
+        if odd or step is None or not steps & 63:
+            step_one(core, cell, kind, message, pending)
+            continue
+        guard.cell = cell
+        if not guard.armed:  # looked at once a tick can no longer take the guard for idle
+            guard.arm()
+        try:
+            result = step(message, cell.state)
+        except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+            guard.cell = None
+            step_failed(core, cell, message, pending, error)
+            continue
+        guard.cell = None
+        if type(result) is tuple and len(result) == 2:
+            cell.state, output = result
+            cell.steps = steps + 1
+            if pending is not None:
+                pending.resolve(output)
+        else:
+            finish_step(core, cell, message, pending, result)
     return True
 
 
@@ -96,10 +123,7 @@ def step_one(
         result = step(message, cell.state) if cell.steps & 63 else timed(core, cell, step, message)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
-        if error.__traceback__ is not None:  # without our frame, which holds the pending call
-            error.__traceback__ = error.__traceback__.tb_next
-        if not crash_plainly(core, cell, message, pending, error):
-            crashed(core, cell, message, pending, error)
+        step_failed(core, cell, message, pending, error)
         return
     guard.cell = None
     if type(result) is not tuple or len(result) != 2:
@@ -120,8 +144,18 @@ def timed(core: Core, cell: WorkerCell, step: Callable[[Any, Any], Any], message
     return result
 
 
-engine_code(step_one)
-engine_code(timed)
+for _function in (run_batch, step_one, timed):
+    engine_code(_function)
+
+
+def step_failed(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+) -> None:
+    """A pure step raised: the straight way where that goes, else the careful one."""
+    if error.__traceback__ is not None:  # without our frame, which holds the pending call
+        error.__traceback__ = error.__traceback__.tb_next
+    if not crash_plainly(core, cell, message, pending, error):
+        crashed(core, cell, message, pending, error)
 
 
 def fire_timers(core: Core) -> None:
