@@ -46,8 +46,12 @@ class Casts:
         if type(cell) is not WorkerCell:
             return
         queue = core.queue
-        quick = core.running and core.wake is None and core.guard.cell is None
-        if quick and len(queue) < core.bound:  # as `put` would, without a call for each
+        if (  # as `put` would, without a call for each
+            core.running
+            and core.wake is None
+            and core.guard.cell is None
+            and len(queue) < core.bound
+        ):
             queue.append((cell, CAST, message, None))
         else:
             put(core, cell, CAST, message, None, wait=True)

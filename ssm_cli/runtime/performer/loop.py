@@ -89,13 +89,14 @@ def run_batch(core: Core, until: Pending, most: int) -> bool:
             step_failed(core, cell, message, pending, error)
             continue
         guard.cell = None
-        if type(result) is tuple and len(result) == 2:
-            cell.state, output = result
-            cell.steps = steps + 1
-            if pending is not None:
-                pending.resolve(output)
-        else:
+        try:  # to take it apart is the quickest way to see that it is a pair
+            cell.state, output = result if type(result) is tuple else ()
+        except ValueError:
             finish_step(core, cell, message, pending, result)
+            continue
+        cell.steps = steps + 1
+        if pending is not None:
+            pending.resolve(output)
     return True
 
 
