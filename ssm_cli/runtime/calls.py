@@ -231,15 +231,22 @@ class Calls(Casts):
     async def acall(
         self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S
     ) -> Any:
-        """`call` for asyncio: the running loop serves the node while this waits."""
+        """`call` for asyncio: the running loop serves the node while this waits.
+
+        Each call lets the loop go round once at least, whether it had to wait or not.
+        """
         core = self._core
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
             cell = need_worker(core, worker)
-        driver = self._attached()
-        while len(core.queue) >= core.bound:
-            await driver.room()
-        output = await driver.ask(cell, message, timeout_s)
+        driver = core.driver
+        answer = None if driver is None else driver.serve(cell, message, timeout_s)
+        if answer is None:
+            driver = self._attached()
+            while len(core.queue) >= core.bound:
+                await driver.room()
+            answer = driver.ask(cell, message, timeout_s)
+        output = await answer
         return written(cell, output) if type(message) is bytes else output
 
     async def acall_value(

@@ -61,7 +61,7 @@ class Core:
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
-        self.driver: object = None
+        self.driver: Any = None
         self.wake: Callable[[], None] | None = None
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
