@@ -7,11 +7,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ssm_cli.errors import CallTimeout, SsmError
 
 
-class Pending:
-    """A call on its way.
+class Pending(msgspec.Struct, eq=False):
+    """A call on its way. A struct, since each call makes one.
 
     Attributes:
         done: whether the outcome is there; whatever comes later is dropped.
@@ -22,7 +24,6 @@ class Pending:
         request: the id that makes a retry safe; "" without one.
     """
 
-    # Made once a call: defaults on the class cost nothing, a constructor would.
     done: bool = False
     value: Any = None
     error: SsmError | None = None
