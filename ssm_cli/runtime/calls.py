@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -294,8 +293,11 @@ class Calls(Casts):
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()
-        with suppress(CallError):  # which is among the answers
+        try:
             await driver.ask(cell, data, timeout_s, heard)
+        except CallError:
+            if not answers:  # it never got into the queue
+                raise
         answer = answers[0]
         if isinstance(answer, SsmError):
             raise answer

@@ -62,7 +62,7 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
             more = run_batch(core, until, BATCH)
             if keeper is not None and keeper.has_work():
                 keeper.commit()
-                more = bool(core.lane or core.queue) and not until.done
+                more = bool(core.lane) or (bool(core.queue) and not until.done)
             if not more or clock() >= end_s:
                 break
     finally:
