@@ -129,6 +129,7 @@ SAYS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"input in quarantine as {detail['number']} after {detail['crashes']} crashes: "
         f"{detail['input']}"
     ),
+    "recovered": lambda detail: f"{detail['records']:,} records stepped again",
     "refused": lambda detail: f"refused: {_error(detail)}",
     "storage_failed": lambda detail: f"cannot write: {_error(detail)}",
     "storage_restored": lambda _detail: "can write again",

@@ -23,7 +23,7 @@ from ssm_cli.runtime.durable.format.records import Input, Note, Record, chain_of
 from ssm_cli.runtime.durable.inputs import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
+from ssm_cli.runtime.durable.recovery.rebuild import Recovered, recover
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core
@@ -243,6 +243,18 @@ class Keeper:
         self.commit()
         if self._flight is None and self.error is None:
             checkpoints.write(self)
+
+
+def keeper_for(core: Core, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
+    """The keeper of a node, which begins with what is stored.
+
+    Raises:
+        StorageError: that cannot be read, or does not give again what it gave.
+    """
+    recovered = recover(store, core.root.spec)
+    if recovered.records:
+        core.report("recovered", core.root, {"records": recovered.records, "where": store.where()})
+    return Keeper(store, core, recovered, stop)
 
 
 NOT_WRITTEN = (

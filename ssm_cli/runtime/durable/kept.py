@@ -39,12 +39,14 @@ class Kept:
         waiting: what does.
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
+        timed: a timer will save its state.
     """
 
     __slots__ = (
         "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
         "dirty", "failures", "fresh", "has", "inputs", "journals", "last", "options", "plain",
-        "problem", "refused", "resync", "saved_at_s", "timeout_ms", "values", "waiting", "worker",
+        "problem", "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values",
+        "waiting", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +74,7 @@ class Kept:
         self.resync = False
         self.inputs = 0
         self.saved_at_s = 0.0
+        self.timed = False
         self._checks = 0
         self._checked = 1
         self._credit = HASHED_BYTES
