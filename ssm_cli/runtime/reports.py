@@ -71,9 +71,6 @@ class Course:
         self.tell = tell
         self.args = args
 
-    def __len__(self) -> int:
-        return self.count
-
     def entries(self) -> Iterator[Entry]:
         """The reports that it stands for, in order."""
         for event, subject, detail in self.tell(*self.args):
@@ -86,7 +83,7 @@ class Group:
     `starts` holds the number of each subject's start, for a `starting` event.
     """
 
-    __slots__ = ("at_s", "detail", "events", "starts", "subjects")
+    __slots__ = ("at_s", "count", "detail", "events", "starts", "subjects")
 
     def __init__(
         self,
@@ -102,9 +99,7 @@ class Group:
         self.subjects = subjects
         self.detail = detail
         self.starts = starts
-
-    def __len__(self) -> int:
-        return len(self.subjects) * len(self.events)
+        self.count = len(subjects) * len(events)
 
     def entries(self) -> Iterator[Entry]:
         """The reports that it stands for, in order."""
@@ -154,9 +149,8 @@ class ReportStream:
 
     def add_many(self, group: Course | Group) -> None:
         """Record several events at once; only while nobody is `watched`."""
-        count = len(group)
-        self.seq += count
-        self._kept += count
+        self.seq += group.count
+        self._kept += group.count
         self._ring.append(group)
         if self._kept > KEPT_REPORTS:
             self._forget()
@@ -166,7 +160,7 @@ class ReportStream:
         ring = self._ring
         while len(ring) > 1:
             oldest = ring[0]
-            count = 1 if type(oldest) is tuple else len(oldest)
+            count = 1 if isinstance(oldest, tuple) else oldest.count
             if self._kept - count < KEPT_REPORTS:
                 return
             self._kept -= count

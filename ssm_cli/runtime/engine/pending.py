@@ -46,7 +46,10 @@ class Pending(msgspec.Struct, eq=False):
                 self.error = self._late()
             self.done = True
             if self.notify is not None:
-                self._tell(self.notify)
+                try:
+                    self.notify(self)
+                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+                    complain(self.notify)
 
     def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
@@ -54,15 +57,10 @@ class Pending(msgspec.Struct, eq=False):
             self.error = error
             self.done = True
             if self.notify is not None:
-                self._tell(self.notify)
-
-    def _tell(self, notify: Callable[[Pending], None]) -> None:
-        """Whoever listens is foreign code: its failure must not hurt the tree."""
-        try:
-            notify(self)
-        except Exception:  # noqa: BLE001 - it may raise anything, and nobody waits for it here
-            sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
-            traceback.print_exc(file=sys.stderr)
+                try:
+                    self.notify(self)
+                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+                    complain(self.notify)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
@@ -80,3 +78,9 @@ def late(worker: str, timeout_s: float) -> CallTimeout:
     return CallTimeout(
         f"{worker} did not answer within {timeout_s:g} s", worker=worker, reason="timeout"
     )
+
+
+def complain(notify: Callable[[Pending], None]) -> None:
+    """Say that who listens has failed: it is foreign code, and must not hurt the tree."""
+    sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
+    traceback.print_exc(file=sys.stderr)

@@ -29,6 +29,7 @@ from ssm_cli.runtime.performer.starting import Started, come_up, start_all, star
 from ssm_cli.runtime.reports import Course, Event, ending, error_text
 from ssm_cli.spec.model import Backoff, OnCrash, Restart, Strategy
 from ssm_cli.supervision.decisions import (
+    RESTART,
     Decision,
     affected,
     backoff_ms,
@@ -90,8 +91,8 @@ def crash_plainly(
         return False
     now_s, intensity = core.clock.now_s(), sup.spec.intensity
     restarts = sup.window.count(now_s) + 1
-    restarted = is_restarted(cell.spec.restart, reason)
-    if not restarted or on_restart(restarts, intensity) is Decision.GIVE_UP:
+    allowed = on_restart(restarts, intensity) is RESTART
+    if not allowed or not is_restarted(cell.spec.options.restart, reason):
         return False
     sup.window.add(now_s)
     limits = {"restarts": restarts, "intensity": intensity, "period": sup.spec.period_s}
