@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -19,7 +18,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
-from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
+from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 from ssm_cli.runtime.reports import error_text
 
@@ -46,8 +45,14 @@ class Casts:
         cell = core.names.get(worker) or find(core, worker)
         if type(cell) is not WorkerCell:
             return
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CAST, message, None))
+        queue = core.queue
+        if (  # as `put` would, without a call for each
+            core.running
+            and core.wake is None
+            and core.guard.cell is None
+            and len(queue) < core.bound
+        ):
+            queue.append((cell, CAST, message, None))
         else:
             put(core, cell, CAST, message, None, wait=True)
 
@@ -155,7 +160,8 @@ class Calls(Casts):
             step_one(core, cell, CALL, message, pending)
         finally:
             core.pumping = False
-        if core.lane or not pending.done:
+        keeper = core.keeper
+        if core.lane or not pending.done or (keeper is not None and keeper.has_work()):
             self._serve_until(pending, timeout_s)
         if core.queue and core.wake is not None:
             core.wake()
@@ -204,8 +210,10 @@ class Calls(Casts):
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
             cell = need_worker(core, worker)
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CALL, message, pending))
+        queue = core.queue
+        quick = core.running and core.wake is None and core.guard.cell is None
+        if quick and len(queue) < core.bound:
+            queue.append((cell, CALL, message, pending))
         else:
             put(core, cell, CALL, message, pending, wait=True)
         return pending
@@ -243,15 +251,24 @@ class Calls(Casts):
         *,
         request_id: str = "",
     ) -> Any:
-        """`call` for asyncio: the running loop serves the node while this waits."""
+        """`call` for asyncio: the running loop serves the node while this waits.
+
+        Each call lets the loop go round once at least, whether it had to wait or not.
+        """
         core = self._core
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
             cell = need_worker(core, worker)
-        driver = self._attached()
-        while len(core.queue) >= core.bound:
-            await driver.room()
-        output = await driver.ask(cell, message, timeout_s, request_id=request_id)
+        driver = core.driver
+        answer = None
+        if driver is not None and not request_id:
+            answer = driver.serve(cell, message, timeout_s)
+        if answer is None:
+            driver = self._attached()
+            while len(core.queue) >= core.bound:
+                await driver.room()
+            answer = driver.ask(cell, message, timeout_s, request_id=request_id)
+        output = await answer
         return written(cell, output) if type(message) is bytes else output
 
     async def acall_value(
@@ -269,7 +286,7 @@ class Calls(Casts):
         answers: list[tuple[bytes, Any] | SsmError] = []
 
         def heard(pending: Pending) -> None:
-            answers.append(self._answer_of(worker, pending))
+            answers.append(answer_of(cell, pending))
             if answered is not None:
                 answered(answers[0])
 
@@ -277,20 +294,15 @@ class Calls(Casts):
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()
-        with suppress(CallError):  # which is among the answers
+        try:
             await driver.ask(cell, data, timeout_s, heard)
+        except CallError:
+            if not answers:  # it never got into the queue
+                raise
         answer = answers[0]
         if isinstance(answer, SsmError):
             raise answer
         return answer
-
-    def _answer_of(self, worker: str, pending: Pending) -> tuple[bytes, Any] | SsmError:
-        if pending.error is not None:
-            return pending.error
-        try:
-            return self.encode(worker, pending.value), pending.value
-        except DecodeError as error:
-            return error
 
     def _attached(self) -> Driver:
         """The driver for the running loop."""
@@ -299,3 +311,13 @@ class Calls(Casts):
 
             self._attach = attach
         return self._attach(self._core)
+
+
+def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
+    """What a call came to: the encoded output and the output, or the error."""
+    if pending.error is not None:
+        return pending.error
+    try:
+        return written(cell, pending.value), pending.value
+    except DecodeError as error:
+        return error

@@ -2,12 +2,18 @@
 
 A turn of the loop gives the node about `TURN_S` seconds, then lets input and output, keys and
 frames get in between; a node with nothing to do costs nothing.
+
+A call that nothing waits ahead of is served on the spot, by the task that makes it (`serve`), and
+its task then goes round the loop once, as if it had waited: clients take turns, and none needs a
+future. The calls that are served so between two turns share `TURN_S` seconds as well; the rest
+wait in the queue for the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -15,7 +21,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 
 TURN_S = 0.002
 CALL = Kind.CALL
@@ -27,10 +33,12 @@ class Driver:
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._create_future = loop.create_future
+        self._is_running = loop.is_running
         self._now_s = core.clock.now_s
         self._notify = self._settle  # bound once, not at each call
         self._core = core
         self._scheduled = False
+        self._spot_end_s = 0.0  # until when calls are served on the spot, before the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self._down: list[asyncio.Future[None]] = []
@@ -94,6 +102,36 @@ class Driver:
         self.wake()
         await asyncio.sleep(0)
 
+    def serve(
+        self, cell: WorkerCell, message: Any, timeout_s: float | None
+    ) -> Awaitable[Any] | None:
+        """Serve a call to a pure step on the spot; what its caller awaits then.
+
+        None: it has to queue up, and nothing was done.
+        """
+        core = self._core
+        if core.queue or core.lane or core.pumping or cell.step is None:
+            return None
+        if not self._is_running():  # another loop may run; to ask which one costs a system call
+            return None
+        begun_s = self._now_s()
+        if not self._scheduled:
+            self.wake()  # for what the step sets off, and to begin a new turn
+            self._spot_end_s = begun_s + TURN_S
+        elif begun_s > self._spot_end_s:
+            return None
+        pending = Pending()
+        core.pumping = True
+        try:
+            step_one(core, cell, CALL, message, pending)
+        finally:
+            core.pumping = False
+        if not pending.done:
+            return self._follow(pending, cell, timeout_s, begun_s)
+        if timeout_s is not None and self._now_s() > begun_s + timeout_s:
+            pending.error = late(cell.spec.id, timeout_s)
+        return answered(pending)
+
     def ask(
         self,
         cell: WorkerCell,
@@ -108,22 +146,30 @@ class Driver:
         of the outcome.
         """
         core = self._core
-        future: asyncio.Future[Any] = self._create_future()
         pending = Pending()
-        pending.future, pending.heard, pending.notify = future, heard, self._notify
+        pending.heard = heard
         if request_id:
             pending.request = request_id
-        if timeout_s is not None:
-            end_s = self._now_s() + timeout_s
-            self._ends[pending] = (end_s, timeout_s, cell.spec.id)
-            if end_s < self._sweep_s:
-                self._sweep_at(end_s)
+        future = self._follow(pending, cell, timeout_s, self._now_s())
         if core.pumping or not core.running or len(core.queue) >= core.bound:
             put(core, cell, CALL, message, pending, wait=False)
         else:
             core.queue.append((cell, CALL, message, pending))
             if not self._scheduled:
                 self.wake()
+        return future
+
+    def _follow(
+        self, pending: Pending, cell: WorkerCell, timeout_s: float | None, begun_s: float
+    ) -> asyncio.Future[Any]:
+        """The future that the outcome of a call completes, or the end of its time."""
+        future: asyncio.Future[Any] = self._create_future()
+        pending.future, pending.notify = future, self._notify
+        if timeout_s is not None:
+            end_s = begun_s + timeout_s
+            self._ends[pending] = (end_s, timeout_s, cell.spec.id)
+            if end_s < self._sweep_s:
+                self._sweep_at(end_s)
         return future
 
     def _settle(self, pending: Pending) -> None:
@@ -163,6 +209,23 @@ class Driver:
             if handle is not None:
                 handle.cancel()
         self._tell_down()
+
+
+@coroutine
+def answered(pending: Pending) -> Generator[None, None, Any]:
+    """The output of a call that is done, or its error raised, after the loop has gone round once.
+
+    A bare `yield` is how `asyncio.sleep(0)` lets others run.
+    """
+    yield
+    error = pending.error
+    if error is None:
+        return pending.value
+    pending.error = None
+    try:
+        raise error
+    finally:
+        del error  # the error holds this frame, which must not hold the error
 
 
 def attach(core: Core) -> Driver:

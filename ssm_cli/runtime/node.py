@@ -16,11 +16,10 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.asking import Asking
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
@@ -149,8 +148,7 @@ class Node(Asking, Looks, Keeps):
     def _remember(self) -> None:
         """Read what is stored, at the first start."""
         if self._store is not None and self._core.keeper is None:
-            recovered = Recovered(self._store, self.spec)
-            self._core.keeper = Keeper(self._store, self._core, recovered, self._cannot_write)
+            self._core.keeper = keeper_for(self._core, self._store, self._cannot_write)
 
     def _cannot_write(self, error: StorageError) -> None:
         """Nothing more may be acknowledged: end, as soon as what runs has ended."""

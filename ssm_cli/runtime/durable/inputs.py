@@ -132,14 +132,14 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     state_hash = kept.hash(outcome.state)
     for target, message in to_be_written(keeper.core, cell, outcome):
         target.written(message)
+    replied = now.how == "call" and answers(outcome)
+    output = output_of(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
         state = kept.values.dump(cell.state)
         keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
         kept.resync = False
     keeper.now = None
     keeper.remember(cell, now.timeout_ms)
-    output = output_of(kept, outcome) if now.how == "call" else b""
-    replied = bool(output) or (outcome.reply is not NOTHING and now.how == "call")
     record = Input(
         kept.worker,
         keeper.at_s(),
@@ -175,14 +175,25 @@ def to_be_written(core: Core, cell: WorkerCell, outcome: Outcome) -> Iterator[tu
                 yield target, effect.message
 
 
-def output_of(kept: Kept, outcome: Outcome) -> bytes:
-    """The encoded output of a call; empty where there is none, or it comes later."""
-    if outcome.reply is NOTHING or any(type(effect) is Defer for effect in outcome.effects):
-        return b""
+def answers(outcome: Outcome) -> bool:
+    """Whether an outcome answers its call, rather than later or never."""
+    deferred = any(type(effect) is Defer for effect in outcome.effects)
+    return outcome.reply is not NOTHING and not deferred
+
+
+def output_of(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
+    """The encoded output of a call; empty where its codec cannot write it.
+
+    Raises:
+        StorageError: it cannot, and `must`: a retry would not get the same answer.
+    """
     try:
         return kept.codec.encode(outcome.reply)
-    except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
-        return b""
+    except Exception as error:
+        if must:
+            text = f"{kept.worker}: its codec cannot write its output, to be answered again: "
+            raise StorageError(f"{text}{error}") from error
+        return b""  # whoever asked in bytes is told so
 
 
 def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:

@@ -25,7 +25,7 @@ from ssm_cli.runtime.durable.format.snapshots import STATE, pack
 from ssm_cli.runtime.durable.inputs import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
+from ssm_cli.runtime.durable.recovery.rebuild import Recovered, recover
 from ssm_cli.runtime.durable.recovery.rollback import Before, bring_back, take_back
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -261,3 +261,15 @@ class Keeper:
         self.commit()
         if self._flight is None and self.error is None:
             checkpoints.attempt(self)
+
+
+def keeper_for(core: Core, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
+    """The keeper of a node, which begins with what is stored.
+
+    Raises:
+        StorageError: that cannot be read, or does not give again what it gave.
+    """
+    recovered = recover(store, core.root.spec)
+    if recovered.records:
+        core.report("recovered", core.root, {"records": recovered.records, "where": store.where()})
+    return Keeper(store, core, recovered, stop)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.behaviour.equality import same
+from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError
@@ -26,6 +27,7 @@ class Kept:
         options: its settings.
         behaviour, codec, values: its code, and how inputs and states are written.
         journals: whether its inputs are recorded; else its state is saved now and then.
+        plain: it is a pure step whose inputs are recorded.
         has, last: whether its next life begins with a state, and with which.
         problem: why what is saved of it cannot be read.
         armed, timeout_ms: timers of an earlier process, for its next start.
@@ -37,12 +39,13 @@ class Kept:
         waiting: what does.
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
+        timed: a timer will save its state.
     """
 
     __slots__ = (
         "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
-        "dirty", "failures", "has", "inputs", "journals", "last", "options", "problem",
-        "refused", "resync", "saved_at_s", "timeout_ms", "values", "waiting", "worker",
+        "dirty", "failures", "has", "inputs", "journals", "last", "options", "plain", "problem",
+        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values", "waiting", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +57,7 @@ class Kept:
         self.codec = codec
         self.values = Values(behaviour)
         self.journals = options.persist is Persist.JOURNAL
+        self.plain = self.journals and type(behaviour) is StateMachine
         self.has = False
         self.last: Any = None
         self.problem: BaseException | None = None
@@ -68,6 +72,7 @@ class Kept:
         self.resync = False
         self.inputs = 0
         self.saved_at_s = 0.0
+        self.timed = False
         self._checks = 0
         self._checked = 1
         self._credit = HASHED_BYTES

@@ -170,6 +170,17 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     kept.failures = 0
     if kept.is_due(keeper.core.clock.now_s()):
         save(keeper, cell, kept)
+    elif kept.options.save_seconds is not None and not kept.timed:
+        kept.timed = True
+        due_s = kept.saved_at_s + kept.options.save_seconds
+        keeper.core.timers.start(due_s, save_unserved, keeper, cell, kept, cell.starts)
+
+
+def save_unserved(keeper: Keeper, cell: WorkerCell, kept: Kept, starts: int) -> None:
+    """The time of a state that no later input has saved is up."""
+    kept.timed = False
+    if cell.starts == starts and cell.status is Status.RUNNING and kept.inputs:
+        save(keeper, cell, kept)
 
 
 def reread(keeper: Keeper, kept: Kept) -> None:

@@ -63,7 +63,7 @@ class Core:
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
-        self.driver: object = None
+        self.driver: Any = None
         self.keeper: Any = None
         self.advance: Callable[..., Outcome] = advance
         self.wake: Callable[[], None] | None = None

@@ -88,11 +88,6 @@ def put(
         core.wake()
 
 
-def is_open(core: Core) -> bool:
-    """Whether the node takes an input without further ado."""
-    return core.running and len(core.queue) < core.bound
-
-
 def make_room(core: Core) -> None:
     """Serve as many inputs as wait now."""
     core.pumping = True

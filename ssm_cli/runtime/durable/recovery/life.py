@@ -230,6 +230,6 @@ class Life:
         )
 
 
-def check_states(error: StorageError) -> bool:
+def differs(error: StorageError) -> bool:
     """Whether an error says that stepping again gave something else."""
     return isinstance(error, StorageDamaged) and "does not give again" in str(error)

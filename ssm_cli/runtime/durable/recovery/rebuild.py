@@ -34,11 +34,24 @@ from ssm_cli.runtime.durable.format.snapshots import (
 from ssm_cli.runtime.durable.format.values import Values, digest
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.life import CHECK_EVERY, Brought, Life
+from ssm_cli.runtime.durable.recovery.life import CHECK_EVERY, Brought, Life, differs
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 
 Seen = Callable[[int, Record], None]
+
+
+def recover(store: Store, tree: SupervisorSpec) -> Recovered:
+    """What a node begins with; if a step gives something else than it gave, names the first.
+
+    Raises as `Recovered` does.
+    """
+    try:
+        return Recovered(store, tree)
+    except StorageDamaged as error:
+        if not differs(error):
+            raise
+    return Recovered(store, tree, check_every=1)
 
 
 class Tail:
