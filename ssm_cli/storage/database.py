@@ -25,6 +25,8 @@ CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), puts INTEGER, sum BL
 INSERT INTO seal VALUES (1, 0, zeroblob(16));
 """
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+TROUBLE = (sqlite3.Error, UnicodeDecodeError)
+"""What its functions raise; the latter where damage is in the text of a message or of a key."""
 
 
 class Database:
@@ -57,7 +59,7 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("open", error) from error
 
     def _prepare(self, *, writing: bool) -> None:
@@ -97,11 +99,11 @@ class Database:
             )
         return Seal(rows[0][0], seal.sum)
 
-    def failed(self, doing: str, error: sqlite3.Error) -> StorageError:
+    def failed(self, doing: str, error: Exception) -> StorageError:
         """What an error of SQLite means."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         text = f"cannot {doing} {self.path}: {error}"
-        if code in DAMAGED or isinstance(error, sqlite3.ProgrammingError):
+        if code in DAMAGED or isinstance(error, sqlite3.ProgrammingError | UnicodeDecodeError):
             return StorageDamaged(
                 f"{text}; nothing was changed: restore a backup, or see `ssm data verify`"
             )
@@ -121,11 +123,11 @@ class Database:
             for statement, values in statements:
                 run(statement, values)
             run("COMMIT")
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             if self._db.in_transaction:
                 try:
                     run("ROLLBACK")
-                except sqlite3.Error:
+                except TROUBLE:
                     return self.failed("roll back", error)
             return self.failed("write", error)
         return None
@@ -157,14 +159,14 @@ class Database:
         query = "SELECT number, data FROM entry WHERE number > ? ORDER BY number"
         try:
             yield from typed(self._db, query, int, behind)
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
 
     def cell(self, key: str) -> bytes | None:
         """What is stored under a key; None where nothing is."""
         try:
             rows = self._db.execute("SELECT data FROM cell WHERE key = ?", (key,)).fetchall()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return rows[0][0] if rows else None
 
@@ -173,14 +175,14 @@ class Database:
         query = "SELECT key FROM cell WHERE substr(key, 1, ?) = ? ORDER BY key"
         try:
             return [row[0] for row in self._db.execute(query, (len(prefix), prefix))]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
 
     def ends(self) -> tuple[int, int]:
         """The first and the last number of an entry; 1 and 0 where there is none."""
         try:
             row = self._db.execute("SELECT min(number), max(number) FROM entry").fetchone()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return (1, 0) if row[1] is None else (row[0], row[1])
 
@@ -192,7 +194,7 @@ class Database:
                 run("PRAGMA page_count").fetchone()[0] - run("PRAGMA freelist_count").fetchone()[0]
             )
             size = run("PRAGMA page_size").fetchone()[0]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return int(pages * size)
 
@@ -200,7 +202,7 @@ class Database:
         """What SQLite's own check finds wrong with its structure."""
         try:
             found = [row[0] for row in self._db.execute("PRAGMA integrity_check(20)")]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             return [str(self.failed("check", error))]
         return [] if found == ["ok"] else found
 
@@ -209,7 +211,7 @@ class Database:
         try:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("compact", error) from error
 
     def copy(self, target: Path) -> None:
@@ -218,7 +220,7 @@ class Database:
             with sqlite3.connect(target) as other:
                 self._db.backup(other)
             other.close()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("copy", error) from error
 
     def close(self) -> None:
