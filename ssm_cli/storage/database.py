@@ -6,6 +6,7 @@ Source: SQLite's documentation of `journal_mode=WAL` and `synchronous=FULL`.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,20 +48,22 @@ class Database:
 
     def __init__(self, path: Path, *, writing: bool) -> None:
         self.path = path
-        mode = "rwc" if writing else "ro"
-        address = f"file:{quoted(path)}?mode={mode}"
         try:
-            self._db = sqlite3.connect(address, uri=True, isolation_level=None)
-            try:
-                self._prepare(writing=writing)
-                self._db.execute("BEGIN")  # one view of all, beside a process that may write
-                self.seal, self.found = self._sealed(), self.ends()
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.close()
-                raise
+            self._open("mode=rwc" if writing else read_mode(path), writing=writing)
         except TROUBLE as error:
             raise self.failed("open", error) from error
+
+    def _open(self, mode: str, *, writing: bool) -> None:
+        address = f"file:{quoted(self.path)}?{mode}"
+        self._db = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            self._prepare(writing=writing)
+            self._db.execute("BEGIN")  # one view of all, beside a process that may write
+            self.seal, self.found = self._sealed(), self.ends()
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.close()
+            raise
 
     def _prepare(self, *, writing: bool) -> None:
         run = self._db.execute
@@ -242,6 +245,16 @@ def typed(
             if type(key) is not kind or type(data) is not bytes:
                 raise StorageDamaged("a row of the journal is not of the types that are written")
             yield key, data
+
+
+def read_mode(path: Path) -> str:
+    """How to open a database that is only read.
+
+    Where nothing may be written, SQLite cannot make the index of a write-ahead log; it does without
+    if it is told that nobody writes, which is so where there is no log: its writer has one.
+    """
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return "mode=ro&immutable=1" if alone else "mode=ro"
 
 
 def quoted(path: Path) -> str:
