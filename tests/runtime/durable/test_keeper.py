@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -18,7 +19,7 @@ from ssm_cli import (
     SysError,
 )
 from ssm_cli.errors import StartFailed
-from ssm_cli.runtime.durable.keeper import MOST_RECORDS
+from ssm_cli.runtime.durable.keeper import MOST_BYTES, MOST_RECORDS
 from tests.runtime.durable.parts import (
     Add,
     Bad,
@@ -208,6 +209,38 @@ def test_a_queue_behind_a_store_that_does_not_answer_is_full_in_the_end() -> Non
     with pytest.raises(QueueFull):  # noqa: PT012 - which of the many it is, is not the claim
         for _ in range(2 * MOST_RECORDS):
             world.node.cast("a", Get())
+
+
+def test_large_states_are_spread_over_entries() -> None:
+    big = [7] * 200_000
+    world = World(tree(*[worker(f"w{n}", args={"begin": big}) for n in range(12)]))
+    sizes = [len(entry) for _, entry in world.store.read(0)]
+    assert len(sizes) >= 4
+    assert max(sizes) < MOST_BYTES + 2 * len(big)
+
+
+def test_inside_asyncio_a_late_store_wakes_the_node() -> None:
+    async def main() -> None:
+        world = late(worker("a"), worker("b"))
+        loop = asyncio.get_running_loop()
+
+        def land() -> None:
+            world.store.land()
+            if world.node.running:
+                loop.call_soon(land)
+
+        land()
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            for n in range(300):
+                group.create_task(world.node.acall("a", Add(n), None))
+            ended = group.create_task(world.node.acall("b", End(), None))
+        assert ended.result() == Seen([])
+        assert await world.node.acall("b", Add(1), None) == Seen([1])
+        assert world.seen("a") == list(range(300))
+        world.store.late = False
+        world.node.stop()
+
+    asyncio.run(main())
 
 
 # -- a store that fails ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from ssm_cli import (
     StorageDamaged,
     Supervisor,
     Worker,
+    load_tree,
 )
 from ssm_cli.behaviour.results import Continue
 from ssm_cli.runtime.durable.format.snapshots import Aside, unpack
@@ -714,6 +716,37 @@ def test_the_oldest_answers_are_forgotten() -> None:
             world.node.run()
     world.restart()
     assert len(world.store.keys("request/")) == KEPT_ANSWERS
+
+
+# -- code that moves ------------------------------------------------------------------------------
+
+CODE = """
+from ssm_cli import StateMachine
+def step(message, state): return state + message, state + message
+def init(name, args): return 0
+machine = StateMachine(step=step, init=init, codec="json")
+"""
+TREE = """
+supervisor: root
+children:
+  - {worker: a, start: "./counts.py:machine", persist: journal}
+"""
+
+
+def test_a_tree_that_was_moved_to_another_folder_has_its_states(tmp_path: Path) -> None:
+    world = None
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "counts.py").write_text(CODE)
+        (tmp_path / name / "tree.yaml").write_text(TREE)
+        spec = load_tree(tmp_path / name / "tree.yaml")
+        if world is None:
+            world = World(spec)
+            world.node.call("a", 5)
+        else:
+            world.crash(spec)
+            assert world.node.call("a", 1) == 6
+            assert world.events("fell_back") == []
 
 
 # -- damage ----------------------------------------------------------------------------------------
