@@ -14,6 +14,7 @@ from typing import Any
 
 from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.runtime.durable.format.records import FORMAT, newer
+from ssm_cli.runtime.durable.format.snapshots import is_sound
 from ssm_cli.storage.seal import Seal, after, weight
 
 APPLICATION = 0x73736D31  # "ssm1" in the header of the file
@@ -91,14 +92,14 @@ class Database:
     def _sealed(self) -> Seal:
         """The seal that is stored, once it is seen that the cells are those that were put."""
         rows = self._db.execute("SELECT puts, sum FROM seal").fetchall()
-        found = [
-            weight(key, data) for key, data in typed(self._db, "SELECT key, data FROM cell", str)
-        ]
-        seal = after(Seal(-1), (), found)
+        query = "SELECT key, data FROM cell"
+        seal = after(Seal(), (), (weight(*cell) for cell in typed(self._db, query, str)))
         if len(rows) != 1 or rows[0][1] != seal.written() or type(rows[0][0]) is not int:
+            wrong = [key for key, data in typed(self._db, query, str) if not is_sound(data)]
             raise StorageDamaged(
-                f"{self.path}: its cells (saved states and what belongs to them) are not those "
-                f"that were written; nothing was changed: restore a backup"
+                f"{self.path}: {', '.join(wrong[:3]) or 'the whole'} of its cells (saved states "
+                f"and what belongs to them) is not what was written; nothing was changed: restore "
+                f"a backup, or see `ssm data verify`"
             )
         return Seal(rows[0][0], seal.sum)
 
