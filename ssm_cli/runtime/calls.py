@@ -93,13 +93,13 @@ class Casts:
 
     def encode(self, worker: str, value: Any) -> bytes:
         """A value of this worker (an output, a state) as its codec writes it."""
+        if type(value) is Replayed:
+            return value.data
         return written(need_worker(self._core, worker), value)
 
 
 def written(cell: WorkerCell, value: Any) -> bytes:
     """An output of a worker as its codec writes it; raises `DecodeError` where it cannot."""
-    if type(value) is Replayed:
-        return value.data
     try:
         data: bytes = (cell.codec or codec_of(cell)).encode(value)
     except Exception as error:
@@ -147,7 +147,7 @@ class Calls(Casts):
             output = self._call_now(cell, message, timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
-        return written(cell, output) if type(message) is bytes else output
+        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
@@ -269,7 +269,7 @@ class Calls(Casts):
                 await driver.room()
             answer = driver.ask(cell, message, timeout_s, request_id=request_id)
         output = await answer
-        return written(cell, output) if type(message) is bytes else output
+        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
 
     async def acall_value(
         self,
@@ -311,6 +311,13 @@ class Calls(Casts):
 
             self._attach = attach
         return self._attach(self._core)
+
+
+def as_asked(cell: WorkerCell, message: Any, output: Any) -> Any:
+    """An output in the form of its input: bytes for bytes, or where it is known by them alone."""
+    if type(output) is Replayed:
+        return output.data
+    return written(cell, output) if type(message) is bytes else output
 
 
 def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -28,7 +25,7 @@ from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.starting import start_cell
+from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.supervise import root_down
 from ssm_cli.spec.model import SupervisorSpec
 
@@ -236,21 +233,6 @@ class Node(Asking, Looks, Keeps):
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
         await self._attached().until_down()
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep the cycle collector out while a tree starts, which makes much and leaves nothing.
-
-    It would walk the growing tree again and again: half the time of starting a million workers.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def choose_guard(clock: Clock, *, wanted: bool) -> Guard:

@@ -25,7 +25,13 @@ from ssm_cli.runtime.performer.ending import (
     terminate_all,
     terminate_children,
 )
-from ssm_cli.runtime.performer.starting import Started, come_up, start_all, start_cell
+from ssm_cli.runtime.performer.starting import (
+    Started,
+    come_up,
+    start_all,
+    start_cell,
+    without_collector,
+)
 from ssm_cli.runtime.reports import Course, Event, ending, error_text
 from ssm_cli.spec.model import Backoff, OnCrash, Restart, Strategy
 from ssm_cli.supervision.decisions import (
@@ -251,7 +257,14 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
         cell.status = Status.UNDEFINED
         restart_all(core, sup, (cell,), limits)
         return
-    names = affected(strategy, sup.children, cell.spec.id)
+    with without_collector():
+        restart_group(core, sup, cell, affected(strategy, sup.children, cell.spec.id), limits)
+
+
+def restart_group(
+    core: Core, sup: SupervisorCell, cell: Cell, names: Sequence[str], limits: dict[str, Any]
+) -> None:
+    """Restart a child that has ended together with those of its siblings that are affected."""
     cells = [sup.children[name] for name in names]
     leaving = [
         c
