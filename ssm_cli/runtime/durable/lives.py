@@ -47,6 +47,7 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
     kept.closing = False
     kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
     if not kept.journals:
+        kept.armed, kept.timeout_ms = (), None
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None
@@ -66,6 +67,7 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
     if token is not None:
         token.cause = (seq, -1)
     kept.has, kept.dirty = True, True
+    kept.armed, kept.timeout_ms = (), None
     keeper.hold(None, noop)
 
 
@@ -96,12 +98,15 @@ def armed_of(core: Core, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
 
 
 def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
-    """Start the timers that an earlier process left, with what is left of their time.
+    """Start the timers that the life before left, with what is left of their time.
 
-    A wall clock that was set back or forth changes no timer by more than its own time.
+    One that `restore` has started in the meantime takes the place of that of its key. A wall clock
+    that was set back or forth changes no timer by more than its own time.
     """
     now_s, wall_s = core.clock.now_s(), core.clock.wall_s()
     for timer in kept.armed:
+        if timer.key in cell.more().timers:
+            continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
         message: object = kept.codec.decode(timer.data)
         if kept.journals:
@@ -110,7 +115,6 @@ def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
         cell.more().timers[timer.key] = core.timers.start(now_s + left_s, commit.on_timer, *args)
     if kept.timeout_ms is not None:
         commit.plan(core, cell, TimeoutAfter(kept.timeout_ms))
-    kept.armed, kept.timeout_ms = (), None
 
 
 def continues(core: Core, cell: WorkerCell) -> ContinueToken | None:
@@ -133,7 +137,7 @@ def undo(core: Core, cell: WorkerCell) -> None:
 
 
 def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> None:
-    """A worker has ended: what of its state its next life begins with."""
+    """A worker has ended: what of its state, and of its timers, its next life begins with."""
     orderly = isinstance(reason, Normal | Shutdown)
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
@@ -141,6 +145,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         if cell.status is Status.RUNNING:
             keeper.remember(cell, cell.more().timeout_ms)
         kept.dirty = True
+        kept.armed = armed_of(keeper.core, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
     elif orderly:
         save(keeper, cell, kept)

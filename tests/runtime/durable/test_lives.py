@@ -514,8 +514,34 @@ def test_a_timeout_under_way_is_armed_again() -> None:
         assert world.seen() == [99]
 
 
-def test_timers_end_with_the_life_of_their_worker() -> None:
-    world = World(tree(worker("a")))
+def test_timers_outlive_an_orderly_stop_and_a_crash_that_keeps_the_state() -> None:
+    world = World(tree(worker("a", on_crash="last_good")))
+    world.node.call("a", Later("k", 1000, 7))
+    world.restart()
+    crash(world)
+    world.node.call("a", Add(1))
+    world.crash()
+    world.restart()
+    world.node.run(5.0)
+    assert world.seen() == [1, 7]
+    world.restart()
+    world.node.run(5.0)
+    assert world.seen() == [1, 7], "it fires once"
+
+
+def test_a_timer_that_restore_has_started_takes_the_place_of_that_of_its_key() -> None:
+    def restore(name: str, args: Mapping[str, Any], saved: Any) -> Any:
+        return Ok(saved, effects=[StartTimer("k", 500, Add(9))])
+
+    world = World(tree(worker("a", of(restore=restore))))
+    world.node.call("a", Later("k", 1000, 7))
+    world.restart()
+    world.node.run(5.0)
+    assert world.seen() == [9]
+
+
+def test_timers_end_with_the_state_of_their_worker() -> None:
+    world = World(tree(worker("a", on_crash="init")))
     world.node.call("a", Later("k", 1000, 7))
     crash(world)
     world.crash()

@@ -125,10 +125,15 @@ class Life:
             case Change(state=state):
                 self.has, self.state, self._last = True, self._values.load(state), None
             case Exit():
-                self.timers.clear()
                 self.timeout_ms = None
-                self.has = self.has and record.kept
+                self._leave(kept=record.kept)
         return ()
+
+    def _leave(self, *, kept: bool) -> None:
+        """A life has ended; what was under way goes on where its state does."""
+        self.has = self.has and kept
+        if not kept:
+            self.timers.clear()
 
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
         self.timeout_ms = record.timeout_ms
@@ -147,8 +152,7 @@ class Life:
             if timer is not None and timer.cause == record.cause:  # else a later one of its key
                 del self.timers[record.key]
         if record.outcome == "crashed":
-            self.has = self.has and record.kept
-            self.timers.clear()
+            self._leave(kept=record.kept)
             return ()
         message = TIMEOUT if record.how == "timeout" else self._decode(record.data)
         self.records += 1
