@@ -10,7 +10,7 @@ from tests.architecture.source import PACKAGE, SHARED, Module, modules
 LAYERS = {
     "core": {"behaviour", "codec", "spec", "supervision", "machines"},
     "runtime": {"runtime"},
-    "edges": {"commands", "render", "repl", "http"},
+    "edges": {"commands", "render", "repl", "http", "cluster"},
     "top": {"cli"},
 }
 
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"behaviour"},
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
+    "cluster": set(),
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
