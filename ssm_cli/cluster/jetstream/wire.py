@@ -51,14 +51,16 @@ class Message(msgspec.Struct, frozen=True):
 class Subscription:
     """A subject that is listened to."""
 
-    def __init__(self, inner: Any, errors: Any) -> None:
+    def __init__(self, inner: Any, client: Any, errors: Any) -> None:
         self._inner = inner
+        self._client = client
         self._errors = errors
 
     async def close(self) -> None:
         """Listen no more; where the connection is gone, its subscriptions are gone with it."""
-        with suppress(self._errors.Error, OSError):
+        with suppress(TimeoutError, self._errors.Error, OSError):
             await self._inner.unsubscribe()
+            await self._client.flush()
 
 
 class Wire:
@@ -111,7 +113,7 @@ class Wire:
 
         inner = await self._client.subscribe(subject, cb=came)
         await self._client.flush()
-        return Subscription(inner, self._errors)
+        return Subscription(inner, self._client, self._errors)
 
     def _answer(self, reply: str) -> Callable[[bytes], None]:
         tasks: set[asyncio.Task[None]] = set()
@@ -145,7 +147,8 @@ class Wire:
         except (self._errors.Error, OSError) as error:
             yield CallLost("noconnection", str(error) or type(error).__name__)
         finally:
-            await Subscription(inner, self._errors).close()
+            with suppress(self._errors.Error, OSError):
+                await inner.unsubscribe()
 
     async def close(self) -> None:
         """Let go of it; what was sent leaves first."""
@@ -176,7 +179,7 @@ async def connect(access: Access, name: str) -> Wire:
             nats.connect(
                 access.url.split(","), name=name, max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_S, connect_timeout=CONNECT_S, ping_interval=PING_S,
-                max_outstanding_pings=2, error_cb=_quiet, 
+                max_outstanding_pings=2, error_cb=_quiet,
                 pending_size=MAX_BUFFERED_BYTES, **options,
             ),
             CONNECT_S * 2,
