@@ -44,11 +44,16 @@ if TYPE_CHECKING:
         CallError,
         CallTimeout,
         DecodeError,
+        Denied,
+        Fenced,
         GaveUp,
         NoProc,
         QueueFull,
         SsmError,
         StartFailed,
+        StorageDamaged,
+        StorageError,
+        StorageInUse,
         SupervisorError,
         SysError,
         TreeFileError,
@@ -62,12 +67,15 @@ if TYPE_CHECKING:
         AutoShutdown,
         Backoff,
         OnCrash,
+        OnStorageError,
         Persist,
         Restart,
         Strategy,
         Supervisor,
         Worker,
     )
+    from ssm_cli.storage.folder import FolderStore
+    from ssm_cli.storage.memory import MemoryStore
 
 __version__ = "0.1.0"
 
@@ -78,14 +86,18 @@ _HOME = {
     "behaviour.reasons": "Crash ExitReason Killed Normal Other Shutdown",
     "behaviour.results": "TIMEOUT Caller Continue Error ExitSignal Exited Hibernate Ignore NoReply"
     " Ok Reply Stop TimeoutAfter",
-    "errors": "CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError GaveUp"
-    " NoProc QueueFull SsmError StartFailed SupervisorError SysError TreeFileError",
+    "errors": "CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError Denied"
+    " Fenced GaveUp NoProc QueueFull SsmError StartFailed StorageDamaged StorageError StorageInUse"
+    " SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
     "runtime.views": "NodeView Report",
     "spec.load": "load_tree",
-    "spec.model": "AutoShutdown Backoff OnCrash Persist Restart Strategy Supervisor Worker",
+    "spec.model": "AutoShutdown Backoff OnCrash OnStorageError Persist Restart Strategy Supervisor"
+    " Worker",
+    "storage.folder": "FolderStore",
+    "storage.memory": "MemoryStore",
 }
 _ROOM = {name: room for room, names in _HOME.items() for name in names.split()}
 
@@ -106,12 +118,15 @@ __all__ = [
     "Crash",
     "DecodeError",
     "Defer",
+    "Denied",
     "Effect",
     "Error",
     "Exit",
     "ExitReason",
     "ExitSignal",
     "Exited",
+    "Fenced",
+    "FolderStore",
     "GaveUp",
     "GenServer",
     "Hibernate",
@@ -119,6 +134,7 @@ __all__ = [
     "Info",
     "Killed",
     "ManualClock",
+    "MemoryStore",
     "NoProc",
     "NoReply",
     "Node",
@@ -127,6 +143,7 @@ __all__ = [
     "Normal",
     "Ok",
     "OnCrash",
+    "OnStorageError",
     "Other",
     "Persist",
     "QueueFull",
@@ -139,6 +156,9 @@ __all__ = [
     "StartTimer",
     "StateMachine",
     "Stop",
+    "StorageDamaged",
+    "StorageError",
+    "StorageInUse",
     "Strategy",
     "Supervisor",
     "SupervisorError",

@@ -22,7 +22,8 @@ class GenServer:
         codec: `text`, `json`, `msgpack`, or an object with `decode` and `encode`.
         trap_exit: exit signals from others arrive in `handle_info` as `ExitSignal`. The exit of
             its supervisor always runs `terminate` under a supervisor.
-        version: what `code_change` is told (OTP's `vsn`).
+        version: what `code_change` is told (OTP's `vsn`), and what a saved state is marked with.
+        state: the type of the state, by which a saved one is read back; plain data by default.
     """
 
     inputs: ClassVar[Any] = None
@@ -30,6 +31,7 @@ class GenServer:
     codec: ClassVar[Any] = "text"
     trap_exit: ClassVar[bool] = False
     version: ClassVar[str] = "1"
+    state: ClassVar[Any] = None
 
     def init(self, name: str, args: Mapping[str, Any]) -> Ok | Ignore | Stop:
         """Make the first state. `Stop(reason)` is a failed start."""
@@ -63,6 +65,18 @@ class GenServer:
         """Turn the state of `old_version` into that of this one."""
         del old_version, extra
         return Ok(state)
+
+    def restore(self, name: str, args: Mapping[str, Any], saved: Any) -> Ok | Ignore | Stop:
+        """Make the first state from a saved one; runs in the place of `init` where there is one."""
+        del name, args
+        return Ok(saved)
+
+    def migrate(self, old_version: str, state: Any) -> Any:
+        """Turn a state that another version has saved, as plain data, into one of this version."""
+        raise NotImplementedError(
+            f"{type(self).__name__} {self.version} cannot read a state that version {old_version} "
+            f"has saved: write its migrate(old_version, state)"
+        )
 
     def format_status(self, value: Any) -> Any:
         """Hide what must not be seen in a state or an input before it leaves the process."""

@@ -27,8 +27,14 @@ class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             the child spec may name another.
         redact: `redact(value)` hides what must not be seen in a state or an input before it
             leaves the process (OTP's `format_status`).
-        version: what `code_change` is told (OTP's `vsn`).
+        version: what `code_change` is told (OTP's `vsn`), and what a saved state is marked with.
         code_change: `code_change(old_version, state, extra) -> state`.
+        state: the type of the state, by which a saved one is read back. By default the
+            annotation of the second parameter of `step`; without either, plain data.
+        migrate: `migrate(old_version, state) -> state` turns a state that another version has
+            saved into one of this version. It gets plain data: the old types are gone.
+        restore: `restore(name, args, saved) -> state` runs in the place of `init` where a saved
+            state is there; may do and answer what `init` may. By default the saved state is it.
     """
 
     step: Callable[[Any, Any], Any]
@@ -40,3 +46,6 @@ class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     redact: Callable[[Any], Any] | None = None
     version: str = "1"
     code_change: Callable[[str, Any, Any], Any] | None = None
+    state: Any = None
+    migrate: Callable[[str, Any], Any] | None = None
+    restore: Callable[[str, Mapping[str, Any], Any], Any] | None = None

@@ -14,6 +14,7 @@ from ssm_cli.errors import (
     DecodeError,
     SsmError,
 )
+from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
@@ -92,6 +93,8 @@ class Casts:
 
 def written(cell: WorkerCell, value: Any) -> bytes:
     """An output of a worker as its codec writes it; raises `DecodeError` where it cannot."""
+    if type(value) is Replayed:
+        return value.data
     try:
         data: bytes = (cell.codec or codec_of(cell)).encode(value)
     except Exception as error:
@@ -108,12 +111,20 @@ class Calls(Casts):
 
     _attach: Callable[[Core], Driver] | None = None
 
-    def call(self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
+    def call(
+        self,
+        worker: str,
+        message: Any,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        *,
+        request_id: str = "",
+    ) -> Any:
         """Step `worker` with `message` and return its output (`gen_server:call/3`).
 
         Bytes are decoded by the worker's codec, and its output encoded: bytes in, bytes out; any
         other value goes in and out as it is. Runs the node's loop until the outcome is there;
-        while the queue is full it serves what waits first.
+        while the queue is full it serves what waits first. With a `request_id` a retry of a call to
+        a journalled worker is answered as the first was, and not stepped again.
 
         Raises:
             CallError: any outcome but `replied`; see `errors.py` for the classes.
@@ -125,8 +136,8 @@ class Calls(Casts):
         begun_s = now_s()
         if type(cell) is not WorkerCell:
             cell = need_worker(core, worker)
-        if core.queue or core.lane or core.pumping:
-            output = self.wait(self.send_request(worker, message), timeout_s)
+        if core.queue or core.lane or core.pumping or request_id:
+            output = self.wait(self.send_request(worker, message, request_id=request_id), timeout_s)
         else:
             output = self._call_now(cell, message, timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
@@ -174,13 +185,17 @@ class Calls(Casts):
         message: Any,
         notify: Callable[[Pending], None] | None = None,
         timeout_s: float | None = None,
+        *,
+        request_id: str = "",
     ) -> Pending:
         """Put a call into the queue and go on (`gen_server:send_request/2`).
 
         `notify` is called with the `Pending` at the very moment of its outcome. With `timeout_s`
-        an answer that comes later than that counts as `timeout`.
+        an answer that comes later than that counts as `timeout`. `request_id` as for `call`.
         """
         pending = Pending()
+        if request_id:
+            pending.request = request_id
         if notify is not None:
             pending.notify = notify
         if timeout_s is not None:
@@ -221,7 +236,12 @@ class Calls(Casts):
                 clock.sleep_s(min(left_s, next_s))
 
     async def acall(
-        self, worker: str, message: Any, timeout_s: float | None = DEFAULT_TIMEOUT_S
+        self,
+        worker: str,
+        message: Any,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        *,
+        request_id: str = "",
     ) -> Any:
         """`call` for asyncio: the running loop serves the node while this waits."""
         core = self._core
@@ -231,7 +251,7 @@ class Calls(Casts):
         driver = self._attached()
         while len(core.queue) >= core.bound:
             await driver.room()
-        output = await driver.ask(cell, message, timeout_s)
+        output = await driver.ask(cell, message, timeout_s, request_id=request_id)
         return written(cell, output) if type(message) is bytes else output
 
     async def acall_value(

@@ -99,6 +99,7 @@ class Driver:
         message: Any,
         timeout_s: float | None,
         heard: Callable[[Pending], None] | None = None,
+        request_id: str = "",
     ) -> asyncio.Future[Any]:
         """Put a call into the queue, which has room; the future that its outcome completes.
 
@@ -109,6 +110,8 @@ class Driver:
         future: asyncio.Future[Any] = self._create_future()
         pending = Pending()
         pending.future, pending.heard, pending.notify = future, heard, self._notify
+        if request_id:
+            pending.request = request_id
         if timeout_s is not None:
             end_s = self._now_s() + timeout_s
             self._ends[pending] = (end_s, timeout_s, cell.spec.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 from types import TracebackType
@@ -13,20 +13,22 @@ from typing import Self
 
 from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalledFromStep, SsmError, StartFailed
+from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.asking import Asking
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
+from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.lives import resume
+from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.recovery.rebuild import Recovered
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.looking.listing import Listing
-from ssm_cli.runtime.looking.show import view_tree, walk
+from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import root_down
-from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
@@ -34,7 +36,7 @@ DONE = Pending()
 DONE.done = True
 
 
-class Node(Asking):
+class Node(Asking, Looks):
     """A tree, running on the thread of its caller. Implements `NodeApi`.
 
         with Node(load_tree("tree.yaml")) as node:
@@ -48,6 +50,8 @@ class Node(Asking):
         name: the name others find it by; the id of the root by default.
         clock: where time comes from; a `ManualClock` in tests.
         seed: of the node's random source (the jitter of back-offs).
+        store: where the states and inputs of workers with `persist` are kept (`FolderStore`). It
+            stays open when the tree stops; who opened it closes it.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
     """
@@ -60,6 +64,7 @@ class Node(Asking):
         clock: Clock | None = None,
         seed: int = 0,
         guard: bool = True,
+        store: Store | None = None,
     ) -> None:
         if not isinstance(tree, SupervisorSpec):
             raise TypeError(f"a tree is a Supervisor, got {tree!r}")
@@ -69,6 +74,7 @@ class Node(Asking):
         self._guard = choose_guard(clock, wanted=guard)
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
+        self._store = store
 
     @property
     def name(self) -> str:
@@ -93,10 +99,12 @@ class Node(Asking):
         Raises:
             StartFailed: a child did not start. Those before it were stopped in reverse order;
                 `term` says who and why in OTP's form.
+            StorageError: what is stored cannot be read, or nothing can be written.
         """
         core = self._core
         if core.running:
             raise SsmError(f"{self._name} runs already")
+        self._remember()
         core.gave_up = False
         core.running = True
         core.names[core.root.spec.id] = core.root
@@ -110,16 +118,38 @@ class Node(Asking):
         finally:
             core.pumping = False
         if outcome is not None:
-            core.running = False
-            core.queue.clear()
-            core.lane.clear()
-            self._guard.close()
-            ignored = isinstance(outcome, Ignore)
-            why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
-            term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
-            raise StartFailed(f"{self._name} did not start: {why}", term=term, ignored=ignored)
+            self._give_up(outcome)
+        if core.keeper is not None:
+            resume(core.keeper)
         self._settle()
+        if not core.running and self.storage_error is not None:
+            raise self.storage_error
         return self
+
+    def _give_up(self, outcome: ExitReason | Ignore) -> None:
+        """The root did not start."""
+        core = self._core
+        core.running = False
+        core.queue.clear()
+        core.lane.clear()
+        self._guard.close()
+        if core.keeper is not None:
+            core.keeper.finish()
+        ignored = isinstance(outcome, Ignore)
+        why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
+        term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
+        raise StartFailed(f"{self._name} did not start: {why}", term=term, ignored=ignored)
+
+    def _remember(self) -> None:
+        """Read what is stored, at the first start."""
+        if self._store is not None and self._core.keeper is None:
+            recovered = Recovered(self._store, self.spec)
+            self._core.keeper = Keeper(self._store, self._core, recovered, self._cannot_write)
+
+    def _cannot_write(self, error: StorageError) -> None:
+        """Nothing more may be acknowledged: end, as soon as what runs has ended."""
+        reason = "fenced" if isinstance(error, Fenced) else "storage"
+        self._core.post(self._stop, reason)
 
     def _abandon(self) -> None:
         """Something outside the tree interrupted its start: stop what has started."""
@@ -197,36 +227,6 @@ class Node(Asking):
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
         await self._attached().until_down()
-
-    # -- looking -------------------------------------------------------------------------------
-
-    def names(self, kind: Kind | None = None) -> Sequence[str]:
-        """The names of all nodes in start order; `kind` picks workers or supervisors."""
-        wanted = {"worker": (False,), "supervisor": (True,), None: (True, False)}[kind]
-        return [
-            cell.spec.id
-            for cell in walk(self._core.root)
-            if isinstance(cell, SupervisorCell) in wanted
-        ]
-
-    def tree(self) -> NodeView:
-        """The whole tree, as it stands."""
-        return view_tree(self._core)
-
-    def listing(self) -> Listing:
-        """The tree piece by piece, for who shows a part of it at a time."""
-        return Listing(self._core)
-
-    def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
-        """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
-        return self._core.reports.since(after, last)
-
-    def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
-        """Call `reader` with every report from now on, in order; the result ends that.
-
-        A reader that raises is let go. It must not call the node (`stop` excepted).
-        """
-        return self._core.reports.subscribe(reader)
 
 
 @contextmanager

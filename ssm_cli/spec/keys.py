@@ -109,6 +109,21 @@ _SIGNIFICANT = "Whether its own end counts for the auto_shutdown of its supervis
 _BACKOFF = "Wait between restarts, longer each time; without it a restart is immediate."
 _PERSIST = "What of its state outlives the process."
 _ON_CRASH = "The state it begins with after a crash: of init, the saved or the last good one."
+_SAVE_INPUTS = "With `persist: snapshot`, save its state after so many inputs, too."
+_SAVE_SECONDS = (
+    "With `persist: snapshot`, save its state at an input so many seconds after the last save, too."
+)
+_QUARANTINE = (
+    "An input that has crashed it so often is refused from then on, where its state persists; "
+    "`never` takes it again and again."
+)
+_SNAPSHOT_EVERY = "After how many records of the journal the states are saved beside it."
+_KEEP_RECORDS = "How many records older than the saved states are kept, for history."
+_JOURNAL_MB = "How large the journal may become, in megabytes; the oldest history goes first."
+_ON_STORAGE_ERROR = (
+    "What happens when the journal cannot be written: stop the tree, or refuse the inputs of "
+    "durable workers until it can."
+)
 _CODEC = "How its inputs and outputs are written; the worker's own choice without it."
 _STEP_TIMEOUT = "How long one step may take, in milliseconds; `infinity` sets no limit."
 _INIT_TIMEOUT = "How long its init may take, in milliseconds; `infinity` sets no limit."
@@ -128,6 +143,17 @@ KEYS: tuple[Key, ...] = (
     _word("auto_shutdown", SUPERVISORS, model.AutoShutdown.NEVER, _AUTO_SHUTDOWN),
     Key("max_children", SUPERVISORS, "integer", _MAX_CHILDREN, low=1),
     Key("queue", ("root",), "integer", _QUEUE, model.DEFAULT_QUEUE, low=1),
+    Key(
+        "snapshot_every",
+        ("root",),
+        "integer",
+        _SNAPSHOT_EVERY,
+        model.DEFAULT_SNAPSHOT_EVERY,
+        low=1,
+    ),
+    Key("keep_records", ("root",), "integer", _KEEP_RECORDS, model.DEFAULT_KEEP_RECORDS, low=0),
+    Key("journal_mb", ("root",), "number", _JOURNAL_MB, model.DEFAULT_JOURNAL_MB, above=0),
+    _word("on_storage_error", ("root",), model.OnStorageError.STOP, _ON_STORAGE_ERROR),
     _word("restart", CHILD, model.Restart.PERMANENT, _RESTART),
     _shutdown(WORKERS, model.DEFAULT_SHUTDOWN_MS),
     _shutdown(("supervisor",), "infinity"),
@@ -137,6 +163,17 @@ KEYS: tuple[Key, ...] = (
     _limit("init_timeout", model.DEFAULT_INIT_TIMEOUT_MS, _INIT_TIMEOUT),
     _word("persist", WORKERS, model.Persist.NONE, _PERSIST),
     _word("on_crash", WORKERS, model.OnCrash.INIT, _ON_CRASH),
+    Key("save_inputs", WORKERS, "integer", _SAVE_INPUTS, low=1),
+    Key("save_seconds", WORKERS, "number", _SAVE_SECONDS, low=0),
+    Key(
+        "quarantine",
+        WORKERS,
+        "integer",
+        _QUARANTINE,
+        model.DEFAULT_QUARANTINE,
+        words=("never",),
+        low=1,
+    ),
     Key("codec", WORKERS, "word", _CODEC, words=_CODECS),
     Key("label", WORKERS, "text", "Shown beside the name.", ""),
     Key(

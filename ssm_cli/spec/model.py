@@ -54,7 +54,15 @@ class OnCrash(Enum):
     LAST_GOOD = "last_good"
 
 
+class OnStorageError(Enum):
+    """What a tree does that cannot write what must outlive it: end, or refuse durable inputs."""
+
+    STOP = "stop"
+    REFUSE = "refuse"
+
+
 Infinity = Literal["infinity"]
+Never = Literal["never"]
 ShutdownTime = int | Literal["brutal_kill", "infinity"]
 
 DEFAULT_SHUTDOWN_MS = 5000
@@ -63,6 +71,10 @@ DEFAULT_INIT_TIMEOUT_MS = 5000
 DEFAULT_INTENSITY = 1
 DEFAULT_PERIOD_S = 5.0
 DEFAULT_QUEUE = 128
+DEFAULT_SNAPSHOT_EVERY = 1000
+DEFAULT_KEEP_RECORDS = 100_000
+DEFAULT_JOURNAL_MB = 1024
+DEFAULT_QUARANTINE = 3
 MAX_DEPTH = 100  # levels of supervisors; starting and stopping recurse once a level
 
 
@@ -88,6 +100,9 @@ class WorkerOptions(msgspec.Struct, frozen=True, gc=False):
     on_crash: OnCrash = OnCrash.INIT
     codec: Any = None
     label: str = ""
+    save_inputs: int | None = None
+    save_seconds: float | None = None
+    quarantine: int | Never = DEFAULT_QUARANTINE
 
 
 DEFAULT_OPTIONS = WorkerOptions()
@@ -128,7 +143,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     """A supervisor of a tree with its flags, its children in start order, and its own child spec.
 
     For `simple_one_for_one`, `children` holds exactly the template. `init(name)` is asked at
-    each start and may answer `Ignore()`. `queue` counts for the root only.
+    each start and may answer `Ignore()`. `queue`, and all that is about the journal
+    (`snapshot_every`, `keep_records`, `journal_mb`, `on_storage_error`), counts for the root only.
     """
 
     id: str
@@ -144,13 +160,17 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     backoff: Backoff | None = None
     queue: int = DEFAULT_QUEUE
     init: Callable[[str], object] | None = None
+    snapshot_every: int = DEFAULT_SNAPSHOT_EVERY
+    keep_records: int = DEFAULT_KEEP_RECORDS
+    journal_mb: float = DEFAULT_JOURNAL_MB
+    on_storage_error: OnStorageError = OnStorageError.STOP
 
 
 ChildSpec = WorkerSpec | SupervisorSpec
 Tree = SupervisorSpec
 
 
-def Worker(  # noqa: N802 - it reads as the class it builds
+def Worker(  # noqa: D417, N802 - some keys are described together; it reads as a class
     id: str,  # noqa: A002 - OTP's key
     start: object,
     *,
@@ -165,6 +185,9 @@ def Worker(  # noqa: N802 - it reads as the class it builds
     on_crash: OnCrash | str = OnCrash.INIT,
     codec: object = None,
     label: str = "",
+    save_inputs: int | None = None,
+    save_seconds: float | None = None,
+    quarantine: int | Never = DEFAULT_QUARANTINE,
 ) -> WorkerSpec:
     """A worker of a tree, with the keys and units of a tree file.
 
@@ -172,20 +195,18 @@ def Worker(  # noqa: N802 - it reads as the class it builds
         id: its name, unique in the tree.
         start: a `StateMachine` or a subclass of `GenServer`.
         args: handed to `init`.
-        restart: permanent, transient or temporary.
+        restart, persist, on_crash: words, or members of their enums.
         shutdown: milliseconds that `terminate` may take, `brutal_kill` or `infinity`.
         significant: its own end counts for the supervisor's auto_shutdown.
-        step_timeout: milliseconds one step may take, or `infinity`.
-        init_timeout: milliseconds `init` may take, or `infinity`.
+        step_timeout, init_timeout: milliseconds one step, and `init`, may take, or `infinity`.
         backoff: a delay between restarts; None restarts at once, as OTP does.
-        persist: none, snapshot or journal.
-        on_crash: init, saved or last_good.
         codec: text, json, msgpack or an object; None takes the behaviour's own.
-        label: shown beside the name.
+        save_inputs, save_seconds: with persist snapshot, save at so many inputs or seconds, too.
+        quarantine: how often an input may crash a durable worker, or `never`.
     """
     given = (
-        restart, shutdown, significant, step_timeout, init_timeout,
-        backoff, persist, on_crash, codec, label,
+        restart, shutdown, significant, step_timeout, init_timeout, backoff, persist, on_crash,
+        codec, label, save_inputs, save_seconds, quarantine,
     )  # fmt: skip
     options = DEFAULT_OPTIONS if given == DEFAULTS else options_of(given)
     return WorkerSpec(id, start, NO_ARGS if args is None else args, options)
@@ -218,6 +239,10 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
     backoff: Backoff | None = None,
     queue: int = DEFAULT_QUEUE,
     init: Callable[[str], object] | None = None,
+    snapshot_every: int = DEFAULT_SNAPSHOT_EVERY,
+    keep_records: int = DEFAULT_KEEP_RECORDS,
+    journal_mb: float = DEFAULT_JOURNAL_MB,
+    on_storage_error: OnStorageError | str = OnStorageError.STOP,
 ) -> SupervisorSpec:
     """A supervisor of a tree, with the keys and units of a tree file.
 
@@ -231,10 +256,13 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
         restart, shutdown, significant, backoff: as for a worker; shutdown waits by default.
         queue: at the root, how many inputs may wait in the node's queue.
         init: `init(name)`, asked at each start; may answer `Ignore()`.
+        snapshot_every, keep_records, journal_mb, on_storage_error: of the root's journal: records
+            between saved states, records kept for history, its size, and what an error does.
     """
     return SupervisorSpec(
         id, Strategy(strategy), tuple(children), intensity, period, AutoShutdown(auto_shutdown),
         max_children, Restart(restart), shutdown, significant, backoff, queue, init,
+        snapshot_every, keep_records, journal_mb, OnStorageError(on_storage_error),
     )  # fmt: skip
 
 

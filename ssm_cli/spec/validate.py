@@ -16,7 +16,6 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.spec import keys
 from ssm_cli.spec.keys import Key, fault, sentence, shown
 from ssm_cli.spec.model import (
-    DEFAULT_QUEUE,
     MAX_DEPTH,
     AutoShutdown,
     Backoff,
@@ -139,8 +138,7 @@ class _Checker:
         else:
             yield from _field_problems(keys.SUPERVISOR, spec, path)
             yield from _backoff_problems(spec.backoff, path)
-            if spec.queue != DEFAULT_QUEUE:
-                yield Problem(f"{path}.queue", sentence("is set", "it at the root only"))
+            yield from _root_only_problems(spec, path)
         if spec.init is not None and not callable(spec.init):
             message = sentence(f"is {shown(spec.init)}", "a function init(name), or None")
             yield Problem(f"{path}.init", message)
@@ -200,6 +198,12 @@ class _Checker:
             yield Problem(f"{path}.{kind}", sentence(taken, "names unique in the tree"))
         else:
             self._first[spec.id] = path
+
+
+def _root_only_problems(spec: SupervisorSpec, path: str) -> Iterator[Problem]:
+    for name, key in keys.ROOT.items():
+        if name not in keys.SUPERVISOR and _word(getattr(spec, key.attribute)) != key.default:
+            yield Problem(f"{path}.{name}", sentence("is set", "it at the root only"))
 
 
 def _path(parent: str, name: object, place: int) -> str:

@@ -9,7 +9,7 @@ from tests.architecture.source import PACKAGE, SHARED, Module, modules
 
 LAYERS = {
     "core": {"behaviour", "codec", "spec", "supervision", "machines"},
-    "runtime": {"runtime"},
+    "runtime": {"runtime", "storage"},
     "edges": {"commands", "render", "repl", "http", "cluster"},
     "top": {"cli"},
 }
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"behaviour"},
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
+    "storage": {"runtime"},
     "cluster": set(),
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
@@ -32,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "views"},
-    "performer": {"performer", "engine", "looking", "reports", "views"},
+    "performer": {"performer", "durable", "engine", "looking", "reports", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }

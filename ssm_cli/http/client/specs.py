@@ -59,6 +59,9 @@ def _worker(spec: WorkerSpec) -> dict[str, Any]:
         "init_timeout": (options.init_timeout_ms, usual.init_timeout_ms),
         "persist": (options.persist.value, usual.persist.value),
         "on_crash": (options.on_crash.value, usual.on_crash.value),
+        "save_inputs": (options.save_inputs, usual.save_inputs),
+        "save_seconds": (options.save_seconds, usual.save_seconds),
+        "quarantine": (options.quarantine, usual.quarantine),
         "codec": (options.codec, usual.codec),
         "label": (options.label, usual.label),
     }

@@ -30,11 +30,14 @@ class Status(IntEnum):
 
 
 class Extra:
-    """What few workers need, made at first use: callers kept waiting, timers, sys settings."""
+    """What few workers need, made at first use: callers kept waiting, timers, sys settings.
+
+    `kept` is what the node's keeper knows of a worker whose state outlives it (`durable.kept`).
+    """
 
     __slots__ = (
-        "attempt", "backlog", "callers", "crash", "crashes", "debug", "delay_until_s", "suspended",
-        "timeout", "timeout_ms", "timers",
+        "attempt", "backlog", "callers", "crash", "crashes", "debug", "delay_until_s", "kept",
+        "suspended", "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,6 +52,7 @@ class Extra:
         self.crashes = 0
         self.attempt = 0
         self.delay_until_s: float | None = None
+        self.kept: Any = None
 
 
 class Cell(msgspec.Struct, eq=False):

@@ -23,7 +23,7 @@ from ssm_cli.behaviour.effects import (
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, Then, TimeoutAfter
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import Extra, Status, WorkerCell
 from ssm_cli.runtime.engine.core import EFFECT_ROOM, Core
 from ssm_cli.runtime.engine.pending import Pending
 
@@ -31,10 +31,20 @@ from ssm_cli.runtime.engine.pending import Pending
 def make_ready(cell: WorkerCell) -> None:
     """Let inputs go straight to a pure step, where nothing has to be looked at on the way."""
     extra = cell.extra
-    plain = extra is None or not (extra.suspended or extra.debug)
+    plain = extra is None or not (extra.suspended or extra.debug or is_kept(extra))
     behaviour = cell.behaviour
     running = cell.status is Status.RUNNING
     cell.step = behaviour.step if plain and running and type(behaviour) is StateMachine else None
+
+
+def is_kept(extra: Extra) -> bool:
+    """Whether each input of a worker has to be looked at, as something of it is recorded."""
+    kept = extra.kept
+    if kept is None:
+        return False
+    options = kept.options
+    often = options.save_inputs is not None or options.save_seconds is not None
+    return bool(kept.journals or kept.refused or often)
 
 
 def after_init(core: Core, cell: WorkerCell, outcome: Outcome) -> None:
@@ -127,7 +137,10 @@ def cancel_timer(core: Core, cell: WorkerCell, key: str) -> None:
 def on_timer(core: Core, cell: WorkerCell, starts: int, key: str, message: Any) -> None:
     """A timer has run out: its message becomes an input, if its worker still lives."""
     if cell.starts == starts and cell.status is Status.RUNNING:
-        cell.more().timers.pop(key, None)
+        extra = cell.more()
+        extra.timers.pop(key, None)
+        if extra.kept is not None and extra.kept.journals:
+            message = TimerToken(key, message)
         core.queue.append((cell, Kind.INFO, message, None))
 
 
@@ -161,14 +174,35 @@ class TimeoutToken:
 class ContinueToken:
     """A continue on its way; the end of the life that asked for it makes it void."""
 
-    __slots__ = ("message", "starts")
+    __slots__ = ("cause", "message", "starts")
 
     def __init__(self, starts: int, message: Any) -> None:
         self.starts = starts
         self.message = message
+        self.cause: tuple[int, int] | None = None  # the record that asked for it, if there is one
 
 
-Token = TimeoutToken | ContinueToken
+class TimerToken:
+    """What a timer brings to a worker whose inputs are recorded, with the timer's key."""
+
+    __slots__ = ("key", "message")
+
+    def __init__(self, key: str, message: Any) -> None:
+        self.key = key
+        self.message = message
+
+
+class SentToken:
+    """What a worker whose inputs are recorded has sent to such a worker, with what caused it."""
+
+    __slots__ = ("cause", "message")
+
+    def __init__(self, cause: tuple[int, int], message: Any) -> None:
+        self.cause = cause
+        self.message = message
+
+
+Token = TimeoutToken | ContinueToken | TimerToken | SentToken
 
 
 def queue_timeout(core: Core, cell: WorkerCell, number: int) -> None:
@@ -179,6 +213,8 @@ def queue_timeout(core: Core, cell: WorkerCell, number: int) -> None:
 
 def message_of(cell: WorkerCell, token: Token) -> object:
     """The message that a token stands for; `NOTHING` if it is void."""
+    if isinstance(token, TimerToken | SentToken):
+        return token.message
     if isinstance(token, ContinueToken):
         return token.message if token.starts == cell.starts else NOTHING
     return TIMEOUT if cell.extra is not None and cell.extra.timeout == token.number else NOTHING

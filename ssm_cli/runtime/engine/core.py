@@ -33,13 +33,14 @@ class Core:
         outbox: replies given by `Caller.reply` in the callback that runs now.
         driver: what serves the node from an asyncio loop; None where nothing does.
         wake: told when there is work and the loop does not run; an asyncio driver listens.
+        keeper: writes down what must outlive the process (see `durable`); None without.
         gave_up: whether the root reached its restart intensity.
     """
 
     __slots__ = (
         "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
-        "lane", "names", "outbox", "pumping", "queue", "random", "report", "reports", "root",
-        "running", "timers", "wake",
+        "keeper", "lane", "names", "outbox", "pumping", "queue", "random", "report", "reports",
+        "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -62,6 +63,7 @@ class Core:
         self.dropped = 0
         self.expected: object = None
         self.driver: object = None
+        self.keeper: Any = None
         self.wake: Callable[[], None] | None = None
 
     def post(self, function: Callable[..., None], *args: Any) -> None:

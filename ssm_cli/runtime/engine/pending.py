@@ -19,6 +19,7 @@ class Pending:
         error: the error of any other outcome.
         notify: called once with this object at the very moment of the outcome.
         future, heard: a driver's own: what the outcome completes, and who hears of it besides.
+        request: the id that makes a retry safe; "" without one.
     """
 
     # Made once a call: defaults on the class cost nothing, a constructor would.
@@ -27,6 +28,7 @@ class Pending:
     error: SsmError | None = None
     notify: Callable[[Pending], None] | None = None
     future: Any = None
+    request: str = ""
     heard: Callable[[Pending], None] | None = None
     _late: Callable[[], CallTimeout | None] | None = None
 

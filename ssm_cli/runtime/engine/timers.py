@@ -39,6 +39,10 @@ class Timers:
             heapq.heapify(self._heap)
             self._cancelled.clear()
 
+    def waiting(self) -> list[Due]:
+        """All that are under way, in no order."""
+        return [due for due in self._heap if due[1] not in self._cancelled]
+
     def next_s(self) -> float:
         """When the next one is due; infinite where there is none."""
         heap = self._heap

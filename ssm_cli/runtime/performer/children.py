@@ -15,6 +15,7 @@ from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     ChildSpec,
+    Persist,
     Strategy,
     SupervisorSpec,
 )
@@ -34,6 +35,8 @@ def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     else:
         cell = WorkerCell(spec, sup)
+        if spec.options.persist is not Persist.NONE and core.keeper is not None:
+            core.keeper.adopt(cell)
         if spec.options is not core.expected:
             core.expected = spec.options
             expect_limits(core.guard, cell)

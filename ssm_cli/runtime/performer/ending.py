@@ -19,6 +19,8 @@ from ssm_cli.behaviour.reasons import (
 )
 from ssm_cli.behaviour.results import Ignore, Ok, Stop
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
+from ssm_cli.runtime.durable import lives
+from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
@@ -140,7 +142,10 @@ def early_replies(core: Core) -> None:
         replies = tuple(core.outbox)
         core.outbox.clear()
         for pending, value in replies:
-            pending.resolve(value)
+            if core.keeper is not None and core.keeper.now is not None:
+                core.keeper.hold(pending, pending.resolve, value)
+            else:
+                pending.resolve(value)
 
 
 def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
@@ -153,7 +158,11 @@ def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
     """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
     cell.step = None
     cell.last_reason = reason
-    if cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
+    kept = kept_of(cell)
+    if kept is not None:
+        lives.ended(core.keeper, cell, kept, reason)
+        cell.state = None
+    elif cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
         cell.state = None
     extra = cell.extra
     if extra is None:

@@ -98,5 +98,7 @@ def make_room(core: Core) -> None:
     core.pumping = True
     try:
         run_batch(core, NEVER, len(core.queue))
+        if core.keeper is not None:
+            core.keeper.commit()
     finally:
         core.pumping = False

@@ -15,11 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, of_step, reason_for
+from ssm_cli.behaviour.effects import Cast, Info
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason
-from ssm_cli.behaviour.results import NOTHING, Caller
-from ssm_cli.errors import DecodeError, NoProc, QueueFull
+from ssm_cli.behaviour.results import NOTHING, Caller, Continue
+from ssm_cli.errors import DecodeError, NoProc, QueueFull, StorageError
+from ssm_cli.runtime.durable.inputs import accept, admit, caused
+from ssm_cli.runtime.durable.inputs import crashed as record_crash
+from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.backlog import must_wait
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import engine_code, guarded
@@ -47,11 +52,16 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     """
     clock = core.clock.now_s
     end_s = clock() + budget_s
+    keeper = core.keeper
     core.pumping = True
     try:
         while True:
             fire_timers(core)
-            if not run_batch(core, until, BATCH) or clock() >= end_s:
+            more = run_batch(core, until, BATCH)
+            if keeper is not None and keeper.has_work():
+                keeper.commit()
+                more = bool(core.lane or core.queue) and not until.done
+            if not more or clock() >= end_s:
                 break
     finally:
         core.pumping = False
@@ -148,9 +158,9 @@ def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pendi
     if cell.status is not Status.RUNNING:
         no_process(core, cell, pending)
         return
-    if cell.suspended and kind is not Kind.CONTINUE:
-        hold(core, cell, kind, message, pending)
+    if must_wait(core, cell, kind, message, pending):
         return
+    came = message
     if type(message) is bytes:
         try:
             limit_s = cell.step_limit_s()
@@ -162,6 +172,9 @@ def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pendi
         message = commit.message_of(cell, message)
         if message is NOTHING:
             return
+    kept = kept_of(cell)
+    if kept is not None and not admit(core.keeper, cell, kind, came, message, call=pending):
+        return
     commit.end_timeout(cell)
     if cell.extra is not None and cell.extra.debug is not None:
         observe(core, cell, cell.extra, SysEvent("in", message, pending is not None))
@@ -207,6 +220,13 @@ def settle(
         full = QueueFull(f"the effects of {cell.spec.id} do not fit into the queue")
         crashed(core, cell, message, pending, full)
         return
+    kept, seq = kept_of(cell), 0
+    if kept is not None and kept.journals:
+        try:
+            seq = accept(core.keeper, cell, kept, outcome)
+        except StorageError as error:
+            crashed(core, cell, message, pending, error)
+            return
     cell.state = outcome.state
     cell.steps += 1
     reply = outcome.reply
@@ -214,6 +234,20 @@ def settle(
         silent = reply is NOTHING or pending is None
         event = SysEvent("noreply", cell.state) if silent else SysEvent("out", reply, caller=True)
         observe(core, cell, cell.extra, event)
+    if kept is None:
+        conclude(core, cell, pending, outcome)
+    elif kept.journals:
+        conclude_later(core, cell, pending, outcome, seq)
+    else:
+        served(core.keeper, cell, kept)
+        conclude(core, cell, pending, outcome)
+    if outcome.then is not None and outcome.stop is None:
+        commit.plan(core, cell, outcome.then)
+
+
+def conclude(core: Core, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:
+    """What an outcome does to others: effects, the reply, the end."""
+    reply = outcome.reply
     if outcome.effects and commit.apply_effects(core, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
@@ -224,8 +258,34 @@ def settle(
             pending.resolve(reply)
         elif not pending.done:
             commit.keep_caller(cell, pending, pending)
-    if outcome.then is not None:
+
+
+def conclude_later(
+    core: Core, cell: WorkerCell, pending: Pending | None, outcome: Outcome, seq: int
+) -> None:
+    """The same, once the record `seq` of the input is written."""
+    marked = caused(core, seq, outcome, cell)
+    if outcome.stop is not None:
+        cell.more().kept.closing = True
+    if isinstance(outcome.then, Continue):
         commit.plan(core, cell, outcome.then)
+        core.queue[0][2].cause = (seq, -1)
+    core.keeper.hold(pending, conclude_written, core, cell, cell.starts, pending, marked)
+
+
+def conclude_written(
+    core: Core, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
+) -> None:
+    """The record is written. What its worker asked for itself is void if it has ended since."""
+    if cell.starts == starts and cell.status is Status.RUNNING:
+        conclude(core, cell, pending, outcome)
+        return
+    sent = tuple(e for e in outcome.effects if isinstance(e, Cast | Info) and e.to is not None)
+    commit.apply_effects(core, cell, sent, None)
+    if pending is not None and outcome.reply is not NOTHING:
+        pending.resolve(outcome.reply)
+    elif pending is not None:
+        pending.fail(callee_error(cell, cell.last_reason))
 
 
 def stop_worker(
@@ -260,6 +320,8 @@ def crashed(
         raise error
     reason = reason_for(error)
     cell.step = None
+    if kept_of(cell) is not None:
+        record_crash(core.keeper, cell, message, reason)
     if isinstance(reason, Crash):
         cell.more().crashes += 1
         word, kind, text = reason.kind, type(error).__name__, error_text(error)
@@ -315,15 +377,3 @@ def no_process(core: Core, cell: WorkerCell, pending: Pending | None) -> None:
         return
     doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
     pending.fail(NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc"))
-
-
-def hold(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
-    """A suspended worker's inputs wait in its backlog, bounded like the queue."""
-    backlog = cell.more().backlog
-    if len(backlog) < core.bound:
-        backlog.append((kind, message, pending))
-    elif pending is not None:
-        full = f"{cell.spec.id} is suspended and {core.bound} inputs wait already"
-        pending.fail(QueueFull(full, worker=cell.spec.id))
-    else:
-        core.dropped += 1

@@ -20,7 +20,11 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.behaviour.results import Ignore, Ok, Stop
-from ssm_cli.errors import QueueFull
+from ssm_cli.errors import QueueFull, StorageError
+from ssm_cli.runtime.durable import lives
+from ssm_cli.runtime.durable.format.records import Source
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
@@ -31,7 +35,10 @@ from ssm_cli.runtime.reports import Detail, Group, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     OnCrash,
+    Persist,
 )
+
+NONE = Persist.NONE  # looked at for each start: a global is quick
 
 IGNORE = Ignore()
 ANSWERS = frozenset({Ok, Ignore, Stop})
@@ -62,6 +69,8 @@ def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
 def start_worker(core: Core, cell: WorkerCell) -> Started:
     """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
     spec = cell.spec
+    if spec.options.persist is not NONE:
+        return start_durable(core, cell)
     guard = core.guard
     guard.used = True
     if not guard.armed:
@@ -96,6 +105,56 @@ def start_worker(core: Core, cell: WorkerCell) -> Started:
 engine_code(start_worker)
 
 
+def start_durable(core: Core, cell: WorkerCell) -> Started:
+    """Start a worker whose state outlives it: with what is there, else by `init`.
+
+    Where it cannot start with what is there as often as its supervisor would restart it, that is
+    set aside, and it starts by `init` within the same start. Its first start is tried again here;
+    the others are tried again by its supervisor.
+    """
+    kept = kept_of(cell)
+    if kept is None:
+        why = f"{cell.spec.id} has persist: {cell.spec.options.persist.value}, and its node has no"
+        return Crash(StorageError(f"{why} store: give it one, Node(tree, store=FolderStore(DIR))"))
+    reason: ExitReason | None = None
+    while kept.has:
+        if lives.falls_back(core.keeper, cell, kept, reason):
+            return begin(core, cell, kept, "fallback")
+        started = begin(core, cell, kept, "saved")
+        if started is None or isinstance(started, Ignore):
+            return started
+        reason = started
+        kept.failures += 1
+        if kept.failures < lives.allowed(cell):
+            if cell.starts > 1:
+                return reason
+            core.report("start_failed", cell, failure(reason))
+    return begin(core, cell, kept, "init")
+
+
+def begin(core: Core, cell: WorkerCell, kept: Kept, source: Source) -> Started:
+    """One try to start a durable worker, with its state or anew."""
+    spec, behaviour = cell.spec, kept.behaviour
+    call: Any = behaviour.restore if source == "saved" else behaviour.init
+    last = (kept.last,) if source == "saved" else ()
+    if last and kept.problem is not None:
+        return Crash(kept.problem)
+    try:
+        if call is None:
+            result = Ok(*last or (None,))
+        else:
+            result = guarded(core.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
+        started = commit_init(core, cell, result)
+        if started is None:
+            lives.started(core.keeper, cell, kept, source)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+        cell.status, cell.state = Status.UNDEFINED, None
+        return reason_for(error)
+    return started
+
+
 def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
@@ -110,6 +169,7 @@ def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
     if outcome.stop is not None:
         return outcome.stop
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
+    keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
     cell.status = RUNNING
     cell.since_s = core.clock.now_s()

@@ -61,6 +61,7 @@ def on_exit(core: Core, cell: Cell, starts: int, reason: ExitReason) -> None:
     decision = on_end(sup.spec.auto_shutdown, significant, left)
     decide(cell, decision.value, [cell.spec.id], {})
     if decision is Decision.AUTO_SHUT:
+        note(core, "auto_shutdown", cell, ())
         die(core, sup, SHUTDOWN)
 
 
@@ -92,6 +93,7 @@ def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
     if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
         core.report("gave_up", sup, {"child": cell.spec.id, **limits})
+        note(core, "gave_up", cell, ())
         decide(cell, "give_up", list(sup.children), limits)
         settle(core, sup, cell)
         core.gave_up = core.gave_up or sup.parent is None
@@ -101,6 +103,12 @@ def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
         perform_restart(core, sup, cell, limits)
     else:
         delay(core, sup, cell, cell.spec.backoff, limits)
+
+
+def note(core: Core, event: str, cell: Cell, names: Sequence[str]) -> None:
+    """Record a decision, in a node that keeps a journal."""
+    if core.keeper is not None and cell.parent is not None:
+        core.keeper.note(cell.parent.spec.id, event, cell.spec.id, tuple(names))
 
 
 def delay(
@@ -116,6 +124,7 @@ def delay(
     cell.status = Status.RESTARTING
     extra.delay_until_s = now_s + delay_ms / 1000
     decide(cell, "delay", [cell.spec.id], limits)
+    note(core, "delayed", cell, (cell.spec.id,))
     core.report("delayed", cell, {"delay_ms": delay_ms, "attempt": extra.attempt, **limits})
     core.timers.start(extra.delay_until_s, on_delay_over, core, sup, cell, cell.starts, limits)
 
@@ -162,6 +171,7 @@ def tell_restart(
 ) -> None:
     """Record which children are restarted, by what, and what is left of the intensity."""
     decide(cell, "restart", names, limits)
+    note(core, "restarting", cell, names)
     what = {"strategy": sup.spec.strategy.value, "child": cell.spec.id, "children": names}
     core.report("restarting", sup, what | limits)
 
@@ -208,6 +218,8 @@ def root_down(core: Core, reason: ExitReason) -> None:
     core.running = False
     waiting = [pending for _, _, _, pending in core.queue if pending is not None]
     core.queue.clear()
+    if core.keeper is not None:
+        core.keeper.finish()
     core.guard.close()
     core.report("stopped", core.root, ending(reason))
     for pending in waiting:

@@ -1,0 +1,189 @@
+"""Records: what a journal says happened, and entries, the bytes that one commit writes.
+
+An entry is a chain value of 16 bytes and a batch of records behind it. The chain value is a hash
+of the entry's batch and of the chain value before it, so an entry that is lost, changed or moved
+is noticed at the next one that is read.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from ssm_cli.errors import StorageDamaged, StorageError
+
+FORMAT = 1
+CHAIN_BYTES = 16
+START_OF_CHAIN = b"\0" * CHAIN_BYTES
+
+How = Literal["call", "cast", "info", "continue", "timer", "timeout"]
+Outcome = Literal["replied", "silent", "crashed", "stopped"]
+Source = Literal["init", "saved", "last_good", "fallback"]
+Cause = tuple[int, int]
+
+
+class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
+    """An input that a worker was stepped with.
+
+    Attributes:
+        worker: its id.
+        at_s: the node's wall time.
+        how: how it came.
+        data: the input in the worker's codec.
+        outcome: what it came to; `silent` where nobody waits, or the reply comes later.
+        output_hash: of the encoded output; empty where there is none.
+        state_hash: of the state after it; empty where it was not taken, see `Keeper`.
+        version: of the worker's code.
+        request: the id that makes a retry safe; "" without one.
+        output: the encoded output, kept where there is a request id; of a crash its message.
+        key: of the timer that brought it, or what says why it crashed.
+        cause: the record and the effect of it that sent this input; None from outside.
+        kept: after a crash, whether the state goes on (`on_crash`).
+    """
+
+    worker: str
+    at_s: float
+    how: How
+    data: bytes
+    outcome: Outcome
+    output_hash: bytes = b""
+    state_hash: bytes = b""
+    version: str = ""
+    request: str = ""
+    output: bytes = b""
+    key: str = ""
+    cause: Cause | None = None
+    kept: bool = True
+
+
+class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
+    """A worker was started.
+
+    Attributes:
+        worker: its id.
+        at_s: the node's wall time.
+        n: which start of it this is.
+        source: where its state came from.
+        state: what it began with, where that is not what it had.
+        version: of its code.
+        timers, timeout_ms: those that its `init` has started.
+        goes_on: what its `init` wants to go on with (`then=Continue(...)`).
+    """
+
+    worker: str
+    at_s: float
+    n: int
+    source: Source
+    state: bytes | None = None
+    version: str = ""
+    timers: tuple[Armed, ...] = ()
+    timeout_ms: float | None = None
+    goes_on: bytes | None = None
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
+    """Somebody has put another state in its place (`sys:replace_state`, `change_code`)."""
+
+    worker: str
+    at_s: float
+    state: bytes
+
+
+class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
+    """A worker has ended; `kept` says whether its next life begins with its state."""
+
+    worker: str
+    at_s: float
+    reason: str
+    kept: bool
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
+    """A supervisor has decided: `restarting`, `gave_up`, `delayed`, `auto_shutdown`."""
+
+    supervisor: str
+    at_s: float
+    event: str
+    child: str
+    children: tuple[str, ...] = ()
+
+
+class Armed(msgspec.Struct, frozen=True, array_like=True):
+    """A timer under way: its key, when it is due by the wall clock, and what it brings."""
+
+    key: str
+    due_s: float
+    after_ms: float
+    data: bytes
+
+
+Record = Input | Start | Change | Exit | Note
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """The records of one entry; `first` is the number of the first, from 1, without gaps."""
+
+    format: int
+    first: int
+    records: tuple[Record, ...]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Batch).decode
+_header = msgspec.msgpack.Decoder(tuple[int, Any, Any]).decode
+
+
+def encode_entry(chain: bytes, first: int, records: list[Record]) -> bytes:
+    """The entry with these records behind one with that chain value."""
+    body = _encode((FORMAT, first, records))
+    return blake2b(chain + body, digest_size=CHAIN_BYTES).digest() + body
+
+
+def chain_of(entry: bytes) -> bytes:
+    """The chain value of an entry."""
+    return entry[:CHAIN_BYTES]
+
+
+def decode_entry(number: int, chain: bytes, entry: bytes) -> Batch:
+    """The records of an entry that follows one with that chain value.
+
+    Raises:
+        StorageDamaged: it does not follow that one, or is not what was written.
+        StorageError: a newer ssm has written it.
+
+    >>> entry = encode_entry(START_OF_CHAIN, 1, [Exit("kv", 0.0, "normal", True)])
+    >>> decode_entry(1, START_OF_CHAIN, entry).records[0].reason
+    'normal'
+    """
+    body = entry[CHAIN_BYTES:]
+    if blake2b(chain + body, digest_size=CHAIN_BYTES).digest() != entry[:CHAIN_BYTES]:
+        raise StorageDamaged(
+            f"entry {number} of the journal is not what was written behind the one before it"
+        )
+    try:
+        batch = _decode(body)
+    except msgspec.MsgspecError as error:
+        found = _format_of(body)
+        if found is not None and found > FORMAT:
+            raise newer("journal", found) from error
+        raise StorageDamaged(f"entry {number} of the journal cannot be read: {error}") from error
+    if batch.format > FORMAT:
+        raise newer("journal", batch.format)
+    return batch
+
+
+def _format_of(body: bytes) -> int | None:
+    try:
+        return _header(body)[0]
+    except msgspec.MsgspecError:
+        return None
+
+
+def newer(what: str, found: int) -> StorageError:
+    """The error for what a newer version has written; nothing of it is touched."""
+    return StorageError(
+        f"the {what} has format {found}, and this ssm reads up to {FORMAT}: a newer ssm has "
+        f"written it; run that one, nothing was changed"
+    )

@@ -1,0 +1,171 @@
+"""What is kept beside the journal, as cells: saved states, the head, and what was set aside.
+
+Each cell is a checksum of 16 bytes and a value behind it. Keys: `head`; `state/WORKER`;
+`request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeVar
+
+import msgspec
+
+from ssm_cli.errors import StorageDamaged
+from ssm_cli.runtime.durable.format.records import (
+    CHAIN_BYTES,
+    FORMAT,
+    START_OF_CHAIN,
+    Armed,
+    Cause,
+    How,
+    Outcome,
+    Record,
+    newer,
+)
+
+HEAD = "head"
+STATE = "state/"
+REQUEST = "request/"
+ASIDE = "aside/"
+INPUT = "input/"
+
+
+class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
+    """The saved state of a worker.
+
+    Attributes:
+        worker: its id.
+        machine, version: the code that the state belongs to.
+        at_s: when it was saved, by the wall clock.
+        seq: the last record that is in it; 0 where there is no journal.
+        has: whether there is a state; False after a crash that dropped it.
+        state: its bytes.
+        timers: those under way.
+        timeout_ms: the time-out under way (`TimeoutAfter`).
+        tail: records behind the state that could not be stepped yet, as the worker is none of
+            the tree's file (a dynamic child); with their numbers.
+    """
+
+    worker: str
+    machine: str
+    version: str
+    at_s: float
+    seq: int
+    has: bool
+    state: bytes
+    timers: tuple[Armed, ...] = ()
+    timeout_ms: float | None = None
+    tail: tuple[tuple[int, Record], ...] = ()
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True):
+    """An input that a durable worker has sent to a durable worker, and that is still to be served.
+
+    `cause` is the record that sent it and the number of the effect in it; -1 is its `continue`.
+    """
+
+    cause: Cause
+    to: str
+    how: How
+    data: bytes
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
+    """Up to where the saved states go, and what else a recovery begins with.
+
+    Attributes:
+        entry: the last entry that is in the saved states.
+        chain: its chain value.
+        seq: its last record.
+        at_s: when, by the wall clock.
+        marks: earlier heads that are still in the journal, as (entry, record), oldest first.
+        sent: inputs under way between durable workers.
+        crashes: how often which input has crashed which worker, by the hash of the input.
+        number: the last number given to what was set aside or quarantined.
+    """
+
+    entry: int = 0
+    chain: bytes = START_OF_CHAIN
+    seq: int = 0
+    at_s: float = 0.0
+    marks: tuple[tuple[int, int], ...] = ()
+    sent: tuple[Sent, ...] = ()
+    crashes: dict[str, dict[bytes, int]] = {}
+    number: int = 0
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
+    """What a call with a request id came to; `digest` is that of its input."""
+
+    worker: str
+    request: str
+    seq: int
+    digest: bytes
+    outcome: Outcome
+    output: bytes
+
+
+class Aside(msgspec.Struct, frozen=True, array_like=True, tag="aside"):
+    """A saved state that its worker could not start from, and why. Nothing deletes it but you."""
+
+    number: int
+    worker: str
+    at_s: float
+    reason: str
+    saved: Saved | None
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """An input in quarantine: it has crashed its worker so often, the last time by `error`."""
+
+    number: int
+    worker: str
+    at_s: float
+    data: bytes
+    crashes: int
+    error: str
+
+
+Cell = Saved | Head | Answered | Aside | Refused
+T = TypeVar("T", Saved, Head, Answered, Aside, Refused)
+
+_encode = msgspec.msgpack.Encoder().encode
+_plain = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
+
+
+def pack(value: Cell) -> bytes:
+    """The bytes of a cell."""
+    body = _encode((FORMAT, value))
+    return blake2b(body, digest_size=CHAIN_BYTES).digest() + body
+
+
+def unpack(key: str, data: bytes, kind: type[T]) -> T:
+    """The value of a cell.
+
+    Raises:
+        StorageDamaged: it is not what was written.
+        StorageError: a newer ssm has written it.
+
+    >>> unpack("head", pack(Head(entry=7)), Head).entry
+    7
+    """
+    body = data[CHAIN_BYTES:]
+    if blake2b(body, digest_size=CHAIN_BYTES).digest() != data[:CHAIN_BYTES]:
+        raise StorageDamaged(f"the cell {key} is not what was written: its checksum is wrong")
+    try:
+        found, raw = _plain(body)
+        if found > FORMAT:
+            raise newer(f"cell {key}", found)
+        return msgspec.msgpack.decode(raw, type=kind)
+    except msgspec.MsgspecError as error:
+        raise StorageDamaged(f"the cell {key} cannot be read: {error}") from error
+
+
+def number_key(prefix: str, number: int) -> str:
+    """The key of something numbered; keys sort as numbers do.
+
+    >>> number_key(ASIDE, 7)
+    'aside/00000007'
+    """
+    return f"{prefix}{number:08}"

@@ -1,0 +1,149 @@
+"""`Kept`: what a node knows of one worker whose state outlives its process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
+from ssm_cli.codec.port import Codec
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.format.records import Armed
+from ssm_cli.runtime.durable.format.snapshots import Saved
+from ssm_cli.runtime.durable.format.values import Values
+from ssm_cli.runtime.durable.recovery.life import Life
+from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
+
+HASHED_BYTES = 4096  # of state that may be hashed for each record, on average
+
+
+class Kept:
+    """What a node knows of one worker whose state outlives its process.
+
+    Attributes:
+        worker: its id.
+        options: its settings.
+        behaviour, codec, values: its code, and how inputs and states are written.
+        journals: whether its inputs are recorded; else its state is saved now and then.
+        has, last: whether its next life begins with a state, and with which.
+        problem: why what is saved of it cannot be read.
+        armed, timeout_ms: timers of an earlier process, for its next start.
+        dirty: something has happened since its state was saved.
+        failures: starts and own inputs that have failed on its saved state, one after the other.
+        refused: inputs in quarantine, by their hash, with their numbers.
+        crashes: how often an input has crashed it, by its hash.
+        fresh: it has served no input in this life.
+        closing: an outcome that ends it is being written; what comes meanwhile waits.
+        waiting: what does.
+        resync: what is in the journal is not what it had: the next record says what it has.
+        inputs, saved_at_s: since its last saved state, and when that was.
+    """
+
+    __slots__ = (
+        "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
+        "dirty", "failures", "fresh", "has", "inputs", "journals", "last", "options", "problem",
+        "refused", "resync", "saved_at_s", "timeout_ms", "values", "waiting", "worker",
+    )  # fmt: skip
+
+    def __init__(
+        self, worker: str, options: WorkerOptions, behaviour: Behaviour, codec: Codec
+    ) -> None:
+        self.worker = worker
+        self.options = options
+        self.behaviour = behaviour
+        self.codec = codec
+        self.values = Values(behaviour)
+        self.journals = options.persist is Persist.JOURNAL
+        self.has = False
+        self.last: Any = None
+        self.problem: BaseException | None = None
+        self.armed: tuple[Armed, ...] = ()
+        self.timeout_ms: float | None = None
+        self.dirty = False
+        self.failures = 0
+        self.refused: dict[bytes, int] = {}
+        self.crashes: dict[bytes, int] = {}
+        self.fresh = True
+        self.closing = False
+        self.waiting: list[Any] = []
+        self.resync = False
+        self.inputs = 0
+        self.saved_at_s = 0.0
+        self._checks = 0
+        self._checked = 1
+        self._credit = HASHED_BYTES
+
+    def adopt(self, life: Life) -> None:
+        """Begin with what the records of an earlier process came to."""
+        self.has, self.last, self.problem = life.has, life.state, life.problem
+        self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
+        self.dirty = self.dirty or life.records > 0
+
+    def hash(self, state: Any) -> bytes:
+        """The hash of its state for a record; empty where the state is too large to hash each time.
+
+        Raises:
+            StorageError: the state cannot be written, or would not come back the same.
+        """
+        self._checks += 1
+        if self._checks == self._checked:  # at the 1st, 2nd, 4th, 8th, ... record
+            self._checked *= 2
+            self.values.dump(state)
+        self._credit += HASHED_BYTES
+        if self._credit <= 0:
+            return b""
+        found, size = self.values.hash(state)
+        self._credit = min(self._credit, HASHED_BYTES) - size
+        return found
+
+    def stays(self, reason: ExitReason) -> bool:
+        """Whether its next life begins with a state if it ends for `reason`."""
+        return isinstance(reason, Normal | Shutdown) or self.options.on_crash is not OnCrash.INIT
+
+    def written(self, message: Any) -> bytes:
+        """The bytes of an input that came as a value.
+
+        Raises:
+            StorageError: its codec would not read back what it is.
+        """
+        data = self.codec.encode(message)
+        try:
+            again = self.codec.decode(data)
+        except Exception as error:
+            raise StorageError(f"{self.worker}: {unrecorded(message)}: {error}") from error
+        if type(again) is not type(message) or again != message:
+            raise StorageError(f"{self.worker}: {unrecorded(message)}")
+        return data
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether its state is to be saved at this input (`save_inputs`, `save_seconds`)."""
+        options = self.options
+        often = options.save_inputs is not None and self.inputs >= options.save_inputs
+        long = options.save_seconds is not None and now_s - self.saved_at_s >= options.save_seconds
+        return often or long
+
+    def snapshot(
+        self, at_s: float, seq: int, state: Any, armed: tuple[Armed, ...], timeout_ms: float | None
+    ) -> Saved:
+        """Its state as it is saved; raises `StorageError` where it cannot be."""
+        values = self.values
+        data = values.dump(state) if self.has else b""
+        return Saved(
+            self.worker,
+            values.machine,
+            values.version,
+            at_s,
+            seq,
+            self.has,
+            data,
+            armed,
+            timeout_ms,
+        )
+
+
+def unrecorded(message: Any) -> str:
+    """What is wrong with an input that a codec cannot write and read back."""
+    return (
+        f"the input {type(message).__name__} cannot be recorded: its codec does not read back "
+        f"what it writes; send an input of its `inputs`, or bytes"
+    )

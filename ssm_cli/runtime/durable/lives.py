@@ -1,0 +1,237 @@
+"""The lives of durable workers: what one begins with, what is left of it, what is set aside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
+from ssm_cli.behaviour.results import TimeoutAfter
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.format.records import Armed, Change, Exit, Source, Start
+from ssm_cli.runtime.durable.format.snapshots import (
+    ASIDE,
+    STATE,
+    Aside,
+    Saved,
+    number_key,
+    pack,
+    unpack,
+)
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.recovery.life import KINDS
+from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.commit import ContinueToken, SentToken
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.reports import error_detail, error_text
+from ssm_cli.spec.model import OnCrash
+
+if TYPE_CHECKING:
+    from ssm_cli.runtime.durable.keeper import Keeper
+
+
+def kept_of(cell: WorkerCell) -> Kept | None:
+    """What is known of a worker whose state outlives it; None for all others."""
+    return None if cell.extra is None else cell.extra.kept
+
+
+def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> None:
+    """A worker runs: re-arm what an earlier process left, and record what it begins with.
+
+    Raises:
+        StorageError: its state cannot be written.
+    """
+    rearm(keeper.core, cell, kept)
+    kept.fresh, kept.closing = True, False
+    kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
+    if not kept.journals:
+        return
+    begins_anew = source in {"init", "fallback"} or changes_state(kept)
+    state = kept.values.dump(cell.state) if begins_anew else None
+    token = continues(keeper.core, cell)
+    seq = keeper.add(
+        Start(
+            kept.worker,
+            keeper.at_s(),
+            cell.starts,
+            source,
+            state,
+            kept.values.version,
+            armed_of(keeper.core, cell, kept),
+            cell.more().timeout_ms,
+            None if token is None else kept.written(token.message),
+        )
+    )
+    if token is not None:
+        token.cause = (seq, -1)
+    kept.has, kept.dirty = True, True
+    keeper.hold(None, noop)
+
+
+def noop() -> None:
+    """Nothing waits for this, and it is written all the same."""
+
+
+def changes_state(kept: Kept) -> bool:
+    """Whether its code may begin with another state than the saved one."""
+    behaviour = kept.behaviour
+    if isinstance(behaviour, GenServer):
+        return type(behaviour).restore is not GenServer.restore
+    return behaviour.restore is not None
+
+
+def armed_of(core: Core, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
+    """Its timers under way."""
+    if cell.extra is None or not cell.extra.timers:
+        return ()
+    shift_s = core.clock.wall_s() - core.clock.now_s()
+    return tuple(
+        Armed(args[3], due_s + shift_s, (due_s - core.clock.now_s()) * 1000, kept.written(args[4]))
+        for due_s, _, function, args in core.timers.waiting()
+        if function is commit.on_timer and args[1] is cell and args[2] == cell.starts
+    )
+
+
+def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
+    """Start the timers that an earlier process left, with what is left of their time.
+
+    A wall clock that was set back or forth changes no timer by more than its own time.
+    """
+    now_s, wall_s = core.clock.now_s(), core.clock.wall_s()
+    for timer in kept.armed:
+        left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
+        message = kept.codec.decode(timer.data)
+        args = (core, cell, cell.starts, timer.key, message)
+        cell.more().timers[timer.key] = core.timers.start(now_s + left_s, commit.on_timer, *args)
+    if kept.timeout_ms is not None:
+        commit.plan(core, cell, TimeoutAfter(kept.timeout_ms))
+    kept.armed, kept.timeout_ms = (), None
+
+
+def continues(core: Core, cell: WorkerCell) -> ContinueToken | None:
+    """What its `init` wants to go on with, if it does."""
+    if core.queue and core.queue[0][0] is cell and isinstance(core.queue[0][2], ContinueToken):
+        return core.queue[0][2]
+    return None
+
+
+def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> None:
+    """A worker has ended: what of its state its next life begins with."""
+    orderly = isinstance(reason, Normal | Shutdown)
+    kept.has = kept.stays(reason)
+    kept.last = cell.state if kept.has else None
+    if kept.journals:
+        kept.dirty = True
+        keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
+    elif orderly:
+        save(keeper, cell, kept)
+    elif kept.options.on_crash is OnCrash.SAVED:
+        reread(keeper, kept)
+    checkpoints.reopen(keeper.core, kept)
+
+
+def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
+    """Save the state of a `persist: snapshot` worker with the next commit."""
+    kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
+    was, kept.has = kept.has, True
+    try:
+        saved = kept.snapshot(keeper.at_s(), 0, cell.state, (), None)
+    except StorageError as error:
+        keeper.core.report("unsaved", cell, {"error": error_detail(error)})
+        return
+    finally:
+        kept.has = was
+    keeper.change(STATE + kept.worker, pack(saved))
+
+
+def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
+    """A `persist: snapshot` worker has served an input: save its state if that is due."""
+    keeper.now = None
+    kept.inputs += 1
+    kept.fresh, kept.failures = False, 0
+    if kept.is_due(keeper.core.clock.now_s()):
+        save(keeper, cell, kept)
+
+
+def reread(keeper: Keeper, kept: Kept) -> None:
+    """Let the next life of a worker begin with what is saved of it, if anything is."""
+    keeper.commit()
+    kept.has, kept.last = False, None
+    key = STATE + kept.worker
+    data = keeper.store.get(key)
+    if data is None:
+        return
+    kept.has, kept.problem = True, None
+    try:
+        saved = unpack(key, data, Saved)
+        kept.last = kept.values.revive(saved.state, saved.machine, saved.version)
+    except Exception as error:  # noqa: BLE001 - migrate is the user's; the start will fail
+        kept.problem = error
+
+
+def replaced(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
+    """Somebody has put another state in its place."""
+    if kept.journals:
+        kept.dirty = True
+        keeper.add(Change(kept.worker, keeper.at_s(), kept.values.dump(cell.state)))
+
+
+def allowed(cell: WorkerCell) -> int:
+    """How often a start from a saved state may fail: as often as its supervisor would restart."""
+    return 1 if cell.parent is None else max(1, cell.parent.spec.intensity)
+
+
+def falls_back(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason | None) -> bool:
+    """Whether a worker has failed too often on its saved state; that is set aside then.
+
+    Nothing is deleted: `ssm data` lists what was set aside, and can put it back.
+    """
+    if kept.failures < allowed(cell) or not kept.has:
+        return False
+    why = "its own inputs crash it" if reason is None else told(reason)
+    number = keeper.next_number()
+    state = aside_of(keeper, kept)
+    aside = Aside(number, kept.worker, keeper.at_s(), why, state)
+    keeper.change(number_key(ASIDE, number), pack(aside))
+    kept.has, kept.last, kept.problem, kept.failures = False, None, None, 0
+    kept.armed, kept.timeout_ms = (), None
+    keeper.core.report("fell_back", cell, {"number": number, "why": why})
+    return True
+
+
+def told(reason: ExitReason) -> str:
+    """Why a start failed, in a line."""
+    if isinstance(reason, Crash):
+        return f"{type(reason.error).__name__}: {error_text(reason.error)}"
+    return str(reason)
+
+
+def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
+    """The state that is set aside: as it was in memory, else as it is saved."""
+    if kept.problem is None:
+        try:
+            return kept.snapshot(keeper.at_s(), keeper.seq, kept.last, kept.armed, None)
+        except StorageError:
+            pass  # what is saved is the next best, and what the start has failed on
+    data = keeper.store.get(STATE + kept.worker)
+    return None if data is None else unpack(STATE + kept.worker, data, Saved)
+
+
+def resume(keeper: Keeper) -> None:
+    """The tree is up: put into the queue what durable workers had sent to durable workers."""
+    core = keeper.core
+    for sent in keeper.recovered.take_sent():
+        cell = core.names.get(sent.to)
+        kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
+        if kept is None or not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
+            core.dropped += 1
+            continue
+        message = kept.codec.decode(sent.data)
+        if sent.how == "continue":
+            token = ContinueToken(cell.starts, message)
+            token.cause = sent.cause
+            core.queue.appendleft((cell, KINDS[sent.how], token, None))
+        else:
+            core.queue.append((cell, KINDS[sent.how], SentToken(sent.cause, message), None))

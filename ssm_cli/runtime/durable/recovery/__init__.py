@@ -1,0 +1,1 @@
+"""How a tree comes back: the records stepped again, from the saved states on."""

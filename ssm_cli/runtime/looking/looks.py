@@ -1,0 +1,52 @@
+"""Looking at a node: its names, its tree, its reports, and whether it can write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.engine.cell import SupervisorCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.looking.listing import Listing
+from ssm_cli.runtime.looking.show import view_tree, walk
+from ssm_cli.runtime.views import Kind, NodeView, Report
+
+
+class Looks:
+    """The part of a node that shows what is there and changes nothing."""
+
+    _core: Core
+
+    def names(self, kind: Kind | None = None) -> Sequence[str]:
+        """The names of all nodes in start order; `kind` picks workers or supervisors."""
+        wanted = {"worker": (False,), "supervisor": (True,), None: (True, False)}[kind]
+        return [
+            cell.spec.id
+            for cell in walk(self._core.root)
+            if isinstance(cell, SupervisorCell) in wanted
+        ]
+
+    def tree(self) -> NodeView:
+        """The whole tree, as it stands."""
+        return view_tree(self._core)
+
+    def listing(self) -> Listing:
+        """The tree piece by piece, for who shows a part of it at a time."""
+        return Listing(self._core)
+
+    def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
+        """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
+        return self._core.reports.since(after, last)
+
+    def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
+        """Call `reader` with every report from now on, in order; the result ends that.
+
+        A reader that raises is let go. It must not call the node (`stop` excepted).
+        """
+        return self._core.reports.subscribe(reader)
+
+    @property
+    def storage_error(self) -> StorageError | None:
+        """Why what must outlive the process cannot be written; None where it can be."""
+        keeper = self._core.keeper
+        return None if keeper is None else keeper.error

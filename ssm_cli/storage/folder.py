@@ -1,0 +1,241 @@
+"""A data folder: the database of one tree, its lock, and a witness of what was acknowledged.
+
+The lock is held by the one writer; the kernel lets go of it when that process ends, however it
+ends. The witness is a small file that says after each commit what the last entry is. It is not
+synced: after a power cut it may be behind the database, and that is fine. If it is ahead, entries
+that were acknowledged are gone (a database that was put back from a copy, a write-ahead log that
+was deleted or damaged at its end), which SQLite by itself cannot see.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Self
+
+from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
+from ssm_cli.runtime.durable.format.records import CHAIN_BYTES
+from ssm_cli.runtime.durable.ports import Done
+from ssm_cli.storage.database import Database
+
+DATABASE = "journal.db"
+LOCK = "lock"
+WITNESS = "witness"
+
+
+class FolderStore:
+    """A `Store` in a folder. Close it, or use it in a `with` block.
+
+    Args:
+        path: the folder; made if it is not there, readable by its owner alone.
+        writing: False only reads, beside a process that may be writing.
+
+    Raises:
+        StorageInUse: another process writes there.
+        StorageDamaged: what is there is not what was written.
+        StorageError: the folder or its files cannot be made, read or written.
+    """
+
+    def __init__(self, path: str | Path, *, writing: bool = True) -> None:
+        self.path = Path(path)
+        self._lock = self._witness = -1
+        try:
+            if writing:
+                self._lock = locked(self.path)
+            else:
+                need_data(self.path)
+            self._db = Database(self.path / DATABASE, writing=writing)
+            self._first, self._last = self._db.ends()
+            self._compare_witness()
+            if writing:
+                self._open_witness()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _compare_witness(self) -> None:
+        """Refuse a database that lacks entries which were acknowledged."""
+        try:
+            data = (self.path / WITNESS).read_bytes()
+        except FileNotFoundError:
+            if self._last:
+                raise StorageDamaged(
+                    f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
+                    f"the journal are there; if you know they are, put an empty file in its place"
+                ) from None
+            return
+        if not data:
+            return
+        seen = read_witness(data, self.path / WITNESS)
+        if seen > self._last:
+            raise StorageDamaged(
+                f"entry {seen} of {self.path / DATABASE} was acknowledged, and the last that is "
+                f"there is {self._last}: its write-ahead log was damaged or removed, or the file "
+                f"is an older copy; restore it, or, if you accept the loss, empty {WITNESS}"
+            )
+
+    def _open_witness(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            self._witness = os.open(self.path / WITNESS, flags, 0o600)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path / WITNESS}: {error.strerror}") from error
+        self._bear_witness()
+
+    def _bear_witness(self) -> None:
+        """Say what the last entry is. It need not be synced, see above."""
+        try:
+            os.pwrite(self._witness, write_witness(self._last), 0)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path / WITNESS}: {error.strerror}") from error
+
+    def last(self) -> int:
+        """The number of the last entry; 0 where there is none."""
+        return self._last
+
+    def first(self) -> int:
+        """The number of the oldest entry that is kept."""
+        return self._first if self._first <= self._last else self._last + 1
+
+    def append(self, number: int, entry: bytes, done: Done) -> None:
+        """Write an entry, durably."""
+        statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
+        error = self._db.write(iter([(statement, (number, entry))]))
+        if error is None:
+            if not self._last:
+                self._first = number
+            self._last = number
+            try:
+                self._bear_witness()
+            except StorageError as failed:
+                error = failed
+        done(error)
+
+    def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """The entries behind `after`, in order."""
+        return self._db.entries(after)
+
+    def trim(self, upto: int) -> None:
+        """Forget the entries up to that number, but for the last."""
+        upto = min(upto, self._last - 1)
+        if upto >= self._first:
+            error = self._db.write(iter([("DELETE FROM entry WHERE number <= ?", (upto,))]))
+            if error is not None:
+                raise error
+            self._first = upto + 1
+
+    def get(self, key: str) -> bytes | None:
+        """What is stored under a key."""
+        return self._db.cell(key)
+
+    def keys(self, prefix: str = "") -> Sequence[str]:
+        """The keys that begin so, sorted."""
+        return self._db.keys(prefix)
+
+    def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
+        """Store all of these, durably and together."""
+        keep = "INSERT OR REPLACE INTO cell (key, data) VALUES (?, ?)"
+        drop = "DELETE FROM cell WHERE key = ?"
+        done(
+            self._db.write(
+                (drop, (key,)) if data is None else (keep, (key, data))
+                for key, data in changes.items()
+            )
+        )
+
+    def size_bytes(self) -> int:
+        """The bytes that are in use; the file may be larger."""
+        return self._db.used_bytes()
+
+    def where(self) -> str:
+        """The folder."""
+        return str(self.path)
+
+    @property
+    def database(self) -> Database:
+        """The database itself, to check, copy and compact it."""
+        return self._db
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        database = getattr(self, "_db", None)
+        if database is not None:
+            database.close()
+        for descriptor in (self._witness, self._lock):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._lock = self._witness = -1
+
+
+def need_data(path: Path) -> None:
+    """Raise `StorageError` where a folder holds nothing of ours."""
+    if not (path / DATABASE).exists():
+        raise StorageError(f"{path} holds no data of a tree: no {DATABASE} is there")
+
+
+def locked(path: Path) -> int:
+    """The descriptor of a folder's lock, held; the folder is made if need be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write in {path}: {error.strerror}; name another folder by --data"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise StorageInUse(
+            f"{path} is in use by process {owner or 'unknown'}: stop that tree, or name another "
+            f"folder by --data"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process writes in a folder."""
+    try:
+        descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write_witness(last: int) -> bytes:
+    """The bytes of a witness.
+
+    >>> read_witness(write_witness(7), Path("witness"))
+    7
+    """
+    body = f"{last:020}\n".encode()
+    return blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode() + b" " + body
+
+
+def read_witness(data: bytes, path: Path) -> int:
+    """The last entry that a witness saw acknowledged; raises `StorageDamaged`."""
+    check, _, body = data.partition(b" ")
+    if check != blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode():
+        raise StorageDamaged(
+            f"{path} is not what was written; only it tells whether the last entries of the "
+            f"journal are there; if you know they are, empty it"
+        )
+    return int(body)
