@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from ssm_cli.cli import files, verbs
+from ssm_cli.cli.cluster import asking
+from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.reach import listing
@@ -32,7 +34,7 @@ def make_app() -> typer.Typer:
     app.command()(run)
     verbs.register(app)
     own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
-    for command in (*listing.COMMANDS, *own):
+    for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
         app.command()(command)
     return app
 

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from ssm_cli.errors import SsmError
+from ssm_cli.errors import NoTree
 
 
 class Conflict(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class CallLost(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class ClusterError(SsmError):
+class ClusterError(NoTree):
     """The cluster cannot be used: it is not there, too old, or not set up for us."""
 
 

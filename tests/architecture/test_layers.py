@@ -22,12 +22,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
     "storage": {"runtime"},
-    "cluster": set(),
+    "cluster": {"commands", "runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
-    "cli": {"render", "commands", "http", "repl", "runtime", "spec"},
+    "cli": {"cluster", "render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 

@@ -143,7 +143,7 @@ def test_a_parent_that_cannot_read_the_lease_takes_nothing_over() -> None:
 def test_absence_three_times_running_is_an_exit_only_where_the_journal_fences() -> None:
     for takeover, ends in (("fence", True), ("lease", False)):
         state, seen = watched("fence" if takeover == "fence" else "lease"), False
-        for now_s in (0.1, 0.2, 0.3):
+        for now_s in (0.1, 0.3, 0.5):
             state, commands = monitor.step(state, monitor.Pinged("absent", now_s))
             seen = seen or monitor.Exit("noconnection") in commands
         assert seen is ends

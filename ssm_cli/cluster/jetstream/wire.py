@@ -78,7 +78,7 @@ class Wire:
     @property
     def version(self) -> str:
         """That of the server."""
-        return str(self._client.connected_server_version)
+        return str(self._client.connected_server_version).rpartition(" v")[2].strip("<>")
 
     async def request(
         self, subject: str, data: bytes, timeout_s: float, headers: dict[str, str] | None = None

@@ -52,7 +52,7 @@ class Lease(msgspec.Struct, frozen=True):
     released: bool = False
 
 
-class Start(msgspec.Struct, frozen=True, omit_defaults=True):
+class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="start"):
     """To an agent: host this subtree.
 
     Attributes:
@@ -76,10 +76,9 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True):
     orphan: Literal["keep", "stop"] = "keep"
     replicas: int = 1
     version: str = ""
-    op: Literal["start"] = "start"
 
 
-class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="stop"):
     """To an agent or a subtree: end it in order."""
 
     tree: str
@@ -87,19 +86,14 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int
     reason: str = "shutdown"
     within_s: float = 10.0
-    op: Literal["stop"] = "stop"
 
 
-class Ping(msgspec.Struct, frozen=True, omit_defaults=True):
+class Ping(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="ping"):
     """To an agent or a subtree: are you there?"""
 
-    op: Literal["ping"] = "ping"
 
-
-class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="tree"):
     """To a subtree: show your tree."""
-
-    op: Literal["tree"] = "tree"
 
 
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -160,13 +154,16 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 Control = Start | Stop | Ping | Ask
-BY_OP: dict[str, type[Control]] = {"start": Start, "stop": Stop, "ping": Ping, "tree": Ask}
+_decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
 def control(data: bytes) -> Control | None:
-    """The control message that these bytes are; None if they are none."""
+    """The control message that these bytes are; None if they are none.
+
+    >>> control(msgspec.json.encode(Ping()))
+    Ping()
+    """
     try:
-        op = msgspec.json.decode(data).get("op")
-        return msgspec.json.decode(data, type=BY_OP[op])
-    except (msgspec.MsgspecError, KeyError, AttributeError, TypeError):
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
         return None

@@ -18,7 +18,7 @@ import msgspec
 from ssm_cli.cluster.protocol.lease import Observed, Takeover
 
 ABSENT_TIMES = 3  # answers "nobody is subscribed" in a row that are evidence
-ABSENT_S = 0.1  # ... over at least this long, since a reconnecting owner subscribes anew
+ABSENT_S = 0.3  # ... over at least this long: a reconnecting owner is away for a moment
 SILENT_TIMES = 2  # pings without an answer, and the child is unreachable
 
 Answer = Literal["alive", "absent", "silent"]
