@@ -123,3 +123,6 @@ class Caller:
     def reply(self, value: object) -> None:
         """Answer with `value` as soon as the running callback is over."""
         self._outbox.append((self._pending, value))
+
+    def __deepcopy__(self, _memo: object) -> Caller:
+        return self

@@ -11,6 +11,7 @@ import typer
 from ssm_cli.cli import files, verbs
 from ssm_cli.cli.cluster import asking
 from ssm_cli.cli.cluster.node import node
+from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.reach import listing
@@ -33,6 +34,10 @@ def make_app() -> typer.Typer:
     app.callback(invoke_without_command=True)(_ssm)
     app.command()(run)
     verbs.register(app)
+    kept = typer.Typer(help="What is kept of trees: list, verify, export, copy, compact it.")
+    for about_data in data.COMMANDS:
+        kept.command()(about_data)
+    app.add_typer(kept, name="data")
     own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
     for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
         app.command()(command)

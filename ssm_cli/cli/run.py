@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli.cluster.access import Cluster
+from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.reach import doors
@@ -37,6 +39,9 @@ Ui = Annotated[
     str | None, typer.Option(metavar="UI", help="full, inline or plain; default: the settings'")
 ]
 Ascii = Annotated[bool, typer.Option("--ascii", help="draw the screen with ASCII alone")]
+Pure = Annotated[
+    bool, typer.Option("--verify-pure", help="step twice, and report workers that differ; slow")
+]
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
 ]
@@ -57,42 +62,46 @@ def run(
     ui: Ui = None,
     ascii_only: Ascii = False,
     name: Name = None,
+    data: Data = None,
+    verify_pure: Pure = False,
     no_socket: doors.NoSocket = False,
     http: doors.Http = None,
     tls_cert: doors.TlsCert = None,
     tls_key: doors.TlsKey = None,
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
+    cluster: Cluster = None,
     detach: Detach = False,
     quiet: Quiet = False,
     output: Output = "text",
 ) -> int:
-    """Start the tree of a file; on a terminal open the prompt, else read commands from stdin.
-
-    Stops the tree in order at the end, at Ctrl-C, and at SIGTERM.
-    """
+    """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
     env: Environment = ctx.obj
-    _check_words(ui or UI[0], output)
-    how = doors.Doors(no_socket, http, tls_cert, tls_key, tuple(allow_host or ()), insecure)
-    _check(headless, detach, no_socket, (script, command))
+    kept = Kept(data, verify_pure)
+    hosts = tuple(allow_host or ())
+    how = doors.Doors(no_socket, http, tls_cert, tls_key, hosts, insecure, cluster)
+    _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
-        return _detached(env, tree, name, how)
-    with closing(how.served_node(tree, name, env, eager=headless)) as node:
+        return _detached(env, tree, name, [*how.arguments(), *kept.arguments()])
+    with closing(how.served_node(tree, name, env, eager=headless, kept=kept)) as node:
         if not (headless or script or command or env.dumb or output != "text" or plain):
             from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
             return run_session(node, env, title=Path(tree).name, ui=ui, ascii_only=ascii_only)
         source = None if headless else (command, script)
-        printer = Printer(env, output)
-        return _play(node, env, source, printer=printer, keep_going=keep_going, quiet=quiet)
+        return _play(node, env, source, (output, keep_going, quiet))
 
 
-def node_of(tree: str, name: str | None = None) -> Node:
+def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
     """A node for a tree file, not started. Raises `TreeFileError` with every complaint."""
+    from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
+    from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
     from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
 
-    return Node(load_tree(tree), name=name or Path(tree).stem)
+    spec, called = load_tree(tree), name or Path(tree).stem
+    links = links_for(spec, env, None, called)
+    return Node(spec, name=called, store=store_for(spec, env.environ, called), links=links)
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
@@ -102,9 +111,17 @@ def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
 
 
 def _check(
-    headless: bool, detach: bool, no_socket: bool, given: tuple[str | None, list[str] | None]
+    headless: bool,
+    detach: bool,
+    no_socket: bool,
+    given: tuple[str | None, list[str] | None],
+    words: tuple[str | None, str],
 ) -> None:
-    """Refuse options that contradict each other."""
+    """Refuse options that contradict each other, and words that `--ui` and `-o` do not take."""
+    ui, output = words
+    if ui is not None:
+        one_of("--ui", ui, UI)
+    one_of("-o", output, OUTPUTS)
     script, command = given
     if headless and (script is not None or command):
         raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
@@ -116,34 +133,29 @@ def _check(
         raise typer.BadParameter("--detach needs the socket: how else would you stop the tree?")
 
 
-def _check_words(ui: str | None, output: str) -> None:
-    """Refuse words that an option does not take."""
-    if ui is not None:
-        one_of("--ui", ui, UI)
-    one_of("-o", output, OUTPUTS)
-
-
-def _detached(env: Environment, tree: str, name: str | None, how: doors.Doors) -> int:
+def _detached(env: Environment, tree: str, name: str | None, more: list[str]) -> int:
     """Run the same in the background."""
     from ssm_cli.cli.reach.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
-    return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *how.arguments()])
+    return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *more])
 
 
 def _play(
     node: Node,
     env: Environment,
     source: tuple[list[str] | None, str | None] | None,
-    *,
-    printer: Printer,
-    keep_going: bool,
-    quiet: bool,
+    how_to: tuple[str, bool, bool],
 ) -> int:
-    """Run the tree without a screen; `source` is `-c` and `--script`, None is headless."""
+    """Run the tree without a screen; `source` is `-c` and `--script`, None is headless.
+
+    `how_to` is `-o`, `--keep-going` and `--quiet`.
+    """
+    output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
     from ssm_cli.cli.session import Session, WorkerNames  # noqa: PLC0415 - as above
 
+    printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
     session = Session(node, printer, keep_going=keep_going, reports=not quiet, interactive=typing)
     if source is None:

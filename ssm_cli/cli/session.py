@@ -145,14 +145,20 @@ class Session:
 
         Raises:
             StartFailed: the tree did not come up.
+            StorageError: what must outlive the process cannot be written.
             OSError: the output cannot be written.
             BaseException: a callback of the event loop raised it, which is a defect of ssm.
         """
         factory = quick_loop() if commands is None else None
-        with self._interrupts, asyncio.Runner(loop_factory=factory) as runner:
-            code = runner.run(self._run(commands))
+        try:
+            with self._interrupts, asyncio.Runner(loop_factory=factory) as runner:
+                code = runner.run(self._run(commands))
+        finally:
+            self._node.close()
         if self._defect is not None:
             raise self._defect
+        if self._node.storage_error is not None:
+            raise self._node.storage_error
         if self._node.gave_up:
             self._printer.notice(
                 "the tree gave up: the root reached its restart intensity; its reports say why"

@@ -163,7 +163,7 @@ def script(
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
-    node = _node(tree)
+    node = _node(tree, env)
     session = _session(env, node, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
     return session.run(parsed(given, WorkerNames(node), session.results))
@@ -218,7 +218,7 @@ def _options(spelling: str, value: str | None) -> list[str]:
 
 def _ask(env: Environment, where: Where, command: Command) -> int:
     if where.tree is not None:
-        return _session(env, _node(where.tree)).run(_once(command))
+        return _session(env, _node(where.tree, env)).run(_once(command))
     from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
 
     return ask.ask(env, where.connect(env), [command])
@@ -236,7 +236,7 @@ def _inputs(
     """One command for each input; `-` stands for the lines of standard input."""
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
-        return _session(env, _node(where.tree)).run(_given(env, [*head, worker], inputs))
+        return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
     from ssm_cli.cli.reach import ask, pipeline  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
@@ -271,10 +271,10 @@ async def _given(
             yield parse_words([*head, given], ())
 
 
-def _node(tree: str) -> Node:
+def _node(tree: str, env: Environment) -> Node:
     from ssm_cli.cli.run import node_of  # noqa: PLC0415 - only with a tree
 
-    return node_of(tree)
+    return node_of(tree, env)
 
 
 def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Session:

@@ -142,6 +142,11 @@ class Cluster(Protocol):
         """Time of this process."""
         ...
 
+    @property
+    def size(self) -> int:
+        """How many servers there are, as far as is known."""
+        ...
+
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
         ...

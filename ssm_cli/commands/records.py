@@ -92,7 +92,7 @@ def report_record(report: Report) -> Record:
         "v": VERSION,
         "type": "report",
         "seq": report.seq,
-        "at": _instant(report.at_s),
+        "at": instant(report.at_s),
         "event": report.event,
         "id": report.id,
         "path": report.path,
@@ -133,7 +133,7 @@ def crash_record(report: CrashReport) -> Record:
         "v": VERSION,
         "type": "crash",
         "seq": report.seq,
-        "at": _instant(report.at_s),
+        "at": instant(report.at_s),
         "worker": report.worker,
         "path": report.path,
         "supervisor": report.supervisor,
@@ -153,7 +153,7 @@ def crash_record(report: CrashReport) -> Record:
     }
 
 
-def _instant(at_s: float) -> str:
+def instant(at_s: float) -> str:
     """Seconds since 1970 as UTC with microseconds."""
     at = datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds")
     return at.replace("+00:00", "Z")

@@ -14,6 +14,7 @@ from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
 from ssm_cli.http.statuses import HttpError, status_of
 from ssm_cli.http.target import Target, outcome
+from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -97,7 +98,7 @@ class Calling:
         value = pending.value
         ms = round(self._spent_ms(begun_s), 3)
         text = node.written(worker, value)
-        shown = jsonable(value)
+        shown = text if type(value) is Replayed else jsonable(value)
         record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
         return 200, _encode(record)
 
@@ -110,13 +111,12 @@ class Calling:
     async def _pending(
         self, worker: str, data: bytes, is_json: bool, timeout_s: float, key: str | None
     ) -> Pending:
-        """The call on its way: a new one, or the one that the key stands for."""
+        """The call on its way: a new one, or the one that the key stands for.
+
+        A durable worker remembers the key itself, for longer than this process lives.
+        """
         if key is None:
-            message = self._node.typed(worker, data) if is_json else data
-            try:
-                return self._node.begin(worker, message)
-            except QueueFull:
-                return await self._with_room(worker, message, timeout_s)
+            return await self._begin(worker, data, is_json, timeout_s, "")
         if len(key) > MAX_KEY_CHARACTERS:
             raise HttpError(400, f"Idempotency-Key takes {MAX_KEY_CHARACTERS} characters at most")
         known = self._kept.get((worker, key))
@@ -126,13 +126,25 @@ class Calling:
                 raise HttpError(422, f"{text}; use a new key for a new call")
             if _is_kept(known.pending):
                 return known.pending
-        pending = await self._pending(worker, data, is_json, timeout_s, None)
+        pending = await self._begin(worker, data, is_json, timeout_s, key)
         self._kept[worker, key] = Remembered(data, pending)
         if len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
         return pending
 
-    async def _with_room(self, worker: str, message: Any, timeout_s: float) -> Pending:
+    async def _begin(
+        self, worker: str, data: bytes, is_json: bool, timeout_s: float, request_id: str
+    ) -> Pending:
+        """A new call on its way."""
+        message = self._node.typed(worker, data) if is_json else data
+        try:
+            return self._node.begin(worker, message, request_id)
+        except QueueFull:
+            return await self._with_room(worker, message, timeout_s, request_id)
+
+    async def _with_room(
+        self, worker: str, message: Any, timeout_s: float, request_id: str = ""
+    ) -> Pending:
         """The same once the queue has room; refused at once if too many wait already."""
         if self._waiting >= WAITING_ROOM:
             raise QueueFull(
@@ -145,7 +157,7 @@ class Calling:
             while True:
                 await asyncio.sleep(0)  # a turn of the node
                 try:
-                    return self._node.begin(worker, message)
+                    return self._node.begin(worker, message, request_id)
                 except QueueFull:
                     if self._node.now_s() >= end_s:
                         raise

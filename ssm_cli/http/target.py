@@ -23,8 +23,11 @@ class Target(Node):
     Its methods are called between two turns of the node, never from within a step.
     """
 
-    def begin(self, worker: str, message: Any) -> Pending:
+    def begin(self, worker: str, message: Any, request_id: str = "") -> Pending:
         """Put a call into the queue and give the node one turn; mostly it is done then.
+
+        What has to be written first is written in the node's next turn, together with what other
+        clients ask until then. With a `request_id` a durable worker steps it once.
 
         Raises:
             QueueFull: there is no room; nothing was put.
@@ -34,6 +37,8 @@ class Target(Node):
         core = self._core
         cell = need_worker(core, worker)
         pending = Pending()
+        if request_id:
+            pending.request = request_id
         if core.queue or core.lane or core.pumping or not core.running:
             put(core, cell, Kind.CALL, message, pending, wait=False)
             if not core.pumping:
@@ -46,6 +51,8 @@ class Target(Node):
         finally:
             core.pumping = False
         changed = core.lane or core.queue or core.timers.next_s() != before_s
+        if core.keeper is not None:
+            changed = changed or core.keeper.has_work()
         if changed and core.wake is not None:
             core.wake()
         return pending

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TextIO
 
 from prompt_toolkit.application import Application
 
+from ssm_cli.errors import StorageError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.faces.inline import Inline
 from ssm_cli.repl.faces.plain import Plain
@@ -37,6 +38,11 @@ class RunningNode(NodeApi, Protocol):
     @property
     def gave_up(self) -> bool:
         """Whether the root reached its restart intensity."""
+        ...
+
+    @property
+    def storage_error(self) -> StorageError | None:
+        """Why what must outlive the process cannot be written; None where it can be."""
         ...
 
     def start(self) -> object:
@@ -110,6 +116,8 @@ class Life:
             unsubscribe()
             loop.set_exception_handler(None)
         self._say_goodbye()
+        if self._node.storage_error is not None:
+            raise self._node.storage_error
         return ExitCode.GAVE_UP if self._node.gave_up else self._code
 
     def change_face(self, face: str) -> None:

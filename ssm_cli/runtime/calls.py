@@ -15,18 +15,21 @@ from ssm_cli.errors import (
     SsmError,
 )
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.cell import RemoteCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
-from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
+from ssm_cli.runtime.performer.loop import NEVER, pump, rest, step_one
+from ssm_cli.runtime.remote.far import cast_far, far_of, send_far
 from ssm_cli.runtime.reports import error_text
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.driver import Driver
 
 DEFAULT_TIMEOUT_S = 5.0
+LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
+Far = tuple[RemoteCell, str]
 BUSY_S = 1.0  # how long `run` serves workers that are never done
 CALL, CAST = Kind.CALL, Kind.CAST
 
@@ -45,6 +48,8 @@ class Casts:
         core = self._core
         cell = core.names.get(worker) or find(core, worker)
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                cast_far(core, far, message)
             return
         if core.wake is None and core.guard.cell is None and is_open(core):
             core.queue.append((cell, CAST, message, None))
@@ -82,7 +87,7 @@ class Casts:
                 return
             next_s = min(core.timers.next_s(), end_s)
             if next_s > now_s():
-                core.clock.sleep_s(next_s - now_s())
+                rest(core, next_s - now_s())
             elif now_s() >= end_s and core.timers.next_s() > now_s():
                 return
 
@@ -135,6 +140,8 @@ class Calls(Casts):
         now_s = core.clock.now_s
         begun_s = now_s()
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(core, worker)
         if core.queue or core.lane or core.pumping or request_id:
             output = self.wait(self.send_request(worker, message, request_id=request_id), timeout_s)
@@ -143,6 +150,13 @@ class Calls(Casts):
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
         return written(cell, output) if type(message) is bytes else output
+
+    def _call_far(self, far: Far, message: Any, timeout_s: float | None, request_id: str) -> Any:
+        """A call of a worker on another computer: it ends in one outcome, as any call does."""
+        pending = Pending()
+        pending.request = request_id
+        send_far(self._core, far, message, pending, timeout_s)
+        return self.wait(pending, None if timeout_s is None else timeout_s + LINK_S)
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
@@ -174,6 +188,9 @@ class Calls(Casts):
         """`call` with bytes, answering both the encoded output and the output itself."""
         now_s = self._core.clock.now_s
         begun_s = now_s()
+        if (far := far_of(self._core, worker)) is not None:
+            output = self._call_far(far, data, timeout_s, "")
+            return output, str(output, "utf-8", "replace")
         output = self.wait(self.send_request(worker, data), timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
@@ -203,6 +220,8 @@ class Calls(Casts):
         core = self._core
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return send_far(core, far, message, pending, timeout_s)
             cell = need_worker(core, worker)
         if core.wake is None and core.guard.cell is None and is_open(core):
             core.queue.append((cell, CALL, message, pending))
@@ -233,7 +252,7 @@ class Calls(Casts):
                 pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
                 return
             if next_s > 0:
-                clock.sleep_s(min(left_s, next_s))
+                rest(core, min(left_s, next_s))
 
     async def acall(
         self,
@@ -246,9 +265,11 @@ class Calls(Casts):
         """`call` for asyncio: the running loop serves the node while this waits."""
         core = self._core
         cell = core.names.get(worker)
-        if type(cell) is not WorkerCell:
-            cell = need_worker(core, worker)
         driver = self._attached()
+        if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return await self._acall_far(driver, far, message, timeout_s, request_id)
+            cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()
         output = await driver.ask(cell, message, timeout_s, request_id=request_id)
@@ -274,6 +295,9 @@ class Calls(Casts):
                 answered(answers[0])
 
         core, driver = self._core, self._attached()
+        if (far := far_of(core, worker)) is not None:
+            output = await self._acall_far(driver, far, data, timeout_s, "")
+            return output, str(output, "utf-8", "replace")
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()
@@ -283,6 +307,15 @@ class Calls(Casts):
         if isinstance(answer, SsmError):
             raise answer
         return answer
+
+    async def _acall_far(
+        self, driver: Driver, far: Far, message: Any, timeout_s: float | None, request_id: str
+    ) -> Any:
+        def send(pending: Pending) -> Pending:
+            pending.request = request_id
+            return send_far(self._core, far, message, pending, timeout_s)
+
+        return await driver.ask_far(send)
 
     def _answer_of(self, worker: str, pending: Pending) -> tuple[bytes, Any] | SsmError:
         if pending.error is not None:

@@ -19,16 +19,19 @@ from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.lives import resume
 from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.durable.recovery.rebuild import Recovered
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.looks import Looks
+from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import root_down
+from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
@@ -36,7 +39,7 @@ DONE = Pending()
 DONE.done = True
 
 
-class Node(Asking, Looks):
+class Node(Asking, Looks, Keeps):
     """A tree, running on the thread of its caller. Implements `NodeApi`.
 
         with Node(load_tree("tree.yaml")) as node:
@@ -51,7 +54,10 @@ class Node(Asking, Looks):
         clock: where time comes from; a `ManualClock` in tests.
         seed: of the node's random source (the jitter of back-offs).
         store: where the states and inputs of workers with `persist` are kept (`FolderStore`). It
-            stays open when the tree stops; who opened it closes it.
+            stays open when the tree stops, for another start; `close` closes it.
+        verify_pure: step every pure worker twice, on copies, and report those that differ.
+        links: the way to remote children, where the tree has any (`ssm_cli.cluster`). As the
+            store, they stay open when the tree stops.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
     """
@@ -65,6 +71,8 @@ class Node(Asking, Looks):
         seed: int = 0,
         guard: bool = True,
         store: Store | None = None,
+        verify_pure: bool = False,
+        links: Links | None = None,
     ) -> None:
         if not isinstance(tree, SupervisorSpec):
             raise TypeError(f"a tree is a Supervisor, got {tree!r}")
@@ -74,7 +82,10 @@ class Node(Asking, Looks):
         self._guard = choose_guard(clock, wanted=guard)
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
+        self._core.links = links
         self._store = store
+        if verify_pure:
+            self._core.advance = Purity(self._core).advance
 
     @property
     def name(self) -> str:
@@ -148,8 +159,7 @@ class Node(Asking, Looks):
 
     def _cannot_write(self, error: StorageError) -> None:
         """Nothing more may be acknowledged: end, as soon as what runs has ended."""
-        reason = "fenced" if isinstance(error, Fenced) else "storage"
-        self._core.post(self._stop, reason)
+        self._core.post(self._stop, "fenced" if isinstance(error, Fenced) else "storage")
 
     def _abandon(self) -> None:
         """Something outside the tree interrupted its start: stop what has started."""
@@ -204,6 +214,14 @@ class Node(Asking, Looks):
     def _stop_root(self, reason: ExitReason) -> None:
         if self._core.root.status is Status.RUNNING:
             terminate_supervisor(self._core, self._core.root, reason, "infinity")
+
+    def close(self) -> None:
+        """Stop the tree if it runs, and close its store and its links."""
+        self.stop()
+        if self._core.links is not None:
+            self._core.links.close()
+        if self._store is not None:
+            self._store.close()
 
     def __enter__(self) -> Self:
         return self.start()

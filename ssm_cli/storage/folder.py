@@ -47,9 +47,10 @@ class FolderStore:
                 self._lock = locked(self.path)
             else:
                 need_data(self.path)
+            seen = witnessed(self.path)  # before the database: a writer may go on meanwhile
             self._db = Database(self.path / DATABASE, writing=writing)
             self._first, self._last = self._db.ends()
-            self._compare_witness()
+            self._compare(seen)
             if writing:
                 self._open_witness()
         except BaseException:
@@ -62,21 +63,14 @@ class FolderStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _compare_witness(self) -> None:
+    def _compare(self, seen: int | None) -> None:
         """Refuse a database that lacks entries which were acknowledged."""
-        try:
-            data = (self.path / WITNESS).read_bytes()
-        except FileNotFoundError:
-            if self._last:
-                raise StorageDamaged(
-                    f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
-                    f"the journal are there; if you know they are, put an empty file in its place"
-                ) from None
-            return
-        if not data:
-            return
-        seen = read_witness(data, self.path / WITNESS)
-        if seen > self._last:
+        if seen is None and self._last:
+            raise StorageDamaged(
+                f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
+                f"the journal are there; if you know they are, put an empty file in its place"
+            )
+        if seen is not None and seen > self._last:
             raise StorageDamaged(
                 f"entry {seen} of {self.path / DATABASE} was acknowledged, and the last that is "
                 f"there is {self._last}: its write-ahead log was damaged or removed, or the file "
@@ -220,6 +214,17 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def witnessed(path: Path) -> int | None:
+    """The last entry that the witness of a folder saw acknowledged; None where there is none."""
+    try:
+        data = (path / WITNESS).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"cannot read {path / WITNESS}: {error.strerror}") from error
+    return read_witness(data, path / WITNESS) if data else 0
+
+
 def write_witness(last: int) -> bytes:
     """The bytes of a witness.
 
@@ -239,3 +244,21 @@ def read_witness(data: bytes, path: Path) -> int:
             f"journal are there; if you know they are, empty it"
         )
     return int(body)
+
+
+def copied(store: FolderStore, target: Path) -> int:
+    """Copy a store into a new folder while it may be written; the last entry that is in it.
+
+    Raises:
+        StorageError: the folder is there already, or cannot be written.
+    """
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=False)
+    except FileExistsError as error:
+        raise StorageError(f"{target} is there already; name a folder that is not") from error
+    except OSError as error:
+        raise StorageError(f"cannot make {target}: {error.strerror}") from error
+    store.database.copy(target / DATABASE)
+    (target / WITNESS).touch(mode=0o600)
+    with FolderStore(target) as copy:
+        return copy.last()

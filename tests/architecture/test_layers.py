@@ -21,20 +21,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"behaviour"},
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
-    "storage": {"runtime"},
     "cluster": {"commands", "runtime", "spec"},
+    "storage": {"runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
-    "cli": {"cluster", "render", "commands", "http", "repl", "runtime", "spec"},
+    "cli": {"cluster", "storage", "render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
 WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "views"},
-    "performer": {"performer", "durable", "engine", "looking", "reports", "views"},
+    "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
+    "remote": {"remote", "performer", "engine", "reports"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""

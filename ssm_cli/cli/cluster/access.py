@@ -12,6 +12,8 @@ from ssm_cli.errors import NoTree
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.jetstream.wire import Access
+    from ssm_cli.cluster.link.client import ClusterLinks
+    from ssm_cli.spec.model import SupervisorSpec
 
 Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
@@ -64,3 +66,22 @@ def access_of(env: Environment, url: str | None) -> Access:
     if not here:
         raise NoTree(NO_CLUSTER)
     return Access(here)
+
+
+def links_for(
+    tree: SupervisorSpec, env: Environment, url: str | None, name: str
+) -> ClusterLinks | None:
+    """The way to the remote children of a tree; None where it has none: nothing is started then.
+
+    Raises:
+        NoTree: it has some, and there is no cluster.
+    """
+    from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
+
+    if not any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)):
+        return None
+    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
+
+    need_client()
+    return ClusterLinks(access_of(env, url), name)

@@ -63,7 +63,9 @@ async def _node(
 ) -> int:
     from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
 
+    need_client()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -54,6 +54,7 @@ class AttachedNode(HttpNode):
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
+        self.storage_error = None
         self._readers: list[Reader] = []
         self._seq = int(info["seq"])
         self._instance = str(info["instance"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ssm_cli.cli.data.place import Kept
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.doors.served import ServedNode
 
@@ -39,23 +40,26 @@ class Doors:
     tls_key: Path | None = None
     allow_hosts: tuple[str, ...] = ()
     insecure: bool = False
+    cluster: str | None = None
 
     def arguments(self) -> list[str]:
         """The options that say the same."""
         pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
+        pairs |= {"--cluster": self.cluster}
         given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
         hosts = [word for host in self.allow_hosts for word in ("--allow-host", host)]
         return [*given, *hosts, *(["--insecure"] if self.insecure else [])]
 
     def served_node(
-        self, tree: str, name: str | None, env: Environment, *, eager: bool
+        self, tree: str, name: str | None, env: Environment, *, eager: bool, kept: Kept
     ) -> ServedNode:
         """The node of a tree file with these doors, not started; `eager`: answer at once.
 
         Raises:
             TreeFileError: the file does not validate.
             CommandError: a door cannot be opened.
+            StorageError: what is to be kept cannot be.
         """
         from ssm_cli.cli.reach.opening import served_node  # noqa: PLC0415 - not needed for help
 
-        return served_node(tree, name, env, self, eager=eager)
+        return served_node(tree, name, env, self, eager=eager, kept=kept)

@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssm_cli.cli.cluster.access import links_for
+from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.reach.where import say
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.http.doors import access, places
 from ssm_cli.http.doors.served import Entrance, ServedNode
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
+    from ssm_cli.cli.data.place import Kept
     from ssm_cli.cli.environment import Environment
     from ssm_cli.cli.reach.doors import Doors
 
@@ -80,17 +83,25 @@ def _tls(doors: Doors) -> ssl.SSLContext | None:
 
 
 def served_node(
-    tree: str, name: str | None, env: Environment, doors: Doors, *, eager: bool
+    tree: str, name: str | None, env: Environment, doors: Doors, *, eager: bool, kept: Kept
 ) -> ServedNode:
     """The node of a tree file with its doors, not started.
 
     Raises:
         TreeFileError: the file does not validate.
         CommandError: a door cannot be opened.
+        StorageError: what is to be kept cannot be.
     """
     spec = load_tree(tree)
     called = name or Path(tree).stem
     entrances = open_doors(doors, env, called)
+    try:
+        links = links_for(spec, env, doors.cluster, called)
+        store = store_for(spec, env.environ, called, kept.data)
+    except SsmError:
+        for entrance in entrances:
+            entrance.close()
+        raise
     ready = env.environ.get("SSM_READY_FD", "")
 
     def opened() -> None:
@@ -105,6 +116,9 @@ def served_node(
         file=str(Path(tree).absolute()),
         eager=eager,
         opened=opened,
+        store=store,
+        verify_pure=kept.verify_pure,
+        links=links,
     )
 
 

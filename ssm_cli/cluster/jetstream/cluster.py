@@ -133,6 +133,11 @@ class NatsCluster:
         self.calls = NatsCalls(wire)
         self.time = LoopTime()
 
+    @property
+    def size(self) -> int:
+        """How many servers there are, as the one that we talk to says."""
+        return self._wire.servers
+
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
         return self._wire.connected

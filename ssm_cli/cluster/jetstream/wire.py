@@ -7,6 +7,7 @@ times out when servers change; its JetStream contexts raise where we want a valu
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -74,6 +75,11 @@ class Wire:
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
         return bool(self._client.is_connected)
+
+    @property
+    def servers(self) -> int:
+        """How many servers the one that we talk to knows of, itself included."""
+        return max(1, len(self._client.servers))
 
     @property
     def version(self) -> str:
@@ -157,17 +163,25 @@ class Wire:
         await self._client.close()
 
 
+def need_client() -> None:
+    """Make sure that the client library is there.
+
+    Raises:
+        ClusterError: it is not; the message says how to install it.
+    """
+    if importlib.util.find_spec("nats") is None:
+        raise ClusterError(f"remote children need the extra `cluster`: {INSTALL}")
+
+
 async def connect(access: Access, name: str) -> Wire:
     """A connection; it comes back by itself when it is lost.
 
     Raises:
         ClusterError: there is no client library, or no server that takes us.
     """
-    try:
-        import nats  # noqa: PLC0415 - only who uses a cluster needs it
-        from nats import errors  # noqa: PLC0415 - as above
-    except ImportError as error:
-        raise ClusterError(f"remote children need the extra `cluster`: {INSTALL}") from error
+    need_client()
+    import nats  # noqa: PLC0415 - only who uses a cluster needs it
+    from nats import errors  # noqa: PLC0415 - as above
 
     options: dict[str, Any] = {}
     if access.creds:

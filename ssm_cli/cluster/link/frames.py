@@ -14,15 +14,15 @@ Orphan = Literal["keep", "stop"]
 
 
 class ChildJob(msgspec.Struct, frozen=True):
-    """A remote child as the link needs to know it."""
+    """A remote child as the link needs to know it; 0 leaves lease and replicas to the cluster."""
 
     name: str
     spec: str
     place: dict[str, str] = {}
-    ttl_s: float = 2.0
+    ttl_s: float = 0.0
     takeover: Takeover = "fence"
     orphan: Orphan = "keep"
-    replicas: int = 1
+    replicas: int = 0
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
@@ -33,11 +33,12 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
-    """Start a child, or take over one that runs, if `adopt` is set."""
+    """Start a child, or take over one that runs, if `adopt` is set; with `only`, do no more."""
 
     n: int
     job: ChildJob
     adopt: bool = False
+    only: bool = False
 
 
 class StopChild(msgspec.Struct, frozen=True, tag=True):

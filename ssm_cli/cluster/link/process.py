@@ -22,6 +22,7 @@ from ssm_cli.cluster.link.frames import (
     Answered,
     AskTree,
     CallChild,
+    ChildJob,
     Done,
     Frames,
     News,
@@ -37,6 +38,7 @@ from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Ask, Reply, Request, Said
 
 READ_BYTES = 65_536
+QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
 MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
@@ -76,12 +78,22 @@ class Link:
 
     async def _start(self, order: StartChild) -> None:
         known = self._children.get(order.job.name)
-        if known is None or known.job != order.job:
+        if known is None or known.job != self._completed(order.job):
             if known is not None:
                 await known.close()
-            known = Watching(self._cluster, self._tree, order.job, self.tell)
+            job = self._completed(order.job)
+            known = Watching(self._cluster, self._tree, job, self.tell)
             self._children[order.job.name] = known
-        self.tell(await known.start(order.n, adopt=order.adopt))
+        self.tell(await known.start(order.n, adopt=order.adopt, only=order.only))
+
+    def _completed(self, job: ChildJob) -> ChildJob:
+        """A job with what the tree leaves to the cluster.
+
+        An election of three servers takes longer than a short lease: with those it is longer.
+        """
+        replicas = job.replicas or (3 if self._cluster.size >= 3 else 1)
+        ttl_s = job.ttl_s or (SLOW_S if replicas > 1 else QUICK_S)
+        return msgspec.structs.replace(job, replicas=replicas, ttl_s=ttl_s)
 
     async def _stop(self, order: StopChild) -> None:
         known = self._children.get(order.child)

@@ -44,13 +44,15 @@ class Watching:
         self._handle: Handle | None = None
         self._ended: str | None = None
 
-    async def start(self, n: int, *, adopt: bool) -> Done:
+    async def start(self, n: int, *, adopt: bool, only: bool = False) -> Done:
         """Start it, and watch it from then on."""
         try:
             if self._handle is None:
                 subject = names.exits(self._tree, self.job.name)
                 self._handle = await self._cluster.calls.serve(subject, self._on_exit)
             placed = await self._placing.adopt() if adopt else None
+            if placed is None and only:
+                return Done(n, ok=False, reason="noproc", detail="it does not live on")
             placed = await self._placing.start() if placed is None else placed
         except ClusterError as error:
             return Done(n, ok=False, reason="noconnection", detail=str(error))

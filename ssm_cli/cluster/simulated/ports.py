@@ -174,6 +174,11 @@ class SimCluster:
         self.calls = SimCalls(self)
         self.time = SimTime(network, process)
 
+    @property
+    def size(self) -> int:
+        """They act as one."""
+        return 1
+
     def connected(self) -> bool:
         """Whether messages pass both ways."""
         return not (self.process.mute or self.process.deaf)

@@ -70,6 +70,14 @@ class HttpNode(HttpAsking):
         found = self.ask("GET", f"/v1/log?{urlencode(query)}")
         return [report_of(record) for record in msgspec.convert(found, list[dict[str, Any]])]
 
+    def quarantined(self) -> list[dict[str, Any]]:
+        """The inputs that are refused, as they have crashed their worker too often."""
+        return msgspec.convert(self.ask("GET", "/v1/quarantine"), list[dict[str, Any]])
+
+    def release_input(self, number: int) -> dict[str, Any]:
+        """Let one of them in again."""
+        return msgspec.convert(self.ask("DELETE", f"/v1/quarantine/{number}"), dict[str, Any])
+
     def follow(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """The records of the report stream after the one numbered `after`, as they come.
 

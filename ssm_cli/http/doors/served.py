@@ -107,9 +107,13 @@ class ServedNode(Target):
             await self._close()
 
     def close(self) -> None:
-        """Take the doors away from a node that is not served; nothing where that is done."""
+        """Take the doors away from a node that is not served, and let go of its store.
+
+        Nothing happens where that is done.
+        """
         for entrance in self._entrances:
             entrance.close()
+        super().close()
 
     def _first(self, entrance: Entrance) -> None:
         """The first client is at a door."""

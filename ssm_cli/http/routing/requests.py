@@ -11,9 +11,10 @@ from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.handlers import all_run
 from ssm_cli.commands.records import done_record, report_record, tree_record
 from ssm_cli.commands.values import child_spec_of, state_of
-from ssm_cli.errors import CommandError, QueueFull
+from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.http.target import Target
+from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.views import NodeView, ProcessRef
 
 MAX_LOG = 10_000
@@ -213,6 +214,18 @@ class Requests:
         reports = self._node.reports(request.query.get("after", 0), last)
         return [report_record(report) for report in reports]
 
+    def quarantined(self, _request: Request) -> object:
+        """The inputs in quarantine."""
+        return [_quarantined(one) for one in self._node.quarantined()]
+
+    def release_input(self, request: Request) -> object:
+        """Let one in again."""
+        number = request.names["number"]
+        try:
+            return _quarantined(self._node.release_input(int(number)))
+        except (ValueError, StorageError) as error:
+            raise HttpError(404, f"no input in quarantine has the number {number}") from error
+
     def live(self, _request: Request) -> object:
         """The process serves, else nobody would answer."""
         return {"v": 1, "type": "health", "status": "ok"}
@@ -228,6 +241,12 @@ def handlers(requests: Requests) -> dict[str, Callable[[Request], object]]:
     """The handlers by name."""
     kind = type(requests)
     return {name: getattr(requests, name) for name in vars(kind) if not name.startswith("_")}
+
+
+def _quarantined(one: Quarantined) -> object:
+    """An input in quarantine, its bytes as text."""
+    text = one.input.decode("utf-8", "backslashreplace")
+    return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
 def _child(verb: str, name: str | None) -> object:

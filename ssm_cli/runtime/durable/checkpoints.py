@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.format.records import Armed, How
-from ssm_cli.runtime.durable.format.snapshots import HEAD, STATE, Head, Saved, Sent, pack
+from ssm_cli.runtime.durable.format.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell
@@ -19,7 +19,7 @@ from ssm_cli.runtime.reports import error_detail
 if TYPE_CHECKING:
     from ssm_cli.runtime.durable.keeper import Keeper
 
-MOST_MARKS = 10_000
+MOST_MARKS = 256  # places at which history can be cut off
 
 
 def write(keeper: Keeper) -> None:
@@ -38,7 +38,7 @@ def write(keeper: Keeper) -> None:
     changes: dict[str, bytes | None] = {**states}
     for tail in keeper.recovered.tails(keeper.at_s()):
         changes[STATE + tail.worker] = pack(tail)
-    marks = [*keeper.marks, (keeper.entry, keeper.seq)][-MOST_MARKS:]
+    marks = thinned([*keeper.marks, Mark(keeper.entry, keeper.seq, keeper.chain)])
     upto, marks = forgettable(keeper, marks)
     answers = keeper.sessions.changes()
     changes |= answers
@@ -76,7 +76,7 @@ def states_of(keeper: Keeper, changed: list[Kept]) -> dict[str, bytes] | None:
     return found
 
 
-def head(keeper: Keeper, marks: list[tuple[int, int]]) -> Head:
+def head(keeper: Keeper, marks: list[Mark]) -> Head:
     """What a recovery will begin with."""
     crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
     return Head(
@@ -123,17 +123,25 @@ def sent_of(keeper: Keeper) -> Iterator[Sent]:
     yield from keeper.recovered.unsent()
 
 
-def forgettable(keeper: Keeper, marks: list[tuple[int, int]]) -> tuple[int, list[tuple[int, int]]]:
+def forgettable(keeper: Keeper, marks: list[Mark]) -> tuple[int, list[Mark]]:
     """Up to which entry the journal may be forgotten (0: none), and the marks that are left.
 
-    History goes as `keep_records` says, and all of it where the journal is larger than it may be.
+    History goes as `keep_records` says, and all of it where the journal is larger than it may be;
+    what has come since the last saved states but one stays.
     """
     spec = keeper.core.root.spec
     oldest = keeper.seq - spec.keep_records
     if keeper.store.size_bytes() > spec.journal_mb * 1_000_000:
         oldest = keeper.seq
-    upto = max((entry for entry, seq in marks if seq <= oldest), default=0)
-    return upto, [mark for mark in marks if mark[0] >= upto]
+    upto = max((mark.entry for mark in marks[:-1] if mark.seq <= oldest), default=0)
+    return upto, [mark for mark in marks if mark.entry >= upto]
+
+
+def thinned(marks: list[Mark]) -> list[Mark]:
+    """The marks, or every second of them where they are too many; the first and last stay."""
+    if len(marks) <= MOST_MARKS:
+        return marks
+    return [*marks[:-1:2], marks[-1]]
 
 
 def drop_sent(core: Core, after: int) -> None:

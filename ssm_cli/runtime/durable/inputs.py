@@ -108,8 +108,8 @@ def in_quarantine(cell: WorkerCell, number: int) -> Denied:
     """The error for an input that has crashed its worker too often."""
     return Denied(
         f"this input has crashed {cell.spec.id} {cell.spec.options.quarantine} times and is in "
-        f"quarantine as {number}: `ssm data quarantine` shows why, `ssm data retry {number}` lets "
-        f"it in again",
+        f"quarantine as {number}; `ssm data quarantine` shows why, and lets it in again with "
+        f"`--retry {number}`",
         worker=cell.spec.id,
         reason="quarantined",
     )

@@ -32,12 +32,13 @@ class Status(IntEnum):
 class Extra:
     """What few workers need, made at first use: callers kept waiting, timers, sys settings.
 
-    `kept` is what the node's keeper knows of a worker whose state outlives it (`durable.kept`).
+    `checked` says that its callbacks are run twice, to see whether they are pure. `kept` is what
+    the node's keeper knows of a worker whose state outlives it (`durable.kept`).
     """
 
     __slots__ = (
-        "attempt", "backlog", "callers", "crash", "crashes", "debug", "delay_until_s", "kept",
-        "suspended", "timeout", "timeout_ms", "timers",
+        "attempt", "backlog", "callers", "checked", "crash", "crashes", "debug", "delay_until_s",
+        "kept", "suspended", "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class Extra:
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
+        self.checked = False
 
 
 class Cell(msgspec.Struct, eq=False):
@@ -160,6 +162,25 @@ class SupervisorCell(Cell, eq=False):
     overdue: bool = False
     sound: bool = False
     window: RestartWindow = msgspec.field(default_factory=lambda: RestartWindow(0.0))
+
+
+class RemoteCell(Cell, eq=False):
+    """A remote child: a subtree that a node of a cluster hosts.
+
+    Attributes:
+        node: which one.
+        epoch: which life of the subtree, as the whole cluster counts them.
+        reachable: whether it answers; one that does not may live on.
+        age_s: how old its last sign of life was when we heard of it, at `heard_s`.
+    """
+
+    kind: ClassVar[Kind] = "remote"
+
+    node: str = ""
+    epoch: int = 0
+    reachable: bool = True
+    age_s: float = 0.0
+    heard_s: float = 0.0
 
 
 def seconds(ms: float | str) -> float:

@@ -31,20 +31,20 @@ from ssm_cli.runtime.engine.pending import Pending
 def make_ready(cell: WorkerCell) -> None:
     """Let inputs go straight to a pure step, where nothing has to be looked at on the way."""
     extra = cell.extra
-    plain = extra is None or not (extra.suspended or extra.debug or is_kept(extra))
+    plain = extra is None or not (extra.suspended or extra.debug or is_looked_at(extra))
     behaviour = cell.behaviour
     running = cell.status is Status.RUNNING
     cell.step = behaviour.step if plain and running and type(behaviour) is StateMachine else None
 
 
-def is_kept(extra: Extra) -> bool:
-    """Whether each input of a worker has to be looked at, as something of it is recorded."""
+def is_looked_at(extra: Extra) -> bool:
+    """Whether each input of a worker has to be looked at: it is recorded, or its steps checked."""
     kept = extra.kept
     if kept is None:
-        return False
+        return extra.checked
     options = kept.options
     often = options.save_inputs is not None or options.save_seconds is not None
-    return bool(kept.journals or kept.refused or often)
+    return bool(kept.journals or kept.refused or often or extra.checked)
 
 
 def after_init(core: Core, cell: WorkerCell, outcome: Outcome) -> None:

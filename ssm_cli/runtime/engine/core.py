@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.dispatch import Kind, Outcome, advance
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
@@ -33,14 +33,16 @@ class Core:
         outbox: replies given by `Caller.reply` in the callback that runs now.
         driver: what serves the node from an asyncio loop; None where nothing does.
         wake: told when there is work and the loop does not run; an asyncio driver listens.
+        advance: runs a callback (`dispatch.advance`, or a check of it).
         keeper: writes down what must outlive the process (see `durable`); None without.
+        links: the way to remote children (see `remote`); None without.
         gave_up: whether the root reached its restart intensity.
     """
 
     __slots__ = (
-        "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
-        "keeper", "lane", "names", "outbox", "pumping", "queue", "random", "report", "reports",
-        "root", "running", "timers", "wake",
+        "advance", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
+        "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random", "report",
+        "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -64,6 +66,8 @@ class Core:
         self.expected: object = None
         self.driver: object = None
         self.keeper: Any = None
+        self.links: Any = None
+        self.advance: Callable[..., Outcome] = advance
         self.wake: Callable[[], None] | None = None
 
     def post(self, function: Callable[..., None], *args: Any) -> None:

@@ -1,10 +1,9 @@
-"""Looking at a node: its names, its tree, its reports, and whether it can write."""
+"""Looking at a node: its names, its tree, its reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ssm_cli.errors import StorageError
 from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.looking.listing import Listing
@@ -44,9 +43,3 @@ class Looks:
         A reader that raises is let go. It must not call the node (`stop` excepted).
         """
         return self._core.reports.subscribe(reader)
-
-    @property
-    def storage_error(self) -> StorageError | None:
-        """Why what must outlive the process cannot be written; None where it can be."""
-        keeper = self._core.keeper
-        return None if keeper is None else keeper.error

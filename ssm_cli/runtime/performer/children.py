@@ -5,17 +5,26 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 
 from __future__ import annotations
 
+from ssm_cli.behaviour.dispatch import advance
 from ssm_cli.behaviour.reasons import (
     ExitReason,
 )
 from ssm_cli.behaviour.results import Ignore, Ok, Stop
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    RemoteCell,
+    Status,
+    SupervisorCell,
+    WorkerCell,
+    seconds,
+)
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     ChildSpec,
     Persist,
+    RemoteSpec,
     Strategy,
     SupervisorSpec,
 )
@@ -33,16 +42,26 @@ def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     if isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
         core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
+    elif isinstance(spec, RemoteSpec):
+        cell = RemoteCell(spec, sup)
     else:
         cell = WorkerCell(spec, sup)
-        if spec.options.persist is not Persist.NONE and core.keeper is not None:
-            core.keeper.adopt(cell)
+        if core.keeper is not None or core.advance is not advance:
+            prepare(core, cell)
         if spec.options is not core.expected:
             core.expected = spec.options
             expect_limits(core.guard, cell)
     sup.children[spec.id] = cell
     core.names[spec.id] = cell
     return cell
+
+
+def prepare(core: Core, cell: WorkerCell) -> None:
+    """Give a worker what its inputs are looked at for: what is kept of it, a check of its steps."""
+    if core.advance is not advance:
+        cell.more().checked = True
+    if core.keeper is not None and cell.spec.options.persist is not Persist.NONE:
+        core.keeper.adopt(cell)
 
 
 def expect_limits(guard: Guard, cell: WorkerCell) -> None:

@@ -33,6 +33,7 @@ from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of, shown
 from ssm_cli.runtime.performer.ending import callee_error, early_replies, end_worker
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.runtime.views import SysEvent
 
@@ -55,6 +56,8 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     keeper = core.keeper
     core.pumping = True
     try:
+        if core.links is not None:
+            take_news(core)
         while True:
             fire_timers(core)
             more = run_batch(core, until, BATCH)
@@ -66,6 +69,14 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     finally:
         core.pumping = False
         core.guard.cell = None
+
+
+def rest(core: Core, seconds: float) -> None:
+    """Let time pass while there is nothing to do; news of remote children end it early."""
+    if core.links is None:
+        core.clock.sleep_s(seconds)
+    else:
+        core.links.wait(seconds)
 
 
 def run_batch(core: Core, until: Pending, most: int) -> bool:
@@ -195,7 +206,7 @@ def run_callback(
     guard.cell = cell
     begun_s = core.clock.now_s()
     try:
-        outcome = advance(cell.behaviour, kind, message, caller, cell.state)
+        outcome = core.advance(cell.behaviour, kind, message, caller, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
         early_replies(core)

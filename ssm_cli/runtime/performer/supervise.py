@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
+from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, Lost
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
@@ -29,6 +29,7 @@ from ssm_cli.supervision.decisions import (
     on_restart,
 )
 
+FENCED = Lost("fenced")
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE
 
 
@@ -89,7 +90,7 @@ def settle(core: Core, sup: SupervisorCell, cell: Cell) -> None:
 def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     """Count a restart, then restart by the strategy, wait for the back-off, or give up."""
     spec = sup.spec
-    restarts = sup.window.add(core.clock.now_s())
+    restarts = count_restart(core, sup, cell)
     limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
     if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
         core.report("gave_up", sup, {"child": cell.spec.id, **limits})
@@ -109,6 +110,17 @@ def note(core: Core, event: str, cell: Cell, names: Sequence[str]) -> None:
     """Record a decision, in a node that keeps a journal."""
     if core.keeper is not None and cell.parent is not None:
         core.keeper.note(cell.parent.spec.id, event, cell.spec.id, tuple(names))
+
+
+def count_restart(core: Core, sup: SupervisorCell, cell: Cell) -> int:
+    """Count a restart; the restarts in the window.
+
+    A remote child that stopped itself since it could not renew its lease has not failed: that is
+    what it must do while the cluster chooses another leader.
+    """
+    if cell.last_reason == FENCED:
+        return sup.window.count(core.clock.now_s())
+    return sup.window.add(core.clock.now_s())
 
 
 def delay(

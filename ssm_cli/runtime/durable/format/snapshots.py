@@ -71,6 +71,14 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
     data: bytes
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """A place between two entries: the entry before it, that one's last record and chain value."""
+
+    entry: int
+    seq: int
+    chain: bytes
+
+
 class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     """Up to where the saved states go, and what else a recovery begins with.
 
@@ -79,7 +87,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
         chain: its chain value.
         seq: its last record.
         at_s: when, by the wall clock.
-        marks: earlier heads that are still in the journal, as (entry, record), oldest first.
+        marks: the ends of what this and earlier heads cover, oldest first; the journal begins
+            behind the first of them, or at entry 1.
         sent: inputs under way between durable workers.
         crashes: how often which input has crashed which worker, by the hash of the input.
         number: the last number given to what was set aside or quarantined.
@@ -89,7 +98,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     chain: bytes = START_OF_CHAIN
     seq: int = 0
     at_s: float = 0.0
-    marks: tuple[tuple[int, int], ...] = ()
+    marks: tuple[Mark, ...] = ()
     sent: tuple[Sent, ...] = ()
     crashes: dict[str, dict[bytes, int]] = {}
     number: int = 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.equality import same
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.errors import StorageError
 
@@ -127,30 +127,3 @@ def state_type(behaviour: Behaviour) -> Any:
         return typing.get_type_hints(behaviour.step).get(names[1], Any)
     except (TypeError, ValueError, NameError, IndexError):
         return Any  # no Python function, or its annotations name what is not there
-
-
-def equal(one: Any, other: Any) -> bool:
-    """Whether `==` says so; never raises."""
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 - the user's __eq__ may raise anything
-        return False
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, NaN to itself included, whatever they are nested in.
-
-    >>> same({"x": [math.nan]}, {"x": [math.nan]}), same([1], (1,)), same([1], [2])
-    (True, False, False)
-    """
-    if equal(one, other) or type(one) is not type(other):
-        return equal(one, other)
-    match one:
-        case float():
-            return math.isnan(one) and math.isnan(other)
-        case Mapping():
-            return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-        case list() | tuple():
-            return len(one) == len(other) and all(map(same, one, other))
-    fields = getattr(one, "__struct_fields__", ())
-    return bool(fields) and all(same(getattr(one, f), getattr(other, f)) for f in fields)

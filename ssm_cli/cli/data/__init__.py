@@ -1,0 +1,1 @@
+"""Data folders: which one is a tree's, and the commands of `ssm data`."""

@@ -1,0 +1,225 @@
+"""`ssm data`: what is kept of trees, whether they run or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssm_cli.cli.data.place import folder_of, states_path
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.reach.listing import table
+from ssm_cli.commands.records import json_line
+from ssm_cli.errors import CommandError, StorageError
+from ssm_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from ssm_cli.storage.folder import FolderStore
+
+HEAD = ("NAME", "SIZE", "RECORDS", "STATES", "ASIDE", "REFUSED", "IN USE", "FOLDER")
+
+Tree = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="the tree's name; default: the only one")
+]
+Folder = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="the folder, in place of the name")
+]
+Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+
+
+def ls(
+    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = "text"
+) -> int:
+    """List the data of all trees; of one: its states, what was set aside, its quarantine."""
+    env: Environment = ctx.obj
+    _check_output(output)
+    from ssm_cli.cli.data import shown  # noqa: PLC0415 - SQLite is not needed for help
+
+    if tree is not None or data is not None:
+        with opened(env, tree, data) as store:
+            _print(env, shown.one(store) if output == "text" else shown.one_json(store))
+        return ExitCode.DONE
+    folders = folders_in(env)
+    rows = [shown.summary(folder) for folder in folders]
+    if output == "text":
+        _print(env, table([HEAD, *(shown.row(row) for row in rows)]))
+    else:
+        _print(env, [json_line(row) for row in rows])
+    return ExitCode.DONE
+
+
+def verify(
+    ctx: typer.Context,
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+    file: Annotated[
+        str | None, typer.Option("--tree", metavar="FILE", help="step its inputs again, too")
+    ] = None,
+) -> int:
+    """Check all that is kept: every checksum, the chain, and, with --tree, every step again."""
+    env: Environment = ctx.obj
+    from ssm_cli.storage.verify import verify as look  # noqa: PLC0415 - as above
+
+    spec = None
+    if file is not None:
+        from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
+
+        spec = load_tree(file)
+    with opened(env, tree, data) as store:
+        verdict = look(store, spec)
+        where = store.where()
+    if verdict.problems:
+        raise StorageError("\n".join(f"{where}: {problem}" for problem in verdict.problems))
+    again = "" if spec is None else f", {verdict.stepped} stepped again with the same results"
+    _print(env, [f"{where}: ok, {verdict.records} records, {verdict.inputs} inputs{again}"])
+    return ExitCode.DONE
+
+
+def export(
+    ctx: typer.Context,
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", metavar="NAME", help="only records of this worker")
+    ] = None,
+) -> int:
+    """Print the journal, one JSON record a line, oldest first."""
+    env: Environment = ctx.obj
+    from ssm_cli.storage.contents import history, shown  # noqa: PLC0415 - as above
+
+    with opened(env, tree, data) as store:
+        for seq, record in history(store):
+            if worker is None or worker == getattr(record, "worker", None):
+                env.stdout.write(json_line(shown(seq, record)) + "\n")
+    return ExitCode.DONE
+
+
+def backup(
+    ctx: typer.Context,
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that is not there yet")],
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+) -> int:
+    """Copy what is kept of a tree into a new folder, while the tree may be running."""
+    env: Environment = ctx.obj
+    from ssm_cli.storage.folder import copied  # noqa: PLC0415 - as above
+
+    with opened(env, tree, data) as store:
+        last = copied(store, target)
+    _print(env, [f"{target}: a copy up to entry {last}; start from it by --data {target}"])
+    return ExitCode.DONE
+
+
+def compact(ctx: typer.Context, tree: Tree = None, *, data: Folder = None) -> int:
+    """Forget the history behind the saved states, and give its room back; the tree is stopped."""
+    env: Environment = ctx.obj
+    from ssm_cli.storage.contents import contents  # noqa: PLC0415 - as above
+
+    with opened(env, tree, data, writing=True) as store:
+        before, head = store.size_bytes(), contents(store).head
+        marks = [mark.entry for mark in head.marks[:-1]]
+        if marks:
+            store.trim(max(marks))
+        store.database.vacuum()
+        after = store.size_bytes()
+        where = store.where()
+    _print(env, [f"{where}: {before} bytes before, {after} bytes now"])
+    return ExitCode.DONE
+
+
+def quarantine(
+    ctx: typer.Context,
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+    retry: Annotated[
+        int | None, typer.Option("--retry", metavar="N", help="let number N in again")
+    ] = None,
+    drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
+) -> int:
+    """List inputs in quarantine and states that were set aside; try one again, or drop it."""
+    env: Environment = ctx.obj
+    from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
+
+    if retry is not None and drop is not None:
+        raise typer.BadParameter("give --retry or --drop, not both")
+    number = retry if drop is None else drop
+    if number is None:
+        with opened(env, tree, data) as store:
+            _print(env, shown.held(store))
+        return ExitCode.DONE
+    _print(env, _let_go(env, tree, data, number, again=drop is None))
+    return ExitCode.DONE
+
+
+def _let_go(
+    env: Environment, tree: str | None, data: Path | None, number: int, *, again: bool
+) -> list[str]:
+    """Let go of what has that number, by the running tree where it runs."""
+    from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
+    from ssm_cli.storage.folder import is_locked  # noqa: PLC0415 - as above
+
+    folder = _folder(env, tree, data)
+    if is_locked(folder):
+        from ssm_cli.http.client.find import find  # noqa: PLC0415 - as above
+
+        node = find(env.environ, None, tree or folder.name)
+        released = node.release_input(number)
+        given = str(released["input"])
+        if not again:
+            return [f"{number} is forgotten: {released['worker']} {given}"]
+        return [node.call(released["worker"], given.encode()).decode("utf-8", "backslashreplace")]
+    with opened(env, tree, data, writing=True) as store:
+        return shown.let_in(store, number, again=again)
+
+
+COMMANDS = (ls, verify, export, backup, compact, quarantine)
+
+
+def folders_in(env: Environment) -> list[Path]:
+    """The folders with data of trees, by name."""
+    from ssm_cli.storage.folder import DATABASE  # noqa: PLC0415 - as above
+
+    return sorted(path.parent for path in states_path(env.environ).glob(f"*/{DATABASE}"))
+
+
+def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
+    """The folder that is meant; raises `CommandError` where it is not clear which."""
+    if tree is not None and data is not None:
+        raise CommandError("give a name or --data, not both")
+    if tree is not None or data is not None:
+        return folder_of(env.environ, tree or "", data)
+    found = folders_in(env)
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found[:20])
+    why = f"there is data of {names}: name one" if found else "there is no data of any tree"
+    raise CommandError(f"{why}, or a folder by --data DIR")
+
+
+@contextmanager
+def opened(
+    env: Environment, tree: str | None, data: Path | None, *, writing: bool = False
+) -> Iterator[FolderStore]:
+    """The store that is meant; raises `StorageError` where it cannot be opened."""
+    from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - as above
+
+    folder = _folder(env, tree, data)
+    need_data(folder)
+    with FolderStore(folder, writing=writing) as store:
+        yield store
+
+
+def _print(env: Environment, lines: list[str]) -> None:
+    env.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _check_output(output: str) -> None:
+    if output not in ("text", "json", "jsonl"):
+        raise typer.BadParameter(f"-o takes one of text, json, not `{output}`")

@@ -1,0 +1,149 @@
+"""What `ssm data` shows of a store, as lines of text and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ssm_cli.cli.reach.listing import table
+from ssm_cli.commands.records import instant, json_line
+from ssm_cli.commands.text import one_line
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.format.snapshots import STATE, Aside, Refused, Saved, pack
+from ssm_cli.storage.contents import (
+    Contents,
+    change,
+    contents,
+    history,
+    let_go,
+    numbered,
+    state_shown,
+)
+from ssm_cli.storage.folder import FolderStore, is_locked
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """What a folder holds, in one record; `error` says why it cannot be read."""
+    head: dict[str, Any] = {"v": 1, "type": "data", "name": folder.name, "folder": str(folder)}
+    try:
+        with FolderStore(folder, writing=False) as store:
+            found = contents(store)
+    except StorageError as error:
+        return head | {"in_use": is_locked(folder), "error": str(error)}
+    return head | {"in_use": is_locked(folder)} | counts(found)
+
+
+def counts(found: Contents) -> dict[str, Any]:
+    """How much of everything there is."""
+    return {
+        "size_bytes": found.size_bytes,
+        "entries": found.last - found.first + 1,
+        "records": found.head.seq,
+        "states": len(found.states),
+        "aside": len(found.asides),
+        "refused": len(found.refused),
+    }
+
+
+def row(record: dict[str, Any]) -> tuple[str, ...]:
+    """The row of a folder in the list of all."""
+    used = "yes" if record["in_use"] else "no"
+    if "error" in record:
+        unread = one_line(str(record["error"]))
+        return (record["name"], "-", "-", "-", "-", "-", used, unread)
+    cells = (record[key] for key in ("records", "states", "aside", "refused"))
+    size = f"{record['size_bytes']:,}"
+    return (record["name"], size, *map(str, cells), used, record["folder"])
+
+
+def one(store: FolderStore) -> list[str]:
+    """All that there is to say of one folder."""
+    found = contents(store)
+    behind = sum(1 for seq, _ in history(store) if seq > found.head.seq)
+    lines = [
+        f"folder:   {found.where}{' (in use)' if is_locked(store.path) else ''}",
+        f"size:     {found.size_bytes:,} bytes",
+        f"journal:  entries {found.first} to {found.last}",
+        f"behind:   {behind} records behind the saved states, which are of record {found.head.seq}",
+    ]
+    if found.states:
+        head = ("WORKER", "VERSION", "SAVED", "BYTES", "STATE")
+        lines += ["", *table([head, *map(_state_row, found.states)])]
+    return [*lines, *held(store, found)]
+
+
+def _state_row(saved: Saved) -> tuple[str, ...]:
+    state = one_line(str(state_shown(saved)), 60) if saved.has else "(begins by init)"
+    return (saved.worker, saved.version, instant(saved.at_s), str(len(saved.state)), state)
+
+
+def held(store: FolderStore, found: Contents | None = None) -> list[str]:
+    """What was set aside and what is in quarantine, with their numbers."""
+    found = contents(store) if found is None else found
+    rows = [(str(a.number), "state", a.worker, instant(a.at_s), a.reason) for a in found.asides]
+    rows += [
+        (str(r.number), "input", r.worker, instant(r.at_s), f"{_text(r)} ({r.crashes}x {r.error})")
+        for r in found.refused
+    ]
+    if not rows:
+        return ["", "nothing is set aside, and no input is in quarantine"]
+    cut = [tuple(one_line(cell, 100) for cell in cells) for cells in rows]
+    return ["", *table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *cut])]
+
+
+def one_json(store: FolderStore) -> list[str]:
+    """The same as one JSON record."""
+    found = contents(store)
+    states = [
+        {"worker": s.worker, "machine": s.machine, "version": s.version, "at": instant(s.at_s),
+         "seq": s.seq, "bytes": len(s.state), "state": state_shown(s)}
+        for s in found.states
+    ]  # fmt: skip
+    asides = [
+        {"number": a.number, "worker": a.worker, "at": instant(a.at_s), "reason": a.reason,
+         "state": None if a.saved is None else state_shown(a.saved)}
+        for a in found.asides
+    ]  # fmt: skip
+    refused = [
+        {"number": r.number, "worker": r.worker, "at": instant(r.at_s), "input": _text(r),
+         "crashes": r.crashes, "error": r.error}
+        for r in found.refused
+    ]  # fmt: skip
+    head = {"v": 1, "type": "data", "folder": found.where, "in_use": is_locked(store.path)}
+    lists = {"states": states, "aside": asides, "refused": refused}
+    return [json_line(head | counts(found) | lists)]
+
+
+def _text(refused: Refused) -> str:
+    return refused.data.decode("utf-8", "backslashreplace")
+
+
+def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:
+    """Let go of what has a number, in a store that no tree uses; a state is put back if `again`.
+
+    Raises:
+        StorageError: nothing has that number, or records have come since that need the state
+            there is.
+    """
+    key, found = numbered(store, number)
+    if isinstance(found, Refused):
+        let_go(store, number)
+        return [f"{number}: {found.worker} takes {_text(found)} again"]
+    if not again:
+        let_go(store, number)
+        return [f"{number} is forgotten: a state of {found.worker}"]
+    put_back(store, key, found)
+    return [f"{number}: {found.worker} will begin with that state again"]
+
+
+def put_back(store: FolderStore, key: str, aside: Aside) -> None:
+    """Make a state that was set aside the saved one again; the one there is takes its place."""
+    head = contents(store).head
+    if store.last() > head.entry:
+        raise StorageError(
+            f"{store.where()} has records behind its saved states: start the tree and stop it in "
+            f"order first"
+        )
+    if aside.saved is None:
+        raise StorageError(f"number {aside.number} holds no state that could be put back")
+    change(store, {STATE + aside.worker: pack(aside.saved), key: None})

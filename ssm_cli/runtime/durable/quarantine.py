@@ -1,0 +1,67 @@
+"""What a node lets its users do with what it keeps: look at its quarantine, let inputs in again."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.format.snapshots import INPUT, Refused, number_key, unpack
+from ssm_cli.runtime.durable.format.values import digest
+from ssm_cli.runtime.engine.core import Core
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """An input that is refused, as it has crashed its worker too often."""
+
+    number: int
+    worker: str
+    at_s: float
+    input: bytes
+    crashes: int
+    error: str
+
+
+class Keeps:
+    """The part of a node that is about what outlives its process."""
+
+    _core: Core
+
+    @property
+    def storage_error(self) -> StorageError | None:
+        """Why what must outlive the process cannot be written; None where it can be."""
+        keeper = self._core.keeper
+        return None if keeper is None else keeper.error
+
+    def quarantined(self) -> list[Quarantined]:
+        """The inputs in quarantine, oldest first."""
+        keeper = self._core.keeper
+        if keeper is None:
+            return []
+        keeper.commit()
+        store = keeper.store
+        return [shown(unpack(key, store.get(key) or b"", Refused)) for key in store.keys(INPUT)]
+
+    def release_input(self, number: int) -> Quarantined:
+        """Let an input in again, and count its crashes anew; what it is.
+
+        Raises:
+            StorageError: none in quarantine has that number.
+        """
+        found = [one for one in self.quarantined() if one.number == number]
+        if not found:
+            raise StorageError(f"no input in quarantine has the number {number}")
+        keeper = self._core.keeper
+        kept = keeper.kept.get(found[0].worker)
+        if kept is not None:
+            kept.refused.pop(digest(found[0].input), None)
+            kept.crashes.pop(digest(found[0].input), None)
+        keeper.change(number_key(INPUT, number), None)
+        keeper.commit()
+        return found[0]
+
+
+def shown(refused: Refused) -> Quarantined:
+    """An input in quarantine as its users see it."""
+    return Quarantined(
+        refused.number, refused.worker, refused.at_s, refused.data, refused.crashes, refused.error
+    )

@@ -1,0 +1,79 @@
+"""Whether steps are pure: each callback is run twice, on copies, and what differs is reported."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
+from ssm_cli.behaviour.equality import equal
+from ssm_cli.behaviour.results import Caller
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.looking.show import shown
+
+
+class Purity:
+    """Runs callbacks in the place of `dispatch.advance`, each twice, and says what is not pure.
+
+    The first run's outcome counts. A worker is reported at its first three faults, and no more.
+    """
+
+    MOST_FAULTS = 3
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._faults: dict[str, int] = {}
+
+    def advance(
+        self, behaviour: Behaviour, kind: Kind, message: Any, caller: Caller | None, state: Any
+    ) -> Outcome:
+        """What the callback answers; see `dispatch.advance`."""
+        try:
+            first, second = copy.deepcopy((message, state)), copy.deepcopy((message, state))
+        except Exception as error:  # noqa: BLE001 - whatever the user's objects raise
+            self._report(message, f"its state cannot be copied to check it: {error}")
+            return advance(behaviour, kind, message, caller, state)
+        outcome: Outcome | None = None
+        failed: Exception | None = None
+        try:
+            outcome = advance(behaviour, kind, first[0], caller, first[1])
+        except Exception as error:  # noqa: BLE001 - a crash, which is raised again below
+            failed = error
+        if not equal(first[1], state):
+            self._report(message, "it changes the state that it is given, in place")
+        elif not equal(first[0], message):
+            self._report(message, "it changes the input that it is given, in place")
+        self._compare(outcome, failed, (behaviour, kind, second[0], caller, second[1]), message)
+        if failed is not None:
+            raise failed
+        assert outcome is not None, "it has answered, or raised"
+        return outcome
+
+    def _compare(
+        self, outcome: Outcome | None, failed: Exception | None, again: Any, message: Any
+    ) -> None:
+        """Run it again, and say so if it answers, or raises, something else."""
+        try:
+            other = advance(*again)
+        except Exception as error:  # noqa: BLE001 - it may crash the second time alone
+            if type(error) is not type(failed):
+                self._report(message, f"it raises {type(error).__name__} the second time alone")
+            return
+        if failed is not None:
+            self._report(message, f"it raises {type(failed).__name__} the first time alone")
+        elif not equal(other, outcome):
+            what = "state" if not equal(other.state, getattr(outcome, "state", None)) else "output"
+            self._report(message, f"the same input and state give another {what} the second time")
+
+    def _report(self, message: Any, how: str) -> None:
+        cell = self._core.guard.cell
+        if not isinstance(cell, WorkerCell):
+            return
+        count = self._faults.get(cell.spec.id, 0) + 1
+        self._faults[cell.spec.id] = count
+        if count <= self.MOST_FAULTS:
+            guard = self._core.guard
+            detail = {"input": shown(self._core, cell, message), "how": how}
+            guard.cell = cell  # showing the input has cleared it, and the callback still runs
+            self._core.report("impure", cell, detail)

@@ -1,0 +1,183 @@
+"""What is in a store, for people: saved states, the journal's extent, what was set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.runtime.durable.format.records import (
+    START_OF_CHAIN,
+    Change,
+    Record,
+    Start,
+    chain_of,
+    decode_entry,
+)
+from ssm_cli.runtime.durable.format.snapshots import (
+    ASIDE,
+    HEAD,
+    INPUT,
+    STATE,
+    Aside,
+    Head,
+    Refused,
+    Saved,
+    unpack,
+)
+from ssm_cli.runtime.durable.ports import Store
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What a store holds.
+
+    Attributes:
+        where: the folder.
+        size_bytes: the room it takes.
+        head: up to where the saved states go.
+        first, last: the oldest and the newest entry of the journal.
+        states: the saved states, without what they hold.
+        asides: states that a worker could not be started from.
+        refused: inputs in quarantine.
+    """
+
+    where: str
+    size_bytes: int
+    head: Head
+    first: int
+    last: int
+    states: tuple[Saved, ...]
+    asides: tuple[Aside, ...]
+    refused: tuple[Refused, ...]
+
+
+def contents(store: Store) -> Contents:
+    """What a store holds; raises `StorageError` where a part of it cannot be read."""
+    data = store.get(HEAD)
+    return Contents(
+        store.where(),
+        store.size_bytes(),
+        Head() if data is None else unpack(HEAD, data, Head),
+        store.first(),
+        store.last(),
+        tuple(unpack(key, store.get(key) or b"", Saved) for key in store.keys(STATE)),
+        tuple(unpack(key, store.get(key) or b"", Aside) for key in store.keys(ASIDE)),
+        tuple(unpack(key, store.get(key) or b"", Refused) for key in store.keys(INPUT)),
+    )
+
+
+def history(store: Store) -> Iterator[tuple[int, Record]]:
+    """All records that are kept, with their numbers, oldest first; each checked by the chain.
+
+    Raises:
+        StorageDamaged: an entry is missing, or is not what was written.
+    """
+    expected = store.first()
+    chain, seq = before(store, expected)
+    for number, entry in store.read(0):
+        if number != expected:
+            raise StorageDamaged(f"entry {expected} of the journal is missing; {number} is next")
+        batch = decode_entry(number, chain, entry)
+        if batch.first != seq + 1:
+            raise StorageDamaged(f"record {seq + 1} of the journal is missing")
+        for seq, record in enumerate(batch.records, batch.first):
+            yield seq, record
+        chain, expected = chain_of(entry), number + 1
+    if expected != store.last() + 1:
+        raise StorageDamaged(f"entry {expected} of the journal is missing")
+
+
+def before(store: Store, first: int) -> tuple[bytes, int]:
+    """The chain value and the last record before an entry, the oldest that is kept."""
+    if first == 1:
+        return START_OF_CHAIN, 0
+    data = store.get(HEAD)
+    head = Head() if data is None else unpack(HEAD, data, Head)
+    for mark in head.marks:
+        if mark.entry == first - 1:
+            return mark.chain, mark.seq
+    raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
+
+
+def shown(seq: int, record: Record) -> dict[str, Any]:
+    """A record as JSON-ready data: inputs and outputs as text, hashes in hexadecimal."""
+    found: dict[str, Any] = {"v": 1, "type": "record", "seq": seq, "record": kind_of(record)}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if isinstance(value, bytes):
+            is_hash = name.endswith("hash")
+            value = value.hex() if is_hash else _text(record, name, value)
+        name = "input" if name == "data" else name  # noqa: PLW2901 - its name for people
+        found[name] = value if not isinstance(value, tuple) else _plain(value)
+    return found
+
+
+def kind_of(record: Record) -> str:
+    """The word for a kind of record.
+
+    >>> kind_of(Change("kv", 0.0, b""))
+    'set'
+    """
+    return str(record.__struct_config__.tag)
+
+
+def _text(record: Record, name: str, value: bytes) -> Any:
+    """Bytes as text, or, for a state, as the data that they hold."""
+    if isinstance(record, Start | Change) and name == "state":
+        return _state(value)
+    return value.decode("utf-8", "backslashreplace")
+
+
+def _state(value: bytes) -> Any:
+    try:
+        return msgspec.to_builtins(msgspec.msgpack.decode(value), str_keys=True)
+    except (msgspec.MsgspecError, TypeError) as error:
+        return f"<state that cannot be shown: {error}>"
+
+
+def _plain(value: tuple[Any, ...]) -> Any:
+    return msgspec.to_builtins(value, builtin_types=(), enc_hook=str)
+
+
+def state_shown(saved: Saved) -> Any:
+    """The state of a worker as JSON-ready data."""
+    return _state(saved.state) if saved.has else None
+
+
+def let_go(store: Store, number: int) -> Aside | Refused:
+    """Forget something set aside or quarantined; what it was.
+
+    Raises:
+        StorageError: there is nothing of that number, or it cannot be written.
+    """
+    key, found = numbered(store, number)
+    change(store, {key: None})
+    return found
+
+
+def numbered(store: Store, number: int) -> tuple[str, Aside | Refused]:
+    """What has that number, and its key; raises `StorageError` where nothing has."""
+    for key in store.keys(ASIDE):
+        aside = unpack(key, store.get(key) or b"", Aside)
+        if aside.number == number:
+            return key, aside
+    for key in store.keys(INPUT):
+        refused = unpack(key, store.get(key) or b"", Refused)
+        if refused.number == number:
+            return key, refused
+    raise StorageError(f"nothing in {store.where()} has the number {number}: see `ssm data ls`")
+
+
+def change(store: Store, changes: dict[str, bytes | None]) -> None:
+    """Store some cells now; raises `StorageError` where they cannot be."""
+    failed: list[StorageError] = []
+
+    def done(error: StorageError | None) -> None:
+        if error is not None:
+            failed.append(error)
+
+    store.put(changes, done)
+    if failed:
+        raise failed[0]
