@@ -15,12 +15,13 @@ from ssm_cli.errors import (
     SsmError,
 )
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import RemoteCell, WorkerCell
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, rest, step_one
+from ssm_cli.runtime.remote.calling import FarCalls
 from ssm_cli.runtime.remote.far import cast_far, far_of, send_far
 from ssm_cli.runtime.reports import error_text
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.driver import Driver
 
 DEFAULT_TIMEOUT_S = 5.0
-LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
-Far = tuple[RemoteCell, str]
 BUSY_S = 1.0  # how long `run` serves workers that are never done
 CALL, CAST = Kind.CALL, Kind.CAST
 
@@ -92,7 +91,12 @@ class Casts:
                 return
 
     def encode(self, worker: str, value: Any) -> bytes:
-        """A value of this worker (an output, a state) as its codec writes it."""
+        """A value of this worker (an output, a state) as its codec writes it.
+
+        What comes from another computer is written already.
+        """
+        if isinstance(value, bytes) and far_of(self._core, worker) is not None:
+            return value
         return written(need_worker(self._core, worker), value)
 
 
@@ -111,7 +115,38 @@ def written(cell: WorkerCell, value: Any) -> bytes:
     return data
 
 
-class Calls(Casts):
+class Waiting:
+    """The part of a node that runs its loop until somebody has an outcome."""
+
+    _core: Core
+
+    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        forbid_reentry(self._core)
+        self._serve_until(pending, timeout_s)
+        return pending.result()
+
+    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
+        """Run the loop until `pending` has its outcome, which may be that time is over."""
+        core = self._core
+        clock = core.clock
+        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
+        while True:
+            left_s = end_s - clock.now_s()
+            pump(core, pending, left_s)
+            if pending.done:
+                return
+            left_s = end_s - clock.now_s()
+            next_s = core.timers.next_s() - clock.now_s()
+            if left_s <= 0 or min(left_s, next_s) == math.inf:
+                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
+                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
+                return
+            if next_s > 0:
+                rest(core, min(left_s, next_s))
+
+
+class Calls(Casts, Waiting, FarCalls):
     """The part of a node that waits for outcomes."""
 
     _attach: Callable[[Core], Driver] | None = None
@@ -150,13 +185,6 @@ class Calls(Casts):
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
         return written(cell, output) if type(message) is bytes else output
-
-    def _call_far(self, far: Far, message: Any, timeout_s: float | None, request_id: str) -> Any:
-        """A call of a worker on another computer: it ends in one outcome, as any call does."""
-        pending = Pending()
-        pending.request = request_id
-        send_far(self._core, far, message, pending, timeout_s)
-        return self.wait(pending, None if timeout_s is None else timeout_s + LINK_S)
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
@@ -229,31 +257,6 @@ class Calls(Casts):
             put(core, cell, CALL, message, pending, wait=True)
         return pending
 
-    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
-        """Run the loop until `pending` has its outcome; its output, or its error raised."""
-        forbid_reentry(self._core)
-        self._serve_until(pending, timeout_s)
-        return pending.result()
-
-    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
-        """Run the loop until `pending` has its outcome, which may be that time is over."""
-        core = self._core
-        clock = core.clock
-        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
-        while True:
-            left_s = end_s - clock.now_s()
-            pump(core, pending, left_s)
-            if pending.done:
-                return
-            left_s = end_s - clock.now_s()
-            next_s = core.timers.next_s() - clock.now_s()
-            if left_s <= 0 or min(left_s, next_s) == math.inf:
-                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
-                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
-                return
-            if next_s > 0:
-                rest(core, min(left_s, next_s))
-
     async def acall(
         self,
         worker: str,
@@ -307,15 +310,6 @@ class Calls(Casts):
         if isinstance(answer, SsmError):
             raise answer
         return answer
-
-    async def _acall_far(
-        self, driver: Driver, far: Far, message: Any, timeout_s: float | None, request_id: str
-    ) -> Any:
-        def send(pending: Pending) -> Pending:
-            pending.request = request_id
-            return send_far(self._core, far, message, pending, timeout_s)
-
-        return await driver.ask_far(send)
 
     def _answer_of(self, worker: str, pending: Pending) -> tuple[bytes, Any] | SsmError:
         if pending.error is not None:

@@ -56,8 +56,7 @@ class Node(Asking, Looks, Keeps):
         store: where the states and inputs of workers with `persist` are kept (`FolderStore`). It
             stays open when the tree stops, for another start; `close` closes it.
         verify_pure: step every pure worker twice, on copies, and report those that differ.
-        links: the way to remote children, where the tree has any (`ssm_cli.cluster`). As the
-            store, they stay open when the tree stops.
+        links: the way to remote children (`ClusterLinks`); open until it is closed, too.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
     """
@@ -91,16 +90,6 @@ class Node(Asking, Looks, Keeps):
     def name(self) -> str:
         """The name others find the tree by."""
         return self._name
-
-    @property
-    def running(self) -> bool:
-        """Whether the tree is up."""
-        return self._core.running
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether the root has reached its restart intensity."""
-        return self._core.gave_up
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -218,10 +207,9 @@ class Node(Asking, Looks, Keeps):
     def close(self) -> None:
         """Stop the tree if it runs, and close its store and its links."""
         self.stop()
-        if self._core.links is not None:
-            self._core.links.close()
-        if self._store is not None:
-            self._store.close()
+        for held in (self._core.links, self._store):
+            if held is not None:
+                held.close()
 
     def __enter__(self) -> Self:
         return self.start()

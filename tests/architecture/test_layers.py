@@ -35,7 +35,7 @@ WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "views"},
     "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
-    "remote": {"remote", "performer", "engine", "reports"},
+    "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""

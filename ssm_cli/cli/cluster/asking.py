@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +24,8 @@ def with_cluster(
     env: Environment, url: str | None, ask: Callable[[NatsCluster], Awaitable[Any]]
 ) -> Any:
     """What is to be asked of a cluster, asked over a connection of its own."""
+    import asyncio  # noqa: PLC0415 - a call over HTTP does without
+
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - not for help
 
     access = access_of(env, url)

@@ -14,7 +14,7 @@ import msgspec
 
 from ssm_cli.cluster.agent.child import Child
 from ssm_cli.cluster.jetstream.wire import Access
-from ssm_cli.cluster.owner.host import Job
+from ssm_cli.cluster.owner.host import Job, Told
 from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
@@ -52,6 +52,7 @@ class Agent:
         self._access = access
         self._folder = folder
         self._children: dict[tuple[str, str], Child] = {}
+        self._past: dict[tuple[str, str], tuple[int, Told]] = {}  # how the last lives ended
         self._work: set[asyncio.Task[None]] = set()
         self._revision = 0
         self._advert = Advert(
@@ -137,13 +138,19 @@ class Agent:
         key = start.tree, start.subtree
         child = self._children.get(key)
         if child is not None and child.job.start.epoch > start.epoch:
-            said = f"epoch {child.job.start.epoch} runs here; {start.epoch} is over"
-            _say(answer, Said(ok=False, reason="fenced", detail=said))
+            why = f"epoch {child.job.start.epoch} runs here; {start.epoch} is over"
+            _say(answer, Said(ok=False, reason="fenced", detail=why))
             return
         if child is not None and child.job.start.epoch < start.epoch:
             child.kill()  # it is fenced already: its lease has another epoch
             await child.ended
             child = None
+        past = self._past.get(key)
+        if child is None and past is not None and past[0] == start.epoch:
+            told = past[1]
+            said = Said(ok=False, reason=told.reason, detail=told.detail, epoch=start.epoch)
+            _say(answer, said)
+            return
         if child is None:
             if self._advert.draining or len(self._children) >= MOST_HOSTED:
                 _say(answer, Said(ok=False, reason="no_node", detail="the node takes no more"))
@@ -161,6 +168,10 @@ class Agent:
         start = child.job.start
         if self._children.get((start.tree, start.subtree)) is child:
             del self._children[start.tree, start.subtree]
+            self._past.pop((start.tree, start.subtree), None)
+            self._past[start.tree, start.subtree] = start.epoch, told
+            while len(self._past) > MOST_HOSTED:
+                del self._past[next(iter(self._past))]
         exited = Exited(start.tree, start.subtree, start.epoch, told.reason, told.detail, self.name)
         subject = names.exits(start.tree, start.subtree)
         await self._cluster.calls.send(subject, msgspec.json.encode(exited))

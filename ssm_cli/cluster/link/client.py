@@ -1,11 +1,7 @@
-"""The links of a tree through its link process: the port of `runtime/remote` over a socket."""
+"""The links of a tree through its link process: the port of `runtime/remote`."""
 
 from __future__ import annotations
 
-import select
-import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -16,16 +12,13 @@ from ssm_cli.cluster.link.frames import (
     ChildJob,
     Done,
     Ended,
-    Frames,
     Linked,
     News,
-    Open,
-    Order,
     StartChild,
     StopChild,
-    framed,
 )
 from ssm_cli.cluster.link.placing import START_S
+from ssm_cli.cluster.link.spawned import MARGIN_S, LinkProcess
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.runtime.clock import Clock, SystemClock
 from ssm_cli.runtime.remote import ports
@@ -33,14 +26,13 @@ from ssm_cli.spec.model import RemoteSpec
 
 READ_BYTES = 65_536
 OPEN_S = 15.0
-MARGIN_S = 10.0  # how much longer than its own limits the link is waited for
 MOST_CALLS = 4096  # without an answer; more are answered `busy`
 MOST_DEATHS = 5  # of the link process in a row, with nothing heard in between
 GONE = "the process that links this tree to the cluster has ended"
 Kind = TypeVar("Kind", Done, Answered)
 
 
-class ClusterLinks:
+class ClusterLinks(LinkProcess):
     """The links of one tree; the process beside it is started at first use, and anew if it dies.
 
     Args:
@@ -50,12 +42,8 @@ class ClusterLinks:
     """
 
     def __init__(self, access: Access | str, tree: str, clock: Clock | None = None) -> None:
-        self._access = Access(access) if isinstance(access, str) else access
-        self._tree = tree
-        self._clock = SystemClock() if clock is None else clock
-        self._socket: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._frames = Frames()
+        known = Access(access) if isinstance(access, str) else access
+        super().__init__(known, tree, SystemClock() if clock is None else clock)
         self._n = 0
         self._deaths = 0
         self._done: dict[int, Done] = {}
@@ -64,21 +52,6 @@ class ClusterLinks:
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
         self._adopting: dict[int, str] = {}
         self._news: list[ports.News] = []
-
-    # -- the process -----------------------------------------------------------------------------
-
-    def _spawn(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        number = theirs.fileno()
-        self._process = subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "ssm_cli.cluster.link.process", str(number)],
-            pass_fds=[number], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
-        )  # fmt: skip
-        theirs.close()
-        self._socket, self._frames = ours, Frames()
-        self._send(Open(self._tree, self._access))
-        return ours
 
     def _opened(self) -> None:
         """Have a process that is connected.
@@ -92,16 +65,6 @@ class ClusterLinks:
             if not done.ok:
                 self.close()
                 raise ClusterError(done.detail)
-
-    def _send(self, order: Order) -> None:
-        data = memoryview(framed(order))
-        while data and self._socket is not None:
-            try:
-                data = data[self._socket.send(data) :]
-            except BlockingIOError:
-                select.select([], [self._socket], [], MARGIN_S)
-            except OSError:
-                return  # it has died; `poll` sees to it
 
     def _next(self) -> int:
         self._n += 1
@@ -174,29 +137,6 @@ class ClusterLinks:
         """Wait until there is something to read, for so long at most."""
         if not (self._news or self._answers):
             self._wait(seconds)
-
-    def _wait(self, seconds: float) -> None:
-        if self._socket is None:
-            self._clock.sleep_s(seconds)
-        else:
-            select.select([self._socket], [], [], min(seconds, 3600.0))
-
-    def fileno(self) -> int:
-        """The socket."""
-        return -1 if self._socket is None else self._socket.fileno()
-
-    def close(self) -> None:
-        """Let go of the process, which ends then."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._process is not None:
-            try:
-                self._process.wait(MARGIN_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
 
     # -- what comes ------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from ssm_cli.cluster.protocol.placement import fitting, misfit
 
 START_S = 30.0  # how long a node may take until a subtree serves
 ASK_S = 1.0
+AGAIN_S = 1.5  # without an answer, and a start is asked for again
+PAUSE_S = 0.1
 TRIES = 4  # nodes, or refused leases, of one start
 
 
@@ -109,7 +111,7 @@ class Placing:
             self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas
         )
         self.clear = False
-        said = await ask(self._cluster, names.agent(node), start, START_S)
+        said = await self._insist(node, start)
         if isinstance(said, CallLost):
             self.clear = said.why == "noproc"
             reason = "noproc" if said.why == "noproc" else "noconnection"
@@ -119,6 +121,17 @@ class Placing:
             return Placed(ok=False, reason=said.reason, detail=f"{node}: {said.detail}")
         self.before = node
         return Placed(ok=True, node=node, epoch=epoch, revision=written)
+
+    async def _insist(self, node: str, start: Start) -> Said | CallLost:
+        """Ask until there is an answer: it may be lost with a server. An epoch starts once only."""
+        time = self._cluster.time
+        end_s = time.now_s() + START_S
+        while True:
+            said = await ask(self._cluster, names.agent(node), start, AGAIN_S)
+            known = not isinstance(said, CallLost) or said.why == "noproc"
+            if known or time.now_s() >= end_s:
+                return said
+            await time.sleep_s(PAUSE_S)
 
     async def _wait_out(self, known: Lease) -> None:
         """Make sure that the life before is over: its agent says so, or its lease has run out."""
