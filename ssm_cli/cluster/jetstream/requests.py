@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +18,9 @@ WRONG_SEQUENCE = 10071
 NOT_FOUND = 10037
 NAME_TAKEN = 10058
 ANSWER_S = 2.0  # how long an answer of the servers is waited for
-MAKE_S = 10.0  # the same where a stream is made, which may need an election
+MAKE_PAUSE_S = 0.25
+MAKE_TRIES = 40  # to make a stream: an election takes up to ten seconds
+OFF_TRIES = 8  # with nobody there to answer, and JetStream is off
 BATCH = 512  # messages that one read asks for
 EMPTY, END = "404", "204"
 
@@ -118,21 +121,28 @@ async def purge(wire: Wire, stream: str, subject: str, before: int = 0) -> None:
 
 
 async def make(wire: Wire, config: dict[str, Any]) -> None:
-    """Make a stream, unless it is there.
+    """Make a stream, unless it is there; while three servers choose a leader, that has to wait.
 
     Raises:
         ClusterError: there is no JetStream, or it does not take the stream.
     """
-    name = config["name"]
     body = msgspec.json.encode(config)
-    reply = await wire.request(f"{API}.STREAM.CREATE.{name}", body, MAKE_S)
-    if isinstance(reply, CallLost):
-        why = "JetStream is off" if reply.why == "noproc" else reply.detail
-        raise ClusterError(f"stream {name} cannot be made: {why}")
-    answer = _decoded(reply.data)
-    error = answer.get("error")
-    if error and error.get("err_code") != NAME_TAKEN:
-        raise ClusterError(f"stream {name} cannot be made: {_described(answer)}")
+    why = ""
+    for tries in range(MAKE_TRIES):
+        reply = await wire.request(f"{API}.STREAM.CREATE.{config['name']}", body, ANSWER_S)
+        if isinstance(reply, Message):
+            answer = _decoded(reply.data)
+            error = answer.get("error")
+            if error is None or error.get("err_code") == NAME_TAKEN:
+                return
+            why = _described(answer)
+        elif reply.why == "noproc" and tries >= OFF_TRIES:
+            why = "JetStream is off"
+            break
+        else:
+            why = reply.detail
+        await asyncio.sleep(MAKE_PAUSE_S)
+    raise ClusterError(f"stream {config['name']} cannot be made: {why}")
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

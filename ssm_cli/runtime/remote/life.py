@@ -47,10 +47,12 @@ def start_remote(core: Core, cell: RemoteCell) -> ExitReason | None:
 def end_remote(core: Core, cell: RemoteCell, reason: ExitReason) -> None:
     """Have it stopped within its shutdown time; what does not answer is killed, or fenced."""
     limit = cell.spec.shutdown_ms
-    core.report("terminating", cell, ending(reason))
+    if reason is not KILLED:
+        core.report("terminating", cell, ending(reason))
     within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
-    if isinstance(limit, int):
+    if isinstance(limit, int) and reason is not KILLED:
         within_s = min(limit / 1000, LONGEST_STOP_S)
     stopped = core.links is not None and core.links.stop(cell.spec.id, within_s)
     cell.last_reason = reason if stopped else KILLED
-    core.report("terminated" if stopped else "killed", cell, ending(cell.last_reason))
+    killed = cell.last_reason is KILLED
+    core.report("killed" if killed else "terminated", cell, ending(cell.last_reason))
