@@ -11,11 +11,13 @@ from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.reach.listing import table
 from ssm_cli.cli.reach.where import Output
+from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.agent.directory import Seen
     from ssm_cli.cluster.jetstream.cluster import NatsCluster
+    from ssm_cli.spec.model import RemoteSpec
 
 HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 
@@ -121,4 +123,23 @@ def call_by_name(
     return ExitCode.DONE
 
 
+def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
+    """Which node each remote child would go to now; a cluster that is not there is no complaint."""
+    from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
+
+    try:
+        found: list[Seen] = with_cluster(env, None, look)
+    except NoTree as error:
+        return [f"where remote children would go is not known: {error}"]
+    nodes = [seen.advert for seen in found if seen.answers]
+    lines = []
+    for spec in specs:
+        fit = fitting(nodes, spec.place)
+        why = "; ".join(f"{node.node} {misfit(node, spec.place)}" for node in nodes)
+        lines.append(f"{spec.id}: {fit[0] if fit else f'nowhere: {why or NOBODY}'}")
+    return lines
+
+
+NOBODY = "no node is in the cluster"
 COMMANDS: tuple[Callable[..., int], ...] = (nodes, move)

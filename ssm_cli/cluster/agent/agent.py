@@ -105,7 +105,7 @@ class Agent:
 
     async def _drain(self) -> None:
         for child in self._children.values():
-            child.stop()
+            child.hand_on()
         if self._work:
             await asyncio.wait(list(self._work), timeout=STOP_S)
         for child in list(self._children.values()):

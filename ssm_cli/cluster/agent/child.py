@@ -78,6 +78,10 @@ class Child:
         """Ask it to end in order."""
         self._signal(signal.SIGTERM)
 
+    def hand_on(self) -> None:
+        """Ask it to end in order, and its parent to go on elsewhere."""
+        self._signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """End it now."""
         self._signal(signal.SIGKILL)

@@ -14,8 +14,9 @@ from ssm_cli.cluster.protocol.placement import fitting, misfit
 START_S = 30.0  # how long a node may take until a subtree serves
 ASK_S = 1.0
 AGAIN_S = 1.5  # without an answer, and a start is asked for again
+ANSWER_S = 0.5  # a node that says nothing for so long is left out
 PAUSE_S = 0.1
-TRIES = 4  # nodes, or refused leases, of one start
+TRIES = 8  # nodes, or refused leases, of one start
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -84,6 +85,11 @@ class Placing:
                 why = "; ".join(f"{a.node} {misfit(a, self._job.place)}" for a in nodes)
                 detail = placed.detail if lost else why or placed.detail
                 return Placed(ok=False, reason="no_node", detail=detail)
+            said = await ask(self._cluster, names.agent(fit[0]), Ping(), ANSWER_S)
+            if isinstance(said, CallLost):  # its lease can be over long before the servers know
+                placed = Placed(ok=False, reason="no_node", detail=f"{fit[0]} does not answer")
+                lost.append(fit[0])
+                continue
             placed = await self._start_on(fit[0])
             if placed.ok or placed.reason not in {"noproc", "conflict"}:
                 return placed

@@ -200,6 +200,7 @@ async def main(number: int) -> None:
         return
     host = Host(msgspec.json.decode(line, type=Job), agent)
     loop.add_signal_handler(signal.SIGTERM, host.stop, "shutdown")
+    loop.add_signal_handler(signal.SIGUSR1, host.stop, "moved")
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the agent sees to it
     gone = asyncio.ensure_future(reader.read())
     gone.add_done_callback(lambda _: host.stop("shutdown"))

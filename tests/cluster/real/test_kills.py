@@ -44,7 +44,7 @@ def scene(folder: Path, count: int) -> Iterator[tuple[Servers, dict[str, Any], L
 
 def told(kind: str, verdict: dict[str, Any]) -> None:
     """The figures, for who runs with -s."""
-    outages = sorted(verdict["outages_s"][1:])  # the first is how long the start took
+    outages = sorted(verdict["outages_s"][1 : 1 + ROUNDS])  # the first is that of the start
     middle = statistics.median(outages) if outages else 0.0
     sys.stderr.write(
         f"\n{kind}: {verdict['acked']} acknowledged, outage p50 {middle:.2f} s, "

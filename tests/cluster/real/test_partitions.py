@@ -1,6 +1,6 @@
 """Links cut, processes stopped, a minority cut off: each computer is a network namespace.
 
-Three servers, two nodes and the load each have a namespace, joined by a bridge in one more. It
+Three servers, two nodes and the load each have a namespace, and one more routes between them. It
 needs root and `ip`; everything stays inside namespaces that are made and removed here.
 """
 
@@ -47,11 +47,11 @@ def ip(*words: str) -> None:
 
 
 class Lan:
-    """A bridge, and a namespace for each name, with an address on it."""
+    """A router, and a namespace for each name, with a link of its own to it."""
 
     def __init__(self) -> None:
         self.tag = f"ssm{os.getpid() % 10_000}"
-        self.address = {name: f"10.213.0.{n}" for n, name in enumerate(NAMES, 10)}
+        self.address = {name: f"10.213.{n}.2" for n, name in enumerate(NAMES, 10)}
 
     def space(self, name: str) -> str:
         return f"{self.tag}{name}"
@@ -59,16 +59,21 @@ class Lan:
     def make(self) -> None:
         hub = self.space("hub")
         ip("netns", "add", hub)
-        ip("-n", hub, "link", "add", "br", "type", "bridge")
-        ip("-n", hub, "link", "set", "br", "up")
+        forward = "echo 1 > /proc/sys/net/ipv4/ip_forward"
+        ip("netns", "exec", hub, "sh", "-c", forward)
         for name, address in self.address.items():
-            space = self.space(name)
+            space, router = self.space(name), address[:-1] + "1"
             ip("netns", "add", space)
-            ip("-n", hub, "link", "add", f"v{name}", "type", "veth", "peer", "eth", "netns", space)
-            ip("-n", hub, "link", "set", f"v{name}", "master", "br", "up")
+            ip(
+                "-n", hub, "link", "add", f"v{name}", "type", "veth",
+                "peer", "name", "eth", "netns", space,
+            )  # fmt: skip
+            ip("-n", hub, "addr", "add", f"{router}/24", "dev", f"v{name}")
+            ip("-n", hub, "link", "set", f"v{name}", "up")
             ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth")
             ip("-n", space, "link", "set", "eth", "up")
             ip("-n", space, "link", "set", "lo", "up")
+            ip("-n", space, "route", "add", "default", "via", router)
 
     def cut(self, *names: str) -> None:
         """Pull the plugs of these."""
@@ -160,6 +165,6 @@ def test_no_acknowledged_write_is_lost_in_a_partition(tmp_path: Path, fault: Any
         load.mark()
         load.until_served()
         verdict = load.verdict()
-    told(fault.__name__, verdict)
+    told(f"{fault.__name__}, outage {outage_s:.2f} s", verdict)
     nothing_is_lost(verdict)
     assert outage_s > LEASE_S / 2, "the fault had no effect"
