@@ -181,6 +181,9 @@ class ClusterLinks(LinkProcess):
         assert self._socket is not None
         self._socket.close()
         self._socket = None
+        if self._process is not None:
+            self._process.kill()  # it has closed its end, so it is ending anyway
+            self._process.wait()
         self._done.clear()
         calls, self._calls = self._calls, {}
         lost = ports.Outcome("noconnection", error=GONE)
