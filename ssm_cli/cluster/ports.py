@@ -129,6 +129,11 @@ class Time(Protocol):
         ...
 
 
+def replicas_of(cluster: Cluster) -> int:
+    """How many servers keep what is kept: three where there are three, else one."""
+    return 3 if cluster.size >= 3 else 1
+
+
 class Cluster(Protocol):
     """A connection to a cluster, with what is kept there."""
 

@@ -130,6 +130,21 @@ def test_a_start_that_fails_is_tried_again_and_counted() -> None:
         assert links.epochs["billing"] == 2
 
 
+def test_a_start_that_fails_while_the_cluster_is_away_is_tried_again_and_not_counted() -> None:
+    node, links, clock = shop(intensity=1)
+    with node:
+        away = Start(ok=False, reason="noconnection", detail="no answer")
+        links.refusing["billing"] = [away] * 10
+        links.end("billing", "noconnection")
+        node.run()
+        assert node.tree().children[1].state == "restarting"
+        for _ in range(10):
+            clock.advance_s(0.5)
+            node.run()
+        assert node.tree().children[1].state == "running"
+        assert node.tree().budget_left == 0
+
+
 def test_a_first_start_that_fails_stops_what_has_started() -> None:
     node, links, _ = shop()
     links.refusing["billing"] = [Start(ok=False, reason="no_node", detail="no node is there")]

@@ -15,7 +15,7 @@ import msgspec
 from ssm_cli.cluster.agent.child import Child
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.owner.host import Job, Told
-from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
     Advert,
@@ -71,7 +71,7 @@ class Agent:
         Raises:
             ClusterError: another node has the name, or nothing can be kept there.
         """
-        cells = await self._cluster.cells(names.ADVERTS, 1)
+        cells = await self._cluster.cells(names.ADVERTS, replicas_of(self._cluster))
         subject = names.agent(self.name)
         if isinstance(await self._cluster.calls.call(subject, PING, 0.5), bytes):
             raise ClusterError(f"a node {self.name} is in the cluster already; give another --name")

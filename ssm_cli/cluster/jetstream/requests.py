@@ -120,6 +120,15 @@ async def purge(wire: Wire, stream: str, subject: str, before: int = 0) -> None:
     await wire.request(f"{API}.STREAM.PURGE.{stream}", msgspec.json.encode(wanted), ANSWER_S)
 
 
+async def _grow(wire: Wire, config: dict[str, Any], body: bytes) -> None:
+    """Have a stream kept by as many servers as is wanted, where it was made with fewer.
+
+    Where that is refused it stays as it is: somebody has set it up so.
+    """
+    if config["num_replicas"] > 1:
+        await wire.request(f"{API}.STREAM.UPDATE.{config['name']}", body, ANSWER_S)
+
+
 async def make(wire: Wire, config: dict[str, Any]) -> None:
     """Make a stream, unless it is there; while three servers choose a leader, that has to wait.
 
@@ -133,7 +142,10 @@ async def make(wire: Wire, config: dict[str, Any]) -> None:
         if isinstance(reply, Message):
             answer = _decoded(reply.data)
             error = answer.get("error")
-            if error is None or error.get("err_code") == NAME_TAKEN:
+            if error is None:
+                return
+            if error.get("err_code") == NAME_TAKEN:
+                await _grow(wire, config, body)
                 return
             why = _described(answer)
         elif reply.why == "noproc" and tries >= OFF_TRIES:

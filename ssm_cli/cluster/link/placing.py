@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ssm_cli.cluster.link.frames import ChildJob
-from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown
+from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import TAKEOVER
 from ssm_cli.cluster.protocol.messages import Advert, Lease, Ping, Said, Start, Stop
@@ -162,7 +162,7 @@ async def ask(
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:
     """The nodes as they present themselves; one that has just died is among them."""
-    cells = await cluster.cells(names.ADVERTS, 1)
+    cells = await cluster.cells(names.ADVERTS, replicas_of(cluster))
     keys = await cells.keys()
     if isinstance(keys, Unknown):
         return keys

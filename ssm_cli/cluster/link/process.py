@@ -33,7 +33,7 @@ from ssm_cli.cluster.link.frames import (
     framed,
 )
 from ssm_cli.cluster.link.watching import Watching
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Ask, Reply, Request, Said
 
@@ -91,7 +91,7 @@ class Link:
 
         An election of three servers takes longer than a short lease: with those it is longer.
         """
-        replicas = job.replicas or (3 if self._cluster.size >= 3 else 1)
+        replicas = job.replicas or replicas_of(self._cluster)
         ttl_s = job.ttl_s or (SLOW_S if replicas > 1 else QUICK_S)
         return msgspec.structs.replace(job, replicas=replicas, ttl_s=ttl_s)
 

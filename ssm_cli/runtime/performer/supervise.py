@@ -29,6 +29,7 @@ from ssm_cli.supervision.decisions import (
     on_restart,
 )
 
+AWAY_S = 0.5  # between two tries to start a remote child while its cluster does not answer
 FENCED = Lost("fenced")
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE
 
@@ -116,11 +117,27 @@ def count_restart(core: Core, sup: SupervisorCell, cell: Cell) -> int:
     """Count a restart; the restarts in the window.
 
     A remote child that stopped itself since it could not renew its lease has not failed: that is
-    what it must do while the cluster chooses another leader.
+    what it must do while the cluster chooses another leader. Nor has one that cannot be started
+    since the cluster does not answer.
     """
-    if cell.last_reason == FENCED:
+    if cell.last_reason == FENCED or (cell.status is Status.RESTARTING and is_cut_off(cell)):
         return sup.window.count(core.clock.now_s())
     return sup.window.add(core.clock.now_s())
+
+
+def is_cut_off(cell: Cell) -> bool:
+    """Whether a remote child was not started since the cluster does not answer."""
+    reason = cell.last_reason
+    return isinstance(reason, Lost) and reason.word == "noconnection"
+
+
+def try_again(core: Core, cell: Cell) -> None:
+    """Have a start that failed tried again: next, or in a moment where the cluster is away."""
+    if is_cut_off(cell):
+        at_s = core.clock.now_s() + AWAY_S
+        core.timers.start(at_s, on_try_again, core, cell, cell.starts)
+    else:
+        core.post(on_try_again, core, cell, cell.starts)
 
 
 def delay(
@@ -202,7 +219,7 @@ def restart_all(
         for child, outcome in failed:
             if not isinstance(outcome, Ignore):
                 child.status = Status.RESTARTING
-                core.post(on_try_again, core, child, child.starts)
+                try_again(core, child)
                 return
             if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
                 forget(core, child)

@@ -35,7 +35,8 @@ def start_remote(core: Core, cell: RemoteCell) -> ExitReason | None:
         return Lost("noconnection", NO_LINKS)
     done = core.links.start(cell.spec, adopt=cell.starts == 1)
     if not done.ok:
-        return Lost(done.reason, done.detail)
+        cell.last_reason = Lost(done.reason, done.detail)
+        return cell.last_reason
     cell.node, cell.epoch = done.node, done.epoch
     cell.reachable = True
     cell.status = Status.RUNNING
