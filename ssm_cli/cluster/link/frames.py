@@ -60,13 +60,6 @@ class CallChild(msgspec.Struct, frozen=True, tag=True):
     request_id: str = ""
 
 
-class AskTree(msgspec.Struct, frozen=True, tag=True):
-    """Show the tree of a child."""
-
-    n: int
-    child: str
-
-
 class Done(msgspec.Struct, frozen=True, tag=True):
     """The answer to a start or a stop."""
 
@@ -106,7 +99,7 @@ class Linked(msgspec.Struct, frozen=True, tag=True):
     age_s: float
 
 
-Order = Open | StartChild | StopChild | CallChild | AskTree
+Order = Open | StartChild | StopChild | CallChild
 News = Done | Answered | Ended | Linked
 
 _encoder = msgspec.msgpack.Encoder()

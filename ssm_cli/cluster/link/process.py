@@ -20,7 +20,6 @@ from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
 from ssm_cli.cluster.link.frames import (
     Answered,
-    AskTree,
     CallChild,
     ChildJob,
     Done,
@@ -35,7 +34,7 @@ from ssm_cli.cluster.link.frames import (
 from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Ask, Reply, Request, Said
+from ssm_cli.cluster.protocol.messages import Reply, Request
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
@@ -64,12 +63,10 @@ class Link:
                 self._spawn(self._start(order), self._work)
             case StopChild():
                 self._spawn(self._stop(order), self._work)
-            case CallChild() | AskTree() if len(self._calls) >= MOST_CALLS:
+            case CallChild() if len(self._calls) >= MOST_CALLS:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
                 self._spawn(self._call(order), self._calls)
-            case AskTree():
-                self._spawn(self._show(order), self._calls)
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.ensure_future(work)
@@ -113,15 +110,6 @@ class Link:
             return
         said = msgspec.json.decode(reply, type=Reply)
         self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
-
-    async def _show(self, order: AskTree) -> None:
-        subject = names.control(self._tree, order.child)
-        reply = await self._cluster.calls.call(subject, msgspec.json.encode(Ask()), 1.0)
-        if isinstance(reply, CallLost):
-            self.tell(Answered(order.n, reply.why, error=reply.detail))
-            return
-        said = msgspec.json.decode(reply, type=Said)
-        self.tell(Answered(order.n, "replied", msgspec.json.encode(said.view)))
 
 
 async def main(number: int) -> None:

@@ -15,8 +15,7 @@ import msgspec
 from ssm_cli.cluster.owner.holding import Holding
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Ask, Ping, Reply, Request, Said, Stop, control
-from ssm_cli.commands.records import tree_record
+from ssm_cli.cluster.protocol.messages import Ping, Reply, Request, Said, Stop, control
 from ssm_cli.errors import CallError, QueueFull, SsmError
 from ssm_cli.runtime.node import Node
 
@@ -100,9 +99,6 @@ class Serving:
         match control(data):
             case Ping():
                 self.heard_s = asyncio.get_running_loop().time()
-            case Ask():
-                view = tree_record(self._node.tree())
-                said = Said(ok=True, epoch=self._epoch, view=view)
             case Stop(epoch=epoch, reason=reason) if epoch == self._epoch:
                 self._stop(reason)
             case Stop():

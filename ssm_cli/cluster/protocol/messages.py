@@ -6,7 +6,7 @@ what it had buffered while it was cut off.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -64,7 +64,6 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag
         ttl_s: how long the lease is good for.
         orphan: what it does once its parent is gone: keep or stop.
         replicas: of the journal.
-        version: of the code that the parent knows; "" takes any.
     """
 
     tree: str
@@ -75,7 +74,6 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag
     ttl_s: float
     orphan: Literal["keep", "stop"] = "keep"
     replicas: int = 1
-    version: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="stop"):
@@ -90,10 +88,6 @@ class Stop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
 
 class Ping(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="ping"):
     """To an agent or a subtree: are you there?"""
-
-
-class Ask(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="tree"):
-    """To a subtree: show your tree."""
 
 
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,7 +108,6 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
         detail: the same for people.
         epoch: that of the subtree that answers.
         hosted: the subtrees of a node.
-        view: a tree, as JSON.
     """
 
     ok: bool
@@ -122,7 +115,6 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     epoch: int = 0
     hosted: list[Hosted] = []
-    view: Any = None
 
 
 class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -153,7 +145,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-Control = Start | Stop | Ping | Ask
+Control = Start | Stop | Ping
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
