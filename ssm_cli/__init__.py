@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         Stop,
         TimeoutAfter,
     )
+    from ssm_cli.cluster.link.client import ClusterLinks
     from ssm_cli.errors import (
+        Busy,
         CalledFromStep,
         CalleeCrashed,
         CalleeStopped,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         Denied,
         Fenced,
         GaveUp,
+        NoConnection,
         NoProc,
         QueueFull,
         SsmError,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.api import NodeApi
     from ssm_cli.runtime.clock import ManualClock, SystemClock
     from ssm_cli.runtime.node import Node
+    from ssm_cli.runtime.remote.fake import FakeLinks
     from ssm_cli.runtime.views import NodeView, Report
     from ssm_cli.spec.load import load_tree
     from ssm_cli.spec.model import (
@@ -69,6 +73,7 @@ if TYPE_CHECKING:
         OnCrash,
         OnStorageError,
         Persist,
+        Remote,
         Restart,
         Strategy,
         Supervisor,
@@ -86,16 +91,18 @@ _HOME = {
     "behaviour.reasons": "Crash ExitReason Killed Normal Other Shutdown",
     "behaviour.results": "TIMEOUT Caller Continue Error ExitSignal Exited Hibernate Ignore NoReply"
     " Ok Reply Stop TimeoutAfter",
-    "errors": "CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError Denied"
-    " Fenced GaveUp NoProc QueueFull SsmError StartFailed StorageDamaged StorageError StorageInUse"
-    " SupervisorError SysError TreeFileError",
+    "cluster.link.client": "ClusterLinks",
+    "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
+    " Denied Fenced GaveUp NoConnection NoProc QueueFull SsmError StartFailed StorageDamaged"
+    " StorageError StorageInUse SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
+    "runtime.remote.fake": "FakeLinks",
     "runtime.views": "NodeView Report",
     "spec.load": "load_tree",
-    "spec.model": "AutoShutdown Backoff OnCrash OnStorageError Persist Restart Strategy Supervisor"
-    " Worker",
+    "spec.model": "AutoShutdown Backoff OnCrash OnStorageError Persist Remote Restart Strategy"
+    " Supervisor Worker",
     "storage.folder": "FolderStore",
     "storage.memory": "MemoryStore",
 }
@@ -106,6 +113,7 @@ __all__ = [
     "Answer",
     "AutoShutdown",
     "Backoff",
+    "Busy",
     "CallError",
     "CallTimeout",
     "CalledFromStep",
@@ -114,6 +122,7 @@ __all__ = [
     "Caller",
     "CancelTimer",
     "Cast",
+    "ClusterLinks",
     "Continue",
     "Crash",
     "DecodeError",
@@ -125,6 +134,7 @@ __all__ = [
     "ExitReason",
     "ExitSignal",
     "Exited",
+    "FakeLinks",
     "Fenced",
     "FolderStore",
     "GaveUp",
@@ -135,6 +145,7 @@ __all__ = [
     "Killed",
     "ManualClock",
     "MemoryStore",
+    "NoConnection",
     "NoProc",
     "NoReply",
     "Node",
@@ -147,6 +158,7 @@ __all__ = [
     "Other",
     "Persist",
     "QueueFull",
+    "Remote",
     "Reply",
     "Report",
     "Restart",

@@ -8,6 +8,8 @@
     │   ├── CallTimeout       the caller stopped waiting; a late reply is dropped
     │   ├── DecodeError       the bytes are no input; the worker was not touched
     │   ├── QueueFull         the bounded queue took no more
+    │   │   └── Busy          the queue of a remote subtree took no more
+    │   ├── NoConnection      a remote subtree cannot be reached; it may live on
     │   └── Denied            the caller may not do this
     ├── SupervisorError       a supervisor refused (`not_found`, `running`, ...)
     ├── SysError              a system message was refused (`callback_failed`, ...)
@@ -122,10 +124,41 @@ class QueueFull(CallError):
     outcome = "queue_full"
 
 
+class Busy(QueueFull):
+    """A remote subtree has as many calls under way as it takes. The input was not stepped."""
+
+    outcome = "busy"
+
+
+class NoConnection(CallError):
+    """A remote subtree cannot be reached. Whether the input was stepped is not known."""
+
+    outcome = "noconnection"
+
+
 class Denied(CallError):
     """The caller may not do this."""
 
     outcome = "denied"
+
+
+def failed_call(outcome: str, message: str, worker: str, reason: str = "") -> CallError:
+    """The error that an outcome other than `replied` stands for; an unknown one is a `CallError`.
+
+    >>> failed_call("busy", "billing is busy", "billing.invoice")
+    Busy('billing is busy')
+    """
+    kind = next((c for c in OUTCOMES if c.outcome == outcome), CallError)
+    error = kind(message, worker=worker)
+    error.reason = reason
+    return error
+
+
+OUTCOMES: tuple[type[CallError], ...] = (
+    CalleeCrashed, CalleeStopped, NoProc, CallTimeout, DecodeError, QueueFull, Busy, NoConnection,
+    Denied,
+)  # fmt: skip
+"""The classes of calls that failed, each with an outcome of its own."""
 
 
 class SupervisorError(SsmError):

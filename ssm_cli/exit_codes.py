@@ -39,6 +39,7 @@ CODES: dict[type[BaseException], ExitCode] = {
     errors.CallTimeout: ExitCode.TIMEOUT,
     errors.DecodeError: ExitCode.UNDECODABLE,
     errors.QueueFull: ExitCode.QUEUE_FULL,
+    errors.NoConnection: ExitCode.NO_TREE,
     errors.Denied: ExitCode.DENIED,
     errors.SupervisorError: ExitCode.REFUSED,
     errors.StartFailed: ExitCode.CRASHED,

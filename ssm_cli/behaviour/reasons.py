@@ -50,6 +50,19 @@ class Crash(msgspec.Struct, frozen=True):
         return self.kind
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """A remote child is gone, or was not to be had: `noconnection`, `no_node`, `fenced`, ...
+
+    `detail` says more, for people.
+    """
+
+    word: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return self.word
+
+
 class Other(msgspec.Struct, frozen=True):
     """Any other reason, chosen by the worker: `Stop("out_of_paper", state)`."""
 
@@ -69,7 +82,7 @@ class FailedToStart(msgspec.Struct, frozen=True):
         return f"failed_to_start_child {self.child}: {self.reason}"
 
 
-ExitReason = Normal | Shutdown | Killed | NoProcess | Crash | Other
+ExitReason = Normal | Shutdown | Killed | NoProcess | Crash | Lost | Other
 
 NORMAL = Normal()
 SHUTDOWN = Shutdown()
@@ -87,7 +100,7 @@ def reason_of(value: object) -> ExitReason:
     ['normal', 'shutdown', 'shutdown:x', 'stop:oops']
     """
     match value:
-        case Normal() | Shutdown() | Killed() | NoProcess() | Crash() | Other():
+        case Normal() | Shutdown() | Killed() | NoProcess() | Crash() | Lost() | Other():
             return value
         case "normal" | None:
             return NORMAL

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from ssm_cli.cli import files, verbs
+from ssm_cli.cli.cluster import asking
+from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
@@ -33,11 +35,11 @@ def make_app() -> typer.Typer:
     app.command()(run)
     verbs.register(app)
     kept = typer.Typer(help="What is kept of trees: list, verify, export, copy, compact it.")
-    for command in data.COMMANDS:
-        kept.command()(command)
+    for about_data in data.COMMANDS:
+        kept.command()(about_data)
     app.add_typer(kept, name="data")
     own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
-    for command in (*listing.COMMANDS, *own):
+    for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
         app.command()(command)
     return app
 

@@ -15,16 +15,22 @@ def check(
     ctx: typer.Context,
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
 ) -> int:
-    """Validate a tree file without starting it; prints every complaint."""
+    """Validate a tree file without starting it; prints every complaint, and who would host what."""
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - not needed for help
-    from ssm_cli.spec.model import WorkerSpec, walk  # noqa: PLC0415 - as above
+    from ssm_cli.spec.model import RemoteSpec, WorkerSpec, walk  # noqa: PLC0415 - as above
 
-    kinds = [isinstance(spec, WorkerSpec) for _, spec in walk(load_tree(tree))]
-    workers, supervisors = kinds.count(True), kinds.count(False)
+    specs = [spec for _, spec in walk(load_tree(tree))]
+    remote = [spec for spec in specs if isinstance(spec, RemoteSpec)]
+    workers = sum(isinstance(spec, WorkerSpec) for spec in specs)
+    counts = [_count(len(specs) - workers - len(remote), "supervisor"), _count(workers, "worker")]
+    if remote:
+        counts.append(f"{len(remote)} remote")
     env: Environment = ctx.obj
-    env.stdout.write(
-        f"{tree}: ok, {_count(supervisors, 'supervisor')}, {_count(workers, 'worker')}\n"
-    )
+    env.stdout.write(f"{tree}: ok, {', '.join(counts)}\n")
+    if remote:
+        from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
+
+        env.stdout.write("".join(f"{line}\n" for line in where_to(env, remote)))
     return 0
 
 

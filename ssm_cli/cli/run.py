@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
@@ -69,6 +70,7 @@ def run(
     tls_key: doors.TlsKey = None,
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
+    cluster: Cluster = None,
     detach: Detach = False,
     quiet: Quiet = False,
     output: Output = "text",
@@ -76,7 +78,8 @@ def run(
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
     env: Environment = ctx.obj
     kept = Kept(data, verify_pure)
-    how = doors.Doors(no_socket, http, tls_cert, tls_key, tuple(allow_host or ()), insecure)
+    hosts = tuple(allow_host or ())
+    how = doors.Doors(no_socket, http, tls_cert, tls_key, hosts, insecure, cluster)
     _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()])
@@ -91,12 +94,14 @@ def run(
 
 def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
     """A node for a tree file, not started. Raises `TreeFileError` with every complaint."""
+    from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
     from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
     from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
 
     spec, called = load_tree(tree), name or Path(tree).stem
-    return Node(spec, name=called, store=store_for(spec, env.environ, called))
+    links = links_for(spec, env, None, called)
+    return Node(spec, name=called, store=store_for(spec, env.environ, called), links=links)
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.reach import listing
 from ssm_cli.cli.reach.where import Name, Output, Tree, Url, Where, Words, Worker
@@ -44,11 +45,40 @@ def call(
         str | None, typer.Option(metavar="SECONDS", help="how long to wait for each output")
     ] = None,
     request_id: RequestId = None,
+    cluster: Cluster = None,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue and print its output, one a line; stop at a failure."""
+    if cluster is not None:
+        return _far(ctx.obj, cluster, worker, inputs, (timeout, name, request_id))
     head = ["call", *_options("--timeout", timeout), *_options("-o", output)]
     return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
+
+
+def _far(
+    env: Environment,
+    cluster: str,
+    worker: str,
+    inputs: list[str],
+    given: tuple[str | None, str | None, str | None],
+) -> int:
+    """Call `SUBTREE.WORKER` in a cluster, wherever it runs."""
+    from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
+
+    timeout, tree, request_id = given
+    try:
+        timeout_s = 5.0 if timeout is None else float(timeout)
+    except ValueError as error:
+        raise typer.BadParameter(f"--timeout takes seconds, not `{timeout}`") from error
+    return call_by_name(
+        env,
+        cluster,
+        worker,
+        inputs,
+        timeout_s=timeout_s,
+        tree=tree or "",
+        request_id=request_id or "",
+    )
 
 
 def cast(

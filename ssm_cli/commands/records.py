@@ -116,6 +116,9 @@ def tree_record(view: NodeView) -> Record:
         record["label"] = view.label
     if view.delay_ms is not None:
         record["delay_ms"] = round(view.delay_ms, 3)
+    if view.kind == "remote":
+        age_s = None if view.age_s is None else round(view.age_s, 3)
+        record |= {"node": view.node, "epoch": view.epoch, "age_s": age_s}
     if view.kind == "supervisor":
         record |= {
             "strategy": view.strategy,

@@ -83,7 +83,10 @@ def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str,
     budget = "-" if view.budget_left is None else f"{view.budget_left}/{view.intensity}"
     name = f"{'  ' * depth}{one_line(view.id)}{label}"
     state = view.state if view.delay_ms is None else f"{view.state} in {view.delay_ms:.0f} ms"
-    yield name, view.strategy or "-", state, str(view.restarts), budget, str(view.queue)
+    if view.age_s is not None:
+        state = f"{state}, seen {view.age_s:.1f} s ago"
+    where = view.strategy or (f"{view.node} #{view.epoch}" if view.node else "-")
+    yield name, where, state, str(view.restarts), budget, str(view.queue)
     for child in view.children:
         yield from _rows(child, depth + 1)
 

@@ -28,6 +28,7 @@ STATUSES: dict[type[BaseException], int] = {
     errors.CallTimeout: 504,
     errors.DecodeError: 400,
     errors.QueueFull: 503,
+    errors.NoConnection: 503,
     errors.Denied: 403,
     errors.SupervisorError: 409,
     errors.SysError: 409,

@@ -12,8 +12,10 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import need_worker, put
 from ssm_cli.runtime.performer.loop import pump, step_one
+from ssm_cli.runtime.remote.far import far_of, send_far
 
 TURN_S = 0.002  # of the node's work within one request; the rest is for the next turn of the loop
+FAR_S = 60.0  # how long a call of a worker on another computer is under way at most
 REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 
 
@@ -35,10 +37,12 @@ class Target(Node):
             CalleeStopped: the tree is down.
         """
         core = self._core
-        cell = need_worker(core, worker)
         pending = Pending()
         if request_id:
             pending.request = request_id
+        if (far := far_of(core, worker)) is not None:
+            return send_far(core, far, message, pending, FAR_S)
+        cell = need_worker(core, worker)
         if core.queue or core.lane or core.pumping or not core.running:
             put(core, cell, Kind.CALL, message, pending, wait=False)
             if not core.pumping:

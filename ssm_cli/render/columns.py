@@ -71,6 +71,8 @@ def span(seconds: float) -> str:
 def status(row: Row) -> Words:
     """The state in words; of a running supervisor how many children it has.
 
+    Of a remote child also how old its last sign of life is.
+
     >>> status(Row("", NodeView("kv2", "root/kv2", "worker", "restarting", delay_ms=1500.0)))
     ('retry in 1.5s', 'yellow')
     """
@@ -78,7 +80,9 @@ def status(row: Row) -> Words:
     style = STATE_STYLES[node.state]
     if node.state == "restarting" and node.delay_ms is not None:
         return f"retry in {node.delay_ms / 1000:.1f}s", style
-    if node.kind == "worker" or node.state != "running":
+    if node.age_s is not None:
+        return f"{node.state} {span(node.age_s)}", style
+    if node.kind != "supervisor" or node.state != "running":
         return node.state, style
     again = f" ↻{node.restarts:,}" if node.restarts else ""
     return f"{row.size:,} {'child' if row.size == 1 else 'children'}{again}", "bright_black"
@@ -96,7 +100,7 @@ def restarts(row: Row) -> Words:
     (('2/3!', 'bold yellow'), ('2', 'yellow'))
     """
     node = row.node
-    if node.kind == "worker":
+    if node.kind != "supervisor":
         return (f"{node.restarts:,}", "yellow") if node.restarts else NONE
     if node.intensity is None or node.budget_left is None:
         return NONE

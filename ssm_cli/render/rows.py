@@ -58,7 +58,7 @@ def row_key(row: Row) -> tuple[object, ...]:
     """Everything in a row that can be seen, and nothing else: what its line may be kept under."""
     node = row.node
     cells = () if row.hidden else tuple(column.show(row) for column in COLUMNS)
-    said = (node.id, node.kind, node.state, node.strategy, node.label)
+    said = (node.id, node.kind, node.state, node.strategy, node.label, node.node, node.epoch)
     return (row.guide, row.hidden, row.closed, *said, cells)
 
 
@@ -79,7 +79,8 @@ def _name_cell(row: Row, width: int) -> Text:
             glyph, style = "▸" if row.closed else "▾", "blue"
         text.append(f"{glyph} ", style)
         text.append(one_line(node.id), "bold blue" if supervisor else "")
-        note = " ".join(word for word in (node.strategy, node.label) if word)
+        where = f"@{node.node} #{node.epoch}" if node.node else ""
+        note = " ".join(word for word in (node.strategy, node.label, where) if word)
         if note:
             text.append(f" {one_line(note)}", "bright_black")
     text.truncate(width, overflow="ellipsis", pad=True)

@@ -19,7 +19,9 @@ from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
-from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
+from ssm_cli.runtime.performer.loop import NEVER, pump, rest, step_one
+from ssm_cli.runtime.remote.calling import FarCalls
+from ssm_cli.runtime.remote.far import cast_far, far_of, send_far
 from ssm_cli.runtime.reports import error_text
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Casts:
         core = self._core
         cell = core.names.get(worker) or find(core, worker)
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                cast_far(core, far, message)
             return
         queue = core.queue
         if (  # as `put` would, without a call for each
@@ -87,14 +91,19 @@ class Casts:
                 return
             next_s = min(core.timers.next_s(), end_s)
             if next_s > now_s():
-                core.clock.sleep_s(next_s - now_s())
+                rest(core, next_s - now_s())
             elif now_s() >= end_s and core.timers.next_s() > now_s():
                 return
 
     def encode(self, worker: str, value: Any) -> bytes:
-        """A value of this worker (an output, a state) as its codec writes it."""
+        """A value of this worker (an output, a state) as its codec writes it.
+
+        What comes from another computer is written already.
+        """
         if type(value) is Replayed:
             return value.data
+        if isinstance(value, bytes) and far_of(self._core, worker) is not None:
+            return value
         return written(need_worker(self._core, worker), value)
 
 
@@ -111,7 +120,38 @@ def written(cell: WorkerCell, value: Any) -> bytes:
     return data
 
 
-class Calls(Casts):
+class Waiting:
+    """The part of a node that runs its loop until somebody has an outcome."""
+
+    _core: Core
+
+    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
+        """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        forbid_reentry(self._core)
+        self._serve_until(pending, timeout_s)
+        return pending.result()
+
+    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
+        """Run the loop until `pending` has its outcome, which may be that time is over."""
+        core = self._core
+        clock = core.clock
+        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
+        while True:
+            left_s = end_s - clock.now_s()
+            pump(core, pending, left_s)
+            if pending.done:
+                return
+            left_s = end_s - clock.now_s()
+            next_s = core.timers.next_s() - clock.now_s()
+            if left_s <= 0 or min(left_s, next_s) == math.inf:
+                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
+                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
+                return
+            if next_s > 0:
+                rest(core, min(left_s, next_s))
+
+
+class Calls(Casts, Waiting, FarCalls):
     """The part of a node that waits for outcomes."""
 
     _attach: Callable[[Core], Driver] | None = None
@@ -140,6 +180,8 @@ class Calls(Casts):
         now_s = core.clock.now_s
         begun_s = now_s()
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(core, worker)
         if core.queue or core.lane or core.pumping or request_id:
             output = self.wait(self.send_request(worker, message, request_id=request_id), timeout_s)
@@ -180,6 +222,9 @@ class Calls(Casts):
         """`call` with bytes, answering both the encoded output and the output itself."""
         now_s = self._core.clock.now_s
         begun_s = now_s()
+        if (far := far_of(self._core, worker)) is not None:
+            output = self._call_far(far, data, timeout_s, "")
+            return output, str(output, "utf-8", "replace")
         output = self.wait(self.send_request(worker, data), timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
@@ -209,6 +254,8 @@ class Calls(Casts):
         core = self._core
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return send_far(core, far, message, pending, timeout_s)
             cell = need_worker(core, worker)
         queue = core.queue
         quick = core.running and core.wake is None and core.guard.cell is None
@@ -217,31 +264,6 @@ class Calls(Casts):
         else:
             put(core, cell, CALL, message, pending, wait=True)
         return pending
-
-    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_TIMEOUT_S) -> Any:
-        """Run the loop until `pending` has its outcome; its output, or its error raised."""
-        forbid_reentry(self._core)
-        self._serve_until(pending, timeout_s)
-        return pending.result()
-
-    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
-        """Run the loop until `pending` has its outcome, which may be that time is over."""
-        core = self._core
-        clock = core.clock
-        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
-        while True:
-            left_s = end_s - clock.now_s()
-            pump(core, pending, left_s)
-            if pending.done:
-                return
-            left_s = end_s - clock.now_s()
-            next_s = core.timers.next_s() - clock.now_s()
-            if left_s <= 0 or min(left_s, next_s) == math.inf:
-                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
-                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
-                return
-            if next_s > 0:
-                clock.sleep_s(min(left_s, next_s))
 
     async def acall(
         self,
@@ -258,6 +280,8 @@ class Calls(Casts):
         core = self._core
         cell = core.names.get(worker)
         if type(cell) is not WorkerCell:
+            if (far := far_of(core, worker)) is not None:
+                return await self._acall_far(self._attached(), far, message, timeout_s, request_id)
             cell = need_worker(core, worker)
         driver = core.driver
         answer = None
@@ -291,6 +315,9 @@ class Calls(Casts):
                 answered(answers[0])
 
         core, driver = self._core, self._attached()
+        if (far := far_of(core, worker)) is not None:
+            output = await self._acall_far(driver, far, data, timeout_s, "")
+            return output, str(output, "utf-8", "replace")
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()

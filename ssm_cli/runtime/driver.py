@@ -45,6 +45,7 @@ class Driver:
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_s = float("inf")
+        self._watched = -1  # the file descriptor that brings news of remote children
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
@@ -55,9 +56,22 @@ class Driver:
             self._scheduled = True
             self.loop.call_soon(self._turn)
 
+    def _watch_links(self) -> None:
+        """Have the loop tell of news of remote children."""
+        links = self._core.links
+        number = -1 if links is None else links.fileno()
+        if number != self._watched:
+            if self._watched >= 0:
+                self.loop.remove_reader(self._watched)
+            if number >= 0:
+                self.loop.add_reader(number, self.wake)
+            self._watched = number
+
     def _turn(self) -> None:
         self._scheduled = False
         core = self._core
+        if core.links is not None:
+            self._watch_links()
         if not core.pumping:
             pump(core, NEVER, TURN_S)
         full = core.keeper is not None and core.keeper.is_full()  # it wakes us when it is not
@@ -208,6 +222,8 @@ class Driver:
         for handle in (self._timer, self._sweep):
             if handle is not None:
                 handle.cancel()
+        if self._watched >= 0:
+            self.loop.remove_reader(self._watched)
         self._tell_down()
 
 

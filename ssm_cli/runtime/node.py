@@ -27,6 +27,7 @@ from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.supervise import root_down
+from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
@@ -51,6 +52,7 @@ class Node(Asking, Looks, Keeps):
         store: where the states and inputs of workers with `persist` are kept (`FolderStore`). It
             stays open when the tree stops, for another start; `close` closes it.
         verify_pure: step every pure worker twice, on copies, and report those that differ.
+        links: the way to remote children (`ClusterLinks`); open until it is closed, too.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
     """
@@ -65,6 +67,7 @@ class Node(Asking, Looks, Keeps):
         guard: bool = True,
         store: Store | None = None,
         verify_pure: bool = False,
+        links: Links | None = None,
     ) -> None:
         if not isinstance(tree, SupervisorSpec):
             raise TypeError(f"a tree is a Supervisor, got {tree!r}")
@@ -74,6 +77,7 @@ class Node(Asking, Looks, Keeps):
         self._guard = choose_guard(clock, wanted=guard)
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
+        self._core.links = links
         self._store = store
         if verify_pure:
             self._core.advance = Purity(self._core).advance
@@ -82,16 +86,6 @@ class Node(Asking, Looks, Keeps):
     def name(self) -> str:
         """The name others find the tree by."""
         return self._name
-
-    @property
-    def running(self) -> bool:
-        """Whether the tree is up."""
-        return self._core.running
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether the root has reached its restart intensity."""
-        return self._core.gave_up
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -206,10 +200,11 @@ class Node(Asking, Looks, Keeps):
             terminate_supervisor(self._core, self._core.root, reason, "infinity")
 
     def close(self) -> None:
-        """Stop the tree if it runs, and close its store."""
+        """Stop the tree if it runs, and close its store and its links."""
         self.stop()
-        if self._store is not None:
-            self._store.close()
+        for held in (self._core.links, self._store):
+            if held is not None:
+                held.close()
 
     def __enter__(self) -> Self:
         return self.start()

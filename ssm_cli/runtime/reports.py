@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.reasons import Crash, ExitReason, Lost
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.views import Kind, Report
 
@@ -227,6 +227,8 @@ def failure(reason: ExitReason) -> Fields:
     """The fields that tell why something failed: `reason` and, for a crash, `error`."""
     if isinstance(reason, Crash):
         return {"reason": str(reason), "error": error_detail(reason.error)}
+    if isinstance(reason, Lost) and reason.detail:
+        return {"reason": str(reason), "error": {"type": "Lost", "message": reason.detail}}
     return {"reason": str(reason)}
 
 

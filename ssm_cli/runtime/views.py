@@ -8,7 +8,7 @@ import msgspec
 
 State = Literal["running", "restarting", "stopped", "suspended", "unreachable"]
 ChildState = Literal["running", "restarting", "undefined"]
-Kind = Literal["worker", "supervisor"]
+Kind = Literal["worker", "supervisor", "remote"]
 
 
 class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
@@ -18,7 +18,8 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     `restarts` is how often it was started again; `queue` the inputs that wait for it;
     `budget_left` how many more restarts a supervisor has in the current window. The fields from
     `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a worker
-    that is held back by its back-off.
+    that is held back by its back-off. `node`, `epoch` and `age_s` (of the last sign of life) are
+    those of a remote child.
     """
 
     id: str
@@ -37,6 +38,9 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     period: float | None = None
     budget_left: int | None = None
     children: tuple[NodeView, ...] = ()
+    node: str = ""
+    epoch: int = 0
+    age_s: float | None = None
 
 
 class ProcessRef(msgspec.Struct, frozen=True):

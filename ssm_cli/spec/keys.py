@@ -16,10 +16,11 @@ import msgspec
 
 from ssm_cli.spec import model
 
-Place = Literal["root", "supervisor", "worker", "backoff"]
+Place = Literal["root", "supervisor", "worker", "remote", "backoff"]
 Kind = Literal[
-    "name", "start", "text", "boolean", "integer", "number", "word", "args", "backoff", "children"
-]
+    "name", "start", "text", "boolean", "integer", "number", "word", "args", "labels", "tree",
+    "backoff", "children",
+]  # fmt: skip
 
 MAX_NAME = 200  # characters of a name, and of a label
 MAX_SHOWN = 60  # characters of a wrong value that a message repeats
@@ -28,7 +29,8 @@ NAME = re.compile(rf"[A-Za-z0-9_.\-]{{1,{MAX_NAME}}}")
 
 WORKERS: tuple[Place, ...] = ("worker",)
 SUPERVISORS: tuple[Place, ...] = ("root", "supervisor")
-CHILD: tuple[Place, ...] = ("worker", "supervisor")
+REMOTES: tuple[Place, ...] = ("remote",)
+CHILD: tuple[Place, ...] = ("worker", "supervisor", "remote")
 DELAY: tuple[Place, ...] = ("backoff",)
 
 
@@ -129,12 +131,26 @@ _STEP_TIMEOUT = "How long one step may take, in milliseconds; `infinity` sets no
 _INIT_TIMEOUT = "How long its init may take, in milliseconds; `infinity` sets no limit."
 _JITTER = "The share of a delay that chance adds or takes away."
 _FACTOR = "What a delay is multiplied with to give the next."
-_CHILDREN = "In start order: each a mapping with `worker` or `supervisor`."
+_CHILDREN = "In start order: each a mapping with `worker`, `supervisor` or `remote`."
+_TREE = "The tree to host, as the node finds it: a tree file, or `package.module:attribute`."
+_PLACE = "The labels that the node must have; `node` stands for its name."
+_LEASE = "How long a silent owner may act, in seconds; 2, or 10 on three servers, without it."
+_TAKEOVER = (
+    "When it is started elsewhere: `fence` once nobody answers, since its journal refuses a "
+    "survivor; `lease` only once its lease is over."
+)
+_ORPHAN = "What it does once its parent is gone."
 _CODECS = ("text", "json", "msgpack")
 
 KEYS: tuple[Key, ...] = (
     _name("supervisor", SUPERVISORS),
     _name("worker", WORKERS),
+    _name("remote", REMOTES),
+    Key("tree", REMOTES, "tree", _TREE, required=True),
+    Key("place", REMOTES, "labels", _PLACE, {}),
+    Key("lease", REMOTES, "number", _LEASE, field="lease_s", low=0.5, high=600),
+    _word("takeover", REMOTES, model.Takeover.FENCE, _TAKEOVER),
+    _word("orphan", REMOTES, model.Orphan.KEEP, _ORPHAN),
     Key("start", WORKERS, "start", _START, required=True),
     Key("args", WORKERS, "args", "Handed to its init.", {}),
     _word("strategy", SUPERVISORS, model.Strategy.ONE_FOR_ONE, _STRATEGY),
@@ -157,6 +173,7 @@ KEYS: tuple[Key, ...] = (
     _word("restart", CHILD, model.Restart.PERMANENT, _RESTART),
     _shutdown(WORKERS, model.DEFAULT_SHUTDOWN_MS),
     _shutdown(("supervisor",), "infinity"),
+    _shutdown(REMOTES, model.DEFAULT_REMOTE_SHUTDOWN_MS),
     Key("significant", CHILD, "boolean", _SIGNIFICANT, default=False),
     Key("backoff", CHILD, "backoff", _BACKOFF),
     _limit("step_timeout", model.DEFAULT_STEP_TIMEOUT_MS, _STEP_TIMEOUT),
@@ -198,6 +215,7 @@ def keys_on(place: Place) -> dict[str, Key]:
 ROOT = keys_on("root")
 SUPERVISOR = keys_on("supervisor")
 WORKER = keys_on("worker")
+REMOTE = keys_on("remote")
 BACKOFF = keys_on("backoff")
 
 
@@ -222,7 +240,7 @@ def accepts(key: Key, value: object) -> bool:  # noqa: PLR0911 - one case a kind
             return True
         case "name", str():
             return NAME.fullmatch(value) is not None
-        case "start", str():
+        case (("start" | "tree"), str()):
             return bool(value)
         case "text", str():
             return len(value) <= MAX_NAME
@@ -231,6 +249,8 @@ def accepts(key: Key, value: object) -> bool:  # noqa: PLR0911 - one case a kind
         case "integer" | "number", int() | float():
             fits = isinstance(value, int) or key.kind == "number"
             return fits and not isinstance(value, bool) and _in_range(key, value)
+        case "labels", Mapping():
+            return all(isinstance(item, str) for pair in value.items() for item in pair)
         case (("args" | "backoff"), Mapping()):
             return True
         case "children", list() | tuple():
@@ -246,8 +266,10 @@ _NOUNS: dict[Kind, str] = {
     "integer": "a whole number",
     "number": "a number",
     "args": "a mapping of argument names to values",
+    "tree": "a tree file, or package.module:attribute",
+    "labels": "a mapping of labels to texts, such as {zone: b}",
     "backoff": "a mapping such as {initial: 100, factor: 2, max: 30000, jitter: 0.1}",
-    "children": "a list of children, each a mapping with `worker` or `supervisor`",
+    "children": "a list of children, each a mapping with `worker`, `supervisor` or `remote`",
 }
 
 

@@ -61,11 +61,26 @@ class OnStorageError(Enum):
     REFUSE = "refuse"
 
 
+class Takeover(Enum):
+    """When a remote subtree that cannot be reached is started elsewhere."""
+
+    FENCE = "fence"
+    LEASE = "lease"
+
+
+class Orphan(Enum):
+    """What a remote subtree does once its parent is gone."""
+
+    KEEP = "keep"
+    STOP = "stop"
+
+
 Infinity = Literal["infinity"]
 Never = Literal["never"]
 ShutdownTime = int | Literal["brutal_kill", "infinity"]
 
 DEFAULT_SHUTDOWN_MS = 5000
+DEFAULT_REMOTE_SHUTDOWN_MS = 10_000
 DEFAULT_STEP_TIMEOUT_MS = 1000
 DEFAULT_INIT_TIMEOUT_MS = 5000
 DEFAULT_INTENSITY = 1
@@ -166,7 +181,26 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     on_storage_error: OnStorageError = OnStorageError.STOP
 
 
-ChildSpec = WorkerSpec | SupervisorSpec
+class RemoteSpec(msgspec.Struct, frozen=True):
+    """A subtree on another computer: a child that a node of a cluster hosts.
+
+    `tree` is found by that node: a tree file or `package.module:attribute`. `place` are the labels
+    that the node must have; `node` stands for its name. `lease_s` None leaves it to the cluster.
+    """
+
+    id: str
+    tree: str
+    place: Mapping[str, str] = NO_ARGS
+    lease_s: float | None = None
+    takeover: Takeover = Takeover.FENCE
+    orphan: Orphan = Orphan.KEEP
+    restart: Restart = Restart.PERMANENT
+    shutdown_ms: ShutdownTime = DEFAULT_REMOTE_SHUTDOWN_MS
+    significant: bool = False
+    backoff: Backoff | None = None
+
+
+ChildSpec = WorkerSpec | SupervisorSpec | RemoteSpec
 Tree = SupervisorSpec
 
 
@@ -263,6 +297,36 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
         id, Strategy(strategy), tuple(children), intensity, period, AutoShutdown(auto_shutdown),
         max_children, Restart(restart), shutdown, significant, backoff, queue, init,
         snapshot_every, keep_records, journal_mb, OnStorageError(on_storage_error),
+    )  # fmt: skip
+
+
+def Remote(  # noqa: D417, N802 - some keys are described together; it reads as a class
+    id: str,  # noqa: A002 - OTP's key
+    tree: str,
+    *,
+    place: Mapping[str, str] | None = None,
+    lease: float | None = None,
+    takeover: Takeover | str = Takeover.FENCE,
+    orphan: Orphan | str = Orphan.KEEP,
+    restart: Restart | str = Restart.PERMANENT,
+    shutdown: ShutdownTime = DEFAULT_REMOTE_SHUTDOWN_MS,
+    significant: bool = False,
+    backoff: Backoff | None = None,
+) -> RemoteSpec:
+    """A subtree on another computer, with the keys and units of a tree file.
+
+    Args:
+        id: its name, unique in the tree; its workers are called as `id.worker`.
+        tree: a tree file or `package.module:attribute`, as the node that hosts it finds it.
+        place: labels that the node must have; `node` stands for its name.
+        lease: seconds after which a silent owner has stopped; None: 2, or 10 on three servers.
+        takeover: fence or lease; see `Takeover`.
+        orphan: keep or stop, once its parent is gone.
+        restart, shutdown, significant, backoff: as for a worker.
+    """
+    return RemoteSpec(
+        id, tree, NO_ARGS if place is None else place, lease, Takeover(takeover), Orphan(orphan),
+        Restart(restart), shutdown, significant, backoff,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.spec.keys import BACKOFF, MAX_NAME, NAME, ROOT, SUPERVISOR, WORKER, Key
+from ssm_cli.spec.keys import BACKOFF, MAX_NAME, NAME, REMOTE, ROOT, SUPERVISOR, WORKER, Key
 from ssm_cli.spec.model import Restart, Strategy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -17,10 +17,14 @@ _TYPES: dict[str, dict[str, Any]] = {
     "integer": {"type": "integer"},
     "number": {"type": "number"},
     "args": {"type": "object"},
+    "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+    "tree": {"type": "string", "minLength": 1},
     "backoff": {"$ref": "#/$defs/backoff"},
     "children": {
         "type": "array",
-        "items": {"oneOf": [{"$ref": "#/$defs/worker"}, {"$ref": "#/$defs/supervisor"}]},
+        "items": {
+            "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("worker", "supervisor", "remote")]
+        },
     },
 }
 _POOL: dict[str, Any] = {
@@ -57,6 +61,7 @@ def json_schema() -> dict[str, Any]:
         "$defs": {
             "supervisor": _mapping(SUPERVISOR, [_POOL, _SIGNIFICANT]),
             "worker": _mapping(WORKER, [_SIGNIFICANT]),
+            "remote": _mapping(REMOTE, [_SIGNIFICANT]),
             "backoff": _mapping(BACKOFF, []),
         },
     }

@@ -20,6 +20,7 @@ from ssm_cli.spec.model import (
     AutoShutdown,
     Backoff,
     ChildSpec,
+    RemoteSpec,
     Restart,
     Strategy,
     SupervisorSpec,
@@ -101,6 +102,18 @@ def backoff_fault(initial_ms: float, max_ms: float) -> str | None:
     return sentence(f"is {max_ms:g}, less than initial", f"at least {initial_ms:g}")
 
 
+def remote_fault(name: object) -> str | None:
+    """What is wrong with the name of a remote child, beyond what holds for all names.
+
+    >>> remote_fault("eu.billing")
+    'has a dot; expected a name without one: its workers are called as eu-billing.WORKER'
+    """
+    if not isinstance(name, str) or "." not in name:
+        return None
+    wanted = f"a name without one: its workers are called as {name.replace('.', '-')}.WORKER"
+    return sentence("has a dot", wanted)
+
+
 DEPTH_FAULT = sentence(
     f"is more than {MAX_DEPTH} supervisors deep", f"at most {MAX_DEPTH} levels of supervisors"
 )
@@ -157,8 +170,10 @@ class _Checker:
         for place, child in enumerate(spec.children, 1):
             if isinstance(child, WorkerSpec):
                 yield from self._worker(child, path, place)
+            elif isinstance(child, RemoteSpec):
+                yield from self._remote(child, path, place)
             elif not isinstance(child, SupervisorSpec):
-                wanted = sentence(f"is {shown(child)}", "a Worker or a Supervisor")
+                wanted = sentence(f"is {shown(child)}", "a Worker, a Supervisor or a Remote")
                 yield Problem(f"{path}/child#{place}", wanted)
                 continue
             elif path.count("/") + 1 >= MAX_DEPTH:
@@ -189,8 +204,16 @@ class _Checker:
             self._good[id(options)] = options
         yield from problems
 
+    def _remote(self, spec: RemoteSpec, parent: str, place: int) -> Iterator[Problem]:
+        path = _path(parent, spec.id, place)
+        yield from self._identity(spec, path)
+        yield from _field_problems(keys.REMOTE, spec, path)
+        yield from _backoff_problems(spec.backoff, path)
+        if wrong := remote_fault(spec.id):
+            yield Problem(f"{path}.remote", wrong)
+
     def _identity(self, spec: ChildSpec, path: str) -> Iterator[Problem]:
-        kind = "worker" if isinstance(spec, WorkerSpec) else "supervisor"
+        kind = {WorkerSpec: "worker", RemoteSpec: "remote"}.get(type(spec), "supervisor")
         if wrong := fault(keys.SUPERVISOR["supervisor"], spec.id):
             yield Problem(f"{path}.{kind}", wrong)
         elif spec.id in self._first:
@@ -311,7 +334,9 @@ def check_childspecs(children: Sequence[ChildSpec], auto_shutdown: object) -> ob
 def _childspec_term(  # noqa: PLR0911 - one return a term of OTP
     child: object, auto_shutdown: object
 ) -> object | None:
-    if not isinstance(child, WorkerSpec | SupervisorSpec) or not isinstance(child.id, str):
+    if not isinstance(child, WorkerSpec | SupervisorSpec | RemoteSpec) or not isinstance(
+        child.id, str
+    ):
         return {"invalid_child_spec": child}
     if isinstance(child, WorkerSpec) and not isinstance(child.options, WorkerOptions):
         return {"invalid_child_spec": child}

@@ -26,6 +26,7 @@ from ssm_cli.spec.model import (
     AutoShutdown,
     Backoff,
     ChildSpec,
+    RemoteSpec,
     Restart,
     Strategy,
     SupervisorSpec,
@@ -39,15 +40,17 @@ from ssm_cli.spec.validate import (
     backoff_fault,
     combination_fault,
     pool_fault,
+    remote_fault,
     template_fault,
 )
 from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain, scalar
 
-_CHILD_KINDS = ("worker", "supervisor")
+_CHILD_KINDS = ("worker", "supervisor", "remote")
 _ON: Mapping[keys.Place, str] = {
     "root": "the root",
     "supervisor": "a supervisor below the root",
     "worker": "a worker",
+    "remote": "a remote child",
     "backoff": "a backoff",
 }
 _Entries = dict[str, Node]
@@ -101,7 +104,7 @@ class _FieldReader:
             key = table[name]
             if key.kind == "backoff":
                 values[key.attribute] = self._backoff(node, f"{path}.{name}")
-            elif key.kind not in {"name", "start", "args", "children"}:
+            elif key.kind not in {"name", "start", "args", "labels", "children"}:
                 found, value = self._scalar(key, node, path)
                 if found:
                     values[key.attribute] = value
@@ -173,9 +176,10 @@ class TreeReader(_FieldReader):
     def read(self, root: Node) -> SupervisorSpec:
         """The tree below `root`; to be used only if there are no `problems` afterwards."""
         path, kind = self._open(root, "", 1)
-        if kind == "worker":
-            self._wrong(root, path, "is a worker", "a supervisor at the root of the tree")
-            self._worker(root, path, None)
+        if kind in {"worker", "remote"}:
+            article = "a worker" if kind == "worker" else "a remote child"
+            self._wrong(root, path, f"is {article}", "a supervisor at the root of the tree")
+            (self._worker if kind == "worker" else self._remote)(root, path, None)
         elif kind:
             return self._supervisor(root, path, 1, None)
         return SupervisorSpec(path)
@@ -184,7 +188,7 @@ class TreeReader(_FieldReader):
         """The path of a node and its kind: worker, supervisor, or "" where it is no mapping."""
         path = f"{parent}/child#{place}" if parent else "root"
         if not isinstance(node, MappingNode) or node.tag != MAP:
-            wanted = "`worker` or `supervisor`" if parent else "`supervisor`"
+            wanted = "`worker`, `supervisor` or `remote`" if parent else "`supervisor`"
             self._wrong(node, path, f"is {_shown(node)}", f"a mapping with {wanted}")
             return path, ""
         kinds = {key.value: value for key, value in node.value if key.value in _CHILD_KINDS}
@@ -238,6 +242,8 @@ class TreeReader(_FieldReader):
             child_path, kind = self._open(child, path, place)
             if kind == "worker":
                 children.append(self._worker(child, child_path, auto_shutdown))
+            elif kind == "remote":
+                children.append(self._remote(child, child_path, auto_shutdown))
             elif kind and depth >= MAX_DEPTH:
                 self.problems.append(at(child, child_path, DEPTH_FAULT))
             elif kind:
@@ -258,6 +264,29 @@ class TreeReader(_FieldReader):
             options = DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
             self._options[settings] = options
         return WorkerSpec(name, start, args, options)
+
+    def _remote(self, node: Node, path: str, auto_shutdown: str | None) -> RemoteSpec:
+        entries = self._entries(node, keys.REMOTE, path)
+        name = self._name(entries.get("remote"), keys.REMOTE["remote"], path)
+        if "remote" in entries and (wrong := remote_fault(name)):
+            self.problems.append(at(entries["remote"], f"{path}.remote", wrong))
+        values = self._values(entries, keys.REMOTE, path)
+        if "tree" not in entries:
+            wanted = f"tree: {keys.expected(keys.REMOTE['tree'])}"
+            self._wrong(node, path, "has no tree", wanted)
+        if "place" in entries:
+            values["place"] = self._place(entries["place"], path)
+        self._combination(entries, values, auto_shutdown, path)
+        return RemoteSpec(name, values.pop("tree", ""), **values)
+
+    def _place(self, node: Node, path: str) -> dict[str, str]:
+        key, found = keys.REMOTE["place"], None
+        if isinstance(node, MappingNode) and node.tag == MAP:
+            found = plain(node, f"{path}.place", self.problems)
+        if found is not None and not fault(key, found):
+            return dict(found)
+        self._wrong(node, f"{path}.place", f"is {_shown(node)}", keys.expected(key))
+        return {}
 
     def _start(self, node: Node | None, worker: Node, path: str) -> object:
         key = keys.WORKER["start"]

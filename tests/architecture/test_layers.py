@@ -10,7 +10,7 @@ from tests.architecture.source import PACKAGE, SHARED, Module, modules
 LAYERS = {
     "core": {"behaviour", "codec", "spec", "supervision", "machines"},
     "runtime": {"runtime", "storage"},
-    "edges": {"commands", "render", "repl", "http"},
+    "edges": {"commands", "render", "repl", "http", "cluster"},
     "top": {"cli"},
 }
 
@@ -21,19 +21,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spec": {"behaviour"},
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
+    "cluster": {"runtime", "spec"},
     "storage": {"runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"behaviour", "codec", "commands", "runtime", "spec"},
-    "cli": {"storage", "render", "commands", "http", "repl", "runtime", "spec"},
+    "cli": {"cluster", "storage", "render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
 WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "views"},
-    "performer": {"performer", "durable", "engine", "looking", "reports", "views"},
+    "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
+    "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
@@ -189,6 +191,14 @@ def test_nobody_asks_datetime_what_time_it_is() -> None:
 def test_in_the_runtime_only_the_driver_knows_asyncio() -> None:
     runtime = [module for module in modules() if module.room == "runtime"]
     assert {m.name for m in runtime if "asyncio" in m.foreign} == ASKS_ASYNCIO_IN_RUNTIME
+
+
+def test_one_file_knows_nats_and_the_protocol_knows_nothing_of_the_world() -> None:
+    cluster = [module for module in modules() if module.room == "cluster"]
+    assert {m.name for m in cluster if "nats" in m.foreign} == {"cluster.jetstream.wire"}
+    pure = [m for m in cluster if m.name.startswith("cluster.protocol.")]
+    assert pure
+    assert not {m.place: m.foreign & OUTSIDE_THE_CORE for m in pure if m.foreign & OUTSIDE_THE_CORE}
 
 
 def test_chance_comes_from_a_seeded_source_only() -> None:

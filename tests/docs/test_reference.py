@@ -58,6 +58,7 @@ def row_of(key: Key) -> list[str]:
         ("## The root", "root"),
         ("## A supervisor below the root", "supervisor"),
         ("## A worker", "worker"),
+        ("## A remote child", "remote"),
         ("## A back-off", "backoff"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_good_tree_has_no_problems() -> None:
         (WorkerSpec("w", print), "r/w.start", "is the function print; expected a StateMachine"),
         (WorkerSpec(wrong(7), ECHO), "r/child#1.worker", "is 7; expected 1 to 200 letters"),
         (WorkerSpec("a/b", ECHO), "r/child#1.worker", 'is the text "a/b"; expected 1 to 200'),
-        (wrong("w"), "r/child#1", 'is the text "w"; expected a Worker or a Supervisor'),
+        (wrong("w"), "r/child#1", 'is the text "w"; expected a Worker, a Supervisor or a Remote'),
         (child_supervisor(strategy="all"), "r/s.strategy", 'is the text "all"; expected one_for'),
         (child_supervisor(intensity=1.5), "r/s.intensity", "is 1.5; expected a whole number"),
         (child_supervisor(period_s=float("nan")), "r/s.period", "is nan; expected a number"),

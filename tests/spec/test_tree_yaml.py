@@ -110,7 +110,7 @@ def test_every_complaint_is_told_in_file_order(complain: Complain) -> None:
             "expected start: package.module:attribute or ./file.py:attribute"
         ),
         '5:14: root/w.restart: is the text "always"; expected permanent, transient or temporary',
-        "6:5: root/child#2: is 7; expected a mapping with `worker` or `supervisor`",
+        "6:5: root/child#2: is 7; expected a mapping with `worker`, `supervisor` or `remote`",
         "7:12: root.intensity: is -1; expected a whole number of at least 0",
     ]
 

@@ -40,10 +40,12 @@ class Doors:
     tls_key: Path | None = None
     allow_hosts: tuple[str, ...] = ()
     insecure: bool = False
+    cluster: str | None = None
 
     def arguments(self) -> list[str]:
         """The options that say the same."""
         pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
+        pairs |= {"--cluster": self.cluster}
         given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
         hosts = [word for host in self.allow_hosts for word in ("--allow-host", host)]
         return [*given, *hosts, *(["--insecure"] if self.insecure else [])]

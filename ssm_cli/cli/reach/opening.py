@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.reach.where import say
 from ssm_cli.errors import CommandError, SsmError
@@ -95,6 +96,7 @@ def served_node(
     called = name or Path(tree).stem
     entrances = open_doors(doors, env, called)
     try:
+        links = links_for(spec, env, doors.cluster, called)
         store = store_for(spec, env.environ, called, kept.data)
     except SsmError:
         for entrance in entrances:
@@ -116,6 +118,7 @@ def served_node(
         opened=opened,
         store=store,
         verify_pure=kept.verify_pure,
+        links=links,
     )
 
 

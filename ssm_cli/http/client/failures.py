@@ -14,6 +14,8 @@ OUTCOMES: dict[str, type[errors.CallError]] = {
     "queue_full": errors.QueueFull,
     "stopped": errors.CalleeStopped,
     "denied": errors.Denied,
+    "busy": errors.Busy,
+    "noconnection": errors.NoConnection,
 }
 WITH_TERM: dict[str, type[errors.SupervisorError | errors.SysError]] = {
     "SupervisorError": errors.SupervisorError,

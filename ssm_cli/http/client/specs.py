@@ -9,7 +9,14 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CommandError
-from ssm_cli.spec.model import DEFAULT_OPTIONS, Backoff, ChildSpec, SupervisorSpec, WorkerSpec
+from ssm_cli.spec.model import (
+    DEFAULT_OPTIONS,
+    Backoff,
+    ChildSpec,
+    RemoteSpec,
+    SupervisorSpec,
+    WorkerSpec,
+)
 
 
 def text_of_spec(spec: ChildSpec) -> str:
@@ -43,7 +50,22 @@ def _mapping(spec: ChildSpec) -> dict[str, Any]:
             raise CommandError(f"{spec.id} has an `init`, which cannot be sent to another process")
         backoff = _backoff(spec.backoff)
         return found | backoff | {"children": [_mapping(child) for child in spec.children]}
-    return _worker(spec)
+    return _remote(spec) if isinstance(spec, RemoteSpec) else _worker(spec)
+
+
+def _remote(spec: RemoteSpec) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "remote": spec.id,
+        "tree": spec.tree,
+        "place": dict(spec.place),
+        "takeover": spec.takeover.value,
+        "orphan": spec.orphan.value,
+        "restart": spec.restart.value,
+        "shutdown": spec.shutdown_ms,
+        "significant": spec.significant,
+    }
+    lease = {} if spec.lease_s is None else {"lease": spec.lease_s}
+    return found | lease | _backoff(spec.backoff)
 
 
 def _worker(spec: WorkerSpec) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ from ssm_cli.runtime.views import (
     ChildSpecView,
     Counts,
     CrashReport,
+    Kind,
     ProcessRef,
     State,
     Statistics,
@@ -182,10 +183,11 @@ def _node() -> Schema:
     text, number, integer = {"type": "string"}, {"type": "number"}, {"type": "integer"}
     state = msgspec.json.schema(State)
     properties = {
-        "id": text, "path": text, "kind": {"enum": ["worker", "supervisor"]}, "state": state,
+        "id": text, "path": text, "kind": {"enum": list(get_args(Kind))}, "state": state,
         "restarts": integer, "uptime_s": number, "queue": integer, "steps": integer,
         "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
-        "period": number, "budget_left": integer,
+        "period": number, "budget_left": integer, "node": text, "epoch": integer,
+        "age_s": {"type": ["number", "null"]},
         "children": {"type": "array", "items": _ref("Node")},
     }  # fmt: skip
     required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]

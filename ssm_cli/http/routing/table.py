@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from ssm_cli.http.doors.access import Role
+from ssm_cli.runtime.views import Kind as NodeKind
 
 Body = Literal["none", "input", "json", "text"]
 Kind = Literal["string", "number", "integer", "boolean"]
@@ -54,7 +55,7 @@ READ, CALL, ADMIN, NOBODY = Role.READ, Role.CALL, Role.ADMIN, Role.NOBODY
 TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
 AFTER = Query("after", "integer", "only reports with a greater `seq`")
 LAST = Query("last", "integer", "only the last so many")
-KIND = Query("kind", "string", "only these", ("worker", "supervisor"))
+KIND = Query("kind", "string", "only these", get_args(NodeKind))
 ON = Query("on", "boolean", "false ends the trace")
 STARTS = Query("starts", "integer", "for a dynamic child: which life of it is meant")
 EVENTS = Query("events", "integer", "how many to keep")

@@ -40,6 +40,9 @@ def _head(row: Row) -> Iterator[Text]:
     if node.kind == "supervisor":
         yield _pair("strategy", f"{node.strategy}, {node.intensity} in {node.period:g} s")
         yield _pair("restarts in that time", count)
+    if node.kind == "remote":
+        yield _pair("node", f"{node.node}, epoch {node.epoch}")
+        yield _pair("last seen", "not known" if node.age_s is None else f"{node.age_s:.1f} s ago")
     yield _pair("restarts", f"{node.restarts:,}")
     yield _pair("up", span(node.uptime_s))
     if node.kind == "worker":

@@ -73,7 +73,7 @@ class TreeView:
             gone = NodeView(place.name, place.name, "worker", "stopped")
             return Row(place.guide, gone)
         view = found.view
-        if view.kind == "worker":
+        if view.kind != "supervisor":
             rate = self.rates.of_worker(view.id, view.steps)
         else:
             rate = self.rates.of_group(view.id)
@@ -193,7 +193,7 @@ class TreeView:
         """Open or close what is in a row; None, or the name of the worker that is there."""
         place = self.index.place(row)
         found = self.source.glance(place.name)
-        if found is None or found.view.kind == "worker":
+        if found is None or found.view.kind != "supervisor":
             return place.name
         wish = self._wish
         folded = found.size > GROUP and place.name not in wish.opened

@@ -164,6 +164,25 @@ class SupervisorCell(Cell, eq=False):
     window: RestartWindow = msgspec.field(default_factory=lambda: RestartWindow(0.0))
 
 
+class RemoteCell(Cell, eq=False):
+    """A remote child: a subtree that a node of a cluster hosts.
+
+    Attributes:
+        node: which one.
+        epoch: which life of the subtree, as the whole cluster counts them.
+        reachable: whether it answers; one that does not may live on.
+        age_s: how old its last sign of life was when we heard of it, at `heard_s`.
+    """
+
+    kind: ClassVar[Kind] = "remote"
+
+    node: str = ""
+    epoch: int = 0
+    reachable: bool = True
+    age_s: float = 0.0
+    heard_s: float = 0.0
+
+
 def seconds(ms: float | str) -> float:
     """A limit in milliseconds as seconds; `infinity` is infinite."""
     return float("inf") if ms == "infinity" else float(ms) / 1000

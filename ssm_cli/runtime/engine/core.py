@@ -35,13 +35,14 @@ class Core:
         wake: told when there is work and the loop does not run; an asyncio driver listens.
         advance: runs a callback (`dispatch.advance`, or a check of it).
         keeper: writes down what must outlive the process (see `durable`); None without.
+        links: the way to remote children (see `remote`); None without.
         gave_up: whether the root reached its restart intensity.
     """
 
     __slots__ = (
         "advance", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
-        "keeper", "lane", "names", "outbox", "pumping", "queue", "random", "report", "reports",
-        "root", "running", "timers", "wake",
+        "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random", "report",
+        "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -65,6 +66,7 @@ class Core:
         self.expected: object = None
         self.driver: Any = None
         self.keeper: Any = None
+        self.links: Any = None
         self.advance: Callable[..., Outcome] = advance
         self.wake: Callable[[], None] | None = None
 

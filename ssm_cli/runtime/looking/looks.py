@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.looking.show import view_tree, walk
@@ -16,14 +15,20 @@ class Looks:
 
     _core: Core
 
+    @property
+    def running(self) -> bool:
+        """Whether the tree is up."""
+        return self._core.running
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the root has reached its restart intensity."""
+        return self._core.gave_up
+
     def names(self, kind: Kind | None = None) -> Sequence[str]:
-        """The names of all nodes in start order; `kind` picks workers or supervisors."""
-        wanted = {"worker": (False,), "supervisor": (True,), None: (True, False)}[kind]
-        return [
-            cell.spec.id
-            for cell in walk(self._core.root)
-            if isinstance(cell, SupervisorCell) in wanted
-        ]
+        """The names of all nodes in start order; `kind` picks those of one kind."""
+        cells = walk(self._core.root)
+        return [cell.spec.id for cell in cells if kind is None or cell.kind == kind]
 
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""

@@ -10,7 +10,7 @@ from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.port import Codec
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.views import NodeView, State
@@ -79,6 +79,8 @@ def view(core: Core, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
     uptime_s = now_s - cell.since_s if cell.status is Status.RUNNING else 0.0
     restarts = max(0, cell.starts - 1)
     if not isinstance(cell, SupervisorCell):
+        if isinstance(cell, RemoteCell):
+            return view_remote(core, cell, path)
         assert isinstance(cell, WorkerCell)
         extra = cell.extra
         held = len(extra.backlog) if extra is not None else 0
@@ -98,11 +100,24 @@ def view(core: Core, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
     )  # fmt: skip
 
 
+def view_remote(core: Core, cell: RemoteCell, path: str) -> NodeView:
+    """A remote child, as its parent knows it."""
+    now_s = core.clock.now_s()
+    running = cell.status is Status.RUNNING
+    return NodeView(
+        cell.spec.id, path, "remote", state_of(core, cell), max(0, cell.starts - 1),
+        now_s - cell.since_s if running else 0.0, node=cell.node, epoch=cell.epoch,
+        age_s=cell.age_s + now_s - cell.heard_s if running else None,
+    )  # fmt: skip
+
+
 def state_of(core: Core, cell: Cell) -> State:
     """A node's state in one word, as people see it."""
     del core
     match cell.status:
         case Status.RUNNING:
+            if isinstance(cell, RemoteCell) and not cell.reachable:
+                return "unreachable"
             return "suspended" if cell.suspended else "running"
         case Status.DEAD | Status.RESTARTING:
             return "restarting"

@@ -10,13 +10,21 @@ from ssm_cli.behaviour.reasons import (
     ExitReason,
 )
 from ssm_cli.behaviour.results import Ignore, Ok, Stop
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    RemoteCell,
+    Status,
+    SupervisorCell,
+    WorkerCell,
+    seconds,
+)
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     ChildSpec,
     Persist,
+    RemoteSpec,
     Strategy,
     SupervisorSpec,
 )
@@ -34,6 +42,8 @@ def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     if isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
         core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
+    elif isinstance(spec, RemoteSpec):
+        cell = RemoteCell(spec, sup)
     else:
         cell = WorkerCell(spec, sup)
         if core.keeper is not None or core.advance is not advance:

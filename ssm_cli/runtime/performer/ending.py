@@ -21,10 +21,18 @@ from ssm_cli.behaviour.results import Ignore, Ok, Stop
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    RemoteCell,
+    Status,
+    SupervisorCell,
+    WorkerCell,
+    seconds,
+)
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, ending, error_text
 from ssm_cli.spec.model import (
     OnCrash,
@@ -91,6 +99,8 @@ def terminate_cell(core: Core, cell: Cell) -> None:
     if cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
             terminate_supervisor(core, cell, SHUTDOWN, cell.spec.shutdown_ms)
+        elif isinstance(cell, RemoteCell):
+            end_remote(core, cell, SHUTDOWN)
         else:
             assert isinstance(cell, WorkerCell)
             if cell.spec.options.shutdown_ms == "brutal_kill":
@@ -263,6 +273,8 @@ def orphan(core: Core, cell: Cell) -> None:
     if cell.status is Status.RUNNING:
         if isinstance(cell, SupervisorCell):
             terminate_supervisor(core, cell, KILLED, "infinity")
+        elif isinstance(cell, RemoteCell):
+            end_remote(core, cell, KILLED)
         else:
             assert isinstance(cell, WorkerCell)
             end_worker(core, cell, KILLED)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
-from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.loop import NEVER, run_batch
@@ -41,6 +41,9 @@ def need_worker(core: Core, name: str) -> WorkerCell:
     cell = need(core, name)
     if isinstance(cell, WorkerCell):
         return cell
+    if isinstance(cell, RemoteCell):
+        wrong = f"{name} is a subtree on another computer; call {name}.WORKER"
+        raise NoProc(wrong, worker=name, reason="noproc")
     raise NoProc(f"{name} is a supervisor, not a worker", worker=name, reason="noproc")
 
 

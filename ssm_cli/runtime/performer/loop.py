@@ -37,6 +37,7 @@ from ssm_cli.runtime.performer.outcomes.failing import (
 from ssm_cli.runtime.performer.outcomes.journalled import is_plain, serve_plainly
 from ssm_cli.runtime.performer.outcomes.settling import settle
 from ssm_cli.runtime.performer.supervise import crash_plainly
+from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
@@ -57,6 +58,8 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     keeper = core.keeper
     core.pumping = True
     try:
+        if core.links is not None:
+            take_news(core)
         while True:
             fire_timers(core)
             full = keeper is not None and keeper.is_full()
@@ -71,6 +74,14 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     finally:
         core.pumping = False
         core.guard.cell = None
+
+
+def rest(core: Core, seconds: float) -> None:
+    """Let time pass while there is nothing to do; news of remote children end it early."""
+    if core.links is None:
+        core.clock.sleep_s(seconds)
+    else:
+        core.links.wait(seconds)
 
 
 def run_batch(core: Core, until: Pending, most: int) -> bool:

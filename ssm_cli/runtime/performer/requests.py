@@ -14,7 +14,7 @@ import msgspec
 from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
@@ -28,7 +28,7 @@ from ssm_cli.runtime.views import (
     Counts,
 )
 from ssm_cli.runtime.views import Kind as NodeKind
-from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec
+from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec, WorkerSpec
 from ssm_cli.spec.validate import check_childspecs
 
 
@@ -84,8 +84,8 @@ def state_of(cell: Cell) -> ChildState:
 
 
 def kind_of(cell: Cell) -> NodeKind:
-    """Worker or supervisor."""
-    return "supervisor" if isinstance(cell, SupervisorCell) else "worker"
+    """Worker or supervisor, which the root of a remote child is."""
+    return "worker" if isinstance(cell, WorkerCell) else "supervisor"
 
 
 def count_children(core: Core, sup: SupervisorCell) -> Counts:
@@ -98,7 +98,7 @@ def count_children(core: Core, sup: SupervisorCell) -> Counts:
     cells = sup.children.values()
     active_states = (Status.RUNNING, Status.DEAD) if is_dynamic(sup) else (Status.RUNNING,)
     active = sum(cell.status in active_states for cell in cells)
-    supervisors = sum(isinstance(cell, SupervisorCell) for cell in cells)
+    supervisors = sum(not isinstance(cell, WorkerCell) for cell in cells)
     specs = 1 if is_dynamic(sup) else len(cells)
     return Counts(specs, active, supervisors, len(cells) - supervisors)
 
@@ -109,7 +109,7 @@ def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpe
     spec = sup.spec.children[0] if templated else need_child(sup, child).spec
     return ChildSpecView(
         id=spec.id,
-        type="supervisor" if isinstance(spec, SupervisorSpec) else "worker",
+        type="worker" if isinstance(spec, WorkerSpec) else "supervisor",
         restart=spec.restart.value,
         shutdown=spec.shutdown_ms,
         significant=spec.significant,

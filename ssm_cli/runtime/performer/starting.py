@@ -8,7 +8,7 @@ Source: OTP `supervisor:do_start_child/2`, `start_children/2`; `gen_server:init_
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
@@ -29,11 +29,12 @@ from ssm_cli.runtime.durable.format.records import Source
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
+from ssm_cli.runtime.remote.life import start_remote
 from ssm_cli.runtime.reports import Detail, Group, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
@@ -59,7 +60,7 @@ def start_cell(core: Core, cell: Cell) -> Started:
 
 def come_up(core: Core, cell: Cell) -> Started:
     """The rest of a start that is counted and recorded as begun."""
-    start: Any = start_worker if type(cell) is WorkerCell else start_supervisor
+    start: Any = STARTS[type(cell)]
     result: Started = start(core, cell)
     if result is None:
         core.report("started", cell)
@@ -217,6 +218,13 @@ def start_supervisor(core: Core, sup: SupervisorCell) -> Started:
         terminate_children(core, sup)
         sup.status = Status.UNDEFINED
     return failure
+
+
+STARTS: dict[type[Cell], Callable[[Core, Any], Started]] = {
+    WorkerCell: start_worker,
+    SupervisorCell: start_supervisor,
+    RemoteCell: start_remote,
+}
 
 
 def start_children(core: Core, sup: SupervisorCell) -> ExitReason | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import SHUTDOWN, Crash, ExitReason
+from ssm_cli.behaviour.reasons import SHUTDOWN, Crash, ExitReason, Lost
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
@@ -44,6 +44,8 @@ from ssm_cli.supervision.decisions import (
     on_restart,
 )
 
+AWAY_S = 0.5  # between two tries to start a remote child while its cluster does not answer
+FENCED = Lost("fenced")
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE
 TEMPORARY = Restart.TEMPORARY
 
@@ -196,7 +198,7 @@ def settle(core: Core, sup: SupervisorCell, cell: Cell) -> None:
 def restart(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     """Count a restart, then restart by the strategy, wait for the back-off, or give up."""
     spec = sup.spec
-    restarts = sup.window.add(core.clock.now_s())
+    restarts = count_restart(core, sup, cell)
     limits = {"restarts": restarts, "intensity": spec.intensity, "period": spec.period_s}
     if on_restart(restarts, spec.intensity) is Decision.GIVE_UP:
         core.report("gave_up", sup, {"child": cell.spec.id, **limits})
@@ -216,6 +218,33 @@ def note(core: Core, event: str, cell: Cell, names: Sequence[str]) -> None:
     """Record a decision, in a node that keeps a journal."""
     if core.keeper is not None and cell.parent is not None:
         core.keeper.note(cell.parent.spec.id, event, cell.spec.id, tuple(names))
+
+
+def count_restart(core: Core, sup: SupervisorCell, cell: Cell) -> int:
+    """Count a restart; the restarts in the window.
+
+    A remote child that stopped itself since it could not renew its lease has not failed: that is
+    what it must do while the cluster chooses another leader. Nor has one that cannot be started
+    since the cluster does not answer.
+    """
+    if cell.last_reason == FENCED or (cell.status is Status.RESTARTING and is_cut_off(cell)):
+        return sup.window.count(core.clock.now_s())
+    return sup.window.add(core.clock.now_s())
+
+
+def is_cut_off(cell: Cell) -> bool:
+    """Whether a remote child was not started since the cluster does not answer."""
+    reason = cell.last_reason
+    return isinstance(reason, Lost) and reason.word == "noconnection"
+
+
+def try_again(core: Core, cell: Cell) -> None:
+    """Have a start that failed tried again: next, or in a moment where the cluster is away."""
+    if is_cut_off(cell):
+        at_s = core.clock.now_s() + AWAY_S
+        core.timers.start(at_s, on_try_again, core, cell, cell.starts)
+    else:
+        core.post(on_try_again, core, cell, cell.starts)
 
 
 def delay(
@@ -314,7 +343,7 @@ def restart_all(
         for child, outcome in failed:
             if not isinstance(outcome, Ignore):
                 child.status = Status.RESTARTING
-                core.post(on_try_again, core, child, child.starts)
+                try_again(core, child)
                 return
             if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
                 forget(core, child)

@@ -15,7 +15,7 @@ from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.durable.lives import kept_of, replace
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import guarded
@@ -28,6 +28,7 @@ from ssm_cli.runtime.performer.ending import (
     terminate_supervisor,
 )
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import error_text
 from ssm_cli.runtime.views import Statistics, SysEvent
 from ssm_cli.runtime.views import Status as StatusView
@@ -211,9 +212,8 @@ def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
         CalleeCrashed: it ended, but with another reason: `terminate` raised or was cut.
     """
     need_running(cell)
-    if isinstance(cell, SupervisorCell):
-        terminate_supervisor(core, cell, reason, "infinity")
-        announce_exit(core, cell, reason)
+    if isinstance(cell, SupervisorCell | RemoteCell):
+        end_far_or_near(core, cell, reason)
         return
     assert isinstance(cell, WorkerCell)
     final = end_worker(core, cell, reason)
@@ -221,6 +221,15 @@ def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
     if final != reason:
         name = cell.spec.id
         raise CalleeCrashed(f"{name} ended: {final}", worker=name, reason=str(final))
+
+
+def end_far_or_near(core: Core, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:
+    """End a supervisor, here or on another computer."""
+    if isinstance(cell, RemoteCell):
+        end_remote(core, cell, reason)
+    else:
+        terminate_supervisor(core, cell, reason, "infinity")
+    announce_exit(core, cell, reason)
 
 
 def exit_signal(core: Core, cell: Cell, reason: ExitReason, sender: str) -> None:
@@ -234,7 +243,7 @@ def exit_signal(core: Core, cell: Cell, reason: ExitReason, sender: str) -> None
         kill(core, cell)
         return
     from_parent = sender == "parent"
-    if isinstance(cell, SupervisorCell):
+    if isinstance(cell, SupervisorCell | RemoteCell):
         if from_parent:
             stop_process(core, cell, reason)
         return
@@ -255,6 +264,8 @@ def kill(core: Core, cell: Cell) -> None:
     need_running(cell)
     if isinstance(cell, SupervisorCell):
         kill_supervisor(core, cell)
+    elif isinstance(cell, RemoteCell):
+        end_remote(core, cell, KILLED)
     else:
         assert isinstance(cell, WorkerCell)
         kill_worker(core, cell)

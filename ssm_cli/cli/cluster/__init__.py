@@ -1,0 +1,1 @@
+"""The commands about a cluster: its nodes, and what runs on them."""

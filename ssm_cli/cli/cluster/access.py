@@ -1,0 +1,87 @@
+"""Which cluster a command is about: the options and variables that say so, or our own server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssm_cli.cli.environment import Environment
+from ssm_cli.errors import NoTree
+
+if TYPE_CHECKING:
+    from ssm_cli.cluster.jetstream.wire import Access
+    from ssm_cli.cluster.link.client import ClusterLinks
+    from ssm_cli.spec.model import SupervisorSpec
+
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
+]
+NO_CLUSTER = (
+    "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
+)
+
+
+def folder_of(env: Environment) -> Path:
+    """Where the embedded server of this user lives."""
+    given = env.environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given, "ssm", "cluster")
+    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
+
+    return user_state_path("ssm") / "cluster"
+
+
+def given_access(env: Environment, url: str | None) -> Access | None:
+    """The cluster that was named by option or variable; None where none was."""
+    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - for clusters alone
+
+    environ = env.environ
+    url = url or environ.get("SSM_CLUSTER")
+    if not url:
+        return None
+    return Access(
+        url,
+        creds=environ.get("SSM_CLUSTER_CREDS", ""),
+        ca=environ.get("SSM_CLUSTER_CA", ""),
+        cert=environ.get("SSM_CLUSTER_CERT", ""),
+        key=environ.get("SSM_CLUSTER_KEY", ""),
+    )
+
+
+def access_of(env: Environment, url: str | None) -> Access:
+    """The cluster that was named, or the one that a node of this user has started here.
+
+    Raises:
+        NoTree: there is none.
+    """
+    from ssm_cli.cluster.jetstream.embedded import running  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
+
+    given = given_access(env, url)
+    if given is not None:
+        return given
+    here = running(folder_of(env))
+    if not here:
+        raise NoTree(NO_CLUSTER)
+    return Access(here)
+
+
+def links_for(
+    tree: SupervisorSpec, env: Environment, url: str | None, name: str
+) -> ClusterLinks | None:
+    """The way to the remote children of a tree; None where it has none: nothing is started then.
+
+    Raises:
+        NoTree: it has some, and there is no cluster.
+    """
+    from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
+
+    if not any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)):
+        return None
+    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
+
+    need_client()
+    return ClusterLinks(access_of(env, url), name)

@@ -1,0 +1,47 @@
+"""`ssm node`: a node of a cluster."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssm_cli.cli.cluster.access import Cluster
+from ssm_cli.cli.environment import Environment
+
+
+def node(
+    ctx: typer.Context,
+    *,
+    cluster: Cluster = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="default: this computer's name")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="for `place`; repeatable")
+    ] = None,
+    directory: Annotated[
+        str, typer.Option("--dir", metavar="DIR", help="where tree files and modules are")
+    ] = ".",
+) -> int:
+    """Host subtrees for the trees of a cluster; without --cluster, start a server for it here."""
+    env: Environment = ctx.obj
+    labels = labels_of(label or [])
+    called = name or socket.gethostname().partition(".")[0]
+    from ssm_cli.cli.cluster.running import run_node  # noqa: PLC0415 - not needed for help
+
+    return run_node(env, cluster, called, labels, str(Path(directory).resolve()))
+
+
+def labels_of(given: list[str]) -> dict[str, str]:
+    """The labels that were given as `KEY=VALUE`.
+
+    >>> labels_of(["zone=b"])
+    {'zone': 'b'}
+    """
+    for text in given:
+        if "=" not in text or text.startswith("="):
+            raise typer.BadParameter(f"--label takes KEY=VALUE, not `{text}`")
+    return dict(text.split("=", 1) for text in given)

@@ -1,0 +1,79 @@
+"""A node of a cluster, with its own server or another one's, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+from ssm_cli.cli.cluster.access import folder_of, given_access
+from ssm_cli.cli.environment import Environment
+from ssm_cli.errors import NoTree
+from ssm_cli.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ssm_cli.cluster.jetstream.wire import Access
+
+WAIT_S = 5.0  # for a server that another node is just starting
+LOOK_S = 0.05
+
+
+def run_node(
+    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
+) -> int:
+    """Be a node until a signal ends it."""
+    return asyncio.run(_node(env, url, name, labels, folder))
+
+
+async def _node(
+    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
+) -> int:
+    from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
+
+    need_client()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as closing:
+        access = await _access(env, url, closing)
+        connection = await open_cluster(access, f"node {name}")
+        closing.push_async_callback(connection.close)
+        shown = " ".join(f"{key}={value}" for key, value in labels.items())
+        env.stderr.write(
+            f"ssm: node {name} in the cluster at {access.url}, "
+            f"nats-server {connection.version}{', ' + shown if shown else ''}\n"
+        )
+        env.stderr.flush()
+        await Agent(connection, access, name, labels, folder).run(stop)
+    return ExitCode.DONE
+
+
+async def _access(env: Environment, url: str | None, closing: contextlib.AsyncExitStack) -> Access:
+    """The cluster that was named; else our own server, started here if it does not run yet."""
+    from ssm_cli.cluster.jetstream.embedded import Embedded, running  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
+
+    given = given_access(env, url)
+    if given is not None:
+        return given
+    folder = folder_of(env)
+    server = Embedded(folder, env.environ)
+    for _ in _tries():
+        if here := running(folder):
+            return Access(here)
+        if server.take():
+            closing.callback(server.stop)
+            await server.start()
+            return Access(server.url)
+        await asyncio.sleep(LOOK_S)
+    raise NoTree(f"another process holds {folder}, and no server of it comes up")
+
+
+def _tries() -> Iterator[int]:
+    return iter(range(int(WAIT_S / LOOK_S)))

@@ -1,0 +1,1 @@
+"""Remote children: subtrees on other computers, supervised over NATS JetStream."""

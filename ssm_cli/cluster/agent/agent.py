@@ -1,0 +1,197 @@
+"""The agent: presents its node, starts and stops subtrees, and reports their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+from collections.abc import Coroutine
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from ssm_cli.cluster.agent.child import Child
+from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.owner.host import Job, Told
+from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown, replicas_of
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import (
+    Advert,
+    Exited,
+    Hosted,
+    Ping,
+    Said,
+    Start,
+    Stop,
+    control,
+)
+
+BEAT_S = 1.0  # between two adverts
+MOST_HOSTED = 1024  # subtrees of one node
+STOP_S = 15.0  # how long subtrees may take to end when the node is drained
+
+
+class Agent:
+    """One node of the cluster.
+
+    Args:
+        cluster: a connection; subtrees make their own.
+        access: how they do.
+        name: of the node, unique in the cluster.
+        labels: what `place` asks for.
+        folder: where tree files and modules are found.
+    """
+
+    def __init__(
+        self, cluster: Cluster, access: Access, name: str, labels: dict[str, str], folder: str
+    ) -> None:
+        self.name = name
+        self._cluster = cluster
+        self._access = access
+        self._folder = folder
+        self._children: dict[tuple[str, str], Child] = {}
+        self._past: dict[tuple[str, str], tuple[int, Told]] = {}  # how the last lives ended
+        self._work: set[asyncio.Task[None]] = set()
+        self._revision = 0
+        self._advert = Advert(
+            name,
+            labels,
+            python=platform.python_version(),
+            version=version("ssm-cli"),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            boot=os.urandom(8).hex(),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until told to stop; then stop what it hosts, in order.
+
+        Raises:
+            ClusterError: another node has the name, or nothing can be kept there.
+        """
+        cells = await self._cluster.cells(names.ADVERTS, replicas_of(self._cluster))
+        subject = names.agent(self.name)
+        if isinstance(await self._cluster.calls.call(subject, PING, 0.5), bytes):
+            raise ClusterError(f"a node {self.name} is in the cluster already; give another --name")
+        handle = await self._cluster.calls.serve(subject, self._on_control)
+        while not stop.is_set():
+            await self._present(cells)
+            try:
+                await asyncio.wait_for(stop.wait(), BEAT_S)
+            except TimeoutError:
+                continue
+        self._advert = msgspec.structs.replace(self._advert, draining=True)
+        await self._present(cells)
+        await self._drain()
+        await handle.close()
+        await cells.cas(self.name, None, self._revision)
+
+    async def _present(self, cells: Cells) -> None:
+        """Write the advert anew; an answer that is lost is made good the next time."""
+        beat, load = self._advert.beat + 1, len(self._children)
+        self._advert = msgspec.structs.replace(self._advert, beat=beat, load=load)
+        data = msgspec.json.encode(self._advert)
+        done = await cells.cas(self.name, data, self._revision)
+        if isinstance(done, int):
+            self._revision = done
+            return
+        found = await cells.get(self.name)
+        if not isinstance(found, Unknown):
+            self._revision = found[0]
+            done = await cells.cas(self.name, data, self._revision)
+            self._revision = done if isinstance(done, int) else self._revision
+
+    async def _drain(self) -> None:
+        for child in self._children.values():
+            child.hand_on()
+        if self._work:
+            await asyncio.wait(list(self._work), timeout=STOP_S)
+        for child in list(self._children.values()):
+            child.kill()
+
+    def _on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
+        match control(data):
+            case Start() as start:
+                self._spawn(self._start(start, answer))
+            case Stop() as stop:
+                self._spawn(self._stop(stop, answer))
+            case Ping():
+                _say(answer, Said(ok=True, hosted=self._hosted()))
+            case _:
+                _say(answer, Said(ok=False, reason="undecodable"))
+
+    def _hosted(self) -> list[Hosted]:
+        return [
+            Hosted(tree, subtree, child.job.start.epoch, child.pid)
+            for (tree, subtree), child in sorted(self._children.items())
+        ]
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _start(self, start: Start, answer: Answer | None) -> None:
+        """Host a subtree. Asked again for the same epoch, it says how that one went."""
+        key = start.tree, start.subtree
+        child = self._children.get(key)
+        if child is not None and child.job.start.epoch > start.epoch:
+            why = f"epoch {child.job.start.epoch} runs here; {start.epoch} is over"
+            _say(answer, Said(ok=False, reason="fenced", detail=why))
+            return
+        if child is not None and child.job.start.epoch < start.epoch:
+            child.kill()  # it is fenced already: its lease has another epoch
+            await child.ended
+            child = None
+        past = self._past.get(key)
+        if child is None and past is not None and past[0] == start.epoch:
+            told = past[1]
+            said = Said(ok=False, reason=told.reason, detail=told.detail, epoch=start.epoch)
+            _say(answer, said)
+            return
+        if child is None:
+            if self._advert.draining or len(self._children) >= MOST_HOSTED:
+                _say(answer, Said(ok=False, reason="no_node", detail="the node takes no more"))
+                return
+            child = Child(Job(start, self._access, self.name, self._folder))
+            self._children[key] = child
+            self._spawn(self._follow(child))
+        told = await child.started
+        ok = told.event == "started"
+        _say(answer, Said(ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch))
+
+    async def _follow(self, child: Child) -> None:
+        """Wait for the end of a subtree's process, and report it."""
+        told = await child.ended
+        start = child.job.start
+        if self._children.get((start.tree, start.subtree)) is child:
+            del self._children[start.tree, start.subtree]
+            self._past.pop((start.tree, start.subtree), None)
+            self._past[start.tree, start.subtree] = start.epoch, told
+            while len(self._past) > MOST_HOSTED:
+                del self._past[next(iter(self._past))]
+        exited = Exited(start.tree, start.subtree, start.epoch, told.reason, told.detail, self.name)
+        subject = names.exits(start.tree, start.subtree)
+        await self._cluster.calls.send(subject, msgspec.json.encode(exited))
+
+    async def _stop(self, stop: Stop, answer: Answer | None) -> None:
+        child = self._children.get((stop.tree, stop.subtree))
+        if child is None or child.job.start.epoch != stop.epoch:
+            _say(answer, Said(ok=True, reason="noproc", detail="it does not run here"))
+            return
+        child.stop()
+        await asyncio.wait([child.ended], timeout=stop.within_s)
+        if not child.ended.done():
+            child.kill()
+        told = await child.ended
+        _say(answer, Said(ok=True, reason=told.reason, epoch=stop.epoch))
+
+
+PING = msgspec.json.encode(Ping())
+
+
+def _say(answer: Answer | None, said: Said) -> None:
+    if answer is not None:
+        answer(msgspec.json.encode(said))

@@ -1,0 +1,121 @@
+"""The directory: who is in the cluster, what runs where, and calls by name from anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import msgspec
+
+from ssm_cli.cluster.link.placing import adverts, ask
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Reply, Request, Stop
+from ssm_cli.errors import CallError, NoProc, failed_call
+
+ASK_S = 1.0
+AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A node: as it presents itself, what it hosts, and whether it answers."""
+
+    advert: Advert
+    hosted: tuple[Hosted, ...]
+    answers: bool
+
+
+async def look(cluster: Cluster) -> list[Seen]:
+    """All nodes, by name; one that does not answer has died, or cannot be reached.
+
+    Raises:
+        ClusterError: the cluster does not answer.
+    """
+    found = await adverts(cluster)
+    if isinstance(found, Unknown):
+        raise ClusterError(f"the cluster does not answer: {found.detail}")
+    subjects = [names.agent(advert.node) for advert in found]
+    said = await asyncio.gather(*(ask(cluster, subject, Ping(), ASK_S) for subject in subjects))
+    return [
+        Seen(
+            advert, () if isinstance(s, CallLost) else tuple(s.hosted), not isinstance(s, CallLost)
+        )
+        for advert, s in zip(found, said, strict=True)
+    ]
+
+
+async def find(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
+    """The node that hosts a subtree, and which life of which tree it is.
+
+    Raises:
+        NoProc: none does, or those of several trees have the name.
+    """
+    found = [
+        (seen.advert.node, hosted)
+        for seen in await look(cluster)
+        for hosted in seen.hosted
+        if hosted.subtree == subtree and tree in ("", hosted.tree)
+    ]
+    trees = sorted({hosted.tree for _, hosted in found})
+    if len(trees) > 1:
+        which = ", ".join(trees)
+        raise NoProc(f"several trees have a subtree {subtree}: {which}; say which by --name")
+    if not found:
+        raise NoProc(f"no node hosts a subtree {subtree}; `ssm nodes` shows them", reason="noproc")
+    return max(found, key=lambda one: one[1].epoch)
+
+
+async def call(
+    cluster: Cluster, name: str, data: bytes, timeout_s: float, *, tree: str = "", id_: str = ""
+) -> bytes:
+    """Call `subtree.worker` by name; while nobody takes it, it is tried again until time is over.
+
+    Raises:
+        CallError: any outcome but `replied`.
+    """
+    end_s = cluster.time.now_s() + timeout_s
+    subtree, _, worker = name.partition(".")
+    tree = tree or (await find(cluster, subtree))[1].tree
+    request = Request(data, id_ or uuid4().hex, timeout_s)
+    while True:
+        left_s = end_s - cluster.time.now_s()
+        body = msgspec.json.encode(msgspec.structs.replace(request, timeout_s=left_s))
+        subject = names.call(tree, subtree, worker)
+        reply = await cluster.calls.call(subject, body, max(0.01, left_s))
+        error = _error(name, reply)
+        if error is None:
+            assert not isinstance(reply, CallLost)
+            return msgspec.json.decode(reply, type=Reply).output
+        lost = isinstance(reply, CallLost) and reply.why == "noproc"
+        if not lost or end_s - cluster.time.now_s() <= AGAIN_S:
+            raise error
+        await cluster.time.sleep_s(AGAIN_S)
+
+
+def _error(name: str, reply: bytes | CallLost) -> CallError | None:
+    if isinstance(reply, CallLost):
+        return failed_call(reply.why, f"{name}: {reply.detail}", name, reply.why)
+    said = msgspec.json.decode(reply, type=Reply)
+    if said.outcome == "replied":
+        return None
+    return failed_call(said.outcome, said.error, name, said.reason)
+
+
+async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
+    """Have a subtree go on at another node: its parent starts it there. Where it was.
+
+    Raises:
+        NoProc: nobody hosts it, or there is no such node.
+    """
+    here, hosted = await find(cluster, subtree, tree)
+    known = [seen.advert.node for seen in await look(cluster) if seen.answers]
+    if node not in known:
+        raise NoProc(f"no node {node} answers; there are: {', '.join(known)}", reason="noproc")
+    if node == here:
+        return here
+    stop = Stop(hosted.tree, subtree, hosted.epoch, reason=f"moved:{node}")
+    said = await ask(cluster, names.control(hosted.tree, subtree), stop, ASK_S)
+    if isinstance(said, CallLost) or not said.ok:
+        detail = said.detail if isinstance(said, CallLost) else said.reason
+        raise NoProc(f"{subtree} does not take the order: {detail}", reason="noproc")
+    return here

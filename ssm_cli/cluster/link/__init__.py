@@ -1,0 +1,1 @@
+"""The link: the process beside a tree that starts, watches, stops and calls its remote children."""

@@ -1,0 +1,217 @@
+"""The links of a tree through its link process: the port of `runtime/remote`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.link.frames import (
+    Answered,
+    CallChild,
+    ChildJob,
+    Done,
+    Ended,
+    Linked,
+    News,
+    StartChild,
+    StopChild,
+)
+from ssm_cli.cluster.link.placing import START_S
+from ssm_cli.cluster.link.spawned import MARGIN_S, LinkProcess
+from ssm_cli.cluster.ports import ClusterError
+from ssm_cli.runtime.clock import Clock, SystemClock
+from ssm_cli.runtime.remote import ports
+from ssm_cli.spec.model import RemoteSpec
+
+READ_BYTES = 65_536
+OPEN_S = 15.0
+MOST_CALLS = 4096  # without an answer; more are answered `busy`
+MOST_DEATHS = 5  # of the link process in a row, with nothing heard in between
+GONE = "the process that links this tree to the cluster has ended"
+Kind = TypeVar("Kind", Done, Answered)
+
+
+class ClusterLinks(LinkProcess):
+    """The links of one tree; the process beside it is started at first use, and anew if it dies.
+
+    Args:
+        access: the cluster, or its URL.
+        tree: the name of the tree.
+        clock: how long is waited.
+    """
+
+    def __init__(self, access: Access | str, tree: str, clock: Clock | None = None) -> None:
+        known = Access(access) if isinstance(access, str) else access
+        super().__init__(known, tree, SystemClock() if clock is None else clock)
+        self._n = 0
+        self._deaths = 0
+        self._done: dict[int, Done] = {}
+        self._calls: dict[int, ports.Answered] = {}
+        self._answers: list[tuple[ports.Answered, ports.Outcome]] = []
+        self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
+        self._adopting: dict[int, str] = {}
+        self._news: list[ports.News] = []
+
+    def _opened(self) -> None:
+        """Have a process that is connected.
+
+        Raises:
+            ClusterError: the cluster is not there.
+        """
+        if self._socket is None:
+            self._spawn()
+            done = self._until_done(0, OPEN_S)
+            if not done.ok:
+                self.close()
+                raise ClusterError(done.detail)
+
+    def _next(self) -> int:
+        self._n += 1
+        return self._n
+
+    def _until_done(self, n: int, limit_s: float) -> Done:
+        """Wait for the answer to a start or a stop."""
+        end_s = self._clock.now_s() + limit_s
+        while n not in self._done:
+            left_s = end_s - self._clock.now_s()
+            if left_s <= 0 or self._socket is None:
+                return Done(n, ok=False, reason="noconnection", detail=GONE)
+            self._wait(left_s)
+            self._read()
+        return self._done.pop(n)
+
+    # -- the port --------------------------------------------------------------------------------
+
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Start:
+        """Have a child started, and wait until it serves."""
+        try:
+            self._opened()
+        except ClusterError as error:
+            return ports.Start(ok=False, reason="noconnection", detail=str(error))
+        job = job_of(spec)
+        n = self._next()
+        self._send(StartChild(n, job, adopt))
+        done = self._until_done(n, START_S + MARGIN_S)
+        if done.ok:
+            self._jobs[spec.id] = job, done.epoch, done.node
+        return ports.Start(done.ok, done.reason, done.detail, done.node, done.epoch)
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """Have a child stopped, and wait."""
+        self._jobs.pop(child, None)
+        if self._socket is None:
+            return False
+        n = self._next()
+        self._send(StopChild(n, child, within_s))
+        return self._until_done(n, within_s + MARGIN_S).ok
+
+    def call(self, call: ports.Call, answered: ports.Answered) -> None:
+        """Send a call on its way."""
+        if self._socket is None or len(self._calls) >= MOST_CALLS:
+            full = self._socket is not None
+            why = f"{MOST_CALLS} calls have no answer yet" if full else GONE
+            outcome = ports.Outcome("busy" if full else "noconnection", error=why)
+            self._answers.append((answered, outcome))
+            return
+        n = self._next()
+        self._calls[n] = answered
+        self._send(
+            CallChild(n, call.child, call.worker, call.data, call.timeout_s, call.request_id)
+        )
+
+    def cast(self, child: str, worker: str, data: bytes) -> None:
+        """Send an input on its way."""
+        self._send(CallChild(0, child, worker, data, 0.0))
+
+    def poll(self) -> Sequence[ports.News]:
+        """What has happened since the last time."""
+        self._read()
+        answers, self._answers = self._answers, []
+        for answered, outcome in answers:
+            answered(outcome)
+        news, self._news = self._news, []
+        return news
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there is something to read, for so long at most."""
+        if not (self._news or self._answers):
+            self._wait(seconds)
+
+    # -- what comes ------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._died()
+                return
+            self._deaths = 0
+            for frame in self._frames.feed(data):
+                if isinstance(frame, News):
+                    self._take(frame)
+
+    def _take(self, news: News) -> None:
+        match news:
+            case Done(n) if n in self._adopting:
+                self._adopted(self._adopting.pop(n), news)
+            case Done(n):
+                self._done[n] = news
+            case Answered(n, outcome, output, error, reason):
+                answered = self._calls.pop(n, None)
+                if answered is not None:
+                    said = ports.Outcome(outcome, output, error, reason)
+                    self._answers.append((answered, said))
+            case Ended(child, epoch, reason):
+                self._jobs.pop(child, None)
+                self._news.append(ports.Ended(child, epoch, reason))
+            case Linked(child, epoch, node, reachable, age_s):
+                known = self._jobs.get(child)
+                if known is not None:
+                    self._jobs[child] = known[0], epoch, node
+                self._news.append(ports.Linked(child, epoch, node, reachable, age_s))
+
+    def _died(self) -> None:
+        """The process is gone: calls are told, and another one takes over what lives."""
+        assert self._socket is not None
+        self._socket.close()
+        self._socket = None
+        if self._process is not None:
+            self._process.kill()  # it has closed its end, so it is ending anyway
+            self._process.wait()
+        self._done.clear()
+        calls, self._calls = self._calls, {}
+        lost = ports.Outcome("noconnection", error=GONE)
+        self._answers += [(answered, lost) for answered in calls.values()]
+        for child, (_, epoch, node) in self._jobs.items():
+            self._news.append(ports.Linked(child, epoch, node, reachable=False, age_s=0.0))
+        self._deaths += 1
+        if self._jobs and self._deaths <= MOST_DEATHS:
+            self._spawn()
+            for child, (job, _, _) in self._jobs.items():
+                n = self._next()
+                self._adopting[n] = child
+                self._send(StartChild(n, job, adopt=True, only=True))
+
+    def _adopted(self, child: str, done: Done) -> None:
+        known = self._jobs.get(child)
+        if known is not None and not (done.ok and done.epoch == known[1]):
+            del self._jobs[child]
+            self._news.append(ports.Ended(child, known[1], "noconnection"))
+
+
+def job_of(spec: RemoteSpec) -> ChildJob:
+    """A remote child as the link needs to know it."""
+    return ChildJob(
+        spec.id,
+        spec.tree,
+        dict(spec.place),
+        spec.lease_s or 0.0,
+        spec.takeover.value,
+        spec.orphan.value,
+    )

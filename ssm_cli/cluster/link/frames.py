@@ -1,0 +1,137 @@
+"""Frames: what a tree and its link process tell each other, length first."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ssm_cli.cluster.jetstream.wire import Access
+
+MAX_FRAME_BYTES = 16 * 1024 * 1024
+Takeover = Literal["fence", "lease"]
+Orphan = Literal["keep", "stop"]
+
+
+class ChildJob(msgspec.Struct, frozen=True):
+    """A remote child as the link needs to know it; 0 leaves lease and replicas to the cluster."""
+
+    name: str
+    spec: str
+    place: dict[str, str] = {}
+    ttl_s: float = 0.0
+    takeover: Takeover = "fence"
+    orphan: Orphan = "keep"
+    replicas: int = 0
+
+
+class Open(msgspec.Struct, frozen=True, tag=True):
+    """The first frame: whose link this is."""
+
+    tree: str
+    access: Access
+
+
+class StartChild(msgspec.Struct, frozen=True, tag=True):
+    """Start a child, or take over one that runs, if `adopt` is set; with `only`, do no more."""
+
+    n: int
+    job: ChildJob
+    adopt: bool = False
+    only: bool = False
+
+
+class StopChild(msgspec.Struct, frozen=True, tag=True):
+    """Stop a child in order; at the latest after so long it is killed."""
+
+    n: int
+    child: str
+    within_s: float
+
+
+class CallChild(msgspec.Struct, frozen=True, tag=True):
+    """Call a worker of a child; `n` is 0 for a cast."""
+
+    n: int
+    child: str
+    worker: str
+    input: bytes
+    timeout_s: float
+    request_id: str = ""
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The answer to a start or a stop."""
+
+    n: int
+    ok: bool
+    reason: str = ""
+    detail: str = ""
+    node: str = ""
+    epoch: int = 0
+
+
+class Answered(msgspec.Struct, frozen=True, tag=True):
+    """The outcome of a call."""
+
+    n: int
+    outcome: str
+    output: bytes = b""
+    error: str = ""
+    reason: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """A child has ended."""
+
+    child: str
+    epoch: int
+    reason: str
+
+
+class Linked(msgspec.Struct, frozen=True, tag=True):
+    """How the link to a child stands; said when it changes, and every second."""
+
+    child: str
+    epoch: int
+    node: str
+    reachable: bool
+    age_s: float
+
+
+Order = Open | StartChild | StopChild | CallChild
+News = Done | Answered | Ended | Linked
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def framed(frame: Order | News) -> bytes:
+    """A frame as bytes."""
+    body = _encoder.encode(frame)
+    return len(body).to_bytes(4, "big") + body
+
+
+class Frames:
+    """Bytes as they come to whole frames."""
+
+    def __init__(self) -> None:
+        self._decoder: msgspec.msgpack.Decoder[Order | News] = msgspec.msgpack.Decoder(Order | News)
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[Order | News]:
+        """The frames that are whole now.
+
+        Raises:
+            ValueError: the other end does not speak this protocol.
+        """
+        self._data += data
+        found: list[Order | News] = []
+        while len(self._data) >= 4:
+            size = int.from_bytes(self._data[:4], "big")
+            if size > MAX_FRAME_BYTES:
+                raise ValueError(f"a frame of {size} bytes; at most {MAX_FRAME_BYTES} are taken")
+            if len(self._data) < 4 + size:
+                break
+            found.append(self._decoder.decode(bytes(self._data[4 : 4 + size])))
+            del self._data[: 4 + size]
+        return found

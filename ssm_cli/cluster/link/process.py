@@ -1,0 +1,144 @@
+"""The link process: orders come in from the tree, news go out, and NATS is on the other side.
+
+Run by a tree as `python -m ssm_cli.cluster.link.process FD`. It goes on watching while the tree's
+one thread is busy. When the tree is gone, it is gone; the remote children stay, or stop, as their
+`orphan` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from ssm_cli.cluster.jetstream.cluster import open_cluster
+from ssm_cli.cluster.jetstream.embedded import die_with_parent
+from ssm_cli.cluster.link.frames import (
+    Answered,
+    CallChild,
+    ChildJob,
+    Done,
+    Frames,
+    News,
+    Open,
+    Order,
+    StartChild,
+    StopChild,
+    framed,
+)
+from ssm_cli.cluster.link.watching import Watching
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Reply, Request
+
+READ_BYTES = 65_536
+QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
+MOST_CALLS = 4096  # under way at once; more are answered `busy`
+
+
+class Link:
+    """All remote children of one tree."""
+
+    def __init__(self, cluster: Cluster, tree: str, out: asyncio.StreamWriter) -> None:
+        self._cluster = cluster
+        self._tree = tree
+        self._out = out
+        self._children: dict[str, Watching] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+        self._work: set[asyncio.Task[None]] = set()
+
+    def tell(self, news: News) -> None:
+        """Tell the tree."""
+        self._out.write(framed(news))
+
+    def on(self, order: Order) -> None:
+        """Do what the tree wants."""
+        match order:
+            case StartChild():
+                self._spawn(self._start(order), self._work)
+            case StopChild():
+                self._spawn(self._stop(order), self._work)
+            case CallChild() if len(self._calls) >= MOST_CALLS:
+                self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
+            case CallChild():
+                self._spawn(self._call(order), self._calls)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.ensure_future(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def _start(self, order: StartChild) -> None:
+        known = self._children.get(order.job.name)
+        if known is None or known.job != self._completed(order.job):
+            if known is not None:
+                await known.close()
+            job = self._completed(order.job)
+            known = Watching(self._cluster, self._tree, job, self.tell)
+            self._children[order.job.name] = known
+        self.tell(await known.start(order.n, adopt=order.adopt, only=order.only))
+
+    def _completed(self, job: ChildJob) -> ChildJob:
+        """A job with what the tree leaves to the cluster.
+
+        An election of three servers takes longer than a short lease: with those it is longer.
+        """
+        replicas = job.replicas or replicas_of(self._cluster)
+        ttl_s = job.ttl_s or (SLOW_S if replicas > 1 else QUICK_S)
+        return msgspec.structs.replace(job, replicas=replicas, ttl_s=ttl_s)
+
+    async def _stop(self, order: StopChild) -> None:
+        known = self._children.get(order.child)
+        done = Done(order.n, ok=True, reason="noproc")
+        self.tell(done if known is None else await known.stop(order.n, order.within_s))
+
+    async def _call(self, order: CallChild) -> None:
+        request = msgspec.json.encode(Request(order.input, order.request_id, order.timeout_s))
+        if not order.n:
+            subject = names.cast(self._tree, order.child, order.worker)
+            await self._cluster.calls.send(subject, request)
+            return
+        subject = names.call(self._tree, order.child, order.worker)
+        reply = await self._cluster.calls.call(subject, request, order.timeout_s)
+        if isinstance(reply, CallLost):
+            self.tell(Answered(order.n, reply.why, error=reply.detail))
+            return
+        said = msgspec.json.decode(reply, type=Reply)
+        self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
+
+
+async def main(number: int) -> None:
+    """Serve a tree until it is gone."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
+    frames = Frames()
+    link: Link | None = None
+    cluster = None
+    try:
+        while data := await reader.read(READ_BYTES):
+            for order in frames.feed(data):
+                if isinstance(order, Open):
+                    cluster = await open_cluster(order.access, f"link of {order.tree}")
+                    link = Link(cluster, order.tree, writer)
+                    link.tell(Done(0, ok=True))
+                elif link is not None:
+                    link.on(order)  # type: ignore[arg-type]  # the decoder gives orders alone
+    except ClusterError as error:
+        writer.write(framed(Done(0, ok=False, reason="noconnection", detail=str(error))))
+    except ConnectionError:
+        pass  # the tree is gone
+    finally:
+        if cluster is not None:
+            await cluster.close()
+        writer.close()
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    asyncio.run(main(int(sys.argv[1])))

@@ -1,0 +1,114 @@
+"""Serving: calls, casts and control messages for the workers of a subtree, with a bound.
+
+What comes beyond the bound is answered `busy` at once. Once the lease or the journal is lost,
+nothing is answered any more: of a call that was under way nobody knows whether it counts, and
+silence says just that. A caller that tries again, with its id, learns it from the new owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from ssm_cli.cluster.owner.holding import Holding
+from ssm_cli.cluster.ports import Answer
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Ping, Reply, Request, Said, Stop, control
+from ssm_cli.errors import CallError, QueueFull, SsmError
+from ssm_cli.runtime.node import Node
+
+BUSY = msgspec.json.encode(Reply("busy", error="as many calls as may wait are under way"))
+
+
+class Serving:
+    """Answers for one node.
+
+    Args:
+        node: the subtree.
+        holding: its lease.
+        epoch: of this life; control messages for another one are refused.
+        stop: called with the reason when a parent says so.
+
+    Attributes:
+        silent: nothing is answered any more.
+    """
+
+    def __init__(
+        self, node: Node, holding: Holding, epoch: int, stop: Callable[[str], None]
+    ) -> None:
+        self.silent = False
+        self._node = node
+        self._holding = holding
+        self._epoch = epoch
+        self._stop = stop
+        self._bound = node.spec.queue
+        self._under_way: set[asyncio.Task[None]] = set()
+        self.heard_s = asyncio.get_running_loop().time()
+
+    def on_call(self, subject: str, data: bytes, answer: Answer | None) -> None:
+        """A call, or a cast where nobody waits for an answer."""
+        if self.silent or not self._holding.is_good():
+            return
+        if len(self._under_way) >= self._bound:
+            if answer is not None:
+                answer(BUSY)
+            return
+        try:
+            request = msgspec.json.decode(data, type=Request)
+        except msgspec.MsgspecError as error:
+            if answer is not None:
+                answer(msgspec.json.encode(Reply("undecodable", error=str(error))))
+            return
+        worker = names.worker_of(subject)
+        if answer is None:
+            self._cast(worker, request)
+            return
+        task = asyncio.ensure_future(self._call(worker, request, answer))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    def _cast(self, worker: str, request: Request) -> None:
+        try:
+            self._node.cast_nowait(worker, request.input)
+        except SsmError:
+            return  # as in OTP: a cast that nobody can take is dropped
+
+    async def _call(self, worker: str, request: Request, answer: Answer) -> None:
+        reply = await self._outcome(worker, request)
+        if not self.silent and self._holding.is_good():
+            answer(msgspec.json.encode(reply))
+
+    async def _outcome(self, worker: str, request: Request) -> Reply:
+        try:
+            output = await self._node.acall(
+                worker, request.input, request.timeout_s, request_id=request.id
+            )
+        except QueueFull as error:
+            return Reply("busy", error=str(error))
+        except CallError as error:
+            return Reply(error.outcome, error=str(error), reason=error.reason)
+        return Reply("replied", output=output)
+
+    def on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
+        """A control message of the parent, or of a person."""
+        if self.silent:
+            return
+        said = Said(ok=True, epoch=self._epoch)
+        match control(data):
+            case Ping():
+                self.heard_s = asyncio.get_running_loop().time()
+            case Stop(epoch=epoch, reason=reason) if epoch == self._epoch:
+                self._stop(reason)
+            case Stop():
+                said = Said(ok=False, reason="fenced", epoch=self._epoch)
+            case _:
+                said = Said(ok=False, reason="undecodable", epoch=self._epoch)
+        if answer is not None:
+            answer(msgspec.json.encode(said))
+
+    async def drained(self, within_s: float) -> None:
+        """Wait until what is under way is answered, for so long at most."""
+        if self._under_way:
+            await asyncio.wait(list(self._under_way), timeout=within_s)

@@ -1,0 +1,202 @@
+"""The lease: how an owner shows that it lives, and how its parent sees when it does not.
+
+The lease is a cell without an end of its own. Its holder rewrites it every third of the time it
+is good for; each write changes the cell's revision. The parent looks at the revision and at its
+own monotonic clock: no clock is compared with another one. What the journal keeps is safe without
+any of this. The lease is for what leaves the tree (mail, requests to others), and for knowing
+when to start anew.
+
+Two rules were learned the hard way. A lease that names its holder is not a lease that was
+renewed: it must be written again, and counts from the moment that write was *sent*. And a renewal
+that failed is tried again at once, or a long lease has three tries only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+RENEW = 1 / 3  # of the lease: how old it gets before it is written again
+RETRY = 1 / 12  # of the lease: how long after a write without an answer the next one is sent
+TAKEOVER = {"fence": 1.25, "lease": 1.5}  # leases without a change, and the parent takes over
+
+Takeover = Literal["fence", "lease"]
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Time has passed."""
+
+    now_s: float
+
+
+class Renewed(msgspec.Struct, frozen=True):
+    """A write was acknowledged; `sent_s` says when it had been sent."""
+
+    revision: int
+    sent_s: float
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A write was refused: the lease has another revision than we knew."""
+
+    now_s: float
+
+
+class Unclear(msgspec.Struct, frozen=True):
+    """A write had no answer."""
+
+    now_s: float
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a read of the lease gave: its revision, and whether it names us and our epoch."""
+
+    revision: int
+    ours: bool
+    now_s: float
+
+
+Event = Tick | Renewed | Refused | Unclear | Found
+
+
+class Renew(msgspec.Struct, frozen=True):
+    """Write the lease anew, if its revision is this one; sent at `now_s`."""
+
+    revision: int
+    now_s: float
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Read the lease."""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Stop at once: the lease is over, or another one has it."""
+
+    reason: str
+
+
+Command = Renew | Read | Stop
+Step = tuple["Holder", tuple[Command, ...]]
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """The lease as its holder knows it.
+
+    Attributes:
+        ttl_s: how long it is good for.
+        revision: the last that we know of.
+        good_from_s: when the write was sent that was acknowledged last.
+        busy: a write or a read is on its way.
+        next_s: when the next write is due.
+        stopped: it is over for us.
+    """
+
+    ttl_s: float
+    revision: int
+    good_from_s: float
+    busy: bool = False
+    next_s: float = 0.0
+    stopped: bool = False
+
+    def is_good(self, now_s: float) -> bool:
+        """Whether its holder may do what others see."""
+        return not self.stopped and now_s - self.good_from_s < self.ttl_s
+
+
+def step(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
+    """What the holder does next.
+
+    >>> holder, _ = step(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
+    >>> step(holder, Tick(3.1))[1]
+    (Stop(reason='fenced: the lease was not renewed for 3 s'),)
+    """
+    if holder.stopped:
+        return holder, ()
+    change = msgspec.structs.replace
+    match event:
+        case Tick(now_s):
+            return _tick(holder, now_s)
+        case Renewed(revision, sent_s):
+            due_s = sent_s + holder.ttl_s * RENEW
+            held = change(holder, revision=revision, good_from_s=sent_s, busy=False, next_s=due_s)
+            return held, ()
+        case Refused():
+            return change(holder, busy=True), (Read(),)
+        case Unclear(now_s):
+            return change(holder, busy=False, next_s=now_s + holder.ttl_s * RETRY), ()
+        case Found(revision, ours, now_s):
+            if not ours:
+                return _stop(holder, "fenced: another owner has the lease")
+            known = change(holder, revision=revision, busy=True)
+            return known, (Renew(revision, now_s),)
+
+
+def _tick(holder: Holder, now_s: float) -> Step:
+    if not holder.is_good(now_s):
+        return _stop(holder, f"fenced: the lease was not renewed for {holder.ttl_s:g} s")
+    due_s = max(holder.next_s, holder.good_from_s + holder.ttl_s * RENEW)
+    if holder.busy or now_s < due_s:
+        return holder, ()
+    return msgspec.structs.replace(holder, busy=True), (Renew(holder.revision, now_s),)
+
+
+def _stop(holder: Holder, reason: str) -> Step:
+    return msgspec.structs.replace(holder, stopped=True), (Stop(reason),)
+
+
+def fresh(ttl_s: float, revision: int, now_s: float) -> Holder:
+    """The lease of a new owner, which its parent has written: to be written anew at once.
+
+    >>> step(fresh(3.0, 7, 10.0), Tick(10.0))[1]
+    (Renew(revision=7, now_s=10.0),)
+    """
+    return Holder(ttl_s, revision, good_from_s=now_s - ttl_s * RENEW)
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """The lease as the parent sees it.
+
+    Attributes:
+        revision: the last one seen; 0 where there is none.
+        changed_s: when it was first seen, on the parent's own clock; later by the time during
+            which it could not be read, which does not count against the holder.
+        read_s: when it was read last.
+        blind_s: since when it cannot be read; None while it can.
+    """
+
+    revision: int
+    changed_s: float
+    read_s: float = 0.0
+    blind_s: float | None = None
+
+    @property
+    def blind(self) -> bool:
+        """Whether it cannot be read at the moment, which says nothing about its holder."""
+        return self.blind_s is not None
+
+    def seen(self, revision: int, now_s: float) -> Observed:
+        """It was read."""
+        if revision != self.revision:
+            return Observed(revision, now_s, now_s)
+        dark_s = 0.0 if self.blind_s is None else now_s - self.blind_s
+        return Observed(revision, self.changed_s + dark_s, now_s)
+
+    def unread(self, asked_s: float) -> Observed:
+        """A read that was asked for then had no answer; one that was heard since counts more."""
+        if self.blind or asked_s < self.read_s:
+            return self
+        return Observed(self.revision, self.changed_s, self.read_s, asked_s)
+
+    def age_s(self, now_s: float) -> float:
+        """Seconds since it changed."""
+        return now_s - self.changed_s
+
+    def is_over(self, now_s: float, ttl_s: float, takeover: Takeover) -> bool:
+        """Whether the holder has had time enough to stop by itself, and a margin.
+
+        >>> Observed(7, 0.0).is_over(2.4, 2.0, "fence"), Observed(7, 0.0).is_over(2.5, 2.0, "fence")
+        (False, True)
+        """
+        return not self.blind and self.age_s(now_s) >= ttl_s * TAKEOVER[takeover]

@@ -1,0 +1,161 @@
+"""What nodes, subtrees and parents tell each other: JSON, so that any tool can read it.
+
+Control messages carry the epoch they are meant for, and a wrong one is refused: a client may send
+what it had buffered while it was cut off.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PROTOCOL = 1
+
+
+class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node as it presents itself.
+
+    Attributes:
+        node: its name, unique in the cluster.
+        labels: what `place` asks for.
+        load: how many subtrees it hosts.
+        python: its version of Python.
+        version: its version of ssm.
+        host: the computer, for people.
+        pid: of the agent.
+        boot: unique for each start of the agent.
+        beat: counts up while it lives.
+        draining: it takes no more.
+    """
+
+    node: str
+    labels: dict[str, str] = {}
+    load: int = 0
+    python: str = ""
+    version: str = ""
+    host: str = ""
+    pid: int = 0
+    boot: str = ""
+    beat: int = 0
+    draining: bool = False
+    protocol: int = PROTOCOL
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Who owns a subtree. The cell's revision is its pulse; `beat` makes each write another."""
+
+    node: str
+    epoch: int
+    ttl_s: float
+    beat: int = 0
+    released: bool = False
+
+
+class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="start"):
+    """To an agent: host this subtree.
+
+    Attributes:
+        tree: the name of the parent's tree.
+        subtree: the name of the child.
+        spec: a tree file or `module:attribute`, as the node finds it.
+        epoch: of this life; the lease has been written with it.
+        revision: that of the lease.
+        ttl_s: how long the lease is good for.
+        orphan: what it does once its parent is gone: keep or stop.
+        replicas: of the journal.
+    """
+
+    tree: str
+    subtree: str
+    spec: str
+    epoch: int
+    revision: int
+    ttl_s: float
+    orphan: Literal["keep", "stop"] = "keep"
+    replicas: int = 1
+
+
+class Stop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="stop"):
+    """To an agent or a subtree: end it in order."""
+
+    tree: str
+    subtree: str
+    epoch: int
+    reason: str = "shutdown"
+    within_s: float = 10.0
+
+
+class Ping(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="ping"):
+    """To an agent or a subtree: are you there?"""
+
+
+class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subtree on a node."""
+
+    tree: str
+    subtree: str
+    epoch: int
+    pid: int
+
+
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to a control message.
+
+    Attributes:
+        ok: it was done.
+        reason: why not, in a word of the exit reasons.
+        detail: the same for people.
+        epoch: that of the subtree that answers.
+        hosted: the subtrees of a node.
+    """
+
+    ok: bool
+    reason: str = ""
+    detail: str = ""
+    epoch: int = 0
+    hosted: list[Hosted] = []
+
+
+class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Published when an epoch of a subtree has ended."""
+
+    tree: str
+    subtree: str
+    epoch: int
+    reason: str
+    detail: str = ""
+    node: str = ""
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call of a worker: its input in the worker's codec, and an id that makes a retry safe."""
+
+    input: bytes
+    id: str = ""
+    timeout_s: float = 5.0
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The outcome of a call, in the contract's words."""
+
+    outcome: str
+    output: bytes = b""
+    error: str = ""
+    reason: str = ""
+
+
+Control = Start | Stop | Ping
+_decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
+
+
+def control(data: bytes) -> Control | None:
+    """The control message that these bytes are; None if they are none.
+
+    >>> control(msgspec.json.encode(Ping()))
+    Ping()
+    """
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None

@@ -1,0 +1,93 @@
+"""Subjects, streams and cells: what things are called in the cluster.
+
+The name of a node or a worker may hold dots; in a subject a dot parts words, so names are written
+with `=2E` there.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+ADVERTS = "SSM_NODES"
+
+
+def word(name: str) -> str:
+    """A name as one word of a subject; letters, digits, `_`, `-` and `/` stay as they are.
+
+    >>> word("kv.1")
+    'kv=2E1'
+    """
+    return re.sub(r"[^A-Za-z0-9_\-/]", lambda m: "".join(f"={b:02X}" for b in m[0].encode()), name)
+
+
+def unword(text: str) -> str:
+    """The name that a word of a subject stands for.
+
+    >>> unword(word("kv.1 ä"))
+    'kv.1 ä'
+    """
+    return unquote(text.replace("%", "%25").replace("=", "%"))
+
+
+def stream(tree: str) -> str:
+    """The stream that holds the journals of a tree's subtrees.
+
+    >>> stream("shop.eu")
+    'SSM_shop_2Eeu'
+    """
+    return "SSM_" + re.sub(r"[^A-Za-z0-9\-]", lambda m: f"_{ord(m[0]):02X}", tree)
+
+
+def leases(tree: str) -> str:
+    """The cells with the leases of a tree."""
+    return f"{stream(tree)}_L"
+
+
+def saved(tree: str) -> str:
+    """The cells with the saved states of a tree."""
+    return f"{stream(tree)}_S"
+
+
+def journal(tree: str, subtree: str) -> str:
+    """The subject of a subtree's journal: one chain."""
+    return f"ssm.{word(tree)}.j.{word(subtree)}"
+
+
+def journals(tree: str) -> str:
+    """The subjects of all journals of a tree."""
+    return f"ssm.{word(tree)}.j.*"
+
+
+def call(tree: str, subtree: str, worker: str) -> str:
+    """Where the owner answers calls of one worker; `*` for all of them."""
+    return f"ssm.{word(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
+
+
+def cast(tree: str, subtree: str, worker: str) -> str:
+    """Where the owner takes casts of one worker."""
+    return f"ssm.{word(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
+
+
+def worker_of(subject: str) -> str:
+    """The worker that a call or a cast is for.
+
+    >>> worker_of(call("shop", "billing", "kv.1"))
+    'kv.1'
+    """
+    return unword(subject.rpartition(".")[2])
+
+
+def control(tree: str, subtree: str) -> str:
+    """Where the subtree's own process answers."""
+    return f"ssm.{word(tree)}.ctl.{word(subtree)}"
+
+
+def exits(tree: str, subtree: str) -> str:
+    """Where the end of a subtree is told."""
+    return f"ssm.{word(tree)}.exit.{word(subtree)}"
+
+
+def agent(node: str) -> str:
+    """Where a node's agent answers."""
+    return f"ssm.node.{word(node)}.ctl"

@@ -1,0 +1,1 @@
+"""The simulated cluster: servers, network, clocks and faults, all from one seed."""

@@ -1,0 +1,1 @@
+"""Remote children as a node sees them; what is between is behind a port."""

@@ -1,0 +1,107 @@
+"""Remote children without a cluster: the twin of the links, for tests. Part of the public API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ssm_cli.runtime.clock import Clock
+from ssm_cli.runtime.remote.ports import Answered, Call, Ended, Linked, News, Outcome, Start
+from ssm_cli.spec.model import RemoteSpec
+
+Worker = Callable[[bytes], Outcome]
+NODE = "here"
+
+
+class FakeLinks:
+    """Links to children that exist in memory only.
+
+    Args:
+        clock: time passes by it while a node waits.
+        workers: what is called, by `child.worker`.
+
+    Attributes:
+        refusing: why the next starts of a child fail, by its name.
+        started, stopped: the names of children, in order.
+        epochs: how many lives each child has had.
+    """
+
+    def __init__(self, clock: Clock, workers: dict[str, Worker] | None = None) -> None:
+        self.refusing: dict[str, list[Start]] = {}
+        self.started: list[str] = []
+        self.stopped: list[str] = []
+        self.epochs: dict[str, int] = {}
+        self._clock = clock
+        self._workers = {} if workers is None else workers
+        self._live: dict[str, bool] = {}
+        self._news: list[News] = []
+        self._answers: list[tuple[Answered, Outcome]] = []
+
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> Start:
+        """Start a child, or refuse as `refusing` says; an adopted one keeps its epoch."""
+        refusals = self.refusing.get(spec.id)
+        if refusals:
+            return refusals.pop(0)
+        if not (adopt and spec.id in self._live):
+            self.epochs[spec.id] = self.epochs.get(spec.id, 0) + 1
+        self._live[spec.id] = True
+        self.started.append(spec.id)
+        return Start(ok=True, node=NODE, epoch=self.epochs[spec.id])
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """Stop a child; one that is cut off cannot be asked, and its time passes."""
+        reachable = self._live.pop(child, True)
+        self.stopped.append(child)
+        if not reachable:
+            self._clock.sleep_s(within_s)
+        return reachable
+
+    def call(self, call: Call, answered: Answered) -> None:
+        """Have the worker answer, if it can be reached."""
+        worker = self._workers.get(f"{call.child}.{call.worker}")
+        if not self._live.get(call.child, False):
+            outcome = Outcome("noconnection", error=f"{call.child} cannot be reached")
+        elif worker is None:
+            outcome = Outcome("noproc", error=f"nobody serves {call.child}.{call.worker}")
+        else:
+            outcome = worker(call.data)
+        self._answers.append((answered, outcome))
+
+    def cast(self, child: str, worker: str, data: bytes) -> None:
+        """Hand an input over, if the child can be reached."""
+        known = self._workers.get(f"{child}.{worker}")
+        if known is not None and self._live.get(child, False):
+            known(data)
+
+    def poll(self) -> Sequence[News]:
+        """What has happened since the last time."""
+        answers, self._answers = self._answers, []
+        for answered, outcome in answers:
+            answered(outcome)
+        news, self._news = self._news, []
+        return news
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, unless there are news."""
+        if not (self._news or self._answers):
+            self._clock.sleep_s(seconds)
+
+    def fileno(self) -> int:
+        """There is nothing to watch."""
+        return -1
+
+    def close(self) -> None:
+        """Nothing is to be let go of."""
+
+    # -- what tests do to the children -----------------------------------------------------------
+
+    def end(self, child: str, reason: str, epoch: int | None = None) -> None:
+        """A child ends, or an earlier epoch of it is reported to have ended."""
+        ended = self.epochs[child] if epoch is None else epoch
+        if ended == self.epochs[child]:
+            self._live.pop(child, None)
+        self._news.append(Ended(child, ended, reason))
+
+    def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
+        """The link to a child breaks, or is there again."""
+        self._live[child] = reachable
+        self._news.append(Linked(child, self.epochs[child], NODE, reachable, age_s))

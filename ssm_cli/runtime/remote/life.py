@@ -1,0 +1,59 @@
+"""Starting and ending a remote child, in the place of `init` and `terminate`."""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import (
+    KILLED,
+    NORMAL,
+    SHUTDOWN,
+    ExitReason,
+    Lost,
+)
+from ssm_cli.runtime.engine.cell import RemoteCell, Status
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.reports import ending
+
+LONGEST_STOP_S = 60.0  # where `shutdown` is infinity: the node's thread waits meanwhile
+NO_LINKS = (
+    "no cluster: give `ssm run` one with --cluster URL, or start `ssm node` here; "
+    "in Python, Node(tree, links=...)"
+)
+WORDS: dict[str, ExitReason] = {"normal": NORMAL, "shutdown": SHUTDOWN, "killed": KILLED}
+
+
+def reason_for(word: str, detail: str = "") -> ExitReason:
+    """The exit reason that a word of the link stands for."""
+    return WORDS.get(word) or Lost(word, detail)
+
+
+def start_remote(core: Core, cell: RemoteCell) -> ExitReason | None:
+    """Have it started on a node that fits. None: it serves; else why not.
+
+    At its first start one that lives on is taken over: its parent was another process.
+    """
+    if core.links is None:
+        return Lost("noconnection", NO_LINKS)
+    done = core.links.start(cell.spec, adopt=cell.starts == 1)
+    if not done.ok:
+        cell.last_reason = Lost(done.reason, done.detail)
+        return cell.last_reason
+    cell.node, cell.epoch = done.node, done.epoch
+    cell.reachable = True
+    cell.status = Status.RUNNING
+    cell.since_s = cell.heard_s = core.clock.now_s()
+    cell.age_s = 0.0
+    return None
+
+
+def end_remote(core: Core, cell: RemoteCell, reason: ExitReason) -> None:
+    """Have it stopped within its shutdown time; what does not answer is killed, or fenced."""
+    limit = cell.spec.shutdown_ms
+    if reason is not KILLED:
+        core.report("terminating", cell, ending(reason))
+    within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
+    if isinstance(limit, int) and reason is not KILLED:
+        within_s = min(limit / 1000, LONGEST_STOP_S)
+    stopped = core.links is not None and core.links.stop(cell.spec.id, within_s)
+    cell.last_reason = reason if stopped else KILLED
+    killed = cell.last_reason is KILLED
+    core.report("killed" if killed else "terminated", cell, ending(cell.last_reason))

@@ -1,0 +1,105 @@
+"""The port to remote children: what a node asks of whatever starts, watches and calls them.
+
+A node starts and stops its children one after the other on its one thread, so `start` and `stop`
+wait, for a bounded time. All else comes as news that the node takes when it gets to it; between
+its turns it waits for them with `wait`, or has an event loop watch `fileno`.
+`tests/remote/contract.py` is the suite that every implementation passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ssm_cli.spec.model import RemoteSpec
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What became of a start: where the child runs, in which epoch; or why it does not."""
+
+    ok: bool
+    reason: str = ""
+    detail: str = ""
+    node: str = ""
+    epoch: int = 0
+
+
+class Linked(msgspec.Struct, frozen=True):
+    """How the link to a child stands: where it runs, and how old its last sign of life is."""
+
+    child: str
+    epoch: int
+    node: str
+    reachable: bool
+    age_s: float
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An epoch of a child has ended, for a reason."""
+
+    child: str
+    epoch: int
+    reason: str
+
+
+News = Linked | Ended
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call of a worker of a child: its input as bytes, its time, an id for retries."""
+
+    child: str
+    worker: str
+    data: bytes
+    timeout_s: float
+    request_id: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a call came to, in the words of the contract."""
+
+    outcome: str
+    output: bytes = b""
+    error: str = ""
+    reason: str = ""
+
+
+Answered = Callable[[Outcome], None]
+
+
+class Links(Protocol):
+    """The links of one tree to its remote children."""
+
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> Start:
+        """Start a child and wait until it serves; with `adopt` one that lives on will do."""
+        ...
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """Stop a child in order, and wait; False where it had to be killed, or cannot be asked."""
+        ...
+
+    def call(self, call: Call, answered: Answered) -> None:
+        """Call a worker of a child; `answered` is called once, from `poll`."""
+        ...
+
+    def cast(self, child: str, worker: str, data: bytes) -> None:
+        """Send an input to a worker of a child; it may be lost."""
+        ...
+
+    def poll(self) -> Sequence[News]:
+        """What has happened since the last time; does not wait."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Wait until there are news, for so long at most."""
+        ...
+
+    def fileno(self) -> int:
+        """What an event loop can watch for news; -1 where there is nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all children; they live on, or not, as their `orphan` says."""
+        ...

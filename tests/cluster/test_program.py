@@ -1,0 +1,214 @@
+"""The program: nodes and a tree with a remote child, each started by one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.architecture.source import ROOT
+from tests.cluster.real.scene import children_of, command_of
+
+pytest.importorskip("nats", reason="the extra `cluster` is not installed")
+
+SOON_S = 20.0
+BILLING = """\
+supervisor: billing_root
+children:
+  - {worker: invoice, start: "ssm_cli.machines.kv:kv_store", persist: journal}
+"""
+SHOP = """\
+supervisor: shop
+strategy: rest_for_one
+intensity: 3
+period: 60
+children:
+  - {worker: cart, start: "ssm_cli.machines.kv:kv_store"}
+  - {remote: billing, tree: billing.yaml, place: {zone: a}}
+  - {worker: mail, start: "ssm_cli.machines.kv:kv_store"}
+"""
+
+
+class Shell:
+    """A user's shell in a folder, with a state folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.running: list[subprocess.Popen[bytes]] = []
+        (folder / "billing.yaml").write_text(BILLING)
+        (folder / "shop.yaml").write_text(SHOP)
+        state, run = str(folder / "state"), folder / "run"
+        run.mkdir(mode=0o700)
+        self.environ = {
+            **os.environ, "XDG_STATE_HOME": state, "XDG_RUNTIME_DIR": str(run),
+            "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """A command that goes on."""
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ssm_cli", *words],
+                cwd=self.folder, env=self.environ, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command that ends."""
+        return subprocess.run(
+            [sys.executable, "-m", "ssm_cli", *words], cwd=self.folder, env=self.environ,
+            capture_output=True, text=True, timeout=SOON_S, check=False,
+        )  # fmt: skip
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        end_s = time.monotonic() + SOON_S
+        while not holds():
+            assert time.monotonic() < end_s, (self.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def tree(self) -> dict[str, Any]:
+        """The children of the shop, by name."""
+        done = self.run("tree", "-o", "json", "--name", "shop")
+        return {c["id"]: c for c in json.loads(done.stdout)["children"]} if done.stdout else {}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        done = self.run("nodes", "-o", "json")
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def hosts(self) -> list[int]:
+        """The processes of subtrees."""
+        below = [pid for process in self.running for pid in children_of(process.pid)]
+        return [pid for pid in below if "owner.host" in command_of(pid)]
+
+    def end(self) -> None:
+        for process in reversed(self.running):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    made = Shell(tmp_path)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def shop(shell: Shell) -> Shell:
+    """Two nodes and the tree, each by one command."""
+    shell.start("node", "--name", "n1", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.start("node", "--name", "n2", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 2)
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    return shell
+
+
+def test_a_killed_subtree_is_restarted_with_its_state_and_its_later_sibling(shop: Shell) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    assert shop.run("call", "cart", "Store x 2").stdout == "Ok\n"
+    assert shop.run("call", "mail", "Store x 3").stdout == "Ok\n"
+    (pid,) = shop.hosts()
+    os.kill(pid, signal.SIGKILL)
+    shop.until(lambda: shop.tree()["mail"]["restarts"] == 1)
+    shop.until(lambda: shop.tree()["mail"]["state"] == "running")
+    found = shop.tree()
+    assert {name: child["restarts"] for name, child in found.items()} == {
+        "cart": 0, "billing": 1, "mail": 1,
+    }  # fmt: skip
+    assert (found["billing"]["node"], found["billing"]["epoch"]) == ("n1", 2)
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+    assert shop.run("call", "cart", "Lookup x").stdout == "Result 2\n"
+    assert shop.run("call", "mail", "Lookup x").stdout == "Result None\n"
+
+
+def test_a_subtree_moves_with_its_state_and_that_is_no_restart(shop: Shell) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    assert shop.run("move", "billing", "n2").stdout == "billing goes from n1 to n2\n"
+    shop.until(lambda: shop.tree()["billing"]["node"] == "n2")
+    assert shop.tree()["billing"]["restarts"] == 0
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_node_that_is_drained_hands_its_subtree_on(shop: Shell) -> None:
+    first = shop.running[0]
+    assert "zone" in shop.nodes()[0]["labels"]
+    shop.run("move", "billing", "n2")
+    shop.until(lambda: shop.tree()["billing"]["node"] == "n2")
+    shop.run("call", "billing.invoice", "Store x 1")
+    shop.running[1].send_signal(signal.SIGTERM)
+    assert shop.running[1].wait(SOON_S) == 0
+    shop.until(lambda: shop.tree()["billing"]["node"] == "n1")
+    assert first.poll() is None
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_outcomes_far_away_are_told_apart(shop: Shell) -> None:
+    nobody = shop.run("call", "billing.nobody", "x")
+    assert (nobody.returncode, nobody.stderr) == (4, "no worker nobody\n")
+    assert shop.run("call", "billing.invoice", "Nonsense").returncode == 6
+    assert shop.run("call", "billing.invoice", "Lookup crash").returncode == 1
+
+
+def test_a_stopped_tree_stops_its_subtree(shop: Shell) -> None:
+    assert shop.run("stop", "shop").returncode == 0
+    shop.until(lambda: not shop.hosts())
+    assert all(not node["subtrees"] for node in shop.nodes())
+
+
+def test_a_tree_without_a_cluster_says_how_to_get_one(shell: Shell) -> None:
+    done = shell.run("run", "shop.yaml", "--headless")
+    assert done.returncode == 5
+    assert "`ssm node`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_says_what_would_go_where(shell: Shell) -> None:
+    shell.start("node", "--name", "n1", "--label", "zone=b")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    done = shell.run("check", "shop.yaml")
+    assert "billing: nowhere: n1 has zone=b, wanted zone=a" in done.stdout
+    shell.start("node", "--name", "n2", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 2)
+    assert "billing: n2" in shell.run("check", "shop.yaml").stdout
+
+
+def test_the_server_is_gone_when_its_node_is_gone(shell: Shell) -> None:
+    node = shell.start("node", "--name", "n1")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    (server,) = [pid for pid in children_of(node.pid) if "nats-server" in command_of(pid)]
+    node.kill()
+    node.wait()
+    shell.until(lambda: "nats-server" not in command_of(server))
+    assert shell.run("nodes").returncode == 5
+
+
+def test_a_tree_without_remote_children_starts_no_link(shell: Shell) -> None:
+    (shell.folder / "plain.yaml").write_text(BILLING)
+    process = shell.start("run", "plain.yaml", "--headless")
+    shell.until(lambda: shell.run("call", "--name", "plain", "invoice", "Lookup x").returncode == 0)
+    assert children_of(process.pid) == []
+
+
+@pytest.mark.parametrize("words", [("node",), ("run", "shop.yaml", "--cluster", "nats://x")])
+def test_without_the_extra_one_line_names_the_command(shell: Shell, words: tuple[str, ...]) -> None:
+    hidden = "import sys, importlib.util as u; f = u.find_spec\n"
+    hidden += "u.find_spec = lambda n, *a: None if n == 'nats' else f(n, *a)\n"
+    hidden += "from ssm_cli.__main__ import main; sys.argv[0] = 'ssm'; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", hidden, *words], cwd=shell.folder, env=shell.environ,
+        capture_output=True, text=True, timeout=SOON_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 5
+    wanted = "ssm: remote children need the extra `cluster`: pip install 'ssm-cli[cluster]'\n"
+    assert done.stderr == wanted

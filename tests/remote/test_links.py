@@ -1,0 +1,131 @@
+"""The contract of the links to remote children: the twin in memory, and the process on NATS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssm_cli import ClusterLinks, FakeLinks, ManualClock, Remote
+from ssm_cli.runtime.remote.ports import Call, Ended, Linked, Links, News, Outcome
+from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
+from tests.cluster.servers import Servers
+
+SOON_S = 20.0
+TREE = """\
+supervisor: billing_root
+children:
+  - {worker: invoice, start: "ssm_cli.machines.kv:kv_store"}
+"""
+
+
+class World:
+    """Links, and how a child of theirs is killed."""
+
+    def __init__(self, links: Links, tree: str, kill: Callable[[], None]) -> None:
+        self.links = links
+        self.spec = Remote("billing", tree)
+        self.kill = kill
+        self.news: list[News] = []
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for news until something holds."""
+        end_s = time.monotonic() + SOON_S
+        while not holds():
+            assert time.monotonic() < end_s, self.news
+            self.links.wait(0.1)
+            self.news += self.links.poll()
+
+    def ask(self, worker: str, data: bytes) -> Outcome:
+        """Call a worker, and wait for the one outcome."""
+        heard: list[Outcome] = []
+        self.links.call(Call("billing", worker, data, 5.0), heard.append)
+        self.until(lambda: bool(heard))
+        return heard[0]
+
+    def ended(self) -> list[Ended]:
+        return [news for news in self.news if isinstance(news, Ended)]
+
+
+def fake() -> World:
+    workers = {"billing.invoice": lambda _: Outcome("replied", b"Ok")}
+    links = FakeLinks(ManualClock(), workers)
+    return World(links, "billing.yaml", lambda: links.end("billing", "killed"))
+
+
+@pytest.fixture(params=["memory", "nats"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "memory":
+        yield fake()
+        return
+    pytest.importorskip("nats", reason="the extra `cluster` is not installed")
+    servers = Servers(tmp_path).start_all()
+    tree = tmp_path / "billing.yaml"
+    tree.write_text(TREE)
+    nodes = {"n1": start_node(servers.url, "n1", tmp_path / "log")}
+    links = ClusterLinks(servers.url, "shop")
+
+    def kill() -> None:
+        (pid,) = (p for p in children_of(nodes["n1"].pid) if "owner.host" in command_of(p))
+        import os  # noqa: PLC0415 - here alone
+
+        os.kill(pid, 9)
+
+    try:
+        until_nodes(servers.url, 1)
+        yield World(links, str(tree), kill)
+    finally:
+        links.close()
+        end(nodes)
+        servers.stop()
+
+
+def test_a_started_child_answers_and_a_stopped_one_does_not(world: World) -> None:
+    started = world.links.start(world.spec, adopt=False)
+    assert (started.ok, started.epoch) == (True, 1)
+    assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
+    assert world.ask("nobody", b"x").outcome == "noproc"
+    assert world.links.stop("billing", 5.0)
+    assert world.ask("invoice", b"x").outcome in {"noproc", "noconnection"}
+    assert not world.ended()
+
+
+def test_the_end_of_a_child_is_news_once_and_the_next_life_has_the_next_epoch(world: World) -> None:
+    world.links.start(world.spec, adopt=False)
+    world.kill()
+    world.until(lambda: bool(world.ended()))
+    assert world.ended() == [Ended("billing", 1, "killed")]
+    assert world.links.start(world.spec, adopt=False).epoch == 2
+    assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
+
+
+def test_a_child_that_lives_on_is_adopted(world: World) -> None:
+    first = world.links.start(world.spec, adopt=False)
+    again = world.links.start(world.spec, adopt=True)
+    assert (first.epoch, again.epoch, again.ok) == (1, 1, True)
+
+
+def test_a_link_process_that_dies_is_replaced_and_the_child_lives_on(world: World) -> None:
+    links: Any = world.links
+    if isinstance(links, FakeLinks):
+        pytest.skip("the twin has no process")
+    links.start(world.spec, adopt=False)
+    world.until(lambda: bool(world.news))
+    links._process.kill()
+    world.news.clear()
+    lost: list[Linked] = []
+    back: list[Linked] = []
+
+    def seen() -> bool:
+        linked = [news for news in world.news if isinstance(news, Linked)]
+        lost[:] = [news for news in linked if not news.reachable]
+        back[:] = [news for news in linked if news.reachable]
+        return bool(lost and back)
+
+    world.until(seen)
+    assert back[-1].epoch == 1
+    assert not world.ended()
+    assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")

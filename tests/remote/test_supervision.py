@@ -1,0 +1,251 @@
+"""A remote child under its supervisor: started, restarted, counted and stopped like any child."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ssm_cli import (
+    Busy,
+    CallTimeout,
+    DecodeError,
+    FakeLinks,
+    ManualClock,
+    NoConnection,
+    Node,
+    NoProc,
+    Remote,
+    StartFailed,
+    Supervisor,
+    Worker,
+)
+from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.remote.ports import Outcome, Start
+
+
+def echo(data: bytes) -> Outcome:
+    return Outcome("replied", b"got " + data)
+
+
+def shop(
+    strategy: str = "rest_for_one", *, intensity: int = 3, **remote: Any
+) -> tuple[Node, FakeLinks, ManualClock]:
+    clock = ManualClock()
+    links = FakeLinks(clock, {"billing.invoice": echo})
+    tree = Supervisor(
+        "shop",
+        strategy,
+        [
+            Worker("cart", kv_store),
+            Remote("billing", "billing.yaml", **remote),
+            Worker("mail", kv_store),
+        ],
+        intensity=intensity,
+        period=60,
+    )
+    return Node(tree, clock=clock, links=links), links, clock
+
+
+def events(node: Node) -> list[str]:
+    return [f"{report.id} {report.event}" for report in node.reports()]
+
+
+def test_it_starts_in_order_and_stops_in_reverse() -> None:
+    node, links, _ = shop()
+    with node:
+        assert [e for e in events(node) if e.endswith("started")] == [
+            "cart started", "billing started", "mail started", "shop started",
+        ]  # fmt: skip
+    ended = [e for e in events(node) if e.endswith("terminated")]
+    assert ended == ["mail terminated", "billing terminated", "cart terminated"]
+    assert links.stopped == ["billing"]
+
+
+def test_its_end_restarts_what_the_strategy_says() -> None:
+    node, links, _ = shop()
+    with node:
+        links.end("billing", "noconnection")
+        node.run()
+        views = {view.id: view.restarts for view in node.tree().children}
+        assert views == {"cart": 0, "billing": 1, "mail": 1}
+        assert links.epochs["billing"] == 2
+
+
+def test_the_end_of_an_earlier_life_is_no_news() -> None:
+    node, links, _ = shop()
+    with node:
+        links.end("billing", "noconnection")
+        node.run()
+        links.end("billing", "fenced", epoch=1)
+        node.run()
+        assert links.epochs["billing"] == 2
+
+
+def test_more_ends_than_the_intensity_allows_take_its_supervisor_down() -> None:
+    node, links, _ = shop(intensity=1)
+    node.start()
+    for _ in range(2):
+        links.end("billing", "killed")
+        node.run()
+    assert node.gave_up
+
+
+def test_an_owner_that_stopped_itself_is_started_again_and_not_counted() -> None:
+    node, links, _ = shop(intensity=0)
+    with node:
+        links.end("billing", "fenced")
+        node.run()
+        assert node.running
+        assert links.epochs["billing"] == 2
+
+
+@pytest.mark.parametrize(
+    ("restart", "reason", "again"),
+    [
+        ("permanent", "shutdown", True),
+        ("transient", "shutdown", False),
+        ("transient", "noconnection", True),
+        ("temporary", "noconnection", False),
+    ],
+)
+def test_its_restart_type_counts_as_for_any_child(restart: str, reason: str, again: bool) -> None:
+    node, links, _ = shop(restart=restart)
+    with node:
+        links.end("billing", reason)
+        node.run()
+        assert (links.epochs["billing"] == 2) is again
+
+
+def test_a_start_that_fails_is_tried_again_and_counted() -> None:
+    node, links, _ = shop()
+    with node:
+        links.refusing["billing"] = [Start(ok=False, reason="no_node", detail="n1 has no zone")]
+        links.end("billing", "killed")
+        node.run()
+        assert "billing start_failed" in events(node)
+        budget = node.tree().budget_left
+        assert budget == 1
+        assert links.epochs["billing"] == 2
+
+
+def test_a_start_that_fails_while_the_cluster_is_away_is_tried_again_and_not_counted() -> None:
+    node, links, clock = shop(intensity=1)
+    with node:
+        away = Start(ok=False, reason="noconnection", detail="no answer")
+        links.refusing["billing"] = [away] * 10
+        links.end("billing", "noconnection")
+        node.run()
+        assert node.tree().children[1].state == "restarting"
+        for _ in range(10):
+            clock.advance_s(0.5)
+            node.run()
+        assert node.tree().children[1].state == "running"
+        assert node.tree().budget_left == 0
+
+
+def test_a_first_start_that_fails_stops_what_has_started() -> None:
+    node, links, _ = shop()
+    links.refusing["billing"] = [Start(ok=False, reason="no_node", detail="no node is there")]
+    with pytest.raises(StartFailed, match="billing: no_node"):
+        node.start()
+    assert "cart terminated" in events(node)
+
+
+def test_without_links_the_message_says_how_to_get_some() -> None:
+    tree = Supervisor("shop", children=[Remote("billing", "billing.yaml")])
+    node = Node(tree)
+    with pytest.raises(StartFailed):
+        node.start()
+    (failed,) = [r for r in node.reports() if r.event == "start_failed" and r.id == "billing"]
+    assert "--cluster" in str(failed.detail)
+
+
+def test_unreachable_is_a_state_and_no_death() -> None:
+    node, links, clock = shop()
+    with node:
+        links.link("billing", reachable=False, age_s=1.0)
+        node.run()
+        clock.advance_s(2.0)
+        billing = node.tree().children[1]
+        assert (billing.state, billing.restarts, billing.age_s) == ("unreachable", 0, 3.0)
+        with pytest.raises(NoConnection):
+            node.call("billing.invoice", b"x")
+        links.link("billing", reachable=True)
+        node.run()
+        assert node.tree().children[1].state == "running"
+        assert node.call("billing.invoice", b"x") == b"got x"
+
+
+def test_a_child_that_cannot_be_asked_to_stop_is_waited_for_no_longer_than_its_time() -> None:
+    node, links, clock = shop(shutdown=4000)
+    node.start()
+    links.link("billing", reachable=False)
+    node.run()
+    before_s = clock.now_s()
+    node.stop()
+    assert clock.now_s() - before_s == pytest.approx(4.0)
+    assert "billing killed" in events(node)
+
+
+def test_a_call_ends_in_one_outcome_near_or_far() -> None:
+    node, _, _ = shop()
+    with node:
+        assert node.call("billing.invoice", b"x") == b"got x"
+        assert node.call_value("billing.invoice", b"x") == (b"got x", "got x")
+        with pytest.raises(NoProc, match="nobody serves"):
+            node.call("billing.nobody", b"x")
+        with pytest.raises(NoProc, match=r"call billing\.WORKER"):
+            node.call("billing", b"x")
+        with pytest.raises(DecodeError, match="takes bytes"):
+            node.call("billing.invoice", 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"), [("busy", Busy), ("timeout", CallTimeout), ("noproc", NoProc)]
+)
+def test_outcomes_are_told_apart(outcome: str, error: type[Exception]) -> None:
+    clock = ManualClock()
+    links = FakeLinks(clock, {"billing.invoice": lambda _: Outcome(outcome, error="why")})
+    tree = Supervisor("shop", children=[Remote("billing", "billing.yaml")])
+    with Node(tree, clock=clock, links=links) as node, pytest.raises(error, match="why"):
+        node.call("billing.invoice", b"x")
+
+
+def test_a_call_crosses_inside_asyncio() -> None:
+    async def main() -> bytes:
+        node, _, _ = shop()
+        node.start()
+        serving = asyncio.create_task(node.serve())
+        asking = asyncio.create_task(node.acall("billing.invoice", b"x"))
+        while not asking.done():
+            await asyncio.sleep(0)
+            node.run()
+        node.stop()
+        await serving
+        return bytes(asking.result())
+
+    assert asyncio.run(main()) == b"got x"
+
+
+def test_which_children_and_counts_take_it_for_a_supervisor() -> None:
+    node, _, _ = shop()
+    with node:
+        assert [(c.id, c.type) for c in node.which_children("shop")] == [
+            ("mail", "worker"), ("billing", "supervisor"), ("cart", "worker"),
+        ]  # fmt: skip
+        counts = node.count_children("shop")
+        assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 3, 1, 2)
+        node.terminate_child("shop", "billing")
+        assert node.which_children("shop")[1].state == "undefined"
+        node.restart_child("shop", "billing")
+        assert node.which_children("shop")[1].state == "running"
+
+
+def test_it_can_be_killed_and_comes_back() -> None:
+    node, links, _ = shop()
+    with node:
+        node.exit("billing", "kill")
+        assert links.epochs["billing"] == 2
+        assert "billing killed" in events(node)
