@@ -71,7 +71,9 @@ class CalleeCrashed(CallError):
         reason: str = "crash",
         error: BaseException | None = None,
     ) -> None:
-        super().__init__(message, worker=worker, reason=reason)
+        self.args = (message,)  # and not three constructors: each crash with a caller makes one
+        self.worker = worker
+        self.reason = reason
         self.error = error
 
 

@@ -1,4 +1,4 @@
-"""Every test has a runtime folder of its own: no tree of one test is found by another.
+"""Every test has runtime and state folders of its own: no tree of one test is found by another.
 
 What a test leaves running is stopped at its end, so that a failure does not hold ports and names.
 """
@@ -22,6 +22,7 @@ from ssm_cli.http.client.node import HttpNode
 def _runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tempfile.mkdtemp(prefix="ssm-")  # short: the path of a socket has a bound
     monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+    monkeypatch.setenv("XDG_STATE_HOME", f"{folder}/state")
     for name in ("SSM_NAME", "SSM_URL", "SSM_TOKEN", "SSM_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     yield

@@ -18,6 +18,11 @@ _GLYPHS = {
     "started": "●",
     "exited": "■",
     "stopped": "■",
+    "fell_back": "✖",
+    "impure": "✖",
+    "quarantined": "✖",
+    "storage_failed": "✖",
+    "unsaved": "✖",
 }
 
 

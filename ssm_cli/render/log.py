@@ -34,6 +34,12 @@ GLYPHS = {
     "exited": ("■", "red"),
     "ignored": ("○", "bright_black"),
     "stopped": ("■", "bright_black"),
+    "fell_back": ("✖", "red"),
+    "impure": ("✖", "yellow"),
+    "quarantined": ("✖", "yellow"),
+    "storage_failed": ("✖", "bold red"),
+    "storage_restored": ("○", "bright_black"),
+    "unsaved": ("✖", "yellow"),
 }
 QUIET = ("·", "bright_black")
 
@@ -117,6 +123,17 @@ SAYS: dict[str, Callable[[dict[str, Any]], str]] = {
     "terminated": _because("terminated"),
     "exited": _because("exited"),
     "stopped": _because("stopped"),
+    "fell_back": lambda detail: f"begins anew, its saved state is set aside: {detail['why']}",
+    "impure": lambda detail: f"is not pure: {detail['how']} (input {detail['input']})",
+    "quarantined": lambda detail: (
+        f"input in quarantine as {detail['number']} after {detail['crashes']} crashes: "
+        f"{detail['input']}"
+    ),
+    "recovered": lambda detail: f"{detail['records']:,} records stepped again",
+    "refused": lambda detail: f"refused: {_error(detail)}",
+    "storage_failed": lambda detail: f"cannot write: {_error(detail)}",
+    "storage_restored": lambda _detail: "can write again",
+    "unsaved": lambda detail: f"cannot be saved: {_error(detail)}",
 }
 
 

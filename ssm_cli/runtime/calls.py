@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -19,7 +18,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.looking.show import codec_of
-from ssm_cli.runtime.performer.intake import find, forbid_reentry, is_open, need_worker, put
+from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, rest, step_one
 from ssm_cli.runtime.remote.calling import FarCalls
 from ssm_cli.runtime.remote.far import cast_far, far_of, send_far
@@ -50,8 +49,14 @@ class Casts:
             if (far := far_of(core, worker)) is not None:
                 cast_far(core, far, message)
             return
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CAST, message, None))
+        queue = core.queue
+        if (  # as `put` would, without a call for each
+            core.running
+            and core.wake is None
+            and core.guard.cell is None
+            and len(queue) < core.bound
+        ):
+            queue.append((cell, CAST, message, None))
         else:
             put(core, cell, CAST, message, None, wait=True)
 
@@ -95,6 +100,8 @@ class Casts:
 
         What comes from another computer is written already.
         """
+        if type(value) is Replayed:
+            return value.data
         if isinstance(value, bytes) and far_of(self._core, worker) is not None:
             return value
         return written(need_worker(self._core, worker), value)
@@ -102,8 +109,6 @@ class Casts:
 
 def written(cell: WorkerCell, value: Any) -> bytes:
     """An output of a worker as its codec writes it; raises `DecodeError` where it cannot."""
-    if type(value) is Replayed:
-        return value.data
     try:
         data: bytes = (cell.codec or codec_of(cell)).encode(value)
     except Exception as error:
@@ -184,7 +189,7 @@ class Calls(Casts, Waiting, FarCalls):
             output = self._call_now(cell, message, timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
-        return written(cell, output) if type(message) is bytes else output
+        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""
@@ -197,7 +202,8 @@ class Calls(Casts, Waiting, FarCalls):
             step_one(core, cell, CALL, message, pending)
         finally:
             core.pumping = False
-        if core.lane or not pending.done:
+        keeper = core.keeper
+        if core.lane or not pending.done or (keeper is not None and keeper.has_work()):
             self._serve_until(pending, timeout_s)
         if core.queue and core.wake is not None:
             core.wake()
@@ -251,8 +257,10 @@ class Calls(Casts, Waiting, FarCalls):
             if (far := far_of(core, worker)) is not None:
                 return send_far(core, far, message, pending, timeout_s)
             cell = need_worker(core, worker)
-        if core.wake is None and core.guard.cell is None and is_open(core):
-            core.queue.append((cell, CALL, message, pending))
+        queue = core.queue
+        quick = core.running and core.wake is None and core.guard.cell is None
+        if quick and len(queue) < core.bound:
+            queue.append((cell, CALL, message, pending))
         else:
             put(core, cell, CALL, message, pending, wait=True)
         return pending
@@ -265,18 +273,28 @@ class Calls(Casts, Waiting, FarCalls):
         *,
         request_id: str = "",
     ) -> Any:
-        """`call` for asyncio: the running loop serves the node while this waits."""
+        """`call` for asyncio: the running loop serves the node while this waits.
+
+        Each call lets the loop go round once at least, whether it had to wait or not.
+        """
         core = self._core
         cell = core.names.get(worker)
-        driver = self._attached()
         if type(cell) is not WorkerCell:
             if (far := far_of(core, worker)) is not None:
+                driver = self._attached()
                 return await self._acall_far(driver, far, message, timeout_s, request_id)
             cell = need_worker(core, worker)
-        while len(core.queue) >= core.bound:
-            await driver.room()
-        output = await driver.ask(cell, message, timeout_s, request_id=request_id)
-        return written(cell, output) if type(message) is bytes else output
+        driver = core.driver
+        answer = None
+        if driver is not None and not request_id:
+            answer = driver.serve(cell, message, timeout_s)
+        if answer is None:
+            driver = self._attached()
+            while len(core.queue) >= core.bound:
+                await driver.room()
+            answer = driver.ask(cell, message, timeout_s, request_id=request_id)
+        output = await answer
+        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
 
     async def acall_value(
         self,
@@ -293,7 +311,7 @@ class Calls(Casts, Waiting, FarCalls):
         answers: list[tuple[bytes, Any] | SsmError] = []
 
         def heard(pending: Pending) -> None:
-            answers.append(self._answer_of(worker, pending))
+            answers.append(answer_of(cell, pending))
             if answered is not None:
                 answered(answers[0])
 
@@ -304,20 +322,15 @@ class Calls(Casts, Waiting, FarCalls):
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()
-        with suppress(CallError):  # which is among the answers
+        try:
             await driver.ask(cell, data, timeout_s, heard)
+        except CallError:
+            if not answers:  # it never got into the queue
+                raise
         answer = answers[0]
         if isinstance(answer, SsmError):
             raise answer
         return answer
-
-    def _answer_of(self, worker: str, pending: Pending) -> tuple[bytes, Any] | SsmError:
-        if pending.error is not None:
-            return pending.error
-        try:
-            return self.encode(worker, pending.value), pending.value
-        except DecodeError as error:
-            return error
 
     def _attached(self) -> Driver:
         """The driver for the running loop."""
@@ -326,3 +339,20 @@ class Calls(Casts, Waiting, FarCalls):
 
             self._attach = attach
         return self._attach(self._core)
+
+
+def as_asked(cell: WorkerCell, message: Any, output: Any) -> Any:
+    """An output in the form of its input: bytes for bytes, or where it is known by them alone."""
+    if type(output) is Replayed:
+        return output.data
+    return written(cell, output) if type(message) is bytes else output
+
+
+def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
+    """What a call came to: the encoded output and the output, or the error."""
+    if pending.error is not None:
+        return pending.error
+    try:
+        return written(cell, pending.value), pending.value
+    except DecodeError as error:
+        return error

@@ -2,12 +2,18 @@
 
 A turn of the loop gives the node about `TURN_S` seconds, then lets input and output, keys and
 frames get in between; a node with nothing to do costs nothing.
+
+A call that nothing waits ahead of is served on the spot, by the task that makes it (`serve`), and
+its task then goes round the loop once, as if it had waited: clients take turns, and none needs a
+future. The calls that are served so between two turns share `TURN_S` seconds as well; the rest
+wait in the queue for the turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from types import coroutine
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -15,7 +21,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
 
 TURN_S = 0.002
 CALL = Kind.CALL
@@ -27,17 +33,19 @@ class Driver:
     def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._create_future = loop.create_future
+        self._is_running = loop.is_running
         self._now_s = core.clock.now_s
         self._notify = self._settle  # bound once, not at each call
         self._core = core
         self._scheduled = False
+        self._spot_end_s = 0.0  # until when calls are served on the spot, before the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = float("inf")
         self._down: list[asyncio.Future[None]] = []
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_s = float("inf")
-        self._watched = -1  # the file descriptor that brings news of remote children
+        self.watched = -1  # the file descriptor that brings news of remote children
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
@@ -48,25 +56,15 @@ class Driver:
             self._scheduled = True
             self.loop.call_soon(self._turn)
 
-    def _watch_links(self) -> None:
-        """Have the loop tell of news of remote children."""
-        links = self._core.links
-        number = -1 if links is None else links.fileno()
-        if number != self._watched:
-            if self._watched >= 0:
-                self.loop.remove_reader(self._watched)
-            if number >= 0:
-                self.loop.add_reader(number, self.wake)
-            self._watched = number
-
     def _turn(self) -> None:
         self._scheduled = False
         core = self._core
         if core.links is not None:
-            self._watch_links()
+            self.watched = watch_links(self, core.links.fileno())
         if not core.pumping:
             pump(core, NEVER, TURN_S)
-        if core.queue or core.lane:
+        full = core.keeper is not None and core.keeper.is_full()  # it wakes us when it is not
+        if core.lane or (core.queue and not full):
             self.wake()
         self._await_timer()
         if not core.running:
@@ -107,6 +105,36 @@ class Driver:
         self.wake()
         await asyncio.sleep(0)
 
+    def serve(
+        self, cell: WorkerCell, message: Any, timeout_s: float | None
+    ) -> Awaitable[Any] | None:
+        """Serve a call to a pure step on the spot; what its caller awaits then.
+
+        None: it has to queue up, and nothing was done.
+        """
+        core = self._core
+        if core.queue or core.lane or core.pumping or cell.step is None:
+            return None
+        if not self._is_running():  # another loop may run; to ask which one costs a system call
+            return None
+        begun_s = self._now_s()
+        if not self._scheduled:
+            self.wake()  # for what the step sets off, and to begin a new turn
+            self._spot_end_s = begun_s + TURN_S
+        elif begun_s > self._spot_end_s:
+            return None
+        pending = Pending()
+        core.pumping = True
+        try:
+            step_one(core, cell, CALL, message, pending)
+        finally:
+            core.pumping = False
+        if not pending.done:
+            return self._follow(pending, cell, timeout_s, begun_s)
+        if timeout_s is not None and self._now_s() > begun_s + timeout_s:
+            pending.error = late(cell.spec.id, timeout_s)
+        return answered(pending)
+
     def ask(
         self,
         cell: WorkerCell,
@@ -121,16 +149,11 @@ class Driver:
         of the outcome.
         """
         core = self._core
-        future: asyncio.Future[Any] = self._create_future()
         pending = Pending()
-        pending.future, pending.heard, pending.notify = future, heard, self._notify
+        pending.heard = heard
         if request_id:
             pending.request = request_id
-        if timeout_s is not None:
-            end_s = self._now_s() + timeout_s
-            self._ends[pending] = (end_s, timeout_s, cell.spec.id)
-            if end_s < self._sweep_s:
-                self._sweep_at(end_s)
+        future = self._follow(pending, cell, timeout_s, self._now_s())
         if core.pumping or not core.running or len(core.queue) >= core.bound:
             put(core, cell, CALL, message, pending, wait=False)
         else:
@@ -145,6 +168,19 @@ class Driver:
         pending.future, pending.notify = self._create_future(), self._notify
         send(pending)
         return pending.future  # type: ignore[no-any-return]  # a slot of its own, typed Any
+
+    def _follow(
+        self, pending: Pending, cell: WorkerCell, timeout_s: float | None, begun_s: float
+    ) -> asyncio.Future[Any]:
+        """The future that the outcome of a call completes, or the end of its time."""
+        future: asyncio.Future[Any] = self._create_future()
+        pending.future, pending.notify = future, self._notify
+        if timeout_s is not None:
+            end_s = begun_s + timeout_s
+            self._ends[pending] = (end_s, timeout_s, cell.spec.id)
+            if end_s < self._sweep_s:
+                self._sweep_at(end_s)
+        return future
 
     def _settle(self, pending: Pending) -> None:
         """The outcome of a call is there; one that comes late counts as `timeout`."""
@@ -182,9 +218,36 @@ class Driver:
         for handle in (self._timer, self._sweep):
             if handle is not None:
                 handle.cancel()
-        if self._watched >= 0:
-            self.loop.remove_reader(self._watched)
+        if self.watched >= 0:
+            self.loop.remove_reader(self.watched)
         self._tell_down()
+
+
+@coroutine
+def answered(pending: Pending) -> Generator[None, None, Any]:
+    """The output of a call that is done, or its error raised, after the loop has gone round once.
+
+    A bare `yield` is how `asyncio.sleep(0)` lets others run.
+    """
+    yield
+    error = pending.error
+    if error is None:
+        return pending.value
+    pending.error = None
+    try:
+        raise error
+    finally:
+        del error  # the error holds this frame, which must not hold the error
+
+
+def watch_links(driver: Driver, number: int) -> int:
+    """Have the loop tell of news of remote children, which come at this file descriptor."""
+    if number != driver.watched:
+        if driver.watched >= 0:
+            driver.loop.remove_reader(driver.watched)
+        if number >= 0:
+            driver.loop.add_reader(number, driver.wake)
+    return number
 
 
 def attach(core: Core) -> Driver:

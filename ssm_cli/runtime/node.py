@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -16,11 +13,10 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.asking import Asking
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
@@ -29,7 +25,7 @@ from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.starting import start_cell
+from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.supervise import root_down
 from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.model import SupervisorSpec
@@ -143,8 +139,7 @@ class Node(Asking, Looks, Keeps):
     def _remember(self) -> None:
         """Read what is stored, at the first start."""
         if self._store is not None and self._core.keeper is None:
-            recovered = Recovered(self._store, self.spec)
-            self._core.keeper = Keeper(self._store, self._core, recovered, self._cannot_write)
+            self._core.keeper = keeper_for(self._core, self._store, self._cannot_write)
 
     def _cannot_write(self, error: StorageError) -> None:
         """Nothing more may be acknowledged: end, as soon as what runs has ended."""
@@ -233,21 +228,6 @@ class Node(Asking, Looks, Keeps):
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
         await self._attached().until_down()
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep the cycle collector out while a tree starts, which makes much and leaves nothing.
-
-    It would walk the growing tree again and again: half the time of starting a million workers.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def choose_guard(clock: Clock, *, wanted: bool) -> Guard:

@@ -51,7 +51,30 @@ Detail = ExitReason | int | Fields | Callable[[], Fields] | None
 """The further fields of an event: why it ended, which start it is, any fields by name, or what
 makes them when somebody reads."""
 
+Event = tuple[str, Subject, Detail]
 Entry = tuple[float, str, Subject, Detail]
+
+
+class Course:
+    """Several events of one moment, told when somebody reads: an entry in the ring.
+
+    `tell(*args)` makes them: event, subject and detail of each, in order; `count` of them.
+    """
+
+    __slots__ = ("args", "at_s", "count", "tell")
+
+    def __init__(
+        self, at_s: float, count: int, tell: Callable[..., Sequence[Event]], args: tuple[Any, ...]
+    ) -> None:
+        self.at_s = at_s
+        self.count = count
+        self.tell = tell
+        self.args = args
+
+    def entries(self) -> Iterator[Entry]:
+        """The reports that it stands for, in order."""
+        for event, subject, detail in self.tell(*self.args):
+            yield self.at_s, event, subject, detail
 
 
 class Group:
@@ -60,7 +83,7 @@ class Group:
     `starts` holds the number of each subject's start, for a `starting` event.
     """
 
-    __slots__ = ("at_s", "detail", "events", "starts", "subjects")
+    __slots__ = ("at_s", "count", "detail", "events", "starts", "subjects")
 
     def __init__(
         self,
@@ -76,9 +99,7 @@ class Group:
         self.subjects = subjects
         self.detail = detail
         self.starts = starts
-
-    def __len__(self) -> int:
-        return len(self.subjects) * len(self.events)
+        self.count = len(subjects) * len(events)
 
     def entries(self) -> Iterator[Entry]:
         """The reports that it stands for, in order."""
@@ -99,7 +120,7 @@ class ReportStream:
 
     def __init__(self, clock: Clock) -> None:
         self.wall_s = clock.wall_s
-        self._ring: deque[Entry | Group] = deque()
+        self._ring: deque[Entry | Course | Group] = deque()
         self._kept = 0
         self._readers: list[Callable[[Report], None]] = []
         self.seq = 0
@@ -108,9 +129,14 @@ class ReportStream:
         """Record an event; readers are called at once, in the order in which they subscribed."""
         self.seq += 1
         entry = (self.wall_s(), event, subject, detail)
-        self._ring.append(entry)
-        self._kept += 1
-        if self._kept > KEPT_REPORTS:
+        ring = self._ring
+        ring.append(entry)
+        if self._kept < KEPT_REPORTS:
+            self._kept += 1
+        elif self._kept == KEPT_REPORTS and type(ring[0]) is tuple:
+            ring.popleft()  # one in, one out
+        else:
+            self._kept += 1
             self._forget()
         if self._readers:
             report = as_report(self.seq, entry)
@@ -121,11 +147,10 @@ class ReportStream:
         """Whether somebody reads as things happen."""
         return bool(self._readers)
 
-    def add_group(self, group: Group) -> None:
-        """Record what happened to many in the same way; only while nobody is `watched`."""
-        count = len(group.subjects) * len(group.events)
-        self.seq += count
-        self._kept += count
+    def add_many(self, group: Course | Group) -> None:
+        """Record several events at once; only while nobody is `watched`."""
+        self.seq += group.count
+        self._kept += group.count
         self._ring.append(group)
         if self._kept > KEPT_REPORTS:
             self._forget()
@@ -135,7 +160,7 @@ class ReportStream:
         ring = self._ring
         while len(ring) > 1:
             oldest = ring[0]
-            count = len(oldest) if type(oldest) is Group else 1
+            count = 1 if isinstance(oldest, tuple) else oldest.count
             if self._kept - count < KEPT_REPORTS:
                 return
             self._kept -= count
@@ -171,8 +196,7 @@ class ReportStream:
         for entry in reversed(self._ring):
             if len(found) >= wanted:
                 break
-            one_or_many = reversed(list(entry.entries())) if isinstance(entry, Group) else (entry,)
-            for one in one_or_many:
+            for one in (entry,) if isinstance(entry, tuple) else reversed([*entry.entries()]):
                 found.append(as_report(seq, one))
                 seq -= 1
         return found[wanted - 1 :: -1] if wanted else []

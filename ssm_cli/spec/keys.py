@@ -113,7 +113,7 @@ _PERSIST = "What of its state outlives the process."
 _ON_CRASH = "The state it begins with after a crash: of init, the saved or the last good one."
 _SAVE_INPUTS = "With `persist: snapshot`, save its state after so many inputs, too."
 _SAVE_SECONDS = (
-    "With `persist: snapshot`, save its state at an input so many seconds after the last save, too."
+    "With `persist: snapshot`, save its state so many seconds after it was saved last, too."
 )
 _QUARANTINE = (
     "An input that has crashed it so often is refused from then on, where its state persists; "

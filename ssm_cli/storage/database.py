@@ -1,16 +1,21 @@
 """The database of a data folder: entries and cells in SQLite, in WAL mode, synced at each commit.
 
+The cells are sealed (`seal`): what the pages say of them is checked as a whole when it is opened.
 Source: SQLite's documentation of `journal_mode=WAL` and `synchronous=FULL`.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.runtime.durable.format.records import FORMAT, newer
+from ssm_cli.runtime.durable.format.snapshots import is_sound
+from ssm_cli.storage.seal import Seal, after, weight
 
 APPLICATION = 0x73736D31  # "ssm1" in the header of the file
 READ_ROWS = 256
@@ -18,8 +23,12 @@ BUSY_MS = 2000  # how long to wait for a reader in another process
 SCHEMA = """
 CREATE TABLE entry (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE cell (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), puts INTEGER, sum BLOB);
+INSERT INTO seal VALUES (1, 0, zeroblob(16));
 """
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+TROUBLE = (sqlite3.Error, UnicodeDecodeError)
+"""What its functions raise; the latter where damage is in the text of a message or of a key."""
 
 
 class Database:
@@ -29,24 +38,33 @@ class Database:
         path: the file; made if it is not there and `writing` is set.
         writing: whether this is its writer.
 
+    Attributes:
+        seal: that of its cells, as it was opened and by what was put since.
+        found: the first and the last number of an entry when it was opened; 1 and 0 without any.
+
     Raises:
-        StorageDamaged: it is no database of ours.
+        StorageDamaged: it is no database of ours, or its cells are not what was written.
         StorageError: it cannot be opened, or a newer ssm has made it.
     """
 
     def __init__(self, path: Path, *, writing: bool) -> None:
         self.path = path
-        mode = "rwc" if writing else "ro"
-        address = f"file:{quoted(path)}?mode={mode}"
         try:
-            self._db = sqlite3.connect(address, uri=True, isolation_level=None)
-            try:
-                self._prepare(writing=writing)
-            except BaseException:
-                self._db.close()
-                raise
-        except sqlite3.Error as error:
+            self._open("mode=rwc" if writing else read_mode(path), writing=writing)
+        except TROUBLE as error:
             raise self.failed("open", error) from error
+
+    def _open(self, mode: str, *, writing: bool) -> None:
+        address = f"file:{quoted(self.path)}?{mode}"
+        self._db = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            self._prepare(writing=writing)
+            self._db.execute("BEGIN")  # one view of all, beside a process that may write
+            self.seal, self.found = self._sealed(), self.ends()
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.close()
+            raise
 
     def _prepare(self, *, writing: bool) -> None:
         run = self._db.execute
@@ -71,11 +89,25 @@ class Database:
         if made != FORMAT:
             raise StorageDamaged(f"{self.path}: its header says format {made}, which never was")
 
-    def failed(self, doing: str, error: sqlite3.Error) -> StorageError:
+    def _sealed(self) -> Seal:
+        """The seal that is stored, once it is seen that the cells are those that were put."""
+        rows = self._db.execute("SELECT puts, sum FROM seal").fetchall()
+        query = "SELECT key, data FROM cell"
+        seal = after(Seal(), (), (weight(*cell) for cell in typed(self._db, query, str)))
+        if len(rows) != 1 or rows[0][1] != seal.written() or type(rows[0][0]) is not int:
+            wrong = [key for key, data in typed(self._db, query, str) if not is_sound(data)]
+            raise StorageDamaged(
+                f"{self.path}: {', '.join(wrong[:3]) or 'the whole'} of its cells (saved states "
+                f"and what belongs to them) is not what was written; nothing was changed: restore "
+                f"a backup, or see `ssm data verify`"
+            )
+        return Seal(rows[0][0], seal.sum)
+
+    def failed(self, doing: str, error: Exception) -> StorageError:
         """What an error of SQLite means."""
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         text = f"cannot {doing} {self.path}: {error}"
-        if code in DAMAGED or isinstance(error, sqlite3.ProgrammingError):
+        if code in DAMAGED or isinstance(error, sqlite3.ProgrammingError | UnicodeDecodeError):
             return StorageDamaged(
                 f"{text}; nothing was changed: restore a backup, or see `ssm data verify`"
             )
@@ -95,33 +127,50 @@ class Database:
             for statement, values in statements:
                 run(statement, values)
             run("COMMIT")
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             if self._db.in_transaction:
                 try:
                     run("ROLLBACK")
-                except sqlite3.Error:
+                except TROUBLE:
                     return self.failed("roll back", error)
             return self.failed("write", error)
         return None
 
-    def entries(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """The entries behind `after`, in order."""
+    def put(self, changes: Mapping[str, bytes | None]) -> StorageError | None:
+        """Change all of these cells, and the seal with them, in one transaction."""
+        run, seal = self._db.execute, self.seal
+        keep = "INSERT OR REPLACE INTO cell (key, data) VALUES (?, ?)"
+        drop = "DELETE FROM cell WHERE key = ?"
+
+        def statements() -> Iterator[tuple[str, tuple[object, ...]]]:
+            nonlocal seal
+            gone: list[int] = []
+            for key, data in changes.items():
+                found = run("SELECT data FROM cell WHERE key = ?", (key,)).fetchone()
+                gone += [] if found is None else [weight(key, found[0])]
+                yield (drop, (key,)) if data is None else (keep, (key, data))
+            come = [weight(key, data) for key, data in changes.items() if data is not None]
+            seal = after(seal, gone, come)
+            yield "UPDATE seal SET puts = ?, sum = ?", (seal.puts, seal.written())
+
+        error = self.write(statements())
+        if error is None:
+            self.seal = seal
+        return error
+
+    def entries(self, behind: int) -> Iterator[tuple[int, bytes]]:
+        """The entries behind that number, in order."""
         query = "SELECT number, data FROM entry WHERE number > ? ORDER BY number"
         try:
-            rows = self._db.execute(query, (after,))
-            while True:
-                some = rows.fetchmany(READ_ROWS)
-                if not some:
-                    return
-                yield from some
-        except sqlite3.Error as error:
+            yield from typed(self._db, query, int, behind)
+        except TROUBLE as error:
             raise self.failed("read", error) from error
 
     def cell(self, key: str) -> bytes | None:
         """What is stored under a key; None where nothing is."""
         try:
             rows = self._db.execute("SELECT data FROM cell WHERE key = ?", (key,)).fetchall()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return rows[0][0] if rows else None
 
@@ -130,14 +179,14 @@ class Database:
         query = "SELECT key FROM cell WHERE substr(key, 1, ?) = ? ORDER BY key"
         try:
             return [row[0] for row in self._db.execute(query, (len(prefix), prefix))]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
 
     def ends(self) -> tuple[int, int]:
         """The first and the last number of an entry; 1 and 0 where there is none."""
         try:
             row = self._db.execute("SELECT min(number), max(number) FROM entry").fetchone()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return (1, 0) if row[1] is None else (row[0], row[1])
 
@@ -149,7 +198,7 @@ class Database:
                 run("PRAGMA page_count").fetchone()[0] - run("PRAGMA freelist_count").fetchone()[0]
             )
             size = run("PRAGMA page_size").fetchone()[0]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("read", error) from error
         return int(pages * size)
 
@@ -157,7 +206,7 @@ class Database:
         """What SQLite's own check finds wrong with its structure."""
         try:
             found = [row[0] for row in self._db.execute("PRAGMA integrity_check(20)")]
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             return [str(self.failed("check", error))]
         return [] if found == ["ok"] else found
 
@@ -166,7 +215,7 @@ class Database:
         try:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("compact", error) from error
 
     def copy(self, target: Path) -> None:
@@ -175,12 +224,38 @@ class Database:
             with sqlite3.connect(target) as other:
                 self._db.backup(other)
             other.close()
-        except sqlite3.Error as error:
+        except TROUBLE as error:
             raise self.failed("copy", error) from error
 
     def close(self) -> None:
         """Let go of it."""
         self._db.close()
+
+
+def typed(
+    db: sqlite3.Connection, query: str, kind: type, *values: object
+) -> Iterator[tuple[Any, bytes]]:
+    """The rows of a query for a key of that type and bytes; SQLite keeps any type in any column.
+
+    Raises:
+        StorageDamaged: a row is of other types.
+    """
+    rows = db.execute(query, values)
+    while some := rows.fetchmany(READ_ROWS):
+        for key, data in some:
+            if type(key) is not kind or type(data) is not bytes:
+                raise StorageDamaged("a row of the journal is not of the types that are written")
+            yield key, data
+
+
+def read_mode(path: Path) -> str:
+    """How to open a database that is only read.
+
+    Where nothing may be written, SQLite cannot make the index of a write-ahead log; it does without
+    if it is told that nobody writes, which is so where there is no log: its writer has one.
+    """
+    alone = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return "mode=ro&immutable=1" if alone else "mode=ro"
 
 
 def quoted(path: Path) -> str:

@@ -1,10 +1,10 @@
 """A data folder: the database of one tree, its lock, and a witness of what was acknowledged.
 
 The lock is held by the one writer; the kernel lets go of it when that process ends, however it
-ends. The witness is a small file that says after each commit what the last entry is. It is not
-synced: after a power cut it may be behind the database, and that is fine. If it is ahead, entries
-that were acknowledged are gone (a database that was put back from a copy, a write-ahead log that
-was deleted or damaged at its end), which SQLite by itself cannot see.
+ends. The witness is a small file that says after each commit what the last entry is, and how often
+cells were put. It is not synced: after a power cut it may be behind the database, and that is fine.
+If it is ahead, something that was acknowledged is gone (a database that was put back from a copy,
+a write-ahead log that was deleted or damaged at its end), which SQLite by itself cannot see.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ssm_cli.storage.database import Database
 DATABASE = "journal.db"
 LOCK = "lock"
 WITNESS = "witness"
+TORN_READS = 100
 
 
 class FolderStore:
@@ -42,14 +43,15 @@ class FolderStore:
     def __init__(self, path: str | Path, *, writing: bool = True) -> None:
         self.path = Path(path)
         self._lock = self._witness = -1
+        self._unseen: StorageError | None = None
         try:
             if writing:
                 self._lock = locked(self.path)
             else:
                 need_data(self.path)
-            seen = witnessed(self.path)  # before the database: a writer may go on meanwhile
+            seen = witnessed(self.path)  # before the database: a writer is ahead with that
             self._db = Database(self.path / DATABASE, writing=writing)
-            self._first, self._last = self._db.ends()
+            self._first, self._last = self._db.found
             self._compare(seen)
             if writing:
                 self._open_witness()
@@ -63,18 +65,23 @@ class FolderStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _compare(self, seen: int | None) -> None:
-        """Refuse a database that lacks entries which were acknowledged."""
-        if seen is None and self._last:
+    def _compare(self, seen: tuple[int, int] | None) -> None:
+        """Refuse a database that lacks what was acknowledged."""
+        puts = self._db.seal.puts
+        if seen is None:
+            if self._last or puts:
+                raise StorageDamaged(
+                    f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
+                    f"the journal are there; if you know they are, put an empty file in its place"
+                )
+            return
+        lost = f"entry {seen[0]}" if seen[0] > self._last else f"put {seen[1]} of saved states"
+        if seen[0] > self._last or seen[1] > puts:
             raise StorageDamaged(
-                f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
-                f"the journal are there; if you know they are, put an empty file in its place"
-            )
-        if seen is not None and seen > self._last:
-            raise StorageDamaged(
-                f"entry {seen} of {self.path / DATABASE} was acknowledged, and the last that is "
-                f"there is {self._last}: its write-ahead log was damaged or removed, or the file "
-                f"is an older copy; restore it, or, if you accept the loss, empty {WITNESS}"
+                f"{lost} in {self.path / DATABASE} was acknowledged, and the last that is "
+                f"there is {self._last if seen[0] > self._last else puts}: its write-ahead log was "
+                f"damaged or removed, or the file is an older copy; restore it, or, if you accept "
+                f"the loss, empty {WITNESS}"
             )
 
     def _open_witness(self) -> None:
@@ -84,13 +91,27 @@ class FolderStore:
         except OSError as error:
             raise StorageError(f"cannot write {self.path / WITNESS}: {error.strerror}") from error
         self._bear_witness()
+        if self._unseen is not None:
+            raise self._unseen
 
     def _bear_witness(self) -> None:
-        """Say what the last entry is. It need not be synced, see above."""
+        """Say what there is. It need not be synced, see above.
+
+        Where it cannot be said, what is written is safe all the same, and counts; but nothing more
+        is written until it can.
+        """
+        self._unseen = None
         try:
-            os.pwrite(self._witness, write_witness(self._last), 0)
+            os.pwrite(self._witness, write_witness(self._last, self._db.seal.puts), 0)
         except OSError as error:
-            raise StorageError(f"cannot write {self.path / WITNESS}: {error.strerror}") from error
+            text = f"cannot write {self.path / WITNESS}: {error.strerror}"
+            self._unseen = StorageError(text)
+
+    def _ready(self) -> StorageError | None:
+        """Why nothing may be written now."""
+        if self._unseen is not None:
+            self._bear_witness()
+        return self._unseen
 
     def last(self) -> int:
         """The number of the last entry; 0 where there is none."""
@@ -103,15 +124,12 @@ class FolderStore:
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Write an entry, durably."""
         statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
-        error = self._db.write(iter([(statement, (number, entry))]))
+        error = self._ready() or self._db.write(iter([(statement, (number, entry))]))
         if error is None:
             if not self._last:
                 self._first = number
             self._last = number
-            try:
-                self._bear_witness()
-            except StorageError as failed:
-                error = failed
+            self._bear_witness()
         done(error)
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
@@ -119,7 +137,7 @@ class FolderStore:
         return self._db.entries(after)
 
     def trim(self, upto: int) -> None:
-        """Forget the entries up to that number, but for the last."""
+        """Forget the entries up to that number, but for the last; raises `StorageError`."""
         upto = min(upto, self._last - 1)
         if upto >= self._first:
             error = self._db.write(iter([("DELETE FROM entry WHERE number <= ?", (upto,))]))
@@ -137,14 +155,10 @@ class FolderStore:
 
     def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
         """Store all of these, durably and together."""
-        keep = "INSERT OR REPLACE INTO cell (key, data) VALUES (?, ?)"
-        drop = "DELETE FROM cell WHERE key = ?"
-        done(
-            self._db.write(
-                (drop, (key,)) if data is None else (keep, (key, data))
-                for key, data in changes.items()
-            )
-        )
+        error = self._ready() or self._db.put(changes)
+        if error is None:
+            self._bear_witness()
+        done(error)
 
     def size_bytes(self) -> int:
         """The bytes that are in use; the file may be larger."""
@@ -214,36 +228,45 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def witnessed(path: Path) -> int | None:
-    """The last entry that the witness of a folder saw acknowledged; None where there is none."""
-    try:
-        data = (path / WITNESS).read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StorageError(f"cannot read {path / WITNESS}: {error.strerror}") from error
-    return read_witness(data, path / WITNESS) if data else 0
+def witnessed(path: Path) -> tuple[int, int] | None:
+    """What the witness of a folder has seen acknowledged; None where there is none."""
+    for _ in range(TORN_READS):  # its writer may be at it right now
+        try:
+            data = (path / WITNESS).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"cannot read {path / WITNESS}: {error.strerror}") from error
+        if is_whole(data):
+            break
+    return read_witness(data, path / WITNESS)
 
 
-def write_witness(last: int) -> bytes:
-    """The bytes of a witness.
+def write_witness(last: int, puts: int) -> bytes:
+    """The bytes of a witness: the last entry, and how often cells were put.
 
-    >>> read_witness(write_witness(7), Path("witness"))
-    7
+    >>> read_witness(write_witness(7, 2), Path("witness"))
+    (7, 2)
     """
-    body = f"{last:020}\n".encode()
+    body = f"{last:020} {puts:020}\n".encode()
     return blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode() + b" " + body
 
 
-def read_witness(data: bytes, path: Path) -> int:
-    """The last entry that a witness saw acknowledged; raises `StorageDamaged`."""
+def is_whole(data: bytes) -> bool:
+    """Whether a witness is one that was written, or empty."""
     check, _, body = data.partition(b" ")
-    if check != blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode():
+    return not data or check == blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode()
+
+
+def read_witness(data: bytes, path: Path) -> tuple[int, int]:
+    """What a witness has seen acknowledged, nothing if it is empty; raises `StorageDamaged`."""
+    if not is_whole(data):
         raise StorageDamaged(
             f"{path} is not what was written; only it tells whether the last entries of the "
             f"journal are there; if you know they are, empty it"
         )
-    return int(body)
+    last, _, puts = data.partition(b" ")[2].partition(b" ")
+    return int(last or 0), int(puts or 0)
 
 
 def copied(store: FolderStore, target: Path) -> int:

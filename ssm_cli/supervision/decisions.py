@@ -33,6 +33,10 @@ class Decision(Enum):
     AUTO_SHUT = "auto_shut"
 
 
+RESTART, GIVE_UP = Decision.RESTART, Decision.GIVE_UP  # asked for at each crash: globals are quick
+PERMANENT, TRANSIENT = Restart.PERMANENT, Restart.TRANSIENT
+
+
 def is_restarted(restart: Restart, reason: ExitReason) -> bool:
     """Whether an end for `reason` is followed by a restart.
 
@@ -40,9 +44,9 @@ def is_restarted(restart: Restart, reason: ExitReason) -> bool:
     >>> [is_restarted(Restart.TRANSIENT, reason) for reason in (NORMAL, KILLED)]
     [False, True]
     """
-    if restart is Restart.PERMANENT:
+    if restart is PERMANENT:
         return True
-    return restart is Restart.TRANSIENT and is_abnormal(reason)
+    return restart is TRANSIENT and is_abnormal(reason)
 
 
 def on_restart(restarts: int, intensity: int) -> Decision:
@@ -51,7 +55,7 @@ def on_restart(restarts: int, intensity: int) -> Decision:
     >>> on_restart(3, 3), on_restart(4, 3)
     (<Decision.RESTART: 'restart'>, <Decision.GIVE_UP: 'give_up'>)
     """
-    return Decision.RESTART if restarts <= intensity else Decision.GIVE_UP
+    return RESTART if restarts <= intensity else GIVE_UP
 
 
 def on_end(auto_shutdown: AutoShutdown, significant: bool, significant_left: bool) -> Decision:

@@ -18,10 +18,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import msgspec
+
 from ssm_cli import FolderStore, Node, Supervisor, Worker
 from ssm_cli.codec.build import codec_for
 from ssm_cli.machines.kv import Lookup, Store, kv_store, step
-from ssm_cli.runtime.durable.format.records import START_OF_CHAIN, chain_of, decode_entry
+from ssm_cli.runtime.durable.format.records import CHAIN_BYTES, Batch
 
 SCHEMA = """CREATE TABLE record (seq INTEGER PRIMARY KEY, at REAL, worker TEXT, input BLOB,
 outcome TEXT, output_hash BLOB, state_hash BLOB)"""
@@ -34,13 +36,14 @@ def tree(**options: Any) -> Any:
 
 def ours(folder: Path, clients: int, calls: int) -> float:
     """Calls a second, bytes in and out, each on disk before it is answered."""
+    written = codec_for("text", Store | Lookup, None).encode
     with FolderStore(folder) as store, Node(tree(), store=store) as node:
         node.call("kv", b"Store x 0")
         begun = time.perf_counter()
         for _ in range(calls // clients):
             waiting = [node.send_request("kv", b"Store x %d" % i) for i in range(clients)]
-            for pending in waiting:
-                assert node.wait(pending) is not None
+            node.run()
+            assert all(written(pending.value) == b"Ok" for pending in waiting)
         return calls / (time.perf_counter() - begun)
 
 
@@ -91,13 +94,11 @@ def by_hand(folder: Path) -> float:
     gc.collect()
     codec = codec_for("text", Store | Lookup, None)
     state: dict[str, int] = {}
+    decode = msgspec.msgpack.Decoder(Batch).decode
     begun = time.perf_counter()
     with FolderStore(folder) as store:
-        chain = START_OF_CHAIN
-        for number, entry in store.read(0):
-            batch = decode_entry(number, chain, entry)
-            chain = chain_of(entry)
-            for record in batch.records:
+        for _, entry in store.read(0):
+            for record in decode(entry[CHAIN_BYTES:]).records:
                 data = getattr(record, "data", None)
                 if data is not None:
                     state, _ = step(codec.decode(data), state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -11,7 +12,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from ssm_cli import CalleeCrashed, Node, Supervisor, Worker
 from ssm_cli.codec.build import codec_for
 from ssm_cli.machines.kv import Lookup, Result, Store, kv_store
+from ssm_cli.render.columns import Row
 from ssm_cli.render.log import log_text
+from ssm_cli.render.rows import row_text
 from tests.properties.model import Folded
 
 
@@ -87,3 +90,25 @@ def test_rendering_a_report(benchmark: BenchmarkFixture) -> None:
             node.call("w0", Lookup("crash"))
         crash = next(report for report in node.reports() if report.event == "crashed")
     benchmark(log_text, crash)
+
+
+def test_rendering_a_row_of_the_tree(benchmark: BenchmarkFixture) -> None:
+    with flat(2) as node:
+        node.call("w0", Store("x", 1))
+        (worker, _) = node.tree().children
+    benchmark(row_text, Row("├─ ", worker, rate=48_123.0), 120)
+
+
+@pytest.mark.parametrize("clients", [1, 64])
+def test_640_calls_awaited_by_asyncio_clients(benchmark: BenchmarkFixture, clients: int) -> None:
+    message = Lookup("x")
+
+    async def client(node: Node) -> None:
+        for _ in range(640 // clients):
+            await node.acall("w0", message)
+
+    async def together(node: Node) -> None:
+        await asyncio.gather(*(client(node) for _ in range(clients)))
+
+    with asyncio.Runner() as runner, flat(10) as node:
+        benchmark(lambda: runner.run(together(node)))

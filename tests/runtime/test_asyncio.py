@@ -12,6 +12,7 @@ from ssm_cli import (
     CalleeCrashed,
     CalleeStopped,
     CallTimeout,
+    Cast,
     DecodeError,
     Defer,
     ManualClock,
@@ -23,6 +24,7 @@ from ssm_cli import (
 )
 from ssm_cli.errors import CallError
 from ssm_cli.machines.kv import Lookup, Result, kv_store
+from ssm_cli.runtime.driver import TURN_S
 from tests.runtime.workers import actor, add, fail, get, worker
 
 
@@ -234,3 +236,103 @@ def test_a_resume_alone_has_the_loop_serve_what_was_held_back() -> None:
             return waiting
 
     assert asyncio.run(main()) == 0
+
+
+# -- served on the spot: every call but the first, which finds no driver yet ---------------------
+
+
+def test_a_call_served_on_the_spot_lets_others_run_before_it_returns() -> None:
+    async def main() -> list[str]:
+        order: list[str] = []
+
+        async def client(name: str) -> None:
+            for _ in range(3):
+                await node.acall("a", add(1))
+                order.append(name)
+
+        with Node(tree()) as node:
+            await node.acall("a", get)
+            await asyncio.gather(client("x"), client("y"))
+        return order
+
+    assert asyncio.run(main()) == ["x", "y"] * 3
+
+
+def test_calls_on_the_spot_leave_the_rest_to_the_turn_once_their_time_is_over() -> None:
+    async def main() -> tuple[int, list[int]]:
+        clock = ManualClock()
+
+        def slow(state: int) -> tuple[int, int]:
+            clock.advance_s(TURN_S)
+            return state + 1, state + 1
+
+        with Node(tree(), clock=clock) as node:
+            await node.acall("a", get)
+            tasks = [asyncio.create_task(node.acall("a", slow)) for _ in range(10)]
+            await asyncio.sleep(0)  # each task has begun
+            on_the_spot = node.statistics("a").steps - 1
+            return on_the_spot, list(await asyncio.gather(*tasks))
+
+    on_the_spot, answers = asyncio.run(main())
+    assert on_the_spot == 2
+    assert answers == list(range(1, 11))
+
+
+def test_every_outcome_on_the_spot_arrives() -> None:
+    def late(state: Any) -> Any:
+        clock.advance_s(0.5)
+        return state, "late"
+
+    async def main() -> None:
+        with Node(tree(), clock=clock) as node:
+            await node.acall("a", get)
+            assert await node.acall("kv", b"Store x 1") == b"Ok"
+            with pytest.raises(CalleeCrashed, match="a crashed"):
+                await node.acall("a", fail)
+            assert await node.acall("a", get) == 0
+            with pytest.raises(DecodeError):
+                await node.acall("kv", b"Lookap x")
+            with pytest.raises(CallTimeout, match=r"a did not answer within 0\.2 s"):
+                await node.acall("a", late, timeout_s=0.2)
+            waiting = asyncio.create_task(node.acall("a", defer))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            await node.acall("a", lambda state: (state, "given", [Answer("later", "answer")]))
+            assert await waiting == "answer"
+        with pytest.raises(CalleeStopped):
+            await node.acall("a", get)
+
+    clock = ManualClock()
+    asyncio.run(main())
+
+
+def test_what_a_call_on_the_spot_sets_off_is_served_without_another() -> None:
+    def both(state: Any) -> Any:
+        timer = StartTimer("t", 5, lambda s: (s, None, [Answer("later", "at last")]))
+        return state, None, [Cast("b", add(7)), timer]
+
+    async def main() -> None:
+        with Node(tree()) as node:
+            await node.acall("a", get)
+            waiting = asyncio.create_task(node.acall("a", defer))
+            await node.acall("a", both)
+            assert await waiting == "at last"
+            assert node.get_state("b") == 7
+
+    asyncio.run(main())
+
+
+def test_a_time_out_on_the_spot_comes_while_nothing_else_happens() -> None:
+    async def main() -> None:
+        with Node(tree()) as node:
+            await node.acall("a", get)
+            with pytest.raises(CallTimeout):
+                await node.acall("a", defer, timeout_s=0.01)
+
+    asyncio.run(main())
+
+
+def test_a_call_in_another_loop_finds_its_own_driver() -> None:
+    with Node(tree()) as node:
+        for number in range(3):
+            assert asyncio.run(node.acall("a", add(1))) == number + 1

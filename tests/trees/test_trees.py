@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import CalleeCrashed, ManualClock, Node, NodeView, Supervisor, load_tree
+from ssm_cli import (
+    CalleeCrashed,
+    ManualClock,
+    MemoryStore,
+    Node,
+    NodeView,
+    Supervisor,
+    load_tree,
+)
 from ssm_cli.machines import bank, counter, kv, ticker
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import Restart, SupervisorSpec, WorkerSpec, walk
@@ -67,7 +75,7 @@ def test_every_file_in_the_folder_is_known_to_a_test() -> None:
 
 @pytest.mark.parametrize("path", TREES, ids=lambda path: path.name)
 def test_a_tree_starts_in_order_and_stops_in_reverse(path: Path) -> None:
-    node = Node(load_tree(path), clock=ManualClock())
+    node = Node(load_tree(path), clock=ManualClock(), store=MemoryStore())
     with node:
         assert states(node.tree()) == {"running"}
     reports = list(node.reports())
@@ -82,7 +90,7 @@ def test_a_worker_that_crashes_is_started_again_and_so_the_tree_heals(
     path: Path, worker: str
 ) -> None:
     spec = spec_of(path, worker)
-    with Node(load_tree(path), clock=ManualClock()) as node:
+    with Node(load_tree(path), clock=ManualClock(), store=MemoryStore()) as node:
         before = node.reports()[-1].seq
         if spec.start in NEVER_CRASH:
             node.kill(worker)
@@ -98,7 +106,7 @@ def test_a_worker_that_crashes_is_started_again_and_so_the_tree_heals(
 
 @pytest.mark.parametrize("path", TREES, ids=lambda path: path.name)
 def test_the_templates_of_a_tree_make_children_that_can_be_broken(path: Path) -> None:
-    with Node(load_tree(path), clock=ManualClock()) as node:
+    with Node(load_tree(path), clock=ManualClock(), store=MemoryStore()) as node:
         for _, spec in walk(load_tree(path)):
             if isinstance(spec, SupervisorSpec) and spec.strategy.value == "simple_one_for_one":
                 assert node.start_child(spec.id, "first") == "first"
@@ -114,7 +122,7 @@ def test_the_python_tree_is_the_yaml_tree() -> None:
 def test_a_tree_that_keeps_breaking_gives_up() -> None:
     tree = load_tree(FOLDER / "kv.yaml")
     assert tree == Supervisor(tree.id, tree.strategy, tree.children, intensity=3, period=5)
-    node = Node(tree, clock=ManualClock())
+    node = Node(tree, clock=ManualClock(), store=MemoryStore())
     with node:
         for _ in range(tree.intensity + 1):
             with pytest.raises(CalleeCrashed):

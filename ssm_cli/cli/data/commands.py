@@ -170,6 +170,11 @@ def _let_go(
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - as above
 
         node = find(env.environ, None, tree or folder.name)
+        if number not in [one["number"] for one in node.quarantined()]:
+            raise StorageError(
+                f"no input in quarantine has the number {number}; states that were set aside can "
+                f"be put back, or dropped, while the tree is stopped"
+            )
         released = node.release_input(number)
         given = str(released["input"])
         if not again:

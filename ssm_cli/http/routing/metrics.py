@@ -48,6 +48,12 @@ class TreeCollector(Collector):
         uptime_s = views[0].uptime_s
         yield GaugeMetricFamily("ssm_uptime_seconds", "Since the root started", uptime_s)
         yield CounterMetricFamily("ssm_reports", "Reports", self._node.last_seq)
+        stored = self._node.stored()
+        if stored is not None:
+            yield GaugeMetricFamily("ssm_storage_bytes", "Room of what is kept", stored[0])
+            yield CounterMetricFamily("ssm_records", "Records of the journal", stored[1])
+            failing = self._node.storage_error is not None
+            yield GaugeMetricFamily("ssm_storage_failing", "1 if it cannot write", failing)
         calling = self._calling
         yield SummaryMetricFamily(
             "ssm_call_seconds", "Calls over HTTP, from request to outcome",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
@@ -12,7 +12,7 @@ from ssm_cli.runtime.durable.format.snapshots import HEAD, STATE, Head, Mark, Sa
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell
-from ssm_cli.runtime.engine.commit import ContinueToken, SentToken
+from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.reports import error_detail
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.durable.keeper import Keeper
 
 MOST_MARKS = 256  # places at which history can be cut off
+
+
+def attempt(keeper: Keeper) -> None:
+    """Write a checkpoint; if the store fails, that is dealt with as for an entry."""
+    try:
+        write(keeper)
+    except StorageError as error:
+        keeper.head_seq = keeper.seq  # try again after as many records as before
+        keeper.failed(error)
 
 
 def write(keeper: Keeper) -> None:
@@ -31,18 +40,17 @@ def write(keeper: Keeper) -> None:
     saved = [kept for kept in keeper.kept.values() if kept.journals and kept.dirty]
     if keeper.seq == keeper.head_seq and not saved:
         return
-    states = states_of(keeper, saved)
-    if states is None:
+    found = states_of(keeper, saved)
+    if found is None:
         keeper.head_seq = keeper.seq  # try again after as many records as before
         return
+    states, sent = found
     changes: dict[str, bytes | None] = {**states}
-    for tail in keeper.recovered.tails(keeper.at_s()):
-        changes[STATE + tail.worker] = pack(tail)
     marks = thinned([*keeper.marks, Mark(keeper.entry, keeper.seq, keeper.chain)])
     upto, marks = forgettable(keeper, marks)
     answers = keeper.sessions.changes()
     changes |= answers
-    changes[HEAD] = pack(head(keeper, marks))
+    changes[HEAD] = pack(head(keeper, marks, sent))
 
     def done(error: StorageError | None) -> None:
         if error is not None:
@@ -52,8 +60,11 @@ def write(keeper: Keeper) -> None:
             return
         keeper.sessions.stored(answers)
         keeper.recovered.tails_saved()
-        if upto:
-            keeper.store.trim(upto)
+        try:
+            if upto:
+                keeper.store.trim(upto)
+        except StorageError as failed:  # the head is written, and history is longer than it need be
+            keeper.failed(failed)
 
     for kept in saved:
         kept.dirty = False
@@ -61,43 +72,54 @@ def write(keeper: Keeper) -> None:
     keeper.store.put(changes, done)
 
 
-def states_of(keeper: Keeper, changed: list[Kept]) -> dict[str, bytes] | None:
-    """The cells with the states of these workers; None where one cannot be written."""
-    core, found = keeper.core, {}
-    armed = timers_of(core)
-    for kept in changed:
-        cell = core.names.get(kept.worker)
-        try:
-            found[STATE + kept.worker] = pack(snapshot(keeper, kept, cell, armed))
-        except StorageError as error:
-            failed = cell if isinstance(cell, WorkerCell) else core.root
-            core.report("unsaved", failed, {"error": error_detail(error)})
-            return None
-    return found
+def states_of(
+    keeper: Keeper, changed: list[Kept]
+) -> tuple[dict[str, bytes], tuple[Sent, ...]] | None:
+    """The cells with the states of these workers, and what is under way between them.
+
+    None where something cannot be written; a report says what.
+    """
+    core, found = keeper.core, dict[str, bytes]()
+    about: Cell = core.root
+    try:
+        timers = timers_of(keeper)
+        sent = tuple(sent_of(keeper))
+        for tail in keeper.recovered.tails(keeper.at_s()):
+            found[STATE + tail.worker] = pack(tail)
+        for kept in changed:
+            cell = core.names.get(kept.worker)
+            about = cell if isinstance(cell, WorkerCell) else core.root
+            found[STATE + kept.worker] = pack(snapshot(keeper, kept, cell, timers))
+    except StorageError as error:
+        core.report("unsaved", about, {"error": error_detail(error)})
+        return None
+    return found, sent
 
 
-def head(keeper: Keeper, marks: list[Mark]) -> Head:
+def head(keeper: Keeper, marks: list[Mark], sent: tuple[Sent, ...]) -> Head:
     """What a recovery will begin with."""
     crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
     return Head(
         keeper.entry, keeper.chain, keeper.seq, keeper.at_s(), tuple(marks),
-        tuple(sent_of(keeper)), crashes, keeper.number,
+        sent, crashes, keeper.number,
     )  # fmt: skip
 
 
-def snapshot(keeper: Keeper, kept: Kept, cell: Cell | None, armed: dict[int, list[Armed]]) -> Saved:
+def snapshot(
+    keeper: Keeper, kept: Kept, cell: Cell | None, timers: dict[int, list[Armed]]
+) -> Saved:
     """The state of a worker as it stands, running or not; raises `StorageError`."""
     at_s, seq = keeper.at_s(), keeper.seq
     if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
         return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout_ms)
     kept.has = True
     timeout_ms = cell.more().timeout_ms
-    return kept.snapshot(at_s, seq, cell.state, tuple(armed.get(id(cell), ())), timeout_ms)
+    return kept.snapshot(at_s, seq, cell.state, tuple(timers.get(id(cell), ())), timeout_ms)
 
 
-def timers_of(core: Core) -> dict[int, list[Armed]]:
+def timers_of(keeper: Keeper) -> dict[int, list[Armed]]:
     """The timers under way of journalled workers, by the identity of their cells."""
-    found: dict[int, list[Armed]] = {}
+    core, found = keeper.core, dict[int, list[Armed]]()
     shift_s = core.clock.wall_s() - core.clock.now_s()
     for due_s, _, function, args in core.timers.waiting():
         if function is commit.on_timer:
@@ -105,22 +127,61 @@ def timers_of(core: Core) -> dict[int, list[Armed]]:
             kept = None if cell.extra is None else cell.extra.kept
             if kept is not None and kept.journals and cell.starts == starts:
                 after_ms = max(0.0, due_s - core.clock.now_s()) * 1000
-                timer = Armed(key, due_s + shift_s, after_ms, kept.written(message))
+                timer = armed(kept, key, due_s + shift_s, after_ms, message)
                 found.setdefault(id(cell), []).append(timer)
+    for cell, _, message in waiting_inputs(keeper):  # those that have run out, and still wait
+        kept = cell.more().kept
+        if isinstance(message, TimerToken) and kept.journals and alive(cell):
+            timer = armed(kept, message.key, core.clock.wall_s(), 0.0, message)
+            found.setdefault(id(cell), []).insert(0, timer)
     return found
 
 
-def sent_of(keeper: Keeper) -> Iterator[Sent]:
-    """What durable workers have sent to durable workers, and is still in the queue."""
+def armed(kept: Kept, key: str, due_s: float, after_ms: float, message: Any) -> Armed:
+    """A timer as it is written; a token in it tells which record has started it."""
+    if isinstance(message, TimerToken):
+        return Armed(key, due_s, after_ms, kept.written(message.message), message.cause)
+    return Armed(key, due_s, after_ms, kept.written(message))
+
+
+def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
+    """The inputs of durable workers that wait: in the queue, or put off."""
     for cell, kind, message, _ in keeper.core.queue:
-        kept = None if cell.extra is None else cell.extra.kept
-        if kept is None or not isinstance(message, SentToken | ContinueToken):
-            continue
-        if message.cause is not None:
-            how: How = "continue" if isinstance(message, ContinueToken) else "cast"
-            how = "info" if kind is Kind.INFO else how
+        if cell.extra is not None and cell.extra.kept is not None:
+            yield cell, kind, message
+    for kept in keeper.kept.values():
+        for cell, kind, message, _ in kept.waiting:
+            yield cell, kind, message
+        held = keeper.core.names.get(kept.worker)
+        if isinstance(held, WorkerCell) and held.extra is not None:
+            for kind, message, _ in held.extra.backlog:
+                yield held, kind, message
+
+
+def sent_of(keeper: Keeper) -> Iterator[Sent]:
+    """What durable workers have sent to durable workers, and is still to be served.
+
+    It waits for a worker that has ended, too, which may start again; what that one itself wanted
+    to go on with does not.
+    """
+    for cell, kind, message in waiting_inputs(keeper):
+        kept: Kept = cell.more().kept
+        how: How = "info" if kind is Kind.INFO else "cast"
+        if isinstance(message, SentToken):
             yield Sent(message.cause, kept.worker, how, kept.written(message.message))
+        elif isinstance(message, ContinueToken) and message.cause and goes_on(cell, message):
+            yield Sent(message.cause, kept.worker, "continue", kept.written(message.message))
     yield from keeper.recovered.unsent()
+
+
+def alive(cell: Cell) -> bool:
+    """Whether it runs."""
+    return cell.status is Status.RUNNING
+
+
+def goes_on(cell: Cell, token: ContinueToken) -> bool:
+    """Whether the life that wanted to go on with something still lasts."""
+    return alive(cell) and token.starts == cell.starts
 
 
 def forgettable(keeper: Keeper, marks: list[Mark]) -> tuple[int, list[Mark]]:
@@ -146,15 +207,13 @@ def thinned(marks: list[Mark]) -> list[Mark]:
 
 def drop_sent(core: Core, after: int) -> None:
     """Take out of the queue what records with a greater number have sent: they do not count."""
-    stale = [
-        entry
-        for entry in core.queue
-        if isinstance(entry[2], SentToken | ContinueToken)
-        and entry[2].cause is not None
-        and entry[2].cause[0] > after
-    ]
-    for entry in stale:
-        core.queue.remove(entry)
+    queue = core.queue
+    for _ in range(len(queue)):
+        entry = queue.popleft()
+        token = entry[2]
+        is_sent = isinstance(token, SentToken | ContinueToken) and token.cause is not None
+        if not is_sent or token.cause[0] <= after:
+            queue.append(entry)
 
 
 def reopen(core: Core, kept: Kept) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
-from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info
+from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
 from ssm_cli.behaviour.reasons import Crash, ExitReason
-from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.results import NOTHING, Continue
 from ssm_cli.errors import DecodeError, Denied, StorageError
 from ssm_cli.runtime.durable.format.records import Cause, Change, How, Input
 from ssm_cli.runtime.durable.format.snapshots import INPUT, Refused, number_key, pack
@@ -36,13 +37,17 @@ MOST_REFUSED = 10_000  # inputs in quarantine; what comes then is taken again
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """An input that is about to be stepped, as its record will say."""
+    """An input that is about to be stepped, as its record will say.
+
+    `timeout_ms` is the time-out of its worker that was under way.
+    """
 
     how: How
     data: bytes
     key: str = ""
     cause: Cause | None = None
     request: str = ""
+    timeout_ms: float | None = None
 
 
 def admit(
@@ -62,6 +67,7 @@ def admit(
     kept: Kept = cell.more().kept
     try:
         accepted = read(kept, kind, message, came, pending)
+        accepted = msgspec.structs.replace(accepted, timeout_ms=cell.more().timeout_ms)
     except StorageError as error:
         refuse(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
@@ -86,8 +92,8 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
     match came:
         case TimeoutToken():
             return Accepted("timeout", b"")
-        case TimerToken(key=key):
-            return Accepted("timer", kept.written(message), key=key)
+        case TimerToken(key=key, cause=cause):
+            return Accepted("timer", kept.written(message), key=key, cause=cause)
         case ContinueToken(cause=cause) | SentToken(cause=cause):
             return Accepted(HOW[kind], kept.written(message), cause=cause)
     request = "" if pending is None else pending.request
@@ -119,18 +125,21 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     """Record an input that was stepped; the number of its record.
 
     Raises:
-        StorageError: the new state cannot be written; nothing is recorded.
+        StorageError: the new state, or what it sends, cannot be written; nothing is recorded.
     """
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
     state_hash = kept.hash(outcome.state)
+    for target, message in to_be_written(keeper.core, cell, outcome):
+        target.written(message)
+    replied = now.how == "call" and answers(outcome)
+    output = output_of(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
-        keeper.add(Change(kept.worker, keeper.at_s(), kept.values.dump(cell.state)))
+        state = kept.values.dump(cell.state)
+        keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
         kept.resync = False
     keeper.now = None
-    keeper.remember(cell)
-    output = output_of(kept, outcome) if now.how == "call" else b""
-    replied = bool(output) or (outcome.reply is not NOTHING and now.how == "call")
+    keeper.remember(cell, now.timeout_ms)
     record = Input(
         kept.worker,
         keeper.at_s(),
@@ -145,30 +154,58 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         now.key,
         now.cause,
     )
-    kept.dirty, kept.fresh, kept.failures = True, False, 0
-    seq = keeper.add(record, len(now.data))
+    kept.dirty, kept.failures = True, 0
+    seq = keeper.add(record, len(now.data) + len(record.output))
     if now.request:
         keeper.sessions.learn(seq, record)
     return seq
 
 
-def output_of(kept: Kept, outcome: Outcome) -> bytes:
-    """The encoded output of a call; empty where there is none, or it comes later."""
-    if outcome.reply is NOTHING or any(type(effect) is Defer for effect in outcome.effects):
-        return b""
+def to_be_written(core: Core, cell: WorkerCell, outcome: Outcome) -> Iterator[tuple[Kept, object]]:
+    """The inputs that an outcome asks for and a recovery must know, and who will get them."""
+    own: Kept = cell.more().kept
+    if isinstance(outcome.then, Continue):
+        yield own, outcome.then.message
+    for effect in outcome.effects:
+        if isinstance(effect, StartTimer):
+            yield own, effect.message
+        elif isinstance(effect, Cast | Info):
+            target = receiver(core, cell, effect.to)
+            if target is not None:
+                yield target, effect.message
+
+
+def answers(outcome: Outcome) -> bool:
+    """Whether an outcome answers its call, rather than later or never."""
+    deferred = any(type(effect) is Defer for effect in outcome.effects)
+    return outcome.reply is not NOTHING and not deferred
+
+
+def output_of(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
+    """The encoded output of a call; empty where its codec cannot write it.
+
+    Raises:
+        StorageError: it cannot, and `must`: a retry would not get the same answer.
+    """
     try:
         return kept.codec.encode(outcome.reply)
-    except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
-        return b""
+    except Exception as error:
+        if must:
+            text = f"{kept.worker}: its codec cannot write its output, to be answered again: "
+            raise StorageError(f"{text}{error}") from error
+        return b""  # whoever asked in bytes is told so
 
 
 def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
-    """The outcome with its sends marked by their cause, where a durable worker will get them."""
+    """The outcome with its timers, and its sends to durable workers, marked by their cause."""
     if not outcome.effects:
         return outcome
     effects: list[Effect] = []
     for index, effect in enumerate(outcome.effects):
-        if isinstance(effect, Cast | Info) and goes_to_durable(core, cell, effect.to):
+        if isinstance(effect, StartTimer):
+            timer = TimerToken(effect.key, effect.message, (seq, index))
+            effects.append(StartTimer(effect.key, effect.after_ms, timer))
+        elif isinstance(effect, Cast | Info) and receiver(core, cell, effect.to) is not None:
             marked = SentToken((seq, index), effect.message)
             effects.append(type(effect)(effect.to, marked))
         else:
@@ -176,11 +213,12 @@ def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
     return msgspec.structs.replace(outcome, effects=effects)
 
 
-def goes_to_durable(core: Core, cell: WorkerCell, to: str | None) -> bool:
-    """Whether what is sent to that name is recorded there."""
+def receiver(core: Core, cell: WorkerCell, to: str | None) -> Kept | None:
+    """Who gets what is sent to that name, if it is recorded there."""
     target = cell if to is None else core.names.get(to.rpartition("/")[2])
     extra = None if target is None else target.extra
-    return extra is not None and extra.kept is not None and extra.kept.journals
+    kept: Kept | None = None if extra is None else extra.kept
+    return kept if kept is not None and kept.journals else None
 
 
 def crashed(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitReason) -> None:

@@ -13,27 +13,31 @@ journal (`checkpoints`), so that a recovery steps only what came after.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
-from ssm_cli.errors import CalleeStopped, Fenced, StorageError
+from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.format.records import Input, Note, Record, chain_of, encode_entry
+from ssm_cli.runtime.durable.format.snapshots import STATE, pack
 from ssm_cli.runtime.durable.inputs import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
+from ssm_cli.runtime.durable.recovery.rebuild import Recovered, recover
+from ssm_cli.runtime.durable.recovery.rollback import Before, bring_back, take_back
 from ssm_cli.runtime.durable.sessions import Sessions
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.model import OnStorageError
 
-MOST_BYTES = 512 * 1024  # of inputs in one entry, if more than one
-MOST_RECORDS = 4096  # in one entry
+MOST_BYTES = 512 * 1024  # of inputs and states in one entry, if more than one
+MOST_RECORDS = 4096  # in one entry, and behind one that is under way
+LATE_SNAPSHOTS = 2  # times `snapshot_every` records, and states are saved before all else
 
 Held = tuple[Pending | None, Callable[..., None], tuple[Any, ...]]
 
@@ -49,7 +53,7 @@ class Flight:
         entry: bytes,
         records: list[Record],
         held: list[Held],
-        before: dict[WorkerCell, tuple[int, Any]],
+        before: dict[WorkerCell, Before],
     ) -> None:
         self.first = first
         self.entry = entry
@@ -71,6 +75,8 @@ class Keeper:
         kept: what is known of each durable worker, by id.
         sessions: what calls with a request id came to.
         now: the input that is being stepped.
+        sending: how many inputs wait in what is held, to be sent.
+        again: inputs that were lost with an entry, and come back; see `rollback`.
         seq, entry, chain: the last record made; the last entry written, and its chain value.
         error: why the last entry could not be written; None once one could be.
     """
@@ -93,12 +99,14 @@ class Keeper:
         self.head_seq = recovered.head.seq
         self.number = recovered.number
         self.error: StorageError | None = None
+        self.sending = 0
+        self.again: list[Input] = []
         self._stop = stop
         self._at_s = recovered.at_s
         self._records: list[Record] = []
         self._bytes = 0
         self._held: list[Held] = []
-        self._before: dict[WorkerCell, tuple[int, Any]] = {}
+        self._before: dict[WorkerCell, Before] = {}
         self._flight: Flight | None = None
         self._changes: dict[str, bytes | None] = {}
 
@@ -121,6 +129,10 @@ class Keeper:
             kept = Kept(name, cell.spec.options, cell.behaviour, codec_of(cell))
             self.kept[name] = kept
             self.recovered.give(kept)
+            if kept.dirty and not kept.journals:  # it was journalled when it ran last
+                kept.dirty = False
+                saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
+                self.change(STATE + name, pack(saved))
         cell.more().kept = kept
 
     # -- recording -----------------------------------------------------------------------------
@@ -141,9 +153,10 @@ class Keeper:
         if self._bytes >= MOST_BYTES or len(self._records) >= MOST_RECORDS:
             self.commit()
 
-    def remember(self, cell: WorkerCell) -> None:
+    def remember(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""
-        self._before.setdefault(cell, (cell.starts, cell.state))
+        if cell not in self._before:
+            self._before[cell] = Before(cell.state, timeout_ms)
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
@@ -159,11 +172,23 @@ class Keeper:
         """Whether something waits to be written, or for something that is being written."""
         return bool(self._records or self._held or self._changes)
 
+    def is_full(self) -> bool:
+        """Whether nothing more may be stepped until an entry that is under way is written.
+
+        Much waits behind it, or states must be saved, for which nothing may be under way.
+        """
+        if self._flight is None:
+            return False
+        if max(len(self._records), len(self._held)) >= MOST_RECORDS or self._bytes >= MOST_BYTES:
+            return True
+        late = LATE_SNAPSHOTS * self.core.root.spec.snapshot_every
+        return bool(self.seq - self.head_seq >= late)
+
     def commit(self) -> None:
         """Write what was recorded, as one entry; then what was held for it happens."""
         if self._changes:
             changes, self._changes = self._changes, {}
-            self.store.put(changes, self._put)
+            self.store.put(changes, partial(self._put, changes))
         while self._flight is None and (self._records or self._held):
             records, held, before = self._records, self._held, self._before
             self._records, self._held, self._before, self._bytes = [], [], {}, 0
@@ -175,77 +200,76 @@ class Keeper:
             self._flight = Flight(first, entry, records, held, before)
             self.store.append(self.entry + 1, entry, self._stored)
 
-    def _put(self, error: StorageError | None) -> None:
+    def _put(self, changes: Mapping[str, bytes | None], error: StorageError | None) -> None:
         if error is not None:
+            self._changes = {**changes, **self._changes}  # with the next commit, then
             self.failed(error)
 
     def _stored(self, error: StorageError | None) -> None:
         """The entry under way is written, or cannot be."""
         flight, self._flight = self._flight, None
         assert flight is not None, "a store tells once of each entry"
+        core = self.core
         if error is not None:
             self._lost(flight)
             self.failed(error)
-            return
-        if self.error is not None:
-            self.error = None
-            self.core.report("storage_restored", self.core.root)
-        self.entry += 1
-        self.chain = chain_of(flight.entry)
-        self._release(flight.held)
-        if self.seq - self.head_seq >= self.core.root.spec.snapshot_every and not self._records:
-            checkpoints.write(self)
-        if self.has_work() and self.core.wake is not None:
-            self.core.wake()
+        else:
+            again, self.error = self.error is not None, None
+            self.entry += 1
+            self.chain = chain_of(flight.entry)
+            self._release(flight.held)
+            if again:
+                core.report("storage_restored", core.root)
+                bring_back(self)
+            due = self.seq - self.head_seq >= core.root.spec.snapshot_every
+            if (due or again) and not self._records:
+                checkpoints.attempt(self)
+        if core.wake is not None and not core.pumping:
+            core.wake()
 
     def _release(self, held: list[Held]) -> None:
         for _, function, args in held:
             function(*args)
 
-    def _lost(self, flight: Flight) -> None:
+    def _lost(self, flight: Flight | None) -> None:
         """Take back all that has not been written: states, records, and what was held."""
-        before = {**self._before, **flight.before}
-        held = [*flight.held, *self._held]
-        lost = [*flight.records, *self._records]
+        records, held, before = self._records, self._held, self._before
+        self.seq -= len(records)
+        if flight is not None:
+            records, held = [*flight.records, *records], [*flight.held, *held]
+            before, self.seq = {**before, **flight.before}, flight.first - 1
         self._records, self._held, self._before, self._bytes = [], [], {}, 0
-        self.seq = flight.first - 1
-        self.sessions.forget(self.seq)
-        for record in lost:
-            kept = None if isinstance(record, Note) else self.kept.get(record.worker)
-            if kept is not None:
-                kept.resync = True
-                if isinstance(record, Input):
-                    self.sessions.ended(record.worker, record.request)
-        for cell, (starts, state) in before.items():
-            if cell.starts == starts and cell.status is Status.RUNNING:
-                cell.state = state
-        checkpoints.drop_sent(self.core, self.seq)
-        for kept in self.kept.values():
-            checkpoints.reopen(self.core, kept)
-        for pending, _, _ in held:
-            if pending is not None:
-                pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
+        self.sending = 0
+        take_back(self, records, [pending for pending, _, _ in held], before)
 
     def failed(self, error: StorageError) -> None:
         """Say it once, and do what the tree's file says."""
-        first, self.error = self.error is None, error
-        if not first:
+        was, self.error = self.error, error
+        fenced = isinstance(error, Fenced)
+        if was is not None and not (fenced and not isinstance(was, Fenced)):
             return
         core = self.core
         core.report("storage_failed", core.root, {"error": error_detail(error)})
-        if isinstance(error, Fenced) or core.root.spec.on_storage_error is OnStorageError.STOP:
+        if fenced or core.root.spec.on_storage_error is OnStorageError.STOP:
             self._stop(error)
 
     def finish(self) -> None:
         """The tree is down: write what is left, and save what has changed."""
-        if self.error is not None and isinstance(self.error, Fenced):
+        if isinstance(self.error, Fenced):
+            self._lost(None)  # what belongs to another owner now is not ours to write
             return
         self.commit()
         if self._flight is None and self.error is None:
-            checkpoints.write(self)
+            checkpoints.attempt(self)
 
 
-NOT_WRITTEN = (
-    "the input could not be written, so it does not count and its state is as before; "
-    "it is safe to send it again"
-)
+def keeper_for(core: Core, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
+    """The keeper of a node, which begins with what is stored.
+
+    Raises:
+        StorageError: that cannot be read, or does not give again what it gave.
+    """
+    recovered = recover(store, core.root.spec)
+    if recovered.records:
+        core.report("recovered", core.root, {"records": recovered.records, "where": store.where()})
+    return Keeper(store, core, recovered, stop)

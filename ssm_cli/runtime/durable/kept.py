@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.equality import same
+from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError
@@ -25,6 +27,7 @@ class Kept:
         options: its settings.
         behaviour, codec, values: its code, and how inputs and states are written.
         journals: whether its inputs are recorded; else its state is saved now and then.
+        plain: it is a pure step whose inputs are recorded.
         has, last: whether its next life begins with a state, and with which.
         problem: why what is saved of it cannot be read.
         armed, timeout_ms: timers of an earlier process, for its next start.
@@ -32,17 +35,17 @@ class Kept:
         failures: starts and own inputs that have failed on its saved state, one after the other.
         refused: inputs in quarantine, by their hash, with their numbers.
         crashes: how often an input has crashed it, by its hash.
-        fresh: it has served no input in this life.
         closing: an outcome that ends it is being written; what comes meanwhile waits.
         waiting: what does.
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
+        timed: a timer will save its state.
     """
 
     __slots__ = (
         "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
-        "dirty", "failures", "fresh", "has", "inputs", "journals", "last", "options", "problem",
-        "refused", "resync", "saved_at_s", "timeout_ms", "values", "waiting", "worker",
+        "dirty", "failures", "has", "inputs", "journals", "last", "options", "plain", "problem",
+        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values", "waiting", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +57,7 @@ class Kept:
         self.codec = codec
         self.values = Values(behaviour)
         self.journals = options.persist is Persist.JOURNAL
+        self.plain = self.journals and type(behaviour) is StateMachine
         self.has = False
         self.last: Any = None
         self.problem: BaseException | None = None
@@ -63,12 +67,12 @@ class Kept:
         self.failures = 0
         self.refused: dict[bytes, int] = {}
         self.crashes: dict[bytes, int] = {}
-        self.fresh = True
         self.closing = False
         self.waiting: list[Any] = []
         self.resync = False
         self.inputs = 0
         self.saved_at_s = 0.0
+        self.timed = False
         self._checks = 0
         self._checked = 1
         self._credit = HASHED_BYTES
@@ -77,7 +81,7 @@ class Kept:
         """Begin with what the records of an earlier process came to."""
         self.has, self.last, self.problem = life.has, life.state, life.problem
         self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
-        self.dirty = self.dirty or life.records > 0
+        self.dirty = self.dirty or life.touched
 
     def hash(self, state: Any) -> bytes:
         """The hash of its state for a record; empty where the state is too large to hash each time.
@@ -106,12 +110,12 @@ class Kept:
         Raises:
             StorageError: its codec would not read back what it is.
         """
-        data = self.codec.encode(message)
         try:
+            data = self.codec.encode(message)
             again = self.codec.decode(data)
         except Exception as error:
             raise StorageError(f"{self.worker}: {unrecorded(message)}: {error}") from error
-        if type(again) is not type(message) or again != message:
+        if type(again) is not type(message) or not same(again, message):
             raise StorageError(f"{self.worker}: {unrecorded(message)}")
         return data
 

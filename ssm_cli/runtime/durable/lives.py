@@ -23,7 +23,7 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.recovery.life import KINDS
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.commit import ContinueToken, SentToken
+from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.spec.model import OnCrash
@@ -44,26 +44,25 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
         StorageError: its state cannot be written.
     """
     rearm(keeper.core, cell, kept)
-    kept.fresh, kept.closing = True, False
+    kept.closing = False
     kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
     if not kept.journals:
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None
     token = continues(keeper.core, cell)
-    seq = keeper.add(
-        Start(
-            kept.worker,
-            keeper.at_s(),
-            cell.starts,
-            source,
-            state,
-            kept.values.version,
-            armed_of(keeper.core, cell, kept),
-            cell.more().timeout_ms,
-            None if token is None else kept.written(token.message),
-        )
+    record = Start(
+        kept.worker,
+        keeper.at_s(),
+        cell.starts,
+        source,
+        state,
+        kept.values.version,
+        armed_of(keeper.core, cell, kept),
+        cell.more().timeout_ms,
+        None if token is None else kept.written(token.message),
     )
+    seq = keeper.add(record, 0 if state is None else len(state))
     if token is not None:
         token.cause = (seq, -1)
     kept.has, kept.dirty = True, True
@@ -88,7 +87,9 @@ def armed_of(core: Core, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
         return ()
     shift_s = core.clock.wall_s() - core.clock.now_s()
     return tuple(
-        Armed(args[3], due_s + shift_s, (due_s - core.clock.now_s()) * 1000, kept.written(args[4]))
+        checkpoints.armed(
+            kept, args[3], due_s + shift_s, (due_s - core.clock.now_s()) * 1000, args[4]
+        )
         for due_s, _, function, args in core.timers.waiting()
         if function is commit.on_timer and args[1] is cell and args[2] == cell.starts
     )
@@ -102,7 +103,9 @@ def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
     now_s, wall_s = core.clock.now_s(), core.clock.wall_s()
     for timer in kept.armed:
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message = kept.codec.decode(timer.data)
+        message: object = kept.codec.decode(timer.data)
+        if kept.journals:
+            message = TimerToken(timer.key, message, timer.cause)
         args = (core, cell, cell.starts, timer.key, message)
         cell.more().timers[timer.key] = core.timers.start(now_s + left_s, commit.on_timer, *args)
     if kept.timeout_ms is not None:
@@ -112,9 +115,21 @@ def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
 
 def continues(core: Core, cell: WorkerCell) -> ContinueToken | None:
     """What its `init` wants to go on with, if it does."""
-    if core.queue and core.queue[0][0] is cell and isinstance(core.queue[0][2], ContinueToken):
-        return core.queue[0][2]
-    return None
+    token = core.queue[0][2] if core.queue and core.queue[0][0] is cell else None
+    return token if isinstance(token, ContinueToken) and token.starts == cell.starts else None
+
+
+def undo(core: Core, cell: WorkerCell) -> None:
+    """A start has failed after `init` had answered: nothing of what that asked for is left."""
+    cell.status, cell.state, cell.step = Status.UNDEFINED, None, None
+    extra = cell.more()
+    for number in extra.timers.values():
+        core.timers.cancel(number)
+    extra.timers.clear()
+    commit.end_timeout(cell)
+    token = continues(core, cell)
+    if token is not None:
+        core.queue.popleft()
 
 
 def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> None:
@@ -123,6 +138,8 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
     if kept.journals:
+        if cell.status is Status.RUNNING:
+            keeper.remember(cell, cell.more().timeout_ms)
         kept.dirty = True
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
     elif orderly:
@@ -137,7 +154,7 @@ def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
     was, kept.has = kept.has, True
     try:
-        saved = kept.snapshot(keeper.at_s(), 0, cell.state, (), None)
+        saved = kept.snapshot(keeper.at_s(), keeper.seq, cell.state, (), None)
     except StorageError as error:
         keeper.core.report("unsaved", cell, {"error": error_detail(error)})
         return
@@ -150,8 +167,19 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """A `persist: snapshot` worker has served an input: save its state if that is due."""
     keeper.now = None
     kept.inputs += 1
-    kept.fresh, kept.failures = False, 0
+    kept.failures = 0
     if kept.is_due(keeper.core.clock.now_s()):
+        save(keeper, cell, kept)
+    elif kept.options.save_seconds is not None and not kept.timed:
+        kept.timed = True
+        due_s = kept.saved_at_s + kept.options.save_seconds
+        keeper.core.timers.start(due_s, save_unserved, keeper, cell, kept, cell.starts)
+
+
+def save_unserved(keeper: Keeper, cell: WorkerCell, kept: Kept, starts: int) -> None:
+    """The time of a state that no later input has saved is up."""
+    kept.timed = False
+    if cell.starts == starts and cell.status is Status.RUNNING and kept.inputs:
         save(keeper, cell, kept)
 
 
@@ -171,11 +199,24 @@ def reread(keeper: Keeper, kept: Kept) -> None:
         kept.problem = error
 
 
-def replaced(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
-    """Somebody has put another state in its place."""
-    if kept.journals:
-        kept.dirty = True
-        keeper.add(Change(kept.worker, keeper.at_s(), kept.values.dump(cell.state)))
+def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
+    """Put another state in the place of a durable worker's.
+
+    Raises:
+        StorageError: it cannot be written; the state stays.
+    """
+    data = kept.values.dump(state)
+    if not kept.journals:
+        cell.state = state
+        return
+    keeper.commit()  # what waits is not to fail with this
+    keeper.remember(cell, cell.more().timeout_ms)
+    kept.dirty, kept.resync = True, False
+    keeper.add(Change(kept.worker, keeper.at_s(), data), len(data))
+    cell.state = state
+    keeper.commit()
+    if keeper.error is not None:
+        raise keeper.error
 
 
 def allowed(cell: WorkerCell) -> int:
@@ -195,6 +236,8 @@ def falls_back(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason 
     state = aside_of(keeper, kept)
     aside = Aside(number, kept.worker, keeper.at_s(), why, state)
     keeper.change(number_key(ASIDE, number), pack(aside))
+    if not kept.journals and state is not None:
+        keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
     kept.has, kept.last, kept.problem, kept.failures = False, None, None, 0
     kept.armed, kept.timeout_ms = (), None
     keeper.core.report("fell_back", cell, {"number": number, "why": why})
@@ -216,7 +259,10 @@ def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
         except StorageError:
             pass  # what is saved is the next best, and what the start has failed on
     data = keeper.store.get(STATE + kept.worker)
-    return None if data is None else unpack(STATE + kept.worker, data, Saved)
+    try:
+        return None if data is None else unpack(STATE + kept.worker, data, Saved)
+    except StorageError:
+        return None  # it stays where it is
 
 
 def resume(keeper: Keeper) -> None:

@@ -51,7 +51,11 @@ class Journal(Protocol):
         ...
 
     def trim(self, upto: int) -> None:
-        """Forget the entries up to that number; the last one is always kept."""
+        """Forget the entries up to that number; the last one is always kept.
+
+        Raises:
+            StorageError: it cannot, and nothing was forgotten.
+        """
         ...
 
 

@@ -32,6 +32,11 @@ class Keeps:
         keeper = self._core.keeper
         return None if keeper is None else keeper.error
 
+    def stored(self) -> tuple[int, int] | None:
+        """The bytes that are stored, and the number of the last record; None without a store."""
+        keeper = self._core.keeper
+        return None if keeper is None else (keeper.store.size_bytes(), keeper.seq)
+
     def quarantined(self) -> list[Quarantined]:
         """The inputs in quarantine, oldest first."""
         keeper = self._core.keeper

@@ -80,24 +80,32 @@ class Sessions:
         """
         request: str = pending.request
         at = (cell.spec.id, request)
-        known = self._answered.get(at)
-        if known is not None:
-            if known.digest == digest(data):
-                hold(pending, tell, cell, known, pending)
-            else:
-                pending.fail(reused(cell, request))
-            return False
         open_one = self._under_way.get(at)
+        known = self._answered.get(at)
         if open_one is not None and not open_one[1].done:
             if open_one[0] == data:
                 follow(open_one[1], pending)
             else:
                 pending.fail(reused(cell, request))
             return False
-        if len(self._under_way) > KEPT_ANSWERS:
-            self._under_way.clear()
+        if known is not None:
+            self._under_way.pop(at, None)
+            if known.digest == digest(data):
+                hold(pending, tell, cell, known, pending)
+            else:
+                pending.fail(reused(cell, request))
+            return False
+        if len(self._under_way) >= KEPT_ANSWERS:
+            self._make_room()
         self._under_way[at] = (data, pending)
         return True
+
+    def _make_room(self) -> None:
+        """Forget the calls that have their outcome; the oldest, if none has."""
+        waiting = {at: one for at, one in self._under_way.items() if not one[1].done}
+        if len(waiting) >= KEPT_ANSWERS:
+            del waiting[next(iter(waiting))]
+        self._under_way = waiting
 
     def ended(self, worker: str, request: str) -> None:
         """Its record is written: what is `learn`ed counts from now on."""

@@ -55,8 +55,14 @@ def after_init(core: Core, cell: WorkerCell, outcome: Outcome) -> None:
 
 def room_for(core: Core, outcome: Outcome) -> bool:
     """Whether the inputs that an outcome sends fit into the queue."""
-    sent = sum(isinstance(effect, Cast | Info) for effect in outcome.effects)
-    return not sent or len(core.queue) + sent <= core.bound + EFFECT_ROOM
+    sent = sends(outcome)
+    held = 0 if core.keeper is None else core.keeper.sending
+    return not sent or len(core.queue) + held + sent <= core.bound + EFFECT_ROOM
+
+
+def sends(outcome: Outcome) -> int:
+    """How many inputs an outcome sends."""
+    return sum(isinstance(effect, Cast | Info) for effect in outcome.effects)
 
 
 def apply_effects(
@@ -139,8 +145,8 @@ def on_timer(core: Core, cell: WorkerCell, starts: int, key: str, message: Any) 
     if cell.starts == starts and cell.status is Status.RUNNING:
         extra = cell.more()
         extra.timers.pop(key, None)
-        if extra.kept is not None and extra.kept.journals:
-            message = TimerToken(key, message)
+        if extra.kept is not None and extra.kept.journals and type(message) is not TimerToken:
+            message = TimerToken(key, message, None)
         core.queue.append((cell, Kind.INFO, message, None))
 
 
@@ -183,13 +189,18 @@ class ContinueToken:
 
 
 class TimerToken:
-    """What a timer brings to a worker whose inputs are recorded, with the timer's key."""
+    """What a timer brings to a worker whose inputs are recorded, with the timer's key.
 
-    __slots__ = ("key", "message")
+    `cause` is the record and the effect of it that started the timer; None for one of `init`. It
+    tells this timer from a later one of the same key.
+    """
 
-    def __init__(self, key: str, message: Any) -> None:
+    __slots__ = ("cause", "key", "message")
+
+    def __init__(self, key: str, message: Any, cause: tuple[int, int] | None) -> None:
         self.key = key
         self.message = message
+        self.cause = cause
 
 
 class SentToken:

@@ -64,7 +64,7 @@ class Core:
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
-        self.driver: object = None
+        self.driver: Any = None
         self.keeper: Any = None
         self.links: Any = None
         self.advance: Callable[..., Outcome] = advance

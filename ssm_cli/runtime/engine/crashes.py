@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.views import CrashReport, SysEvent
@@ -22,31 +24,19 @@ Shown = Callable[[WorkerCell, Any], str]
 Text = Callable[[BaseException], str]
 
 
-class CrashNote:
+class CrashNote(msgspec.Struct, eq=False):
     """One crash: what went in, what was there, and what the supervisor made of it."""
 
-    __slots__ = (
-        "at_s", "cell", "children", "decision", "events", "limits", "message", "reason", "seq",
-        "state", "strategy", "supervisor",
-    )  # fmt: skip
-
-    def __init__(
-        self, seq: int, at_s: float, cell: WorkerCell, message: Any, reason: Crash
-    ) -> None:
-        self.seq = seq
-        self.at_s = at_s
-        self.cell = cell
-        self.message = message
-        self.state = cell.state
-        self.reason = reason
-        debug = cell.extra.debug if cell.extra is not None else None
-        log = debug.log if debug is not None else None
-        self.events: tuple[SysEvent, ...] = () if log is None else tuple(log)
-        self.supervisor = "" if cell.parent is None else cell.parent.spec.id
-        self.strategy = ""
-        self.decision = "pending"
-        self.children: Sequence[str] = ()
-        self.limits: dict[str, Any] = {}
+    seq: int
+    at_s: float
+    cell: WorkerCell
+    message: Any
+    state: Any
+    reason: Crash
+    events: tuple[SysEvent, ...] = ()
+    decision: str = "pending"
+    children: Sequence[str] = ()
+    limits: dict[str, Any] = {}
 
 
 class CrashNotes:
@@ -59,9 +49,15 @@ class CrashNotes:
 
     def add(self, seq: int, at_s: float, cell: WorkerCell, message: Any, reason: Crash) -> None:
         """A worker has crashed; the report `seq` says so."""
-        note = CrashNote(seq, at_s, cell, message, reason)
+        extra = cell.more()
+        log = extra.debug.log if extra.debug is not None else None
+        events = () if log is None else tuple(log)
+        extra.crash = CrashNote(seq, at_s, cell, message, cell.state, reason, events)
+        self._notes.append(extra.crash)
+
+    def add_decided(self, note: CrashNote) -> None:
+        """A worker has crashed, and its supervisor has looked at it in the same moment."""
         self._notes.append(note)
-        cell.more().crash = note
 
     def reports(
         self, worker: str | None, last: int | None, shown: Shown, text: Text
@@ -81,13 +77,11 @@ def decide(cell: Cell, decision: str, children: Sequence[str], limits: dict[str,
     note: CrashNote = extra.crash
     extra.crash = None
     note.decision, note.children, note.limits = decision, children, limits
-    if cell.parent is not None:
-        note.strategy = cell.parent.spec.strategy.value
 
 
 def as_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
     """The crash report that a note stands for; every part of it is bounded."""
-    error = note.reason.error
+    error, sup = note.reason.error, note.cell.parent
     frames = traceback.extract_tb(error.__traceback__, limit=-MOST_FRAMES)
     limits = note.limits
     used = limits.get("restarts")
@@ -98,7 +92,7 @@ def as_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
         at_s=note.at_s,
         worker=note.cell.spec.id,
         path=note.cell.path(),
-        supervisor=note.supervisor,
+        supervisor="" if sup is None else sup.spec.id,
         reason=str(note.reason),
         error_type=type(error).__name__,
         error_message=text(error),
@@ -111,7 +105,7 @@ def as_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
         state=shown(note.cell, note.state),
         events=tuple(f"{event.kind} {shown(note.cell, event.value)}" for event in note.events),
         decision=note.decision,
-        strategy=note.strategy,
+        strategy="" if sup is None or note.decision == "pending" else sup.spec.strategy.value,
         children=tuple(note.children[:MOST_CHILDREN]),
         restarts=used,
         intensity=allowed,

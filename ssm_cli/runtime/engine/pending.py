@@ -7,11 +7,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ssm_cli.errors import CallTimeout, SsmError
 
 
-class Pending:
-    """A call on its way.
+class Pending(msgspec.Struct, eq=False):
+    """A call on its way. A struct, since each call makes one.
 
     Attributes:
         done: whether the outcome is there; whatever comes later is dropped.
@@ -22,7 +24,6 @@ class Pending:
         request: the id that makes a retry safe; "" without one.
     """
 
-    # Made once a call: defaults on the class cost nothing, a constructor would.
     done: bool = False
     value: Any = None
     error: SsmError | None = None
@@ -45,7 +46,10 @@ class Pending:
                 self.error = self._late()
             self.done = True
             if self.notify is not None:
-                self._tell(self.notify)
+                try:
+                    self.notify(self)
+                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+                    complain(self.notify)
 
     def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
@@ -53,15 +57,10 @@ class Pending:
             self.error = error
             self.done = True
             if self.notify is not None:
-                self._tell(self.notify)
-
-    def _tell(self, notify: Callable[[Pending], None]) -> None:
-        """Whoever listens is foreign code: its failure must not hurt the tree."""
-        try:
-            notify(self)
-        except Exception:  # noqa: BLE001 - it may raise anything, and nobody waits for it here
-            sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
-            traceback.print_exc(file=sys.stderr)
+                try:
+                    self.notify(self)
+                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+                    complain(self.notify)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
@@ -79,3 +78,9 @@ def late(worker: str, timeout_s: float) -> CallTimeout:
     return CallTimeout(
         f"{worker} did not answer within {timeout_s:g} s", worker=worker, reason="timeout"
     )
+
+
+def complain(notify: Callable[[Pending], None]) -> None:
+    """Say that who listens has failed: it is foreign code, and must not hurt the tree."""
+    sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
+    traceback.print_exc(file=sys.stderr)

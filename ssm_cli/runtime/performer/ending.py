@@ -31,16 +31,18 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
+from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, ending, error_text
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
+    WorkerOptions,
 )
 
 IGNORE = Ignore()
 ANSWERS = frozenset({Ok, Ignore, Stop})
-RUNNING = Status.RUNNING
+RUNNING, UNDEFINED = Status.RUNNING, Status.UNDEFINED
 Started = ExitReason | Ignore | None
 
 
@@ -56,12 +58,18 @@ def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> Non
     """
     together: list[Cell] = []
     quiet = not core.reports.watched() and core.guard.has_no_deadline()
+    behaviour = options = None  # of the worker before: siblings mostly share them
+    plain = False
     for cell in reversed(cells):
-        if quiet and type(cell) is WorkerCell and cell.step is not None and is_plain(cell):
-            cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
-            cell.status = Status.UNDEFINED
-            together.append(cell)
-            continue
+        if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
+            if cell.behaviour is not behaviour or cell.spec.options is not options:
+                behaviour, options = cell.behaviour, cell.spec.options
+                plain = ends_plainly(behaviour, options)
+            if plain:
+                cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
+                cell.status = UNDEFINED
+                together.append(cell)
+                continue
         tell_ended(core, together)
         core.guard.pass_deadlines()
         if sup.overdue:
@@ -72,10 +80,9 @@ def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> Non
     tell_ended(core, together)
 
 
-def is_plain(cell: WorkerCell) -> bool:
+def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
     """Whether a running pure step has nothing to clean up."""
-    brutal = cell.spec.options.shutdown_ms == "brutal_kill"
-    return cell.extra is None and cell.behaviour.terminate is None and not brutal
+    return behaviour.terminate is None and options.shutdown_ms != "brutal_kill"
 
 
 def tell_ended(core: Core, cells: list[Cell]) -> None:
@@ -83,7 +90,7 @@ def tell_ended(core: Core, cells: list[Cell]) -> None:
     if cells:
         events = ("terminating", "terminated")
         group = Group(core.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
-        core.reports.add_group(group)
+        core.reports.add_many(group)
         cells.clear()
 
 
@@ -194,14 +201,23 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     """What a caller is told whose callee ended for `reason` before it answered."""
     name = cell.spec.id
     if isinstance(reason, Crash):
-        kind = type(reason.error).__name__
-        return CalleeCrashed(
-            f"{name} crashed: {kind}: {error_text(reason.error)}",
-            worker=name,
-            reason=str(reason),
-            error=reason.error,
-        )
+        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def tell_failed(core: Core, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:
+    """Tell a caller that its callee ended; of a journalled one, once that is written."""
+    error, kept = callee_error(cell, reason), kept_of(cell)
+    if kept is not None and kept.journals:
+        core.keeper.hold(pending, pending.fail, error)
+    else:
+        pending.fail(error)
+
+
+def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed:
+    """What a caller is told whose input crashed the worker `name` with an error `kind: text`."""
+    said = f"{name} crashed: {kind}: {text}"
+    return CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
 
 
 def terminate_supervisor(

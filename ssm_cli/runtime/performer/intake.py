@@ -91,16 +91,12 @@ def put(
         core.wake()
 
 
-def is_open(core: Core) -> bool:
-    """Whether the node takes an input without further ado."""
-    return core.running and len(core.queue) < core.bound
-
-
 def make_room(core: Core) -> None:
     """Serve as many inputs as wait now."""
     core.pumping = True
     try:
-        run_batch(core, NEVER, len(core.queue))
+        full = core.keeper is not None and core.keeper.is_full()
+        run_batch(core, NEVER, 0 if full else len(core.queue))
         if core.keeper is not None:
             core.keeper.commit()
     finally:

@@ -7,7 +7,10 @@ Source: OTP `supervisor:do_start_child/2`, `start_children/2`; `gen_server:init_
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, of_init, reason_for
@@ -28,7 +31,7 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
+from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.remote.life import start_remote
@@ -37,6 +40,7 @@ from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     OnCrash,
     Persist,
+    WorkerOptions,
 )
 
 NONE = Persist.NONE  # looked at for each start: a global is quick
@@ -51,9 +55,17 @@ def start_cell(core: Core, cell: Cell) -> Started:
     """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
     cell.starts += 1
     core.report("starting", cell, cell.starts)
+    return come_up(core, cell)
+
+
+def come_up(core: Core, cell: Cell) -> Started:
+    """The rest of a start that is counted and recorded as begun."""
     start: Any = STARTS[type(cell)]
     result: Started = start(core, cell)
-    core.report(*started(cell, result))
+    if result is None:
+        core.report("started", cell)
+    else:
+        core.report(*started(cell, result))
     return result
 
 
@@ -83,12 +95,8 @@ def start_worker(core: Core, cell: WorkerCell) -> Started:
             behaviour = cell.behaviour = behaviour_of(spec.start)
         init = behaviour.init
         result = None if init is None else init(spec.id, spec.args)
-    except KeyboardInterrupt:
-        guard.cell, guard.phase = None, STEP
-        raise
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        guard.cell, guard.phase = None, STEP
-        return reason_for(error)
+        return why_failed(guard, error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
@@ -151,7 +159,7 @@ def begin(core: Core, cell: WorkerCell, kept: Kept, source: Source) -> Started:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        cell.status, cell.state = Status.UNDEFINED, None
+        lives.undo(core, cell)
         return reason_for(error)
     return started
 
@@ -234,32 +242,111 @@ def start_all(core: Core, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitRea
 
     Workers that just start, while nobody watches, are recorded together.
     """
-    reports = core.reports
-    together: list[Cell] = []
-    try:
-        for cell in cells:
-            if type(cell) is not WorkerCell or reports.watched():
-                tell_started(core, together)
-                outcome = start_cell(core, cell)
-            else:
-                cell.starts += 1
-                outcome = start_worker(core, cell)
-                if outcome is None:
-                    together.append(cell)
-                    continue
-                tell_started(core, together)
-                core.report("starting", cell, cell.starts)
-                core.report(*started(cell, outcome))
+    index = 0
+    while index < len(cells):
+        cell = cells[index]
+        if type(cell) is not WorkerCell or core.reports.watched():
+            outcome = start_cell(core, cell)
+        else:
+            begin = index
+            try:
+                index, outcome = start_workers(core, cells, begin)
+            except KeyboardInterrupt:
+                tell_started(core, [*takewhile(is_running, cells[begin:])])
+                raise
+            tell_started(core, cells[begin:index])
+            if outcome is None:
+                continue
+            cell = cells[index]
+            core.report("starting", cell, cell.starts)
+            core.report(*started(cell, outcome))
+        if outcome is not None:
+            yield cell, outcome
+        index += 1
+
+
+def start_workers(core: Core, cells: Sequence[Cell], begin: int) -> tuple[int, Started]:
+    """Start workers from number `begin` on, up to one that fails or is none: which, and how.
+
+    `start_worker` for many at once. Siblings mostly share their machine and their options: what
+    follows from those is looked at when they change, and the rest is done here, in one loop.
+    """
+    guard, now_s = core.guard, core.clock.now_s
+    behaviour = options = init = step = None
+    guard.used = True
+    for index in range(begin, len(cells)):
+        cell = cells[index]
+        if type(cell) is not WorkerCell:
+            return index, None
+        cell.starts += 1
+        spec = cell.spec
+        if spec.start is not behaviour or spec.options is not options:
+            behaviour, options = spec.start, spec.options
+            init, step = plain_callbacks(behaviour, options)
+        if init is None or cell.extra is not None:
+            outcome = start_worker(core, cell)
             if outcome is not None:
-                yield cell, outcome
-    finally:
-        tell_started(core, together)
+                return index, outcome
+            continue
+        cell.behaviour = behaviour
+        guard.phase, guard.cell = INIT, cell
+        if not guard.armed:  # looked at once a tick can no longer take the guard for idle
+            guard.arm()
+        try:
+            result = init(spec.id, spec.args)
+        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+            return index, why_failed(guard, error)
+        guard.cell, guard.phase = None, STEP
+        if type(result) not in ANSWERS:
+            cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
+        elif (outcome := commit_init(core, cell, result)) is not None:
+            return index, outcome
+    return len(cells), None
 
 
-def tell_started(core: Core, cells: list[Cell]) -> None:
-    """Record that these were started, one after the other; empties the list."""
+def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
+    """`init` and `step` of a worker whose start is its `init` and no more; else none."""
+    begins_anew = options.on_crash is OnCrash.INIT and options.persist is Persist.NONE
+    if type(behaviour) is StateMachine and begins_anew:
+        return behaviour.init, behaviour.step
+    return None, None
+
+
+def why_failed(guard: Guard, error: BaseException) -> ExitReason:
+    """The reason of a start whose `init` raised; who interrupts from outside is let through."""
+    guard.cell, guard.phase = None, STEP
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return reason_for(error)
+
+
+for _function in (start_workers, why_failed):
+    engine_code(_function)
+
+
+def is_running(cell: Cell) -> bool:
+    """Whether it is up."""
+    return cell.status is RUNNING
+
+
+def tell_started(core: Core, cells: Sequence[Cell]) -> None:
+    """Record that these were started, one after the other."""
     if cells:
         starts = [cell.starts for cell in cells]
         events = ("starting", "started")
-        core.reports.add_group(Group(core.reports.wall_s(), events, tuple(cells), starts=starts))
-        cells.clear()
+        core.reports.add_many(Group(core.reports.wall_s(), events, tuple(cells), starts=starts))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the cycle collector out while many workers start, which makes much and leaves nothing.
+
+    It would walk the growing tree again and again: half the time of starting a million workers.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -6,21 +6,36 @@ through the system lane. The decisions themselves are in `supervision/decisions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, Lost
+from ssm_cli.behaviour.dispatch import reason_for
+from ssm_cli.behaviour.reasons import SHUTDOWN, Crash, ExitReason, Lost
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.crashes import decide
+from ssm_cli.runtime.engine.crashes import CrashNote, decide
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.children import forget
-from ssm_cli.runtime.performer.ending import drop_requests, terminate_all, terminate_children
-from ssm_cli.runtime.performer.starting import start_all, start_cell
-from ssm_cli.runtime.reports import ending
-from ssm_cli.spec.model import Backoff, Restart, Strategy
+from ssm_cli.runtime.performer.ending import (
+    crash_error,
+    drop_requests,
+    terminate_all,
+    terminate_children,
+)
+from ssm_cli.runtime.performer.starting import (
+    Started,
+    come_up,
+    start_all,
+    start_cell,
+    without_collector,
+)
+from ssm_cli.runtime.reports import Course, Event, ending, error_text
+from ssm_cli.spec.model import Backoff, OnCrash, Restart, Strategy
 from ssm_cli.supervision.decisions import (
+    RESTART,
     Decision,
     affected,
     backoff_ms,
@@ -32,6 +47,7 @@ from ssm_cli.supervision.decisions import (
 AWAY_S = 0.5  # between two tries to start a remote child while its cluster does not answer
 FENCED = Lost("fenced")
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE
+TEMPORARY = Restart.TEMPORARY
 
 
 def announce_exit(core: Core, cell: Cell, reason: ExitReason) -> None:
@@ -67,6 +83,97 @@ def on_exit(core: Core, cell: Cell, starts: int, reason: ExitReason) -> None:
         die(core, sup, SHUTDOWN)
 
 
+def crash_plainly(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+) -> bool:
+    """Go the whole way of a plain crash in one: end, decision, start. False: nothing was done.
+
+    A pure step that has raised mostly has nothing to clean up, nobody who is told at the moment
+    itself, and a supervisor that starts it again at once and alone. Then nothing can come between
+    its end and its start, and there is no need to go through the lane. What is recorded, noted and
+    told is exactly what the careful way leaves behind: `loop.crashed` and `stop_worker`,
+    `end_worker`, `on_exit`, `restart`. Change both or neither; `test_plain_crash` compares them.
+    """
+    sup, reason = cell.parent, reason_for(error)
+    if sup is None or type(reason) is not Crash or not is_plain_crash(core, sup, cell, pending):
+        return False
+    now_s, intensity = core.clock.now_s(), sup.spec.intensity
+    restarts = sup.window.count(now_s) + 1
+    allowed = on_restart(restarts, intensity) is RESTART
+    if not allowed or not is_restarted(cell.spec.options.restart, reason):
+        return False
+    sup.window.add(now_s)
+    limits = {"restarts": restarts, "intensity": intensity, "period": sup.spec.period_s}
+    kind, text, wall_s = type(error).__name__, error_text(error), core.clock.wall_s()
+    name: str = cell.spec.id
+    core.crashes.add_decided(
+        CrashNote(
+            core.reports.seq + 1, wall_s, cell, message, cell.state, reason,
+            decision="restart", children=(name,), limits=limits,
+        )
+    )  # fmt: skip
+    if pending is not None:
+        pending.fail(crash_error(name, reason, kind, text))
+    extra = cell.more()
+    extra.crashes += 1
+    extra.timeout += 1  # one that was under way is void
+    cell.starts += 1
+    cell.step, cell.state, cell.last_reason, cell.status = None, None, reason, Status.UNDEFINED
+    told = (core, cell, (message, cell.starts), (reason.kind, kind, text), limits)
+    core.reports.add_many(Course(wall_s, 5, tell_plain_crash, told))
+    restart_all(core, sup, (cell,), limits, come_up)
+    return True
+
+
+def is_plain_crash(
+    core: Core, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None
+) -> bool:
+    """Whether nothing but an end and a start can follow a crash of this pure step."""
+    extra, options = cell.extra, cell.spec.options
+    return (
+        sup.spec.strategy is ONE_FOR_ONE
+        and sup.extra is None
+        and not core.lane
+        and not core.reports.watched()
+        and (pending is None or pending.notify is None)
+        and cell.behaviour.terminate is None
+        and options.backoff is None
+        and options.on_crash is OnCrash.INIT
+        and core.keeper is None
+        and (extra is None or not (extra.callers or extra.timers or extra.backlog))
+    )
+
+
+def tell_plain_crash(
+    core: Core,
+    cell: WorkerCell,
+    life: tuple[Any, int],
+    said: tuple[str, str, str],
+    limits: dict[str, Any],
+) -> Sequence[Event]:
+    """The reports of a plain crash, up to the start that follows.
+
+    `life` is the input that ended one life and the number of the next; `said` is the reason, and
+    the type and text of the error. The error itself is not kept: it holds frames alive.
+    """
+    (message, starts), (reason, kind, text) = life, said
+    sup, name = cell.parent, cell.spec.id
+    assert sup is not None
+
+    def told() -> dict[str, Any]:
+        error = {"type": kind, "message": text}
+        return {"input": shown(core, cell, message), "reason": reason, "error": error}
+
+    what = {"strategy": sup.spec.strategy.value, "child": name, "children": [name]}
+    return (
+        ("crashed", cell, told),
+        ("terminating", cell, {"reason": reason}),
+        ("terminated", cell, {"reason": reason}),
+        ("restarting", sup, what | limits),
+        ("starting", cell, starts),
+    )
+
+
 def on_try_again(core: Core, cell: Cell, starts: int) -> None:
     """A restart that failed is tried again, and counted again (`try_again_restart`)."""
     sup = cell.parent
@@ -83,7 +190,7 @@ def on_try_again(core: Core, cell: Cell, starts: int) -> None:
 def settle(core: Core, sup: SupervisorCell, cell: Cell) -> None:
     """Forget a child that is done, or keep its spec without a process (`del_child`)."""
     dynamic = sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
-    if dynamic or cell.spec.restart is Restart.TEMPORARY:
+    if dynamic or cell.spec.restart is TEMPORARY:
         forget(core, cell)
     cell.status = Status.UNDEFINED
 
@@ -179,19 +286,32 @@ def perform_restart(core: Core, sup: SupervisorCell, cell: Cell, limits: dict[st
         cell.status = Status.UNDEFINED
         restart_all(core, sup, (cell,), limits)
         return
-    names = affected(strategy, sup.children, cell.spec.id)
+    with without_collector():
+        restart_group(core, sup, cell, affected(strategy, sup.children, cell.spec.id), limits)
+
+
+def restart_group(
+    core: Core, sup: SupervisorCell, cell: Cell, names: Sequence[str], limits: dict[str, Any]
+) -> None:
+    """Restart a child that has ended together with those of its siblings that are affected."""
     cells = [sup.children[name] for name in names]
-    staying = [c for c in cells if c is cell or c.spec.restart is not Restart.TEMPORARY]
-    if len(staying) != len(cells):
-        names = [c.spec.id for c in staying]
+    leaving = [
+        c
+        for c in cells
+        if (c.spec.options if type(c) is WorkerCell else c.spec).restart is TEMPORARY
+        and c is not cell
+    ]
+    staying = cells
+    if leaving:
+        gone = {c.spec.id for c in leaving}
+        names = [name for name in names if name not in gone]
+        staying = [sup.children[name] for name in names]
     tell_restart(core, sup, cell, names, limits)
     cell.status = Status.UNDEFINED
     if len(cells) > 1:
         terminate_all(core, [c for c in cells if c is not cell], sup)
-    if len(staying) != len(cells):
-        for other in cells:
-            if other is not cell and other.spec.restart is Restart.TEMPORARY:
-                forget(core, other)
+    for other in leaving:
+        forget(core, other)
     restart_all(core, sup, staying, limits)
 
 
@@ -206,13 +326,17 @@ def tell_restart(
 
 
 def restart_all(
-    core: Core, sup: SupervisorCell, cells: Sequence[Cell], limits: dict[str, Any]
+    core: Core,
+    sup: SupervisorCell,
+    cells: Sequence[Cell],
+    limits: dict[str, Any],
+    start_one: Callable[[Core, Cell], Started] = start_cell,
 ) -> None:
     """Start children in the course of a restart; one that fails will be tried again."""
     try:
         failed: Iterable[tuple[Cell, ExitReason | Ignore]]
         if len(cells) == 1:
-            outcome = start_cell(core, cells[0])
+            outcome = start_one(core, cells[0])
             failed = () if outcome is None else ((cells[0], outcome),)
         else:
             failed = start_all(core, cells)
@@ -245,10 +369,10 @@ def root_down(core: Core, reason: ExitReason) -> None:
     """The root has ended, and the node with it: whoever still waits is told."""
     core.root.status = Status.UNDEFINED
     core.running = False
+    if core.keeper is not None:
+        core.keeper.finish()  # with what durable workers have sent to each other
     waiting = [pending for _, _, _, pending in core.queue if pending is not None]
     core.queue.clear()
-    if core.keeper is not None:
-        core.keeper.finish()
     core.guard.close()
     core.report("stopped", core.root, ending(reason))
     for pending in waiting:

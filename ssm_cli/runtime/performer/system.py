@@ -14,7 +14,7 @@ from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, NoProc, SysError
-from ssm_cli.runtime.durable.lives import kept_of, replaced
+from ssm_cli.runtime.durable.lives import kept_of, replace
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
 from ssm_cli.runtime.engine.core import Core
@@ -86,21 +86,27 @@ def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -
     """
     hear(core, cell)
     try:
-        cell.state = guarded(core.guard, cell, cell.step_limit_s(), convert, cell.state)
+        state = guarded(core.guard, cell, cell.step_limit_s(), convert, cell.state)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term="callback_failed") from error
-    tell_keeper(core, cell)
+    take_state(core, cell, state)
     return cell.state
 
 
-def tell_keeper(core: Core, cell: WorkerCell) -> None:
-    """The state of a worker was replaced: if it outlives the process, so does that."""
+def take_state(core: Core, cell: WorkerCell, state: Any) -> None:
+    """Put another state in its place; if the state outlives the process, that is written.
+
+    Raises:
+        StorageError: it cannot be; the state stays.
+    """
     kept = kept_of(cell)
-    if kept is not None:
-        replaced(core.keeper, cell, kept)
+    if kept is None:
+        cell.state = state
+    else:
+        replace(core.keeper, cell, kept, state)
 
 
 def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> None:
@@ -134,8 +140,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
     if isinstance(behaviour, GenServer) and not isinstance(result, Ok):
         why = f"{name}: code_change answered {result!r}; expected Ok or Error"
         raise SysError(why, term=result)
-    cell.state = result.state if isinstance(result, Ok) else result
-    tell_keeper(core, cell)
+    take_state(core, cell, result.state if isinstance(result, Ok) else result)
 
 
 def get_status(core: Core, cell: WorkerCell) -> StatusView:

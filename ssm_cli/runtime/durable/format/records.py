@@ -39,7 +39,8 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
         request: the id that makes a retry safe; "" without one.
         output: the encoded output, kept where there is a request id; of a crash its message.
         key: of the timer that brought it, or what says why it crashed.
-        cause: the record and the effect of it that sent this input; None from outside.
+        cause: the record and the effect of it that sent this input, or started its timer; None
+            from outside.
         kept: after a crash, whether the state goes on (`on_crash`).
     """
 
@@ -111,12 +112,16 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
 
 
 class Armed(msgspec.Struct, frozen=True, array_like=True):
-    """A timer under way: its key, when it is due by the wall clock, and what it brings."""
+    """A timer under way: its key, when it is due by the wall clock, and what it brings.
+
+    `cause` is the record and the effect of it that started it; None for one of `init`.
+    """
 
     key: str
     due_s: float
     after_ms: float
     data: bytes
+    cause: Cause | None = None
 
 
 Record = Input | Start | Change | Exit | Note

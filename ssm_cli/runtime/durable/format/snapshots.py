@@ -38,7 +38,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
         worker: its id.
         machine, version: the code that the state belongs to.
         at_s: when it was saved, by the wall clock.
-        seq: the last record that is in it; 0 where there is no journal.
+        seq: the last record that is in it; those up to it are not stepped again.
         has: whether there is a state; False after a crash that dropped it.
         state: its bytes.
         timers: those under way.
@@ -149,6 +149,16 @@ def pack(value: Cell) -> bytes:
     return blake2b(body, digest_size=CHAIN_BYTES).digest() + body
 
 
+def is_sound(data: bytes) -> bool:
+    """Whether the bytes of a cell are those that `pack` has made.
+
+    >>> is_sound(pack(Head())), is_sound(b"anything")
+    (True, False)
+    """
+    body = data[CHAIN_BYTES:]
+    return blake2b(body, digest_size=CHAIN_BYTES).digest() == data[:CHAIN_BYTES]
+
+
 def unpack(key: str, data: bytes, kind: type[T]) -> T:
     """The value of a cell.
 
@@ -159,9 +169,9 @@ def unpack(key: str, data: bytes, kind: type[T]) -> T:
     >>> unpack("head", pack(Head(entry=7)), Head).entry
     7
     """
-    body = data[CHAIN_BYTES:]
-    if blake2b(body, digest_size=CHAIN_BYTES).digest() != data[:CHAIN_BYTES]:
+    if not is_sound(data):
         raise StorageDamaged(f"the cell {key} is not what was written: its checksum is wrong")
+    body = data[CHAIN_BYTES:]
     try:
         found, raw = _plain(body)
         if found > FORMAT:

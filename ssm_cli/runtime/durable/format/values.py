@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable
 from hashlib import blake2b
@@ -17,6 +18,7 @@ from ssm_cli.errors import StorageError
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 DIGEST_BYTES = 8
+FROM_FILE = re.compile(r"^ssm_file_[0-9a-f]{16}_")  # how `spec.modules` names what is no package's
 
 _plain = msgspec.msgpack.Decoder().decode
 _written = msgspec.msgpack.Encoder().encode
@@ -42,7 +44,7 @@ class Values:
 
     def __init__(self, behaviour: Behaviour) -> None:
         code: Any = behaviour.step if isinstance(behaviour, StateMachine) else type(behaviour)
-        self.machine = f"{code.__module__}:{getattr(code, '__qualname__', code)}"
+        self.machine = f"{lasting(code.__module__)}:{getattr(code, '__qualname__', code)}"
         self.version = behaviour.version
         self._behaviour = behaviour
         self._decode = self._decoder(state_type(behaviour))
@@ -114,6 +116,17 @@ class Values:
         except (TypeError, OverflowError, ValueError, RecursionError) as error:
             raise StorageError(f"the state of {self.machine} cannot be written: {error}") from error
         return digest(data), len(data)
+
+
+def lasting(module: str) -> str:
+    """The name of a module without what depends on the folder that a file of it lies in.
+
+    A state is not to be lost because a tree was moved, or is started by its own file.
+
+    >>> lasting("ssm_file_0123456789abcdef_bank"), lasting("shop.bank")
+    ('bank', 'shop.bank')
+    """
+    return FROM_FILE.sub("", module)
 
 
 def state_type(behaviour: Behaviour) -> Any:

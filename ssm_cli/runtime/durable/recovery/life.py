@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageDamaged, StorageError
-from ssm_cli.runtime.durable.format.records import Armed, Change, Exit, How, Input, Record, Start
-from ssm_cli.runtime.durable.format.snapshots import Saved, Sent
+from ssm_cli.runtime.durable.format.records import (
+    Armed,
+    Cause,
+    Change,
+    Exit,
+    How,
+    Input,
+    Record,
+    Start,
+)
+from ssm_cli.runtime.durable.format.snapshots import Saved
 from ssm_cli.runtime.durable.format.values import Values, digest
 
 KINDS: dict[How, Kind] = {
@@ -24,6 +35,15 @@ KINDS: dict[How, Kind] = {
     "continue": Kind.CONTINUE,
 }
 CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """What a record has sent: as `Sent`, but with the value itself, whoever's codec it is for."""
+
+    cause: Cause
+    to: str
+    how: How
+    message: Any
 
 
 class Life:
@@ -41,7 +61,9 @@ class Life:
         timers: those under way, by key.
         timeout_ms: its time-out under way.
         records: how many were stepped again.
-        problem: why its saved state cannot be read; nothing is stepped then.
+        touched: whether there was any record behind its saved state.
+        problem: why its saved state cannot be read; nothing is stepped then, until a record
+            brings another state.
     """
 
     def __init__(
@@ -60,10 +82,12 @@ class Life:
         self.timers: dict[str, Armed] = {}
         self.timeout_ms: float | None = None
         self.records = 0
+        self.touched = False
         self.problem: BaseException | None = None
         self._behaviour = behaviour
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode, self._encode = codec.decode, codec.encode
+        self._since = 0 if saved is None else saved.seq
         self._values = values
         self._check_every = check_every
         self._last: tuple[int, Input] | None = None
@@ -80,12 +104,17 @@ class Life:
             except Exception as error:  # noqa: BLE001 - migrate is the user's; the start will fail
                 self.problem = error
 
-    def take(self, seq: int, record: Record) -> Sequence[Sent]:
+    def take(self, seq: int, record: Record) -> Sequence[Brought]:
         """Do what a record says; what it sent to other workers, or to itself to go on with.
 
         Raises:
             StorageDamaged: stepping gives something else than it gave then; the record is named.
         """
+        if seq <= self._since:
+            return ()
+        self.touched = True
+        if self.problem is not None and (brings := getattr(record, "state", None)) is not None:
+            self.problem, self.has, self.state = None, True, self._values.load(brings)
         if self.problem is not None:
             return ()
         match record:
@@ -101,19 +130,22 @@ class Life:
                 self.has = self.has and record.kept
         return ()
 
-    def _start(self, seq: int, record: Start) -> Sequence[Sent]:
+    def _start(self, seq: int, record: Start) -> Sequence[Brought]:
         self.timeout_ms = record.timeout_ms
         self.timers = {timer.key: timer for timer in record.timers}
         if record.state is not None:
             self.has, self.state, self._last = True, self._values.load(record.state), None
         if record.goes_on is None:
             return ()
-        return (Sent((seq, -1), self.worker, "continue", record.goes_on),)
+        message = self._decode(record.goes_on)
+        return (Brought((seq, -1), self.worker, "continue", message),)
 
-    def _input(self, seq: int, record: Input) -> Sequence[Sent]:
+    def _input(self, seq: int, record: Input) -> Sequence[Brought]:
         self.timeout_ms = None
         if record.how == "timer":
-            self.timers.pop(record.key, None)
+            timer = self.timers.get(record.key)
+            if timer is not None and timer.cause == record.cause:  # else a later one of its key
+                del self.timers[record.key]
         if record.outcome == "crashed":
             self.has = self.has and record.kept
             self.timers.clear()
@@ -128,7 +160,7 @@ class Life:
                 return ()
         return self._careful(seq, record, message)
 
-    def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Sent]:
+    def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
         """The same with effects, or for callbacks."""
         caller = Caller(None, []) if record.how == "call" else None
         try:
@@ -137,21 +169,22 @@ class Life:
             raise self._differs(seq, f"it raises {type(error).__name__}: {error}") from error
         self.state = outcome.state
         self._compare(seq, record, outcome.reply)
-        sent: list[Sent] = []
+        sent: list[Brought] = []
         for index, effect in enumerate(outcome.effects):
             match effect:
                 case StartTimer(key, after_ms, brings):
                     due_s = record.at_s + after_ms / 1000
-                    self.timers[key] = Armed(key, due_s, after_ms, self._encode(brings))
+                    data, cause = self._encode(brings), (seq, index)
+                    self.timers[key] = Armed(key, due_s, after_ms, data, cause)
                 case CancelTimer(key):
                     self.timers.pop(key, None)
                 case Cast(to, brings) | Info(to, brings):
                     how: How = "cast" if isinstance(effect, Cast) else "info"
                     target = self.worker if to is None else to.rpartition("/")[2]
-                    sent.append(Sent((seq, index), target, how, self._encode(brings)))
+                    sent.append(Brought((seq, index), target, how, brings))
         match outcome.then:
             case Continue(brings):
-                sent.append(Sent((seq, -1), self.worker, "continue", self._encode(brings)))
+                sent.append(Brought((seq, -1), self.worker, "continue", brings))
             case TimeoutAfter(ms):
                 self.timeout_ms = ms
         return sent
@@ -171,6 +204,19 @@ class Life:
         if digest(self._encode(output)) != record.output_hash:
             raise self._differs(seq, "its output is another one")
 
+    def written(self, message: Any) -> bytes:
+        """An input for this worker as its codec writes it."""
+        return self._encode(message)
+
+    def saved(self, at_s: float, seq: int) -> Saved:
+        """What is to be saved of it; raises `StorageError` where that cannot be written."""
+        values = self._values
+        data = values.dump(self.state) if self.has else b""
+        return Saved(
+            self.worker, values.machine, values.version, at_s, seq, self.has, data,
+            tuple(self.timers.values()), self.timeout_ms,
+        )  # fmt: skip
+
     def finish(self) -> None:
         """Compare what the last record says of the state."""
         if self._last is not None and self.has and self.problem is None:
@@ -184,6 +230,6 @@ class Life:
         )
 
 
-def check_states(error: StorageError) -> bool:
+def differs(error: StorageError) -> bool:
     """Whether an error says that stepping again gave something else."""
     return isinstance(error, StorageDamaged) and "does not give again" in str(error)

@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import StorageDamaged
-from ssm_cli.runtime.durable.format.records import Input, Note, Record, chain_of, decode_entry
+from ssm_cli.runtime.durable.format.records import (
+    Exit,
+    Input,
+    Note,
+    Record,
+    chain_of,
+    decode_entry,
+)
 from ssm_cli.runtime.durable.format.snapshots import (
     ASIDE,
     HEAD,
@@ -27,11 +34,24 @@ from ssm_cli.runtime.durable.format.snapshots import (
 from ssm_cli.runtime.durable.format.values import Values, digest
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.life import CHECK_EVERY, Life
+from ssm_cli.runtime.durable.recovery.life import CHECK_EVERY, Brought, Life, differs
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 
 Seen = Callable[[int, Record], None]
+
+
+def recover(store: Store, tree: SupervisorSpec) -> Recovered:
+    """What a node begins with; if a step gives something else than it gave, names the first.
+
+    Raises as `Recovered` does.
+    """
+    try:
+        return Recovered(store, tree)
+    except StorageDamaged as error:
+        if not differs(error):
+            raise
+    return Recovered(store, tree, check_every=1)
 
 
 class Tail:
@@ -141,12 +161,27 @@ class Recovered:
             if life is None:
                 self._wait(seq, record)
                 continue
-            for sent in life.take(seq, record):
-                self._sent[sent.cause] = sent
+            for brought in life.take(seq, record):
+                self._bring(brought)
+            if type(record) is Exit or (type(record) is Input and record.outcome == "crashed"):
+                self._void(record.worker)
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
         self.records += len(records)
         self.seq = seq
+
+    def _bring(self, brought: Brought) -> None:
+        """An input is under way between two workers; only a recorded one will show its arrival."""
+        life = self._life(brought.to)
+        if life is not None:
+            data = life.written(brought.message)
+            self._sent[brought.cause] = Sent(brought.cause, brought.to, brought.how, data)
+
+    def _void(self, worker: str) -> None:
+        """A life has ended: what that worker wanted to go on with is void."""
+        for cause, sent in [*self._sent.items()]:
+            if sent.how == "continue" and sent.to == worker:
+                del self._sent[cause]
 
     def _note_input(self, seq: int, record: Input) -> None:
         """What an input means besides what it does to its worker."""
@@ -159,12 +194,8 @@ class Recovered:
             key = digest(record.data)
             counts[key] = counts.get(key, 0) + 1
 
-    def _saved(self, worker: str) -> Saved | None:
-        data = self._store.get(STATE + worker)
-        return None if data is None else unpack(STATE + worker, data, Saved)
-
     def _life(self, worker: str) -> Life | None:
-        """The life of a worker of the tree's file, begun with its saved state."""
+        """The life of a journalled worker of the tree's file, begun with its saved state."""
         spec = self._specs.get(worker)
         if spec is None or worker in self._lives or spec.options.persist is not Persist.JOURNAL:
             return self._lives.get(worker)
@@ -176,7 +207,7 @@ class Recovered:
         codec = codec_for(
             behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
         )
-        saved = self._saved(worker)
+        saved = saved_of(self._store, worker)
         values = Values(behaviour)
         life = Life(worker, behaviour, codec, values, saved, check_every=self._check_every)
         for seq, record in () if saved is None else saved.tail:
@@ -188,7 +219,9 @@ class Recovered:
         assert not isinstance(record, Note)
         tail = self._tails.get(record.worker)
         if tail is None:
-            tail = self._tails[record.worker] = Tail(record.worker, self._saved(record.worker))
+            tail = self._tails[record.worker] = Tail(
+                record.worker, saved_of(self._store, record.worker)
+            )
         tail.records.append((seq, record))
         tail.changed = True
 
@@ -197,20 +230,14 @@ class Recovered:
         worker = kept.worker
         kept.refused = self._refused.pop(worker, {})
         kept.crashes = self._crashes.pop(worker, {})
-        if not kept.journals:
-            saved = self._saved(worker)
-            if saved is not None:
-                kept.adopt(Life(worker, kept.behaviour, kept.codec, kept.values, saved))
-            return
         life = self._lives.pop(worker, None)
         if life is None:
             tail = self._tails.pop(worker, None)
-            saved = self._saved(worker) if tail is None else tail.as_saved(0.0)
+            saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
             life = Life(worker, kept.behaviour, kept.codec, kept.values, saved)
             for seq, record in () if saved is None else saved.tail:
                 life.take(seq, record)
             life.finish()
-            kept.dirty = saved is not None and bool(saved.tail)
         kept.adopt(life)
 
     def lives(self) -> Iterator[Life]:
@@ -223,11 +250,18 @@ class Recovered:
                 yield life
 
     def tails(self, at_s: float) -> Iterator[Saved]:
-        """What is to be saved of workers that nobody has asked for."""
-        return (tail.as_saved(at_s) for tail in self._tails.values() if tail.changed)
+        """What is to be saved of workers that nobody has asked for; raises `StorageError`."""
+        for life in self._lives.values():  # a supervisor that did not start has not asked for its
+            if life.touched and life.problem is None:
+                yield life.saved(at_s, self.seq)
+        for tail in self._tails.values():
+            if tail.changed:
+                yield tail.as_saved(at_s)
 
     def tails_saved(self) -> None:
         """It is saved."""
+        for life in self._lives.values():
+            life.touched = False
         for tail in self._tails.values():
             tail.changed = False
 
@@ -239,3 +273,9 @@ class Recovered:
         """The same, taken up."""
         sent, self._sent = sorted(self._sent.values(), key=lambda one: one.cause), {}
         return sent
+
+
+def saved_of(store: Store, worker: str) -> Saved | None:
+    """The saved state of a worker, if there is one."""
+    data = store.get(STATE + worker)
+    return None if data is None else unpack(STATE + worker, data, Saved)

@@ -1,0 +1,122 @@
+"""Rollback: an entry could not be written, so nothing of what it says has happened.
+
+States go back to what was written last, and whoever waits is told. Inputs from outside are sent
+again by their senders if they like. What workers have sent to each other, and what timers have
+brought, nobody would send again: those inputs come back once something can be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.results import TimeoutAfter
+from ssm_cli.errors import CalleeStopped
+from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.format.records import Input, Note, Record
+from ssm_cli.runtime.durable.recovery.life import KINDS
+from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.commit import SentToken, TimerToken
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.pending import Pending
+
+if TYPE_CHECKING:
+    from ssm_cli.runtime.durable.keeper import Keeper
+
+NOT_WRITTEN = (
+    "the input could not be written, so it does not count and its state is as before; "
+    "it is safe to send it again"
+)
+
+
+class Before:
+    """What a worker was before the first record of it that is not written yet.
+
+    Attributes:
+        state: its state.
+        timeout_ms: its time-out under way.
+    """
+
+    __slots__ = ("state", "timeout_ms")
+
+    def __init__(self, state: Any, timeout_ms: float | None) -> None:
+        self.state = state
+        self.timeout_ms = timeout_ms
+
+
+def take_back(
+    keeper: Keeper,
+    lost: Sequence[Record],
+    held: Sequence[Pending | None],
+    before: dict[WorkerCell, Before],
+) -> None:
+    """Take back records that were not written, the last ones of all.
+
+    Args:
+        keeper: the node's; its `seq` is that of the last record that is written.
+        lost: the records.
+        held: the calls that wait for them.
+        before: what the workers were before.
+    """
+    core = keeper.core
+    keeper.sessions.forget(keeper.seq)
+    for record in lost:
+        kept = None if isinstance(record, Note) else keeper.kept.get(record.worker)
+        if kept is not None:
+            kept.resync = kept.dirty = True
+        if isinstance(record, Input):
+            keeper.sessions.ended(record.worker, record.request)
+            if comes_back(keeper, record):
+                keeper.again.append(record)
+    for cell, was in before.items():
+        restore(core, cell, was)
+    checkpoints.drop_sent(core, keeper.seq)
+    for kept in keeper.kept.values():
+        checkpoints.reopen(core, kept)
+    for pending in held:
+        if pending is not None:
+            pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
+
+
+def comes_back(keeper: Keeper, record: Input) -> bool:
+    """Whether an input is one that nobody else sends again, and that counts all the same."""
+    if record.how == "timer":
+        return True
+    return record.cause is not None and record.cause[0] <= keeper.seq
+
+
+def restore(core: Core, cell: WorkerCell, was: Before) -> None:
+    """Put a worker back to what it was."""
+    kept = cell.more().kept
+    if cell.status is not Status.RUNNING:
+        kept.has, kept.last = True, was.state
+        return
+    cell.state = was.state
+    commit.end_timeout(cell)
+    if was.timeout_ms is not None:
+        commit.plan(core, cell, TimeoutAfter(was.timeout_ms))
+
+
+def bring_back(keeper: Keeper) -> None:
+    """Something can be written again: put what comes back into the queue, as it was sent."""
+    core = keeper.core
+    again, keeper.again = keeper.again, []
+    for record in again:
+        cell = core.names.get(record.worker)
+        if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
+            core.dropped += 1
+            continue
+        message = cell.more().kept.codec.decode(record.data)
+        if record.how == "timer":
+            token: commit.Token = TimerToken(record.key, message, record.cause)
+        elif record.how == "continue":
+            token = commit.ContinueToken(cell.starts, message)
+            token.cause = record.cause
+            core.queue.appendleft((cell, Kind.CONTINUE, token, None))
+            continue
+        else:
+            assert record.cause is not None, "only such inputs come back"
+            token = SentToken(record.cause, message)
+        core.queue.append((cell, KINDS[record.how], token, None))

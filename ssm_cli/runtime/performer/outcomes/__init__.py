@@ -1,0 +1,1 @@
+"""What follows from a callback: its outcome is carried out, or its failure dealt with."""

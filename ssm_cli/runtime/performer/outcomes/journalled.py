@@ -1,0 +1,110 @@
+"""The straight way of an input of a journalled pure step: decode, step, record, hold the reply.
+
+Theory of operation. The careful way (`loop.serve`, `durable.inputs.admit` and `accept`,
+`settling.settle`) serves any input of any durable worker; most inputs are plain, though: bytes for
+a pure step that answers with a state and an output, about which nothing else is to be looked at.
+Those go through one function here, and leave the same record behind. Whatever is not plain goes the
+careful way from the start, and what fails on the way joins it there. Change both or neither;
+`test_journalled_ways` compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.format.records import Input
+from ssm_cli.runtime.durable.format.values import digest
+from ssm_cli.runtime.durable.inputs import HOW, Accepted
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.outcomes.failing import crashed, own_frames_only, undecodable
+
+CALL = Kind.CALL
+RUNNING = Status.RUNNING
+
+
+def is_plain(cell: WorkerCell, kept: Kept, message: Any, pending: Pending | None) -> bool:
+    """Whether nothing about this input has to be looked at with care."""
+    extra = cell.extra
+    return (
+        type(message) is bytes
+        and kept.plain
+        and cell.status is RUNNING
+        and (pending is None or not pending.request)
+        and not (kept.closing or kept.resync or kept.refused)
+        and extra is not None
+        and not (extra.suspended or extra.debug is not None or extra.checked)
+        and extra.timeout_ms is None
+    )
+
+
+def serve_plainly(
+    core: Core, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
+) -> tuple[Any, Any] | None:
+    """Serve a plain input. An answer that is no pair is handed back, to go on with care."""
+    guard, keeper, kept = core.guard, core.keeper, cell.more().kept
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    guard.cell = cell
+    try:
+        message = kept.codec.decode(data)
+    except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
+        guard.cell = None
+        undecodable(core, cell, data, pending, error)
+        return None
+    try:
+        result = kept.behaviour.step(message, cell.state)
+    except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+        guard.cell = None
+        keeper.now = Accepted(HOW[kind], data)
+        own_frames_only(error)
+        crashed(core, cell, message, pending, error)
+        return None
+    guard.cell = None
+    if type(result) is not tuple or len(result) != 2:
+        keeper.now = Accepted(HOW[kind], data)
+        return message, result
+    try:
+        record(core, cell, (kind, data), *result)
+    except StorageError as error:
+        keeper.now = Accepted(HOW[kind], data)
+        crashed(core, cell, message, pending, error)
+        return None
+    cell.state = result[0]
+    cell.steps += 1
+    if pending is not None:
+        keeper.hold(pending, pending.resolve, result[1])
+    return None
+
+
+engine_code(serve_plainly)
+
+
+def record(core: Core, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, output: Any) -> None:
+    """Record a plain input; raises `StorageError` where its state cannot be written."""
+    kind, data = came
+    kept: Kept = cell.more().kept
+    state_hash = kept.hash(state)
+    written = b""
+    if kind is CALL:
+        try:
+            written = kept.codec.encode(output)
+        except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
+            written = b""
+    keeper = core.keeper
+    keeper.remember(cell)
+    kept.dirty, kept.failures = True, 0
+    keeper.add(
+        Input(
+            kept.worker, keeper.at_s(), HOW[kind], data,
+            "replied" if kind is CALL else "silent",
+            digest(written) if written else b"", state_hash, kept.values.version,
+        ),
+        len(data),
+    )  # fmt: skip

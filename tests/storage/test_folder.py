@@ -1,0 +1,262 @@
+"""The folder keeps to the contract; its lock, its witness, and what it refuses to open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssm_cli import FolderStore, StorageDamaged, StorageError, StorageInUse
+from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.storage.database import APPLICATION
+from tests.storage.contract import StoreContract, Told
+
+
+class TestFolderStore(StoreContract):
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> Iterator[None]:
+        self.path, self.opened = tmp_path / "a b%?" / "data", list[FolderStore]()
+        yield
+        for store in self.opened:
+            store.close()
+
+    def make(self) -> Store:
+        self.opened.append(FolderStore(self.path))
+        return self.opened[-1]
+
+
+def filled(path: Path, entries: int = 3) -> Path:
+    """A folder with that many entries, closed."""
+    with FolderStore(path) as store:
+        for number in range(1, entries + 1):
+            store.append(number, b"entry", Told())
+        store.put({"k": b"v"}, Told())
+    return path
+
+
+HOLDER = """
+import os, sys
+from ssm_cli import FolderStore
+store = FolderStore(sys.argv[1])
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_second_process_is_told_which_process_has_the_folder(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        pid = int(holder.stdout.readline())
+        with pytest.raises(StorageInUse, match=f"in use by process {pid}: stop that tree"):
+            FolderStore(tmp_path)
+        with FolderStore(tmp_path, writing=False) as reader:
+            assert reader.last() == 3
+        holder.kill()
+        holder.wait()
+        with FolderStore(tmp_path) as store:
+            assert store.last() == 3
+
+
+def test_one_process_cannot_open_a_folder_twice_to_write(tmp_path: Path) -> None:
+    with FolderStore(tmp_path), pytest.raises(StorageInUse, match=str(os.getpid())):
+        FolderStore(tmp_path)
+
+
+def test_a_reader_sees_what_the_writer_has_written_since(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with FolderStore(tmp_path) as store, FolderStore(tmp_path, writing=False) as reader:
+        store.append(4, b"new", Told())
+        store.put({"k": b"w"}, Told())
+        assert [number for number, _ in reader.read(2)] == [3, 4]
+        assert reader.get("k") == b"w"
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with FolderStore(tmp_path, writing=False) as reader:
+        told = Told()
+        reader.put({"k": b"w"}, told)
+        reader.append(4, b"new", told)
+        assert [type(answer) for answer in told.answers] == [StorageError, StorageError]
+        assert (reader.get("k"), reader.last()) == (b"v", 3)
+
+
+def test_a_reader_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"holds no data of a tree: no journal\.db is there"):
+        FolderStore(tmp_path / "none", writing=False)
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = filled(tmp_path / "data")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_a_database_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    before = (tmp_path / "journal.db").read_bytes()
+    for writing in (True, False):
+        with pytest.raises(StorageError, match="format 99, and this ssm reads up to 1"):
+            FolderStore(tmp_path, writing=writing)
+    assert (tmp_path / "journal.db").read_bytes() == before
+
+
+def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute("CREATE TABLE theirs (x)")
+        db.execute(f"PRAGMA application_id={APPLICATION + 1}")
+    db.close()
+    with pytest.raises(StorageDamaged, match="is no journal of ssm"):
+        FolderStore(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StorageDamaged, match="nothing was changed"):
+        FolderStore(tmp_path)
+
+
+def test_an_older_copy_of_the_database_is_refused(tmp_path: Path) -> None:
+    filled(tmp_path)
+    older = (tmp_path / "journal.db").read_bytes()
+    with FolderStore(tmp_path) as store:
+        store.append(4, b"acknowledged", Told())
+    (tmp_path / "journal.db").write_bytes(older)
+    with pytest.raises(StorageDamaged, match=r"entry 4 in .* was acknowledged, and the last"):
+        FolderStore(tmp_path)
+    (tmp_path / "witness").write_bytes(b"")  # "if you accept the loss"
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 3
+
+
+def test_a_database_that_is_gone_is_noticed(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "journal.db").unlink()
+    with pytest.raises(StorageDamaged, match="entry 3 in"):
+        FolderStore(tmp_path)
+
+
+def test_a_witness_that_is_gone_or_changed_is_noticed(tmp_path: Path) -> None:
+    filled(tmp_path)
+    (tmp_path / "witness").write_bytes(b"3\n")
+    with pytest.raises(StorageDamaged, match="is not what was written"):
+        FolderStore(tmp_path)
+    (tmp_path / "witness").unlink()
+    with pytest.raises(StorageDamaged, match="is gone"):
+        FolderStore(tmp_path)
+
+
+def test_a_witness_that_is_behind_is_no_damage(tmp_path: Path) -> None:
+    filled(tmp_path)
+    behind = (tmp_path / "witness").read_bytes()
+    with FolderStore(tmp_path) as store:
+        store.append(4, b"new", Told())
+    (tmp_path / "witness").write_bytes(behind)
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 4
+
+
+def test_an_online_copy_is_a_whole_store(tmp_path: Path) -> None:
+    filled(tmp_path / "data")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    with FolderStore(tmp_path / "data") as store:
+        store.append(4, b"new", Told())
+        store.database.copy(copy / "journal.db")
+    (copy / "witness").write_bytes(b"")
+    with FolderStore(copy) as store:
+        assert [number for number, _ in store.read(0)] == [1, 2, 3, 4]
+        assert store.get("k") == b"v"
+
+
+def test_room_is_given_back_when_it_is_compacted(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        for number in range(1, 50):
+            store.append(number, b"x" * 10_000, Told())
+        store.trim(49)
+        store.database.vacuum()
+        assert (tmp_path / "journal.db").stat().st_size < 100_000
+        assert list(store.read(0)) == [(49, b"x" * 10_000)]
+        assert store.database.problems() == []
+
+
+def test_a_lost_put_is_noticed_as_a_lost_entry_is(tmp_path: Path) -> None:
+    filled(tmp_path)
+    older = (tmp_path / "journal.db").read_bytes()
+    with FolderStore(tmp_path) as store:
+        store.put({"k": b"newer"}, Told())
+    (tmp_path / "journal.db").write_bytes(older)
+    with pytest.raises(StorageDamaged, match=r"put 2 of saved states in .* was acknowledged"):
+        FolderStore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE cell SET data = 'text' WHERE key = 'k'",
+        "UPDATE cell SET data = x'00' WHERE key = 'k'",
+        "UPDATE cell SET key = 'l' WHERE key = 'k'",
+        "DELETE FROM cell WHERE key = 'k'",
+        "INSERT INTO cell VALUES ('l', x'00')",
+        "UPDATE seal SET sum = zeroblob(16)",
+        "UPDATE seal SET puts = 'many'",
+        "DELETE FROM seal",
+    ],
+)
+def test_cells_that_are_not_what_was_put_are_refused(tmp_path: Path, damage: str) -> None:
+    filled(tmp_path)
+    with sqlite3.connect(tmp_path / "journal.db") as db:
+        db.execute(damage)
+    db.close()
+    for writing in (True, False):
+        with pytest.raises(StorageDamaged):
+            FolderStore(tmp_path, writing=writing)
+
+
+def test_without_its_witness_it_goes_on_with_what_is_written_and_writes_no_more(
+    tmp_path: Path,
+) -> None:
+    with FolderStore(tmp_path) as store:
+        kept = os.dup(store._witness)
+        unwritable = os.open(tmp_path / "witness", os.O_RDONLY)
+        os.dup2(unwritable, store._witness)
+        told = Told()
+        store.append(1, b"written", told)
+        assert told.answers == [None]
+        store.append(2, b"not", told)
+        store.put({"k": b"not"}, told)
+        assert "cannot write" in str(told.answers[1])
+        assert "cannot write" in str(told.answers[2])
+        assert [number for number, _ in store.read(0)] == [1]
+        assert store.get("k") is None
+        os.dup2(kept, store._witness)
+        store.append(2, b"again", told)
+        assert told.answers[3] is None
+        os.close(kept)
+        os.close(unwritable)
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 2
+
+
+def test_a_reader_that_opens_while_a_writer_commits_sees_no_damage(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        for number in range(1, 100):
+            store.append(number, b"entry", Told())
+            store.put({"k": str(number).encode()}, Told())
+            with FolderStore(tmp_path, writing=False) as reader:
+                assert reader.last() == number
