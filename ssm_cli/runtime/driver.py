@@ -45,7 +45,7 @@ class Driver:
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_s = float("inf")
-        self._watched = -1  # the file descriptor that brings news of remote children
+        self.watched = -1  # the file descriptor that brings news of remote children
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
@@ -56,22 +56,11 @@ class Driver:
             self._scheduled = True
             self.loop.call_soon(self._turn)
 
-    def _watch_links(self) -> None:
-        """Have the loop tell of news of remote children."""
-        links = self._core.links
-        number = -1 if links is None else links.fileno()
-        if number != self._watched:
-            if self._watched >= 0:
-                self.loop.remove_reader(self._watched)
-            if number >= 0:
-                self.loop.add_reader(number, self.wake)
-            self._watched = number
-
     def _turn(self) -> None:
         self._scheduled = False
         core = self._core
         if core.links is not None:
-            self._watch_links()
+            self.watched = watch_links(self, core.links.fileno())
         if not core.pumping:
             pump(core, NEVER, TURN_S)
         full = core.keeper is not None and core.keeper.is_full()  # it wakes us when it is not
@@ -222,8 +211,8 @@ class Driver:
         for handle in (self._timer, self._sweep):
             if handle is not None:
                 handle.cancel()
-        if self._watched >= 0:
-            self.loop.remove_reader(self._watched)
+        if self.watched >= 0:
+            self.loop.remove_reader(self.watched)
         self._tell_down()
 
 
@@ -242,6 +231,16 @@ def answered(pending: Pending) -> Generator[None, None, Any]:
         raise error
     finally:
         del error  # the error holds this frame, which must not hold the error
+
+
+def watch_links(driver: Driver, number: int) -> int:
+    """Have the loop tell of news of remote children, which come at this file descriptor."""
+    if number != driver.watched:
+        if driver.watched >= 0:
+            driver.loop.remove_reader(driver.watched)
+        if number >= 0:
+            driver.loop.add_reader(number, driver.wake)
+    return number
 
 
 def attach(core: Core) -> Driver:

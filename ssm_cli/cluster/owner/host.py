@@ -118,7 +118,7 @@ class Host:
         store.forget()
         if not await holding.begin():
             raise Fenced("the lease was lost while the state was rebuilt")
-        self._serving = serving = Serving(node, holding, start.epoch, self.stop)
+        self._serving = serving = Serving(node, holding, store, start.epoch, self.stop)
         await self._serve(cluster, serving)
         self.tell(Told("started"))
         return await self._until_end(node, cluster)

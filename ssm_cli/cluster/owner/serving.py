@@ -13,6 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from ssm_cli.cluster.owner.holding import Holding
+from ssm_cli.cluster.owner.store import ClusterStore
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Ping, Reply, Request, Said, Stop, control
@@ -28,6 +29,7 @@ class Serving:
     Args:
         node: the subtree.
         holding: its lease.
+        store: its journal.
         epoch: of this life; control messages for another one are refused.
         stop: called with the reason when a parent says so.
 
@@ -36,11 +38,17 @@ class Serving:
     """
 
     def __init__(
-        self, node: Node, holding: Holding, epoch: int, stop: Callable[[str], None]
+        self,
+        node: Node,
+        holding: Holding,
+        store: ClusterStore,
+        epoch: int,
+        stop: Callable[[str], None],
     ) -> None:
         self.silent = False
         self._node = node
         self._holding = holding
+        self._store = store
         self._epoch = epoch
         self._stop = stop
         self._bound = node.spec.queue
@@ -77,7 +85,7 @@ class Serving:
 
     async def _call(self, worker: str, request: Request, answer: Answer) -> None:
         reply = await self._outcome(worker, request)
-        if not self.silent and self._holding.is_good():
+        if not (self.silent or self._store.fenced) and self._holding.is_good():
             answer(msgspec.json.encode(reply))
 
     async def _outcome(self, worker: str, request: Request) -> Reply:
