@@ -152,6 +152,11 @@ class Cluster(Protocol):
         """How many servers there are, as far as is known."""
         ...
 
+    @property
+    def urls(self) -> str:
+        """All servers that are known, as a URL for another process; by commas."""
+        ...
+
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
         ...

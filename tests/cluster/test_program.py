@@ -212,3 +212,35 @@ def test_without_the_extra_one_line_names_the_command(shell: Shell, words: tuple
     assert done.returncode == 5
     wanted = "ssm: remote children need the extra `cluster`: pip install 'ssm-cli[cluster]'\n"
     assert done.stderr == wanted
+
+
+def test_code_that_is_not_on_the_node_is_undef(shell: Shell) -> None:
+    tree = SHOP.replace("tree: billing.yaml, place: {zone: a}", "tree: nowhere.yaml")
+    (shell.folder / "shop.yaml").write_text(tree)
+    shell.start("node", "--name", "n1")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    done = shell.run("run", "shop.yaml", "--headless")
+    assert done.returncode == 1
+    assert "failed_to_start_child billing: undef" in done.stderr
+
+
+@pytest.mark.parametrize("orphan", ["keep", "stop"])
+def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
+    shell: Shell, orphan: str
+) -> None:
+    tree = SHOP.replace("place: {zone: a}", f"lease: 0.5, orphan: {orphan}")
+    (shell.folder / "shop.yaml").write_text(tree)
+    shell.start("node", "--name", "n1")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    parent = shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    parent.kill()
+    parent.wait()
+    if orphan == "stop":
+        shell.until(lambda: not shell.hosts())
+        return
+    (pid,) = shell.hosts()
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    assert shell.tree()["billing"]["epoch"] == 1, "the next parent adopts it"
+    assert shell.hosts() == [pid]

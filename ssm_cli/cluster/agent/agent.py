@@ -155,7 +155,9 @@ class Agent:
             if self._advert.draining or len(self._children) >= MOST_HOSTED:
                 _say(answer, Said(ok=False, reason="no_node", detail="the node takes no more"))
                 return
-            child = Child(Job(start, self._access, self.name, self._folder))
+            # The server that we were given may be the one that is gone.
+            access = msgspec.structs.replace(self._access, url=self._cluster.urls)
+            child = Child(Job(start, access, self.name, self._folder))
             self._children[key] = child
             self._spawn(self._follow(child))
         told = await child.started

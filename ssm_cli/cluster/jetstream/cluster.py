@@ -143,6 +143,11 @@ class NatsCluster:
         return self._wire.connected
 
     @property
+    def urls(self) -> str:
+        """All servers that we know of."""
+        return self._wire.urls
+
+    @property
     def version(self) -> str:
         """That of the server."""
         return self._wire.version

@@ -93,6 +93,11 @@ class Wire:
         return max(1, len(self._client.servers))
 
     @property
+    def urls(self) -> str:
+        """All servers that we know of: those we were given, and those that they have named."""
+        return ",".join(server.geturl() for server in self._client.servers)
+
+    @property
     def version(self) -> str:
         """That of the server."""
         return str(self._client.connected_server_version).rpartition(" v")[2].strip("<>")

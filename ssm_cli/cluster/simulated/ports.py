@@ -179,6 +179,11 @@ class SimCluster:
         """They act as one."""
         return 1
 
+    @property
+    def urls(self) -> str:
+        """They have no addresses."""
+        return ""
+
     def connected(self) -> bool:
         """Whether messages pass both ways."""
         return not (self.process.mute or self.process.deaf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from ssm_cli.cluster.jetstream.wire import Access
 from tests.architecture.source import ROOT
 
 SOON_S = 20.0
+SERVED_S = 60.0  # an election, a lease and a start, with room to spare
 
 
 def spawn(command: list[str], *, inside: str = "", **more: Any) -> subprocess.Popen[str]:
@@ -51,6 +53,8 @@ class Load:
     def until_served(self) -> float:
         """Wait until a call has been answered since the mark; how long that took, in seconds."""
         assert self._process.stdout is not None
+        readable, _, _ = select.select([self._process.stdout], [], [], SERVED_S)
+        assert readable, f"nothing was served for {SERVED_S:g} s"
         line = self._process.stdout.readline()
         assert line.startswith("served"), "the load has ended; its traceback is above"
         return float(line.split()[-1])
