@@ -88,7 +88,7 @@ class WorkerNames(Collection[str]):
         self._api = api
 
     def _now(self) -> Sequence[str]:
-        return self._api.names("worker")
+        return names_to_call(self._api)
 
     def __contains__(self, name: object) -> bool:
         return name in self._now()
@@ -98,6 +98,11 @@ class WorkerNames(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._now())
+
+
+def names_to_call(api: NodeApi) -> list[str]:
+    """What a line may begin with to be a call: workers, and remote children for theirs."""
+    return [*api.names("worker"), *api.names("remote")]
 
 
 class Session:

@@ -48,7 +48,8 @@ def parse_line(line: str, names: Collection[str]) -> Command | None:
     Args:
         line: the line, with or without its end.
         names: the names of the workers; a line that begins with one is a call to it. A path
-            (`root/storage/kv2`) counts by its last part. A verb wins over a worker.
+            (`root/storage/kv2`) counts by its last part, a worker of a remote child
+            (`billing.invoice`) by that child. A verb wins over a worker.
 
     Raises:
         CommandError: with the column of the word that is wrong, from 1.
@@ -98,13 +99,22 @@ def _command(words: list[_Word], names: Collection[str], end: int) -> Command:
     verb = find_verb(first.text)
     if verb is not None:
         return _build(verb, words[1:], end)
-    if first.text in names or first.text.rpartition("/")[2] in names:
+    if is_worker(first.text, names):
         return _build(VERBS["call"], words, end)
     near = nearest(first.text, [*VERBS, *names])
     hint = f"did you mean `{near}`?" if near else "`help` lists the commands, `tree` the workers"
     raise CommandError(
         f"`{first.text}` is neither a command nor a worker; {hint}", column=first.column
     )
+
+
+def is_worker(word: str, names: Collection[str]) -> bool:
+    """Whether a word names a worker: by its name, by its path, or below a remote child.
+
+    >>> is_worker("root/kv2", ["kv2"]), is_worker("billing.invoice", ["billing"])
+    (True, True)
+    """
+    return word in names or word.rpartition("/")[2] in names or word.partition(".")[0] in names
 
 
 def _build(verb: Verb, words: list[_Word], end: int) -> Command:

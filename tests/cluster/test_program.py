@@ -134,7 +134,7 @@ def test_a_killed_subtree_is_restarted_with_its_state_and_its_later_sibling(shop
 
 def test_a_subtree_moves_with_its_state_and_that_is_no_restart(shop: Shell) -> None:
     assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
-    assert shop.run("move", "billing", "n2").stdout == "billing goes from n1 to n2\n"
+    assert shop.run("move", "billing", "n2").stdout == "billing has gone from n1 to n2\n"
     shop.until(lambda: shop.tree()["billing"]["node"] == "n2")
     assert shop.tree()["billing"]["restarts"] == 0
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"

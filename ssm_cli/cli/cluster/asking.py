@@ -99,7 +99,7 @@ def move(
 
     env: Environment = ctx.obj
     before = with_cluster(env, cluster, lambda c: directory.move(c, subtree, node, name))
-    moved = f"{subtree} goes from {before} to {node}"
+    moved = f"{subtree} has gone from {before} to {node}"
     env.stdout.write(f"{subtree} is at {node} already\n" if before == node else f"{moved}\n")
     return ExitCode.DONE
 

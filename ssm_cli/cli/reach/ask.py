@@ -90,7 +90,7 @@ def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going
         try:
             pipeline = split(line)
             text = results.substitute(pipeline.command)
-            command = parse_line(text, node.names("worker") if _is_call(text) else ())
+            command = parse_line(text, node.names() if _is_call(text) else ())
             if command is None:
                 continue
             result = carry_out(command, node)

@@ -11,9 +11,10 @@ from ssm_cli.cluster.link.placing import adverts, ask
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Reply, Request, Stop
-from ssm_cli.errors import CallError, NoProc, failed_call
+from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 
 ASK_S = 1.0
+MOVE_S = 30.0  # how long a move is waited for
 AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
 
 
@@ -104,8 +105,11 @@ def _error(name: str, reply: bytes | CallLost) -> CallError | None:
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
     """Have a subtree go on at another node: its parent starts it there. Where it was.
 
+    Comes back once it serves there, or after `MOVE_S`.
+
     Raises:
         NoProc: nobody hosts it, or there is no such node.
+        CallTimeout: the order was taken, and it does not serve there yet.
     """
     here, hosted = await find(cluster, subtree, tree)
     known = [seen.advert.node for seen in await look(cluster) if seen.answers]
@@ -118,4 +122,21 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
     if isinstance(said, CallLost) or not said.ok:
         detail = said.detail if isinstance(said, CallLost) else said.reason
         raise NoProc(f"{subtree} does not take the order: {detail}", reason="noproc")
-    return here
+    end_s = cluster.time.now_s() + MOVE_S
+    while cluster.time.now_s() < end_s:
+        await cluster.time.sleep_s(AGAIN_S)
+        if await _serves(cluster, subtree, hosted, node):
+            return here
+    why = f"{subtree} was told to go to {node}, and does not serve there after {MOVE_S:g} s"
+    raise CallTimeout(f"{why}; `ssm tree` and `ssm log` say what its parent does", worker=subtree)
+
+
+async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> bool:
+    """Whether a later life of a subtree runs at a node, and takes what is asked of it."""
+    for seen in await look(cluster):
+        for hosted in seen.hosted:
+            later = hosted.subtree == subtree and hosted.epoch > before.epoch
+            if later and hosted.tree == before.tree and seen.advert.node == node:
+                said = await ask(cluster, names.control(hosted.tree, subtree), Ping(), ASK_S)
+                return not isinstance(said, CallLost)
+    return False

@@ -111,7 +111,7 @@ class Wire:
         try:
             reply = await self._client.request(subject, data, timeout=timeout_s, headers=headers)
         except self._errors.NoRespondersError:
-            return CallLost("noproc", f"nobody serves {subject}")
+            return CallLost("noproc", "nobody serves it, now at least")
         except (TimeoutError, self._errors.TimeoutError):
             return CallLost("timeout", f"no answer within {timeout_s:g} s")
         except (self._errors.Error, OSError) as error:

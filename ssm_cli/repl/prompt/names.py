@@ -19,7 +19,7 @@ OFFERED = 60  # names in one menu; more would not be read
 class Names:
     """The names of a tree by kind, as they were when the tree last changed.
 
-    A kind is `worker`, `supervisor`, or None for both.
+    A kind is `worker`, `supervisor`, `remote`, or None for all.
 
     Attributes:
         seen: the keys that inputs and replies had in them.
@@ -104,7 +104,9 @@ class Workers(Collection[str]):
         self._first = word[:1]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._names.has("worker", name)
+        return isinstance(name, str) and (
+            self._names.has("worker", name) or self._names.has("remote", name)
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names.matching("worker", self._first, anywhere=False))

@@ -45,7 +45,8 @@ def send_far(
         if outcome.outcome == "replied":
             pending.resolve(outcome.output)
         else:
-            pending.fail(failed_call(outcome.outcome, outcome.error, name, outcome.reason))
+            said = outcome.error if worker in outcome.error else f"{name}: {outcome.error}"
+            pending.fail(failed_call(outcome.outcome, said, name, outcome.reason))
 
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     call = Call(cell.spec.id, worker, message, limit_s, pending.request)
