@@ -183,13 +183,17 @@ class Calls(Casts, Waiting, FarCalls):
             if (far := far_of(core, worker)) is not None:
                 return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(core, worker)
-        if core.queue or core.lane or core.pumping or request_id:
-            output = self.wait(self.send_request(worker, message, request_id=request_id), timeout_s)
+        if request_id:
+            sent = self.send_request(worker, message, None, timeout_s, request_id=request_id)
+            output = self.wait(sent, timeout_s)
+            return as_asked(cell, message, output)
+        if core.queue or core.lane or core.pumping:
+            output = self.wait(self.send_request(worker, message), timeout_s)
         else:
             output = self._call_now(cell, message, timeout_s)
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(worker, timeout_s)
-        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
+        return written(cell, output) if type(message) is bytes else output
 
     def _call_now(self, cell: WorkerCell, message: Any, timeout_s: float | None) -> Any:
         """A call while nothing waits ahead of it: served at once, as the loop would serve it."""

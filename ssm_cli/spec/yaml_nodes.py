@@ -91,6 +91,8 @@ def _syntax_problem(text: str, error: Exception) -> Problem:
             mark = error.problem_mark or error.context_mark
             said = [part for part in (error.context, error.problem) if part]
             wrong, wanted = f"is not valid YAML: {', '.join(said)}", "well-formed YAML here"
+            if "maximum nesting depth" in wrong:  # PyYAML's own bound, from 6.0.4 on, is larger
+                wrong, wanted = "is nested too deep", f"at most {MAX_NESTING} levels"
             if "tab character" in wrong or "'\\t'" in wrong:
                 wanted = "spaces for indentation"
         case yaml.reader.ReaderError():
