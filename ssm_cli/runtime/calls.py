@@ -161,7 +161,6 @@ class Calls(Casts, Waiting, FarCalls):
         worker: str,
         message: Any,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        *,
         request_id: str = "",
     ) -> Any:
         """Step `worker` with `message` and return its output (`gen_server:call/3`).
@@ -240,7 +239,6 @@ class Calls(Casts, Waiting, FarCalls):
         message: Any,
         notify: Callable[[Pending], None] | None = None,
         timeout_s: float | None = None,
-        *,
         request_id: str = "",
     ) -> Pending:
         """Put a call into the queue and go on (`gen_server:send_request/2`).
@@ -274,7 +272,6 @@ class Calls(Casts, Waiting, FarCalls):
         worker: str,
         message: Any,
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
-        *,
         request_id: str = "",
     ) -> Any:
         """`call` for asyncio: the running loop serves the node while this waits.
