@@ -317,8 +317,7 @@ class Calls(Casts, Waiting, FarCalls):
 
         core, driver = self._core, self._attached()
         if (far := far_of(core, worker)) is not None:
-            output = await self._acall_far(driver, far, data, timeout_s, "")
-            return output, str(output, "utf-8", "replace")
+            return await self._acall_far_value(driver, far, data, timeout_s, answered)
         cell = need_worker(core, worker)
         while len(core.queue) >= core.bound:
             await driver.room()

@@ -21,6 +21,10 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.cli.session import names_to_call
+from ssm_cli.commands.execute import aexecute
+from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.results import Result
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.remote.ports import Outcome, Start
 
@@ -249,3 +253,28 @@ def test_it_can_be_killed_and_comes_back() -> None:
         node.exit("billing", "kill")
         assert links.epochs["billing"] == 2
         assert "billing killed" in events(node)
+
+
+def test_a_line_that_begins_with_a_far_worker_is_a_call_to_it() -> None:
+    async def main() -> None:
+        node, _, _ = shop()
+        node.start()
+        try:
+            names = names_to_call(node)
+            for line, said in (
+                ("billing.invoice Lookup x", "got Lookup x"),
+                ("billing.nobody Lookup x", "nobody"),
+            ):
+                command = parse_line(line, names)
+                assert command is not None
+                shown: list[Result] = []
+                asking = asyncio.create_task(aexecute(command, node, 1.0, show=shown.append))
+                for _ in range(100):  # turns of the loop; two are enough
+                    await asyncio.sleep(0)
+                    node.run()
+                assert shown == [asking.result()]
+                assert said in shown[0].lines[0]
+        finally:
+            node.stop()
+
+    asyncio.run(main())

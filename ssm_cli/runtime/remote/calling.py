@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from ssm_cli.errors import SsmError
 from ssm_cli.runtime.engine.cell import RemoteCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
@@ -43,3 +45,18 @@ class FarCalls:
         send_far(self._core, far, message, pending, timeout_s)
         await told
         return pending.result()
+
+    async def _acall_far_value(
+        self,
+        driver: Any,
+        far: Far,
+        data: bytes,
+        timeout_s: float | None,
+        answered: Callable[[tuple[bytes, Any] | SsmError], None] | None,
+    ) -> tuple[bytes, Any]:
+        """The same with the output as bytes and as text; `answered` is told of it."""
+        output = await self._acall_far(driver, far, data, timeout_s, "")
+        answer = output, str(output, "utf-8", "replace")
+        if answered is not None:
+            answered(answer)
+        return answer
