@@ -10,7 +10,8 @@ from ssm_cli.behaviour.reasons import KILLED, reason_of
 from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import CalleeStopped, CallTimeout, NoProc, QueueFull, SsmError
-from ssm_cli.runtime.calls import DEFAULT_TIMEOUT_S, Calls
+from ssm_cli.runtime.calling.acalls import AsyncCalls
+from ssm_cli.runtime.calling.waiting import DEFAULT_S
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
 from ssm_cli.runtime.engine.cell import Status as CellStatus
 from ssm_cli.runtime.engine.pending import Pending
@@ -39,7 +40,7 @@ from ssm_cli.runtime.views import (
 from ssm_cli.spec.model import ChildSpec
 
 
-class AskingSupervisors(Calls):
+class AskingSupervisors(AsyncCalls):
     """The part of a node that answers for supervisors."""
 
     def which_children(self, supervisor: str) -> list[ChildInfo]:
@@ -112,7 +113,7 @@ class AskingSupervisors(Calls):
             pending.resolve(value)
 
     def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
-        return self.wait(self.request(supervisor, verb, *args), DEFAULT_TIMEOUT_S)
+        return self.wait(self.request(supervisor, verb, *args), DEFAULT_S)
 
     def whereis(self, name: str) -> ProcessRef | None:
         """The process that runs under a name, if one does (OTP's `whereis`)."""

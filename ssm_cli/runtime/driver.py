@@ -17,11 +17,12 @@ from types import coroutine
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.errors import SsmError
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, pump, step_one
+from ssm_cli.runtime.performer.loop import NEVER, Odd, deal_with, pump, step_now
 
 TURN_S = 0.002
 CALL = Kind.CALL
@@ -123,17 +124,21 @@ class Driver:
             self._spot_end_s = begun_s + TURN_S
         elif begun_s > self._spot_end_s:
             return None
-        pending = Pending()
+        error: SsmError | None = None
         core.pumping = True
         try:
-            step_one(core, cell, CALL, message, pending)
+            output = step_now(core, cell, message)
+            if type(output) is Odd:
+                pending = Pending()
+                deal_with(core, cell, message, pending, output)
+                if not pending.done:
+                    return self._follow(pending, cell, timeout_s, begun_s)
+                output, error = pending.value, pending.error
         finally:
             core.pumping = False
-        if not pending.done:
-            return self._follow(pending, cell, timeout_s, begun_s)
         if timeout_s is not None and self._now_s() > begun_s + timeout_s:
-            pending.error = late(cell.spec.id, timeout_s)
-        return answered(pending)
+            error = late(cell.spec.id, timeout_s)
+        return answered(output, error)
 
     def ask(
         self,
@@ -217,16 +222,14 @@ class Driver:
 
 
 @coroutine
-def answered(pending: Pending) -> Generator[None, None, Any]:
+def answered(output: Any, error: SsmError | None) -> Generator[None, None, Any]:
     """The output of a call that is done, or its error raised, after the loop has gone round once.
 
     A bare `yield` is how `asyncio.sleep(0)` lets others run.
     """
     yield
-    error = pending.error
     if error is None:
-        return pending.value
-    pending.error = None
+        return output
     try:
         raise error
     finally:

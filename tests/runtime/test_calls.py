@@ -252,6 +252,29 @@ def test_an_answer_that_took_longer_than_the_caller_waits_counts_as_timeout() ->
         assert node.call("a", get) == 1  # stepped all the same
 
 
+@pytest.mark.parametrize("timeout_s", [0.2, 5.0, None])
+def test_how_long_a_call_may_take_is_its_own_affair_however_it_is_measured(
+    timeout_s: float | None,
+) -> None:
+    with running(worker("a", step_timeout="infinity")) as node:
+        clock = node._core.clock
+        assert isinstance(clock, ManualClock)
+
+        def takes(seconds: float) -> Any:
+            def step(state: Any) -> Any:
+                clock.advance_s(seconds)
+                return state, seconds
+
+            return step
+
+        for seconds in (0.1, 0.3, 0.1, 4.9, 5.1, 0.1, 60.0, 0.1, 0.1):
+            if timeout_s is None or seconds <= timeout_s:
+                assert node.call("a", takes(seconds), timeout_s) == seconds
+            else:
+                with pytest.raises(CallTimeout, match=rf"within {timeout_s:g} s"):
+                    node.call("a", takes(seconds), timeout_s)
+
+
 def test_a_late_answer_is_dropped() -> None:
     with running(worker("a")) as node:
         outcomes: list[Any] = []

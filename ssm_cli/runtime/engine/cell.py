@@ -7,8 +7,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, ClassVar
 
-import msgspec
-
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import NOPROC, ExitReason
 from ssm_cli.runtime.engine.pending import Pending
@@ -27,6 +25,9 @@ class Status(IntEnum):
     RUNNING = 1
     DEAD = 2
     RESTARTING = 3
+
+
+UNDEFINED = Status.UNDEFINED  # a global is quick
 
 
 class Extra:
@@ -57,10 +58,11 @@ class Extra:
         self.checked = False
 
 
-class Cell(msgspec.Struct, eq=False):
+class Cell:
     """One worker or supervisor. It outlives restarts; `starts` tells one life from the next.
 
-    A struct, since a tree may have a million of them: made in a tenth of a microsecond.
+    Slots and a plain constructor: an attribute is stored for each step, so that a store must be
+    quick, and a tree may have a million cells.
 
     Attributes:
         spec: its child spec.
@@ -74,17 +76,20 @@ class Cell(msgspec.Struct, eq=False):
         timed_s: seconds in those of its steps that were timed; see `busy_s`.
     """
 
+    __slots__ = (
+        "extra", "last_reason", "parent", "since_s", "spec", "starts", "status", "steps", "timed_s",
+    )  # fmt: skip
+
     kind: ClassVar[Kind]
 
-    spec: Any
-    parent: SupervisorCell | None = None
-    status: Status = Status.UNDEFINED
-    starts: int = 0
-    since_s: float = 0.0
-    extra: Extra | None = None
-    last_reason: ExitReason = NOPROC
-    steps: int = 0
-    timed_s: float = 0.0
+    def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
+        self.spec = spec
+        self.parent = parent
+        self.status = UNDEFINED
+        self.starts = self.steps = 0
+        self.since_s = self.timed_s = 0.0
+        self.extra: Extra | None = None
+        self.last_reason: ExitReason = NOPROC
 
     def path(self) -> str:
         """Its ids from the root down, joined by `/`."""
@@ -116,15 +121,25 @@ class Cell(msgspec.Struct, eq=False):
         return self.limit_s(0)
 
 
-class WorkerCell(Cell, eq=False):
+class WorkerCell(Cell):
     """A worker. `step` is set while inputs may go straight to a pure step; see `loop`."""
+
+    __slots__ = ("behaviour", "codec", "state", "step")
 
     kind: ClassVar[Kind] = "worker"
 
-    behaviour: Any = None
-    codec: Any = None
-    state: Any = None
-    step: Callable[[Any, Any], Any] | None = None
+    def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
+        self.spec = spec  # all of it here: to ask the class above takes as long again
+        self.parent = parent
+        self.status = UNDEFINED
+        self.starts = self.steps = 0
+        self.since_s = self.timed_s = 0.0
+        self.extra = None
+        self.last_reason = NOPROC
+        self.behaviour: Any = None
+        self.codec: Any = None
+        self.state: Any = None
+        self.step: Callable[[Any, Any], Any] | None = None
 
     def limit_s(self, phase: int) -> float:
         """How long a step, `init` or `terminate` (0, 1, 2) may run, in seconds."""
@@ -146,7 +161,7 @@ class WorkerCell(Cell, eq=False):
         return self.timed_s * self.steps / ((self.steps + 63) // 64)
 
 
-class SupervisorCell(Cell, eq=False):
+class SupervisorCell(Cell):
     """A supervisor: its children by id in start order, and its restart window.
 
     Attributes:
@@ -156,15 +171,18 @@ class SupervisorCell(Cell, eq=False):
         window: the times of its restarts.
     """
 
+    __slots__ = ("children", "overdue", "sound", "window")
+
     kind: ClassVar[Kind] = "supervisor"
 
-    children: dict[str, Cell] = msgspec.field(default_factory=dict)
-    overdue: bool = False
-    sound: bool = False
-    window: RestartWindow = msgspec.field(default_factory=lambda: RestartWindow(0.0))
+    def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
+        super().__init__(spec, parent)
+        self.children: dict[str, Cell] = {}
+        self.overdue = self.sound = False
+        self.window = RestartWindow(0.0)
 
 
-class RemoteCell(Cell, eq=False):
+class RemoteCell(Cell):
     """A remote child: a subtree that a node of a cluster hosts.
 
     Attributes:
@@ -174,13 +192,16 @@ class RemoteCell(Cell, eq=False):
         age_s: how old its last sign of life was when we heard of it, at `heard_s`.
     """
 
+    __slots__ = ("age_s", "epoch", "heard_s", "node", "reachable")
+
     kind: ClassVar[Kind] = "remote"
 
-    node: str = ""
-    epoch: int = 0
-    reachable: bool = True
-    age_s: float = 0.0
-    heard_s: float = 0.0
+    def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
+        super().__init__(spec, parent)
+        self.node = ""
+        self.epoch = 0
+        self.reachable = True
+        self.age_s = self.heard_s = 0.0
 
 
 def seconds(ms: float | str) -> float:

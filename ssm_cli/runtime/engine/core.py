@@ -12,11 +12,12 @@ from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
 from ssm_cli.runtime.engine.guard import Guard
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
 
-Input = tuple[WorkerCell, Kind, Any, Pending | None]
+Input = tuple[WorkerCell, Kind, Any, Waiter | None]
+Lane = deque[tuple[Callable[..., None], tuple[Any, ...]]]
 EFFECT_ROOM = 1024  # inputs that effects may put into the queue beyond its bound
 
 
@@ -52,7 +53,7 @@ class Core:
         self.random = random
         self.bound = root.spec.queue
         self.queue: deque[Input] = deque()
-        self.lane: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self.lane: Lane = deque()
         self.names: dict[str, Cell] = {}
         self.timers = Timers()
         self.reports = ReportStream(clock)

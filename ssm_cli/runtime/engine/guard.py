@@ -51,11 +51,13 @@ class Guard:
         phase: which kind of callback it is; the engine writes it with `cell`, `STEP` otherwise.
         armed: whether ticks come; the engine calls `arm` before it runs callbacks.
         used: set by the engine whenever it looks for work.
+        looks: how many callbacks ticks have found running. One that no tick has found took less
+            than a tick, which nobody had to read a clock for.
     """
 
     __slots__ = (
         "_again_s", "_deadlines", "_other_s", "_raises", "_seen", "_since_s", "_tick_s", "_token",
-        "armed", "cell", "clock", "phase", "used",
+        "armed", "cell", "clock", "looks", "phase", "used",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -64,6 +66,7 @@ class Guard:
         self.armed = False
         self.used = False
         self.phase = STEP
+        self.looks = 0
         self._other_s = 0.0
         self._token = 0
         self._seen: tuple[object, ...] | None = None
@@ -143,8 +146,13 @@ class Guard:
         """Note since when the callback has been seen to run."""
         identity = (cell, cell.steps, cell.starts, self.phase, self._token)
         if identity != self._seen:
+            self.looks += 1
             self._seen, self._since_s = identity, now_s
             self._raises, self._again_s = 0, -math.inf
+
+    def seen_s(self) -> float:
+        """How long ago the callback that was found last was found first, in seconds."""
+        return self.clock.now_s() - self._since_s
 
     def _limit_s(self, cell: Cell) -> float:
         return self._other_s if self.phase == OTHER else cell.limit_s(self.phase)

@@ -5,11 +5,27 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
+
+
+class Waiter(Protocol):
+    """Who waits in the queue for an outcome: a `Pending`, or a client of many calls in turn."""
+
+    def resolve(self, value: Any) -> None:
+        """The outcome is `replied` with `value`. To be called once, or `fail` once."""
+        ...
+
+    def fail(self, error: SsmError) -> None:
+        """The outcome is that of `error`."""
+        ...
+
+    def single(self) -> Pending:
+        """The call alone, for all ways on which it may be kept, or be told an outcome twice."""
+        ...
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -37,6 +53,10 @@ class Pending(msgspec.Struct, eq=False):
         """Let an answer that comes more than `timeout_s` from now count as `timeout`."""
         end_s = now_s() + timeout_s
         self._late = lambda: None if now_s() <= end_s else late(worker, timeout_s)
+
+    def single(self) -> Pending:
+        """It stands for one call alone."""
+        return self
 
     def resolve(self, value: Any) -> None:
         """The outcome is `replied` with `value`."""

@@ -1,10 +1,16 @@
 """The loop: takes inputs from the queue, one after the other, and has workers step.
 
-Theory of operation. `pump` is the one place where workers run. Each turn first empties the system
-lane (ends of children, restarts, requests), so that a supervisor has finished before anything else
-is stepped; then it serves one input. A worker that is a pure step and has nothing special about it
-has `cell.step` set, and is served in the loop itself: take, step, commit, answer. All else
-(callbacks, suspended or traced workers, errors) goes through `serve`.
+Theory of operation. `pump` is where workers run: it empties the system lane (ends of children,
+restarts, requests), so that a supervisor has finished before anything else is stepped; then it
+serves inputs, and empties the lane again behind each that may have put something there.
+
+A worker that is a pure step and has nothing special about it has `cell.step` set. `step_now` steps
+it: decode, step, commit; and says by an `Odd` that more is to be done than to answer, which
+`deal_with` does. The plainest inputs, values for a step whose time is not taken, `run_batch` serves
+right in its loop, as `step_now` would; a cast of that kind can set off nothing, so that behind it
+neither the lane nor `until` are looked at. A call that nothing waits ahead of is stepped by its
+caller (`Calls.call`, `Driver.serve`). All else (callbacks, suspended or traced workers) goes
+through `serve`.
 
 The hot path is deliberately plain: it mutates in place and builds nothing nobody reads.
 """
@@ -22,9 +28,9 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import must_wait
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.core import Core, Lane
 from ssm_cli.runtime.engine.guard import engine_code, guarded
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
@@ -42,7 +48,7 @@ from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock
 NEVER = Pending()
-INFO, CONTINUE = Kind.INFO, Kind.CONTINUE  # looked at for each input: a global is quick
+CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
 
 def pump(core: Core, until: Pending, budget_s: float) -> None:
@@ -76,6 +82,13 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
         core.guard.cell = None
 
 
+def drain(lane: Lane) -> None:
+    """Carry out the system messages, and those that they post."""
+    while lane:
+        function, args = lane.popleft()
+        function(*args)
+
+
 def rest(core: Core, seconds: float) -> None:
     """Let time pass while there is nothing to do; news of remote children end it early."""
     if core.links is None:
@@ -84,82 +97,119 @@ def rest(core: Core, seconds: float) -> None:
         core.links.wait(seconds)
 
 
-def run_batch(core: Core, until: Pending, most: int) -> bool:
-    """Serve up to `most` inputs (0: system messages alone); whether there may be more to do.
-
-    The plainest of them, a value for a pure step whose time is not taken, is served right here:
-    `step_one` without a call of its own.
-    """
+def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
+    """Serve up to `most` inputs (0: system messages alone); whether there may be more to do."""
     lane, queue, guard = core.lane, core.queue, core.guard
     take = queue.popleft
     guard.used = True
-    for _ in range(most or 1):
-        while lane:
-            function, args = lane.popleft()
-            function(*args)
-        if until.done or not queue or not most:
+    drain(lane)
+    for _ in range(0 if until.done else most):
+        if not queue:
             return False
         cell, kind, message, pending = take()
         step, steps = cell.step, cell.steps
-        odd = kind is INFO or kind is CONTINUE or type(message) is bytes
+        odd = type(message) is bytes or not (kind is CAST or kind is CALL)
         if odd or step is None or not steps & 63:
             step_one(core, cell, kind, message, pending)
-            continue
-        guard.cell = cell
-        if not guard.armed:  # looked at once a tick can no longer take the guard for idle
-            guard.arm()
-        try:
-            result = step(message, cell.state)
-        except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
-            guard.cell = None
-            step_failed(core, cell, message, pending, error)
-            continue
-        guard.cell = None
-        try:  # to take it apart is the quickest way to see that it is a pair
-            cell.state, output = result if type(result) is tuple else ()
-        except ValueError:
-            finish_step(core, cell, message, pending, result)
-            continue
-        cell.steps = steps + 1
-        if pending is not None:
-            pending.resolve(output)
-    return True
+        else:
+            guard.cell = cell
+            if not guard.armed:  # looked at once a tick can no longer take the guard for idle
+                guard.arm()
+            try:
+                result = step(message, cell.state)
+            except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+                guard.cell = None
+                step_failed(core, cell, message, single(pending), error)
+            else:
+                guard.cell = None
+                try:  # to take it apart is the quickest way to see that it is a pair
+                    cell.state, output = result if type(result) is tuple else ()
+                except ValueError:
+                    finish_step(core, cell, message, single(pending), result)
+                else:
+                    cell.steps = steps + 1
+                    if pending is None:
+                        continue
+                    pending.resolve(output)
+        if lane:
+            drain(lane)
+        if until.done:
+            return False
+    return most > 0 and not until.done
 
 
-def step_one(
-    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
-) -> None:
-    """Serve one input. A pure step with nothing special about it is served right here."""
-    step = cell.step
-    if step is None or kind is INFO or kind is CONTINUE:
-        serve(core, cell, kind, message, pending)
-        return
+class Odd:
+    """What came of a step that is no output: an error, or an answer with more to it, or less.
+
+    `given` is the input as a value, `NOTHING` where it could not be decoded.
+    """
+
+    __slots__ = ("answer", "error", "given")
+
+    def __init__(self, given: Any, answer: Any, error: BaseException | None = None) -> None:
+        self.given = given
+        self.answer = answer
+        self.error = error
+
+
+def step_now(core: Core, cell: WorkerCell, message: Any) -> Any:
+    """Step a worker that has its `step` set: its output, which is committed, or an `Odd`."""
     guard = core.guard
     guard.used = True
     if not guard.armed:
         guard.arm()
+    given: Any = NOTHING
+    step: Any = cell.step
     guard.cell = cell
-    if type(message) is bytes:
-        try:
-            message = (cell.codec or codec_of(cell)).decode(message)
-        except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
-            guard.cell = None
-            undecodable(core, cell, message, pending, error)
-            return
     try:
-        result = step(message, cell.state) if cell.steps & 63 else timed(core, cell, step, message)
+        if type(message) is bytes:
+            given = (cell.codec or codec_of(cell)).decode(message)
+        else:
+            given = message
+        result = step(given, cell.state) if cell.steps & 63 else timed(core, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
-        step_failed(core, cell, message, pending, error)
-        return
+        return Odd(given, None, error)
     guard.cell = None
-    if type(result) is not tuple or len(result) != 2:
-        finish_step(core, cell, message, pending, result)
-        return
-    cell.state, output = result
+    try:  # to take it apart is the quickest way to see that it is a pair
+        cell.state, output = result if type(result) is tuple else ()
+    except ValueError:
+        return Odd(given, result)
     cell.steps += 1
-    if pending is not None:
+    return output
+
+
+def deal_with(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, odd: Odd
+) -> None:
+    """Go on with a step that gave no plain output. `message` is what came, maybe as bytes."""
+    error = odd.error
+    if error is None:
+        finish_step(core, cell, odd.given, pending, odd.answer)
+    elif odd.given is NOTHING:
+        undecodable(core, cell, message, pending, error)
+    else:
+        odd.error = None  # who holds the error must not be held by it
+        step_failed(core, cell, odd.given, pending, error)
+
+
+def step_one(
+    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Waiter | None
+) -> None:
+    """Serve one input. A pure step with nothing special about it is served right here."""
+    if cell.step is None or not (kind is CALL or kind is CAST):
+        serve(core, cell, kind, message, single(pending))
+        return
+    output = step_now(core, cell, message)
+    if type(output) is Odd:
+        deal_with(core, cell, message, single(pending), output)
+    elif pending is not None:
         pending.resolve(output)
+
+
+def single(waiter: Waiter | None) -> Pending | None:
+    """Who waits, on the ways where the call may be kept, or be told an outcome twice."""
+    return None if waiter is None else waiter.single()
 
 
 def timed(core: Core, cell: WorkerCell, step: Callable[[Any, Any], Any], message: Any) -> Any:
@@ -171,7 +221,7 @@ def timed(core: Core, cell: WorkerCell, step: Callable[[Any, Any], Any], message
     return result
 
 
-for _function in (run_batch, step_one, timed):
+for _function in (run_batch, step_now, timed):
     engine_code(_function)
 
 

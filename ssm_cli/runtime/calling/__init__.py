@@ -1,0 +1,1 @@
+"""Calls and casts: how inputs get into a node, and how callers get their outcomes."""

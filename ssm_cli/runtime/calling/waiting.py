@@ -1,0 +1,45 @@
+"""Waiting: the loop is run by whoever waits, until there is an outcome."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ssm_cli.errors import CallTimeout
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.performer.intake import forbid_reentry
+from ssm_cli.runtime.performer.loop import pump, rest
+
+DEFAULT_S = 5.0
+
+
+class Waiting:
+    """The part of a node that runs its loop until somebody has an outcome."""
+
+    _core: Core
+
+    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_S) -> Any:
+        """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        forbid_reentry(self._core)
+        self._serve_until(pending, timeout_s)
+        return pending.result()
+
+    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
+        """Run the loop until `pending` has its outcome, which may be that time is over."""
+        core = self._core
+        clock = core.clock
+        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
+        while True:
+            left_s = end_s - clock.now_s()
+            pump(core, pending, left_s)
+            if pending.done:
+                return
+            left_s = end_s - clock.now_s()
+            next_s = core.timers.next_s() - clock.now_s()
+            if left_s <= 0 or min(left_s, next_s) == math.inf:
+                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
+                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
+                return
+            if next_s > 0:
+                rest(core, min(left_s, next_s))
