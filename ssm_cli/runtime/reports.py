@@ -17,6 +17,7 @@ from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
+SLACK_REPORTS = 100  # so many more are kept, at times, and then forgotten together
 
 
 class Spec(Protocol):
@@ -51,30 +52,20 @@ Detail = ExitReason | int | Fields | Callable[[], Fields] | None
 """The further fields of an event: why it ended, which start it is, any fields by name, or what
 makes them when somebody reads."""
 
-Event = tuple[str, Subject, Detail]
 Entry = tuple[float, str, Subject, Detail]
 
 
-class Course:
-    """Several events of one moment, told when somebody reads: an entry in the ring.
+class Several(Protocol):
+    """Several events of one moment, told when somebody reads: an entry in the ring."""
 
-    `tell(*args)` makes them: event, subject and detail of each, in order; `count` of them.
-    """
-
-    __slots__ = ("args", "at_s", "count", "tell")
-
-    def __init__(
-        self, at_s: float, count: int, tell: Callable[..., Sequence[Event]], args: tuple[Any, ...]
-    ) -> None:
-        self.at_s = at_s
-        self.count = count
-        self.tell = tell
-        self.args = args
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        ...
 
     def entries(self) -> Iterator[Entry]:
         """The reports that it stands for, in order."""
-        for event, subject, detail in self.tell(*self.args):
-            yield self.at_s, event, subject, detail
+        ...
 
 
 class Group:
@@ -120,7 +111,7 @@ class ReportStream:
 
     def __init__(self, clock: Clock) -> None:
         self.wall_s = clock.wall_s
-        self._ring: deque[Entry | Course | Group] = deque()
+        self._ring: deque[Entry | Several] = deque()
         self._kept = 0
         self._readers: list[Callable[[Report], None]] = []
         self.seq = 0
@@ -129,14 +120,9 @@ class ReportStream:
         """Record an event; readers are called at once, in the order in which they subscribed."""
         self.seq += 1
         entry = (self.wall_s(), event, subject, detail)
-        ring = self._ring
-        ring.append(entry)
-        if self._kept < KEPT_REPORTS:
-            self._kept += 1
-        elif self._kept == KEPT_REPORTS and type(ring[0]) is tuple:
-            ring.popleft()  # one in, one out
-        else:
-            self._kept += 1
+        self._ring.append(entry)
+        self._kept += 1
+        if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
         if self._readers:
             report = as_report(self.seq, entry)
@@ -147,12 +133,12 @@ class ReportStream:
         """Whether somebody reads as things happen."""
         return bool(self._readers)
 
-    def add_many(self, group: Course | Group) -> None:
+    def add_many(self, group: Several) -> None:
         """Record several events at once; only while nobody is `watched`."""
         self.seq += group.count
         self._kept += group.count
         self._ring.append(group)
-        if self._kept > KEPT_REPORTS:
+        if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
 
     def _forget(self) -> None:

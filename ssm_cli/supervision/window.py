@@ -29,6 +29,10 @@ class RestartWindow:
         self._times_s.append(now_s)
         return self.count(now_s)
 
+    def take_back(self) -> None:
+        """Forget the restart that was counted last, which is not to be."""
+        self._times_s.pop()
+
     def count(self, now_s: float) -> int:
         """How many restarts lie in the period that ends at `now_s`."""
         times_s = self._times_s

@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.dispatch import Kind, Outcome, of_step
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, Caller
@@ -41,8 +43,8 @@ from ssm_cli.runtime.performer.outcomes.failing import (
     undecodable,
 )
 from ssm_cli.runtime.performer.outcomes.journalled import is_plain, serve_plainly
+from ssm_cli.runtime.performer.outcomes.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.outcomes.settling import settle
-from ssm_cli.runtime.performer.supervise import crash_plainly
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
@@ -138,18 +140,15 @@ def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - on
     return most > 0 and not until.done
 
 
-class Odd:
+class Odd(msgspec.Struct, eq=False):
     """What came of a step that is no output: an error, or an answer with more to it, or less.
 
     `given` is the input as a value, `NOTHING` where it could not be decoded.
     """
 
-    __slots__ = ("answer", "error", "given")
-
-    def __init__(self, given: Any, answer: Any, error: BaseException | None = None) -> None:
-        self.given = given
-        self.answer = answer
-        self.error = error
+    given: Any
+    answer: Any
+    error: BaseException | None = None
 
 
 def step_now(core: Core, cell: WorkerCell, message: Any) -> Any:

@@ -9,33 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import SHUTDOWN, Crash, ExitReason, Lost
+from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, Lost
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.crashes import CrashNote, decide
-from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.performer.children import forget
 from ssm_cli.runtime.performer.ending import (
-    crash_error,
     drop_requests,
     terminate_all,
     terminate_children,
 )
 from ssm_cli.runtime.performer.starting import (
     Started,
-    come_up,
     start_all,
     start_cell,
     without_collector,
 )
-from ssm_cli.runtime.reports import Course, Event, ending, error_text
-from ssm_cli.spec.model import Backoff, OnCrash, Restart, Strategy
+from ssm_cli.runtime.reports import ending
+from ssm_cli.spec.model import Backoff, Restart, Strategy
 from ssm_cli.supervision.decisions import (
-    RESTART,
     Decision,
     affected,
     backoff_ms,
@@ -81,97 +75,6 @@ def on_exit(core: Core, cell: Cell, starts: int, reason: ExitReason) -> None:
     if decision is Decision.AUTO_SHUT:
         note(core, "auto_shutdown", cell, ())
         die(core, sup, SHUTDOWN)
-
-
-def crash_plainly(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
-) -> bool:
-    """Go the whole way of a plain crash in one: end, decision, start. False: nothing was done.
-
-    A pure step that has raised mostly has nothing to clean up, nobody who is told at the moment
-    itself, and a supervisor that starts it again at once and alone. Then nothing can come between
-    its end and its start, and there is no need to go through the lane. What is recorded, noted and
-    told is exactly what the careful way leaves behind: `loop.crashed` and `stop_worker`,
-    `end_worker`, `on_exit`, `restart`. Change both or neither; `test_plain_crash` compares them.
-    """
-    sup, reason = cell.parent, reason_for(error)
-    if sup is None or type(reason) is not Crash or not is_plain_crash(core, sup, cell, pending):
-        return False
-    now_s, intensity = core.clock.now_s(), sup.spec.intensity
-    restarts = sup.window.count(now_s) + 1
-    allowed = on_restart(restarts, intensity) is RESTART
-    if not allowed or not is_restarted(cell.spec.options.restart, reason):
-        return False
-    sup.window.add(now_s)
-    limits = {"restarts": restarts, "intensity": intensity, "period": sup.spec.period_s}
-    kind, text, wall_s = type(error).__name__, error_text(error), core.clock.wall_s()
-    name: str = cell.spec.id
-    core.crashes.add_decided(
-        CrashNote(
-            core.reports.seq + 1, wall_s, cell, message, cell.state, reason,
-            decision="restart", children=(name,), limits=limits,
-        )
-    )  # fmt: skip
-    if pending is not None:
-        pending.fail(crash_error(name, reason, kind, text))
-    extra = cell.more()
-    extra.crashes += 1
-    extra.timeout += 1  # one that was under way is void
-    cell.starts += 1
-    cell.step, cell.state, cell.last_reason, cell.status = None, None, reason, Status.UNDEFINED
-    told = (core, cell, (message, cell.starts), (reason.kind, kind, text), limits)
-    core.reports.add_many(Course(wall_s, 5, tell_plain_crash, told))
-    restart_all(core, sup, (cell,), limits, come_up)
-    return True
-
-
-def is_plain_crash(
-    core: Core, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None
-) -> bool:
-    """Whether nothing but an end and a start can follow a crash of this pure step."""
-    extra, options = cell.extra, cell.spec.options
-    return (
-        sup.spec.strategy is ONE_FOR_ONE
-        and sup.extra is None
-        and not core.lane
-        and not core.reports.watched()
-        and (pending is None or pending.notify is None)
-        and cell.behaviour.terminate is None
-        and options.backoff is None
-        and options.on_crash is OnCrash.INIT
-        and core.keeper is None
-        and (extra is None or not (extra.callers or extra.timers or extra.backlog))
-    )
-
-
-def tell_plain_crash(
-    core: Core,
-    cell: WorkerCell,
-    life: tuple[Any, int],
-    said: tuple[str, str, str],
-    limits: dict[str, Any],
-) -> Sequence[Event]:
-    """The reports of a plain crash, up to the start that follows.
-
-    `life` is the input that ended one life and the number of the next; `said` is the reason, and
-    the type and text of the error. The error itself is not kept: it holds frames alive.
-    """
-    (message, starts), (reason, kind, text) = life, said
-    sup, name = cell.parent, cell.spec.id
-    assert sup is not None
-
-    def told() -> dict[str, Any]:
-        error = {"type": kind, "message": text}
-        return {"input": shown(core, cell, message), "reason": reason, "error": error}
-
-    what = {"strategy": sup.spec.strategy.value, "child": name, "children": [name]}
-    return (
-        ("crashed", cell, told),
-        ("terminating", cell, {"reason": reason}),
-        ("terminated", cell, {"reason": reason}),
-        ("restarting", sup, what | limits),
-        ("starting", cell, starts),
-    )
 
 
 def on_try_again(core: Core, cell: Cell, starts: int) -> None:

@@ -1,0 +1,124 @@
+"""The straight way of a plain crash: end, decision and start in one.
+
+Theory of operation. A pure step that has raised mostly has nothing to clean up, nobody who is told
+at the moment itself, and a supervisor that starts it again at once and alone. Then nothing can come
+between its end and its start, and there is no need to go through the lane. What is recorded, noted
+and told is exactly what the careful way leaves behind: `failing.crashed` and `stop_worker`,
+`end_worker`, `on_exit`, `restart`. Change both or neither; `test_plain_crash` compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import msgspec
+
+from ssm_cli.behaviour.dispatch import reason_for
+from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.runtime.engine.cell import Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.crashes import CrashNote
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.performer.ending import crash_error
+from ssm_cli.runtime.performer.starting import come_up
+from ssm_cli.runtime.performer.supervise import restart_all
+from ssm_cli.runtime.reports import Entry, error_text
+from ssm_cli.spec.model import OnCrash, Strategy
+from ssm_cli.supervision.decisions import RESTART, is_restarted, on_restart
+
+ONE_FOR_ONE = Strategy.ONE_FOR_ONE  # looked at for each crash: globals are quick
+INIT, UNDEFINED = OnCrash.INIT, Status.UNDEFINED
+
+
+def crash_plainly(
+    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+) -> bool:
+    """Go the whole way of a plain crash. False: it is none, and nothing was done."""
+    sup, reason = cell.parent, reason_for(error)
+    if sup is None or type(reason) is not Crash or not is_plain(core, sup, cell, pending):
+        return False
+    if not is_restarted(cell.spec.options.restart, reason):
+        return False
+    window, flags = sup.window, sup.spec
+    restarts = window.add(core.clock.now_s())
+    if on_restart(restarts, flags.intensity) is not RESTART:
+        window.take_back()  # the careful way counts it again
+        return False
+    limits = {"restarts": restarts, "intensity": flags.intensity, "period": flags.period_s}
+    kind, text, wall_s = type(error).__name__, error_text(error), core.clock.wall_s()
+    name: str = cell.spec.id
+    core.crashes.add_decided(
+        CrashNote(
+            core.reports.seq + 1, wall_s, cell, message, cell.state, reason,
+            (), "restart", (name,), limits,
+        )
+    )  # fmt: skip
+    if pending is not None:
+        pending.fail(crash_error(name, reason, kind, text))
+    extra = cell.more()
+    extra.crashes += 1
+    extra.timeout += 1  # one that was under way is void
+    cell.starts += 1
+    cell.step, cell.state, cell.last_reason, cell.status = None, None, reason, UNDEFINED
+    core.reports.add_many(
+        PlainCrash(wall_s, core, sup, cell, message, cell.starts, reason.kind, kind, text, limits)
+    )
+    restart_all(core, sup, (cell,), limits, come_up)
+    return True
+
+
+def is_plain(core: Core, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None) -> bool:
+    """Whether nothing but an end and a start can follow a crash of this pure step."""
+    extra, options = cell.extra, cell.spec.options
+    return (
+        sup.spec.strategy is ONE_FOR_ONE
+        and sup.extra is None
+        and not core.lane
+        and not core.reports.watched()
+        and (pending is None or pending.notify is None)
+        and cell.behaviour.terminate is None
+        and options.backoff is None
+        and options.on_crash is INIT
+        and core.keeper is None
+        and (extra is None or not (extra.callers or extra.timers or extra.backlog))
+    )
+
+
+class PlainCrash(msgspec.Struct, eq=False):
+    """The reports of a plain crash, up to the start that follows, told when somebody reads.
+
+    One object: the ring keeps thousands, and lets go of one for each crash. `starts` is the number
+    of the next life; `kind` and `text` are of the error, which is not kept: it holds frames alive.
+    """
+
+    count: ClassVar[int] = 5
+
+    at_s: float
+    core: Core
+    sup: SupervisorCell
+    cell: WorkerCell
+    message: Any
+    starts: int
+    reason: str
+    kind: str
+    text: str
+    limits: dict[str, Any]
+
+    def entries(self) -> Iterator[Entry]:
+        """The reports that it stands for, in order."""
+        at_s, sup, cell, ended = self.at_s, self.sup, self.cell, {"reason": self.reason}
+        name: str = cell.spec.id
+        what = {"strategy": sup.spec.strategy.value, "child": name, "children": [name]}
+        yield at_s, "crashed", cell, self.failure
+        yield at_s, "terminating", cell, ended
+        yield at_s, "terminated", cell, ended
+        yield at_s, "restarting", sup, what | self.limits
+        yield at_s, "starting", cell, self.starts
+
+    def failure(self) -> dict[str, Any]:
+        """What is told of the crash itself; to write the input costs more than all the rest."""
+        error = {"type": self.kind, "message": self.text}
+        said = shown(self.core, self.cell, self.message)
+        return {"input": said, "reason": self.reason, "error": error}
