@@ -12,9 +12,7 @@ from ssm_cli.errors import TreeFileError
 from ssm_cli.spec.keys import nearest, sentence, shown
 from ssm_cli.spec.model import SupervisorSpec
 from ssm_cli.spec.modules import Resolver, importable, line_in, load_file, raised
-from ssm_cli.spec.validate import Problem, check_spec
-from ssm_cli.spec.walk import TreeReader
-from ssm_cli.spec.yaml_nodes import FILE, compose
+from ssm_cli.spec.validate import FILE, Problem, check_spec
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_IN_MESSAGE = 20  # complaints that the text of the error repeats
@@ -103,6 +101,9 @@ def _decoded(data: bytes) -> str | Problem:
 
 
 def _yaml_tree(file: Path, text: str) -> tuple[SupervisorSpec | None, list[Problem]]:
+    from ssm_cli.spec.walk import TreeReader  # noqa: PLC0415 - PyYAML takes 20 ms, not for .py
+    from ssm_cli.spec.yaml_nodes import compose  # noqa: PLC0415 - as above
+
     root = compose(text)
     if isinstance(root, Problem):
         return None, [root]

@@ -28,6 +28,8 @@ from ssm_cli.spec.model import (
     WorkerSpec,
 )
 
+FILE = "(file)"  # where a problem is that belongs to no node of the tree
+
 
 class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong: where in the tree, and a sentence that follows the path.

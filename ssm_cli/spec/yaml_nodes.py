@@ -15,7 +15,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from ssm_cli.spec.keys import sentence, shown
-from ssm_cli.spec.validate import Problem
+from ssm_cli.spec.validate import FILE, Problem
 
 MAX_ALIASED = 1_000_000  # nodes that aliases may add to those written down
 MAX_NESTING = 400  # levels of collections: twice MAX_DEPTH, and as much again for args
@@ -24,7 +24,6 @@ STR = "tag:yaml.org,2002:str"
 MAP = "tag:yaml.org,2002:map"
 SEQ = "tag:yaml.org,2002:seq"
 MERGE = "tag:yaml.org,2002:merge"
-FILE = "(file)"  # where a problem is that belongs to no node of the tree
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

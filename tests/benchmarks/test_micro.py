@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -97,6 +98,18 @@ def test_rendering_a_row_of_the_tree(benchmark: BenchmarkFixture) -> None:
         node.call("w0", Store("x", 1))
         (worker, _) = node.tree().children
     benchmark(row_text, Row("├─ ", worker, rate=48_123.0), 120)
+
+
+@pytest.mark.parametrize("clients", [1, 64])
+def test_640_calls_of_clients_side_by_side(benchmark: BenchmarkFixture, clients: int) -> None:
+    message = Lookup("x")
+
+    def client() -> Generator[tuple[str, Any], Any, None]:
+        for _ in range(640 // clients):
+            yield "w0", message
+
+    with flat(10) as node:
+        benchmark(lambda: node.run_clients(*(client() for _ in range(clients))))
 
 
 @pytest.mark.parametrize("clients", [1, 64])
