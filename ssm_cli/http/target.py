@@ -53,7 +53,7 @@ class Target(Node):
         try:
             step_one(core, cell, Kind.CALL, message, pending)
         finally:
-            core.pumping = False
+            core.pumping, core.guard.cell = False, None
         changed = core.lane or core.queue or core.timers.next_s() != before_s
         if core.keeper is not None:
             changed = changed or core.keeper.has_work()

@@ -135,7 +135,7 @@ class Driver:
                     return self._follow(pending, cell, timeout_s, begun_s)
                 output, error = pending.value, pending.error
         finally:
-            core.pumping = False
+            core.pumping, core.guard.cell = False, None
         if timeout_s is not None and self._now_s() > begun_s + timeout_s:
             error = late(cell.spec.id, timeout_s)
         return answered(output, error)

@@ -40,8 +40,8 @@ class Calls(Casts, Waiting, FarCalls):
         core = self._core
         cell = core.names.get(worker)
         busy = core.queue or core.lane or core.pumping or not core.guard.armed
-        exact = request_id or (timeout_s is not None and timeout_s < EXACT_S)
-        if busy or exact or type(cell) is not WorkerCell or cell.step is None:
+        timed = request_id or (timeout_s is not None and timeout_s < EXACT_S)
+        if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
         guard, pending = core.guard, None
         looks = guard.looks
@@ -52,7 +52,7 @@ class Calls(Casts, Waiting, FarCalls):
                 pending = Pending()
                 deal_with(core, cell, message, pending, output)
         finally:
-            core.pumping = False
+            core.pumping, guard.cell = False, None
         spent_s = 0.0 if guard.looks == looks else guard.seen_s()
         if pending is not None:
             return self._outcome(cell, message, pending, timeout_s, spent_s)
@@ -82,7 +82,7 @@ class Calls(Casts, Waiting, FarCalls):
             try:
                 step_one(core, cell, CALL, message, pending)
             finally:
-                core.pumping = False
+                core.pumping, core.guard.cell = False, None
         spent_s = core.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
 

@@ -27,6 +27,7 @@ class Core:
     Attributes:
         queue: the inputs that wait, at most `bound` (effects: `EFFECT_ROOM` more).
         expected: the options whose limits the guard was told of last.
+        batch: how many inputs are served between two looks at the clock.
         lane: system messages; each is a function and its arguments, and overtakes the queue.
         names: every live node by id.
         pumping: whether the loop runs; nothing may enter it twice.
@@ -41,9 +42,9 @@ class Core:
     """
 
     __slots__ = (
-        "advance", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up", "guard",
-        "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random", "report",
-        "reports", "root", "running", "timers", "wake",
+        "advance", "batch", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up",
+        "guard", "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random",
+        "report", "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -52,6 +53,7 @@ class Core:
         self.guard = guard
         self.random = random
         self.bound = root.spec.queue
+        self.batch = 1
         self.queue: deque[Input] = deque()
         self.lane: Lane = deque()
         self.names: dict[str, Cell] = {}

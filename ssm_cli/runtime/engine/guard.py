@@ -51,20 +51,21 @@ class Guard:
         phase: which kind of callback it is; the engine writes it with `cell`, `STEP` otherwise.
         armed: whether ticks come; the engine calls `arm` before it runs callbacks.
         used: set by the engine whenever it looks for work.
+        ticked: set by each tick; the engine clears it when it begins a batch, and ends one early.
         looks: how many callbacks ticks have found running. One that no tick has found took less
             than a tick, which nobody had to read a clock for.
     """
 
     __slots__ = (
         "_again_s", "_deadlines", "_other_s", "_raises", "_seen", "_since_s", "_tick_s", "_token",
-        "armed", "cell", "clock", "looks", "phase", "used",
+        "armed", "cell", "clock", "looks", "phase", "ticked", "used",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.cell: Cell | None = None
         self.armed = False
-        self.used = False
+        self.used = self.ticked = False
         self.phase = STEP
         self.looks = 0
         self._other_s = 0.0
@@ -127,6 +128,7 @@ class Guard:
     def tick(self, frame: FrameType | None) -> None:
         """Look at what runs, and cut it if it has overrun. Raises `StepTimeout` to do so."""
         cell = self.cell
+        self.ticked = True
         if cell is None:
             self._seen = None
             return  # the engine itself runs, and looks at its deadlines where it is safe

@@ -12,6 +12,10 @@ neither the lane nor `until` are looked at. A call that nothing waits ahead of i
 caller (`Calls.call`, `Driver.serve`). All else (callbacks, suspended or traced workers) goes
 through `serve`.
 
+Between two looks at the clock, and at what signals have put into the lane, a batch of inputs is
+served: up to `BATCH`, about `BATCH_S` long as the last one tells, and none goes on after a tick of
+the guard.
+
 The hot path is deliberately plain: it mutates in place and builds nothing nobody reads.
 """
 
@@ -48,7 +52,8 @@ from ssm_cli.runtime.performer.outcomes.settling import settle
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
-BATCH = 64  # inputs between two looks at the clock
+BATCH = 64  # inputs between two looks at the clock, at most
+BATCH_S = 0.002  # a batch that took longer is followed by a smaller one
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
@@ -59,11 +64,14 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
     Args:
         core: the node; not pumping already.
         until: a call that somebody waits for; `NEVER` for none.
-        budget_s: stop after about this many seconds (looked at every `BATCH` inputs).
+        budget_s: stop after about this many seconds. The clock is looked at behind each batch of
+            inputs, of up to `BATCH`: of fewer where they take long, and at each tick of the guard.
     """
     clock = core.clock.now_s
-    end_s = clock() + budget_s
+    now_s = clock()
+    end_s = now_s + budget_s
     keeper = core.keeper
+    most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     core.pumping = True
     try:
         if core.links is not None:
@@ -71,13 +79,19 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
         while True:
             fire_timers(core)
             full = keeper is not None and keeper.is_full()
-            more = run_batch(core, until, 0 if full else BATCH)
+            more = run_batch(core, until, 0 if full else most or core.batch)
+            begun_s, now_s = now_s, clock()
+            if now_s - begun_s > BATCH_S:
+                core.batch = max(1, core.batch // 4)
+            elif more and core.batch < BATCH:
+                core.batch *= 2
             if keeper is not None and keeper.has_work():
                 keeper.commit()
                 more = bool(core.lane) or (
                     bool(core.queue) and not (until.done or keeper.is_full())
                 )
-            if not more or clock() >= end_s:
+                now_s = clock()
+            if not more or now_s >= end_s:
                 break
     finally:
         core.pumping = False
@@ -103,11 +117,13 @@ def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - on
     """Serve up to `most` inputs (0: system messages alone); whether there may be more to do."""
     lane, queue, guard = core.lane, core.queue, core.guard
     take = queue.popleft
-    guard.used = True
     drain(lane)
+    guard.used, guard.ticked = True, False  # so that no tick within the batch finds the guard idle
+    if queue and not guard.armed:
+        guard.arm()
     for _ in range(0 if until.done else most):
-        if not queue:
-            return False
+        if guard.ticked or not queue:
+            return bool(queue or lane)
         cell, kind, message, pending = take()
         step, steps = cell.step, cell.steps
         odd = type(message) is bytes or not (kind is CAST or kind is CALL)
@@ -115,8 +131,6 @@ def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - on
             step_one(core, cell, kind, message, pending)
         else:
             guard.cell = cell
-            if not guard.armed:  # looked at once a tick can no longer take the guard for idle
-                guard.arm()
             try:
                 result = step(message, cell.state)
             except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
