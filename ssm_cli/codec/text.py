@@ -254,6 +254,8 @@ def show(value: object) -> str:
     try:
         kind: Any = type(value)
         if shape := _shape_shown(kind):
+            if not shape.slots:
+                return shape.constructor.name
             words = [word_for(getattr(value, s.field.name), s.type) for s in shape.slots]
             return " ".join((shape.constructor.name, *words))
         if isinstance(value, str) and not isinstance(value, Enum):

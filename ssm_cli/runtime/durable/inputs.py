@@ -14,7 +14,7 @@ from ssm_cli.behaviour.results import NOTHING, Continue
 from ssm_cli.errors import DecodeError, Denied, StorageError
 from ssm_cli.runtime.durable.format.records import Cause, Change, How, Input
 from ssm_cli.runtime.durable.format.snapshots import INPUT, Refused, number_key, pack
-from ssm_cli.runtime.durable.format.values import digest
+from ssm_cli.runtime.durable.format.values import digest, digest_of_output
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimeoutToken, TimerToken
@@ -146,7 +146,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         now.how,
         now.data,
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
-        digest(output) if output else b"",
+        digest_of_output(output),
         state_hash,
         kept.values.version,
         now.request,

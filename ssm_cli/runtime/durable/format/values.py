@@ -6,6 +6,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -18,6 +19,7 @@ from ssm_cli.errors import StorageError
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 DIGEST_BYTES = 8
+SHORT_BYTES = 64  # of an output whose digest is remembered
 FROM_FILE = re.compile(r"^ssm_file_[0-9a-f]{16}_")  # how `spec.modules` names what is no package's
 
 _plain = msgspec.msgpack.Decoder().decode
@@ -32,6 +34,16 @@ def digest(data: bytes) -> bytes:
     8
     """
     return blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def digest_of_output(data: bytes) -> bytes:
+    """The digest of an output; none of an empty one. Short outputs come again and again."""
+    if not data:
+        return b""
+    return _remembered(data) if len(data) <= SHORT_BYTES else digest(data)
+
+
+_remembered = lru_cache(maxsize=1024)(digest)
 
 
 class Values:

@@ -15,7 +15,7 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.format.records import Input
-from ssm_cli.runtime.durable.format.values import digest
+from ssm_cli.runtime.durable.format.values import digest_of_output
 from ssm_cli.runtime.durable.inputs import HOW, Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
@@ -104,7 +104,7 @@ def record(core: Core, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, o
         Input(
             kept.worker, keeper.at_s(), HOW[kind], data,
             "replied" if kind is CALL else "silent",
-            digest(written) if written else b"", state_hash, kept.values.version,
+            digest_of_output(written), state_hash, kept.values.version,
         ),
         len(data),
     )  # fmt: skip
