@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ssm_cli.cli.lines import Piped
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_S, aexecute
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, StartFailed
@@ -127,7 +127,7 @@ class Session:
         *,
         keep_going: bool = False,
         reports: bool = True,
-        timeout_s: float = DEFAULT_S,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
         interactive: bool = False,
     ) -> None:
         self._node = node

@@ -14,7 +14,7 @@ from ssm_cli.errors import CalleeCrashed, CallError, DecodeError, SsmError
 from ssm_cli.exit_codes import exit_code_of
 from ssm_cli.runtime.api import NodeApi
 
-DEFAULT_S = 5.0
+DEFAULT_TIMEOUT_S = 5.0
 Clock = Callable[[], float]
 
 
@@ -42,7 +42,7 @@ class ValueCaller(Protocol):
 def execute(
     command: Command,
     api: NodeApi,
-    timeout_s: float | None = DEFAULT_S,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
 ) -> Result:
     """Carry out a command and wait for it.
@@ -73,7 +73,7 @@ def execute(
 async def aexecute(
     command: Command,
     api: NodeApi,
-    timeout_s: float | None = DEFAULT_S,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
     show: Callable[[Result], None] | None = None,
 ) -> Result:

@@ -19,7 +19,7 @@ import msgspec
 
 from ssm_cli.commands.records import error_record, failed_reply_record
 from ssm_cli.errors import CallError, Denied, SsmError
-from ssm_cli.http.calling import DEFAULT_S, MAX_TIMEOUT_S, Answer, Calling
+from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling
 from ssm_cli.http.doors.access import Gate, Role
 from ssm_cli.http.events import Events
 from ssm_cli.http.routing.requests import About, Request, Requests, handlers
@@ -124,7 +124,7 @@ class App:
             worker,
             data,
             is_json=_is_json(headers),
-            timeout_s=_timeout(query) if query else DEFAULT_S,
+            timeout_s=_timeout(query) if query else DEFAULT_TIMEOUT_S,
             key=None if key is None else key.decode("latin-1"),
             receive=receive,
         )
@@ -245,7 +245,7 @@ def _value(parameter: Query, text: str) -> Any:
 
 def _timeout(query: bytes) -> float:
     route = Table().find(b"/v1/workers/x/call")[0][0]
-    timeout_s = float(query_of(route, query).get("timeout", DEFAULT_S))
+    timeout_s = float(query_of(route, query).get("timeout", DEFAULT_TIMEOUT_S))
     if not timeout_s <= MAX_TIMEOUT_S:
         raise HttpError(400, f"`timeout` is at most {MAX_TIMEOUT_S:g} seconds")
     return timeout_s

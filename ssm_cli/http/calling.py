@@ -17,7 +17,7 @@ from ssm_cli.http.target import Target, outcome
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending
 
-DEFAULT_S = 5.0
+DEFAULT_TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 3600.0
 WAITING_ROOM = 256  # calls that wait for room in the node's queue; one more is refused
 KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the oldest go
@@ -67,7 +67,7 @@ class Calling:
         data: bytes,
         *,
         is_json: bool = False,
-        timeout_s: float = DEFAULT_S,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
         key: str | None = None,
         receive: Receive | None = None,
     ) -> Answer:

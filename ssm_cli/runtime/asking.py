@@ -11,7 +11,7 @@ from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import CalleeStopped, CallTimeout, NoProc, QueueFull, SsmError
 from ssm_cli.runtime.calling.acalls import AsyncCalls
-from ssm_cli.runtime.calling.waiting import DEFAULT_S
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell
 from ssm_cli.runtime.engine.cell import Status as CellStatus
 from ssm_cli.runtime.engine.pending import Pending
@@ -113,7 +113,7 @@ class AskingSupervisors(AsyncCalls):
             pending.resolve(value)
 
     def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
-        return self.wait(self.request(supervisor, verb, *args), DEFAULT_S)
+        return self.wait(self.request(supervisor, verb, *args), TIMEOUT_S)
 
     def whereis(self, name: str) -> ProcessRef | None:
         """The process that runs under a name, if one does (OTP's `whereis`)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ssm_cli.cli.environment import fileno_of
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_S, execute
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, execute
 from ssm_cli.commands.parse import MAX_LINE, Command, parse_words
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
@@ -134,7 +134,7 @@ class _Pipeline:
                 break
             command = parse_words([*self._head, self._lines.pop()], ())
             data = command.arguments["input"].encode("utf-8", "surrogateescape")
-            wait_s = DEFAULT_S if command.timeout_s is None else command.timeout_s
+            wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
             worker = command.arguments["worker"]
             request = self._node.call_bytes(worker, data, wait_s, stop_on_failure=True)
             self._sent.append((command, len(request)))

@@ -9,7 +9,7 @@ from ssm_cli.errors import CallError, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import as_asked
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.clients import Clients
-from ssm_cli.runtime.calling.waiting import DEFAULT_S
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
@@ -29,7 +29,7 @@ class AsyncCalls(Clients):
         self,
         worker: str,
         message: Any,
-        timeout_s: float | None = DEFAULT_S,
+        timeout_s: float | None = TIMEOUT_S,
         request_id: str = "",
     ) -> Any:
         """`call` for asyncio: the running loop serves the node while this waits.
@@ -58,7 +58,7 @@ class AsyncCalls(Clients):
         self,
         worker: str,
         data: bytes,
-        timeout_s: float | None = DEFAULT_S,
+        timeout_s: float | None = TIMEOUT_S,
         answered: Callable[[tuple[bytes, Any] | SsmError], None] | None = None,
     ) -> tuple[bytes, Any]:
         """`call_value` for asyncio.

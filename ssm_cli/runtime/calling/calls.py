@@ -7,7 +7,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.runtime.calling.casts import Casts, written
-from ssm_cli.runtime.calling.waiting import DEFAULT_S, Waiting
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Waiting
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
@@ -24,7 +24,7 @@ class Calls(Casts, Waiting, FarCalls):
     """The part of a node that waits for outcomes."""
 
     def call(
-        self, worker: str, message: Any, timeout_s: float | None = DEFAULT_S, request_id: str = ""
+        self, worker: str, message: Any, timeout_s: float | None = TIMEOUT_S, request_id: str = ""
     ) -> Any:
         """Step `worker` with `message` and return its output (`gen_server:call/3`).
 
@@ -114,7 +114,7 @@ class Calls(Casts, Waiting, FarCalls):
         return as_asked(cell, message, pending.value)
 
     def call_value(
-        self, worker: str, data: bytes, timeout_s: float | None = DEFAULT_S
+        self, worker: str, data: bytes, timeout_s: float | None = TIMEOUT_S
     ) -> tuple[bytes, Any]:
         """`call` with bytes, answering both the encoded output and the output itself."""
         now_s = self._core.clock.now_s

@@ -17,7 +17,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CallTimeout, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
-from ssm_cli.runtime.calling.waiting import DEFAULT_S
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
@@ -34,7 +34,7 @@ LONGEST_REST_S = 60.0  # at a time; a call without a time-out waits for news of 
 class Clients(Calls):
     """The part of a node that runs many clients at once."""
 
-    def run_clients(self, *clients: Client[T], timeout_s: float | None = DEFAULT_S) -> list[T]:
+    def run_clients(self, *clients: Client[T], timeout_s: float | None = TIMEOUT_S) -> list[T]:
         """Run clients side by side until the last is done; what each returned, in their order.
 
         A client is a generator. It yields `(worker, message)` to call a worker, and is sent the

@@ -11,7 +11,7 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import pump, rest
 
-DEFAULT_S = 5.0
+TIMEOUT_S = 5.0
 
 
 class Waiting:
@@ -19,7 +19,7 @@ class Waiting:
 
     _core: Core
 
-    def wait(self, pending: Pending, timeout_s: float | None = DEFAULT_S) -> Any:
+    def wait(self, pending: Pending, timeout_s: float | None = TIMEOUT_S) -> Any:
         """Run the loop until `pending` has its outcome; its output, or its error raised."""
         forbid_reentry(self._core)
         self._serve_until(pending, timeout_s)
