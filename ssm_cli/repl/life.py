@@ -20,6 +20,7 @@ from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
 
 Reader = Callable[[Report], None]
+ENDING = (signal.SIGTERM, signal.SIGHUP)  # a session ends at them, as by Ctrl-D
 
 
 class RunningNode(NodeApi, Protocol):
@@ -109,13 +110,15 @@ class Life:
             self._watched(self._node.start, "starting", ("started",), workers_in(self._node.spec))
             self._model.recount()
             loop.set_exception_handler(self._stray)
-            for number in (signal.SIGTERM, signal.SIGHUP):
+            for number in ENDING:
                 loop.add_signal_handler(number, self._on_signal, number)
             await self._show([asyncio.create_task(work()) for work in beside])
+            self._say_goodbye()
         finally:
             unsubscribe()
             loop.set_exception_handler(None)
-        self._say_goodbye()
+            for number in ENDING:  # a loop that closes first leaves signals a closed descriptor
+                loop.remove_signal_handler(number)
         if self._node.storage_error is not None:
             raise self._node.storage_error
         return ExitCode.GAVE_UP if self._node.gave_up else self._code

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_ctrl_d_stops_the_tree_in_order_and_exits_with_0(tmp_path: Path) -> None
     ends = [r.id for r in person.node.reports() if r.event == "terminated" and r.kind == "worker"]
     assert ends == ["kv3", "kv2", "kv1"]
     assert person.env.said == "ssm: kv.yaml stopped in order (0 restarts)\n"
+
+
+def test_a_session_leaves_no_signal_to_a_loop_that_is_about_to_close(tmp_path: Path) -> None:
+    async def story() -> int:
+        async with typing(tmp_path) as person:
+            person.type("kv2 Store x 1\r")
+            await until(lambda: "Ok" in person.output, lambda: person.output)
+        return signal.set_wakeup_fd(-1)
+
+    assert asyncio.run(story()) == -1
 
 
 @pytest.mark.parametrize("line", ["quit\r", "stop\r", "exit\r"])
