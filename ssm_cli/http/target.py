@@ -11,10 +11,9 @@ from ssm_cli.errors import CallError, CallTimeout, DecodeError
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import need_worker, put
-from ssm_cli.runtime.performer.loop import pump, step_one
+from ssm_cli.runtime.performer.loop import TURN_S, pump, step_one
 from ssm_cli.runtime.remote.far import far_of, send_far
 
-TURN_S = 0.002  # of the node's work within one request; the rest is for the next turn of the loop
 FAR_S = 60.0  # how long a call of a worker on another computer is under way at most
 REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 

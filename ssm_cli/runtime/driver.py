@@ -22,9 +22,8 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, Odd, deal_with, pump, step_now
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, pump, step_now
 
-TURN_S = 0.002
 CALL = Kind.CALL
 
 

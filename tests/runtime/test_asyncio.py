@@ -24,7 +24,7 @@ from ssm_cli import (
 )
 from ssm_cli.errors import CallError
 from ssm_cli.machines.kv import Lookup, Result, kv_store
-from ssm_cli.runtime.driver import TURN_S
+from ssm_cli.runtime.performer.loop import TURN_S
 from tests.runtime.workers import actor, add, fail, get, worker
 
 

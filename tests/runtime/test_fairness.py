@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli import Cast, ManualClock, Node, StateMachine, Supervisor, Worker
-from ssm_cli.runtime.driver import TURN_S
-from ssm_cli.runtime.performer.loop import NEVER, pump, run_batch
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, run_batch
 from tests.runtime.workers import add, get, worker
 
 

@@ -22,12 +22,11 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.performer.intake import find, forbid_reentry
-from ssm_cli.runtime.performer.loop import NEVER, pump, rest
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, rest
 
 T = TypeVar("T")
 Client = Generator[tuple[str, Any], Any, T]
 CALL = Kind.CALL
-TURN_S = 0.002  # of the node's work, before clients whose outcome is there go on
 LONGEST_REST_S = 60.0  # at a time; a call without a time-out waits for news of remote children
 
 

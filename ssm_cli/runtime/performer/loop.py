@@ -53,7 +53,8 @@ from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock, at most
-BATCH_S = 0.002  # a batch that took longer is followed by a smaller one
+TURN_S = 0.002  # of the node's work, before others get in between
+BATCH_S = TURN_S  # a batch that took longer is followed by a smaller one
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
