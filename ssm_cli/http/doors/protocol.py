@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from types import coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -166,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
             waits_for = running.send(None)
         except StopIteration:
             return
-        task = self.loop.create_task(_rest(running, waits_for))
+        task = self.loop.create_task(_finish(running, waits_for))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
@@ -223,19 +222,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-@coroutine
-def _rest(running: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that has begun already, and waits."""
-    while True:
-        error: BaseException | None = None
-        try:
-            yield waits_for
-        except BaseException as thrown:  # noqa: BLE001 - cancelled or failed: it is told of it
-            error = thrown
-        try:
-            waits_for = running.send(None) if error is None else running.throw(error)
-        except StopIteration:
-            return
+class _Rest:
+    """The rest of a coroutine that has begun already, and waits for `waits_for`.
+
+    An awaitable, as tasks take native coroutines alone from Python 3.12 on: `_finish` awaits it.
+    """
+
+    def __init__(self, running: Coroutine[Any, Any, None], waits_for: Any) -> None:
+        self._running = running
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        running, waits_for = self._running, self._waits_for
+        while True:
+            error: BaseException | None = None
+            try:
+                yield waits_for
+            except BaseException as thrown:  # noqa: BLE001 - cancelled or failed: it is told of it
+                error = thrown
+            try:
+                waits_for = running.send(None) if error is None else running.throw(error)
+            except StopIteration:
+                return
+
+
+async def _finish(running: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    """Carry out the rest of a coroutine in a task of its own."""
+    await _Rest(running, waits_for)
 
 
 def protocols(connections: set[Any]) -> list[BoundedProtocol]:
