@@ -35,29 +35,29 @@ class Target(Node):
             NoProc: no such worker.
             CalleeStopped: the tree is down.
         """
-        core = self._core
+        world = self._world
         pending = Pending()
         if request_id:
             pending.request = request_id
-        if (far := far_of(core, worker)) is not None:
-            return send_far(core, far, message, pending, FAR_S)
-        cell = need_worker(core, worker)
-        if core.queue or core.lane or core.pumping or not core.running:
-            put(core, cell, Kind.CALL, message, pending, wait=False)
-            if not core.pumping:
-                pump(core, pending, TURN_S)
+        if (far := far_of(world, worker)) is not None:
+            return send_far(world, far, message, pending, FAR_S)
+        cell = need_worker(world, worker)
+        if world.queue or world.lane or world.pumping or not world.running:
+            put(world, cell, Kind.CALL, message, pending, wait=False)
+            if not world.pumping:
+                pump(world, pending, TURN_S)
             return pending
-        before_s = core.timers.next_s()
-        core.pumping = True
+        before_s = world.timers.next_s()
+        world.pumping = True
         try:
-            step_one(core, cell, Kind.CALL, message, pending)
+            step_one(world, cell, Kind.CALL, message, pending)
         finally:
-            core.pumping, core.guard.cell = False, None
-        changed = core.lane or core.queue or core.timers.next_s() != before_s
-        if core.keeper is not None:
-            changed = changed or core.keeper.has_work()
-        if changed and core.wake is not None:
-            core.wake()
+            world.pumping, world.guard.cell = False, None
+        changed = world.lane or world.queue or world.timers.next_s() != before_s
+        if world.keeper is not None:
+            changed = changed or world.keeper.has_work()
+        if changed and world.wake is not None:
+            world.wake()
         return pending
 
     async def ask(self, supervisor: str, verb: str, *args: Any) -> Any:
@@ -68,8 +68,8 @@ class Target(Node):
             CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
         """
         pending = self.request(supervisor, verb, *args)
-        if not pending.done and not self._core.pumping:
-            pump(self._core, pending, TURN_S)
+        if not pending.done and not self._world.pumping:
+            pump(self._world, pending, TURN_S)
         if not await outcome(pending, REQUEST_S):
             raise CallTimeout(
                 f"{supervisor} did not answer within {REQUEST_S:g} s; it is busy or suspended",
@@ -84,7 +84,7 @@ class Target(Node):
         Raises:
             DecodeError: it is none of this worker's inputs.
         """
-        inputs = need_worker(self._core, worker).spec.start.inputs
+        inputs = need_worker(self._world, worker).spec.start.inputs
         try:
             return codec_for("json", inputs, None).decode(data)
         except DecodeError as error:
@@ -100,12 +100,12 @@ class Target(Node):
 
     def now_s(self) -> float:
         """The node's monotonic clock, in seconds."""
-        return self._core.clock.now_s()
+        return self._world.clock.now_s()
 
     @property
     def last_seq(self) -> int:
         """The number of the last report."""
-        return self._core.reports.seq
+        return self._world.reports.seq
 
 
 async def outcome(pending: Pending, timeout_s: float | None) -> bool:

@@ -84,18 +84,18 @@ class AskingSupervisors(AsyncCalls):
         `verb` is the name of one of the methods above. A supervisor that is suspended answers
         after `resume`; one that ends first fails the request with its exit reason.
         """
-        sup = need_supervisor(self._core, supervisor)
-        forbid_reentry(self._core)
+        sup = need_supervisor(self._world, supervisor)
+        forbid_reentry(self._world)
         system.need_running(sup)
         pending = Pending()
         answer = (self._answer, (sup, sup.starts, verb, args, pending))
         if sup.suspended:
             backlog = sup.more().backlog
-            if len(backlog) >= self._core.bound:
+            if len(backlog) >= self._world.bound:
                 raise QueueFull(f"{supervisor} is suspended, and {len(backlog)} requests wait")
             backlog.append(answer)
         else:
-            self._core.post(*answer[:1], *answer[1])
+            self._world.post(*answer[:1], *answer[1])
         return pending
 
     def _answer(
@@ -106,7 +106,7 @@ class AskingSupervisors(AsyncCalls):
             pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
             return
         try:
-            value = REQUESTS[verb](self._core, sup, *args)
+            value = REQUESTS[verb](self._world, sup, *args)
         except SsmError as error:
             pending.fail(error)
         else:
@@ -117,22 +117,22 @@ class AskingSupervisors(AsyncCalls):
 
     def whereis(self, name: str) -> ProcessRef | None:
         """The process that runs under a name, if one does (OTP's `whereis`)."""
-        cell = find(self._core, name)
+        cell = find(self._world, name)
         if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)
 
     def _now(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
         """Do something to a cell at once, then whatever it sets off."""
-        forbid_reentry(self._core)
-        if not self._core.running:
+        forbid_reentry(self._world)
+        if not self._world.running:
             raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
         self._settle()
-        self._core.pumping = True  # a reader of reports must not run the node meanwhile
+        self._world.pumping = True  # a reader of reports must not run the node meanwhile
         try:
-            return function(self._core, cell, *args)
+            return function(self._world, cell, *args)
         finally:
-            self._core.pumping = False
+            self._world.pumping = False
             self._settle()
 
     def _settle(self) -> None:
@@ -145,7 +145,7 @@ class Asking(AskingSupervisors):
 
     def get_state(self, worker: str) -> Any:
         """The worker's state, as it would be shown (`sys:get_state/1`, after `format_status`)."""
-        cell = need_worker(self._core, worker)
+        cell = need_worker(self._world, worker)
         return redacted(cell, self._now(system.get_state, cell))
 
     def replace_state(self, worker: str, state: Any) -> Any:
@@ -155,33 +155,33 @@ class Asking(AskingSupervisors):
         is raised with `callback_failed`.
         """
         change = state if callable(state) else lambda _: state
-        return self._now(system.replace_state, need_worker(self._core, worker), change)
+        return self._now(system.replace_state, need_worker(self._world, worker), change)
 
     def suspend(self, name: str) -> None:
         """Hold a worker or a supervisor: its inputs queue up, bounded (`sys:suspend/1`)."""
-        self._now(system.suspend, need(self._core, name))
+        self._now(system.suspend, need(self._world, name))
 
     def resume(self, name: str) -> None:
         """Let it go on (`sys:resume/1`)."""
-        self._now(system.resume, need(self._core, name))
+        self._now(system.resume, need(self._world, name))
 
     def get_status(self, worker: str) -> Status:
         """What there is to know of a worker (`sys:get_status/1`), after its `format_status`."""
-        return self._now(system.get_status, need_worker(self._core, worker))  # type: ignore[no-any-return]  # by name
+        return self._now(system.get_status, need_worker(self._world, worker))  # type: ignore[no-any-return]  # by name
 
     def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
         """Have a suspended worker run its `code_change` (`sys:change_code/4`).
 
         Raises `SysError` if it is not suspended or refuses; its state stays then.
         """
-        self._now(system.change_code, need_worker(self._core, worker), old_version, extra)
+        self._now(system.change_code, need_worker(self._world, worker), old_version, extra)
 
     def keep(self, worker: str, events: int) -> None:
         """Keep the last `events` events of a worker (`sys:log/2`); 0 keeps none.
 
         They are in `get_status` and in its crash reports.
         """
-        self._now(system.log, need_worker(self._core, worker), events)
+        self._now(system.log, need_worker(self._world, worker), events)
 
     def install(
         self, worker: str, function: Callable[[Any, SysEvent, str], Any], state: object = None
@@ -190,37 +190,37 @@ class Asking(AskingSupervisors):
 
         Its answer is its next state; `"done"` removes it, and so does an exception.
         """
-        self._now(system.install, need_worker(self._core, worker), function, function, state)
+        self._now(system.install, need_worker(self._world, worker), function, function, state)
 
     def remove(self, worker: str, function: Callable[[Any, SysEvent, str], Any]) -> None:
         """Take an installed function out again (`sys:remove/2`)."""
-        self._now(system.remove, need_worker(self._core, worker), function)
+        self._now(system.remove, need_worker(self._world, worker), function)
 
     def trace(self, worker: str, on: bool = True) -> None:
         """Report every input and output of the worker, or stop doing so (`sys:trace/2`)."""
-        self._now(system.trace, need_worker(self._core, worker), on)
+        self._now(system.trace, need_worker(self._world, worker), on)
 
     def statistics(self, worker: str) -> Statistics:
         """Counts of a worker (`sys:statistics/2`)."""
-        return self._now(system.statistics, need_worker(self._core, worker))  # type: ignore[no-any-return]  # by name
+        return self._now(system.statistics, need_worker(self._world, worker))  # type: ignore[no-any-return]  # by name
 
     def crash_reports(
         self, worker: str | None = None, last: int | None = None
     ) -> list[CrashReport]:
         """The last crashes (of one worker), oldest first; a node keeps the last 100."""
-        core = self._core
-        name = None if worker is None else need_worker(core, worker).spec.id
-        return core.crashes.reports(name, last, partial(shown, core), error_text)
+        world = self._world
+        name = None if worker is None else need_worker(world, worker).spec.id
+        return world.crashes.reports(name, last, partial(shown, world), error_text)
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""
-        return constructors_of(need_worker(self._core, worker).spec.start.inputs)
+        return constructors_of(need_worker(self._world, worker).spec.start.inputs)
 
     # -- both ----------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
         """Kill a worker or a supervisor: no callback of its own runs."""
-        self._now(system.kill, need(self._core, name))
+        self._now(system.kill, need(self._world, name))
 
     def stop_process(
         self, name: str, reason: object = "normal", timeout_s: float | None = None
@@ -233,9 +233,9 @@ class Asking(AskingSupervisors):
             CalleeCrashed: it ended, but `terminate` raised or was cut.
             CallTimeout: it ended, but took longer than `timeout_s`.
         """
-        begun_s = self._core.clock.now_s()
-        self._now(system.stop_process, need(self._core, name), reason_of(reason))
-        if timeout_s is not None and self._core.clock.now_s() - begun_s > timeout_s:
+        begun_s = self._world.clock.now_s()
+        self._now(system.stop_process, need(self._world, name), reason_of(reason))
+        if timeout_s is not None and self._world.clock.now_s() - begun_s > timeout_s:
             why = f"{name} took longer than {timeout_s:g} s to end"
             raise CallTimeout(why, worker=name, reason="timeout")
 
@@ -245,4 +245,4 @@ class Asking(AskingSupervisors):
         The reason `kill` kills.
         """
         wanted = reason_of(reason) if reason != "kill" else KILLED
-        self._now(system.exit_signal, need(self._core, name), wanted, sender)
+        self._now(system.exit_signal, need(self._world, name), wanted, sender)

@@ -19,8 +19,8 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import SsmError
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import put
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, pump, step_now
 
@@ -30,13 +30,13 @@ CALL = Kind.CALL
 class Driver:
     """Serves one node from one running loop."""
 
-    def __init__(self, core: Core, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, world: World, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._create_future = loop.create_future
         self._is_running = loop.is_running
-        self._now_s = core.clock.now_s
+        self._now_s = world.clock.now_s
         self._notify = self._settle  # bound once, not at each call
-        self._core = core
+        self._world = world
         self._scheduled = False
         self._spot_end_s = 0.0  # until when calls are served on the spot, before the next turn
         self._timer: asyncio.TimerHandle | None = None
@@ -50,7 +50,7 @@ class Driver:
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
         if self.loop.is_closed():  # the node goes on without asyncio, served by its callers
-            self._core.wake = None
+            self._world.wake = None
             return
         if not self._scheduled:
             self._scheduled = True
@@ -58,20 +58,20 @@ class Driver:
 
     def _turn(self) -> None:
         self._scheduled = False
-        core = self._core
-        if core.links is not None:
-            self.watched = watch_links(self, core.links.fileno())
-        if not core.pumping:
-            pump(core, NEVER, TURN_S)
-        full = core.keeper is not None and core.keeper.is_full()  # it wakes us when it is not
-        if core.lane or (core.queue and not full):
+        world = self._world
+        if world.links is not None:
+            self.watched = watch_links(self, world.links.fileno())
+        if not world.pumping:
+            pump(world, NEVER, TURN_S)
+        full = world.keeper is not None and world.keeper.is_full()  # it wakes us when it is not
+        if world.lane or (world.queue and not full):
             self.wake()
         self._await_timer()
-        if not core.running:
+        if not world.running:
             self._tell_down()
 
     def _await_timer(self) -> None:
-        next_s = self._core.timers.next_s()
+        next_s = self._world.timers.next_s()
         if next_s == self._timer_s:
             return
         if self._timer is not None:
@@ -79,7 +79,7 @@ class Driver:
             self._timer = None
         self._timer_s = next_s
         if next_s < float("inf"):
-            delay_s = max(0.0, next_s - self._core.clock.now_s())
+            delay_s = max(0.0, next_s - self._world.clock.now_s())
             self._timer = self.loop.call_later(delay_s, self._timer_due)
 
     def _timer_due(self) -> None:
@@ -94,7 +94,7 @@ class Driver:
 
     async def until_down(self) -> None:
         """Wait until the tree is down."""
-        if self._core.running:
+        if self._world.running:
             future = self.loop.create_future()
             self._down.append(future)
             self.wake()
@@ -112,8 +112,8 @@ class Driver:
 
         None: it has to queue up, and nothing was done.
         """
-        core = self._core
-        if core.queue or core.lane or core.pumping or cell.step is None:
+        world = self._world
+        if world.queue or world.lane or world.pumping or cell.step is None:
             return None
         if not self._is_running():  # another loop may run; to ask which one costs a system call
             return None
@@ -124,17 +124,17 @@ class Driver:
         elif begun_s > self._spot_end_s:
             return None
         error: SsmError | None = None
-        core.pumping = True
+        world.pumping = True
         try:
-            output = step_now(core, cell, message)
+            output = step_now(world, cell, message)
             if type(output) is Odd:
                 pending = Pending()
-                deal_with(core, cell, message, pending, output)
+                deal_with(world, cell, message, pending, output)
                 if not pending.done:
                     return self._follow(pending, cell, timeout_s, begun_s)
                 output, error = pending.value, pending.error
         finally:
-            core.pumping, core.guard.cell = False, None
+            world.pumping, world.guard.cell = False, None
         if timeout_s is not None and self._now_s() > begun_s + timeout_s:
             error = late(cell.spec.id, timeout_s)
         return answered(output, error)
@@ -152,16 +152,16 @@ class Driver:
         Whoever is cancelled stops waiting; the step is not. `heard` is called at the very moment
         of the outcome.
         """
-        core = self._core
+        world = self._world
         pending = Pending()
         pending.heard = heard
         if request_id:
             pending.request = request_id
         future = self._follow(pending, cell, timeout_s, self._now_s())
-        if core.pumping or not core.running or len(core.queue) >= core.bound:
-            put(core, cell, CALL, message, pending, wait=False)
+        if world.pumping or not world.running or len(world.queue) >= world.bound:
+            put(world, cell, CALL, message, pending, wait=False)
         else:
-            core.queue.append((cell, CALL, message, pending))
+            world.queue.append((cell, CALL, message, pending))
             if not self._scheduled:
                 self.wake()
         return future
@@ -198,11 +198,11 @@ class Driver:
         if self._sweep is not None:
             self._sweep.cancel()
         self._sweep_s = end_s
-        delay_s = max(0.0, end_s - self._core.clock.now_s())
+        delay_s = max(0.0, end_s - self._world.clock.now_s())
         self._sweep = self.loop.call_later(delay_s, self._sweep_over)
 
     def _sweep_over(self) -> None:
-        now_s = self._core.clock.now_s()
+        now_s = self._world.clock.now_s()
         self._sweep, self._sweep_s = None, float("inf")
         over = [(pending, end) for pending, end in self._ends.items() if end[0] <= now_s]
         for pending, (_, timeout_s, worker) in over:
@@ -245,12 +245,12 @@ def watch_links(driver: Driver, number: int) -> int:
     return number
 
 
-def attach(core: Core) -> Driver:
+def attach(world: World) -> Driver:
     """The driver of a node for the running loop; made at first use."""
     loop = asyncio.get_running_loop()
-    driver = core.driver
-    if not isinstance(driver, Driver) or driver.loop is not loop or core.wake is None:
-        driver = core.driver = Driver(core, loop)
-        core.wake = driver.wake
+    driver = world.driver
+    if not isinstance(driver, Driver) or driver.loop is not loop or world.wake is None:
+        driver = world.driver = Driver(world, loop)
+        world.wake = driver.wake
         driver.wake()
     return driver

@@ -18,9 +18,9 @@ from ssm_cli.runtime.durable.lives import resume
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.ending import terminate_supervisor
@@ -76,11 +76,11 @@ class Node(Asking, Looks, Keeps):
         clock = SystemClock() if clock is None else clock
         self._guard = choose_guard(clock, wanted=guard)
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
-        self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
-        self._core.links = links
+        self._world = World(SupervisorCell(tree, None), clock, self._guard, chance)
+        self._world.links = links
         self._store = store
         if verify_pure:
-            self._core.advance = Purity(self._core).advance
+            self._world.advance = Purity(self._world).advance
 
     @property
     def name(self) -> str:
@@ -97,40 +97,40 @@ class Node(Asking, Looks, Keeps):
                 `term` says who and why in OTP's form.
             StorageError: what is stored cannot be read, or nothing can be written.
         """
-        core = self._core
-        if core.running:
+        world = self._world
+        if world.running:
             raise SsmError(f"{self._name} runs already")
         self._remember()
-        core.gave_up = False
-        core.running = True
-        core.names[core.root.spec.id] = core.root
-        core.pumping = True  # a reader of reports must not run the node while it starts
+        world.gave_up = False
+        world.running = True
+        world.names[world.root.spec.id] = world.root
+        world.pumping = True  # a reader of reports must not run the node while it starts
         try:
             with without_collector():
-                outcome = start_cell(core, core.root)
+                outcome = start_cell(world, world.root)
         except BaseException:
             self._abandon()
             raise
         finally:
-            core.pumping = False
+            world.pumping = False
         if outcome is not None:
             self._give_up(outcome)
-        if core.keeper is not None:
-            resume(core.keeper)
+        if world.keeper is not None:
+            resume(world.keeper)
         self._settle()
-        if not core.running and self.storage_error is not None:
+        if not world.running and self.storage_error is not None:
             raise self.storage_error
         return self
 
     def _give_up(self, outcome: ExitReason | Ignore) -> None:
         """The root did not start."""
-        core = self._core
-        core.running = False
-        core.queue.clear()
-        core.lane.clear()
+        world = self._world
+        world.running = False
+        world.queue.clear()
+        world.lane.clear()
         self._guard.close()
-        if core.keeper is not None:
-            core.keeper.finish()
+        if world.keeper is not None:
+            world.keeper.finish()
         ignored = isinstance(outcome, Ignore)
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
@@ -138,21 +138,21 @@ class Node(Asking, Looks, Keeps):
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""
-        if self._store is not None and self._core.keeper is None:
-            self._core.keeper = keeper_for(self._core, self._store, self._cannot_write)
+        if self._store is not None and self._world.keeper is None:
+            self._world.keeper = keeper_for(self._world, self._store, self._cannot_write)
 
     def _cannot_write(self, error: StorageError) -> None:
         """Nothing more may be acknowledged: end, as soon as what runs has ended."""
-        self._core.post(self._stop, "fenced" if isinstance(error, Fenced) else "storage")
+        self._world.post(self._stop, "fenced" if isinstance(error, Fenced) else "storage")
 
     def _abandon(self) -> None:
         """Something outside the tree interrupted its start: stop what has started."""
-        core = self._core
-        core.guard.end()
-        core.root.status = Status.RUNNING
-        terminate_supervisor(core, core.root, reason_of("shutdown"), "infinity")
-        root_down(core, reason_of("shutdown"))
-        core.lane.clear()
+        world = self._world
+        world.guard.end()
+        world.root.status = Status.RUNNING
+        terminate_supervisor(world, world.root, reason_of("shutdown"), "infinity")
+        root_down(world, reason_of("shutdown"))
+        world.lane.clear()
 
     def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
         """Stop the tree in order: children in reverse start order, each with its shutdown time.
@@ -160,31 +160,31 @@ class Node(Asking, Looks, Keeps):
         Inputs that wait already are served first, for at most a second, unless `drain` is off.
         Does nothing if the tree is down. Called from a reader of reports it takes effect next.
         """
-        core = self._core
-        if core.guard.cell is not None:
-            raise CalledFromStep(f"{core.guard.cell.spec.id} stopped its own node from a step")
-        if not core.running:
+        world = self._world
+        if world.guard.cell is not None:
+            raise CalledFromStep(f"{world.guard.cell.spec.id} stopped its own node from a step")
+        if not world.running:
             return
-        if core.pumping:
-            core.post(self._stop, reason)
+        if world.pumping:
+            world.post(self._stop, reason)
             return
         try:
             if drain:
-                pump(core, NEVER, DRAIN_S)
+                pump(world, NEVER, DRAIN_S)
         finally:
-            core.pumping = True  # a reader that stops the node again comes too late
+            world.pumping = True  # a reader that stops the node again comes too late
             try:
                 self._stop(reason)
             finally:
-                core.pumping = False
+                world.pumping = False
                 self._settle()
 
     def _stop(self, reason: object) -> None:
-        core = self._core
-        if not core.running:
+        world = self._world
+        if not world.running:
             return
-        unserved = tuple(core.lane)
-        core.lane.clear()
+        unserved = tuple(world.lane)
+        world.lane.clear()
         final = reason_of(reason)
         try:
             self._stop_root(final)
@@ -192,17 +192,17 @@ class Node(Asking, Looks, Keeps):
             self._stop_root(final)
             raise
         finally:
-            root_down(core, final)
-            core.lane.extend(unserved)  # each finds the tree gone, and says so to whoever waits
+            root_down(world, final)
+            world.lane.extend(unserved)  # each finds the tree gone, and says so to whoever waits
 
     def _stop_root(self, reason: ExitReason) -> None:
-        if self._core.root.status is Status.RUNNING:
-            terminate_supervisor(self._core, self._core.root, reason, "infinity")
+        if self._world.root.status is Status.RUNNING:
+            terminate_supervisor(self._world, self._world.root, reason, "infinity")
 
     def close(self) -> None:
         """Stop the tree if it runs, and close its store and its links."""
         self.stop()
-        for held in (self._core.links, self._store):
+        for held in (self._world.links, self._store):
             if held is not None:
                 held.close()
 
@@ -218,12 +218,12 @@ class Node(Asking, Looks, Keeps):
         self.stop(drain=kind is None)
 
     def _settle(self) -> None:
-        core = self._core
-        if core.pumping:
+        world = self._world
+        if world.pumping:
             return
-        pump(core, DONE, math.inf)
-        if core.queue and core.wake is not None:
-            core.wake()  # a resume, or a signal, has put inputs into the queue
+        pump(world, DONE, math.inf)
+        if world.queue and world.wake is not None:
+            world.wake()  # a resume, or a signal, has put inputs into the queue
 
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.errors import StorageDamaged, StorageError
-from ssm_cli.runtime.durable.format.records import (
+from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
     Record,
@@ -16,7 +16,7 @@ from ssm_cli.runtime.durable.format.records import (
     chain_of,
     decode_entry,
 )
-from ssm_cli.runtime.durable.format.snapshots import (
+from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     HEAD,
     INPUT,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ssm_cli.errors import StorageDamaged, StorageError
-from ssm_cli.runtime.durable.format.records import FORMAT, newer
-from ssm_cli.runtime.durable.format.snapshots import is_sound
+from ssm_cli.runtime.durable.records import FORMAT, newer
+from ssm_cli.runtime.durable.snapshots import is_sound
 from ssm_cli.storage.seal import Seal, after, weight
 
 APPLICATION = 0x73736D31  # "ssm1" in the header of the file

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
-from ssm_cli.runtime.durable.format.records import CHAIN_BYTES
+from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.storage.database import Database
 

@@ -23,7 +23,7 @@ import msgspec
 from ssm_cli import FolderStore, Node, Supervisor, Worker
 from ssm_cli.codec.build import codec_for
 from ssm_cli.machines.kv import Lookup, Store, kv_store, step
-from ssm_cli.runtime.durable.format.records import CHAIN_BYTES, Batch
+from ssm_cli.runtime.durable.records import CHAIN_BYTES, Batch
 
 SCHEMA = """CREATE TABLE record (seq INTEGER PRIMARY KEY, at REAL, worker TEXT, input BLOB,
 outcome TEXT, output_hash BLOB, state_hash BLOB)"""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import FolderStore, Node, StorageDamaged, StorageError
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered
+from ssm_cli.runtime.durable.rebuild import Recovered
 from ssm_cli.storage.contents import contents, history
 from ssm_cli.storage.verify import verify
 from tests.faults.ledger import WORKERS, Append, tree

@@ -266,7 +266,7 @@ def test_a_node_in_another_thread_runs_without_the_guard() -> None:
                 return state, "uncut"
 
             outcomes.append(node.call("a", take_long))
-            outcomes.append(node._core.guard.armed)
+            outcomes.append(node._world.guard.armed)
 
     with node_of(guarded("a")) as node:
         node.call("a", 1)

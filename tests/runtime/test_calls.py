@@ -222,7 +222,7 @@ def test_a_deferred_reply_that_is_never_given_times_out_after_exactly_its_time()
     with running(worker("a")) as node:
         with pytest.raises(CallTimeout, match="no answer yet") as caught:
             node.call("a", defer, timeout_s=2.5)
-        assert node._core.clock.now_s() == 2.5
+        assert node._world.clock.now_s() == 2.5
         assert caught.value.outcome == "timeout"
 
 
@@ -245,7 +245,7 @@ def test_a_call_to_a_suspended_worker_times_out_and_its_input_is_served_after_re
 
 def test_an_answer_that_took_longer_than_the_caller_waits_counts_as_timeout() -> None:
     with running(worker("a")) as node:
-        clock = node._core.clock
+        clock = node._world.clock
         assert isinstance(clock, ManualClock)
         with pytest.raises(CallTimeout, match=r"a did not answer within 0\.2 s"):
             node.call("a", Slow(clock), timeout_s=0.2)
@@ -257,7 +257,7 @@ def test_how_long_a_call_may_take_is_its_own_affair_however_it_is_measured(
     timeout_s: float | None,
 ) -> None:
     with running(worker("a", step_timeout="infinity")) as node:
-        clock = node._core.clock
+        clock = node._world.clock
         assert isinstance(clock, ManualClock)
 
         def takes(seconds: float) -> Any:

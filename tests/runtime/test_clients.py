@@ -194,7 +194,7 @@ def test_a_call_that_is_not_answered_times_out_after_its_time_and_the_client_goe
     with running(worker("a")) as node:
         (outcomes,) = node.run_clients(asks(("a", defer), ("a", "on")), timeout_s=2.5)
         assert kinds(outcomes) == [CallTimeout, "on"]
-        assert node._core.clock.now_s() == 2.5
+        assert node._world.clock.now_s() == 2.5
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_call() -> None:
@@ -224,7 +224,7 @@ def test_an_input_that_waits_longer_than_its_client_is_served_without_it() -> No
 
 def test_a_step_that_takes_longer_than_its_client_waits_counts_as_timeout() -> None:
     with running(worker("a")) as node:
-        clock = node._core.clock
+        clock = node._world.clock
         assert isinstance(clock, ManualClock)
 
         def slow(state: int) -> Any:
@@ -250,7 +250,7 @@ def test_time_passes_for_timers_while_all_clients_wait() -> None:
 
     with running(worker("a")) as node:
         assert node.run_clients(asks(("a", later))) == [["in time"]]
-        assert node._core.clock.now_s() == 3.0
+        assert node._world.clock.now_s() == 3.0
 
 
 def test_a_call_of_one_client_times_out_while_another_keeps_the_node_busy() -> None:
@@ -263,7 +263,7 @@ def test_a_call_of_one_client_times_out_while_another_keeps_the_node_busy() -> N
             yield "b", takes_time
 
     with running(worker("a"), worker("b")) as node:
-        clock = node._core.clock
+        clock = node._world.clock
         assert isinstance(clock, ManualClock)
         outcomes, _ = node.run_clients(asks(("a", defer), ("a", "on")), busy(clock), timeout_s=2.0)
     assert kinds(outcomes) == [CallTimeout, "on"]

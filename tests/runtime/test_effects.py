@@ -26,7 +26,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.results import TIMEOUT, Continue, Timeout
 from ssm_cli.machines.kv import kv_store
-from ssm_cli.runtime.engine.core import EFFECT_ROOM
+from ssm_cli.runtime.engine.world import EFFECT_ROOM
 from tests.runtime.workers import Server, actor, add, events, fail, get, running, worker
 
 
@@ -64,7 +64,7 @@ def test_timers_that_came_due_together_are_served_in_order_too() -> None:
     with running(worker("a", args={"state": []}), worker("b")) as node:
         timers = [("x", 30), ("y", 10), ("z", 30), ("w", 20)]
         node.call("a", asks(*(StartTimer(key, ms, note(key)) for key, ms in timers)))
-        node._core.clock.sleep_s(1)
+        node._world.clock.sleep_s(1)
         node.run()
         assert node.call("a", get) == ["y", "w", "x", "z"]
 
@@ -102,7 +102,7 @@ def test_a_call_is_answered_by_a_timer_while_its_caller_waits() -> None:
 
     with running(worker("a")) as node:
         assert node.call("a", later) == "at last"
-        assert node._core.clock.now_s() == 0.7
+        assert node._world.clock.now_s() == 0.7
 
 
 def test_a_timer_may_carry_bytes_which_the_codec_decodes() -> None:
@@ -185,7 +185,7 @@ def test_an_input_for_nobody_is_dropped() -> None:
     with running(worker("a")) as node:
         assert node.call("a", asks(Cast("nobody", 1), Info("root", 1), Cast("a/b", 1))) == "asked"
         node.run()
-        assert node._core.dropped == 3
+        assert node._world.dropped == 3
 
 
 def test_effects_that_find_no_room_are_a_crash_with_the_state_unchanged() -> None:

@@ -51,7 +51,7 @@ def turns(node: Node, until: int) -> list[int]:
     """How many inputs each turn of a driver serves, until `until` are served."""
     counts, before = [], node.get_state("a")
     while before < until:
-        pump(node._core, NEVER, TURN_S)
+        pump(node._world, NEVER, TURN_S)
         counts.append(node.get_state("a") - before)
         before += counts[-1]
     return counts
@@ -82,7 +82,7 @@ def test_a_tick_of_the_guard_ends_a_batch() -> None:
         for _ in range(500):
             node.send_request("a", add(1))
         node.run()
-        guard = node._core.guard
+        guard = node._world.guard
 
         def ticked(state: int) -> tuple[int, int]:
             guard.tick(None)
@@ -90,7 +90,7 @@ def test_a_tick_of_the_guard_ends_a_batch() -> None:
 
         for message in [add(1), ticked, *[add(1)] * 50]:
             node.cast("a", message)
-        assert run_batch(node._core, NEVER, 64)
+        assert run_batch(node._world, NEVER, 64)
         assert node.get_state("a") == 502
         node.run()
         assert node.get_state("a") == 552

@@ -16,7 +16,7 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
-from ssm_cli.runtime.durable.format.records import Record
+from ssm_cli.runtime.durable.records import Record
 from ssm_cli.storage.contents import history
 
 

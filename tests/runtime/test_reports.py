@@ -42,7 +42,7 @@ def test_a_whole_life_is_reported_in_the_order_in_which_it_happened() -> None:
 
 def test_a_report_says_who_where_when_and_why() -> None:
     with running(worker("a"), intensity=3, period=5) as node:
-        node._core.clock.sleep_s(2)
+        node._world.clock.sleep_s(2)
         node.cast("a", fail)
         node.run()
         reports = {report.event: report for report in node.reports()}

@@ -65,7 +65,7 @@ def test_restarts_older_than_the_period_do_not_count() -> None:
     with running(worker("a"), intensity=1, period=5) as node:
         for _ in range(5):
             crash(node, "a")
-            node._core.clock.sleep_s(5.1)
+            node._world.clock.sleep_s(5.1)
         assert node.running
         crash(node, "a")
         crash(node, "a")
@@ -157,7 +157,7 @@ def test_a_stop_between_attempts_is_served_at_once() -> None:
     with running(worker("a", backoff=Backoff(initial_ms=60_000)), worker("b")) as node:
         crash(node, "a")
         node.stop()
-        assert node._core.clock.now_s() == 0
+        assert node._world.clock.now_s() == 0
     assert events(node)[-5:] == [
         "terminating b", "terminated b", "terminated a", "exited root", "stopped root",
     ]  # fmt: skip

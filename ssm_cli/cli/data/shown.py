@@ -9,7 +9,7 @@ from ssm_cli.cli.reach.listing import table
 from ssm_cli.commands.records import instant, json_line
 from ssm_cli.commands.text import one_line
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.format.snapshots import STATE, Aside, Refused, Saved, pack
+from ssm_cli.runtime.durable.snapshots import STATE, Aside, Refused, Saved, pack
 from ssm_cli.storage.contents import (
     Contents,
     change,

@@ -11,8 +11,8 @@ from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.clients import Clients
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import need_worker
 from ssm_cli.runtime.remote.far import far_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class AsyncCalls(Clients):
     """The part of a node that is called with `await`."""
 
-    _attach: Callable[[Core], Driver] | None = None
+    _attach: Callable[[World], Driver] | None = None
 
     async def acall(
         self,
@@ -36,19 +36,19 @@ class AsyncCalls(Clients):
 
         Each call lets the loop go round once at least, whether it had to wait or not.
         """
-        core = self._core
-        cell = core.names.get(worker)
+        world = self._world
+        cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
-            if (far := far_of(core, worker)) is not None:
+            if (far := far_of(world, worker)) is not None:
                 return await self._acall_far(self._attached(), far, message, timeout_s, request_id)
-            cell = need_worker(core, worker)
-        driver = core.driver
+            cell = need_worker(world, worker)
+        driver = world.driver
         answer = None
         if driver is not None and not request_id:
             answer = driver.serve(cell, message, timeout_s)
         if answer is None:
             driver = self._attached()
-            while len(core.queue) >= core.bound:
+            while len(world.queue) >= world.bound:
                 await driver.room()
             answer = driver.ask(cell, message, timeout_s, request_id=request_id)
         output = await answer
@@ -73,11 +73,11 @@ class AsyncCalls(Clients):
             if answered is not None:
                 answered(answers[0])
 
-        core, driver = self._core, self._attached()
-        if (far := far_of(core, worker)) is not None:
+        world, driver = self._world, self._attached()
+        if (far := far_of(world, worker)) is not None:
             return await self._acall_far_value(driver, far, data, timeout_s, answered)
-        cell = need_worker(core, worker)
-        while len(core.queue) >= core.bound:
+        cell = need_worker(world, worker)
+        while len(world.queue) >= world.bound:
             await driver.room()
         try:
             await driver.ask(cell, data, timeout_s, heard)
@@ -95,7 +95,7 @@ class AsyncCalls(Clients):
             from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only if used
 
             self._attach = attach
-        return self._attach(self._core)
+        return self._attach(self._world)
 
 
 def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:

@@ -37,22 +37,22 @@ class Calls(Casts, Waiting, FarCalls):
             CallError: any outcome but `replied`; see `errors.py` for the classes.
             CalledFromStep: a step called its own node.
         """
-        core = self._core
-        cell = core.names.get(worker)
-        busy = core.queue or core.lane or core.pumping or not core.guard.armed
+        world = self._world
+        cell = world.names.get(worker)
+        busy = world.queue or world.lane or world.pumping or not world.guard.armed
         timed = request_id or (timeout_s is not None and timeout_s < EXACT_S)
         if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
-        guard, pending = core.guard, None
+        guard, pending = world.guard, None
         looks = guard.looks
-        core.pumping = True
+        world.pumping = True
         try:
-            output = step_now(core, cell, message)
+            output = step_now(world, cell, message)
             if type(output) is Odd:
                 pending = Pending()
-                deal_with(core, cell, message, pending, output)
+                deal_with(world, cell, message, pending, output)
         finally:
-            core.pumping, guard.cell = False, None
+            world.pumping, guard.cell = False, None
         spent_s = 0.0 if guard.looks == looks else guard.seen_s()
         if pending is not None:
             return self._outcome(cell, message, pending, timeout_s, spent_s)
@@ -64,26 +64,26 @@ class Calls(Casts, Waiting, FarCalls):
         self, worker: str, message: Any, timeout_s: float | None, request_id: str
     ) -> Any:
         """A call that has to wait, or of which more is to be looked at than of a plain step."""
-        core = self._core
-        begun_s = core.clock.now_s()
-        cell = core.names.get(worker)
+        world = self._world
+        begun_s = world.clock.now_s()
+        cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
-            if (far := far_of(core, worker)) is not None:
+            if (far := far_of(world, worker)) is not None:
                 return self._call_far(far, message, timeout_s, request_id)
-            cell = need_worker(core, worker)
+            cell = need_worker(world, worker)
         if request_id:
             pending = self.send_request(worker, message, None, timeout_s, request_id=request_id)
-        elif core.queue or core.lane or core.pumping or not core.running:
+        elif world.queue or world.lane or world.pumping or not world.running:
             pending = self.send_request(worker, message)
-            forbid_reentry(core)
+            forbid_reentry(world)
         else:
             pending = Pending()
-            core.pumping = True
+            world.pumping = True
             try:
-                step_one(core, cell, CALL, message, pending)
+                step_one(world, cell, CALL, message, pending)
             finally:
-                core.pumping, core.guard.cell = False, None
-        spent_s = core.clock.now_s() - begun_s
+                world.pumping, world.guard.cell = False, None
+        spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
 
     def _outcome(
@@ -95,13 +95,13 @@ class Calls(Casts, Waiting, FarCalls):
         spent_s: float,
     ) -> Any:
         """Serve what waits, until a call that began `spent_s` ago has its outcome; what that is."""
-        core = self._core
-        now_s, keeper = core.clock.now_s, core.keeper
+        world = self._world
+        now_s, keeper = world.clock.now_s, world.keeper
         begun_s = now_s() - spent_s
-        if core.lane or not pending.done or (keeper is not None and keeper.has_work()):
+        if world.lane or not pending.done or (keeper is not None and keeper.has_work()):
             self._serve_until(pending, None if timeout_s is None else timeout_s - spent_s)
-        if core.queue and core.wake is not None:
-            core.wake()
+        if world.queue and world.wake is not None:
+            world.wake()
         error = pending.error
         if error is not None:
             pending.error = None
@@ -117,9 +117,9 @@ class Calls(Casts, Waiting, FarCalls):
         self, worker: str, data: bytes, timeout_s: float | None = TIMEOUT_S
     ) -> tuple[bytes, Any]:
         """`call` with bytes, answering both the encoded output and the output itself."""
-        now_s = self._core.clock.now_s
+        now_s = self._world.clock.now_s
         begun_s = now_s()
-        if (far := far_of(self._core, worker)) is not None:
+        if (far := far_of(self._world, worker)) is not None:
             output = self._call_far(far, data, timeout_s, "")
             return output, str(output, "utf-8", "replace")
         output = self.wait(self.send_request(worker, data), timeout_s)
@@ -146,19 +146,19 @@ class Calls(Casts, Waiting, FarCalls):
         if notify is not None:
             pending.notify = notify
         if timeout_s is not None:
-            pending.limit(worker, self._core.clock.now_s, timeout_s)
-        core = self._core
-        cell = core.names.get(worker)
+            pending.limit(worker, self._world.clock.now_s, timeout_s)
+        world = self._world
+        cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
-            if (far := far_of(core, worker)) is not None:
-                return send_far(core, far, message, pending, timeout_s)
-            cell = need_worker(core, worker)
-        queue = core.queue
-        quick = core.running and core.wake is None and core.guard.cell is None
-        if quick and len(queue) < core.bound:
+            if (far := far_of(world, worker)) is not None:
+                return send_far(world, far, message, pending, timeout_s)
+            cell = need_worker(world, worker)
+        queue = world.queue
+        quick = world.running and world.wake is None and world.guard.cell is None
+        if quick and len(queue) < world.bound:
             queue.append((cell, CALL, message, pending))
         else:
-            put(core, cell, CALL, message, pending, wait=True)
+            put(world, cell, CALL, message, pending, wait=True)
         return pending
 
 

@@ -8,7 +8,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import find, forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import NEVER, pump, rest
@@ -22,7 +22,7 @@ CAST = Kind.CAST
 class Casts:
     """The part of a node that takes inputs nobody waits for."""
 
-    _core: Core
+    _world: World
 
     def cast(self, worker: str, message: Any) -> None:
         """Write `message` to the queue and go on (`gen_server:cast/2`).
@@ -30,36 +30,36 @@ class Casts:
         While the queue is full, what waits is served first. A name without a worker is dropped
         without a word, as in OTP; use `exists` to ask.
         """
-        core = self._core
-        cell = core.names.get(worker) or find(core, worker)
+        world = self._world
+        cell = world.names.get(worker) or find(world, worker)
         if type(cell) is not WorkerCell:
-            if (far := far_of(core, worker)) is not None:
-                cast_far(core, far, message)
+            if (far := far_of(world, worker)) is not None:
+                cast_far(world, far, message)
             return
-        queue = core.queue
+        queue = world.queue
         if (  # as `put` would, without a call for each
-            core.running
-            and core.wake is None
-            and core.guard.cell is None
-            and len(queue) < core.bound
+            world.running
+            and world.wake is None
+            and world.guard.cell is None
+            and len(queue) < world.bound
         ):
             queue.append((cell, CAST, message, None))
         else:
-            put(core, cell, CAST, message, None, wait=True)
+            put(world, cell, CAST, message, None, wait=True)
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
-        put(self._core, need_worker(self._core, worker), CAST, message, None, wait=False)
+        put(self._world, need_worker(self._world, worker), CAST, message, None, wait=False)
 
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
-        cell = find(self._core, worker)
+        cell = find(self._world, worker)
         if isinstance(cell, WorkerCell):
-            put(self._core, cell, Kind.INFO, message, None, wait=True)
+            put(self._world, cell, Kind.INFO, message, None, wait=True)
 
     def exists(self, name: str) -> bool:
         """Whether the tree knows the name (or path), running or not."""
-        return find(self._core, name) is not None
+        return find(self._world, name) is not None
 
     def run(self, for_s: float = 0.0) -> None:
         """Serve what waits, and the timers that come due within `for_s` seconds.
@@ -67,19 +67,19 @@ class Casts:
         Workers that send to each other without end are left at it after `for_s`, or after a
         second if that is longer.
         """
-        core = self._core
-        forbid_reentry(core)
-        now_s = core.clock.now_s
+        world = self._world
+        forbid_reentry(world)
+        now_s = world.clock.now_s
         end_s = now_s() + for_s
         busy_end_s = now_s() + max(for_s, BUSY_S)
-        while core.running:
-            pump(core, NEVER, busy_end_s - now_s())
-            if core.queue and now_s() >= busy_end_s:
+        while world.running:
+            pump(world, NEVER, busy_end_s - now_s())
+            if world.queue and now_s() >= busy_end_s:
                 return
-            next_s = min(core.timers.next_s(), end_s)
+            next_s = min(world.timers.next_s(), end_s)
             if next_s > now_s():
-                rest(core, next_s - now_s())
-            elif now_s() >= end_s and core.timers.next_s() > now_s():
+                rest(world, next_s - now_s())
+            elif now_s() >= end_s and world.timers.next_s() > now_s():
                 return
 
     def encode(self, worker: str, value: Any) -> bytes:
@@ -89,9 +89,9 @@ class Casts:
         """
         if type(value) is Replayed:
             return value.data
-        if isinstance(value, bytes) and far_of(self._core, worker) is not None:
+        if isinstance(value, bytes) and far_of(self._world, worker) is not None:
             return value
-        return written(need_worker(self._core, worker), value)
+        return written(need_worker(self._world, worker), value)
 
 
 def written(cell: WorkerCell, value: Any) -> bytes:

@@ -19,8 +19,8 @@ from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import find, forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, rest
 
@@ -46,13 +46,13 @@ class Clients(Calls):
             CalledFromStep: a step, or a reader of reports or outcomes, runs clients.
             TypeError: a client is no generator, or yields something else.
         """
-        forbid_reentry(self._core)
+        forbid_reentry(self._world)
         with ExitStack() as stack:
             for client in clients:
                 if not isinstance(client, Generator):
                     raise TypeError(f"a client is a generator that yields calls, got {client!r}")
                 stack.callback(client.close)
-            return Talks(self, self._core, clients, timeout_s).run()
+            return Talks(self, self._world, clients, timeout_s).run()
 
 
 class Talk:
@@ -101,36 +101,36 @@ class Talks:
     """Clients that run side by side."""
 
     def __init__(
-        self, node: Calls, core: Core, clients: Sequence[Client[Any]], timeout_s: float | None
+        self, node: Calls, world: World, clients: Sequence[Client[Any]], timeout_s: float | None
     ) -> None:
         self._node = node
-        self._core = core
+        self._world = world
         self._timeout_s = math.inf if timeout_s is None else timeout_s
         self._ready: list[Talk] = []
         self._look_s = -math.inf  # when to look for calls whose time is over
-        now_s, hear = core.clock.now_s(), self._ready.append
+        now_s, hear = world.clock.now_s(), self._ready.append
         self._talks = {n: Talk(client, n, now_s, hear) for n, client in enumerate(clients)}
         self._results: list[Any] = [None] * len(clients)
         self._ready += self._talks.values()  # a client is first sent None
 
     def run(self) -> list[Any]:
         """Run them until the last is done."""
-        core, ready = self._core, self._ready
+        world, ready = self._world, self._ready
         while self._talks:
-            now_s = core.clock.now_s()
+            now_s = world.clock.now_s()
             if now_s >= self._look_s:
                 self._end_overdue(now_s)
             if ready:
                 self._go_on(now_s)
-            pump(core, NEVER, TURN_S)
-            if self._talks and not (ready or core.queue or core.lane):
+            pump(world, NEVER, TURN_S)
+            if self._talks and not (ready or world.queue or world.lane):
                 self._rest()
         return self._results
 
     def _go_on(self, now_s: float) -> None:
         """Let each client that is ready run up to its next call."""
-        core, talks = self._core, tuple(self._ready)
-        names, queue, bound = core.names, core.queue, core.bound
+        world, talks = self._world, tuple(self._ready)
+        names, queue, bound = world.names, world.queue, world.bound
         limit_s = now_s - self._timeout_s
         self._ready.clear()
         for talk in talks:
@@ -152,7 +152,7 @@ class Talks:
             if (
                 type(cell) is WorkerCell
                 and type(message) is not bytes
-                and core.running
+                and world.running
                 and len(queue) < bound
             ):
                 queue.append((cell, CALL, message, talk))
@@ -178,7 +178,7 @@ class Talks:
     def _ask(self, talk: Talk, message: Any) -> None:
         """Send a call with bytes, of a worker elsewhere, of none, or while there is no room."""
         worker, limit_s = str(talk.worker), None
-        cell = find(self._core, worker)
+        cell = find(self._world, worker)
         if not isinstance(cell, WorkerCell):
             limit_s = None if self._timeout_s == math.inf else self._timeout_s
         elif type(message) is bytes:
@@ -210,14 +210,14 @@ class Talks:
 
     def _rest(self) -> None:
         """Nothing is under way: let time pass, to the next timer or the end of the first call."""
-        now_s = self._core.clock.now_s()
-        next_s = min(self._core.timers.next_s(), self._look_s)
-        if next_s == math.inf and self._core.links is None:
+        now_s = self._world.clock.now_s()
+        next_s = min(self._world.timers.next_s(), self._look_s)
+        if next_s == math.inf and self._world.links is None:
             for talk in self._waiting():
                 why = "the call timed out: nothing that could answer is under way"
                 self._give_up(talk, CallTimeout(why, worker=talk.worker, reason="timeout"))
         elif next_s > now_s:
-            rest(self._core, min(next_s - now_s, LONGEST_REST_S))
+            rest(self._world, min(next_s - now_s, LONGEST_REST_S))
 
 
 def unheard(talk: Talk) -> None:

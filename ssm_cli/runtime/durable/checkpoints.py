@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.format.records import Armed, How
-from ssm_cli.runtime.durable.format.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
 from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.records import Armed, How
+from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell
 from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
 
 if TYPE_CHECKING:
@@ -79,19 +79,19 @@ def states_of(
 
     None where something cannot be written; a report says what.
     """
-    core, found = keeper.core, dict[str, bytes]()
-    about: Cell = core.root
+    world, found = keeper.world, dict[str, bytes]()
+    about: Cell = world.root
     try:
         timers = timers_of(keeper)
         sent = tuple(sent_of(keeper))
         for tail in keeper.recovered.tails(keeper.at_s()):
             found[STATE + tail.worker] = pack(tail)
         for kept in changed:
-            cell = core.names.get(kept.worker)
-            about = cell if isinstance(cell, WorkerCell) else core.root
+            cell = world.names.get(kept.worker)
+            about = cell if isinstance(cell, WorkerCell) else world.root
             found[STATE + kept.worker] = pack(snapshot(keeper, kept, cell, timers))
     except StorageError as error:
-        core.report("unsaved", about, {"error": error_detail(error)})
+        world.report("unsaved", about, {"error": error_detail(error)})
         return None
     return found, sent
 
@@ -119,20 +119,20 @@ def snapshot(
 
 def timers_of(keeper: Keeper) -> dict[int, list[Armed]]:
     """The timers under way of journalled workers, by the identity of their cells."""
-    core, found = keeper.core, dict[int, list[Armed]]()
-    shift_s = core.clock.wall_s() - core.clock.now_s()
-    for due_s, _, function, args in core.timers.waiting():
+    world, found = keeper.world, dict[int, list[Armed]]()
+    shift_s = world.clock.wall_s() - world.clock.now_s()
+    for due_s, _, function, args in world.timers.waiting():
         if function is commit.on_timer:
             cell, starts, key, message = args[1:]
             kept = None if cell.extra is None else cell.extra.kept
             if kept is not None and kept.journals and cell.starts == starts:
-                after_ms = max(0.0, due_s - core.clock.now_s()) * 1000
+                after_ms = max(0.0, due_s - world.clock.now_s()) * 1000
                 timer = armed(kept, key, due_s + shift_s, after_ms, message)
                 found.setdefault(id(cell), []).append(timer)
     for cell, _, message in waiting_inputs(keeper):  # those that have run out, and still wait
         kept = cell.more().kept
         if isinstance(message, TimerToken) and kept.journals and alive(cell):
-            timer = armed(kept, message.key, core.clock.wall_s(), 0.0, message)
+            timer = armed(kept, message.key, world.clock.wall_s(), 0.0, message)
             found.setdefault(id(cell), []).insert(0, timer)
     return found
 
@@ -146,13 +146,13 @@ def armed(kept: Kept, key: str, due_s: float, after_ms: float, message: Any) -> 
 
 def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
     """The inputs of durable workers that wait: in the queue, or put off."""
-    for cell, kind, message, _ in keeper.core.queue:
+    for cell, kind, message, _ in keeper.world.queue:
         if cell.extra is not None and cell.extra.kept is not None:
             yield cell, kind, message
     for kept in keeper.kept.values():
         for cell, kind, message, _ in kept.waiting:
             yield cell, kind, message
-        held = keeper.core.names.get(kept.worker)
+        held = keeper.world.names.get(kept.worker)
         if isinstance(held, WorkerCell) and held.extra is not None:
             for kind, message, _ in held.extra.backlog:
                 yield held, kind, message
@@ -190,7 +190,7 @@ def forgettable(keeper: Keeper, marks: list[Mark]) -> tuple[int, list[Mark]]:
     History goes as `keep_records` says, and all of it where the journal is larger than it may be;
     what has come since the last saved states but one stays.
     """
-    spec = keeper.core.root.spec
+    spec = keeper.world.root.spec
     oldest = keeper.seq - spec.keep_records
     if keeper.store.size_bytes() > spec.journal_mb * 1_000_000:
         oldest = keeper.seq
@@ -205,9 +205,9 @@ def thinned(marks: list[Mark]) -> list[Mark]:
     return [*marks[:-1:2], marks[-1]]
 
 
-def drop_sent(core: Core, after: int) -> None:
+def drop_sent(world: World, after: int) -> None:
     """Take out of the queue what records with a greater number have sent: they do not count."""
-    queue = core.queue
+    queue = world.queue
     for _ in range(len(queue)):
         entry = queue.popleft()
         token = entry[2]
@@ -216,8 +216,8 @@ def drop_sent(core: Core, after: int) -> None:
             queue.append(entry)
 
 
-def reopen(core: Core, kept: Kept) -> None:
+def reopen(world: World, kept: Kept) -> None:
     """A worker does not end after all, or has ended: what waited for that is served."""
     kept.closing = False
     waiting, kept.waiting = kept.waiting, []
-    core.queue.extendleft(reversed(waiting))
+    world.queue.extendleft(reversed(waiting))

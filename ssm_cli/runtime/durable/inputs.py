@@ -12,14 +12,14 @@ from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Continue
 from ssm_cli.errors import DecodeError, Denied, StorageError
-from ssm_cli.runtime.durable.format.records import Cause, Change, How, Input
-from ssm_cli.runtime.durable.format.snapshots import INPUT, Refused, number_key, pack
-from ssm_cli.runtime.durable.format.values import digest, digest_of_output
 from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.records import Cause, Change, How, Input
+from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
+from ssm_cli.runtime.durable.values import digest, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimeoutToken, TimerToken
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail, error_text
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def refuse(
     if pending is not None:
         pending.fail(error)
     else:
-        keeper.core.report("refused", cell, {"error": error_detail(error)})
+        keeper.world.report("refused", cell, {"error": error_detail(error)})
 
 
 def in_quarantine(cell: WorkerCell, number: int) -> Denied:
@@ -130,7 +130,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
     state_hash = kept.hash(outcome.state)
-    for target, message in to_be_written(keeper.core, cell, outcome):
+    for target, message in to_be_written(keeper.world, cell, outcome):
         target.written(message)
     replied = now.how == "call" and answers(outcome)
     output = output_of(kept, outcome, must=bool(now.request)) if replied else b""
@@ -161,7 +161,9 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     return seq
 
 
-def to_be_written(core: Core, cell: WorkerCell, outcome: Outcome) -> Iterator[tuple[Kept, object]]:
+def to_be_written(
+    world: World, cell: WorkerCell, outcome: Outcome
+) -> Iterator[tuple[Kept, object]]:
     """The inputs that an outcome asks for and a recovery must know, and who will get them."""
     own: Kept = cell.more().kept
     if isinstance(outcome.then, Continue):
@@ -170,7 +172,7 @@ def to_be_written(core: Core, cell: WorkerCell, outcome: Outcome) -> Iterator[tu
         if isinstance(effect, StartTimer):
             yield own, effect.message
         elif isinstance(effect, Cast | Info):
-            target = receiver(core, cell, effect.to)
+            target = receiver(world, cell, effect.to)
             if target is not None:
                 yield target, effect.message
 
@@ -196,7 +198,7 @@ def output_of(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
         return b""  # whoever asked in bytes is told so
 
 
-def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
+def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
     """The outcome with its timers, and its sends to durable workers, marked by their cause."""
     if not outcome.effects:
         return outcome
@@ -205,7 +207,7 @@ def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
         if isinstance(effect, StartTimer):
             timer = TimerToken(effect.key, effect.message, (seq, index))
             effects.append(StartTimer(effect.key, effect.after_ms, timer))
-        elif isinstance(effect, Cast | Info) and receiver(core, cell, effect.to) is not None:
+        elif isinstance(effect, Cast | Info) and receiver(world, cell, effect.to) is not None:
             marked = SentToken((seq, index), effect.message)
             effects.append(type(effect)(effect.to, marked))
         else:
@@ -213,9 +215,9 @@ def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
     return msgspec.structs.replace(outcome, effects=effects)
 
 
-def receiver(core: Core, cell: WorkerCell, to: str | None) -> Kept | None:
+def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else core.names.get(to.rpartition("/")[2])
+    target = cell if to is None else world.names.get(to.rpartition("/")[2])
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None
@@ -271,4 +273,4 @@ def count(keeper: Keeper, cell: WorkerCell, kept: Kept, data: bytes, error: str)
         keeper.change(number_key(INPUT, number), pack(refused))
         shown = str(data, "utf-8", "replace")[:1000]
         what = {"input": shown, "crashes": crashes, "number": number}
-        keeper.core.report("quarantined", cell, what)
+        keeper.world.report("quarantined", cell, what)

@@ -20,17 +20,17 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable import checkpoints
-from ssm_cli.runtime.durable.format.records import Input, Note, Record, chain_of, encode_entry
-from ssm_cli.runtime.durable.format.snapshots import STATE, pack
 from ssm_cli.runtime.durable.inputs import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.rebuild import Recovered, recover
-from ssm_cli.runtime.durable.recovery.rollback import Before, bring_back, take_back
+from ssm_cli.runtime.durable.rebuild import Recovered, recover
+from ssm_cli.runtime.durable.records import Input, Note, Record, chain_of, encode_entry
+from ssm_cli.runtime.durable.rollback import Before, bring_back, take_back
 from ssm_cli.runtime.durable.sessions import Sessions
+from ssm_cli.runtime.durable.snapshots import STATE, pack
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.model import OnStorageError
@@ -67,7 +67,7 @@ class Keeper:
 
     Args:
         store: where they go; nobody else writes there.
-        core: the node.
+        world: the node.
         recovered: what was there already.
         stop: called once when the tree must end as it cannot write.
 
@@ -84,12 +84,12 @@ class Keeper:
     def __init__(
         self,
         store: Store,
-        core: Core,
+        world: World,
         recovered: Recovered,
         stop: Callable[[StorageError], None],
     ) -> None:
         self.store = store
-        self.core = core
+        self.world = world
         self.recovered = recovered
         self.kept: dict[str, Kept] = {}
         self.sessions: Sessions = recovered.sessions
@@ -112,7 +112,7 @@ class Keeper:
 
     def at_s(self) -> float:
         """The wall time for a record; it never runs backwards, whatever the clock does."""
-        self._at_s = max(self._at_s, self.core.clock.wall_s())
+        self._at_s = max(self._at_s, self.world.clock.wall_s())
         return self._at_s
 
     def next_number(self) -> int:
@@ -181,7 +181,7 @@ class Keeper:
             return False
         if max(len(self._records), len(self._held)) >= MOST_RECORDS or self._bytes >= MOST_BYTES:
             return True
-        late = LATE_SNAPSHOTS * self.core.root.spec.snapshot_every
+        late = LATE_SNAPSHOTS * self.world.root.spec.snapshot_every
         return bool(self.seq - self.head_seq >= late)
 
     def commit(self) -> None:
@@ -209,7 +209,7 @@ class Keeper:
         """The entry under way is written, or cannot be."""
         flight, self._flight = self._flight, None
         assert flight is not None, "a store tells once of each entry"
-        core = self.core
+        world = self.world
         if error is not None:
             self._lost(flight)
             self.failed(error)
@@ -219,13 +219,13 @@ class Keeper:
             self.chain = chain_of(flight.entry)
             self._release(flight.held)
             if again:
-                core.report("storage_restored", core.root)
+                world.report("storage_restored", world.root)
                 bring_back(self)
-            due = self.seq - self.head_seq >= core.root.spec.snapshot_every
+            due = self.seq - self.head_seq >= world.root.spec.snapshot_every
             if (due or again) and not self._records:
                 checkpoints.attempt(self)
-        if core.wake is not None and not core.pumping:
-            core.wake()
+        if world.wake is not None and not world.pumping:
+            world.wake()
 
     def _release(self, held: list[Held]) -> None:
         for _, function, args in held:
@@ -248,9 +248,9 @@ class Keeper:
         fenced = isinstance(error, Fenced)
         if was is not None and not (fenced and not isinstance(was, Fenced)):
             return
-        core = self.core
-        core.report("storage_failed", core.root, {"error": error_detail(error)})
-        if fenced or core.root.spec.on_storage_error is OnStorageError.STOP:
+        world = self.world
+        world.report("storage_failed", world.root, {"error": error_detail(error)})
+        if fenced or world.root.spec.on_storage_error is OnStorageError.STOP:
             self._stop(error)
 
     def finish(self) -> None:
@@ -263,13 +263,15 @@ class Keeper:
             checkpoints.attempt(self)
 
 
-def keeper_for(core: Core, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
+def keeper_for(world: World, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
     """The keeper of a node, which begins with what is stored.
 
     Raises:
         StorageError: that cannot be read, or does not give again what it gave.
     """
-    recovered = recover(store, core.root.spec)
+    recovered = recover(store, world.root.spec)
     if recovered.records:
-        core.report("recovered", core.root, {"records": recovered.records, "where": store.where()})
-    return Keeper(store, core, recovered, stop)
+        world.report(
+            "recovered", world.root, {"records": recovered.records, "where": store.where()}
+        )
+    return Keeper(store, world, recovered, stop)

@@ -10,10 +10,10 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.format.records import Armed
-from ssm_cli.runtime.durable.format.snapshots import Saved
-from ssm_cli.runtime.durable.format.values import Values
-from ssm_cli.runtime.durable.recovery.life import Life
+from ssm_cli.runtime.durable.life import Life
+from ssm_cli.runtime.durable.records import Armed
+from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.values import Values
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
 
 HASHED_BYTES = 4096  # of state that may be hashed for each record, on average

@@ -9,8 +9,10 @@ from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable import checkpoints
-from ssm_cli.runtime.durable.format.records import Armed, Change, Exit, Source, Start
-from ssm_cli.runtime.durable.format.snapshots import (
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.life import KINDS
+from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
+from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
     Aside,
@@ -19,12 +21,10 @@ from ssm_cli.runtime.durable.format.snapshots import (
     pack,
     unpack,
 )
-from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.recovery.life import KINDS
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.spec.model import OnCrash
 
@@ -43,15 +43,15 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
     Raises:
         StorageError: its state cannot be written.
     """
-    rearm(keeper.core, cell, kept)
+    rearm(keeper.world, cell, kept)
     kept.closing = False
-    kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
+    kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     if not kept.journals:
         kept.armed, kept.timeout_ms = (), None
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None
-    token = continues(keeper.core, cell)
+    token = continues(keeper.world, cell)
     record = Start(
         kept.worker,
         keeper.at_s(),
@@ -59,7 +59,7 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
         source,
         state,
         kept.values.version,
-        armed_of(keeper.core, cell, kept),
+        armed_of(keeper.world, cell, kept),
         cell.more().timeout_ms,
         None if token is None else kept.written(token.message),
     )
@@ -83,27 +83,27 @@ def changes_state(kept: Kept) -> bool:
     return behaviour.restore is not None
 
 
-def armed_of(core: Core, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
+def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
     """Its timers under way."""
     if cell.extra is None or not cell.extra.timers:
         return ()
-    shift_s = core.clock.wall_s() - core.clock.now_s()
+    shift_s = world.clock.wall_s() - world.clock.now_s()
     return tuple(
         checkpoints.armed(
-            kept, args[3], due_s + shift_s, (due_s - core.clock.now_s()) * 1000, args[4]
+            kept, args[3], due_s + shift_s, (due_s - world.clock.now_s()) * 1000, args[4]
         )
-        for due_s, _, function, args in core.timers.waiting()
+        for due_s, _, function, args in world.timers.waiting()
         if function is commit.on_timer and args[1] is cell and args[2] == cell.starts
     )
 
 
-def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
+def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
     """Start the timers that the life before left, with what is left of their time.
 
     One that `restore` has started in the meantime takes the place of that of its key. A wall clock
     that was set back or forth changes no timer by more than its own time.
     """
-    now_s, wall_s = core.clock.now_s(), core.clock.wall_s()
+    now_s, wall_s = world.clock.now_s(), world.clock.wall_s()
     for timer in kept.armed:
         if timer.key in cell.more().timers:
             continue
@@ -111,29 +111,29 @@ def rearm(core: Core, cell: WorkerCell, kept: Kept) -> None:
         message: object = kept.codec.decode(timer.data)
         if kept.journals:
             message = TimerToken(timer.key, message, timer.cause)
-        args = (core, cell, cell.starts, timer.key, message)
-        cell.more().timers[timer.key] = core.timers.start(now_s + left_s, commit.on_timer, *args)
+        args = (world, cell, cell.starts, timer.key, message)
+        cell.more().timers[timer.key] = world.timers.start(now_s + left_s, commit.on_timer, *args)
     if kept.timeout_ms is not None:
-        commit.plan(core, cell, TimeoutAfter(kept.timeout_ms))
+        commit.plan(world, cell, TimeoutAfter(kept.timeout_ms))
 
 
-def continues(core: Core, cell: WorkerCell) -> ContinueToken | None:
+def continues(world: World, cell: WorkerCell) -> ContinueToken | None:
     """What its `init` wants to go on with, if it does."""
-    token = core.queue[0][2] if core.queue and core.queue[0][0] is cell else None
+    token = world.queue[0][2] if world.queue and world.queue[0][0] is cell else None
     return token if isinstance(token, ContinueToken) and token.starts == cell.starts else None
 
 
-def undo(core: Core, cell: WorkerCell) -> None:
+def undo(world: World, cell: WorkerCell) -> None:
     """A start has failed after `init` had answered: nothing of what that asked for is left."""
     cell.status, cell.state, cell.step = Status.UNDEFINED, None, None
     extra = cell.more()
     for number in extra.timers.values():
-        core.timers.cancel(number)
+        world.timers.cancel(number)
     extra.timers.clear()
     commit.end_timeout(cell)
-    token = continues(core, cell)
+    token = continues(world, cell)
     if token is not None:
-        core.queue.popleft()
+        world.queue.popleft()
 
 
 def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> None:
@@ -145,23 +145,23 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         if cell.status is Status.RUNNING:
             keeper.remember(cell, cell.more().timeout_ms)
         kept.dirty = True
-        kept.armed = armed_of(keeper.core, cell, kept) if kept.has else ()
+        kept.armed = armed_of(keeper.world, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
     elif orderly:
         save(keeper, cell, kept)
     elif kept.options.on_crash is OnCrash.SAVED:
         reread(keeper, kept)
-    checkpoints.reopen(keeper.core, kept)
+    checkpoints.reopen(keeper.world, kept)
 
 
 def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """Save the state of a `persist: snapshot` worker with the next commit."""
-    kept.inputs, kept.saved_at_s = 0, keeper.core.clock.now_s()
+    kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     was, kept.has = kept.has, True
     try:
         saved = kept.snapshot(keeper.at_s(), keeper.seq, cell.state, (), None)
     except StorageError as error:
-        keeper.core.report("unsaved", cell, {"error": error_detail(error)})
+        keeper.world.report("unsaved", cell, {"error": error_detail(error)})
         return
     finally:
         kept.has = was
@@ -173,12 +173,12 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     keeper.now = None
     kept.inputs += 1
     kept.failures = 0
-    if kept.is_due(keeper.core.clock.now_s()):
+    if kept.is_due(keeper.world.clock.now_s()):
         save(keeper, cell, kept)
     elif kept.options.save_seconds is not None and not kept.timed:
         kept.timed = True
         due_s = kept.saved_at_s + kept.options.save_seconds
-        keeper.core.timers.start(due_s, save_unserved, keeper, cell, kept, cell.starts)
+        keeper.world.timers.start(due_s, save_unserved, keeper, cell, kept, cell.starts)
 
 
 def save_unserved(keeper: Keeper, cell: WorkerCell, kept: Kept, starts: int) -> None:
@@ -245,7 +245,7 @@ def falls_back(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason 
         keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
     kept.has, kept.last, kept.problem, kept.failures = False, None, None, 0
     kept.armed, kept.timeout_ms = (), None
-    keeper.core.report("fell_back", cell, {"number": number, "why": why})
+    keeper.world.report("fell_back", cell, {"number": number, "why": why})
     return True
 
 
@@ -272,17 +272,17 @@ def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
 
 def resume(keeper: Keeper) -> None:
     """The tree is up: put into the queue what durable workers had sent to durable workers."""
-    core = keeper.core
+    world = keeper.world
     for sent in keeper.recovered.take_sent():
-        cell = core.names.get(sent.to)
+        cell = world.names.get(sent.to)
         kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
         if kept is None or not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
-            core.dropped += 1
+            world.dropped += 1
             continue
         message = kept.codec.decode(sent.data)
         if sent.how == "continue":
             token = ContinueToken(cell.starts, message)
             token.cause = sent.cause
-            core.queue.appendleft((cell, KINDS[sent.how], token, None))
+            world.queue.appendleft((cell, KINDS[sent.how], token, None))
         else:
-            core.queue.append((cell, KINDS[sent.how], SentToken(sent.cause, message), None))
+            world.queue.append((cell, KINDS[sent.how], SentToken(sent.cause, message), None))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.format.snapshots import INPUT, Refused, number_key, unpack
-from ssm_cli.runtime.durable.format.values import digest
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, unpack
+from ssm_cli.runtime.durable.values import digest
+from ssm_cli.runtime.engine.world import World
 
 
 class Quarantined(msgspec.Struct, frozen=True):
@@ -24,22 +24,22 @@ class Quarantined(msgspec.Struct, frozen=True):
 class Keeps:
     """The part of a node that is about what outlives its process."""
 
-    _core: Core
+    _world: World
 
     @property
     def storage_error(self) -> StorageError | None:
         """Why what must outlive the process cannot be written; None where it can be."""
-        keeper = self._core.keeper
+        keeper = self._world.keeper
         return None if keeper is None else keeper.error
 
     def stored(self) -> tuple[int, int] | None:
         """The bytes that are stored, and the number of the last record; None without a store."""
-        keeper = self._core.keeper
+        keeper = self._world.keeper
         return None if keeper is None else (keeper.store.size_bytes(), keeper.seq)
 
     def quarantined(self) -> list[Quarantined]:
         """The inputs in quarantine, oldest first."""
-        keeper = self._core.keeper
+        keeper = self._world.keeper
         if keeper is None:
             return []
         keeper.commit()
@@ -55,7 +55,7 @@ class Keeps:
         found = [one for one in self.quarantined() if one.number == number]
         if not found:
             raise StorageError(f"no input in quarantine has the number {number}")
-        keeper = self._core.keeper
+        keeper = self._world.keeper
         kept = keeper.kept.get(found[0].worker)
         if kept is not None:
             kept.refused.pop(digest(found[0].input), None)

@@ -8,10 +8,10 @@ from typing import Any
 
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, Denied, SsmError
-from ssm_cli.runtime.durable.format.records import Input
-from ssm_cli.runtime.durable.format.snapshots import REQUEST, Answered, pack, unpack
-from ssm_cli.runtime.durable.format.values import digest
 from ssm_cli.runtime.durable.ports import SnapshotStore
+from ssm_cli.runtime.durable.records import Input
+from ssm_cli.runtime.durable.snapshots import REQUEST, Answered, pack, unpack
+from ssm_cli.runtime.durable.values import digest
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 

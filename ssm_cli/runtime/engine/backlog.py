@@ -7,16 +7,16 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import QueueFull
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 
 
 def must_wait(
-    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> bool:
     """Whether an input has been put off: its worker is suspended, or its end is being written."""
     if cell.suspended and kind is not Kind.CONTINUE:
-        hold(core, cell, kind, message, pending)
+        hold(world, cell, kind, message, pending)
         return True
     kept = None if cell.extra is None else cell.extra.kept
     if kept is None or not kept.closing:
@@ -25,13 +25,13 @@ def must_wait(
     return True
 
 
-def hold(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+def hold(world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
     """A suspended worker's inputs wait in its backlog, bounded like the queue."""
     backlog = cell.more().backlog
-    if len(backlog) < core.bound:
+    if len(backlog) < world.bound:
         backlog.append((kind, message, pending))
     elif pending is not None:
-        full = f"{cell.spec.id} is suspended and {core.bound} inputs wait already"
+        full = f"{cell.spec.id} is suspended and {world.bound} inputs wait already"
         pending.fail(QueueFull(full, worker=cell.spec.id))
     else:
-        core.dropped += 1
+        world.dropped += 1

@@ -24,8 +24,8 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, Then, TimeoutAfter
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import Extra, Status, WorkerCell
-from ssm_cli.runtime.engine.core import EFFECT_ROOM, Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import EFFECT_ROOM, World
 
 
 def make_ready(cell: WorkerCell) -> None:
@@ -47,17 +47,17 @@ def is_looked_at(extra: Extra) -> bool:
     return bool(kept.journals or kept.refused or often or extra.checked)
 
 
-def after_init(core: Core, cell: WorkerCell, outcome: Outcome) -> None:
+def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
     """What `init` asked for besides its state."""
-    apply_effects(core, cell, outcome.effects, None)
-    plan(core, cell, outcome.then)
+    apply_effects(world, cell, outcome.effects, None)
+    plan(world, cell, outcome.then)
 
 
-def room_for(core: Core, outcome: Outcome) -> bool:
+def room_for(world: World, outcome: Outcome) -> bool:
     """Whether the inputs that an outcome sends fit into the queue."""
     sent = sends(outcome)
-    held = 0 if core.keeper is None else core.keeper.sending
-    return not sent or len(core.queue) + held + sent <= core.bound + EFFECT_ROOM
+    held = 0 if world.keeper is None else world.keeper.sending
+    return not sent or len(world.queue) + held + sent <= world.bound + EFFECT_ROOM
 
 
 def sends(outcome: Outcome) -> int:
@@ -66,30 +66,30 @@ def sends(outcome: Outcome) -> int:
 
 
 def apply_effects(
-    core: Core, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
+    world: World, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
 ) -> bool:
     """Carry out the effects of a callback, in order; whether they defer the reply of its call."""
     deferred = False
     for effect in effects:
-        apply_effect(core, cell, effect, pending)
+        apply_effect(world, cell, effect, pending)
         deferred = deferred or isinstance(effect, Defer)
     return deferred
 
 
-def apply_effect(core: Core, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
+def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
     """Carry out one effect. `pending` is the call that the callback served, if it was one."""
     match effect:
         case Cast(to, message):
-            send(core, cell, to, Kind.CAST, message)
+            send(world, cell, to, Kind.CAST, message)
         case Info(to, message):
-            send(core, cell, to, Kind.INFO, message)
+            send(world, cell, to, Kind.INFO, message)
         case StartTimer(key, after_ms, message):
-            cancel_timer(core, cell, key)
-            due_s = core.clock.now_s() + after_ms / 1000
-            number = core.timers.start(due_s, on_timer, core, cell, cell.starts, key, message)
+            cancel_timer(world, cell, key)
+            due_s = world.clock.now_s() + after_ms / 1000
+            number = world.timers.start(due_s, on_timer, world, cell, cell.starts, key, message)
             cell.more().timers[key] = number
         case CancelTimer(key):
-            cancel_timer(core, cell, key)
+            cancel_timer(world, cell, key)
         case Defer(key):
             if pending is not None:
                 keep_caller(cell, key, pending)
@@ -99,13 +99,13 @@ def apply_effect(core: Core, cell: WorkerCell, effect: Effect, pending: Pending 
             pass  # already turned into the outcome's stop
 
 
-def send(core: Core, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
+def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
     """Put an input into the queue; without such a worker it is dropped, as in OTP."""
-    target = cell if to is None else core.names.get(to.rpartition("/")[2])
+    target = cell if to is None else world.names.get(to.rpartition("/")[2])
     if isinstance(target, WorkerCell):
-        core.queue.append((target, kind, message, None))
+        world.queue.append((target, kind, message, None))
     else:
-        core.dropped += 1
+        world.dropped += 1
 
 
 def keep_caller(cell: WorkerCell, key: object, pending: Pending) -> None:
@@ -132,40 +132,40 @@ def answer(cell: WorkerCell, to: object, output: Any) -> None:
         cell.extra.callers.pop(to).resolve(output)
 
 
-def cancel_timer(core: Core, cell: WorkerCell, key: str) -> None:
+def cancel_timer(world: World, cell: WorkerCell, key: str) -> None:
     """Forget the timer `key` of a worker, if it has one."""
     if cell.extra is not None:
         number = cell.extra.timers.pop(key, None)
         if number is not None:
-            core.timers.cancel(number)
+            world.timers.cancel(number)
 
 
-def on_timer(core: Core, cell: WorkerCell, starts: int, key: str, message: Any) -> None:
+def on_timer(world: World, cell: WorkerCell, starts: int, key: str, message: Any) -> None:
     """A timer has run out: its message becomes an input, if its worker still lives."""
     if cell.starts == starts and cell.status is Status.RUNNING:
         extra = cell.more()
         extra.timers.pop(key, None)
         if extra.kept is not None and extra.kept.journals and type(message) is not TimerToken:
             message = TimerToken(key, message, None)
-        core.queue.append((cell, Kind.INFO, message, None))
+        world.queue.append((cell, Kind.INFO, message, None))
 
 
-def plan(core: Core, cell: WorkerCell, then: Then | None) -> None:
+def plan(world: World, cell: WorkerCell, then: Then | None) -> None:
     """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
     match then:
         case Continue(message):
             token = ContinueToken(cell.starts, message)
-            core.queue.appendleft((cell, Kind.CONTINUE, token, None))
+            world.queue.appendleft((cell, Kind.CONTINUE, token, None))
         case TimeoutAfter(ms):
             extra = cell.more()
             extra.timeout += 1
             extra.timeout_ms = ms
             cell.step = None  # the next input, which voids the time-out, is served the careful way
             if ms <= 0:
-                queue_timeout(core, cell, extra.timeout)
+                queue_timeout(world, cell, extra.timeout)
             else:
-                due_s = core.clock.now_s() + ms / 1000
-                core.timers.start(due_s, queue_timeout, core, cell, extra.timeout)
+                due_s = world.clock.now_s() + ms / 1000
+                world.timers.start(due_s, queue_timeout, world, cell, extra.timeout)
 
 
 class TimeoutToken:
@@ -216,10 +216,10 @@ class SentToken:
 Token = TimeoutToken | ContinueToken | TimerToken | SentToken
 
 
-def queue_timeout(core: Core, cell: WorkerCell, number: int) -> None:
+def queue_timeout(world: World, cell: WorkerCell, number: int) -> None:
     """A time-out comes behind what waits already."""
     if cell.extra is not None and cell.extra.timeout == number:
-        core.queue.append((cell, Kind.INFO, TimeoutToken(number), None))
+        world.queue.append((cell, Kind.INFO, TimeoutToken(number), None))
 
 
 def message_of(cell: WorkerCell, token: Token) -> object:
@@ -240,7 +240,7 @@ def end_timeout(cell: WorkerCell) -> None:
             make_ready(cell)
 
 
-def restart_timeout(core: Core, cell: WorkerCell) -> None:
+def restart_timeout(world: World, cell: WorkerCell) -> None:
     """A system message was dealt with: a time-out under way begins anew, once nobody suspends it.
 
     Source: OTP `gen_server:loop/7`, entered again with the same time after `sys` has returned.
@@ -249,4 +249,4 @@ def restart_timeout(core: Core, cell: WorkerCell) -> None:
     if extra is not None and extra.timeout_ms is not None:
         extra.timeout += 1
         if not extra.suspended:
-            plan(core, cell, TimeoutAfter(extra.timeout_ms))
+            plan(world, cell, TimeoutAfter(extra.timeout_ms))

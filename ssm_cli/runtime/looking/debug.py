@@ -13,7 +13,7 @@ from typing import Any
 
 from ssm_cli.runtime.engine.cell import Extra, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.views import SysEvent
 
@@ -52,14 +52,14 @@ def change(cell: WorkerCell, apply: Callable[[Debug], object]) -> None:
     make_ready(cell)
 
 
-def observe(core: Core, cell: WorkerCell, extra: Extra, event: SysEvent) -> None:
+def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> None:
     """Tell whoever looks at a worker what happened to it."""
     debug: Debug = extra.debug
     if debug.log is not None:
         debug.log.append(event)
     if debug.traced:
-        text = shown(core, cell, event.value)
-        core.report(
+        text = shown(world, cell, event.value)
+        world.report(
             "traced", cell, {"direction": event.kind, "value": text, "caller": event.caller}
         )
     for key, (hook, state) in tuple(debug.hooks.items()):

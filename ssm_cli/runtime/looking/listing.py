@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import state_of, view
 from ssm_cli.runtime.views import NodeView
 
@@ -45,29 +45,29 @@ class Census(msgspec.Struct):
 class Listing:
     """What can be seen of a node's tree, piece by piece. Names are ids; an unknown one is None."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._waiting: Counter[int] = Counter()
 
     @property
     def root(self) -> str:
         """The name of the root."""
-        name: str = self._core.root.spec.id
+        name: str = self._world.root.spec.id
         return name
 
     @property
     def queue(self) -> int:
         """How many inputs wait in the node's queue."""
-        return len(self._core.queue)
+        return len(self._world.queue)
 
     def look(self) -> None:
         """Count the inputs that wait for each worker, for the glances that follow."""
-        self._waiting = Counter(id(entry[0]) for entry in self._core.queue)
+        self._waiting = Counter(id(entry[0]) for entry in self._world.queue)
 
     def deep(self, least: int) -> dict[str, list[str]]:
         """By supervisor, the workers below it for which at least so many inputs wait."""
         found: dict[str, list[str]] = {}
-        for cell, count in Counter(entry[0] for entry in self._core.queue).items():
+        for cell, count in Counter(entry[0] for entry in self._world.queue).items():
             if count >= least and cell.parent is not None:
                 found.setdefault(cell.parent.spec.id, []).append(cell.spec.id)
         return found
@@ -80,15 +80,15 @@ class Listing:
         if isinstance(cell, SupervisorCell):
             return Glance(self._supervisor(cell), len(cell.children))
         above = "" if cell.parent is None else cell.parent.path()
-        return Glance(view(self._core, cell, above, self._waiting))
+        return Glance(view(self._world, cell, above, self._waiting))
 
     def _supervisor(self, cell: SupervisorCell) -> NodeView:
-        spec, now_s = cell.spec, self._core.clock.now_s()
+        spec, now_s = cell.spec, self._world.clock.now_s()
         return NodeView(
             spec.id,
             cell.path(),
             "supervisor",
-            state_of(self._core, cell),
+            state_of(self._world, cell),
             max(0, cell.starts - 1),
             now_s - cell.since_s if cell.status is Status.RUNNING else 0.0,
             strategy=spec.strategy.value,
@@ -120,7 +120,7 @@ class Listing:
         Meanwhile the tree may change: each supervisor is counted as it was when it was reached.
         """
         census, looked = Census(), 0
-        waiting: list[tuple[SupervisorCell, tuple[str, ...]]] = [(self._core.root, ())]
+        waiting: list[tuple[SupervisorCell, tuple[str, ...]]] = [(self._world.root, ())]
         while waiting:
             supervisor, above = waiting.pop()
             name = supervisor.spec.id
@@ -146,8 +146,8 @@ class Listing:
         yield census
 
     def _cell(self, name: str) -> Cell | None:
-        root = self._core.root
-        return root if name == root.spec.id else self._core.names.get(name)
+        root = self._world.root
+        return root if name == root.spec.id else self._world.names.get(name)
 
 
 def _remember(census: Census, supervisor: str, cell: Cell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.looking.show import view_tree, walk
 from ssm_cli.runtime.views import Kind, NodeView, Report
@@ -13,38 +13,38 @@ from ssm_cli.runtime.views import Kind, NodeView, Report
 class Looks:
     """The part of a node that shows what is there and changes nothing."""
 
-    _core: Core
+    _world: World
 
     @property
     def running(self) -> bool:
         """Whether the tree is up."""
-        return self._core.running
+        return self._world.running
 
     @property
     def gave_up(self) -> bool:
         """Whether the root has reached its restart intensity."""
-        return self._core.gave_up
+        return self._world.gave_up
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """The names of all nodes in start order; `kind` picks those of one kind."""
-        cells = walk(self._core.root)
+        cells = walk(self._world.root)
         return [cell.spec.id for cell in cells if kind is None or cell.kind == kind]
 
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""
-        return view_tree(self._core)
+        return view_tree(self._world)
 
     def listing(self) -> Listing:
         """The tree piece by piece, for who shows a part of it at a time."""
-        return Listing(self._core)
+        return Listing(self._world)
 
     def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
-        return self._core.reports.since(after, last)
+        return self._world.reports.since(after, last)
 
     def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
         """Call `reader` with every report from now on, in order; the result ends that.
 
         A reader that raises is let go. It must not call the node (`stop` excepted).
         """
-        return self._core.reports.subscribe(reader)
+        return self._world.reports.subscribe(reader)

@@ -9,7 +9,7 @@ from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import Caller
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 
 
@@ -21,8 +21,8 @@ class Purity:
 
     MOST_FAULTS = 3
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._faults: dict[str, int] = {}
 
     def advance(
@@ -67,13 +67,13 @@ class Purity:
             self._report(message, f"the same input and state give another {what} the second time")
 
     def _report(self, message: Any, how: str) -> None:
-        cell = self._core.guard.cell
+        cell = self._world.guard.cell
         if not isinstance(cell, WorkerCell):
             return
         count = self._faults.get(cell.spec.id, 0) + 1
         self._faults[cell.spec.id] = count
         if count <= self.MOST_FAULTS:
-            guard = self._core.guard
-            detail = {"input": shown(self._core, cell, message), "how": how}
+            guard = self._world.guard
+            detail = {"input": shown(self._world, cell, message), "how": how}
             guard.cell = cell  # showing the input has cleared it, and the callback still runs
-            self._core.report("impure", cell, detail)
+            self._world.report("impure", cell, detail)

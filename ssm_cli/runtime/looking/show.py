@@ -11,8 +11,8 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.port import Codec
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.views import NodeView, State
 
 
@@ -37,13 +37,13 @@ def redacted(cell: WorkerCell, value: Any) -> Any:
     return behaviour.format_status(value)
 
 
-def shown(core: Core, cell: WorkerCell, value: Any) -> str:
+def shown(world: World, cell: WorkerCell, value: Any) -> str:
     """A value of a worker as its codec writes it, redacted, at most 1,000 characters.
 
     Codec and redaction may be the user's own, so they run under the guard, and may fail.
     """
     try:
-        return guarded(core.guard, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
+        return guarded(world.guard, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - showing a value must not end a worker
@@ -65,55 +65,55 @@ def walk(cell: Cell) -> Iterator[Cell]:
             yield from walk(child)
 
 
-def view_tree(core: Core) -> NodeView:
+def view_tree(world: World) -> NodeView:
     """The whole tree, as it stands."""
-    waiting = Counter(id(entry[0]) for entry in core.queue)
-    return view(core, core.root, "", waiting)
+    waiting = Counter(id(entry[0]) for entry in world.queue)
+    return view(world, world.root, "", waiting)
 
 
-def view(core: Core, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
+def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeView:
     """One node and all below it; `above` is the path of its supervisor."""
     spec = cell.spec
     path = f"{above}/{spec.id}" if above else spec.id
-    now_s = core.clock.now_s()
+    now_s = world.clock.now_s()
     uptime_s = now_s - cell.since_s if cell.status is Status.RUNNING else 0.0
     restarts = max(0, cell.starts - 1)
     if not isinstance(cell, SupervisorCell):
         if isinstance(cell, RemoteCell):
-            return view_remote(core, cell, path)
+            return view_remote(world, cell, path)
         assert isinstance(cell, WorkerCell)
         extra = cell.extra
         held = len(extra.backlog) if extra is not None else 0
         until_s = extra.delay_until_s if extra is not None else None
         return NodeView(
-            spec.id, path, "worker", state_of(core, cell), restarts, uptime_s,
+            spec.id, path, "worker", state_of(world, cell), restarts, uptime_s,
             queue=waiting[id(cell)] + held, steps=cell.steps, busy_s=cell.busy_s(),
             label=cell.spec.options.label,
             delay_ms=None if until_s is None else max(0.0, (until_s - now_s) * 1000),
         )  # fmt: skip
     used = cell.window.count(now_s)
     return NodeView(
-        spec.id, path, "supervisor", state_of(core, cell), restarts, uptime_s,
+        spec.id, path, "supervisor", state_of(world, cell), restarts, uptime_s,
         strategy=cell.spec.strategy.value, intensity=cell.spec.intensity,
         period=cell.spec.period_s, budget_left=max(0, cell.spec.intensity - used),
-        children=tuple(view(core, child, path, waiting) for child in cell.children.values()),
+        children=tuple(view(world, child, path, waiting) for child in cell.children.values()),
     )  # fmt: skip
 
 
-def view_remote(core: Core, cell: RemoteCell, path: str) -> NodeView:
+def view_remote(world: World, cell: RemoteCell, path: str) -> NodeView:
     """A remote child, as its parent knows it."""
-    now_s = core.clock.now_s()
+    now_s = world.clock.now_s()
     running = cell.status is Status.RUNNING
     return NodeView(
-        cell.spec.id, path, "remote", state_of(core, cell), max(0, cell.starts - 1),
+        cell.spec.id, path, "remote", state_of(world, cell), max(0, cell.starts - 1),
         now_s - cell.since_s if running else 0.0, node=cell.node, epoch=cell.epoch,
         age_s=cell.age_s + now_s - cell.heard_s if running else None,
     )  # fmt: skip
 
 
-def state_of(core: Core, cell: Cell) -> State:
+def state_of(world: World, cell: Cell) -> State:
     """A node's state in one word, as people see it."""
-    del core
+    del world
     match cell.status:
         case Status.RUNNING:
             if isinstance(cell, RemoteCell) and not cell.reachable:

@@ -18,8 +18,8 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     ChildSpec,
@@ -36,32 +36,32 @@ RUNNING = Status.RUNNING
 Started = ExitReason | Ignore | None
 
 
-def adopt(core: Core, sup: SupervisorCell, spec: ChildSpec) -> Cell:
+def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     """Put a new child at the end of the table of `sup`."""
     cell: Cell
     if isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
-        core.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
+        world.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     elif isinstance(spec, RemoteSpec):
         cell = RemoteCell(spec, sup)
     else:
         cell = WorkerCell(spec, sup)
-        if core.keeper is not None or core.advance is not advance:
-            prepare(core, cell)
-        if spec.options is not core.expected:
-            core.expected = spec.options
-            expect_limits(core.guard, cell)
+        if world.keeper is not None or world.advance is not advance:
+            prepare(world, cell)
+        if spec.options is not world.expected:
+            world.expected = spec.options
+            expect_limits(world.guard, cell)
     sup.children[spec.id] = cell
-    core.names[spec.id] = cell
+    world.names[spec.id] = cell
     return cell
 
 
-def prepare(core: Core, cell: WorkerCell) -> None:
+def prepare(world: World, cell: WorkerCell) -> None:
     """Give a worker what its inputs are looked at for: what is kept of it, a check of its steps."""
-    if core.advance is not advance:
+    if world.advance is not advance:
         cell.more().checked = True
-    if core.keeper is not None and cell.spec.options.persist is not Persist.NONE:
-        core.keeper.adopt(cell)
+    if world.keeper is not None and cell.spec.options.persist is not Persist.NONE:
+        world.keeper.adopt(cell)
 
 
 def expect_limits(guard: Guard, cell: WorkerCell) -> None:
@@ -73,18 +73,18 @@ def expect_limits(guard: Guard, cell: WorkerCell) -> None:
             guard.expect(seconds(limit_ms))
 
 
-def forget(core: Core, cell: Cell) -> None:
+def forget(world: World, cell: Cell) -> None:
     """Take a child, and all below it, out of the tables."""
     if isinstance(cell, SupervisorCell):
         for child in tuple(cell.children.values()):
-            forget(core, child)
+            forget(world, child)
     if cell.parent is not None and cell.parent.children.get(cell.spec.id) is cell:
         del cell.parent.children[cell.spec.id]
-    if core.names.get(cell.spec.id) is cell:
-        del core.names[cell.spec.id]
+    if world.names.get(cell.spec.id) is cell:
+        del world.names[cell.spec.id]
 
 
-def arrange(core: Core, sup: SupervisorCell) -> None:
+def arrange(world: World, sup: SupervisorCell) -> None:
     """Make the table of a supervisor that starts what its spec says; dynamic children are gone."""
     specs = () if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE else sup.spec.children
     before = dict(sup.children)
@@ -95,12 +95,12 @@ def arrange(core: Core, sup: SupervisorCell) -> None:
             del before[spec.id]
             sup.children[spec.id] = known
         else:
-            adopt(core, sup, spec)
+            adopt(world, sup, spec)
     for cell in before.values():
-        forget(core, cell)
+        forget(world, cell)
 
 
-def find_problem(core: Core, sup: SupervisorCell) -> object | None:
+def find_problem(world: World, sup: SupervisorCell) -> object | None:
     """OTP's term for what is wrong with its flags or children; frozen, they are looked at once.
 
     Beyond OTP, a name must be unique in the whole tree, since workers are called by it; another
@@ -116,7 +116,7 @@ def find_problem(core: Core, sup: SupervisorCell) -> object | None:
             return {"start_spec": term}
         sup.sound = True
     for child in () if dynamic else spec.children:
-        owner = core.names.get(child.id)
+        owner = world.names.get(child.id)
         if owner is not None and owner.parent is not sup:
             return {"start_spec": {"duplicate_child_name": child.id}}
     return None

@@ -29,9 +29,9 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, ending, error_text
 from ssm_cli.spec.model import (
@@ -46,18 +46,18 @@ RUNNING, UNDEFINED = Status.RUNNING, Status.UNDEFINED
 Started = ExitReason | Ignore | None
 
 
-def terminate_children(core: Core, sup: SupervisorCell) -> None:
+def terminate_children(world: World, sup: SupervisorCell) -> None:
     """End all children of `sup`, the last started first. Their specs stay in the table."""
-    terminate_all(core, tuple(sup.children.values()), sup)
+    terminate_all(world, tuple(sup.children.values()), sup)
 
 
-def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> None:
+def terminate_all(world: World, cells: Sequence[Cell], sup: SupervisorCell) -> None:
     """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
 
     Pure steps with nothing to clean up, while nobody watches, are recorded together.
     """
     together: list[Cell] = []
-    quiet = not core.reports.watched() and core.guard.has_no_deadline()
+    quiet = not world.reports.watched() and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
     plain = False
     for cell in reversed(cells):
@@ -70,14 +70,14 @@ def terminate_all(core: Core, cells: Sequence[Cell], sup: SupervisorCell) -> Non
                 cell.status = UNDEFINED
                 together.append(cell)
                 continue
-        tell_ended(core, together)
-        core.guard.pass_deadlines()
+        tell_ended(world, together)
+        world.guard.pass_deadlines()
         if sup.overdue:
-            orphan(core, cell)
+            orphan(world, cell)
             quiet = False
         else:
-            terminate_cell(core, cell)
-    tell_ended(core, together)
+            terminate_cell(world, cell)
+    tell_ended(world, together)
 
 
 def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
@@ -85,30 +85,30 @@ def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
     return behaviour.terminate is None and options.shutdown_ms != "brutal_kill"
 
 
-def tell_ended(core: Core, cells: list[Cell]) -> None:
+def tell_ended(world: World, cells: list[Cell]) -> None:
     """Record that these have ended with their supervisor; empties the list."""
     if cells:
         events = ("terminating", "terminated")
-        group = Group(core.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
-        core.reports.add_many(group)
+        group = Group(world.reports.wall_s(), events, tuple(cells), detail=SHUTDOWN)
+        world.reports.add_many(group)
         cells.clear()
 
 
-def terminate_cell(core: Core, cell: Cell) -> None:
+def terminate_cell(world: World, cell: Cell) -> None:
     """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
     if cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
-            terminate_supervisor(core, cell, SHUTDOWN, cell.spec.shutdown_ms)
+            terminate_supervisor(world, cell, SHUTDOWN, cell.spec.shutdown_ms)
         elif isinstance(cell, RemoteCell):
-            end_remote(core, cell, SHUTDOWN)
+            end_remote(world, cell, SHUTDOWN)
         else:
             assert isinstance(cell, WorkerCell)
             if cell.spec.options.shutdown_ms == "brutal_kill":
-                kill_worker(core, cell)
+                kill_worker(world, cell)
             else:
-                end_worker(core, cell, SHUTDOWN, told=True)
+                end_worker(world, cell, SHUTDOWN, told=True)
     elif cell.status is Status.RESTARTING:
-        core.report("terminated", cell, SHUTDOWN)
+        world.report("terminated", cell, SHUTDOWN)
     put_down(cell)
 
 
@@ -120,64 +120,64 @@ def put_down(cell: Cell) -> None:
 
 
 def end_worker(
-    core: Core, cell: WorkerCell, reason: ExitReason, *, told: bool = False
+    world: World, cell: WorkerCell, reason: ExitReason, *, told: bool = False
 ) -> ExitReason:
     """Run `terminate` within its limit; the reason that is final in the end.
 
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
-    core.report("terminating", cell, ending(reason))
+    world.report("terminating", cell, ending(reason))
     behaviour = cell.behaviour
     if type(behaviour) is StateMachine and behaviour.terminate is None:
-        core.report("terminated", cell, ending(reason))
-        release(core, cell, reason)
+        world.report("terminated", cell, ending(reason))
+        release(world, cell, reason)
         return reason
     limit_s = cell.limit_s(TERMINATE)
     if not told:
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(core.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
+        guarded(world.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
     except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
-        kill_worker(core, cell)
+        kill_worker(world, cell)
         cell.status = Status.UNDEFINED
         raise
     except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
         reason = reason_for(error)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
-            kill_worker(core, cell)
+            kill_worker(world, cell)
             return KILLED
-    early_replies(core)
-    core.report("terminated", cell, ending(reason))
-    release(core, cell, reason)
+    early_replies(world)
+    world.report("terminated", cell, ending(reason))
+    release(world, cell, reason)
     return reason
 
 
-def early_replies(core: Core) -> None:
+def early_replies(world: World) -> None:
     """Hand over what the callback that just ended answered through `Caller.reply`."""
-    if core.outbox:
-        replies = tuple(core.outbox)
-        core.outbox.clear()
+    if world.outbox:
+        replies = tuple(world.outbox)
+        world.outbox.clear()
         for pending, value in replies:
-            if core.keeper is not None and core.keeper.now is not None:
-                core.keeper.hold(pending, pending.resolve, value)
+            if world.keeper is not None and world.keeper.now is not None:
+                world.keeper.hold(pending, pending.resolve, value)
             else:
                 pending.resolve(value)
 
 
-def kill_worker(core: Core, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
+def kill_worker(world: World, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
     """End a worker without a callback of its own."""
-    core.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
-    release(core, cell, reason)
+    world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
+    release(world, cell, reason)
 
 
-def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
+def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
     cell.step = None
     cell.last_reason = reason
     kept = kept_of(cell)
     if kept is not None:
-        lives.ended(core.keeper, cell, kept, reason)
+        lives.ended(world.keeper, cell, kept, reason)
         cell.state = None
     elif cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
         cell.state = None
@@ -185,7 +185,7 @@ def release(core: Core, cell: WorkerCell, reason: ExitReason) -> None:
     if extra is None:
         return
     for number in extra.timers.values():
-        core.timers.cancel(number)
+        world.timers.cancel(number)
     extra.timers.clear()
     extra.timeout += 1
     extra.suspended = False
@@ -205,11 +205,11 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
 
 
-def tell_failed(core: Core, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:
+def tell_failed(world: World, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:
     """Tell a caller that its callee ended; of a journalled one, once that is written."""
     error, kept = callee_error(cell, reason), kept_of(cell)
     if kept is not None and kept.journals:
-        core.keeper.hold(pending, pending.fail, error)
+        world.keeper.hold(pending, pending.fail, error)
     else:
         pending.fail(error)
 
@@ -221,63 +221,63 @@ def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed
 
 
 def terminate_supervisor(
-    core: Core, sup: SupervisorCell, reason: ExitReason, limit_ms: ShutdownTime
+    world: World, sup: SupervisorCell, reason: ExitReason, limit_ms: ShutdownTime
 ) -> None:
     """End a supervisor: its children in reverse order, then itself; time over is `killed`."""
     if limit_ms == "brutal_kill":
-        kill_supervisor(core, sup)
+        kill_supervisor(world, sup)
         return
     if limit_ms == "infinity":
-        terminate_children(core, sup)
+        terminate_children(world, sup)
     else:
-        deadline_s = core.clock.now_s() + seconds(limit_ms)
-        core.guard.push_deadline(deadline_s, partial(time_over, core, sup))
+        deadline_s = world.clock.now_s() + seconds(limit_ms)
+        world.guard.push_deadline(deadline_s, partial(time_over, world, sup))
         try:
-            terminate_children(core, sup)
+            terminate_children(world, sup)
         finally:
-            core.guard.pop_deadline()
+            world.guard.pop_deadline()
     sup.last_reason = KILLED if sup.overdue else reason
     if not sup.overdue:
-        core.report("exited", sup, ending(reason))
+        world.report("exited", sup, ending(reason))
     drop_requests(sup)
 
 
-def time_over(core: Core, sup: SupervisorCell) -> None:
+def time_over(world: World, sup: SupervisorCell) -> None:
     """The shutdown time of a supervisor is over: it is killed, if who would do that still lives."""
     if sup.parent is None or not sup.parent.overdue:
-        mark_overdue(core, sup)
+        mark_overdue(world, sup)
 
 
-def mark_overdue(core: Core, sup: SupervisorCell) -> None:
+def mark_overdue(world: World, sup: SupervisorCell) -> None:
     """A supervisor is killed: it is gone, and what is left of it are orphans.
 
     One that it was just ending is an orphan, too, and goes on: nobody is there to cut it.
     """
     sup.overdue = True
-    core.report("exited", sup, KILLED)
-    ending_now = core.guard.cell
+    world.report("exited", sup, KILLED)
+    ending_now = world.guard.cell
     if ending_now is not None and ending_now.parent is sup:
-        core.guard.allow(ending_now.limit_s(STEP))
+        world.guard.allow(ending_now.limit_s(STEP))
 
 
-def kill_supervisor(core: Core, sup: SupervisorCell) -> None:
+def kill_supervisor(world: World, sup: SupervisorCell) -> None:
     """A supervisor ends without a word; each of its children learns that its parent is gone."""
     sup.last_reason = KILLED
-    mark_overdue(core, sup)
-    terminate_children(core, sup)
+    mark_overdue(world, sup)
+    terminate_children(world, sup)
     drop_requests(sup)
 
 
-def orphan(core: Core, cell: Cell) -> None:
+def orphan(world: World, cell: Cell) -> None:
     """A child learns that its supervisor was killed: it ends on its own, with that reason."""
     if cell.status is Status.RUNNING:
         if isinstance(cell, SupervisorCell):
-            terminate_supervisor(core, cell, KILLED, "infinity")
+            terminate_supervisor(world, cell, KILLED, "infinity")
         elif isinstance(cell, RemoteCell):
-            end_remote(core, cell, KILLED)
+            end_remote(world, cell, KILLED)
         else:
             assert isinstance(cell, WorkerCell)
-            end_worker(core, cell, KILLED)
+            end_worker(world, cell, KILLED)
     put_down(cell)
 
 

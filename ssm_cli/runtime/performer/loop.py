@@ -34,21 +34,21 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import must_wait
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core, Lane
 from ssm_cli.runtime.engine.guard import engine_code, guarded
 from ssm_cli.runtime.engine.pending import Pending, Waiter
+from ssm_cli.runtime.engine.world import Lane, World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
-from ssm_cli.runtime.performer.outcomes.failing import (
+from ssm_cli.runtime.performer.failing import (
     crashed,
     no_process,
     own_frames_only,
     undecodable,
 )
-from ssm_cli.runtime.performer.outcomes.journalled import is_plain, serve_plainly
-from ssm_cli.runtime.performer.outcomes.plain_crash import crash_plainly
-from ssm_cli.runtime.performer.outcomes.settling import settle
+from ssm_cli.runtime.performer.journalled import is_plain, serve_plainly
+from ssm_cli.runtime.performer.plain_crash import crash_plainly
+from ssm_cli.runtime.performer.settling import settle
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
@@ -59,44 +59,44 @@ NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
 
-def pump(core: Core, until: Pending, budget_s: float) -> None:
+def pump(world: World, until: Pending, budget_s: float) -> None:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
-        core: the node; not pumping already.
+        world: the node; not pumping already.
         until: a call that somebody waits for; `NEVER` for none.
         budget_s: stop after about this many seconds. The clock is looked at behind each batch of
             inputs, of up to `BATCH`: of fewer where they take long, and at each tick of the guard.
     """
-    clock = core.clock.now_s
+    clock = world.clock.now_s
     now_s = clock()
     end_s = now_s + budget_s
-    keeper = core.keeper
+    keeper = world.keeper
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
-    core.pumping = True
+    world.pumping = True
     try:
-        if core.links is not None:
-            take_news(core)
+        if world.links is not None:
+            take_news(world)
         while True:
-            fire_timers(core)
+            fire_timers(world)
             full = keeper is not None and keeper.is_full()
-            more = run_batch(core, until, 0 if full else most or core.batch)
+            more = run_batch(world, until, 0 if full else most or world.batch)
             begun_s, now_s = now_s, clock()
             if now_s - begun_s > BATCH_S:
-                core.batch = max(1, core.batch // 4)
-            elif more and core.batch < BATCH:
-                core.batch *= 2
+                world.batch = max(1, world.batch // 4)
+            elif more and world.batch < BATCH:
+                world.batch *= 2
             if keeper is not None and keeper.has_work():
                 keeper.commit()
-                more = bool(core.lane) or (
-                    bool(core.queue) and not (until.done or keeper.is_full())
+                more = bool(world.lane) or (
+                    bool(world.queue) and not (until.done or keeper.is_full())
                 )
                 now_s = clock()
             if not more or now_s >= end_s:
                 break
     finally:
-        core.pumping = False
-        core.guard.cell = None
+        world.pumping = False
+        world.guard.cell = None
 
 
 def drain(lane: Lane) -> None:
@@ -106,17 +106,17 @@ def drain(lane: Lane) -> None:
         function(*args)
 
 
-def rest(core: Core, seconds: float) -> None:
+def rest(world: World, seconds: float) -> None:
     """Let time pass while there is nothing to do; news of remote children end it early."""
-    if core.links is None:
-        core.clock.sleep_s(seconds)
+    if world.links is None:
+        world.clock.sleep_s(seconds)
     else:
-        core.links.wait(seconds)
+        world.links.wait(seconds)
 
 
-def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
+def run_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
     """Serve up to `most` inputs (0: system messages alone); whether there may be more to do."""
-    lane, queue, guard = core.lane, core.queue, core.guard
+    lane, queue, guard = world.lane, world.queue, world.guard
     take = queue.popleft
     drain(lane)
     guard.used, guard.ticked = True, False  # so that no tick within the batch finds the guard idle
@@ -129,20 +129,20 @@ def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - on
         step, steps = cell.step, cell.steps
         odd = type(message) is bytes or not (kind is CAST or kind is CALL)
         if odd or step is None or not steps & 63:
-            step_one(core, cell, kind, message, pending)
+            step_one(world, cell, kind, message, pending)
         else:
             guard.cell = cell
             try:
                 result = step(message, cell.state)
             except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
                 guard.cell = None
-                step_failed(core, cell, message, single(pending), error)
+                step_failed(world, cell, message, single(pending), error)
             else:
                 guard.cell = None
                 try:  # to take it apart is the quickest way to see that it is a pair
                     cell.state, output = result if type(result) is tuple else ()
                 except ValueError:
-                    finish_step(core, cell, message, single(pending), result)
+                    finish_step(world, cell, message, single(pending), result)
                 else:
                     cell.steps = steps + 1
                     if pending is None:
@@ -166,9 +166,9 @@ class Odd(msgspec.Struct, eq=False):
     error: BaseException | None = None
 
 
-def step_now(core: Core, cell: WorkerCell, message: Any) -> Any:
+def step_now(world: World, cell: WorkerCell, message: Any) -> Any:
     """Step a worker that has its `step` set: its output, which is committed, or an `Odd`."""
-    guard = core.guard
+    guard = world.guard
     guard.used = True
     if not guard.armed:
         guard.arm()
@@ -180,7 +180,7 @@ def step_now(core: Core, cell: WorkerCell, message: Any) -> Any:
             given = (cell.codec or codec_of(cell)).decode(message)
         else:
             given = message
-        result = step(given, cell.state) if cell.steps & 63 else timed(core, cell, step, given)
+        result = step(given, cell.state) if cell.steps & 63 else timed(world, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
         return Odd(given, None, error)
@@ -194,29 +194,29 @@ def step_now(core: Core, cell: WorkerCell, message: Any) -> Any:
 
 
 def deal_with(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, odd: Odd
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, odd: Odd
 ) -> None:
     """Go on with a step that gave no plain output. `message` is what came, maybe as bytes."""
     error = odd.error
     if error is None:
-        finish_step(core, cell, odd.given, pending, odd.answer)
+        finish_step(world, cell, odd.given, pending, odd.answer)
     elif odd.given is NOTHING:
-        undecodable(core, cell, message, pending, error)
+        undecodable(world, cell, message, pending, error)
     else:
         odd.error = None  # who holds the error must not be held by it
-        step_failed(core, cell, odd.given, pending, error)
+        step_failed(world, cell, odd.given, pending, error)
 
 
 def step_one(
-    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Waiter | None
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Waiter | None
 ) -> None:
     """Serve one input. A pure step with nothing special about it is served right here."""
     if cell.step is None or not (kind is CALL or kind is CAST):
-        serve(core, cell, kind, message, single(pending))
+        serve(world, cell, kind, message, single(pending))
         return
-    output = step_now(core, cell, message)
+    output = step_now(world, cell, message)
     if type(output) is Odd:
-        deal_with(core, cell, message, single(pending), output)
+        deal_with(world, cell, message, single(pending), output)
     elif pending is not None:
         pending.resolve(output)
 
@@ -226,9 +226,9 @@ def single(waiter: Waiter | None) -> Pending | None:
     return None if waiter is None else waiter.single()
 
 
-def timed(core: Core, cell: WorkerCell, step: Callable[[Any, Any], Any], message: Any) -> Any:
+def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], message: Any) -> Any:
     """Run a pure step with a look at the clock: every 64th, which stands for those between."""
-    now_s = core.clock.now_s
+    now_s = world.clock.now_s
     begun_s = now_s()
     result = step(message, cell.state)
     cell.timed_s += now_s() - begun_s
@@ -240,102 +240,104 @@ for _function in (run_batch, step_now, timed):
 
 
 def step_failed(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A pure step raised: the straight way where that goes, else the careful one."""
     if error.__traceback__ is not None:  # without our frame, which holds the pending call
         error.__traceback__ = error.__traceback__.tb_next
-    if not crash_plainly(core, cell, message, pending, error):
-        crashed(core, cell, message, pending, error)
+    if not crash_plainly(world, cell, message, pending, error):
+        crashed(world, cell, message, pending, error)
 
 
-def fire_timers(core: Core) -> None:
+def fire_timers(world: World) -> None:
     """Call what is due."""
-    if core.timers.next_s() < float("inf"):
-        for function, args in core.timers.pop_due(core.clock.now_s()):
+    if world.timers.next_s() < float("inf"):
+        for function, args in world.timers.pop_due(world.clock.now_s()):
             function(*args)
 
 
 def finish_step(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, result: Any
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, result: Any
 ) -> None:
     """Commit the answer of a pure step that is more than state and output, or less."""
     try:
         outcome = of_step(result)
     except Exception as error:  # noqa: BLE001 - a bad return value; of_step raises nothing else
         own_frames_only(error)
-        crashed(core, cell, message, pending, error)
+        crashed(world, cell, message, pending, error)
         return
-    settle(core, cell, message, pending, outcome)
+    settle(world, cell, message, pending, outcome)
 
 
-def serve(core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+def serve(
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+) -> None:
     """Serve an input the careful way: any kind, any behaviour, any state of the worker."""
     kept = kept_of(cell)
     if kept is not None and is_plain(cell, kept, message, pending):
-        serve_journalled(core, cell, kind, message, pending)
+        serve_journalled(world, cell, kind, message, pending)
         return
     if cell.status is not Status.RUNNING:
-        no_process(core, cell, pending)
+        no_process(world, cell, pending)
         return
-    if must_wait(core, cell, kind, message, pending):
+    if must_wait(world, cell, kind, message, pending):
         return
-    came, message = message, message_of(core, cell, message, pending)
+    came, message = message, message_of(world, cell, message, pending)
     if message is NOTHING:
         return
-    if kept is not None and not admit(core.keeper, cell, kind, came, message, call=pending):
+    if kept is not None and not admit(world.keeper, cell, kind, came, message, call=pending):
         return
     commit.end_timeout(cell)
     if cell.extra is not None and cell.extra.debug is not None:
-        observe(core, cell, cell.extra, SysEvent("in", message, pending is not None))
-    outcome = run_callback(core, cell, kind, message, pending)
+        observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
+    outcome = run_callback(world, cell, kind, message, pending)
     if outcome is not None:
-        settle(core, cell, message, pending, outcome)
+        settle(world, cell, message, pending, outcome)
 
 
-def message_of(core: Core, cell: WorkerCell, came: Any, pending: Pending | None) -> Any:
+def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | None) -> Any:
     """The input as a value; `NOTHING` if it is void, or could not be decoded and that is said."""
     if type(came) is bytes:
         try:
-            return guarded(core.guard, cell, cell.step_limit_s(), codec_of(cell).decode, came)
+            return guarded(world.guard, cell, cell.step_limit_s(), codec_of(cell).decode, came)
         except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
-            undecodable(core, cell, came, pending, error)
+            undecodable(world, cell, came, pending, error)
             return NOTHING
     return commit.message_of(cell, came) if isinstance(came, commit.Token) else came
 
 
 def serve_journalled(
-    core: Core, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
+    world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> None:
     """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
-    left = serve_plainly(core, cell, kind, data, pending)
+    left = serve_plainly(world, cell, kind, data, pending)
     if left is not None:
-        finish_step(core, cell, left[0], pending, left[1])
+        finish_step(world, cell, left[0], pending, left[1])
 
 
 def run_callback(
-    core: Core, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> Outcome | None:
     """Run the callback under the guard; None: it crashed, and that is dealt with."""
-    guard = core.guard
+    guard = world.guard
     guard.used = True
     if not guard.armed:
         guard.arm()
-    caller = None if pending is None else Caller(pending, core.outbox)
+    caller = None if pending is None else Caller(pending, world.outbox)
     guard.cell = cell
-    begun_s = core.clock.now_s()
+    begun_s = world.clock.now_s()
     try:
-        outcome = core.advance(cell.behaviour, kind, message, caller, cell.state)
+        outcome = world.advance(cell.behaviour, kind, message, caller, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
-        early_replies(core)
+        early_replies(world)
         own_frames_only(error)
-        crashed(core, cell, message, pending, error)
+        crashed(world, cell, message, pending, error)
         return None
     guard.cell = None
     if not cell.steps & 63 or type(cell.behaviour) is not StateMachine:
-        cell.timed_s += core.clock.now_s() - begun_s
-    early_replies(core)
+        cell.timed_s += world.clock.now_s() - begun_s
+    early_replies(world)
     return outcome
 
 

@@ -15,7 +15,7 @@ from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.starting import start_cell
@@ -63,9 +63,9 @@ def need_child(sup: SupervisorCell, child: ChildName) -> Cell:
     return cell
 
 
-def which_children(core: Core, sup: SupervisorCell) -> list[ChildInfo]:
+def which_children(world: World, sup: SupervisorCell) -> list[ChildInfo]:
     """The children, last started first."""
-    del core
+    del world
     return [
         ChildInfo(cell.spec.id, state_of(cell), kind_of(cell))
         for cell in reversed(sup.children.values())
@@ -88,13 +88,13 @@ def kind_of(cell: Cell) -> NodeKind:
     return "worker" if isinstance(cell, WorkerCell) else "supervisor"
 
 
-def count_children(core: Core, sup: SupervisorCell) -> Counts:
+def count_children(world: World, sup: SupervisorCell) -> Counts:
     """How many specs, active children, supervisors and workers.
 
     A child that has ended is not active, even if the supervisor has not looked at its end yet;
     a dynamic one is. Source: `count_child/2`, and the count of dynamic children.
     """
-    del core
+    del world
     cells = sup.children.values()
     active_states = (Status.RUNNING, Status.DEAD) if is_dynamic(sup) else (Status.RUNNING,)
     active = sum(cell.status in active_states for cell in cells)
@@ -103,9 +103,9 @@ def count_children(core: Core, sup: SupervisorCell) -> Counts:
     return Counts(specs, active, supervisors, len(cells) - supervisors)
 
 
-def get_childspec(core: Core, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
+def get_childspec(world: World, sup: SupervisorCell, child: ChildName) -> ChildSpecView:
     """The child spec of a child."""
-    templated = by_template(sup, child) or is_gone(core, sup, child)
+    templated = by_template(sup, child) or is_gone(world, sup, child)
     spec = sup.spec.children[0] if templated else need_child(sup, child).spec
     return ChildSpecView(
         id=spec.id,
@@ -125,7 +125,7 @@ def by_template(sup: SupervisorCell, child: ChildName) -> bool:
     return True
 
 
-def start_child(core: Core, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
+def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
     """Start a new child; its id, or None if its init answered ignore."""
     if is_dynamic(sup):
         spec = from_template(sup, wanted)
@@ -141,23 +141,23 @@ def start_child(core: Core, sup: SupervisorCell, wanted: ChildSpec | str) -> str
         running = state_of(present) == "running"
         term = "already_started" if running else "already_present"
         raise refuse(sup, term, f"{spec.id} is there already")
-    taken = core.names.get(spec.id)
+    taken = world.names.get(spec.id)
     if taken is not None:
         raise refuse(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
-    return launch(core, sup, spec)
+    return launch(world, sup, spec)
 
 
-def launch(core: Core, sup: SupervisorCell, spec: ChildSpec) -> str | None:
+def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
     """Start a checked spec; a start that fails leaves nothing behind."""
-    cell = adopt(core, sup, spec)
-    outcome = start_cell(core, cell)
+    cell = adopt(world, sup, spec)
+    outcome = start_cell(world, cell)
     if outcome is None:
         return spec.id
     if not isinstance(outcome, Ignore):
-        forget(core, cell)
+        forget(world, cell)
         raise refuse(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
     if is_dynamic(sup) or spec.restart is Restart.TEMPORARY:
-        forget(core, cell)
+        forget(world, cell)
     return None
 
 
@@ -180,32 +180,32 @@ def labelled(spec: ChildSpec, label: str) -> ChildSpec:
     return msgspec.structs.replace(spec, id=label, children=below)
 
 
-def terminate_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
+def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
     """Stop a child; its spec stays, but for temporary and dynamic children."""
     if is_dynamic(sup) and isinstance(child, str):
         raise refuse(sup, "simple_one_for_one", "name the process of the child, not its label")
-    if is_gone(core, sup, child):
+    if is_gone(world, sup, child):
         return
     cell = need_child(sup, child)
-    terminate_cell(core, cell)
-    settle(core, sup, cell)
+    terminate_cell(world, cell)
+    settle(world, sup, cell)
 
 
-def is_gone(core: Core, sup: SupervisorCell, child: ChildName) -> bool:
+def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
     """Whether a dynamic supervisor is asked for a process that no longer lives.
 
     OTP takes it for a child that it once had. Source: `supervisor:find_child/2`.
     """
     if not is_dynamic(sup) or isinstance(child, str) or find_child(sup, child) is not None:
         return False
-    cell = core.names.get(child.id)
+    cell = world.names.get(child.id)
     return cell is None or cell.starts != child.starts or cell.status is not Status.RUNNING
 
 
-def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | None:
+def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
     """Start a child that was stopped; its id, or None if its init answered ignore."""
     cell = need_stopped(sup, child)
-    outcome = start_cell(core, cell)
+    outcome = start_cell(world, cell)
     name: str = cell.spec.id
     if outcome is None:
         return name
@@ -214,9 +214,9 @@ def restart_child(core: Core, sup: SupervisorCell, child: ChildName) -> str | No
     raise refuse(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
 
 
-def delete_child(core: Core, sup: SupervisorCell, child: ChildName) -> None:
+def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
     """Forget the spec of a child that is stopped."""
-    forget(core, need_stopped(sup, child))
+    forget(world, need_stopped(sup, child))
 
 
 def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:

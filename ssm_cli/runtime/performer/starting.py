@@ -25,13 +25,13 @@ from ssm_cli.behaviour.reasons import (
 from ssm_cli.behaviour.results import Ignore, Ok, Stop
 from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable import lives
-from ssm_cli.runtime.durable.format.records import Source
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.durable.records import Source
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.remote.life import start_remote
@@ -51,21 +51,21 @@ RUNNING = Status.RUNNING
 Started = ExitReason | Ignore | None
 
 
-def start_cell(core: Core, cell: Cell) -> Started:
+def start_cell(world: World, cell: Cell) -> Started:
     """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
     cell.starts += 1
-    core.report("starting", cell, cell.starts)
-    return come_up(core, cell)
+    world.report("starting", cell, cell.starts)
+    return come_up(world, cell)
 
 
-def come_up(core: Core, cell: Cell) -> Started:
+def come_up(world: World, cell: Cell) -> Started:
     """The rest of a start that is counted and recorded as begun."""
     start: Any = STARTS[type(cell)]
-    result: Started = start(core, cell)
+    result: Started = start(world, cell)
     if result is None:
-        core.report("started", cell)
+        world.report("started", cell)
     else:
-        core.report(*started(cell, result))
+        world.report(*started(cell, result))
     return result
 
 
@@ -79,12 +79,12 @@ def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
     return "start_failed", cell, failure(outcome)
 
 
-def start_worker(core: Core, cell: WorkerCell) -> Started:
+def start_worker(world: World, cell: WorkerCell) -> Started:
     """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
     spec = cell.spec
     if spec.options.persist is not NONE:
-        return start_durable(core, cell)
-    guard = core.guard
+        return start_durable(world, cell)
+    guard = world.guard
     guard.used = True
     if not guard.armed:
         guard.arm()
@@ -100,10 +100,10 @@ def start_worker(core: Core, cell: WorkerCell) -> Started:
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
-        return commit_init(core, cell, result)
+        return commit_init(world, cell, result)
     cell.state = result
     cell.status = RUNNING
-    cell.since_s = core.clock.now_s()
+    cell.since_s = world.clock.now_s()
     if cell.extra is None:
         cell.step = behaviour.step
     else:
@@ -114,7 +114,7 @@ def start_worker(core: Core, cell: WorkerCell) -> Started:
 engine_code(start_worker)
 
 
-def start_durable(core: Core, cell: WorkerCell) -> Started:
+def start_durable(world: World, cell: WorkerCell) -> Started:
     """Start a worker whose state outlives it: with what is there, else by `init`.
 
     Where it cannot start with what is there as often as its supervisor would restart it, that is
@@ -127,9 +127,9 @@ def start_durable(core: Core, cell: WorkerCell) -> Started:
         return Crash(StorageError(f"{why} store: give it one, Node(tree, store=FolderStore(DIR))"))
     reason: ExitReason | None = None
     while kept.has:
-        if lives.falls_back(core.keeper, cell, kept, reason):
-            return begin(core, cell, kept, "fallback")
-        started = begin(core, cell, kept, "saved")
+        if lives.falls_back(world.keeper, cell, kept, reason):
+            return begin(world, cell, kept, "fallback")
+        started = begin(world, cell, kept, "saved")
         if started is None or isinstance(started, Ignore):
             return started
         reason = started
@@ -137,11 +137,11 @@ def start_durable(core: Core, cell: WorkerCell) -> Started:
         if kept.failures < lives.allowed(cell):
             if cell.starts > 1:
                 return reason
-            core.report("start_failed", cell, failure(reason))
-    return begin(core, cell, kept, "init")
+            world.report("start_failed", cell, failure(reason))
+    return begin(world, cell, kept, "init")
 
 
-def begin(core: Core, cell: WorkerCell, kept: Kept, source: Source) -> Started:
+def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started:
     """One try to start a durable worker, with its state or anew."""
     spec, behaviour = cell.spec, kept.behaviour
     call: Any = behaviour.restore if source == "saved" else behaviour.init
@@ -152,19 +152,19 @@ def begin(core: Core, cell: WorkerCell, kept: Kept, source: Source) -> Started:
         if call is None:
             result = Ok(*last or (None,))
         else:
-            result = guarded(core.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
-        started = commit_init(core, cell, result)
+            result = guarded(world.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
+        started = commit_init(world, cell, result)
         if started is None:
-            lives.started(core.keeper, cell, kept, source)
+            lives.started(world.keeper, cell, kept, source)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        lives.undo(core, cell)
+        lives.undo(world, cell)
         return reason_for(error)
     return started
 
 
-def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
+def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
     try:
@@ -173,7 +173,7 @@ def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
         return reason_for(error)
     if isinstance(outcome, Ignore):
         return IGNORE
-    if not commit.room_for(core, outcome):
+    if not commit.room_for(world, outcome):
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
         return outcome.stop
@@ -181,63 +181,63 @@ def commit_init(core: Core, cell: WorkerCell, result: Any) -> Started:
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
     cell.status = RUNNING
-    cell.since_s = core.clock.now_s()
+    cell.since_s = world.clock.now_s()
     commit.make_ready(cell)
     if outcome.effects or outcome.then is not None:
-        commit.after_init(core, cell, outcome)
+        commit.after_init(world, cell, outcome)
     return None
 
 
-def start_supervisor(core: Core, sup: SupervisorCell) -> Started:
+def start_supervisor(world: World, sup: SupervisorCell) -> Started:
     """Ask its init, then start its children in order; a failure stops those that had started."""
     sup.overdue = False
     sup.window = type(sup.window)(sup.spec.period_s)
     if sup.spec.init is not None:
         limit_s = DEFAULT_INIT_TIMEOUT_MS / 1000
         try:
-            answer = guarded(core.guard, sup, limit_s, sup.spec.init, sup.spec.id)
+            answer = guarded(world.guard, sup, limit_s, sup.spec.init, sup.spec.id)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
             return reason_for(error)
         if isinstance(answer, Ignore):
             return IGNORE
-    problem = find_problem(core, sup)
+    problem = find_problem(world, sup)
     if problem is not None:
         return Other(problem)
-    arrange(core, sup)
+    arrange(world, sup)
     sup.status = Status.RUNNING
-    sup.since_s = core.clock.now_s()
+    sup.since_s = world.clock.now_s()
     try:
-        failure = start_children(core, sup)
+        failure = start_children(world, sup)
     except KeyboardInterrupt:
-        terminate_children(core, sup)
+        terminate_children(world, sup)
         sup.status = Status.UNDEFINED
         raise
     if failure is not None:
-        terminate_children(core, sup)
+        terminate_children(world, sup)
         sup.status = Status.UNDEFINED
     return failure
 
 
-STARTS: dict[type[Cell], Callable[[Core, Any], Started]] = {
+STARTS: dict[type[Cell], Callable[[World, Any], Started]] = {
     WorkerCell: start_worker,
     SupervisorCell: start_supervisor,
     RemoteCell: start_remote,
 }
 
 
-def start_children(core: Core, sup: SupervisorCell) -> ExitReason | None:
+def start_children(world: World, sup: SupervisorCell) -> ExitReason | None:
     """Start the children in order, up to the first that fails; why, if one does."""
-    for child, outcome in start_all(core, tuple(sup.children.values())):
+    for child, outcome in start_all(world, tuple(sup.children.values())):
         if not isinstance(outcome, Ignore):
             return Shutdown(FailedToStart(child.spec.id, outcome))
         if child.spec.restart.value == "temporary":
-            forget(core, child)
+            forget(world, child)
     return None
 
 
-def start_all(core: Core, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitReason | Ignore]]:
+def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitReason | Ignore]]:
     """Start children in order; yields each that does not run, and goes on when asked to.
 
     Workers that just start, while nobody watches, are recorded together.
@@ -245,33 +245,33 @@ def start_all(core: Core, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitRea
     index = 0
     while index < len(cells):
         cell = cells[index]
-        if type(cell) is not WorkerCell or core.reports.watched():
-            outcome = start_cell(core, cell)
+        if type(cell) is not WorkerCell or world.reports.watched():
+            outcome = start_cell(world, cell)
         else:
             begin = index
             try:
-                index, outcome = start_workers(core, cells, begin)
+                index, outcome = start_workers(world, cells, begin)
             except KeyboardInterrupt:
-                tell_started(core, [*takewhile(is_running, cells[begin:])])
+                tell_started(world, [*takewhile(is_running, cells[begin:])])
                 raise
-            tell_started(core, cells[begin:index])
+            tell_started(world, cells[begin:index])
             if outcome is None:
                 continue
             cell = cells[index]
-            core.report("starting", cell, cell.starts)
-            core.report(*started(cell, outcome))
+            world.report("starting", cell, cell.starts)
+            world.report(*started(cell, outcome))
         if outcome is not None:
             yield cell, outcome
         index += 1
 
 
-def start_workers(core: Core, cells: Sequence[Cell], begin: int) -> tuple[int, Started]:
+def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int, Started]:
     """Start workers from number `begin` on, up to one that fails or is none: which, and how.
 
     `start_worker` for many at once. Siblings mostly share their machine and their options: what
     follows from those is looked at when they change, and the rest is done here, in one loop.
     """
-    guard, now_s = core.guard, core.clock.now_s
+    guard, now_s = world.guard, world.clock.now_s
     behaviour = options = init = step = None
     guard.used = True
     for index in range(begin, len(cells)):
@@ -284,7 +284,7 @@ def start_workers(core: Core, cells: Sequence[Cell], begin: int) -> tuple[int, S
             behaviour, options = spec.start, spec.options
             init, step = plain_callbacks(behaviour, options)
         if init is None or cell.extra is not None:
-            outcome = start_worker(core, cell)
+            outcome = start_worker(world, cell)
             if outcome is not None:
                 return index, outcome
             continue
@@ -299,7 +299,7 @@ def start_workers(core: Core, cells: Sequence[Cell], begin: int) -> tuple[int, S
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
-        elif (outcome := commit_init(core, cell, result)) is not None:
+        elif (outcome := commit_init(world, cell, result)) is not None:
             return index, outcome
     return len(cells), None
 
@@ -329,12 +329,12 @@ def is_running(cell: Cell) -> bool:
     return cell.status is RUNNING
 
 
-def tell_started(core: Core, cells: Sequence[Cell]) -> None:
+def tell_started(world: World, cells: Sequence[Cell]) -> None:
     """Record that these were started, one after the other."""
     if cells:
         starts = [cell.starts for cell in cells]
         events = ("starting", "started")
-        core.reports.add_many(Group(core.reports.wall_s(), events, tuple(cells), starts=starts))
+        world.reports.add_many(Group(world.reports.wall_s(), events, tuple(cells), starts=starts))
 
 
 @contextmanager

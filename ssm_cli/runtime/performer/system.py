@@ -17,8 +17,8 @@ from ssm_cli.errors import CalleeCrashed, NoProc, SysError
 from ssm_cli.runtime.durable.lives import kept_of, replace
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.looking.show import redacted
 from ssm_cli.runtime.performer.ending import (
@@ -41,22 +41,22 @@ def need_running(cell: Cell) -> None:
         raise NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc")
 
 
-def hear(core: Core, cell: WorkerCell) -> None:
+def hear(world: World, cell: WorkerCell) -> None:
     """A running worker gets a system message: like any message, it holds up a time-out."""
     need_running(cell)
-    restart_timeout(core, cell)
+    restart_timeout(world, cell)
 
 
-def suspend(core: Core, cell: Cell) -> None:
+def suspend(world: World, cell: Cell) -> None:
     """Hold it: its inputs, or what its children and clients tell it, queue up."""
     need_running(cell)
     cell.more().suspended = True
     if isinstance(cell, WorkerCell):
         make_ready(cell)
-        restart_timeout(core, cell)
+        restart_timeout(world, cell)
 
 
-def resume(core: Core, cell: Cell) -> None:
+def resume(world: World, cell: Cell) -> None:
     """Let it go on, with what has queued up first."""
     need_running(cell)
     extra = cell.more()
@@ -65,38 +65,38 @@ def resume(core: Core, cell: Cell) -> None:
     extra.backlog.clear()
     if isinstance(cell, WorkerCell):
         make_ready(cell)
-        core.queue.extendleft((cell, *held) for held in reversed(backlog))
-        restart_timeout(core, cell)
+        world.queue.extendleft((cell, *held) for held in reversed(backlog))
+        restart_timeout(world, cell)
     else:
         for function, args in backlog:
-            core.post(function, *args)
+            world.post(function, *args)
 
 
-def get_state(core: Core, cell: WorkerCell) -> Any:
+def get_state(world: World, cell: WorkerCell) -> Any:
     """The worker's state."""
-    hear(core, cell)
+    hear(world, cell)
     return cell.state
 
 
-def replace_state(core: Core, cell: WorkerCell, convert: Callable[[Any], Any]) -> Any:
+def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any]) -> Any:
     """Put `convert(state)` in the place of the state; if it raises, the state stays.
 
     Raises:
         SysError: `callback_failed`; the cause is chained.
     """
-    hear(core, cell)
+    hear(world, cell)
     try:
-        state = guarded(core.guard, cell, cell.step_limit_s(), convert, cell.state)
+        state = guarded(world.guard, cell, cell.step_limit_s(), convert, cell.state)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term="callback_failed") from error
-    take_state(core, cell, state)
+    take_state(world, cell, state)
     return cell.state
 
 
-def take_state(core: Core, cell: WorkerCell, state: Any) -> None:
+def take_state(world: World, cell: WorkerCell, state: Any) -> None:
     """Put another state in its place; if the state outlives the process, that is written.
 
     Raises:
@@ -106,17 +106,17 @@ def take_state(core: Core, cell: WorkerCell, state: Any) -> None:
     if kept is None:
         cell.state = state
     else:
-        replace(core.keeper, cell, kept, state)
+        replace(world.keeper, cell, kept, state)
 
 
-def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> None:
+def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) -> None:
     """Have a suspended worker turn its state into that of its present code.
 
     Raises:
         SysError: it is not suspended (`unknown_system_msg`), or its `code_change` refused or
             raised; the state stays.
     """
-    hear(core, cell)
+    hear(world, cell)
     name = cell.spec.id
     if not cell.suspended:
         raise SysError(f"{name} must be suspended to change its code", term="unknown_system_msg")
@@ -127,7 +127,7 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
             convert: Any = behaviour.code_change
         else:
             convert = behaviour.code_change or (lambda _version, state, _extra: state)
-        result = guarded(core.guard, cell, limit_s, convert, old_version, cell.state, extra)
+        result = guarded(world.guard, cell, limit_s, convert, old_version, cell.state, extra)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -140,12 +140,12 @@ def change_code(core: Core, cell: WorkerCell, old_version: str, extra: Any) -> N
     if isinstance(behaviour, GenServer) and not isinstance(result, Ok):
         why = f"{name}: code_change answered {result!r}; expected Ok or Error"
         raise SysError(why, term=result)
-    take_state(core, cell, result.state if isinstance(result, Ok) else result)
+    take_state(world, cell, result.state if isinstance(result, Ok) else result)
 
 
-def get_status(core: Core, cell: WorkerCell) -> StatusView:
+def get_status(world: World, cell: WorkerCell) -> StatusView:
     """What there is to know of a worker, after its `format_status`."""
-    hear(core, cell)
+    hear(world, cell)
     debug = cell.extra.debug if cell.extra is not None else None
     log = debug.log if debug is not None and debug.log is not None else ()
     return StatusView(
@@ -158,34 +158,34 @@ def get_status(core: Core, cell: WorkerCell) -> StatusView:
     )
 
 
-def trace(core: Core, cell: WorkerCell, on: bool) -> None:
+def trace(world: World, cell: WorkerCell, on: bool) -> None:
     """Report every input and output of the worker, or stop doing so."""
-    hear(core, cell)
+    hear(world, cell)
     change(cell, lambda debug: setattr(debug, "traced", on))
 
 
-def log(core: Core, cell: WorkerCell, keep: int) -> None:
+def log(world: World, cell: WorkerCell, keep: int) -> None:
     """Keep the last `keep` events of the worker; 0 keeps none."""
-    hear(core, cell)
+    hear(world, cell)
     if not 0 <= keep <= MOST_LOGGED:
         raise SysError(f"keep must be 0 to {MOST_LOGGED}, got {keep}", term="badarg")
     ring: deque[SysEvent] | None = deque(maxlen=keep) if keep else None
     change(cell, lambda debug: setattr(debug, "log", ring))
 
 
-def install(core: Core, cell: WorkerCell, key: object, hook: Hook, state: Any) -> None:
+def install(world: World, cell: WorkerCell, key: object, hook: Hook, state: Any) -> None:
     """Call `hook(state, event, name)` with every event; its answer is its next state."""
-    hear(core, cell)
+    hear(world, cell)
     change(cell, lambda debug: debug.hooks.setdefault(key, (hook, state)))
 
 
-def remove(core: Core, cell: WorkerCell, key: object) -> None:
+def remove(world: World, cell: WorkerCell, key: object) -> None:
     """Take an installed function out again."""
-    hear(core, cell)
+    hear(world, cell)
     change(cell, lambda debug: debug.hooks.pop(key, None))
 
 
-def statistics(core: Core, cell: WorkerCell) -> Statistics:
+def statistics(world: World, cell: WorkerCell) -> Statistics:
     """Counts since the first start of the worker."""
     running = cell.status is Status.RUNNING
     return Statistics(
@@ -193,18 +193,18 @@ def statistics(core: Core, cell: WorkerCell) -> Statistics:
         steps=cell.steps,
         starts=cell.starts,
         crashes=0 if cell.extra is None else cell.extra.crashes,
-        uptime_s=core.clock.now_s() - cell.since_s if running else 0.0,
-        queue=waiting_for(core, cell),
+        uptime_s=world.clock.now_s() - cell.since_s if running else 0.0,
+        queue=waiting_for(world, cell),
     )
 
 
-def waiting_for(core: Core, cell: Cell) -> int:
+def waiting_for(world: World, cell: Cell) -> int:
     """How many inputs wait for a worker."""
     held = len(cell.extra.backlog) if cell.extra is not None else 0
-    return held + sum(entry[0] is cell for entry in core.queue)
+    return held + sum(entry[0] is cell for entry in world.queue)
 
 
-def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
+def stop_process(world: World, cell: Cell, reason: ExitReason) -> None:
     """End one worker or supervisor in an orderly way; its supervisor then decides.
 
     Raises:
@@ -213,26 +213,26 @@ def stop_process(core: Core, cell: Cell, reason: ExitReason) -> None:
     """
     need_running(cell)
     if isinstance(cell, SupervisorCell | RemoteCell):
-        end_far_or_near(core, cell, reason)
+        end_far_or_near(world, cell, reason)
         return
     assert isinstance(cell, WorkerCell)
-    final = end_worker(core, cell, reason)
-    announce_exit(core, cell, final)
+    final = end_worker(world, cell, reason)
+    announce_exit(world, cell, final)
     if final != reason:
         name = cell.spec.id
         raise CalleeCrashed(f"{name} ended: {final}", worker=name, reason=str(final))
 
 
-def end_far_or_near(core: Core, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:
+def end_far_or_near(world: World, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:
     """End a supervisor, here or on another computer."""
     if isinstance(cell, RemoteCell):
-        end_remote(core, cell, reason)
+        end_remote(world, cell, reason)
     else:
-        terminate_supervisor(core, cell, reason, "infinity")
-    announce_exit(core, cell, reason)
+        terminate_supervisor(world, cell, reason, "infinity")
+    announce_exit(world, cell, reason)
 
 
-def exit_signal(core: Core, cell: Cell, reason: ExitReason, sender: str) -> None:
+def exit_signal(world: World, cell: Cell, reason: ExitReason, sender: str) -> None:
     """Send an exit signal, as `exit(Pid, Reason)` does; `sender` is `parent` or another name.
 
     `killed` cannot be trapped. A supervisor, and a worker with `trap_exit`, ends only for its
@@ -240,33 +240,33 @@ def exit_signal(core: Core, cell: Cell, reason: ExitReason, sender: str) -> None
     """
     need_running(cell)
     if isinstance(reason, Killed):
-        kill(core, cell)
+        kill(world, cell)
         return
     from_parent = sender == "parent"
     if isinstance(cell, SupervisorCell | RemoteCell):
         if from_parent:
-            stop_process(core, cell, reason)
+            stop_process(world, cell, reason)
         return
     assert isinstance(cell, WorkerCell)
     pure = not isinstance(cell.behaviour, GenServer)  # a pure step has no links: it hears nothing
     traps = pure or cell.behaviour.trap_exit
     if traps and from_parent:
-        announce_exit(core, cell, end_worker(core, cell, reason))
+        announce_exit(world, cell, end_worker(world, cell, reason))
     elif traps and not pure:
-        core.queue.append((cell, Kind.INFO, ExitSignal(reason, sender), None))
+        world.queue.append((cell, Kind.INFO, ExitSignal(reason, sender), None))
     elif not traps and not isinstance(reason, Normal):
-        kill_worker(core, cell, reason)
-        announce_exit(core, cell, reason)
+        kill_worker(world, cell, reason)
+        announce_exit(world, cell, reason)
 
 
-def kill(core: Core, cell: Cell) -> None:
+def kill(world: World, cell: Cell) -> None:
     """Kill a worker or a supervisor: no callback of its own runs."""
     need_running(cell)
     if isinstance(cell, SupervisorCell):
-        kill_supervisor(core, cell)
+        kill_supervisor(world, cell)
     elif isinstance(cell, RemoteCell):
-        end_remote(core, cell, KILLED)
+        end_remote(world, cell, KILLED)
     else:
         assert isinstance(cell, WorkerCell)
-        kill_worker(core, cell)
-    announce_exit(core, cell, KILLED)
+        kill_worker(world, cell)
+    announce_exit(world, cell, KILLED)

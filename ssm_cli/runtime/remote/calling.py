@@ -7,8 +7,8 @@ from typing import Any
 
 from ssm_cli.errors import SsmError
 from ssm_cli.runtime.engine.cell import RemoteCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.far import send_far
 
 LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
@@ -18,7 +18,7 @@ Far = tuple[RemoteCell, str]
 class FarCalls:
     """Calls that cross a link: they end in one outcome, as any call does."""
 
-    _core: Core
+    _world: World
 
     def wait(self, pending: Pending, timeout_s: float | None) -> Any:
         """Run the loop until `pending` has its outcome."""
@@ -28,7 +28,7 @@ class FarCalls:
         """A call of a worker on another computer: it ends in one outcome, as any call does."""
         pending = Pending()
         pending.request = request_id
-        send_far(self._core, far, message, pending, timeout_s)
+        send_far(self._world, far, message, pending, timeout_s)
         return self.wait(pending, None if timeout_s is None else timeout_s + LINK_S)
 
     async def _acall_far(
@@ -42,7 +42,7 @@ class FarCalls:
 
         pending = Pending()
         pending.request, pending.notify = request_id, heard
-        send_far(self._core, far, message, pending, timeout_s)
+        send_far(self._world, far, message, pending, timeout_s)
         await told
         return pending.result()
 

@@ -6,24 +6,28 @@ from typing import Any
 
 from ssm_cli.errors import CalledFromStep, CalleeStopped, DecodeError, NoProc, failed_call
 from ssm_cli.runtime.engine.cell import RemoteCell, Status
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.ports import Call, Outcome
 
 LONGEST_S = 3600.0  # of a call that sets no limit
 
 
-def far_of(core: Core, name: str) -> tuple[RemoteCell, str] | None:
+def far_of(world: World, name: str) -> tuple[RemoteCell, str] | None:
     """The remote child and its worker that a name stands for; None where it is no such name."""
-    if core.links is None:
+    if world.links is None:
         return None
     child, dot, worker = name.rpartition("/")[2].partition(".")
-    cell = core.names.get(child) if dot else None
+    cell = world.names.get(child) if dot else None
     return (cell, worker) if isinstance(cell, RemoteCell) and worker else None
 
 
 def send_far(
-    core: Core, far: tuple[RemoteCell, str], message: Any, pending: Pending, timeout_s: float | None
+    world: World,
+    far: tuple[RemoteCell, str],
+    message: Any,
+    pending: Pending,
+    timeout_s: float | None,
 ) -> Pending:
     """Send a call across the link; `pending` ends in exactly one outcome.
 
@@ -33,9 +37,9 @@ def send_far(
     """
     cell, worker = far
     name = f"{cell.spec.id}.{worker}"
-    check(core, name, message)
-    assert core.links is not None
-    if not core.running:
+    check(world, name, message)
+    assert world.links is not None
+    if not world.running:
         raise CalleeStopped("the tree is not running", worker=name, reason="noproc")
     if cell.status is not Status.RUNNING:
         pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
@@ -50,22 +54,22 @@ def send_far(
 
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     call = Call(cell.spec.id, worker, message, limit_s, pending.request)
-    core.links.call(call, answered)
+    world.links.call(call, answered)
     return pending
 
 
-def cast_far(core: Core, far: tuple[RemoteCell, str], message: Any) -> None:
+def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:
     """Send an input across the link; it may be lost, as a cast may."""
     cell, worker = far
-    check(core, f"{cell.spec.id}.{worker}", message)
-    if core.links is not None and cell.status is Status.RUNNING:
-        core.links.cast(cell.spec.id, worker, message)
+    check(world, f"{cell.spec.id}.{worker}", message)
+    if world.links is not None and cell.status is Status.RUNNING:
+        world.links.cast(cell.spec.id, worker, message)
 
 
-def check(core: Core, name: str, message: Any) -> None:
+def check(world: World, name: str, message: Any) -> None:
     """Refuse what cannot be sent."""
-    if core.guard.cell is not None:
-        who = core.guard.cell.spec.id
+    if world.guard.cell is not None:
+        who = world.guard.cell.spec.id
         raise CalledFromStep(f"{who} called {name} from a step; a step asks for effects")
     if not isinstance(message, bytes):
         kind = type(message).__name__

@@ -10,7 +10,7 @@ from ssm_cli.behaviour.reasons import (
     Lost,
 )
 from ssm_cli.runtime.engine.cell import RemoteCell, Status
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import ending
 
 LONGEST_STOP_S = 60.0  # where `shutdown` is infinity: the node's thread waits meanwhile
@@ -26,34 +26,34 @@ def reason_for(word: str, detail: str = "") -> ExitReason:
     return WORDS.get(word) or Lost(word, detail)
 
 
-def start_remote(core: Core, cell: RemoteCell) -> ExitReason | None:
+def start_remote(world: World, cell: RemoteCell) -> ExitReason | None:
     """Have it started on a node that fits. None: it serves; else why not.
 
     At its first start one that lives on is taken over: its parent was another process.
     """
-    if core.links is None:
+    if world.links is None:
         return Lost("noconnection", NO_LINKS)
-    done = core.links.start(cell.spec, adopt=cell.starts == 1)
+    done = world.links.start(cell.spec, adopt=cell.starts == 1)
     if not done.ok:
         cell.last_reason = Lost(done.reason, done.detail)
         return cell.last_reason
     cell.node, cell.epoch = done.node, done.epoch
     cell.reachable = True
     cell.status = Status.RUNNING
-    cell.since_s = cell.heard_s = core.clock.now_s()
+    cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0
     return None
 
 
-def end_remote(core: Core, cell: RemoteCell, reason: ExitReason) -> None:
+def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
     """Have it stopped within its shutdown time; what does not answer is killed, or fenced."""
     limit = cell.spec.shutdown_ms
     if reason is not KILLED:
-        core.report("terminating", cell, ending(reason))
+        world.report("terminating", cell, ending(reason))
     within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
     if isinstance(limit, int) and reason is not KILLED:
         within_s = min(limit / 1000, LONGEST_STOP_S)
-    stopped = core.links is not None and core.links.stop(cell.spec.id, within_s)
+    stopped = world.links is not None and world.links.stop(cell.spec.id, within_s)
     cell.last_reason = reason if stopped else KILLED
     killed = cell.last_reason is KILLED
-    core.report("killed" if killed else "terminated", cell, ending(cell.last_reason))
+    world.report("killed" if killed else "terminated", cell, ending(cell.last_reason))

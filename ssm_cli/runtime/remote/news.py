@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 from ssm_cli.runtime.engine.cell import RemoteCell, Status
-from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.remote.life import reason_for
 from ssm_cli.runtime.remote.ports import Ended, Linked
 from ssm_cli.runtime.reports import ending
 
 
-def take_news(core: Core) -> None:
+def take_news(world: World) -> None:
     """Take what the links have heard: ends go to the supervisor, the rest is remembered."""
-    if core.links is None:
+    if world.links is None:
         return
-    for news in core.links.poll():
-        cell = core.names.get(news.child)
+    for news in world.links.poll():
+        cell = world.names.get(news.child)
         if isinstance(cell, RemoteCell) and cell.status is Status.RUNNING:
             if isinstance(news, Ended):
-                take_end(core, cell, news)
+                take_end(world, cell, news)
             else:
-                take_link(core, cell, news)
+                take_link(world, cell, news)
 
 
-def take_end(core: Core, cell: RemoteCell, news: Ended) -> None:
+def take_end(world: World, cell: RemoteCell, news: Ended) -> None:
     """A child has ended: its supervisor decides. An earlier life of it counts no more."""
     if news.epoch != cell.epoch:
         return
     cell.last_reason = reason_for(news.reason)
-    core.report("terminated", cell, ending(cell.last_reason))
-    announce_exit(core, cell, cell.last_reason)
+    world.report("terminated", cell, ending(cell.last_reason))
+    announce_exit(world, cell, cell.last_reason)
 
 
-def take_link(core: Core, cell: RemoteCell, news: Linked) -> None:
+def take_link(world: World, cell: RemoteCell, news: Linked) -> None:
     """The link has changed, or has been looked at."""
-    cell.age_s, cell.heard_s = news.age_s, core.clock.now_s()
+    cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     moved = news.node != cell.node
     cell.node, cell.epoch = news.node, news.epoch
     if news.reachable != cell.reachable:
         cell.reachable = news.reachable
-        core.report("reachable" if news.reachable else "unreachable", cell, {"node": cell.node})
+        world.report("reachable" if news.reachable else "unreachable", cell, {"node": cell.node})
     elif moved:
-        core.report("moved", cell, {"node": cell.node})
+        world.report("moved", cell, {"node": cell.node})

@@ -227,7 +227,7 @@ class World:
 
     def peek(self, name: str = "a") -> State:
         """The same, without a word to the worker."""
-        cell: Any = self.node._core.names[name]
+        cell: Any = self.node._world.names[name]
         state: State = cell.state
         return state
 

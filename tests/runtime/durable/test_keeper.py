@@ -170,12 +170,12 @@ def test_no_more_is_stepped_than_may_wait_behind_an_entry() -> None:
             for _ in range(100):
                 world.node.cast_nowait("a", Get())
         world.node.run()
-    waiting = len(world.node._core.queue)
+    waiting = len(world.node._world.queue)
     assert waiting > 0
-    assert len(world.node._core.keeper._records) < MOST_RECORDS + 100
+    assert len(world.node._world.keeper._records) < MOST_RECORDS + 100
     world.store.land()
     world.node.run()
-    assert len(world.node._core.queue) < waiting
+    assert len(world.node._world.queue) < waiting
 
 
 def test_states_are_saved_in_the_end_however_late_the_store_and_however_many_the_inputs() -> None:
@@ -185,8 +185,8 @@ def test_states_are_saved_in_the_end_however_late_the_store_and_however_many_the
         world.node.run()
         if n % 3 == 2:
             world.store.land()
-    assert world.node._core.keeper.head_seq > 50
-    while world.node._core.queue or world.node._core.keeper.has_work():
+    assert world.node._world.keeper.head_seq > 50
+    while world.node._world.queue or world.node._world.keeper.has_work():
         world.store.land()
         world.node.run()
     assert world.seen() == list(range(100))
@@ -197,9 +197,9 @@ def test_effects_of_one_batch_find_no_more_room_than_those_of_many() -> None:
     for _ in range(1300):
         world.node.cast("a", Send("b", 1))
     world.node.run()
-    core = world.node._core
-    assert core.keeper.sending == core.bound + 1024
-    assert world.events("crashed").count("crashed a") == 1300 - core.bound - 1024
+    inner = world.node._world
+    assert inner.keeper.sending == inner.bound + 1024
+    assert world.events("crashed").count("crashed a") == 1300 - inner.bound - 1024
 
 
 def test_a_queue_behind_a_store_that_does_not_answer_is_full_in_the_end() -> None:

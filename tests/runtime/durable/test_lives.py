@@ -25,7 +25,7 @@ from ssm_cli import (
     load_tree,
 )
 from ssm_cli.behaviour.results import Continue
-from ssm_cli.runtime.durable.format.snapshots import Aside, unpack
+from ssm_cli.runtime.durable.snapshots import Aside, unpack
 from ssm_cli.runtime.durable.sessions import KEPT_ANSWERS
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, pump
 from tests.runtime.durable.parts import (
@@ -608,7 +608,7 @@ def test_what_is_sent_is_written_by_the_codec_of_its_receiver() -> None:
 def go_on(world: World) -> None:
     """Have a worker want to go on with an `Add`, and stop right before that."""
     world.ask("a", *[Get()] * (BATCH - 1), GoOn(7))
-    pump(world.node._core, NEVER, 0.0)
+    pump(world.node._world, NEVER, 0.0)
 
 
 def test_a_continue_outlives_the_process_and_runs_once() -> None:

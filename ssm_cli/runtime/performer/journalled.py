@@ -14,15 +14,15 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.format.records import Input
-from ssm_cli.runtime.durable.format.values import digest_of_output
 from ssm_cli.runtime.durable.inputs import HOW, Accepted
 from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.records import Input
+from ssm_cli.runtime.durable.values import digest_of_output
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.performer.outcomes.failing import crashed, own_frames_only, undecodable
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
 
 CALL = Kind.CALL
 RUNNING = Status.RUNNING
@@ -44,10 +44,10 @@ def is_plain(cell: WorkerCell, kept: Kept, message: Any, pending: Pending | None
 
 
 def serve_plainly(
-    core: Core, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
+    world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> tuple[Any, Any] | None:
     """Serve a plain input. An answer that is no pair is handed back, to go on with care."""
-    guard, keeper, kept = core.guard, core.keeper, cell.more().kept
+    guard, keeper, kept = world.guard, world.keeper, cell.more().kept
     guard.used = True
     if not guard.armed:
         guard.arm()
@@ -56,7 +56,7 @@ def serve_plainly(
         message = kept.codec.decode(data)
     except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
         guard.cell = None
-        undecodable(core, cell, data, pending, error)
+        undecodable(world, cell, data, pending, error)
         return None
     try:
         result = kept.behaviour.step(message, cell.state)
@@ -64,17 +64,17 @@ def serve_plainly(
         guard.cell = None
         keeper.now = Accepted(HOW[kind], data)
         own_frames_only(error)
-        crashed(core, cell, message, pending, error)
+        crashed(world, cell, message, pending, error)
         return None
     guard.cell = None
     if type(result) is not tuple or len(result) != 2:
         keeper.now = Accepted(HOW[kind], data)
         return message, result
     try:
-        record(core, cell, (kind, data), *result)
+        record(world, cell, (kind, data), *result)
     except StorageError as error:
         keeper.now = Accepted(HOW[kind], data)
-        crashed(core, cell, message, pending, error)
+        crashed(world, cell, message, pending, error)
         return None
     cell.state = result[0]
     cell.steps += 1
@@ -86,7 +86,9 @@ def serve_plainly(
 engine_code(serve_plainly)
 
 
-def record(core: Core, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, output: Any) -> None:
+def record(
+    world: World, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, output: Any
+) -> None:
     """Record a plain input; raises `StorageError` where its state cannot be written."""
     kind, data = came
     kept: Kept = cell.more().kept
@@ -97,7 +99,7 @@ def record(core: Core, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, o
             written = kept.codec.encode(output)
         except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
             written = b""
-    keeper = core.keeper
+    keeper = world.keeper
     keeper.remember(cell)
     kept.dirty, kept.failures = True, 0
     keeper.add(

@@ -13,7 +13,7 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageDamaged, StorageError
-from ssm_cli.runtime.durable.format.records import (
+from ssm_cli.runtime.durable.records import (
     Armed,
     Cause,
     Change,
@@ -23,8 +23,8 @@ from ssm_cli.runtime.durable.format.records import (
     Record,
     Start,
 )
-from ssm_cli.runtime.durable.format.snapshots import Saved
-from ssm_cli.runtime.durable.format.values import Values, digest
+from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.values import Values, digest
 
 KINDS: dict[How, Kind] = {
     "call": Kind.CALL,

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from ssm_cli.errors import StorageDamaged
-from ssm_cli.runtime.durable.format.records import (
+from ssm_cli.runtime.durable.records import (
     CHAIN_BYTES,
     FORMAT,
     START_OF_CHAIN,

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import StorageDamaged
-from ssm_cli.runtime.durable.format.records import (
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.life import CHECK_EVERY, Brought, Life, differs
+from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.records import (
     Exit,
     Input,
     Note,
@@ -20,7 +23,8 @@ from ssm_cli.runtime.durable.format.records import (
     chain_of,
     decode_entry,
 )
-from ssm_cli.runtime.durable.format.snapshots import (
+from ssm_cli.runtime.durable.sessions import Sessions
+from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     HEAD,
     INPUT,
@@ -31,11 +35,7 @@ from ssm_cli.runtime.durable.format.snapshots import (
     Sent,
     unpack,
 )
-from ssm_cli.runtime.durable.format.values import Values, digest
-from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.recovery.life import CHECK_EVERY, Brought, Life, differs
-from ssm_cli.runtime.durable.sessions import Sessions
+from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 
 Seen = Callable[[int, Record], None]

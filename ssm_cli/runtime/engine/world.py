@@ -1,4 +1,4 @@
-"""`Core`: the mutable state of one node, in one place. The engine's functions move it."""
+"""`World`: the mutable state of one node, in one place. The engine's functions move it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Lane = deque[tuple[Callable[..., None], tuple[Any, ...]]]
 EFFECT_ROOM = 1024  # inputs that effects may put into the queue beyond its bound
 
 
-class Core:
+class World:
     """The mutable state of one node.
 
     Attributes:

@@ -15,28 +15,28 @@ from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.performer.ending import callee_error
-from ssm_cli.runtime.performer.outcomes.failing import crashed, stop_worker
+from ssm_cli.runtime.performer.failing import crashed, stop_worker
 from ssm_cli.runtime.views import SysEvent
 
 
 def settle(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
 ) -> None:
     """Commit an outcome: state, effects, reply, what comes next, or the end."""
-    if outcome.effects and not commit.room_for(core, outcome):
+    if outcome.effects and not commit.room_for(world, outcome):
         full = QueueFull(f"the effects of {cell.spec.id} do not fit into the queue")
-        crashed(core, cell, message, pending, full)
+        crashed(world, cell, message, pending, full)
         return
     kept, seq = kept_of(cell), 0
     if kept is not None and kept.journals:
         try:
-            seq = accept(core.keeper, cell, kept, outcome)
+            seq = accept(world.keeper, cell, kept, outcome)
         except StorageError as error:
-            crashed(core, cell, message, pending, error)
+            crashed(world, cell, message, pending, error)
             return
     cell.state = outcome.state
     cell.steps += 1
@@ -44,25 +44,25 @@ def settle(
     if cell.extra is not None and cell.extra.debug is not None:
         silent = reply is NOTHING or pending is None
         event = SysEvent("noreply", cell.state) if silent else SysEvent("out", reply, caller=True)
-        observe(core, cell, cell.extra, event)
+        observe(world, cell, cell.extra, event)
     if kept is None:
-        conclude(core, cell, pending, outcome)
+        conclude(world, cell, pending, outcome)
     elif kept.journals:
-        conclude_later(core, cell, pending, outcome, seq)
+        conclude_later(world, cell, pending, outcome, seq)
     else:
-        served(core.keeper, cell, kept)
-        conclude(core, cell, pending, outcome)
+        served(world.keeper, cell, kept)
+        conclude(world, cell, pending, outcome)
     if outcome.then is not None and outcome.stop is None and not (kept and kept.journals):
-        commit.plan(core, cell, outcome.then)
+        commit.plan(world, cell, outcome.then)
 
 
-def conclude(core: Core, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:
+def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:
     """What an outcome does to others: effects, the reply, the end."""
     reply = outcome.reply
-    if outcome.effects and commit.apply_effects(core, cell, outcome.effects, pending):
+    if outcome.effects and commit.apply_effects(world, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
-        core.lane.appendleft((stop_worker, (core, cell, outcome.stop, pending, reply)))
+        world.lane.appendleft((stop_worker, (world, cell, outcome.stop, pending, reply)))
         return
     if pending is not None:
         if reply is not NOTHING:
@@ -72,30 +72,30 @@ def conclude(core: Core, cell: WorkerCell, pending: Pending | None, outcome: Out
 
 
 def conclude_later(
-    core: Core, cell: WorkerCell, pending: Pending | None, outcome: Outcome, seq: int
+    world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome, seq: int
 ) -> None:
     """The same, once the record `seq` of the input is written."""
-    marked = caused(core, seq, outcome, cell)
+    marked = caused(world, seq, outcome, cell)
     if outcome.stop is not None:
         cell.more().kept.closing = True
     elif outcome.then is not None:
-        commit.plan(core, cell, outcome.then)
+        commit.plan(world, cell, outcome.then)
         if isinstance(outcome.then, Continue):
-            core.queue[0][2].cause = (seq, -1)
-    core.keeper.sending += commit.sends(outcome)
-    core.keeper.hold(pending, conclude_written, core, cell, cell.starts, pending, marked)
+            world.queue[0][2].cause = (seq, -1)
+    world.keeper.sending += commit.sends(outcome)
+    world.keeper.hold(pending, conclude_written, world, cell, cell.starts, pending, marked)
 
 
 def conclude_written(
-    core: Core, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
+    world: World, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
 ) -> None:
     """The record is written. The timers of its worker are void if it has ended since."""
-    core.keeper.sending -= commit.sends(outcome)
+    world.keeper.sending -= commit.sends(outcome)
     if cell.starts == starts and cell.status is Status.RUNNING:
-        conclude(core, cell, pending, outcome)
+        conclude(world, cell, pending, outcome)
         return
     sent = tuple(effect for effect in outcome.effects if isinstance(effect, Cast | Info))
-    commit.apply_effects(core, cell, sent, None)
+    commit.apply_effects(world, cell, sent, None)
     if pending is not None and outcome.reply is not NOTHING:
         pending.resolve(outcome.reply)
     elif pending is not None:

@@ -17,9 +17,9 @@ import msgspec
 from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.crashes import CrashNote
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.ending import crash_error
 from ssm_cli.runtime.performer.starting import come_up
@@ -33,25 +33,25 @@ INIT, UNDEFINED = OnCrash.INIT, Status.UNDEFINED
 
 
 def crash_plainly(
-    core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> bool:
     """Go the whole way of a plain crash. False: it is none, and nothing was done."""
     sup, reason = cell.parent, reason_for(error)
-    if sup is None or type(reason) is not Crash or not is_plain(core, sup, cell, pending):
+    if sup is None or type(reason) is not Crash or not is_plain(world, sup, cell, pending):
         return False
     if not is_restarted(cell.spec.options.restart, reason):
         return False
     window, flags = sup.window, sup.spec
-    restarts = window.add(core.clock.now_s())
+    restarts = window.add(world.clock.now_s())
     if on_restart(restarts, flags.intensity) is not RESTART:
         window.take_back()  # the careful way counts it again
         return False
     limits = {"restarts": restarts, "intensity": flags.intensity, "period": flags.period_s}
-    kind, text, wall_s = type(error).__name__, error_text(error), core.clock.wall_s()
+    kind, text, wall_s = type(error).__name__, error_text(error), world.clock.wall_s()
     name: str = cell.spec.id
-    core.crashes.add_decided(
+    world.crashes.add_decided(
         CrashNote(
-            core.reports.seq + 1, wall_s, cell, message, cell.state, reason,
+            world.reports.seq + 1, wall_s, cell, message, cell.state, reason,
             (), "restart", (name,), limits,
         )
     )  # fmt: skip
@@ -62,26 +62,26 @@ def crash_plainly(
     extra.timeout += 1  # one that was under way is void
     cell.starts += 1
     cell.step, cell.state, cell.last_reason, cell.status = None, None, reason, UNDEFINED
-    core.reports.add_many(
-        PlainCrash(wall_s, core, sup, cell, message, cell.starts, reason.kind, kind, text, limits)
+    world.reports.add_many(
+        PlainCrash(wall_s, world, sup, cell, message, cell.starts, reason.kind, kind, text, limits)
     )
-    restart_all(core, sup, (cell,), limits, come_up)
+    restart_all(world, sup, (cell,), limits, come_up)
     return True
 
 
-def is_plain(core: Core, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None) -> bool:
+def is_plain(world: World, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None) -> bool:
     """Whether nothing but an end and a start can follow a crash of this pure step."""
     extra, options = cell.extra, cell.spec.options
     return (
         sup.spec.strategy is ONE_FOR_ONE
         and sup.extra is None
-        and not core.lane
-        and not core.reports.watched()
+        and not world.lane
+        and not world.reports.watched()
         and (pending is None or pending.notify is None)
         and cell.behaviour.terminate is None
         and options.backoff is None
         and options.on_crash is INIT
-        and core.keeper is None
+        and world.keeper is None
         and (extra is None or not (extra.callers or extra.timers or extra.backlog))
     )
 
@@ -96,7 +96,7 @@ class PlainCrash(msgspec.Struct, eq=False):
     count: ClassVar[int] = 5
 
     at_s: float
-    core: Core
+    world: World
     sup: SupervisorCell
     cell: WorkerCell
     message: Any
@@ -120,5 +120,5 @@ class PlainCrash(msgspec.Struct, eq=False):
     def failure(self) -> dict[str, Any]:
         """What is told of the crash itself; to write the input costs more than all the rest."""
         error = {"type": self.kind, "message": self.text}
-        said = shown(self.core, self.cell, self.message)
+        said = shown(self.world, self.cell, self.message)
         return {"input": said, "reason": self.reason, "error": error}

@@ -14,13 +14,13 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import checkpoints
-from ssm_cli.runtime.durable.format.records import Input, Note, Record
-from ssm_cli.runtime.durable.recovery.life import KINDS
+from ssm_cli.runtime.durable.life import KINDS
+from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.commit import SentToken, TimerToken
-from ssm_cli.runtime.engine.core import Core
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.durable.keeper import Keeper
@@ -60,7 +60,7 @@ def take_back(
         held: the calls that wait for them.
         before: what the workers were before.
     """
-    core = keeper.core
+    world = keeper.world
     keeper.sessions.forget(keeper.seq)
     for record in lost:
         kept = None if isinstance(record, Note) else keeper.kept.get(record.worker)
@@ -71,10 +71,10 @@ def take_back(
             if comes_back(keeper, record):
                 keeper.again.append(record)
     for cell, was in before.items():
-        restore(core, cell, was)
-    checkpoints.drop_sent(core, keeper.seq)
+        restore(world, cell, was)
+    checkpoints.drop_sent(world, keeper.seq)
     for kept in keeper.kept.values():
-        checkpoints.reopen(core, kept)
+        checkpoints.reopen(world, kept)
     for pending in held:
         if pending is not None:
             pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
@@ -87,7 +87,7 @@ def comes_back(keeper: Keeper, record: Input) -> bool:
     return record.cause is not None and record.cause[0] <= keeper.seq
 
 
-def restore(core: Core, cell: WorkerCell, was: Before) -> None:
+def restore(world: World, cell: WorkerCell, was: Before) -> None:
     """Put a worker back to what it was."""
     kept = cell.more().kept
     if cell.status is not Status.RUNNING:
@@ -96,17 +96,17 @@ def restore(core: Core, cell: WorkerCell, was: Before) -> None:
     cell.state = was.state
     commit.end_timeout(cell)
     if was.timeout_ms is not None:
-        commit.plan(core, cell, TimeoutAfter(was.timeout_ms))
+        commit.plan(world, cell, TimeoutAfter(was.timeout_ms))
 
 
 def bring_back(keeper: Keeper) -> None:
     """Something can be written again: put what comes back into the queue, as it was sent."""
-    core = keeper.core
+    world = keeper.world
     again, keeper.again = keeper.again, []
     for record in again:
-        cell = core.names.get(record.worker)
+        cell = world.names.get(record.worker)
         if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
-            core.dropped += 1
+            world.dropped += 1
             continue
         message = cell.more().kept.codec.decode(record.data)
         if record.how == "timer":
@@ -114,9 +114,9 @@ def bring_back(keeper: Keeper) -> None:
         elif record.how == "continue":
             token = commit.ContinueToken(cell.starts, message)
             token.cause = record.cause
-            core.queue.appendleft((cell, Kind.CONTINUE, token, None))
+            world.queue.appendleft((cell, Kind.CONTINUE, token, None))
             continue
         else:
             assert record.cause is not None, "only such inputs come back"
             token = SentToken(record.cause, message)
-        core.queue.append((cell, KINDS[record.how], token, None))
+        world.queue.append((cell, KINDS[record.how], token, None))

@@ -1,1 +1,0 @@
-"""What is written, and how: records, saved states, and the bytes they become."""

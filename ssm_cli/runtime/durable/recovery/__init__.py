@@ -1,1 +1,0 @@
-"""How a tree comes back: the records stepped again, from the saved states on."""
