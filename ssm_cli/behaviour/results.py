@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -59,6 +60,9 @@ class _Unset:
     def __repr__(self) -> str:
         return "NOTHING"
 
+    def __reduce__(self) -> str:
+        return "NOTHING"  # there is one: it is compared by identity
+
 
 NOTHING = _Unset()
 
@@ -114,15 +118,15 @@ class Caller:
     first reply counts.
     """
 
-    __slots__ = ("_outbox", "_pending")
+    __slots__ = ("_outbox", "number")
 
-    def __init__(self, pending: object, outbox: list[tuple[object, object]]) -> None:
-        self._pending = pending
+    def __init__(self, number: int, outbox: list[tuple[int, Any]]) -> None:
+        self.number = number  # in the table of callers of its world, and of each fork of that
         self._outbox = outbox
 
     def reply(self, value: object) -> None:
         """Answer with `value` as soon as the running callback is over."""
-        self._outbox.append((self._pending, value))
+        self._outbox.append((self.number, value))
 
     def __deepcopy__(self, _memo: object) -> Caller:
         return self

@@ -54,10 +54,10 @@ class Target(Node):
         finally:
             world.pumping, world.guard.cell = False, None
         changed = world.lane or world.queue or world.timers.next_s() != before_s
-        if world.keeper is not None:
-            changed = changed or world.keeper.has_work()
-        if changed and world.wake is not None:
-            world.wake()
+        if world.outside.keeper is not None:
+            changed = changed or world.outside.keeper.has_work()
+        if changed and world.outside.wake is not None:
+            world.outside.wake()
         return pending
 
     async def ask(self, supervisor: str, verb: str, *args: Any) -> Any:

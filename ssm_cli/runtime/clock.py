@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+LONGEST_SLEEP_S = 0.05
+
+
 class Clock(Protocol):
     """What the node knows of time. Seconds throughout."""
 
@@ -19,7 +22,7 @@ class Clock(Protocol):
         ...
 
     def sleep_s(self, seconds: float) -> None:
-        """Let `seconds` pass; a signal may wake it early."""
+        """Let `seconds` pass, or less: whoever waits looks at the time again."""
         ...
 
 
@@ -28,7 +31,11 @@ class SystemClock:
 
     now_s = staticmethod(time.monotonic)
     wall_s = staticmethod(time.time)
-    sleep_s = staticmethod(time.sleep)
+
+    @staticmethod
+    def sleep_s(seconds: float) -> None:
+        """Sleep for `seconds`, or `LONGEST_SLEEP_S` if that is shorter: see what signals asked."""
+        time.sleep(min(seconds, LONGEST_SLEEP_S))
 
 
 class ManualClock:

@@ -12,19 +12,24 @@ wait in the queue for the turn.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from types import coroutine
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import SsmError
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import put
-from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, pump, step_now
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, leave, pump, step_now
+from ssm_cli.runtime.performer.mend import mend
 
 CALL = Kind.CALL
+PAUSE = 0.1  # of the time that a try of a restart took
+LONGEST_PAUSE_S = 0.25
 
 
 class Driver:
@@ -45,12 +50,13 @@ class Driver:
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
         self._sweep_s = float("inf")
+        self._waiting: deque[asyncio.Future[None]] = deque()  # callers who wait for room
         self.watched = -1  # the file descriptor that brings news of remote children
 
     def wake(self) -> None:
         """There is work: take a turn as soon as the loop gets to it."""
         if self.loop.is_closed():  # the node goes on without asyncio, served by its callers
-            self._world.wake = None
+            self._world.outside.wake = None
             return
         if not self._scheduled:
             self._scheduled = True
@@ -59,19 +65,41 @@ class Driver:
     def _turn(self) -> None:
         self._scheduled = False
         world = self._world
-        if world.links is not None:
-            self.watched = watch_links(self, world.links.fileno())
+        if world.outside.links is not None:
+            self.watched = watch_links(self, world.outside.links.fileno())
         if not world.pumping:
             pump(world, NEVER, TURN_S)
-        full = world.keeper is not None and world.keeper.is_full()  # it wakes us when it is not
-        if world.lane or (world.queue and not full):
+        keeper = world.outside.keeper
+        full = keeper is not None and keeper.is_full()  # it wakes us when it is not
+        if self._waiting:
+            self._let_in()
+        if world.lane or (world.queue and not full) or (world.retries and not self._pause()):
             self.wake()
         self._await_timer()
         if not world.running:
             self._tell_down()
 
+    def _pause(self) -> bool:
+        """Let others in for a while before a restart that took long is tried again."""
+        world = self._world
+        pause_s = min(LONGEST_PAUSE_S, world.try_s * PAUSE)
+        world.retry_at_s = self._now_s() + pause_s if pause_s > TURN_S * PAUSE else 0.0
+        return world.retry_at_s > 0
+
+    def _let_in(self) -> None:
+        """Let as many callers go on as there is room for, in the order in which they came."""
+        room = self._world.bound - len(self._world.queue) if self._world.running else math.inf
+        while self._waiting and room > 0:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                room -= 1
+
     def _await_timer(self) -> None:
-        next_s = self._world.timers.next_s()
+        world = self._world
+        next_s = world.timers.next_s()
+        if world.retries:
+            next_s = min(next_s, world.retry_at_s)
         if next_s == self._timer_s:
             return
         if self._timer is not None:
@@ -100,10 +128,26 @@ class Driver:
             self.wake()
             await future
 
-    async def room(self) -> None:
-        """Let the node serve what waits in its queue."""
+    def is_full(self) -> bool:
+        """Return whether a caller has to wait for room in the queue."""
+        world = self._world
+        return world.running and (bool(self._waiting) or len(world.queue) >= world.bound)
+
+    async def room(self, timeout_s: float | None) -> None:
+        """Wait until there is room in the queue, behind those who have come before.
+
+        Raises:
+            CallTimeout: there is none in time.
+        """
+        waiter: asyncio.Future[None] = self._create_future()
+        self._waiting.append(waiter)
         self.wake()
-        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            why = "the call timed out: the queue is full"
+            raise CallTimeout(why, reason="timeout") from None
 
     def serve(
         self, cell: WorkerCell, message: Any, timeout_s: float | None
@@ -133,8 +177,11 @@ class Driver:
                 if not pending.done:
                     return self._follow(pending, cell, timeout_s, begun_s)
                 output, error = pending.value, pending.error
+        except BaseException:
+            mend(world)
+            raise
         finally:
-            world.pumping, world.guard.cell = False, None
+            leave(world)
         if timeout_s is not None and self._now_s() > begun_s + timeout_s:
             error = late(cell.spec.id, timeout_s)
         return answered(output, error)
@@ -158,7 +205,7 @@ class Driver:
         if request_id:
             pending.request = request_id
         future = self._follow(pending, cell, timeout_s, self._now_s())
-        if world.pumping or not world.running or len(world.queue) >= world.bound:
+        if cell.status is not Status.RUNNING or world.pumping or len(world.queue) >= world.bound:
             put(world, cell, CALL, message, pending, wait=False)
         else:
             world.queue.append((cell, CALL, message, pending))
@@ -218,6 +265,7 @@ class Driver:
         if self.watched >= 0:
             self.loop.remove_reader(self.watched)
         self._tell_down()
+        self._let_in()
 
 
 @coroutine
@@ -248,9 +296,9 @@ def watch_links(driver: Driver, number: int) -> int:
 def attach(world: World) -> Driver:
     """The driver of a node for the running loop; made at first use."""
     loop = asyncio.get_running_loop()
-    driver = world.driver
-    if not isinstance(driver, Driver) or driver.loop is not loop or world.wake is None:
-        driver = world.driver = Driver(world, loop)
-        world.wake = driver.wake
+    driver = world.outside.driver
+    if not isinstance(driver, Driver) or driver.loop is not loop or world.outside.wake is None:
+        driver = world.outside.driver = Driver(world, loop)
+        world.outside.wake = driver.wake
         driver.wake()
     return driver

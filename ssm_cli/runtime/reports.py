@@ -118,10 +118,9 @@ class ReportStream:
 
     def add(self, event: str, subject: Subject, detail: Detail = None) -> None:
         """Record an event; readers are called at once, in the order in which they subscribed."""
-        self.seq += 1
         entry = (self.wall_s(), event, subject, detail)
         self._ring.append(entry)
-        self._kept += 1
+        self.seq, self._kept = self.seq + 1, self._kept + 1
         if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
         if self._readers:
@@ -129,15 +128,19 @@ class ReportStream:
             for reader in tuple(self._readers):
                 self._tell(reader, report)
 
+    def mend(self) -> None:
+        """Let numbers and entries agree again, after an interruption between the two."""
+        kept = sum(map(size_of, self._ring))
+        self.seq, self._kept = self.seq + max(0, kept - self._kept), kept
+
     def watched(self) -> bool:
         """Whether somebody reads as things happen."""
         return bool(self._readers)
 
     def add_many(self, group: Several) -> None:
         """Record several events at once; only while nobody is `watched`."""
-        self.seq += group.count
-        self._kept += group.count
         self._ring.append(group)
+        self.seq, self._kept = self.seq + group.count, self._kept + group.count
         if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
 
@@ -145,12 +148,9 @@ class ReportStream:
         """Drop the oldest entries; what is left is at least what is to be kept, if need be more."""
         ring = self._ring
         while len(ring) > 1:
-            oldest = ring[0]
-            count = 1 if isinstance(oldest, tuple) else oldest.count
-            if self._kept - count < KEPT_REPORTS:
+            if self._kept - size_of(ring[0]) < KEPT_REPORTS:
                 return
-            self._kept -= count
-            ring.popleft()
+            self._kept -= size_of(ring.popleft())
 
     def _tell(self, reader: Callable[[Report], None], report: Report) -> None:
         """A reader that raises is let go, and said so: it must not hurt the tree."""
@@ -186,6 +186,11 @@ class ReportStream:
                 found.append(as_report(seq, one))
                 seq -= 1
         return found[wanted - 1 :: -1] if wanted else []
+
+
+def size_of(entry: Entry | Several) -> int:
+    """Return how many reports an entry of the ring stands for."""
+    return 1 if isinstance(entry, tuple) else entry.count
 
 
 def as_report(seq: int, entry: Entry) -> Report:

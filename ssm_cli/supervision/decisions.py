@@ -1,44 +1,141 @@
-"""What a supervisor decides when a child has ended. Pure: facts in, a decision out.
+"""What a supervisor does about a child that ended, or failed to start: facts in, a verdict out. Pure.
 
-Theory of operation. The runtime tells a supervisor of every end of a child, one after the other.
-It asks the functions below in turn, and performs the decision:
+Theory of operation. Every end of a child, and every start that failed during a restart, comes here,
+one after the other; the runtime carries out the verdict:
 
-    FORGET      the child is done: a temporary one leaves the table, another keeps its spec
-    RESTART     terminate and start what the strategy says (`affected`), as one atomic act,
-                after the child's back-off if it has one
-    GIVE_UP     the intensity is exceeded: stop all children in reverse order, exit `shutdown`
-    AUTO_SHUT   a significant child ended of its own accord: stop all, exit `shutdown`
+    Forget      the child is done: a temporary one leaves the table, another keeps its spec
+    Restart     terminate `stop` in reverse order, then start `start` in order, as one atomic act
+    Delay       terminate `stop`; start `start` once the back-off of the child is over
+    GiveUp      the intensity is exceeded: stop all children in reverse order, exit `shutdown`
+    AutoShut    a significant child ended of its own accord: stop all, exit `shutdown`
 
-A start that fails during a restart is tried again as a system message of its own and counted like
-any other restart, so that a stop request can get in between (OTP's `try_again_restart`).
+A start that fails during a restart is tried again as a message of its own and counted like any
+other restart, so that a stop request can get in between (OTP's `try_again_restart`).
 Source: OTP `supervisor:do_restart/3`, `restart/2`, `do_auto_shutdown/2`.
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any
+from typing import Any, Protocol
 
-from ssm_cli.behaviour.reasons import ExitReason, is_abnormal
-from ssm_cli.spec.model import AutoShutdown, Backoff, Restart, Strategy
+import msgspec
+
+from ssm_cli.behaviour.reasons import ExitReason, Lost, is_abnormal
+from ssm_cli.spec.model import AutoShutdown, Backoff, Restart, Strategy, SupervisorSpec
+from ssm_cli.supervision.window import RestartWindow
+
+PERMANENT, TRANSIENT, TEMPORARY = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
+ONE_FOR_ONE, SIMPLE = Strategy.ONE_FOR_ONE, Strategy.SIMPLE_ONE_FOR_ONE  # globals are quick
+FENCED = Lost("fenced")
+NOBODY: Sequence[str] = ()
 
 
-class Decision(Enum):
-    """What is to be done; see the module's theory of operation."""
+class Child(Protocol):
+    """What a verdict has to know of a child.
 
-    FORGET = "forget"
-    RESTART = "restart"
-    GIVE_UP = "give_up"
-    AUTO_SHUT = "auto_shut"
+    Attributes:
+        spec: its child spec.
+        last_reason: why it ended, or failed to start, last.
+        since_s: when it was started last.
+        status: 0 where it does not run, and is not to run again.
+    """
+
+    spec: Any
+    last_reason: ExitReason
+    since_s: float
+    status: Any
 
 
-RESTART, GIVE_UP = Decision.RESTART, Decision.GIVE_UP  # asked for at each crash: globals are quick
-PERMANENT, TRANSIENT = Restart.PERMANENT, Restart.TRANSIENT
+class Forget(msgspec.Struct, frozen=True):
+    """The child is done."""
+
+    word = "forget"
+
+
+class AutoShut(msgspec.Struct, frozen=True):
+    """The supervisor ends with its significant child."""
+
+    word = "auto_shut"
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """The supervisor ends: `restarts` in the period are more than its intensity."""
+
+    word = "give_up"
+    restarts: int
+
+
+class Restarted(msgspec.Struct, frozen=True):
+    """The children `stop` are terminated, and `start` started, by their ids in start order.
+
+    `restarts` is their number in the period. Who is in `stop` alone is temporary, and forgotten.
+    """
+
+    word = "restart"
+    stop: Sequence[str]
+    start: Sequence[str]
+    restarts: int
+
+
+class Delayed(msgspec.Struct, frozen=True):
+    """The same, but the start waits until `until_s`; it is the `attempt`th in a row that does."""
+
+    word = "delay"
+    stop: Sequence[str]
+    start: Sequence[str]
+    restarts: int
+    delay_ms: float
+    until_s: float
+    attempt: int
+
+
+Verdict = Forget | AutoShut | GiveUp | Restarted | Delayed
+FORGET, AUTO_SHUT = Forget(), AutoShut()
+
+
+def verdict(
+    flags: SupervisorSpec,
+    window: RestartWindow,
+    children: Mapping[str, Child],
+    child: Child,
+    ended: ExitReason | None,
+    *,
+    now_s: float,
+    chance: float = 0.5,
+    held: int = 0,
+) -> Verdict:
+    """Decide what a supervisor does about a child.
+
+    Args:
+        flags: the supervisor's spec.
+        window: its restarts so far; not changed: whoever restarts, delays or gives up adds one.
+        children: its children by id, in start order.
+        child: the child.
+        ended: why it ended; None for a start that failed in a restart.
+        now_s: monotonic seconds.
+        chance: in [0, 1); spreads a back-off by its jitter.
+        held: how many restarts of it in a row its back-off has held up.
+    """
+    spec = child.spec
+    if ended is not None and not is_restarted(spec.restart, ended):
+        return on_end(flags.auto_shutdown, children, child)
+    restarts = window.count(now_s) + is_counted(child, ended)
+    if restarts > flags.intensity:
+        return GiveUp(restarts)
+    stop, start = scope(flags.strategy, children, spec.id)
+    backoff: Backoff | None = spec.backoff
+    if backoff is None:
+        return Restarted(stop, start, restarts)
+    if ended is not None and now_s - child.since_s > flags.period_s:
+        held = 0
+    delay_ms = backoff_ms(backoff, held, chance)
+    return Delayed(stop, start, restarts, delay_ms, now_s + delay_ms / 1000, held + 1)
 
 
 def is_restarted(restart: Restart, reason: ExitReason) -> bool:
-    """Whether an end for `reason` is followed by a restart.
+    """Return whether an end for `reason` is followed by a restart.
 
     >>> from ssm_cli.behaviour.reasons import NORMAL, KILLED
     >>> [is_restarted(Restart.TRANSIENT, reason) for reason in (NORMAL, KILLED)]
@@ -49,35 +146,54 @@ def is_restarted(restart: Restart, reason: ExitReason) -> bool:
     return restart is TRANSIENT and is_abnormal(reason)
 
 
-def on_restart(restarts: int, intensity: int) -> Decision:
-    """Restart, or give up when the window holds more than `intensity` restarts with this one.
+def is_counted(child: Child, ended: ExitReason | None) -> bool:
+    """Return whether a restart counts against the intensity.
 
-    >>> on_restart(3, 3), on_restart(4, 3)
-    (<Decision.RESTART: 'restart'>, <Decision.GIVE_UP: 'give_up'>)
+    A remote child that stopped itself since it could not renew its lease has not failed: that is
+    what it must do while the cluster chooses another leader. Nor has one that cannot be started
+    since the cluster does not answer.
     """
-    return RESTART if restarts <= intensity else GIVE_UP
+    reason = child.last_reason
+    return not (reason == FENCED or (ended is None and is_cut_off(reason)))
 
 
-def on_end(auto_shutdown: AutoShutdown, significant: bool, significant_left: bool) -> Decision:
-    """Forget a child that is not restarted, or shut the supervisor down with it.
+def is_cut_off(reason: ExitReason) -> bool:
+    """Return whether a remote child was not started since its cluster does not answer."""
+    return isinstance(reason, Lost) and reason.word == "noconnection"
 
-    Args:
-        auto_shutdown: the supervisor's flag.
-        significant: whether the child that ended is significant.
-        significant_left: whether another significant child runs or is being restarted.
 
-    >>> on_end(AutoShutdown.ALL_SIGNIFICANT, True, significant_left=False)
-    <Decision.AUTO_SHUT: 'auto_shut'>
+def on_end(flag: AutoShutdown, children: Mapping[str, Child], child: Child) -> Verdict:
+    """Decide about a child that is not restarted: forget it, or shut the supervisor down with it.
+
+    Other significant children count while they run or are to be restarted.
     """
-    if not significant or auto_shutdown is AutoShutdown.NEVER:
-        return Decision.FORGET
-    if auto_shutdown is AutoShutdown.ALL_SIGNIFICANT and significant_left:
-        return Decision.FORGET
-    return Decision.AUTO_SHUT
+    if not child.spec.significant or flag is AutoShutdown.NEVER:
+        return FORGET
+    others = (other for other in children.values() if other is not child)
+    if flag is AutoShutdown.ALL_SIGNIFICANT and any(
+        other.spec.significant and other.status for other in others
+    ):
+        return FORGET
+    return AUTO_SHUT
 
 
-def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:
-    """The ids of the children that a restart of `child` touches, in start order.
+def scope(
+    strategy: Strategy, children: Mapping[str, Child], child: str
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the ids that a restart of `child` terminates and starts, both in start order.
+
+    Temporary siblings are terminated only.
+    """
+    if strategy is ONE_FOR_ONE or strategy is SIMPLE:
+        return NOBODY, [child]
+    names = affected(strategy, children, child)
+    stop = [name for name in names if name != child]
+    start = [n for n in names if n == child or children[n].spec.restart is not TEMPORARY]
+    return stop, start
+
+
+def affected(strategy: Strategy, children: Mapping[str, Any], child: str) -> list[str]:
+    """Return the ids of the children that a restart of `child` touches, in start order.
 
     They are terminated in reverse and then started in this order. Costs no more than the answer
     is long. `children` is keyed by id in start order.
@@ -89,14 +205,14 @@ def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[s
         case Strategy.ONE_FOR_ALL:
             return list(children)
         case Strategy.REST_FOR_ONE:
-            later = list(takewhile(child.__ne__, reversed(children)))
+            later = list(takewhile(child.__ne__, reversed(children)))  # type: ignore[call-overload]  # a dict, or a view of one, has an order
             return [child, *reversed(later)]
         case Strategy.ONE_FOR_ONE | Strategy.SIMPLE_ONE_FOR_ONE:
             return [child]
 
 
 def backoff_ms(backoff: Backoff, attempt: int, chance: float) -> float:
-    """How long to wait before restart number `attempt` in a row (from 0), in milliseconds.
+    """Return how long to wait before restart number `attempt` in a row (from 0), in milliseconds.
 
     `chance` in [0, 1) comes from the node's random source and spreads the delay by `jitter`.
 

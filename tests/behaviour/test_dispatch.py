@@ -64,7 +64,7 @@ def test_anything_else_is_no_behaviour(start: object) -> None:
     ],
 )
 def test_each_kind_of_input_has_its_callback(kind: Kind, outcome: Outcome) -> None:
-    assert advance(Recorder(), kind, "m", Caller(None, []), 0) == outcome
+    assert advance(Recorder(), kind, "m", Caller(0, []), 0) == outcome
 
 
 def test_a_pure_step_takes_every_kind_of_input() -> None:

@@ -21,7 +21,7 @@ from ssm_cli import (
     StorageError,
     StorageInUse,
 )
-from ssm_cli.runtime.durable.format import records
+from ssm_cli.runtime.durable import records
 from ssm_cli.spec.model import SupervisorSpec
 from tests.faults.ledger import Append, states, tree
 
@@ -51,7 +51,7 @@ if node.running:
     node.call("l0", Append(-1))
     told.append(-1)
     node.stop()
-print(told == node._world.keeper.kept["l0"].last, len(told))
+print(told == node._world.outside.keeper.kept["l0"].last, len(told))
 """
 
 
@@ -189,7 +189,7 @@ def test_a_journal_of_a_newer_format_is_refused_and_left_as_it_is(
         node.stop()
         with monkeypatch.context() as patch:
             patch.setattr(records, "FORMAT", 2)
-            newer = records.encode_entry(node._world.keeper.chain, node._world.keeper.seq + 1, [])
+            newer = records.encode_entry(node._world.outside.keeper.chain, node._world.outside.keeper.seq + 1, [])
         store.append(store.last() + 1, newer, lambda error: None)
         last = store.last()
         for _ in range(2):

@@ -204,7 +204,7 @@ def test_a_child_between_restart_attempts_is_noproc() -> None:
         assert node.call("a", 1) == 1
 
 
-def test_casts_to_nobody_are_dropped_without_a_word() -> None:
+def test_casts_to_nobody_are_counted_and_reported_as_dropped() -> None:
     with running(worker("a")) as node:
         before = len(node.reports())
         node.cast("nobody", 1)
@@ -212,7 +212,14 @@ def test_casts_to_nobody_are_dropped_without_a_word() -> None:
         node.terminate_child("root", "a")
         node.cast("a", 1)
         node.run()
-        assert events(node, before) == ["terminating a", "terminated a"]
+        assert events(node, before) == [
+            "dropped root",
+            "dropped root",
+            "terminating a",
+            "terminated a",
+            "dropped a",
+        ]
+        assert node.dropped == 3
 
 
 # -- timeout -----------------------------------------------------------------------------------
@@ -277,12 +284,21 @@ def test_how_long_a_call_may_take_is_its_own_affair_however_it_is_measured(
 
 def test_a_late_answer_is_dropped() -> None:
     with running(worker("a")) as node:
+        with pytest.raises(CallTimeout):
+            node.call("a", defer, timeout_s=1.0)
+        assert node.call("a", give_answer) == "given"
+        assert node.call("a", get) == 0
+
+
+def test_a_request_may_be_waited_for_again_after_a_wait_that_timed_out() -> None:
+    with running(worker("a")) as node:
         outcomes: list[Any] = []
         pending = node.send_request("a", defer, lambda p: outcomes.append(p.error or p.value))
-        with pytest.raises(CallTimeout):
-            node.wait(pending, 1.0)
+        for timeout_s in (0.0, 1.0):
+            with pytest.raises(CallTimeout):
+                node.wait(pending, timeout_s)
         assert node.call("a", give_answer) == "given"
-        assert [type(outcome) for outcome in outcomes] == [CallTimeout]
+        assert [node.wait(pending, 0.0), node.wait(pending, 0.0)] == outcomes * 2
 
 
 def test_a_pending_call_has_the_first_outcome_only() -> None:

@@ -364,7 +364,7 @@ def test_a_step_may_not_run_clients() -> None:
             return state, None
 
         node.call("a", runs)
-    assert caught == ["a called its own node, which is busy with it"]
+    assert caught == ["a called its own node from a step; return an effect"]
 
 
 def test_what_is_no_generator_is_refused_before_anything_runs() -> None:

@@ -26,7 +26,6 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.results import TIMEOUT, Continue, Timeout
 from ssm_cli.machines.kv import kv_store
-from ssm_cli.runtime.engine.world import EFFECT_ROOM
 from tests.runtime.workers import Server, actor, add, events, fail, get, running, worker
 
 
@@ -188,7 +187,9 @@ def test_an_input_for_nobody_is_dropped() -> None:
         assert node._world.dropped == 3
 
 
-def test_effects_that_find_no_room_are_a_crash_with_the_state_unchanged() -> None:
+def test_effects_that_find_no_room_are_a_crash_with_the_state_unchanged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     left: list[int] = []
     keeper = StateMachine(
         step=actor.step,
@@ -197,8 +198,9 @@ def test_effects_that_find_no_room_are_a_crash_with_the_state_unchanged() -> Non
     )
 
     def flood(_: Any) -> Any:
-        return 99, "flooded", [Cast("b", add(1))] * (EFFECT_ROOM + 200)
+        return 99, "flooded", [Cast("b", add(1))] * 2000
 
+    monkeypatch.setattr("ssm_cli.runtime.engine.commit.MOST_EFFECTS", 1000)
     with running(Worker("a", keeper, restart="temporary"), worker("b")) as node:
         with pytest.raises(CalleeCrashed, match="QueueFull: the effects of a do not fit"):
             node.call("a", flood)
@@ -206,8 +208,11 @@ def test_effects_that_find_no_room_are_a_crash_with_the_state_unchanged() -> Non
         assert node.call("b", get) == 0
 
 
-def test_effects_of_an_init_that_find_no_room_are_a_failed_start() -> None:
-    flood = Ok(0, effects=[Cast("a", add(1))] * (EFFECT_ROOM + 200))
+def test_effects_of_an_init_that_find_no_room_are_a_failed_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ssm_cli.runtime.engine.commit.MOST_EFFECTS", 1000)
+    flood = Ok(0, effects=[Cast("a", add(1))] * 2000)
     with (
         pytest.raises(StartFailed) as caught,
         running(worker("a", args={"init": lambda _: flood})),

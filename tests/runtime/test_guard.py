@@ -143,7 +143,7 @@ def test_cancelled_timers_do_not_pile_up() -> None:
     timers = Timers()
     for number in range(10_000):
         timers.cancel(timers.start(float(number), print))
-    assert len(timers._heap) < 200
+    assert len(timers.heap) < 200
     assert timers.next_s() == float("inf")
 
 

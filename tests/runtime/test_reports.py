@@ -151,7 +151,7 @@ def test_a_reader_that_looks_at_the_tree_sees_it_as_it_is_at_that_moment() -> No
     with running(worker("a")) as node:
         node.subscribe(lambda _: states.append(node.tree().children[0].state))
         node.kill("a")
-    assert states[:4] == ["running", "restarting", "stopped", "running"]
+    assert states[:4] == ["running", "restarting", "restarting", "running"]
 
 
 @pytest.mark.parametrize("event", ["started", "terminated", "starting", "restarting"])

@@ -118,8 +118,6 @@ def test_a_child_that_ran_for_a_whole_period_begins_with_the_first_delay() -> No
     ("strategy", "crashes", "started"),
     [
         ("one_for_one", "b", "restarting"),  # each child has a delay of its own
-        ("one_for_all", "b", "running"),  # the group is started together, now
-        ("rest_for_one", "b", "restarting"),  # b stands behind a: not touched
         ("rest_for_one", "0", "running"),  # it stands before a: a is started with it
     ],
 )
@@ -133,6 +131,23 @@ def test_a_sibling_that_crashes_during_a_delay(strategy: str, crashes: str, star
         starts = node.statistics("a").starts
         node.run(1.0)
         assert node.statistics("a").starts == (starts if started == "running" else starts + 1)
+        assert all(child.state == "running" for child in node.tree().children)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "down"), [("one_for_all", ["0", "a", "b"]), ("rest_for_one", ["a", "b"])]
+)
+def test_siblings_are_down_while_the_restart_of_one_is_delayed(
+    strategy: str, down: list[str]
+) -> None:
+    children = [worker("0"), worker("a", backoff=Backoff(initial_ms=500)), worker("b")]
+    with running(*children, strategy=strategy, intensity=9) as node:
+        crash(node, "a")
+        states = {child.id: child.state for child in node.tree().children}
+        assert [name for name, state in states.items() if state == "restarting"] == down
+        node.run(0.4)
+        assert not [child for child in node.tree().children if child.id in down[1:] and child.steps]
+        node.run(0.2)
         assert all(child.state == "running" for child in node.tree().children)
 
 

@@ -1,18 +1,32 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssm_cli.behaviour.reasons import KILLED, NORMAL, SHUTDOWN, Crash, ExitReason, Other, Shutdown
-from ssm_cli.spec.model import AutoShutdown, Backoff, Restart, Strategy
+from ssm_cli import Supervisor, Worker
+from ssm_cli.behaviour.reasons import (
+    KILLED,
+    NORMAL,
+    SHUTDOWN,
+    Crash,
+    ExitReason,
+    Lost,
+    Other,
+    Shutdown,
+)
+from ssm_cli.spec.model import Backoff, Restart, Strategy, SupervisorSpec, WorkerSpec
 from ssm_cli.supervision.decisions import (
-    Decision,
+    Delayed,
+    Restarted,
+    Verdict,
     affected,
     backoff_ms,
     is_restarted,
-    on_end,
-    on_restart,
+    verdict,
 )
 from ssm_cli.supervision.window import RestartWindow
 
@@ -38,26 +52,117 @@ def test_the_restart_type_decides_by_the_reason(restart: Restart, restarted: lis
     assert [is_restarted(restart, reason) for reason in REASONS] == restarted
 
 
+class Kid:
+    """A child as a verdict sees it."""
+
+    def __init__(self, spec: WorkerSpec, *, up: bool = True, since_s: float = 0.0) -> None:
+        self.spec = spec
+        self.status = int(up)
+        self.since_s = since_s
+        self.last_reason: ExitReason = NORMAL
+
+
+def kids(*specs: WorkerSpec) -> dict[str, Kid]:
+    return {spec.id: Kid(spec) for spec in specs}
+
+
+def decide(
+    flags: SupervisorSpec,
+    children: dict[str, Kid],
+    child: str,
+    ended: ExitReason | None = KILLED,
+    restarts_s: Sequence[float] = (),
+    **more: Any,
+) -> Verdict:
+    window = RestartWindow(flags.period_s)
+    for at_s in restarts_s:
+        window.add(at_s)
+    return verdict(flags, window, children, children[child], ended, now_s=10.0, **more)
+
+
+def flags(strategy: str = "one_for_one", **more: Any) -> SupervisorSpec:
+    return Supervisor("s", strategy, **{"intensity": 2, "period": 5} | more)
+
+
 def test_more_restarts_than_the_intensity_end_the_supervisor() -> None:
-    assert [on_restart(n, 2).value for n in (1, 2, 3)] == ["restart", "restart", "give_up"]
-    assert on_restart(1, 0) is Decision.GIVE_UP
+    children = kids(Worker("a", None))
+    decided = [decide(flags(), children, "a", restarts_s=[9.0] * n) for n in range(3)]
+    assert [(one.word, getattr(one, "restarts", 0)) for one in decided] == [
+        ("restart", 1),
+        ("restart", 2),
+        ("give_up", 3),
+    ]
+    assert decide(flags(intensity=0), children, "a").word == "give_up"
+
+
+def test_a_failed_start_is_decided_as_an_end_that_is_restarted_whatever_its_type() -> None:
+    children = kids(Worker("a", None, restart="transient"))
+    assert decide(flags(), children, "a", NORMAL).word == "forget"
+    assert decide(flags(), children, "a", None).word == "restart"
+
+
+@pytest.mark.parametrize("reason", [Lost("fenced"), Lost("noconnection")])
+def test_a_remote_child_that_its_cluster_keeps_from_running_is_not_counted(reason: Lost) -> None:
+    children = kids(Worker("a", None))
+    children["a"].last_reason = reason
+    decided = decide(flags(intensity=0), children, "a", None)
+    assert isinstance(decided, Restarted)
+    assert decided.restarts == 0
 
 
 @pytest.mark.parametrize(
-    ("flag", "significant", "left", "decision"),
+    ("strategy", "stop", "start"),
+    [("one_for_one", "", "b"), ("one_for_all", "acd", "abd"), ("rest_for_one", "cd", "bd")],
+)
+def test_temporary_siblings_go_down_with_a_group_and_do_not_come_back(
+    strategy: str, stop: str, start: str
+) -> None:
+    specs = [Worker(n, None, restart="temporary" if n == "c" else "permanent") for n in "abcd"]
+    decided = decide(flags(strategy), kids(*specs), "b")
+    assert isinstance(decided, Restarted)
+    assert ("".join(decided.stop), "".join(decided.start)) == (stop, start)
+
+
+def test_a_back_off_grows_with_failures_and_begins_anew_once_a_child_ran_for_a_period() -> None:
+    spec = Worker("a", None, backoff=Backoff(100, 2, 1000))
+    children = {"a": Kid(spec, since_s=6.0)}
+    delays: list[float] = []
+    held = 0
+    for ended in (KILLED, None, None):
+        decided = decide(flags(intensity=9), children, "a", ended, held=held)
+        assert isinstance(decided, Delayed)
+        delays.append(decided.delay_ms)
+        held = decided.attempt
+    children["a"].since_s = 4.9  # more than the period of 5 s ago
+    for ended in (None, KILLED):  # a start that fails is none that ran
+        decided = decide(flags(intensity=9), children, "a", ended, held=held)
+        assert isinstance(decided, Delayed)
+        delays.append(decided.delay_ms)
+    assert delays == [100, 200, 400, 800, 100]
+
+
+@pytest.mark.parametrize(
+    ("flag", "significant", "left", "word"),
     [
-        (AutoShutdown.NEVER, True, False, Decision.FORGET),
-        (AutoShutdown.ANY_SIGNIFICANT, False, False, Decision.FORGET),
-        (AutoShutdown.ANY_SIGNIFICANT, True, True, Decision.AUTO_SHUT),
-        (AutoShutdown.ALL_SIGNIFICANT, True, True, Decision.FORGET),
-        (AutoShutdown.ALL_SIGNIFICANT, True, False, Decision.AUTO_SHUT),
-        (AutoShutdown.ALL_SIGNIFICANT, False, False, Decision.FORGET),
+        ("never", True, False, "forget"),
+        ("any_significant", False, False, "forget"),
+        ("any_significant", True, True, "auto_shut"),
+        ("all_significant", True, True, "forget"),
+        ("all_significant", True, False, "auto_shut"),
+        ("all_significant", False, False, "forget"),
     ],
 )
 def test_significant_children_may_end_their_supervisor(
-    flag: AutoShutdown, significant: bool, left: bool, decision: Decision
+    flag: str, significant: bool, left: bool, word: str
 ) -> None:
-    assert on_end(flag, significant, significant_left=left) is decision
+    more: Any = {"restart": "temporary"}
+    children = kids(
+        Worker("a", None, significant=significant, **more),
+        Worker("b", None, significant=True, **more),
+        Worker("c", None, **more),
+    )
+    children["b"].status = int(left)
+    assert decide(flags(auto_shutdown=flag), children, "a", NORMAL).word == word
 
 
 @pytest.mark.parametrize(

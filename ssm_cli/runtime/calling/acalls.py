@@ -8,22 +8,25 @@ from typing import TYPE_CHECKING, Any
 from ssm_cli.errors import CallError, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import as_asked
 from ssm_cli.runtime.calling.casts import written
-from ssm_cli.runtime.calling.clients import Clients
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import need_worker
+from ssm_cli.runtime.remote.calling import acall_far
 from ssm_cli.runtime.remote.far import far_of
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.driver import Driver
 
 
-class AsyncCalls(Clients):
-    """The part of a node that is called with `await`."""
+class AsyncCalls:
+    """The part of a node that is called, and served, with `await`."""
 
     _attach: Callable[[World], Driver] | None = None
+
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     async def acall(
         self,
@@ -34,22 +37,24 @@ class AsyncCalls(Clients):
     ) -> Any:
         """`call` for asyncio: the running loop serves the node while this waits.
 
-        Each call lets the loop go round once at least, whether it had to wait or not.
+        Each call lets the loop go round once at least, whether it had to wait or not. While the
+        queue is full, callers wait their turn.
         """
         world = self._world
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
             if (far := far_of(world, worker)) is not None:
-                return await self._acall_far(self._attached(), far, message, timeout_s, request_id)
+                driver = self.attached()
+                return await acall_far(world, driver, far, message, timeout_s, request_id)
             cell = need_worker(world, worker)
-        driver = world.driver
+        driver = world.outside.driver
         answer = None
         if driver is not None and not request_id:
             answer = driver.serve(cell, message, timeout_s)
         if answer is None:
-            driver = self._attached()
-            while len(world.queue) >= world.bound:
-                await driver.room()
+            driver = self.attached()
+            if driver.is_full():
+                await driver.room(timeout_s)
             answer = driver.ask(cell, message, timeout_s, request_id=request_id)
         output = await answer
         return as_asked(cell, message, output) if request_id or type(message) is bytes else output
@@ -66,31 +71,38 @@ class AsyncCalls(Clients):
         `answered` is called with the answer, or with the error, at the very moment of the outcome:
         of a crash before the worker has even terminated, long before this coroutine goes on.
         """
+        world, driver = self._world, self.attached()
         answers: list[tuple[bytes, Any] | SsmError] = []
 
-        def heard(pending: Pending) -> None:
-            answers.append(answer_of(cell, pending))
+        def heard(answer: tuple[bytes, Any] | SsmError) -> None:
+            answers.append(answer)
             if answered is not None:
-                answered(answers[0])
+                answered(answer)
 
-        world, driver = self._world, self._attached()
         if (far := far_of(world, worker)) is not None:
-            return await self._acall_far_value(driver, far, data, timeout_s, answered)
-        cell = need_worker(world, worker)
-        while len(world.queue) >= world.bound:
-            await driver.room()
-        try:
-            await driver.ask(cell, data, timeout_s, heard)
-        except CallError:
-            if not answers:  # it never got into the queue
-                raise
-        answer = answers[0]
-        if isinstance(answer, SsmError):
-            raise answer
-        return answer
+            output = await acall_far(world, driver, far, data, timeout_s, "")
+            heard((output, str(output, "utf-8", "replace")))
+        else:
+            cell = need_worker(world, worker)
+            if driver.is_full():
+                await driver.room(timeout_s)
+            try:
+                await driver.ask(
+                    cell, data, timeout_s, lambda pending: heard(answer_of(cell, pending))
+                )
+            except CallError:
+                if not answers:  # it never got into the queue
+                    raise
+        if isinstance(answers[0], SsmError):
+            raise answers[0]
+        return answers[0]
 
-    def _attached(self) -> Driver:
-        """The driver for the running loop."""
+    async def serve(self) -> None:
+        """Run inside asyncio until the tree is down."""
+        await self.attached().until_down()
+
+    def attached(self) -> Driver:
+        """Return the driver for the running loop."""
         if self._attach is None:
             from ssm_cli.runtime.driver import attach  # noqa: PLC0415 - asyncio only if used
 
@@ -99,7 +111,7 @@ class AsyncCalls(Clients):
 
 
 def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
-    """What a call came to: the encoded output and the output, or the error."""
+    """Return what a call came to: the encoded output and the output, or the error."""
     if pending.error is not None:
         return pending.error
     try:

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.runtime.calling.casts import Casts, written
-from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Waiting
+from ssm_cli.runtime.calling.casts import written
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
-from ssm_cli.runtime.performer.loop import Odd, deal_with, step_now, step_one
-from ssm_cli.runtime.remote.calling import FarCalls
-from ssm_cli.runtime.remote.far import far_of, send_far
+from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
+from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.perform import fire_timers
+from ssm_cli.runtime.remote.far import Far, far_of, send_far
 
 CALL = Kind.CALL
 EXACT_S = 1.0  # shorter time-outs are measured by the clock; longer ones, to a tick of the guard
+LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
 
 
-class Calls(Casts, Waiting, FarCalls):
-    """The part of a node that waits for outcomes."""
+class Calls:
+    """The part of a node that steps a worker for a caller that waits."""
+
+    def __init__(self, world: World, serving: Serving) -> None:
+        self._world = world
+        self._serving = serving
 
     def call(
         self, worker: str, message: Any, timeout_s: float | None = TIMEOUT_S, request_id: str = ""
@@ -51,6 +59,9 @@ class Calls(Casts, Waiting, FarCalls):
             if type(output) is Odd:
                 pending = Pending()
                 deal_with(world, cell, message, pending, output)
+        except BaseException:
+            mend(world)
+            raise
         finally:
             world.pumping, guard.cell = False, None
         spent_s = 0.0 if guard.looks == looks else guard.seen_s()
@@ -63,8 +74,9 @@ class Calls(Casts, Waiting, FarCalls):
     def _call_in_turn(
         self, worker: str, message: Any, timeout_s: float | None, request_id: str
     ) -> Any:
-        """A call that has to wait, or of which more is to be looked at than of a plain step."""
+        """Make a call that has to wait, or of which more is to be looked at than of a plain step."""
         world = self._world
+        forbid_reentry(world)
         begun_s = world.clock.now_s()
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
@@ -72,19 +84,29 @@ class Calls(Casts, Waiting, FarCalls):
                 return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(world, worker)
         if request_id:
-            pending = self.send_request(worker, message, None, timeout_s, request_id=request_id)
-        elif world.queue or world.lane or world.pumping or not world.running:
-            pending = self.send_request(worker, message)
-            forbid_reentry(world)
+            pending = self.send_request(worker, message, None, timeout_s, request_id)
+        elif world.queue or world.lane or cell.status is not Status.RUNNING or cell.suspended:
+            pending = Pending()
+            within_s = math.inf if timeout_s is None else timeout_s
+            put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         else:
             pending = Pending()
-            world.pumping = True
-            try:
-                step_one(world, cell, CALL, message, pending)
-            finally:
-                world.pumping, world.guard.cell = False, None
+            self._step(cell, message, pending)
         spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
+
+    def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> None:
+        """Fire the timers that are due, then step a worker at once: nothing waits ahead of it."""
+        world = self._world
+        world.pumping = True
+        try:
+            fire_timers(world, world.clock.now_s())
+            step_one(world, cell, CALL, message, pending)
+        except BaseException:
+            mend(world)
+            raise
+        finally:
+            leave(world)
 
     def _outcome(
         self,
@@ -96,12 +118,13 @@ class Calls(Casts, Waiting, FarCalls):
     ) -> Any:
         """Serve what waits, until a call that began `spent_s` ago has its outcome; what that is."""
         world = self._world
-        now_s, keeper = world.clock.now_s, world.keeper
+        now_s, keeper = world.clock.now_s, world.outside.keeper
         begun_s = now_s() - spent_s
-        if world.lane or not pending.done or (keeper is not None and keeper.has_work()):
-            self._serve_until(pending, None if timeout_s is None else timeout_s - spent_s)
-        if world.queue and world.wake is not None:
-            world.wake()
+        unwritten = keeper is not None and keeper.has_work()
+        if world.lane or world.retries or not pending.done or unwritten:
+            self._serving.end(pending, None if timeout_s is None else timeout_s - spent_s)
+        if world.queue and world.outside.wake is not None:
+            world.outside.wake()
         error = pending.error
         if error is not None:
             pending.error = None
@@ -113,19 +136,28 @@ class Calls(Casts, Waiting, FarCalls):
             raise late(cell.spec.id, timeout_s)
         return as_asked(cell, message, pending.value)
 
+    def _call_far(self, far: Far, message: Any, timeout_s: float | None, request_id: str) -> Any:
+        """Call a worker on another computer: the call ends in one outcome, as any does."""
+        pending = Pending(request=request_id)
+        send_far(self._world, far, message, pending, timeout_s)
+        self._serving.end(pending, None if timeout_s is None else timeout_s + LINK_S)
+        return pending.result()
+
     def call_value(
         self, worker: str, data: bytes, timeout_s: float | None = TIMEOUT_S
     ) -> tuple[bytes, Any]:
-        """`call` with bytes, answering both the encoded output and the output itself."""
-        now_s = self._world.clock.now_s
-        begun_s = now_s()
-        if (far := far_of(self._world, worker)) is not None:
+        """`call` with bytes, returning both the encoded output and the output itself."""
+        world = self._world
+        if (far := far_of(world, worker)) is not None:
             output = self._call_far(far, data, timeout_s, "")
             return output, str(output, "utf-8", "replace")
-        output = self.wait(self.send_request(worker, data), timeout_s)
-        if timeout_s is not None and now_s() - begun_s > timeout_s:
-            raise late(worker, timeout_s)
-        return self.encode(worker, output), output
+        begun_s = world.clock.now_s()
+        forbid_reentry(world)
+        cell = need_worker(world, worker)
+        pending = self.send_request(worker, data)
+        spent_s = world.clock.now_s() - begun_s
+        self._outcome(cell, None, pending, timeout_s, spent_s)
+        return written(cell, pending.value), pending.value
 
     def send_request(
         self,
@@ -140,30 +172,62 @@ class Calls(Casts, Waiting, FarCalls):
         `notify` is called with the `Pending` at the very moment of its outcome. With `timeout_s`
         an answer that comes later than that counts as `timeout`. `request_id` as for `call`.
         """
+        world = self._world
         pending = Pending()
         if request_id:
             pending.request = request_id
         if notify is not None:
             pending.notify = notify
         if timeout_s is not None:
-            pending.limit(worker, self._world.clock.now_s, timeout_s)
-        world = self._world
+            pending.limit(worker, world.clock.now_s, timeout_s)
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
             if (far := far_of(world, worker)) is not None:
                 return send_far(world, far, message, pending, timeout_s)
             cell = need_worker(world, worker)
         queue = world.queue
-        quick = world.running and world.wake is None and world.guard.cell is None
+        quick = cell.step is not None and world.outside.wake is None and world.guard.cell is None
         if quick and len(queue) < world.bound:
             queue.append((cell, CALL, message, pending))
         else:
-            put(world, cell, CALL, message, pending, wait=True)
+            within_s = math.inf if timeout_s is None else timeout_s
+            put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
+        return pending
+
+    def begin(
+        self, worker: str, message: Any, request_id: str = "", far_s: float = 60.0
+    ) -> Pending:
+        """Put a call into the queue and give the node one turn; mostly it is done then.
+
+        For whoever serves the node and must not wait. What has to be written first is written in
+        the node's next turn, with what other clients ask until then. `far_s` limits a call of a
+        worker on another computer.
+
+        Raises:
+            QueueFull: there is no room; nothing was put.
+            NoProc: no such worker.
+            CalleeStopped: the tree is down.
+        """
+        world = self._world
+        pending = Pending(request=request_id)
+        if (far := far_of(world, worker)) is not None:
+            return send_far(world, far, message, pending, far_s)
+        cell = need_worker(world, worker)
+        if world.queue or world.lane or world.pumping or cell.suspended or not world.running:
+            put(world, cell, CALL, message, pending, wait=False)
+            self._serving.turn(pending)
+            return pending
+        before_s = world.timers.next_s()
+        self._step(cell, message, pending)
+        changed = world.lane or world.queue or world.timers.next_s() != before_s
+        keeper, wake = world.outside.keeper, world.outside.wake
+        if wake is not None and (changed or (keeper is not None and keeper.has_work())):
+            wake()
         return pending
 
 
 def as_asked(cell: WorkerCell, message: Any, output: Any) -> Any:
-    """An output in the form of its input: bytes for bytes, or where it is known by them alone."""
+    """Return an output in the form of its input: bytes for bytes, or where it is known by them."""
     if type(output) is Replayed:
         return output.data
     return written(cell, output) if type(message) is bytes else output

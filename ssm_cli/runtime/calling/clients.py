@@ -18,20 +18,25 @@ from ssm_cli.errors import CallTimeout, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.intake import find, forbid_reentry
+from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, rest
 
 T = TypeVar("T")
 Client = Generator[tuple[str, Any], Any, T]
-CALL = Kind.CALL
+CALL, RUNNING = Kind.CALL, Status.RUNNING
 LONGEST_REST_S = 60.0  # at a time; a call without a time-out waits for news of remote children
 
 
-class Clients(Calls):
+class Clients:
     """The part of a node that runs many clients at once."""
+
+    def __init__(self, world: World, calls: Calls) -> None:
+        self._world = world
+        self._calls = calls
 
     def run_clients(self, *clients: Client[T], timeout_s: float | None = TIMEOUT_S) -> list[T]:
         """Run clients side by side until the last is done; what each returned, in their order.
@@ -52,7 +57,7 @@ class Clients(Calls):
                 if not isinstance(client, Generator):
                     raise TypeError(f"a client is a generator that yields calls, got {client!r}")
                 stack.callback(client.close)
-            return Talks(self, self._world, clients, timeout_s).run()
+            return Talks(self._calls, self._world, clients, timeout_s).run()
 
 
 class Talk:
@@ -82,6 +87,9 @@ class Talk:
         self.value = value
         self.hear(self)
 
+    def cut(self, error: SsmError) -> None:
+        """Do nothing: the exception leaves `run_clients`, which closes each client."""
+
     def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
         self.error = error
@@ -101,9 +109,9 @@ class Talks:
     """Clients that run side by side."""
 
     def __init__(
-        self, node: Calls, world: World, clients: Sequence[Client[Any]], timeout_s: float | None
+        self, calls: Calls, world: World, clients: Sequence[Client[Any]], timeout_s: float | None
     ) -> None:
-        self._node = node
+        self._calls = calls
         self._world = world
         self._timeout_s = math.inf if timeout_s is None else timeout_s
         self._ready: list[Talk] = []
@@ -123,7 +131,7 @@ class Talks:
             if ready:
                 self._go_on(now_s)
             pump(world, NEVER, TURN_S)
-            if self._talks and not (ready or world.queue or world.lane):
+            if self._talks and not (ready or world.queue or world.lane or world.retries):
                 self._rest()
         return self._results
 
@@ -152,7 +160,8 @@ class Talks:
             if (
                 type(cell) is WorkerCell
                 and type(message) is not bytes
-                and world.running
+                and cell.status is RUNNING
+                and not (cell.step is None and cell.suspended)
                 and len(queue) < bound
             ):
                 queue.append((cell, CALL, message, talk))
@@ -184,7 +193,7 @@ class Talks:
         elif type(message) is bytes:
             talk.cell = cell
         try:
-            self._node.send_request(worker, message, talk.end, limit_s)
+            self._calls.send_request(worker, message, talk.end, limit_s)
         except SsmError as error:
             talk.fail(error)
 
@@ -212,7 +221,7 @@ class Talks:
         """Nothing is under way: let time pass, to the next timer or the end of the first call."""
         now_s = self._world.clock.now_s()
         next_s = min(self._world.timers.next_s(), self._look_s)
-        if next_s == math.inf and self._world.links is None:
+        if next_s == math.inf and self._world.outside.links is None:
             for talk in self._waiting():
                 why = "the call timed out: nothing that could answer is under way"
                 self._give_up(talk, CallTimeout(why, worker=talk.worker, reason="timeout"))

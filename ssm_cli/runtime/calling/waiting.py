@@ -1,45 +1,143 @@
-"""Waiting: the loop is run by whoever waits, until there is an outcome."""
+"""Serving: the loop is run by whoever waits, until there is an outcome or nothing is left to do."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.errors import CallTimeout
+from ssm_cli.errors import CallTimeout, NoProc
+from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
-from ssm_cli.runtime.performer.loop import pump, rest
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
+from ssm_cli.runtime.performer.mend import mend
 
 TIMEOUT_S = 5.0
+BUSY_S = 1.0  # how long `run` serves workers that are never done
+LINK_S = 0.05  # between two looks for news of remote children
+DONE = Pending(done=True)
+NO_ANSWER = "the call timed out: no answer yet"
+NOTHING_UNDER_WAY = "the call timed out: nothing that could answer is under way"
 
 
-class Waiting:
-    """The part of a node that runs its loop until somebody has an outcome."""
+class Serving:
+    """The part of a node that runs its loop for a caller that waits."""
 
-    _world: World
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def wait(self, pending: Pending, timeout_s: float | None = TIMEOUT_S) -> Any:
-        """Run the loop until `pending` has its outcome; its output, or its error raised."""
+        """Run the loop until `pending` has its outcome; return its output, or raise its error.
+
+        A time-out ends the wait, not the request: it may be waited for again
+        (`gen_server:wait_response/2`).
+
+        Raises:
+            CallError: any outcome but `replied`; `CallTimeout` also if there is none yet.
+            CalledFromStep: a step waits for its own node.
+        """
         forbid_reentry(self._world)
-        self._serve_until(pending, timeout_s)
+        if (why := self.serve_until(pending, timeout_s)) is not None:
+            raise CallTimeout(why, reason="timeout")
         return pending.result()
 
-    def _serve_until(self, pending: Pending, timeout_s: float | None) -> None:
-        """Run the loop until `pending` has its outcome, which may be that time is over."""
+    def end(self, pending: Pending, timeout_s: float | None) -> None:
+        """Run the loop until `pending` has its outcome, which may be that its time is over."""
+        if (why := self.serve_until(pending, timeout_s)) is not None:
+            pending.fail(CallTimeout(why, reason="timeout"))
+
+    def serve_until(self, pending: Pending, timeout_s: float | None) -> str | None:
+        """Run the loop until `pending` has its outcome, for one batch at least.
+
+        Returns:
+            None, or why there is no outcome: the time is over, nothing could bring one, or the
+            clock stands still while workers feed each other.
+        """
         world = self._world
-        clock = world.clock
-        end_s = math.inf if timeout_s is None else clock.now_s() + timeout_s
+        now_s = world.clock.now_s
+        begun_s = now_s()
+        end_s = math.inf if timeout_s is None else begun_s + timeout_s
         while True:
-            left_s = end_s - clock.now_s()
-            pump(world, pending, left_s)
+            left = pump(world, pending, end_s - now_s())
             if pending.done:
-                return
-            left_s = end_s - clock.now_s()
-            next_s = world.timers.next_s() - clock.now_s()
-            if left_s <= 0 or min(left_s, next_s) == math.inf:
-                why = "nothing that could answer is under way" if left_s > 0 else "no answer yet"
-                pending.fail(CallTimeout(f"the call timed out: {why}", reason="timeout"))
-                return
+                return None
+            left_s = end_s - now_s()
+            if left_s <= 0 or (left and now_s() <= begun_s):
+                return NO_ANSWER
+            next_s = self._next_s() - now_s()
+            if min(left_s, next_s) == math.inf:
+                return NOTHING_UNDER_WAY
             if next_s > 0:
                 rest(world, min(left_s, next_s))
+
+
+    def _next_s(self) -> float:
+        """Return when there is something to do again: now, at a timer, or never."""
+        world = self._world
+        if world.retries:
+            return world.clock.now_s()
+        next_s = world.timers.next_s()
+        return next_s if world.outside.links is None else min(next_s, world.clock.now_s() + LINK_S)
+
+    def run(self, for_s: float = 0.0) -> None:
+        """Serve what waits, and the timers that come due within `for_s` seconds.
+
+        Workers that send to each other without end are left at it after `for_s`, or after a
+        second if that is longer; so are timers of 0 ms and restarts that fail.
+        """
+        world = self._world
+        forbid_reentry(world)
+        now_s = world.clock.now_s
+        end_s = now_s() + for_s
+        busy_end_s = now_s() + max(for_s, BUSY_S)
+        while world.running:
+            begun_s = now_s()
+            if pump(world, NEVER, busy_end_s - begun_s):
+                if now_s() >= busy_end_s or now_s() <= begun_s:
+                    return
+                continue
+            next_s = min(world.timers.next_s(), end_s)
+            if next_s > now_s():
+                rest(world, next_s - now_s())
+            elif now_s() >= end_s:
+                return
+
+    def turn(self, pending: Pending) -> None:
+        """Serve the node for a turn, unless it is being served, or `pending` has its outcome."""
+        if not self._world.pumping and not pending.done:
+            pump(self._world, pending, TURN_S)
+
+    def settle(self) -> None:
+        """Empty the system lane, and try restarts that failed, for `SETTLE_S` at most."""
+        world = self._world
+        if world.pumping:
+            return
+        pump(world, DONE, math.inf)
+        if world.queue and world.outside.wake is not None:
+            world.outside.wake()  # a resume, or a signal, has put inputs into the queue
+
+    def act(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
+        """Do something to a cell at once, then whatever it sets off; return its answer.
+
+        Raises:
+            NoProc: the tree does not run.
+            CalledFromStep: a step asks its own node.
+        """
+        world = self._world
+        forbid_reentry(world)
+        if not world.running:
+            raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
+        self.settle()
+        world.pumping = True  # a reader of reports must not run the node meanwhile
+        try:
+            return function(world, cell, *args)
+        except Exception:
+            raise
+        except BaseException:
+            mend(world)
+            raise
+        finally:
+            leave(world)
+            self.settle()

@@ -10,9 +10,9 @@ from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Armed, How
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
-from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell
-from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
+from ssm_cli.runtime.engine.backlog import release_held
+from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
 
@@ -113,7 +113,7 @@ def snapshot(
     if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
         return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout_ms)
     kept.has = True
-    timeout_ms = cell.more().timeout_ms
+    timeout_ms = cell.ensure_extra().timeout_ms
     return kept.snapshot(at_s, seq, cell.state, tuple(timers.get(id(cell), ())), timeout_ms)
 
 
@@ -121,27 +121,33 @@ def timers_of(keeper: Keeper) -> dict[int, list[Armed]]:
     """The timers under way of journalled workers, by the identity of their cells."""
     world, found = keeper.world, dict[int, list[Armed]]()
     shift_s = world.clock.wall_s() - world.clock.now_s()
-    for due_s, _, function, args in world.timers.waiting():
-        if function is commit.on_timer:
-            cell, starts, key, message = args[1:]
+    for due_s, _, timer in world.timers.waiting():
+        if isinstance(timer, TimerDue):
+            cell = timer.cell
             kept = None if cell.extra is None else cell.extra.kept
-            if kept is not None and kept.journals and cell.starts == starts:
+            if kept is not None and kept.journals and cell.starts == timer.starts:
                 after_ms = max(0.0, due_s - world.clock.now_s()) * 1000
-                timer = armed(kept, key, due_s + shift_s, after_ms, message)
-                found.setdefault(id(cell), []).append(timer)
+                one = armed(kept, timer, due_s + shift_s, after_ms)
+                found.setdefault(id(cell), []).append(one)
     for cell, _, message in waiting_inputs(keeper):  # those that have run out, and still wait
-        kept = cell.more().kept
-        if isinstance(message, TimerToken) and kept.journals and alive(cell):
-            timer = armed(kept, message.key, world.clock.wall_s(), 0.0, message)
-            found.setdefault(id(cell), []).insert(0, timer)
+        kept = cell.ensure_extra().kept
+        if isinstance(message, TimerDue) and kept.journals and alive(cell) and counts(message):
+            one = armed(kept, message, world.clock.wall_s(), 0.0)
+            found.setdefault(id(cell), []).insert(0, one)
     return found
 
 
-def armed(kept: Kept, key: str, due_s: float, after_ms: float, message: Any) -> Armed:
-    """A timer as it is written; a token in it tells which record has started it."""
-    if isinstance(message, TimerToken):
-        return Armed(key, due_s, after_ms, kept.written(message.message), message.cause)
-    return Armed(key, due_s, after_ms, kept.written(message))
+def counts(timer: TimerDue) -> bool:
+    """Return whether a timer that has run out is not void."""
+    extra = timer.cell.extra
+    if timer.starts != timer.cell.starts:
+        return False
+    return not timer.number or (extra is not None and extra.timers.get(timer.key) == timer.number)
+
+
+def armed(kept: Kept, timer: TimerDue, due_s: float, after_ms: float) -> Armed:
+    """Return a timer as it is written, with the record that has started it."""
+    return Armed(timer.key, due_s, after_ms, kept.written(timer.message), timer.cause)
 
 
 def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
@@ -150,8 +156,6 @@ def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
         if cell.extra is not None and cell.extra.kept is not None:
             yield cell, kind, message
     for kept in keeper.kept.values():
-        for cell, kind, message, _ in kept.waiting:
-            yield cell, kind, message
         held = keeper.world.names.get(kept.worker)
         if isinstance(held, WorkerCell) and held.extra is not None:
             for kind, message, _ in held.extra.backlog:
@@ -165,11 +169,11 @@ def sent_of(keeper: Keeper) -> Iterator[Sent]:
     to go on with does not.
     """
     for cell, kind, message in waiting_inputs(keeper):
-        kept: Kept = cell.more().kept
+        kept: Kept = cell.ensure_extra().kept
         how: How = "info" if kind is Kind.INFO else "cast"
-        if isinstance(message, SentToken):
+        if isinstance(message, Caused):
             yield Sent(message.cause, kept.worker, how, kept.written(message.message))
-        elif isinstance(message, ContinueToken) and message.cause and goes_on(cell, message):
+        elif isinstance(message, ContinueDue) and message.cause and goes_on(cell, message):
             yield Sent(message.cause, kept.worker, "continue", kept.written(message.message))
     yield from keeper.recovered.unsent()
 
@@ -179,7 +183,7 @@ def alive(cell: Cell) -> bool:
     return cell.status is Status.RUNNING
 
 
-def goes_on(cell: Cell, token: ContinueToken) -> bool:
+def goes_on(cell: Cell, token: ContinueDue) -> bool:
     """Whether the life that wanted to go on with something still lasts."""
     return alive(cell) and token.starts == cell.starts
 
@@ -211,13 +215,15 @@ def drop_sent(world: World, after: int) -> None:
     for _ in range(len(queue)):
         entry = queue.popleft()
         token = entry[2]
-        is_sent = isinstance(token, SentToken | ContinueToken) and token.cause is not None
-        if not is_sent or token.cause[0] <= after:
+        cause = token.cause if isinstance(token, Caused | ContinueDue) else None
+        if cause is None or cause[0] <= after:
             queue.append(entry)
 
 
-def reopen(world: World, kept: Kept) -> None:
-    """A worker does not end after all, or has ended: what waited for that is served."""
-    kept.closing = False
-    waiting, kept.waiting = kept.waiting, []
-    world.queue.extendleft(reversed(waiting))
+def reopen(world: World, cell: WorkerCell, kept: Kept) -> None:
+    """Serve what has waited for the end of a worker, which has ended, or does not after all."""
+    if kept.closing:
+        kept.closing = False
+        if not cell.suspended:
+            replan(cell)
+            release_held(world, cell)

@@ -16,8 +16,9 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Cause, Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.values import digest, digest_of_output
-from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimeoutToken, TimerToken
+from ssm_cli.runtime.engine.cell import WorkerCell, replan
+from ssm_cli.runtime.engine.commit import find
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail, error_text
@@ -64,10 +65,10 @@ def admit(
         call: who waits for the outcome, if somebody does.
     """
     pending = call
-    kept: Kept = cell.more().kept
+    kept: Kept = cell.ensure_extra().kept
     try:
         accepted = read(kept, kind, message, came, pending)
-        accepted = msgspec.structs.replace(accepted, timeout_ms=cell.more().timeout_ms)
+        accepted = msgspec.structs.replace(accepted, timeout_ms=cell.ensure_extra().timeout_ms)
     except StorageError as error:
         refuse(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
@@ -90,11 +91,11 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
         request = "" if pending is None else pending.request
         return Accepted(HOW[kind], came, request=request)
     match came:
-        case TimeoutToken():
+        case TimeoutDue():
             return Accepted("timeout", b"")
-        case TimerToken(key=key, cause=cause):
+        case TimerDue(key=key, cause=cause):
             return Accepted("timer", kept.written(message), key=key, cause=cause)
-        case ContinueToken(cause=cause) | SentToken(cause=cause):
+        case ContinueDue(cause=cause) | Caused(cause=cause):
             return Accepted(HOW[kind], kept.written(message), cause=cause)
     request = "" if pending is None else pending.request
     return Accepted(HOW[kind], kept.written(message), request=request)
@@ -138,6 +139,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         state = kept.values.dump(cell.state)
         keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
         kept.resync = False
+        replan(cell)
     keeper.now = None
     keeper.remember(cell, now.timeout_ms)
     record = Input(
@@ -165,7 +167,7 @@ def to_be_written(
     world: World, cell: WorkerCell, outcome: Outcome
 ) -> Iterator[tuple[Kept, object]]:
     """The inputs that an outcome asks for and a recovery must know, and who will get them."""
-    own: Kept = cell.more().kept
+    own: Kept = cell.ensure_extra().kept
     if isinstance(outcome.then, Continue):
         yield own, outcome.then.message
     for effect in outcome.effects:
@@ -205,10 +207,10 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
     effects: list[Effect] = []
     for index, effect in enumerate(outcome.effects):
         if isinstance(effect, StartTimer):
-            timer = TimerToken(effect.key, effect.message, (seq, index))
+            timer = Caused((seq, index), effect.message)
             effects.append(StartTimer(effect.key, effect.after_ms, timer))
         elif isinstance(effect, Cast | Info) and receiver(world, cell, effect.to) is not None:
-            marked = SentToken((seq, index), effect.message)
+            marked = Caused((seq, index), effect.message)
             effects.append(type(effect)(effect.to, marked))
         else:
             effects.append(effect)
@@ -217,7 +219,7 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
 
 def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else world.names.get(to.rpartition("/")[2])
+    target = cell if to is None else find(world, to)
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None
@@ -225,7 +227,7 @@ def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
 
 def crashed(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitReason) -> None:
     """Record an input that crashed its worker, and count it; too often, and it is quarantined."""
-    kept: Kept = cell.more().kept
+    kept: Kept = cell.ensure_extra().kept
     now, keeper.now = keeper.now, None
     if now is None:
         now = Accepted("call", _bytes_of(kept, message))

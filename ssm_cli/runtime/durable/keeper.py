@@ -133,7 +133,7 @@ class Keeper:
                 kept.dirty = False
                 saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
                 self.change(STATE + name, pack(saved))
-        cell.more().kept = kept
+        cell.ensure_extra().kept = kept
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -224,8 +224,9 @@ class Keeper:
             due = self.seq - self.head_seq >= world.root.spec.snapshot_every
             if (due or again) and not self._records:
                 checkpoints.attempt(self)
-        if world.wake is not None and not world.pumping:
-            world.wake()
+        wake = world.outside.wake
+        if wake is not None and not world.pumping:
+            wake()
 
     def _release(self, held: list[Held]) -> None:
         for _, function, args in held:

@@ -14,6 +14,7 @@ from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.values import Values
+from ssm_cli.runtime.engine.cell import Plan
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
 
 HASHED_BYTES = 4096  # of state that may be hashed for each record, on average
@@ -35,8 +36,7 @@ class Kept:
         failures: starts and own inputs that have failed on its saved state, one after the other.
         refused: inputs in quarantine, by their hash, with their numbers.
         crashes: how often an input has crashed it, by its hash.
-        closing: an outcome that ends it is being written; what comes meanwhile waits.
-        waiting: what does.
+        closing: an outcome that ends it is being written; what comes meanwhile is held.
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
         timed: a timer will save its state.
@@ -45,7 +45,7 @@ class Kept:
     __slots__ = (
         "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
         "dirty", "failures", "has", "inputs", "journals", "last", "options", "plain", "problem",
-        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values", "waiting", "worker",
+        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -68,7 +68,6 @@ class Kept:
         self.refused: dict[bytes, int] = {}
         self.crashes: dict[bytes, int] = {}
         self.closing = False
-        self.waiting: list[Any] = []
         self.resync = False
         self.inputs = 0
         self.saved_at_s = 0.0
@@ -76,6 +75,14 @@ class Kept:
         self._checks = 0
         self._checked = 1
         self._credit = HASHED_BYTES
+
+    def plan(self) -> Plan:
+        """Return how the inputs of this worker are served, if it is a pure step."""
+        if self.plain and not (self.resync or self.refused):
+            return Plan.RECORD
+        options = self.options
+        often = options.save_inputs is not None or options.save_seconds is not None
+        return Plan.CARE if self.journals or self.refused or often else Plan.STEP
 
     def adopt(self, life: Life) -> None:
         """Begin with what the records of an earlier process came to."""

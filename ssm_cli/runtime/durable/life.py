@@ -166,7 +166,7 @@ class Life:
 
     def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
         """The same with effects, or for callbacks."""
-        caller = Caller(None, []) if record.how == "call" else None
+        caller = Caller(0, []) if record.how == "call" else None
         try:
             outcome = advance(self._behaviour, KINDS[record.how], message, caller, self.state)
         except Exception as error:

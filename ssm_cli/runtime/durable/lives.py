@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
-from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.kept import Kept
@@ -22,8 +21,8 @@ from ssm_cli.runtime.durable.snapshots import (
     unpack,
 )
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.commit import ContinueToken, SentToken, TimerToken
+from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail, error_text
 from ssm_cli.spec.model import OnCrash
@@ -44,7 +43,6 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
         StorageError: its state cannot be written.
     """
     rearm(keeper.world, cell, kept)
-    kept.closing = False
     kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     if not kept.journals:
         kept.armed, kept.timeout_ms = (), None
@@ -60,7 +58,7 @@ def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> Non
         state,
         kept.values.version,
         armed_of(keeper.world, cell, kept),
-        cell.more().timeout_ms,
+        cell.ensure_extra().timeout_ms,
         None if token is None else kept.written(token.message),
     )
     seq = keeper.add(record, 0 if state is None else len(state))
@@ -88,12 +86,11 @@ def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
     if cell.extra is None or not cell.extra.timers:
         return ()
     shift_s = world.clock.wall_s() - world.clock.now_s()
+    now_s = world.clock.now_s()
     return tuple(
-        checkpoints.armed(
-            kept, args[3], due_s + shift_s, (due_s - world.clock.now_s()) * 1000, args[4]
-        )
-        for due_s, _, function, args in world.timers.waiting()
-        if function is commit.on_timer and args[1] is cell and args[2] == cell.starts
+        checkpoints.armed(kept, timer, due_s + shift_s, (due_s - now_s) * 1000)
+        for due_s, _, timer in world.timers.waiting()
+        if isinstance(timer, TimerDue) and timer.cell is cell and timer.starts == cell.starts
     )
 
 
@@ -103,34 +100,31 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
     One that `restore` has started in the meantime takes the place of that of its key. A wall clock
     that was set back or forth changes no timer by more than its own time.
     """
-    now_s, wall_s = world.clock.now_s(), world.clock.wall_s()
+    wall_s = world.clock.wall_s()
     for timer in kept.armed:
-        if timer.key in cell.more().timers:
+        if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message: object = kept.codec.decode(timer.data)
-        if kept.journals:
-            message = TimerToken(timer.key, message, timer.cause)
-        args = (world, cell, cell.starts, timer.key, message)
-        cell.more().timers[timer.key] = world.timers.start(now_s + left_s, commit.on_timer, *args)
+        message = kept.codec.decode(timer.data)
+        commit.start_timer(world, cell, timer.key, left_s, message, timer.cause)
     if kept.timeout_ms is not None:
-        commit.plan(world, cell, TimeoutAfter(kept.timeout_ms))
+        commit.start_timeout(world, cell, kept.timeout_ms)
 
 
-def continues(world: World, cell: WorkerCell) -> ContinueToken | None:
+def continues(world: World, cell: WorkerCell) -> ContinueDue | None:
     """What its `init` wants to go on with, if it does."""
     token = world.queue[0][2] if world.queue and world.queue[0][0] is cell else None
-    return token if isinstance(token, ContinueToken) and token.starts == cell.starts else None
+    return token if isinstance(token, ContinueDue) and token.starts == cell.starts else None
 
 
 def undo(world: World, cell: WorkerCell) -> None:
     """A start has failed after `init` had answered: nothing of what that asked for is left."""
     cell.status, cell.state, cell.step = Status.UNDEFINED, None, None
-    extra = cell.more()
+    extra = cell.ensure_extra()
     for number in extra.timers.values():
         world.timers.cancel(number)
     extra.timers.clear()
-    commit.end_timeout(cell)
+    commit.stop_timeout(world, cell)
     token = continues(world, cell)
     if token is not None:
         world.queue.popleft()
@@ -142,8 +136,8 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
     if kept.journals:
-        if cell.status is Status.RUNNING:
-            keeper.remember(cell, cell.more().timeout_ms)
+        if cell.status is Status.ENDING:
+            keeper.remember(cell, cell.ensure_extra().timeout_ms)
         kept.dirty = True
         kept.armed = armed_of(keeper.world, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
@@ -151,7 +145,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         save(keeper, cell, kept)
     elif kept.options.on_crash is OnCrash.SAVED:
         reread(keeper, kept)
-    checkpoints.reopen(keeper.world, kept)
+    checkpoints.reopen(keeper.world, cell, kept)
 
 
 def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
@@ -178,13 +172,16 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     elif kept.options.save_seconds is not None and not kept.timed:
         kept.timed = True
         due_s = kept.saved_at_s + kept.options.save_seconds
-        keeper.world.timers.start(due_s, save_unserved, keeper, cell, kept, cell.starts)
+        keeper.world.timers.start(due_s, SaveDue(cell, cell.starts))
 
 
-def save_unserved(keeper: Keeper, cell: WorkerCell, kept: Kept, starts: int) -> None:
-    """The time of a state that no later input has saved is up."""
+def save_unserved(keeper: Keeper, due: SaveDue) -> None:
+    """Save a state that no later input has saved in its time."""
+    cell, kept = due.cell, kept_of(due.cell)
+    if kept is None:
+        return
     kept.timed = False
-    if cell.starts == starts and cell.status is Status.RUNNING and kept.inputs:
+    if cell.starts == due.starts and cell.status is Status.RUNNING and kept.inputs:
         save(keeper, cell, kept)
 
 
@@ -215,10 +212,11 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
         cell.state = state
         return
     keeper.commit()  # what waits is not to fail with this
-    keeper.remember(cell, cell.more().timeout_ms)
+    keeper.remember(cell, cell.ensure_extra().timeout_ms)
     kept.dirty, kept.resync = True, False
     keeper.add(Change(kept.worker, keeper.at_s(), data), len(data))
     cell.state = state
+    replan(cell)
     keeper.commit()
     if keeper.error is not None:
         raise keeper.error
@@ -277,12 +275,11 @@ def resume(keeper: Keeper) -> None:
         cell = world.names.get(sent.to)
         kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
         if kept is None or not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
-            world.dropped += 1
+            world.drop(world.root, sent.to, sent.how, "not running")
             continue
         message = kept.codec.decode(sent.data)
         if sent.how == "continue":
-            token = ContinueToken(cell.starts, message)
-            token.cause = sent.cause
+            token = ContinueDue(cell.starts, message, sent.cause)
             world.queue.appendleft((cell, KINDS[sent.how], token, None))
         else:
-            world.queue.append((cell, KINDS[sent.how], SentToken(sent.cause, message), None))
+            world.queue.append((cell, KINDS[sent.how], Caused(sent.cause, message), None))

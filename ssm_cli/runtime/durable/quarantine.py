@@ -7,6 +7,7 @@ import msgspec
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, unpack
 from ssm_cli.runtime.durable.values import digest
+from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.world import World
 
 
@@ -24,22 +25,23 @@ class Quarantined(msgspec.Struct, frozen=True):
 class Keeps:
     """The part of a node that is about what outlives its process."""
 
-    _world: World
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     @property
     def storage_error(self) -> StorageError | None:
         """Why what must outlive the process cannot be written; None where it can be."""
-        keeper = self._world.keeper
+        keeper = self._world.outside.keeper
         return None if keeper is None else keeper.error
 
     def stored(self) -> tuple[int, int] | None:
         """The bytes that are stored, and the number of the last record; None without a store."""
-        keeper = self._world.keeper
+        keeper = self._world.outside.keeper
         return None if keeper is None else (keeper.store.size_bytes(), keeper.seq)
 
     def quarantined(self) -> list[Quarantined]:
         """The inputs in quarantine, oldest first."""
-        keeper = self._world.keeper
+        keeper = self._world.outside.keeper
         if keeper is None:
             return []
         keeper.commit()
@@ -55,11 +57,14 @@ class Keeps:
         found = [one for one in self.quarantined() if one.number == number]
         if not found:
             raise StorageError(f"no input in quarantine has the number {number}")
-        keeper = self._world.keeper
+        keeper = self._world.outside.keeper
         kept = keeper.kept.get(found[0].worker)
         if kept is not None:
             kept.refused.pop(digest(found[0].input), None)
             kept.crashes.pop(digest(found[0].input), None)
+            cell = self._world.names.get(found[0].worker)
+            if isinstance(cell, WorkerCell):
+                replan(cell)
         keeper.change(number_key(INPUT, number), None)
         keeper.commit()
         return found[0]

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.commit import SentToken, TimerToken
+from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
@@ -74,7 +73,10 @@ def take_back(
         restore(world, cell, was)
     checkpoints.drop_sent(world, keeper.seq)
     for kept in keeper.kept.values():
-        checkpoints.reopen(world, kept)
+        known = world.names.get(kept.worker)
+        if isinstance(known, WorkerCell):
+            checkpoints.reopen(world, known, kept)
+            replan(known)
     for pending in held:
         if pending is not None:
             pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
@@ -89,14 +91,14 @@ def comes_back(keeper: Keeper, record: Input) -> bool:
 
 def restore(world: World, cell: WorkerCell, was: Before) -> None:
     """Put a worker back to what it was."""
-    kept = cell.more().kept
+    kept = cell.ensure_extra().kept
     if cell.status is not Status.RUNNING:
         kept.has, kept.last = True, was.state
         return
     cell.state = was.state
-    commit.end_timeout(cell)
+    commit.stop_timeout(world, cell)
     if was.timeout_ms is not None:
-        commit.plan(world, cell, TimeoutAfter(was.timeout_ms))
+        commit.start_timeout(world, cell, was.timeout_ms)
 
 
 def bring_back(keeper: Keeper) -> None:
@@ -106,17 +108,16 @@ def bring_back(keeper: Keeper) -> None:
     for record in again:
         cell = world.names.get(record.worker)
         if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
-            world.dropped += 1
+            world.drop(world.root, record.worker, record.how, "not running")
             continue
-        message = cell.more().kept.codec.decode(record.data)
+        message = cell.ensure_extra().kept.codec.decode(record.data)
         if record.how == "timer":
-            token: commit.Token = TimerToken(record.key, message, record.cause)
+            token: Marked = TimerDue(0, cell, cell.starts, record.key, message, record.cause)
         elif record.how == "continue":
-            token = commit.ContinueToken(cell.starts, message)
-            token.cause = record.cause
+            token = ContinueDue(cell.starts, message, record.cause)
             world.queue.appendleft((cell, Kind.CONTINUE, token, None))
             continue
         else:
             assert record.cause is not None, "only such inputs come back"
-            token = SentToken(record.cause, message)
+            token = Caused(record.cause, message)
         world.queue.append((cell, KINDS[record.how], token, None))

@@ -1,37 +1,58 @@
-"""Inputs that are put off: their worker is suspended, or its end is being written down."""
+"""Inputs that are put off: their worker is suspended, being restarted, or its end is being written.
+
+What was accepted is served, by the next life if need be, or its caller is told, and a cast is
+reported as dropped. Inputs from outside are refused at their admission (`performer/intake.py`)
+once as many wait here as the queue may hold; effects are never refused.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import QueueFull
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.entries import ContinueDue, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.failures import callee_error, not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
+VOID = (TimerDue, TimeoutDue, ContinueDue)  # with the life that they belong to
 
-def must_wait(
+
+def hold(cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+    """Put an input off."""
+    cell.ensure_extra().backlog.append((kind, message, pending))
+
+
+def release_held(world: World, cell: WorkerCell) -> None:
+    """Put the inputs that were put off back into the queue, ahead of all others."""
+    extra = cell.extra
+    if extra is not None and extra.backlog:
+        held = tuple(extra.backlog)
+        extra.backlog.clear()
+        world.queue.extendleft((cell, *one) for one in reversed(held))
+
+
+def refuse_held(world: World, cell: WorkerCell) -> None:
+    """End the inputs that were put off for a worker that does not come back."""
+    extra = cell.extra
+    if extra is not None and extra.backlog:
+        held = tuple(extra.backlog)
+        extra.backlog.clear()
+        for kind, message, pending in held:
+            no_process(world, cell, kind, message, pending)
+
+
+def no_process(
     world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
-) -> bool:
-    """Whether an input has been put off: its worker is suspended, or its end is being written."""
-    if cell.suspended and kind is not Kind.CONTINUE:
-        hold(world, cell, kind, message, pending)
-        return True
-    kept = None if cell.extra is None else cell.extra.kept
-    if kept is None or not kept.closing:
-        return False
-    kept.waiting.append((cell, kind, message, pending))
-    return True
+) -> None:
+    """End an input of a worker that does not run: fail its call, or report it as dropped.
 
-
-def hold(world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
-    """A suspended worker's inputs wait in its backlog, bounded like the queue."""
-    backlog = cell.more().backlog
-    if len(backlog) < world.bound:
-        backlog.append((kind, message, pending))
-    elif pending is not None:
-        full = f"{cell.spec.id} is suspended and {world.bound} inputs wait already"
-        pending.fail(QueueFull(full, worker=cell.spec.id))
-    else:
-        world.dropped += 1
+    What waits for a worker that was taken out of the tree got there while that still lived.
+    """
+    name: str = cell.spec.id
+    if pending is not None:
+        gone = world.names.get(name) is not cell
+        pending.fail(callee_error(cell, cell.last_reason) if gone else not_running(cell))
+    elif not isinstance(message, VOID):
+        world.drop(cell, name, kind.name.lower(), "not running")

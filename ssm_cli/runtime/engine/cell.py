@@ -18,28 +18,59 @@ from ssm_cli.supervision.window import RestartWindow
 class Status(IntEnum):
     """Where a child stands in the eyes of its supervisor.
 
-    `DEAD` has ended, but its supervisor has not looked yet: to OTP it still has its pid.
+    `DEAD` has ended, but its supervisor has not looked yet: to OTP it still has its pid. `WAITING`
+    is down for now, and is started with the sibling whose restart it waits for. `ENDING` is being
+    terminated; outside of the engine nobody sees it but readers of reports.
     """
 
     UNDEFINED = 0
     RUNNING = 1
     DEAD = 2
     RESTARTING = 3
+    WAITING = 4
+    ENDING = 5
+
+
+class Plan(IntEnum):
+    """How the inputs of a worker are served; chosen anew whenever a setting of it changes.
+
+    `STEP` goes straight to a pure step, `RECORD` does so and records it, `CARE` looks at
+    everything, `HELD` puts inputs off, `DOWN` serves none as the worker does not run.
+    """
+
+    DOWN = 0
+    STEP = 1
+    RECORD = 2
+    CARE = 3
+    HELD = 4
 
 
 UNDEFINED = Status.UNDEFINED  # a global is quick
+RUNNING = Status.RUNNING
 
 
 class Extra:
     """What few workers need, made at first use: callers kept waiting, timers, sys settings.
 
-    `checked` says that its callbacks are run twice, to see whether they are pure. `kept` is what
-    the node's keeper knows of a worker whose state outlives it (`durable.kept`).
+    Attributes:
+        attempt: how many restarts in a row its back-off has held up.
+        backlog: what is put off: inputs as (kind, message, pending), entries of a supervisor.
+        callers: calls to be answered later, by the key of their `Defer`, or by their `Caller`.
+        checked: its callbacks are run twice, to see whether they are pure.
+        crash: the note of its last crash, until its supervisor has decided.
+        crashes: how many there were.
+        debug: see `looking/debug.py`; None while nobody looks.
+        delay_until_s: when its back-off is over.
+        kept: what the node's keeper knows of a worker whose state outlives it (`durable/kept.py`).
+        plan: how its inputs are served.
+        suspended: whether `sys:suspend` holds it.
+        timeout, timeout_ms: the number of its time-out under way, 0 for none; its length.
+        timers: the numbers of its timers by key.
     """
 
     __slots__ = (
         "attempt", "backlog", "callers", "checked", "crash", "crashes", "debug", "delay_until_s",
-        "kept", "suspended", "timeout", "timeout_ms", "timers",
+        "kept", "plan", "suspended", "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +87,7 @@ class Extra:
         self.delay_until_s: float | None = None
         self.kept: Any = None
         self.checked = False
+        self.plan = Plan.DOWN
 
 
 class Cell:
@@ -100,8 +132,8 @@ class Cell:
             above = above.parent
         return "/".join(reversed(ids))
 
-    def more(self) -> Extra:
-        """Its `Extra`, made now if need be."""
+    def ensure_extra(self) -> Extra:
+        """Return its `Extra`; make it at first use."""
         if self.extra is None:
             self.extra = Extra()
         return self.extra
@@ -122,7 +154,7 @@ class Cell:
 
 
 class WorkerCell(Cell):
-    """A worker. `step` is set while inputs may go straight to a pure step; see `loop`."""
+    """A worker. `step` is set while its plan is `STEP`: inputs go straight to it; see `loop`."""
 
     __slots__ = ("behaviour", "codec", "state", "step")
 
@@ -207,3 +239,26 @@ class RemoteCell(Cell):
 def seconds(ms: float | str) -> float:
     """A limit in milliseconds as seconds; `infinity` is infinite."""
     return float("inf") if ms == "infinity" else float(ms) / 1000
+
+
+def replan(cell: WorkerCell) -> None:
+    """Choose how the inputs of a worker are served, after a setting of it has changed."""
+    cell.step = None
+    plan, extra = Plan.DOWN, cell.extra
+    if cell.status is RUNNING:
+        pure = type(cell.behaviour) is StateMachine
+        plan = Plan.CARE if extra is None or not pure else plan_of(extra)
+        if extra is not None and (extra.suspended or (extra.kept and extra.kept.closing)):
+            plan = Plan.HELD
+        elif pure and (extra is None or plan is Plan.STEP):
+            plan, cell.step = Plan.STEP, cell.behaviour.step
+    if extra is not None:
+        extra.plan = plan
+
+
+def plan_of(extra: Extra) -> Plan:
+    """Return how inputs of a pure step that runs are served, by what else there is to do for it."""
+    kept = extra.kept
+    if extra.debug is not None or extra.checked or extra.timeout:
+        return Plan.CARE
+    return Plan.STEP if kept is None else kept.plan()

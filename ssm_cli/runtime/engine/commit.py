@@ -1,7 +1,8 @@
-"""Carrying out what a callback answered: state, effects, reply, what comes next, the end.
+"""Carrying out what a callback asked for: effects, and what comes next.
 
-Effects leave once the state is committed, in the order given. Effects that find no room in the
-queue are a crash of the worker that asked for them, and its state stays as it was.
+Effects leave once the state is committed, in the order given. All effects of one callback are
+admitted to the queue, whatever its bound: that bound is for inputs from outside. Only where
+`MOST_EFFECTS` inputs would wait is a callback that sends more a crash, and its state stays.
 """
 
 from __future__ import annotations
@@ -20,55 +21,38 @@ from ssm_cli.behaviour.effects import (
     Info,
     StartTimer,
 )
-from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, Then, TimeoutAfter
+from ssm_cli.behaviour.results import Caller, Continue, Then, TimeoutAfter
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.cell import Extra, Status, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import Cause, Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.engine.world import EFFECT_ROOM, World
-
-
-def make_ready(cell: WorkerCell) -> None:
-    """Let inputs go straight to a pure step, where nothing has to be looked at on the way."""
-    extra = cell.extra
-    plain = extra is None or not (extra.suspended or extra.debug or is_looked_at(extra))
-    behaviour = cell.behaviour
-    running = cell.status is Status.RUNNING
-    cell.step = behaviour.step if plain and running and type(behaviour) is StateMachine else None
-
-
-def is_looked_at(extra: Extra) -> bool:
-    """Whether each input of a worker has to be looked at: it is recorded, or its steps checked."""
-    kept = extra.kept
-    if kept is None:
-        return extra.checked
-    options = kept.options
-    often = options.save_inputs is not None or options.save_seconds is not None
-    return bool(kept.journals or kept.refused or often or extra.checked)
+from ssm_cli.runtime.engine.world import MOST_EFFECTS, World
 
 
 def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
-    """What `init` asked for besides its state."""
+    """Carry out what `init` asked for besides its state."""
     apply_effects(world, cell, outcome.effects, None)
-    plan(world, cell, outcome.then)
+    plan_next(world, cell, outcome.then)
 
 
-def room_for(world: World, outcome: Outcome) -> bool:
-    """Whether the inputs that an outcome sends fit into the queue."""
-    sent = sends(outcome)
-    held = 0 if world.keeper is None else world.keeper.sending
-    return not sent or len(world.queue) + held + sent <= world.bound + EFFECT_ROOM
+def has_room(world: World, outcome: Outcome) -> bool:
+    """Return whether the inputs that an outcome sends fit into the queue."""
+    if not outcome.effects:
+        return True
+    keeper = world.outside.keeper
+    held = 0 if keeper is None else keeper.sending
+    return len(world.queue) + held + sends(outcome) <= MOST_EFFECTS
 
 
 def sends(outcome: Outcome) -> int:
-    """How many inputs an outcome sends."""
+    """Return how many inputs an outcome sends."""
     return sum(isinstance(effect, Cast | Info) for effect in outcome.effects)
 
 
 def apply_effects(
     world: World, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
 ) -> bool:
-    """Carry out the effects of a callback, in order; whether they defer the reply of its call."""
+    """Carry out the effects of a callback, in order; return whether they defer its reply."""
     deferred = False
     for effect in effects:
         apply_effect(world, cell, effect, pending)
@@ -84,36 +68,48 @@ def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pendin
         case Info(to, message):
             send(world, cell, to, Kind.INFO, message)
         case StartTimer(key, after_ms, message):
-            cancel_timer(world, cell, key)
-            due_s = world.clock.now_s() + after_ms / 1000
-            number = world.timers.start(due_s, on_timer, world, cell, cell.starts, key, message)
-            cell.more().timers[key] = number
+            cause = None
+            if type(message) is Caused:
+                cause, message = message.cause, message.message
+            start_timer(world, cell, key, after_ms / 1000, message, cause)
         case CancelTimer(key):
             cancel_timer(world, cell, key)
         case Defer(key):
             if pending is not None:
-                keep_caller(cell, key, pending)
+                keep_caller(world, cell, key, pending)
         case Answer(to, output):
-            answer(cell, to, output)
+            answer(world, cell, to, output)
         case Exit():
             pass  # already turned into the outcome's stop
 
 
+def find(world: World, name: str) -> Cell | None:
+    """Return the node of that id, or of exactly that path, running or not."""
+    cell = world.names.get(name)
+    if cell is None and "/" in name:
+        cell = world.names.get(name.rpartition("/")[2])
+        if cell is not None and cell.path() != name:
+            cell = None
+    return cell
+
+
 def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
-    """Put an input into the queue; without such a worker it is dropped, as in OTP."""
-    target = cell if to is None else world.names.get(to.rpartition("/")[2])
+    """Put an input into the queue; report it as dropped where no worker has that name."""
+    target = cell if to is None else world.names.get(to) or find(world, to)
     if isinstance(target, WorkerCell):
         world.queue.append((target, kind, message, None))
     else:
-        world.dropped += 1
+        world.drop(cell, str(to), kind.name.lower(), "no such worker")
 
 
-def keep_caller(cell: WorkerCell, key: object, pending: Pending) -> None:
-    """Remember who waits; if the worker ends first, the caller learns that."""
-    callers = cell.more().callers
+def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -> None:
+    """Keep a call that is to be answered later; it fails if the worker ends first."""
+    callers = cell.ensure_extra().callers
     if len(callers) % 64 == 63:  # some may have stopped waiting; look now and then
-        for known in [known for known, waiting in callers.items() if waiting.done]:
-            del callers[known]
+        for known, waiting in [*callers.items()]:
+            if waiting.done:
+                del callers[known]
+                let_go(world, waiting)
     replaced = callers.get(key)
     callers[key] = pending
     if replaced is not None:
@@ -122,131 +118,103 @@ def keep_caller(cell: WorkerCell, key: object, pending: Pending) -> None:
         replaced.fail(CalleeStopped(text, worker=name, reason="replaced"))
 
 
-def answer(cell: WorkerCell, to: object, output: Any) -> None:
-    """Answer a caller that waits; nothing happens if nobody does."""
+def keep_waiting(world: World, cell: WorkerCell, pending: Pending) -> None:
+    """Keep a call that its `GenServer` will answer by its `Caller`."""
+    keep_caller(world, cell, (Caller, pending.number), pending)
+
+
+def let_go(world: World, pending: Pending) -> None:
+    """Forget the `Caller` of a call that needs it no more."""
+    if pending.number:
+        world.callers.pop(pending.number, None)
+
+
+def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
+    """Answer a call that waits; nothing happens if none does."""
+    pending = None
     if isinstance(to, Caller):
-        pending = to._pending  # noqa: SLF001 - opaque to users, not to the engine
-        if isinstance(pending, Pending):
-            pending.resolve(output)
-    elif cell.extra is not None and to in cell.extra.callers:
-        cell.extra.callers.pop(to).resolve(output)
+        pending = world.callers.pop(to.number, None)
+    elif cell.extra is not None:
+        pending = cell.extra.callers.pop(to, None)
+    if pending is not None:
+        pending.resolve(output)
+
+
+def start_timer(
+    world: World, cell: WorkerCell, key: str, after_s: float, message: Any, cause: Cause | None
+) -> None:
+    """Start a timer of a worker in the place of the one that has its key."""
+    cancel_timer(world, cell, key)
+    number = world.timers.next_number()
+    entry = TimerDue(number, cell, cell.starts, key, message, cause)
+    world.timers.start(world.clock.now_s() + after_s, entry, number)
+    cell.ensure_extra().timers[key] = number
 
 
 def cancel_timer(world: World, cell: WorkerCell, key: str) -> None:
-    """Forget the timer `key` of a worker, if it has one."""
+    """Forget the timer `key` of a worker, if it has one; due already, it is void."""
     if cell.extra is not None:
         number = cell.extra.timers.pop(key, None)
         if number is not None:
             world.timers.cancel(number)
 
 
-def on_timer(world: World, cell: WorkerCell, starts: int, key: str, message: Any) -> None:
-    """A timer has run out: its message becomes an input, if its worker still lives."""
-    if cell.starts == starts and cell.status is Status.RUNNING:
-        extra = cell.more()
-        extra.timers.pop(key, None)
-        if extra.kept is not None and extra.kept.journals and type(message) is not TimerToken:
-            message = TimerToken(key, message, None)
-        world.queue.append((cell, Kind.INFO, message, None))
+def on_timer(world: World, timer: TimerDue) -> None:
+    """Put the message of a timer into the queue, if its worker still lives."""
+    cell = timer.cell
+    if cell.starts == timer.starts and cell.status is Status.RUNNING:
+        world.queue.append((cell, Kind.INFO, timer, None))
 
 
-def plan(world: World, cell: WorkerCell, then: Then | None) -> None:
+def plan_next(world: World, cell: WorkerCell, then: Then | None) -> None:
     """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
     match then:
         case Continue(message):
-            token = ContinueToken(cell.starts, message)
-            world.queue.appendleft((cell, Kind.CONTINUE, token, None))
+            world.queue.appendleft((cell, Kind.CONTINUE, ContinueDue(cell.starts, message), None))
         case TimeoutAfter(ms):
-            extra = cell.more()
-            extra.timeout += 1
-            extra.timeout_ms = ms
-            cell.step = None  # the next input, which voids the time-out, is served the careful way
-            if ms <= 0:
-                queue_timeout(world, cell, extra.timeout)
-            else:
-                due_s = world.clock.now_s() + ms / 1000
-                world.timers.start(due_s, queue_timeout, world, cell, extra.timeout)
+            start_timeout(world, cell, ms)
 
 
-class TimeoutToken:
-    """A time-out on its way through the queue; any input handled before it makes it void."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-class ContinueToken:
-    """A continue on its way; the end of the life that asked for it makes it void."""
-
-    __slots__ = ("cause", "message", "starts")
-
-    def __init__(self, starts: int, message: Any) -> None:
-        self.starts = starts
-        self.message = message
-        self.cause: tuple[int, int] | None = None  # the record that asked for it, if there is one
+def start_timeout(world: World, cell: WorkerCell, ms: float) -> None:
+    """Start a time-out in the place of the one under way; one of 0 ms is due behind what waits."""
+    stop_timeout(world, cell)
+    extra, number = cell.ensure_extra(), world.timers.next_number()
+    extra.timeout, extra.timeout_ms = number, ms
+    replan(cell)  # the next input, which makes the time-out void, is served with care
+    entry = TimeoutDue(number, cell)
+    if ms <= 0:
+        on_timeout(world, entry)
+    else:
+        world.timers.start(world.clock.now_s() + ms / 1000, entry, number)
 
 
-class TimerToken:
-    """What a timer brings to a worker whose inputs are recorded, with the timer's key.
-
-    `cause` is the record and the effect of it that started the timer; None for one of `init`. It
-    tells this timer from a later one of the same key.
-    """
-
-    __slots__ = ("cause", "key", "message")
-
-    def __init__(self, key: str, message: Any, cause: tuple[int, int] | None) -> None:
-        self.key = key
-        self.message = message
-        self.cause = cause
+def on_timeout(world: World, entry: TimeoutDue) -> None:
+    """Put a time-out into the queue, behind what waits already, unless it is void."""
+    cell = entry.cell
+    if cell.extra is not None and cell.extra.timeout == entry.number:
+        world.queue.append((cell, Kind.INFO, entry, None))
 
 
-class SentToken:
-    """What a worker whose inputs are recorded has sent to such a worker, with what caused it."""
-
-    __slots__ = ("cause", "message")
-
-    def __init__(self, cause: tuple[int, int], message: Any) -> None:
-        self.cause = cause
-        self.message = message
-
-
-Token = TimeoutToken | ContinueToken | TimerToken | SentToken
-
-
-def queue_timeout(world: World, cell: WorkerCell, number: int) -> None:
-    """A time-out comes behind what waits already."""
-    if cell.extra is not None and cell.extra.timeout == number:
-        world.queue.append((cell, Kind.INFO, TimeoutToken(number), None))
-
-
-def message_of(cell: WorkerCell, token: Token) -> object:
-    """The message that a token stands for; `NOTHING` if it is void."""
-    if isinstance(token, TimerToken | SentToken):
-        return token.message
-    if isinstance(token, ContinueToken):
-        return token.message if token.starts == cell.starts else NOTHING
-    return TIMEOUT if cell.extra is not None and cell.extra.timeout == token.number else NOTHING
-
-
-def end_timeout(cell: WorkerCell) -> None:
-    """An input is about to be handled: a time-out that was under way is void."""
-    if cell.extra is not None:
-        cell.extra.timeout += 1
-        cell.extra.timeout_ms = None
-        if cell.step is None:
-            make_ready(cell)
+def stop_timeout(world: World, cell: WorkerCell) -> None:
+    """Make a time-out that is under way void."""
+    extra = cell.extra
+    if extra is not None and extra.timeout_ms is not None:
+        world.timers.cancel(extra.timeout)
+        extra.timeout, extra.timeout_ms = 0, None
+        replan(cell)
 
 
 def restart_timeout(world: World, cell: WorkerCell) -> None:
-    """A system message was dealt with: a time-out under way begins anew, once nobody suspends it.
+    """Begin a time-out under way anew, after a system message; not while its worker is suspended.
 
     Source: OTP `gen_server:loop/7`, entered again with the same time after `sys` has returned.
     """
     extra = cell.extra
-    if extra is not None and extra.timeout_ms is not None:
-        extra.timeout += 1
-        if not extra.suspended:
-            plan(world, cell, TimeoutAfter(extra.timeout_ms))
+    if extra is None or extra.timeout_ms is None:
+        return
+    ms = extra.timeout_ms
+    stop_timeout(world, cell)
+    if extra.suspended:
+        extra.timeout_ms = ms  # begins anew with `resume`
+    else:
+        start_timeout(world, cell, ms)

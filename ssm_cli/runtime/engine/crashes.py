@@ -49,7 +49,7 @@ class CrashNotes:
 
     def add(self, seq: int, at_s: float, cell: WorkerCell, message: Any, reason: Crash) -> None:
         """A worker has crashed; the report `seq` says so."""
-        extra = cell.more()
+        extra = cell.ensure_extra()
         log = extra.debug.log if extra.debug is not None else None
         events = () if log is None else tuple(log)
         extra.crash = CrashNote(seq, at_s, cell, message, cell.state, reason, events)

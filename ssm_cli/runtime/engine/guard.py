@@ -111,6 +111,10 @@ class Guard:
         """Forget the deadline pushed last, whether it has passed or not."""
         self._deadlines.pop()
 
+    def forget_deadlines(self) -> None:
+        """Forget all deadlines: whoever set them was interrupted."""
+        self._deadlines.clear()
+
     def has_no_deadline(self) -> bool:
         """Whether no supervisor is being ended within a time of its own."""
         return not self._deadlines

@@ -27,6 +27,10 @@ class Waiter(Protocol):
         """The call alone, for all ways on which it may be kept, or be told an outcome twice."""
         ...
 
+    def cut(self, error: SsmError) -> None:
+        """An exception from outside came in between: fail with `error` if there is no outcome."""
+        ...
+
 
 class Pending(msgspec.Struct, eq=False):
     """A call on its way. A struct, since each call makes one.
@@ -38,6 +42,7 @@ class Pending(msgspec.Struct, eq=False):
         notify: called once with this object at the very moment of the outcome.
         future, heard: a driver's own: what the outcome completes, and who hears of it besides.
         request: the id that makes a retry safe; "" without one.
+        number: that of its `Caller`, where a `GenServer` has got one; 0 without.
     """
 
     done: bool = False
@@ -47,6 +52,7 @@ class Pending(msgspec.Struct, eq=False):
     future: Any = None
     request: str = ""
     heard: Callable[[Pending], None] | None = None
+    number: int = 0
     _late: Callable[[], CallTimeout | None] | None = None
 
     def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
@@ -57,6 +63,10 @@ class Pending(msgspec.Struct, eq=False):
     def single(self) -> Pending:
         """It stands for one call alone."""
         return self
+
+    def cut(self, error: SsmError) -> None:
+        """Fail with `error`, unless there is an outcome."""
+        self.fail(error)
 
     def resolve(self, value: Any) -> None:
         """The outcome is `replied` with `value`."""

@@ -3,57 +3,60 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from typing import Any
-
-Due = tuple[float, int, Callable[..., None], tuple[Any, ...]]
 
 
 class Timers:
-    """Functions to be called at instants of the node's clock, in order of time, then of making.
+    """Entries that are due at instants of the node's clock, in order of time, then of making.
 
     >>> timers = Timers()
-    >>> _ = timers.start(2.0, print, "later"); _ = timers.start(1.0, print, "sooner")
-    >>> [args for _, args in timers.pop_due(1.5)]
-    [('sooner',)]
+    >>> _ = timers.start(2.0, "later"); _ = timers.start(1.0, "sooner")
+    >>> timers.pop(1.5, 2), timers.pop(1.5, 2)
+    ('sooner', None)
     """
 
-    __slots__ = ("_cancelled", "_heap", "_next")
+    __slots__ = ("cancelled", "heap", "number")
 
     def __init__(self) -> None:
-        self._heap: list[Due] = []
-        self._cancelled: set[int] = set()
-        self._next = 0
+        self.heap: list[tuple[float, int, Any]] = []
+        self.cancelled: set[int] = set()
+        self.number = 0
 
-    def start(self, due_s: float, function: Callable[..., None], *args: Any) -> int:
-        """Have `function(*args)` called at `due_s`; the number is for `cancel`."""
-        self._next += 1
-        heapq.heappush(self._heap, (due_s, self._next, function, args))
-        return self._next
+    def next_number(self) -> int:
+        """Return the number of a timer to be, for an entry that carries it; see `start`."""
+        self.number += 1
+        return self.number
+
+    def start(self, due_s: float, entry: Any, number: int = 0) -> int:
+        """Have `entry` come up at `due_s`; return its number, which is for `cancel`."""
+        number = number or self.next_number()
+        heapq.heappush(self.heap, (due_s, number, entry))
+        return number
 
     def cancel(self, number: int) -> None:
-        """Forget a timer that has not come up yet. Call it at most once, and not after it has."""
-        self._cancelled.add(number)
-        if len(self._cancelled) > 64 and len(self._cancelled) * 2 > len(self._heap):
-            self._heap = [due for due in self._heap if due[1] not in self._cancelled]
-            heapq.heapify(self._heap)
-            self._cancelled.clear()
+        """Forget a timer. One that has come up already is not affected."""
+        self.cancelled.add(number)
+        if len(self.cancelled) > 64 and len(self.cancelled) * 2 > len(self.heap):
+            self.heap = [due for due in self.heap if due[1] not in self.cancelled]
+            heapq.heapify(self.heap)
+            self.cancelled.clear()
 
-    def waiting(self) -> list[Due]:
-        """All that are under way, in no order."""
-        return [due for due in self._heap if due[1] not in self._cancelled]
+    def waiting(self) -> list[tuple[float, int, Any]]:
+        """Return all that are under way as (due, number, entry), in no order."""
+        return [due for due in self.heap if due[1] not in self.cancelled]
 
     def next_s(self) -> float:
-        """When the next one is due; infinite where there is none."""
-        heap = self._heap
-        while heap and heap[0][1] in self._cancelled:
-            self._cancelled.discard(heapq.heappop(heap)[1])
+        """Return when the next one is due; infinite where there is none."""
+        heap = self.heap
+        while heap and heap[0][1] in self.cancelled:
+            self.cancelled.discard(heapq.heappop(heap)[1])
         return heap[0][0] if heap else float("inf")
 
-    def pop_due(self, now_s: float) -> list[tuple[Callable[..., None], tuple[Any, ...]]]:
-        """Take out all that is due at `now_s`."""
-        due: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
-        while self.next_s() <= now_s:
-            _, _, function, args = heapq.heappop(self._heap)
-            due.append((function, args))
-        return due
+    def pop(self, now_s: float, newest: int) -> Any:
+        """Take out the next entry that is due at `now_s`; None where none is.
+
+        One with a number greater than `newest` is left, and with it all that are due later.
+        """
+        if self.next_s() > now_s or self.heap[0][1] > newest:
+            return None
+        return heapq.heappop(self.heap)[2]

@@ -1,4 +1,8 @@
-"""`World`: the mutable state of one node, in one place. The engine's functions move it."""
+"""`World`: all of a node that evolves by itself. `Outside`: what it is connected to.
+
+A world is what a fork copies: cells, queue, timers, chance, reports. What lies outside of it (who
+serves it, where records are written, remote children) belongs to one node and is never copied.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +15,64 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome, advance
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
+from ssm_cli.runtime.engine.entries import Entry, TryAgain
 from ssm_cli.runtime.engine.guard import Guard
-from ssm_cli.runtime.engine.pending import Waiter
+from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
 
 Input = tuple[WorkerCell, Kind, Any, Waiter | None]
-Lane = deque[tuple[Callable[..., None], tuple[Any, ...]]]
-EFFECT_ROOM = 1024  # inputs that effects may put into the queue beyond its bound
+MOST_EFFECTS = 1_000_000  # inputs that effects may put into the queue
+
+
+class Outside:
+    """What a world is connected to.
+
+    Attributes:
+        advance: runs a callback (`dispatch.advance`, or a check of it).
+        driver: what serves the node from an asyncio loop; None where nothing does.
+        keeper: writes down what must outlive the process (see `durable`); None without.
+        links: the way to remote children (see `remote`); None without.
+        wake: called when there is work and the loop does not run; an asyncio driver listens.
+    """
+
+    __slots__ = ("advance", "driver", "keeper", "links", "wake")
+
+    def __init__(self) -> None:
+        self.advance: Callable[..., Outcome] = advance
+        self.driver: Any = None
+        self.keeper: Any = None
+        self.links: Any = None
+        self.wake: Callable[[], None] | None = None
 
 
 class World:
     """The mutable state of one node.
 
     Attributes:
-        queue: the inputs that wait, at most `bound` (effects: `EFFECT_ROOM` more).
-        expected: the options whose limits the guard was told of last.
         batch: how many inputs are served between two looks at the clock.
-        lane: system messages; each is a function and its arguments, and overtakes the queue.
-        names: every live node by id.
-        pumping: whether the loop runs; nothing may enter it twice.
-        report: records what happened to a cell; see `ReportStream.add`.
-        outbox: replies given by `Caller.reply` in the callback that runs now.
-        driver: what serves the node from an asyncio loop; None where nothing does.
-        wake: told when there is work and the loop does not run; an asyncio driver listens.
-        advance: runs a callback (`dispatch.advance`, or a check of it).
-        keeper: writes down what must outlive the process (see `durable`); None without.
-        links: the way to remote children (see `remote`); None without.
+        bound: how many inputs from outside may wait; effects may exceed it (`MOST_EFFECTS`).
+        callers: calls of `GenServer` workers that wait for an answer, by the number of their
+            `Caller`.
+        dropped: how many messages have reached nobody.
+        expected: the options whose limits the guard was told of last.
         gave_up: whether the root reached its restart intensity.
+        lane: system messages; they overtake the queue.
+        names: every live node by id.
+        outbox: replies given by `Caller.reply` in the callback that runs now, as (number, value);
+            shared with forks, since callers in states are.
+        pumping: whether the loop runs; nothing may enter it twice.
+        queue: the inputs that wait.
+        report: records what happened to a cell; see `ReportStream.add`.
+        retries: restarts whose start failed and is tried again; others get in between.
+        retry_at_s: no start is tried again before.
+        try_s: how long the last such try took.
     """
 
     __slots__ = (
-        "advance", "batch", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up",
-        "guard", "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random",
-        "report", "reports", "root", "running", "timers", "wake",
+        "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
+        "gave_up", "guard", "lane", "names", "outbox", "outside", "pumping", "queue", "random",
+        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
@@ -52,29 +80,35 @@ class World:
         self.clock = clock
         self.guard = guard
         self.random = random
+        self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
         self.queue: deque[Input] = deque()
-        self.lane: Lane = deque()
+        self.lane: deque[Entry] = deque()
+        self.retries: deque[TryAgain] = deque()
+        self.retry_at_s = self.try_s = 0.0
         self.names: dict[str, Cell] = {}
         self.timers = Timers()
+        self.caller = 0
+        self.callers: dict[int, Pending] = {}
+        self.outbox: list[tuple[int, Any]] = []
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
-        self.outbox: list[tuple[Any, Any]] = []
         self.pumping = False
         self.running = False
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
-        self.driver: Any = None
-        self.keeper: Any = None
-        self.links: Any = None
-        self.advance: Callable[..., Outcome] = advance
-        self.wake: Callable[[], None] | None = None
 
-    def post(self, function: Callable[..., None], *args: Any) -> None:
+    def post(self, entry: Entry) -> None:
         """Put a system message into the lane."""
-        self.lane.append((function, args))
-        if self.wake is not None and not self.pumping:
-            self.wake()
+        self.lane.append(entry)
+        wake = self.outside.wake
+        if wake is not None and not self.pumping:
+            wake()
+
+    def drop(self, about: Cell, to: str, how: str, why: str) -> None:
+        """Count and report a message that reaches nobody; `about` is its sender or receiver."""
+        self.dropped += 1
+        self.report("dropped", about, {"to": to, "how": how, "why": why})

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.runtime.engine.cell import Extra, WorkerCell
-from ssm_cli.runtime.engine.commit import make_ready
+from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.views import SysEvent
@@ -45,11 +44,11 @@ class Debug:
 
 def change(cell: WorkerCell, apply: Callable[[Debug], object]) -> None:
     """Change what is looked at; without anything left the worker is as fast as before."""
-    extra = cell.more()
+    extra = cell.ensure_extra()
     debug = extra.debug if isinstance(extra.debug, Debug) else Debug()
     apply(debug)
     extra.debug = debug if debug.in_use() else None
-    make_ready(cell)
+    replan(cell)
 
 
 def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> None:

@@ -13,17 +13,8 @@ from ssm_cli.runtime.views import Kind, NodeView, Report
 class Looks:
     """The part of a node that shows what is there and changes nothing."""
 
-    _world: World
-
-    @property
-    def running(self) -> bool:
-        """Whether the tree is up."""
-        return self._world.running
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether the root has reached its restart intensity."""
-        return self._world.gave_up
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """The names of all nodes in start order; `kind` picks those of one kind."""

@@ -115,11 +115,11 @@ def state_of(world: World, cell: Cell) -> State:
     """A node's state in one word, as people see it."""
     del world
     match cell.status:
-        case Status.RUNNING:
+        case Status.RUNNING | Status.ENDING:
             if isinstance(cell, RemoteCell) and not cell.reachable:
                 return "unreachable"
             return "suspended" if cell.suspended else "running"
-        case Status.DEAD | Status.RESTARTING:
+        case Status.DEAD | Status.RESTARTING | Status.WAITING:
             return "restarting"
         case Status.UNDEFINED:
             return "stopped"

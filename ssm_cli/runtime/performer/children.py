@@ -6,10 +6,6 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 from __future__ import annotations
 
 from ssm_cli.behaviour.dispatch import advance
-from ssm_cli.behaviour.reasons import (
-    ExitReason,
-)
-from ssm_cli.behaviour.results import Ignore, Ok, Stop
 from ssm_cli.runtime.engine.cell import (
     Cell,
     RemoteCell,
@@ -30,11 +26,6 @@ from ssm_cli.spec.model import (
 )
 from ssm_cli.spec.validate import check_childspecs, check_flags
 
-IGNORE = Ignore()
-ANSWERS = frozenset({Ok, Ignore, Stop})
-RUNNING = Status.RUNNING
-Started = ExitReason | Ignore | None
-
 
 def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     """Put a new child at the end of the table of `sup`."""
@@ -46,7 +37,7 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         cell = RemoteCell(spec, sup)
     else:
         cell = WorkerCell(spec, sup)
-        if world.keeper is not None or world.advance is not advance:
+        if world.outside.keeper is not None or world.outside.advance is not advance:
             prepare(world, cell)
         if spec.options is not world.expected:
             world.expected = spec.options
@@ -58,10 +49,10 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
 
 def prepare(world: World, cell: WorkerCell) -> None:
     """Give a worker what its inputs are looked at for: what is kept of it, a check of its steps."""
-    if world.advance is not advance:
-        cell.more().checked = True
-    if world.keeper is not None and cell.spec.options.persist is not Persist.NONE:
-        world.keeper.adopt(cell)
+    if world.outside.advance is not advance:
+        cell.ensure_extra().checked = True
+    if world.outside.keeper is not None and cell.spec.options.persist is not Persist.NONE:
+        world.outside.keeper.adopt(cell)
 
 
 def expect_limits(guard: Guard, cell: WorkerCell) -> None:
@@ -94,8 +85,9 @@ def arrange(world: World, sup: SupervisorCell) -> None:
         if known is not None and known.spec is spec:
             del before[spec.id]
             sup.children[spec.id] = known
+            known.status = Status.WAITING
         else:
-            adopt(world, sup, spec)
+            adopt(world, sup, spec).status = Status.WAITING
     for cell in before.values():
         forget(world, cell)
 

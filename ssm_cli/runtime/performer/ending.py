@@ -17,33 +17,33 @@ from ssm_cli.behaviour.reasons import (
     Crash,
     ExitReason,
 )
-from ssm_cli.behaviour.results import Ignore, Ok, Stop
-from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.engine.backlog import no_process, refuse_held
 from ssm_cli.runtime.engine.cell import (
     Cell,
+    Plan,
     RemoteCell,
     Status,
     SupervisorCell,
     WorkerCell,
     seconds,
 )
+from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import end_remote
-from ssm_cli.runtime.reports import Group, ending, error_text
+from ssm_cli.runtime.reports import Group, ending
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
     WorkerOptions,
 )
 
-IGNORE = Ignore()
-ANSWERS = frozenset({Ok, Ignore, Stop})
 RUNNING, UNDEFINED = Status.RUNNING, Status.UNDEFINED
-Started = ExitReason | Ignore | None
 
 
 def terminate_children(world: World, sup: SupervisorCell) -> None:
@@ -51,10 +51,13 @@ def terminate_children(world: World, sup: SupervisorCell) -> None:
     terminate_all(world, tuple(sup.children.values()), sup)
 
 
-def terminate_all(world: World, cells: Sequence[Cell], sup: SupervisorCell) -> None:
+def terminate_all(
+    world: World, cells: Sequence[Cell], sup: SupervisorCell, after: Status = UNDEFINED
+) -> None:
     """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
 
-    Pure steps with nothing to clean up, while nobody watches, are recorded together.
+    `after` is their status then. Pure steps with nothing to clean up, while nobody watches, are
+    recorded together.
     """
     together: list[Cell] = []
     quiet = not world.reports.watched() and world.guard.has_no_deadline()
@@ -67,7 +70,7 @@ def terminate_all(world: World, cells: Sequence[Cell], sup: SupervisorCell) -> N
                 plain = ends_plainly(behaviour, options)
             if plain:
                 cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
-                cell.status = UNDEFINED
+                cell.status = after
                 together.append(cell)
                 continue
         tell_ended(world, together)
@@ -76,7 +79,7 @@ def terminate_all(world: World, cells: Sequence[Cell], sup: SupervisorCell) -> N
             orphan(world, cell)
             quiet = False
         else:
-            terminate_cell(world, cell)
+            terminate_cell(world, cell, after)
     tell_ended(world, together)
 
 
@@ -94,7 +97,7 @@ def tell_ended(world: World, cells: list[Cell]) -> None:
         cells.clear()
 
 
-def terminate_cell(world: World, cell: Cell) -> None:
+def terminate_cell(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
     """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
     if cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
@@ -107,16 +110,35 @@ def terminate_cell(world: World, cell: Cell) -> None:
                 kill_worker(world, cell)
             else:
                 end_worker(world, cell, SHUTDOWN, told=True)
+    elif cell.status is Status.ENDING:
+        finish_interrupted(world, cell)
     elif cell.status is Status.RESTARTING:
         world.report("terminated", cell, SHUTDOWN)
-    put_down(cell)
+    put_down(world, cell, after)
 
 
-def put_down(cell: Cell) -> None:
-    """A child has no process any more, and none that would be started later."""
-    cell.status = Status.UNDEFINED
+def finish_interrupted(world: World, cell: Cell) -> None:
+    """Let a child be gone whose end was interrupted: none of its callbacks runs again."""
+    if isinstance(cell, SupervisorCell):
+        kill_supervisor(world, cell)
+    elif isinstance(cell, WorkerCell):
+        kill_worker(world, cell)
+
+
+def abandon(world: World, cell: Cell) -> None:
+    """End what runs of a child whose start was interrupted."""
+    if isinstance(cell, SupervisorCell) and cell.status is not RUNNING:
+        terminate_children(world, cell)
+    terminate_cell(world, cell)
+
+
+def put_down(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
+    """Note that a child has no process any more, and gets none, or one with its siblings."""
+    cell.status = after
     if cell.extra is not None:
         cell.extra.delay_until_s = None
+        if after is UNDEFINED and isinstance(cell, WorkerCell):
+            refuse_held(world, cell)
 
 
 def end_worker(
@@ -127,6 +149,7 @@ def end_worker(
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
+    cell.status = Status.ENDING
     world.report("terminating", cell, ending(reason))
     behaviour = cell.behaviour
     if type(behaviour) is StateMachine and behaviour.terminate is None:
@@ -138,12 +161,10 @@ def end_worker(
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
         guarded(world.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
-    except KeyboardInterrupt:  # it counts as ended, so that nobody waits for it
-        kill_worker(world, cell)
-        cell.status = Status.UNDEFINED
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever terminate raises is the new reason
-        reason = reason_for(error)
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
+        reason = reason_for(error)  # whatever terminate raises is the new reason
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(world, cell)
             return KILLED
@@ -153,20 +174,28 @@ def end_worker(
     return reason
 
 
-def early_replies(world: World) -> None:
-    """Hand over what the callback that just ended answered through `Caller.reply`."""
-    if world.outbox:
-        replies = tuple(world.outbox)
-        world.outbox.clear()
-        for pending, value in replies:
-            if world.keeper is not None and world.keeper.now is not None:
-                world.keeper.hold(pending, pending.resolve, value)
+def early_replies(world: World, since: int = 0) -> None:
+    """Hand over what the callback that just ended answered through `Caller.reply`.
+
+    `since` is how many replies there were when it began.
+    """
+    if len(world.outbox) > since:
+        replies = world.outbox[since:]
+        del world.outbox[since:]
+        keeper = world.outside.keeper
+        for number, value in replies:
+            pending = world.callers.pop(number, None)
+            if pending is None:
+                continue
+            if keeper is not None and keeper.now is not None:
+                keeper.hold(pending, pending.resolve, value)
             else:
                 pending.resolve(value)
 
 
 def kill_worker(world: World, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
     """End a worker without a callback of its own."""
+    cell.status = Status.ENDING
     world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
     release(world, cell, reason)
 
@@ -177,7 +206,7 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     cell.last_reason = reason
     kept = kept_of(cell)
     if kept is not None:
-        lives.ended(world.keeper, cell, kept, reason)
+        lives.ended(world.outside.keeper, cell, kept, reason)
         cell.state = None
     elif cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
         cell.state = None
@@ -187,37 +216,28 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     for number in extra.timers.values():
         world.timers.cancel(number)
     extra.timers.clear()
-    extra.timeout += 1
+    stop_timeout(world, cell)
     extra.suspended = False
-    callers = [*extra.callers.values()]
-    callers += [pending for _, _, pending in extra.backlog if pending is not None]
+    extra.plan = Plan.DOWN
+    callers, held = [*extra.callers.values()], tuple(extra.backlog)
     extra.callers.clear()
     extra.backlog.clear()
     for pending in callers:
         pending.fail(callee_error(cell, reason))
-
-
-def callee_error(cell: Cell, reason: ExitReason) -> CallError:
-    """What a caller is told whose callee ended for `reason` before it answered."""
-    name = cell.spec.id
-    if isinstance(reason, Crash):
-        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
-    return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+    for kind, message, call in held:
+        if call is not None:
+            call.fail(callee_error(cell, reason))
+        else:
+            no_process(world, cell, kind, message, None)
 
 
 def tell_failed(world: World, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:
     """Tell a caller that its callee ended; of a journalled one, once that is written."""
     error, kept = callee_error(cell, reason), kept_of(cell)
     if kept is not None and kept.journals:
-        world.keeper.hold(pending, pending.fail, error)
+        world.outside.keeper.hold(pending, pending.fail, error)
     else:
         pending.fail(error)
-
-
-def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed:
-    """What a caller is told whose input crashed the worker `name` with an error `kind: text`."""
-    said = f"{name} crashed: {kind}: {text}"
-    return CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
 
 
 def terminate_supervisor(
@@ -227,6 +247,7 @@ def terminate_supervisor(
     if limit_ms == "brutal_kill":
         kill_supervisor(world, sup)
         return
+    sup.status = Status.ENDING
     if limit_ms == "infinity":
         terminate_children(world, sup)
     else:
@@ -239,7 +260,7 @@ def terminate_supervisor(
     sup.last_reason = KILLED if sup.overdue else reason
     if not sup.overdue:
         world.report("exited", sup, ending(reason))
-    drop_requests(sup)
+    drop_requests(world, sup)
 
 
 def time_over(world: World, sup: SupervisorCell) -> None:
@@ -263,9 +284,10 @@ def mark_overdue(world: World, sup: SupervisorCell) -> None:
 def kill_supervisor(world: World, sup: SupervisorCell) -> None:
     """A supervisor ends without a word; each of its children learns that its parent is gone."""
     sup.last_reason = KILLED
+    sup.status = Status.ENDING
     mark_overdue(world, sup)
     terminate_children(world, sup)
-    drop_requests(sup)
+    drop_requests(world, sup)
 
 
 def orphan(world: World, cell: Cell) -> None:
@@ -278,17 +300,17 @@ def orphan(world: World, cell: Cell) -> None:
         else:
             assert isinstance(cell, WorkerCell)
             end_worker(world, cell, KILLED)
-    put_down(cell)
+    elif cell.status is Status.ENDING:
+        finish_interrupted(world, cell)
+    put_down(world, cell)
 
 
-def drop_requests(sup: SupervisorCell) -> None:
-    """Requests that a supervisor did not get to end with its exit reason."""
-    if sup.status is Status.RUNNING:
-        sup.status = Status.UNDEFINED  # else a request that waited would still be carried out
-    if sup.extra is None:
-        return
-    sup.extra.suspended = False
-    backlog = tuple(sup.extra.backlog)
-    sup.extra.backlog.clear()
-    for function, args in backlog:
-        function(*args)  # each finds its supervisor gone, and says so to whoever waits
+def drop_requests(world: World, sup: SupervisorCell) -> None:
+    """Have the requests that a supervisor did not get to end with its exit reason.
+
+    What waited for it goes into the lane: each entry finds that it is gone.
+    """
+    if sup.extra is not None:
+        sup.extra.suspended = False
+        world.lane.extend(sup.extra.backlog)
+        sup.extra.backlog.clear()

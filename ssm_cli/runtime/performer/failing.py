@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import DecodeError, NoProc
+from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import crashed as record_crash
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.commit import let_go
+from ssm_cli.runtime.engine.entries import EndWorker
+from ssm_cli.runtime.engine.failures import interrupted
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
-from ssm_cli.runtime.performer.ending import callee_error, end_worker, tell_failed
+from ssm_cli.runtime.performer.ending import end_worker, tell_failed
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.reports import error_detail, error_text
 
@@ -29,44 +33,38 @@ OUR_MODULES = frozenset(
 """Whose frames are outside of a user's callback."""
 
 
-def stop_worker(
-    world: World, cell: WorkerCell, reason: ExitReason, pending: Pending | None, reply: Any
-) -> None:
-    """A worker ends itself: terminate first, then its caller has the reply or the reason.
-
-    Its supervisor learns of the end even if somebody at the keyboard interrupts `terminate`.
-    """
-    alive = cell.status is Status.RUNNING  # else the whole tree was stopped meanwhile
-    final: ExitReason = KILLED if alive else reason
-    try:
-        if alive:
-            final = end_worker(world, cell, reason)
-    finally:
-        if alive:
-            announce_exit(world, cell, final)
-        if pending is not None and not pending.done:
-            if reply is NOTHING:
-                tell_failed(world, cell, pending, final)
-            else:
-                pending.resolve(reply)
+def end_own(world: World, entry: EndWorker) -> None:
+    """End a worker that crashed or asked to stop; then its caller has the reply, or the reason."""
+    cell, pending = entry.cell, entry.pending
+    final = entry.reason
+    if cell.status is Status.RUNNING:  # else it was stopped meanwhile, maybe with the whole tree
+        final = end_worker(world, cell, final)
+        announce_exit(world, cell, final)
+    if pending is not None and not pending.done:
+        if entry.reply is NOTHING:
+            tell_failed(world, cell, pending, final)
+        else:
+            pending.resolve(entry.reply)
 
 
 def crashed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
-    if isinstance(error, KeyboardInterrupt):
-        if world.keeper is not None:
-            world.keeper.now = None
+    if is_from_outside(error):
+        if world.outside.keeper is not None:
+            world.outside.keeper.now = None
         if pending is not None:
-            pending.fail(NoProc(f"{cell.spec.id} was interrupted", worker=cell.spec.id))
+            pending.fail(interrupted(cell))
         raise error
     reason = reason_for(error)
     cell.step = None
+    if pending is not None:
+        let_go(world, pending)
     if kept_of(cell) is not None:
-        record_crash(world.keeper, cell, message, reason)
+        record_crash(world.outside.keeper, cell, message, reason)
     if isinstance(reason, Crash):
-        cell.more().crashes += 1
+        cell.ensure_extra().crashes += 1
         word, kind, text = reason.kind, type(error).__name__, error_text(error)
 
         def told() -> dict[str, Any]:  # writing the input costs more than all the rest
@@ -78,7 +76,7 @@ def crashed(
         if pending is not None:
             tell_failed(world, cell, pending, reason)
             pending = None
-    world.lane.appendleft((stop_worker, (world, cell, reason, pending, NOTHING)))
+    world.lane.appendleft(EndWorker(cell, reason, pending))
 
 
 def own_frames_only(error: BaseException) -> None:
@@ -96,7 +94,9 @@ def undecodable(
     world: World, cell: WorkerCell, data: bytes, pending: Pending | None, error: BaseException
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
-    if isinstance(error, KeyboardInterrupt):
+    if is_from_outside(error):
+        if pending is not None:
+            pending.fail(interrupted(cell))
         raise error
     if not isinstance(error, DecodeError):
         error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
@@ -106,18 +106,3 @@ def undecodable(
     else:
         shown = str(data, "utf-8", "replace")[:1000]
         world.report("undecodable", cell, {"input": shown, "error": error_detail(error)})
-
-
-def no_process(world: World, cell: WorkerCell, pending: Pending | None) -> None:
-    """The worker does not run: its caller is told; a cast is dropped, as in OTP.
-
-    What waits for a worker that was taken out of the tree got there while it still lived.
-    """
-    if pending is None:
-        world.dropped += 1
-        return
-    if world.names.get(cell.spec.id) is not cell:
-        pending.fail(callee_error(cell, cell.last_reason))
-        return
-    doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
-    pending.fail(NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc"))

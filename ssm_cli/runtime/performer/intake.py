@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.backlog import no_process
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.commit import find
+from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import NEVER, run_batch
+from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
+from ssm_cli.runtime.performer.mend import mend
 
 MOST_NAMES_COMPARED = 10_000
-
-
-def find(world: World, name: str) -> Cell | None:
-    """The node of that id or path, running or not."""
-    cell = world.names.get(name)
-    if cell is None and "/" in name:
-        cell = world.names.get(name.rpartition("/")[2])
-        if cell is not None and cell.path() != name:
-            cell = None
-    return cell
+FROM_STEP = "called its own node from a step; return an effect"
 
 
 def need(world: World, name: str) -> Cell:
@@ -58,46 +54,77 @@ def need_supervisor(world: World, name: str) -> SupervisorCell:
 def forbid_reentry(world: World) -> None:
     """Raise `CalledFromStep` while the loop runs: nothing may enter it twice."""
     if world.pumping:
-        running = world.guard.cell
-        who = running.spec.id if running is not None else "a reader of outcomes or reports"
+        if (running := world.guard.cell) is not None:
+            raise CalledFromStep(f"{running.spec.id} {FROM_STEP}")
+        who = "a reader of outcomes or reports"
         raise CalledFromStep(f"{who} called its own node, which is busy with it")
 
 
 def put(
-    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None, *, wait: bool
+    world: World,
+    cell: WorkerCell,
+    kind: Kind,
+    message: Any,
+    pending: Pending | None,
+    *,
+    wait: bool,
+    within_s: float = math.inf,
 ) -> None:
-    """Put an input into the queue.
+    """Admit an input from outside to the queue.
 
-    While it is full and `wait` is set, what waits is served first, once: workers that send to
-    each other without end may keep it full all the same.
+    While it is full and `wait` is set, what waits is served first, once and for `within_s` at most:
+    workers that send to each other without end may keep it full all the same. A call of a worker
+    that does not run fails as `noproc`; a cast waits for its next life, or is dropped if it has
+    none.
 
     Raises:
-        QueueFull: there is no room.
+        QueueFull: there is no room, in the queue or behind a worker that is suspended.
         CalledFromStep: a step calls its own node.
         CalleeStopped: the tree is down.
     """
     if world.guard.cell is not None:
-        name = world.guard.cell.spec.id
-        raise CalledFromStep(f"{name} called its own node from a step; return an effect")
+        raise CalledFromStep(f"{world.guard.cell.spec.id} {FROM_STEP}")
     queue = world.queue
     if wait and len(queue) >= world.bound and not world.pumping:
-        make_room(world)
+        make_room(world, within_s)
     if not world.running:
         raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
+    if cell.status is not Status.RUNNING and pending is not None:
+        pending.fail(not_running(cell))
+        return
+    name = cell.spec.id
+    if cell.extra is not None and len(cell.extra.backlog) >= world.bound:
+        doing = "suspended" if cell.suspended else "being restarted"
+        raise QueueFull(f"{name} is {doing} and {world.bound} inputs wait already", worker=name)
     if len(queue) >= world.bound:
-        raise QueueFull(f"the queue is full: {world.bound} inputs wait", worker=cell.spec.id)
+        raise QueueFull(f"the queue is full: {world.bound} inputs wait", worker=name)
+    if cell.status is Status.UNDEFINED:
+        no_process(world, cell, kind, message, None)
+        return
     queue.append((cell, kind, message, pending))
-    if world.wake is not None and not world.pumping:
-        world.wake()
+    wake = world.outside.wake
+    if wake is not None and not world.pumping:
+        wake()
 
 
-def make_room(world: World) -> None:
-    """Serve as many inputs as wait now."""
+def make_room(world: World, within_s: float) -> None:
+    """Serve as many inputs as wait now, a batch at a time, until there is room or time is over."""
+    left = len(world.queue)
+    end_s = world.clock.now_s() + within_s
+    keeper = world.outside.keeper
     world.pumping = True
     try:
-        full = world.keeper is not None and world.keeper.is_full()
-        run_batch(world, NEVER, 0 if full else len(world.queue))
-        if world.keeper is not None:
-            world.keeper.commit()
+        while left > 0 and len(world.queue) >= world.bound:
+            before = len(world.queue)
+            full = keeper is not None and keeper.is_full()
+            run_batch(world, NEVER, 0 if full else min(left, BATCH))
+            if keeper is not None:
+                keeper.commit()
+            left -= max(1, before - len(world.queue))
+            if world.clock.now_s() >= end_s:
+                return
+    except BaseException:
+        mend(world)
+        raise
     finally:
-        world.pumping = False
+        leave(world)

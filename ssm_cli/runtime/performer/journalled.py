@@ -18,36 +18,20 @@ from ssm_cli.runtime.durable.inputs import HOW, Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.values import digest_of_output
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
 
 CALL = Kind.CALL
-RUNNING = Status.RUNNING
-
-
-def is_plain(cell: WorkerCell, kept: Kept, message: Any, pending: Pending | None) -> bool:
-    """Whether nothing about this input has to be looked at with care."""
-    extra = cell.extra
-    return (
-        type(message) is bytes
-        and kept.plain
-        and cell.status is RUNNING
-        and (pending is None or not pending.request)
-        and not (kept.closing or kept.resync or kept.refused)
-        and extra is not None
-        and not (extra.suspended or extra.debug is not None or extra.checked)
-        and extra.timeout_ms is None
-    )
 
 
 def serve_plainly(
     world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> tuple[Any, Any] | None:
     """Serve a plain input. An answer that is no pair is handed back, to go on with care."""
-    guard, keeper, kept = world.guard, world.keeper, cell.more().kept
+    guard, keeper, kept = world.guard, world.outside.keeper, cell.ensure_extra().kept
     guard.used = True
     if not guard.armed:
         guard.arm()
@@ -91,7 +75,7 @@ def record(
 ) -> None:
     """Record a plain input; raises `StorageError` where its state cannot be written."""
     kind, data = came
-    kept: Kept = cell.more().kept
+    kept: Kept = cell.ensure_extra().kept
     state_hash = kept.hash(state)
     written = b""
     if kind is CALL:
@@ -99,7 +83,7 @@ def record(
             written = kept.codec.encode(output)
         except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
             written = b""
-    keeper = world.keeper
+    keeper = world.outside.keeper
     keeper.remember(cell)
     kept.dirty, kept.failures = True, 0
     keeper.add(

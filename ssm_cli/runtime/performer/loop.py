@@ -4,17 +4,19 @@ Theory of operation. `pump` is where workers run: it empties the system lane (en
 restarts, requests), so that a supervisor has finished before anything else is stepped; then it
 serves inputs, and empties the lane again behind each that may have put something there.
 
-A worker that is a pure step and has nothing special about it has `cell.step` set. `step_now` steps
-it: decode, step, commit; and says by an `Odd` that more is to be done than to answer, which
-`deal_with` does. The plainest inputs, values for a step whose time is not taken, `run_batch` serves
-right in its loop, as `step_now` would; a cast of that kind can set off nothing, so that behind it
-neither the lane nor `until` are looked at. A call that nothing waits ahead of is stepped by its
-caller (`Calls.call`, `Driver.serve`). All else (callbacks, suspended or traced workers) goes
-through `serve`.
+How a worker's inputs are served is its `Plan`. A pure step with nothing special about it has
+`cell.step` set: `step_now` steps it: decode, step, commit; and says by an `Odd` that more is to be
+done than to answer, which `deal_with` does. The plainest inputs, values for a step whose time is
+not taken, `run_batch` serves right in its loop, as `step_now` would; a cast of that kind can set
+off nothing, so that behind it neither the lane nor `until` are looked at. A call that nothing waits
+ahead of is stepped by its caller (`Calls.call`, `Driver.serve`). All else goes through `serve`.
 
-Between two looks at the clock, and at what signals have put into the lane, a batch of inputs is
-served: up to `BATCH`, about `BATCH_S` long as the last one tells, and none goes on after a tick of
-the guard.
+Progress or yield: whatever feeds itself (inputs that send inputs, timers of 0 ms, restarts that
+fail) is served at least once and at most for a budget, in a batch or a try at a time; between two
+of them come the clock, signals, and other callers. A batch is up to `BATCH` inputs, about `BATCH_S`
+long as the last one tells; a tick of the guard ends it, but not before it has served one.
+
+Whatever exception leaves the loop, `mend` makes the tree whole before it goes on to the caller.
 
 The hot path is deliberately plain: it mutates in place and builds nothing nobody reads.
 """
@@ -27,26 +29,27 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, of_step
+from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.runtime.durable.inputs import admit
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.backlog import must_wait
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.backlog import hold, no_process
+from ssm_cli.runtime.engine.cell import Plan, Status, WorkerCell
+from ssm_cli.runtime.engine.entries import MARKED, message_in
+from ssm_cli.runtime.engine.failures import COMES_BACK, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending, Waiter
-from ssm_cli.runtime.engine.world import Lane, World
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
-from ssm_cli.runtime.performer.failing import (
-    crashed,
-    no_process,
-    own_frames_only,
-    undecodable,
-)
-from ssm_cli.runtime.performer.journalled import is_plain, serve_plainly
+from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
+from ssm_cli.runtime.performer.journalled import serve_plainly
+from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.perform import drain, fire_timers, try_again
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.settling import settle
 from ssm_cli.runtime.remote.news import take_news
@@ -55,11 +58,13 @@ from ssm_cli.runtime.views import SysEvent
 BATCH = 64  # inputs between two looks at the clock, at most
 TURN_S = 0.002  # of the node's work, before others get in between
 BATCH_S = TURN_S  # a batch that took longer is followed by a smaller one
+SETTLE_S = 0.1  # of tries of restarts, for a caller who has its outcome already
+MOST_ROUNDS = 20_000  # of one `pump`; a manual clock may stand still
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
 
-def pump(world: World, until: Pending, budget_s: float) -> None:
+def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -> bool:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
@@ -67,18 +72,21 @@ def pump(world: World, until: Pending, budget_s: float) -> None:
         until: a call that somebody waits for; `NEVER` for none.
         budget_s: stop after about this many seconds. The clock is looked at behind each batch of
             inputs, of up to `BATCH`: of fewer where they take long, and at each tick of the guard.
+        retry: whether restarts that failed are tried again.
+
+    Returns:
+        Whether it has stopped with work left, as its budget is over.
     """
-    clock = world.clock.now_s
+    clock, keeper = world.clock.now_s, world.outside.keeper
     now_s = clock()
-    end_s = now_s + budget_s
-    keeper = world.keeper
+    end_s, settled_s = now_s + budget_s, now_s + min(budget_s, SETTLE_S)
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     world.pumping = True
     try:
-        if world.links is not None:
+        if world.outside.links is not None:
             take_news(world)
-        while True:
-            fire_timers(world)
+        for _ in range(MOST_ROUNDS):
+            fire_timers(world, now_s)
             full = keeper is not None and keeper.is_full()
             more = run_batch(world, until, 0 if full else most or world.batch)
             begun_s, now_s = now_s, clock()
@@ -87,71 +95,95 @@ def pump(world: World, until: Pending, budget_s: float) -> None:
             elif more and world.batch < BATCH:
                 world.batch *= 2
             if keeper is not None and keeper.has_work():
-                keeper.commit()
-                more = bool(world.lane) or (
-                    bool(world.queue) and not (until.done or keeper.is_full())
-                )
+                more = write(world, until)
                 now_s = clock()
-            if not more or now_s >= end_s:
+            if world.retries and retry and (not until.done or now_s < settled_s):
+                more = try_again(world, now_s) or more
+                now_s = clock()
+            if not more:
+                return False
+            if now_s >= end_s:
                 break
+        return True
+    except BaseException:
+        mend(world)
+        raise
     finally:
-        world.pumping = False
-        world.guard.cell = None
+        leave(world)
 
 
-def drain(lane: Lane) -> None:
-    """Carry out the system messages, and those that they post."""
-    while lane:
-        function, args = lane.popleft()
-        function(*args)
+def write(world: World, until: Pending) -> bool:
+    """Write what the inputs served so far have to be recorded; return whether there is more."""
+    keeper = world.outside.keeper
+    keeper.commit()
+    waits = bool(world.queue) and not (until.done or keeper.is_full())
+    return waits or bool(world.lane)
+
+
+def leave(world: World) -> None:
+    """End a way through the loop; the next call looks again at what cannot wait for long."""
+    world.pumping = False
+    world.guard.cell = None
+    if world.retries:
+        world.guard.armed = False  # the quick way of a call is taken while the guard is armed
 
 
 def rest(world: World, seconds: float) -> None:
     """Let time pass while there is nothing to do; news of remote children end it early."""
-    if world.links is None:
+    if world.outside.links is None:
         world.clock.sleep_s(seconds)
     else:
-        world.links.wait(seconds)
+        world.outside.links.wait(seconds)
 
 
 def run_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
-    """Serve up to `most` inputs (0: system messages alone); whether there may be more to do."""
+    """Serve up to `most` inputs (0: system messages alone); return whether more may be to do."""
     lane, queue, guard = world.lane, world.queue, world.guard
     take = queue.popleft
-    drain(lane)
+    if lane:
+        drain(world)
     guard.used, guard.ticked = True, False  # so that no tick within the batch finds the guard idle
     if queue and not guard.armed:
         guard.arm()
-    for _ in range(0 if until.done else most):
-        if guard.ticked or not queue:
-            return bool(queue or lane)
-        cell, kind, message, pending = take()
-        step, steps = cell.step, cell.steps
-        odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-        if odd or step is None or not steps & 63:
-            step_one(world, cell, kind, message, pending)
-        else:
-            guard.cell = cell
-            try:
-                result = step(message, cell.state)
-            except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
-                guard.cell = None
-                step_failed(world, cell, message, single(pending), error)
+    pending = None
+    try:
+        for _ in range(0 if until.done else most):
+            if not queue:
+                return bool(lane)
+            cell, kind, message, pending = take()
+            step, steps = cell.step, cell.steps
+            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
+            if odd or step is None or not steps & 63:
+                step_one(world, cell, kind, message, pending)
             else:
-                guard.cell = None
-                try:  # to take it apart is the quickest way to see that it is a pair
-                    cell.state, output = result if type(result) is tuple else ()
-                except ValueError:
-                    finish_step(world, cell, message, single(pending), result)
+                guard.cell = cell
+                try:
+                    result = step(message, cell.state)
+                except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+                    guard.cell = None
+                    step_failed(world, cell, message, single(pending), error)
                 else:
-                    cell.steps = steps + 1
-                    if pending is None:
-                        continue
-                    pending.resolve(output)
-        if lane:
-            drain(lane)
-        if until.done:
-            return False
+                    guard.cell = None
+                    try:  # to take it apart is the quickest way to see that it is a pair
+                        cell.state, output = result if type(result) is tuple else ()
+                    except ValueError:
+                        finish_step(world, cell, message, single(pending), result)
+                    else:
+                        cell.steps = steps + 1
+                        if pending is not None:
+                            pending.resolve(output)
+                        elif not guard.ticked:
+                            continue
+            if lane:
+                drain(world)
+            if until.done:
+                return False
+            if guard.ticked:
+                return bool(queue or lane)
+    except BaseException:
+        if pending is not None:
+            pending.cut(interrupted(cell))
+        raise
     return most > 0 and not until.done
 
 
@@ -245,15 +277,8 @@ def step_failed(
     """A pure step raised: the straight way where that goes, else the careful one."""
     if error.__traceback__ is not None:  # without our frame, which holds the pending call
         error.__traceback__ = error.__traceback__.tb_next
-    if not crash_plainly(world, cell, message, pending, error):
+    if is_from_outside(error) or not crash_plainly(world, cell, message, pending, error):
         crashed(world, cell, message, pending, error)
-
-
-def fire_timers(world: World) -> None:
-    """Call what is due."""
-    if world.timers.next_s() < float("inf"):
-        for function, args in world.timers.pop_due(world.clock.now_s()):
-            function(*args)
 
 
 def finish_step(
@@ -272,22 +297,32 @@ def finish_step(
 def serve(
     world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> None:
-    """Serve an input the careful way: any kind, any behaviour, any state of the worker."""
-    kept = kept_of(cell)
-    if kept is not None and is_plain(cell, kept, message, pending):
-        serve_journalled(world, cell, kind, message, pending)
-        return
+    """Serve an input that does not go straight to a pure step, by the plan of its worker."""
+    plan = cell.extra.plan if cell.extra is not None else Plan.CARE
     if cell.status is not Status.RUNNING:
-        no_process(world, cell, pending)
-        return
-    if must_wait(world, cell, kind, message, pending):
-        return
-    came, message = message, message_of(world, cell, message, pending)
+        if cell.status in COMES_BACK and kind is not Kind.CONTINUE:
+            hold(cell, kind, message, pending)
+        else:
+            no_process(world, cell, kind, message, pending)
+    elif plan is Plan.HELD and (kind is not Kind.CONTINUE or not cell.suspended):
+        hold(cell, kind, message, pending)
+    elif plan is Plan.RECORD and type(message) is bytes and not (pending and pending.request):
+        serve_journalled(world, cell, kind, message, pending)
+    else:
+        serve_carefully(world, cell, kind, message, pending)
+
+
+def serve_carefully(
+    world: World, cell: WorkerCell, kind: Kind, came: Any, pending: Pending | None
+) -> None:
+    """Serve an input of any kind for any behaviour that runs."""
+    message = message_of(world, cell, came, pending)
     if message is NOTHING:
         return
-    if kept is not None and not admit(world.keeper, cell, kind, came, message, call=pending):
+    kept, keeper = kept_of(cell), world.outside.keeper
+    if kept is not None and not admit(keeper, cell, kind, came, message, call=pending):
         return
-    commit.end_timeout(cell)
+    commit.stop_timeout(world, cell)
     if cell.extra is not None and cell.extra.debug is not None:
         observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
     outcome = run_callback(world, cell, kind, message, pending)
@@ -296,14 +331,14 @@ def serve(
 
 
 def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | None) -> Any:
-    """The input as a value; `NOTHING` if it is void, or could not be decoded and that is said."""
+    """Return the input as a value; `NOTHING` if it is void, or undecodable and that is told."""
     if type(came) is bytes:
         try:
             return guarded(world.guard, cell, cell.step_limit_s(), codec_of(cell).decode, came)
         except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
             undecodable(world, cell, came, pending, error)
             return NOTHING
-    return commit.message_of(cell, came) if isinstance(came, commit.Token) else came
+    return message_in(cell, came) if isinstance(came, MARKED) else came
 
 
 def serve_journalled(
@@ -319,25 +354,30 @@ def run_callback(
     world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> Outcome | None:
     """Run the callback under the guard; None: it crashed, and that is dealt with."""
-    guard = world.guard
+    guard, caller = world.guard, None
     guard.used = True
     if not guard.armed:
         guard.arm()
-    caller = None if pending is None else Caller(pending, world.outbox)
+    if pending is not None and isinstance(cell.behaviour, GenServer):
+        world.caller += 1
+        pending.number = world.caller
+        world.callers[world.caller] = pending
+        caller = Caller(world.caller, world.outbox)
+    since = len(world.outbox)
     guard.cell = cell
     begun_s = world.clock.now_s()
     try:
-        outcome = world.advance(cell.behaviour, kind, message, caller, cell.state)
+        outcome = world.outside.advance(cell.behaviour, kind, message, caller, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
-        early_replies(world)
+        early_replies(world, since)
         own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return None
     guard.cell = None
     if not cell.steps & 63 or type(cell.behaviour) is not StateMachine:
         cell.timed_s += world.clock.now_s() - begun_s
-    early_replies(world)
+    early_replies(world, since)
     return outcome
 
 

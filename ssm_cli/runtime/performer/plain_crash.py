@@ -18,59 +18,57 @@ from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime.engine.cell import Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNote
+from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
-from ssm_cli.runtime.performer.ending import crash_error
 from ssm_cli.runtime.performer.starting import come_up
-from ssm_cli.runtime.performer.supervise import restart_all
+from ssm_cli.runtime.performer.supervise import limits_of, settle_start
 from ssm_cli.runtime.reports import Entry, error_text
 from ssm_cli.spec.model import OnCrash, Strategy
-from ssm_cli.supervision.decisions import RESTART, is_restarted, on_restart
+from ssm_cli.supervision.decisions import Restarted, verdict
 
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE  # looked at for each crash: globals are quick
-INIT, UNDEFINED = OnCrash.INIT, Status.UNDEFINED
+INIT = OnCrash.INIT
 
 
 def crash_plainly(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> bool:
-    """Go the whole way of a plain crash. False: it is none, and nothing was done."""
+    """Go the whole way of a plain crash. Return False, without side effects, if it is none."""
     sup, reason = cell.parent, reason_for(error)
     if sup is None or type(reason) is not Crash or not is_plain(world, sup, cell, pending):
         return False
-    if not is_restarted(cell.spec.options.restart, reason):
+    now_s = world.clock.now_s()
+    decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s=now_s)
+    if type(decided) is not Restarted:
         return False
-    window, flags = sup.window, sup.spec
-    restarts = window.add(world.clock.now_s())
-    if on_restart(restarts, flags.intensity) is not RESTART:
-        window.take_back()  # the careful way counts it again
-        return False
-    limits = {"restarts": restarts, "intensity": flags.intensity, "period": flags.period_s}
+    limits = limits_of(sup, decided.restarts)
     kind, text, wall_s = type(error).__name__, error_text(error), world.clock.wall_s()
     name: str = cell.spec.id
     world.crashes.add_decided(
         CrashNote(
             world.reports.seq + 1, wall_s, cell, message, cell.state, reason,
-            (), "restart", (name,), limits,
+            (), decided.word, decided.start, limits,
         )
     )  # fmt: skip
+    cell.status = Status.RESTARTING
+    sup.window.add(now_s)
     if pending is not None:
         pending.fail(crash_error(name, reason, kind, text))
-    extra = cell.more()
+    extra = cell.ensure_extra()
     extra.crashes += 1
-    extra.timeout += 1  # one that was under way is void
+    cell.step, cell.state, cell.last_reason = None, None, reason
     cell.starts += 1
-    cell.step, cell.state, cell.last_reason, cell.status = None, None, reason, UNDEFINED
     world.reports.add_many(
         PlainCrash(wall_s, world, sup, cell, message, cell.starts, reason.kind, kind, text, limits)
     )
-    restart_all(world, sup, (cell,), limits, come_up)
+    settle_start(world, sup, cell, come_up(world, cell))
     return True
 
 
 def is_plain(world: World, sup: SupervisorCell, cell: WorkerCell, pending: Pending | None) -> bool:
-    """Whether nothing but an end and a start can follow a crash of this pure step."""
+    """Return whether nothing but an end and a start can follow a crash of this pure step."""
     extra, options = cell.extra, cell.spec.options
     return (
         sup.spec.strategy is ONE_FOR_ONE
@@ -81,7 +79,7 @@ def is_plain(world: World, sup: SupervisorCell, cell: WorkerCell, pending: Pendi
         and cell.behaviour.terminate is None
         and options.backoff is None
         and options.on_crash is INIT
-        and world.keeper is None
+        and world.outside.keeper is None
         and (extra is None or not (extra.callers or extra.timers or extra.backlog))
     )
 

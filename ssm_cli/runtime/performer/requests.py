@@ -13,11 +13,13 @@ import msgspec
 
 from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import SupervisorError
+from ssm_cli.errors import CalleeStopped, SsmError, SupervisorError
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.entries import Asked
+from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, forget
-from ssm_cli.runtime.performer.ending import terminate_cell
+from ssm_cli.runtime.performer.ending import abandon, terminate_cell
 from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import settle
 from ssm_cli.runtime.views import (
@@ -75,11 +77,11 @@ def which_children(world: World, sup: SupervisorCell) -> list[ChildInfo]:
 def state_of(cell: Cell) -> ChildState:
     """A child's state in the eyes of its supervisor."""
     match cell.status:
-        case Status.RUNNING | Status.DEAD:
+        case Status.RUNNING | Status.DEAD | Status.ENDING:
             return "running"
         case Status.RESTARTING:
             return "restarting"
-        case Status.UNDEFINED:
+        case Status.UNDEFINED | Status.WAITING:
             return "undefined"
 
 
@@ -148,9 +150,14 @@ def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> s
 
 
 def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
-    """Start a checked spec; a start that fails leaves nothing behind."""
+    """Start a checked spec; a start that fails, or is interrupted, leaves nothing behind."""
     cell = adopt(world, sup, spec)
-    outcome = start_cell(world, cell)
+    try:
+        outcome = start_cell(world, cell)
+    except BaseException:
+        abandon(world, cell)
+        forget(world, cell)
+        raise
     if outcome is None:
         return spec.id
     if not isinstance(outcome, Ignore):
@@ -239,3 +246,23 @@ REQUESTS: dict[str, Any] = {
     "restart_child": restart_child,
     "delete_child": delete_child,
 }
+
+
+def answer(world: World, asked: Asked) -> None:
+    """Answer a request, by the supervisor that was asked and not by a later life of it."""
+    sup, pending = asked.cell, asked.pending
+    if sup.status is not Status.RUNNING or sup.starts != asked.starts:
+        reason = str(sup.last_reason)
+        pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
+    elif sup.suspended:
+        sup.ensure_extra().backlog.append(asked)
+    else:
+        try:
+            value = REQUESTS[asked.verb](world, sup, *asked.args)
+        except SsmError as error:
+            pending.fail(error)
+        except BaseException:
+            pending.fail(interrupted(sup))
+            raise
+        else:
+            pending.resolve(value)

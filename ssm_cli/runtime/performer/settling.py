@@ -14,12 +14,13 @@ from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import EndWorker
+from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
-from ssm_cli.runtime.performer.ending import callee_error
-from ssm_cli.runtime.performer.failing import crashed, stop_worker
+from ssm_cli.runtime.performer.failing import crashed
 from ssm_cli.runtime.views import SysEvent
 
 
@@ -27,14 +28,14 @@ def settle(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
 ) -> None:
     """Commit an outcome: state, effects, reply, what comes next, or the end."""
-    if outcome.effects and not commit.room_for(world, outcome):
+    if outcome.effects and not commit.has_room(world, outcome):
         full = QueueFull(f"the effects of {cell.spec.id} do not fit into the queue")
         crashed(world, cell, message, pending, full)
         return
     kept, seq = kept_of(cell), 0
     if kept is not None and kept.journals:
         try:
-            seq = accept(world.keeper, cell, kept, outcome)
+            seq = accept(world.outside.keeper, cell, kept, outcome)
         except StorageError as error:
             crashed(world, cell, message, pending, error)
             return
@@ -50,10 +51,10 @@ def settle(
     elif kept.journals:
         conclude_later(world, cell, pending, outcome, seq)
     else:
-        served(world.keeper, cell, kept)
+        served(world.outside.keeper, cell, kept)
         conclude(world, cell, pending, outcome)
     if outcome.then is not None and outcome.stop is None and not (kept and kept.journals):
-        commit.plan(world, cell, outcome.then)
+        commit.plan_next(world, cell, outcome.then)
 
 
 def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:
@@ -62,13 +63,14 @@ def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: O
     if outcome.effects and commit.apply_effects(world, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
-        world.lane.appendleft((stop_worker, (world, cell, outcome.stop, pending, reply)))
+        world.lane.appendleft(EndWorker(cell, outcome.stop, pending, reply))
         return
     if pending is not None:
         if reply is not NOTHING:
             pending.resolve(reply)
+            commit.let_go(world, pending)
         elif not pending.done:
-            commit.keep_caller(cell, pending, pending)
+            commit.keep_waiting(world, cell, pending)
 
 
 def conclude_later(
@@ -77,20 +79,21 @@ def conclude_later(
     """The same, once the record `seq` of the input is written."""
     marked = caused(world, seq, outcome, cell)
     if outcome.stop is not None:
-        cell.more().kept.closing = True
+        cell.ensure_extra().kept.closing = True
+        replan(cell)
     elif outcome.then is not None:
-        commit.plan(world, cell, outcome.then)
+        commit.plan_next(world, cell, outcome.then)
         if isinstance(outcome.then, Continue):
             world.queue[0][2].cause = (seq, -1)
-    world.keeper.sending += commit.sends(outcome)
-    world.keeper.hold(pending, conclude_written, world, cell, cell.starts, pending, marked)
+    world.outside.keeper.sending += commit.sends(outcome)
+    world.outside.keeper.hold(pending, conclude_written, world, cell, cell.starts, pending, marked)
 
 
 def conclude_written(
     world: World, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
 ) -> None:
     """The record is written. The timers of its worker are void if it has ended since."""
-    world.keeper.sending -= commit.sends(outcome)
+    world.outside.keeper.sending -= commit.sends(outcome)
     if cell.starts == starts and cell.status is Status.RUNNING:
         conclude(world, cell, pending, outcome)
         return

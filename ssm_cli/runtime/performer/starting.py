@@ -29,8 +29,10 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.records import Source
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
+from ssm_cli.runtime.engine.backlog import release_held
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
@@ -95,8 +97,11 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
             behaviour = cell.behaviour = behaviour_of(spec.start)
         init = behaviour.init
         result = None if init is None else init(spec.id, spec.args)
-    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        return why_failed(guard, error)
+    except BaseException as error:
+        guard.cell, guard.phase = None, STEP
+        if is_from_outside(error):
+            raise
+        return reason_for(error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
@@ -107,7 +112,8 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
     if cell.extra is None:
         cell.step = behaviour.step
     else:
-        commit.make_ready(cell)
+        replan(cell)
+        release_held(world, cell)
     return None
 
 
@@ -127,7 +133,7 @@ def start_durable(world: World, cell: WorkerCell) -> Started:
         return Crash(StorageError(f"{why} store: give it one, Node(tree, store=FolderStore(DIR))"))
     reason: ExitReason | None = None
     while kept.has:
-        if lives.falls_back(world.keeper, cell, kept, reason):
+        if lives.falls_back(world.outside.keeper, cell, kept, reason):
             return begin(world, cell, kept, "fallback")
         started = begin(world, cell, kept, "saved")
         if started is None or isinstance(started, Ignore):
@@ -155,10 +161,10 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
             result = guarded(world.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
         started = commit_init(world, cell, result)
         if started is None:
-            lives.started(world.keeper, cell, kept, source)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+            lives.started(world.outside.keeper, cell, kept, source)
+    except BaseException as error:
+        if is_from_outside(error):
+            raise
         lives.undo(world, cell)
         return reason_for(error)
     return started
@@ -173,32 +179,36 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
         return reason_for(error)
     if isinstance(outcome, Ignore):
         return IGNORE
-    if not commit.room_for(world, outcome):
+    if not commit.has_room(world, outcome):
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
         return outcome.stop
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
-    cell.status = RUNNING
     cell.since_s = world.clock.now_s()
-    commit.make_ready(cell)
     if outcome.effects or outcome.then is not None:
         commit.after_init(world, cell, outcome)
+    cell.status = RUNNING  # last: what is interrupted before is started again
+    replan(cell)
+    release_held(world, cell)
     return None
 
 
 def start_supervisor(world: World, sup: SupervisorCell) -> Started:
-    """Ask its init, then start its children in order; a failure stops those that had started."""
+    """Ask its init, then start its children in order; a failure stops those that had started.
+
+    It runs once they all do: a start that is interrupted before is done again.
+    """
     sup.overdue = False
     sup.window = type(sup.window)(sup.spec.period_s)
     if sup.spec.init is not None:
         limit_s = DEFAULT_INIT_TIMEOUT_MS / 1000
         try:
             answer = guarded(world.guard, sup, limit_s, sup.spec.init, sup.spec.id)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+        except BaseException as error:
+            if is_from_outside(error):
+                raise
             return reason_for(error)
         if isinstance(answer, Ignore):
             return IGNORE
@@ -206,18 +216,13 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
     if problem is not None:
         return Other(problem)
     arrange(world, sup)
-    sup.status = Status.RUNNING
     sup.since_s = world.clock.now_s()
-    try:
-        failure = start_children(world, sup)
-    except KeyboardInterrupt:
+    failed = start_children(world, sup)
+    if failed is None:
+        sup.status = Status.RUNNING
+    else:
         terminate_children(world, sup)
-        sup.status = Status.UNDEFINED
-        raise
-    if failure is not None:
-        terminate_children(world, sup)
-        sup.status = Status.UNDEFINED
-    return failure
+    return failed
 
 
 STARTS: dict[type[Cell], Callable[[World, Any], Started]] = {
@@ -251,7 +256,7 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
             begin = index
             try:
                 index, outcome = start_workers(world, cells, begin)
-            except KeyboardInterrupt:
+            except BaseException:
                 tell_started(world, [*takewhile(is_running, cells[begin:])])
                 raise
             tell_started(world, cells[begin:index])
@@ -294,8 +299,11 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
             guard.arm()
         try:
             result = init(spec.id, spec.args)
-        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-            return index, why_failed(guard, error)
+        except BaseException as error:
+            guard.cell, guard.phase = None, STEP
+            if is_from_outside(error):
+                raise
+            return index, reason_for(error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
@@ -312,16 +320,7 @@ def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any
     return None, None
 
 
-def why_failed(guard: Guard, error: BaseException) -> ExitReason:
-    """The reason of a start whose `init` raised; who interrupts from outside is let through."""
-    guard.cell, guard.phase = None, STEP
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    return reason_for(error)
-
-
-for _function in (start_workers, why_failed):
-    engine_code(_function)
+engine_code(start_workers)
 
 
 def is_running(cell: Cell) -> bool:

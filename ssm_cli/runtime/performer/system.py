@@ -13,11 +13,14 @@ from ssm_cli.behaviour.dispatch import Kind, reason_for
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
-from ssm_cli.errors import CalleeCrashed, NoProc, SysError
+from ssm_cli.errors import CalleeCrashed, SysError
 from ssm_cli.runtime.durable.lives import kept_of, replace
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.commit import make_ready, restart_timeout
+from ssm_cli.runtime.engine.backlog import release_held
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.commit import restart_timeout
+from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change
 from ssm_cli.runtime.looking.show import redacted
@@ -37,8 +40,7 @@ from ssm_cli.runtime.views import Status as StatusView
 def need_running(cell: Cell) -> None:
     """Raise `NoProc` unless the cell has a living process."""
     if cell.status is not Status.RUNNING:
-        doing = "is being restarted" if cell.status is Status.RESTARTING else "is not running"
-        raise NoProc(f"{cell.spec.id} {doing}", worker=cell.spec.id, reason="noproc")
+        raise not_running(cell)
 
 
 def hear(world: World, cell: WorkerCell) -> None:
@@ -50,26 +52,26 @@ def hear(world: World, cell: WorkerCell) -> None:
 def suspend(world: World, cell: Cell) -> None:
     """Hold it: its inputs, or what its children and clients tell it, queue up."""
     need_running(cell)
-    cell.more().suspended = True
+    cell.ensure_extra().suspended = True
     if isinstance(cell, WorkerCell):
-        make_ready(cell)
         restart_timeout(world, cell)
+        replan(cell)
 
 
 def resume(world: World, cell: Cell) -> None:
     """Let it go on, with what has queued up first."""
     need_running(cell)
-    extra = cell.more()
+    extra = cell.ensure_extra()
     extra.suspended = False
-    backlog = tuple(extra.backlog)
-    extra.backlog.clear()
     if isinstance(cell, WorkerCell):
-        make_ready(cell)
-        world.queue.extendleft((cell, *held) for held in reversed(backlog))
+        replan(cell)
+        release_held(world, cell)
         restart_timeout(world, cell)
     else:
-        for function, args in backlog:
-            world.post(function, *args)
+        backlog = tuple(extra.backlog)
+        extra.backlog.clear()
+        for entry in backlog:
+            world.post(entry)
 
 
 def get_state(world: World, cell: WorkerCell) -> Any:
@@ -87,9 +89,9 @@ def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any])
     hear(world, cell)
     try:
         state = guarded(world.guard, cell, cell.step_limit_s(), convert, cell.state)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_from_outside(error):
+            raise
         why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term="callback_failed") from error
     take_state(world, cell, state)
@@ -106,7 +108,7 @@ def take_state(world: World, cell: WorkerCell, state: Any) -> None:
     if kept is None:
         cell.state = state
     else:
-        replace(world.keeper, cell, kept, state)
+        replace(world.outside.keeper, cell, kept, state)
 
 
 def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) -> None:
@@ -128,9 +130,9 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
         else:
             convert = behaviour.code_change or (lambda _version, state, _extra: state)
         result = guarded(world.guard, cell, limit_s, convert, old_version, cell.state, extra)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if is_from_outside(error):
+            raise
         said = f"{type(error).__name__}: {error_text(error)}"
         why = f"{name}: code_change failed, the state stays: {said}"
         raise SysError(why, term=str(reason_for(error))) from error

@@ -11,11 +11,12 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.ports import Call, Outcome
 
 LONGEST_S = 3600.0  # of a call that sets no limit
+Far = tuple[RemoteCell, str]
 
 
 def far_of(world: World, name: str) -> tuple[RemoteCell, str] | None:
     """The remote child and its worker that a name stands for; None where it is no such name."""
-    if world.links is None:
+    if world.outside.links is None:
         return None
     child, dot, worker = name.rpartition("/")[2].partition(".")
     cell = world.names.get(child) if dot else None
@@ -38,7 +39,7 @@ def send_far(
     cell, worker = far
     name = f"{cell.spec.id}.{worker}"
     check(world, name, message)
-    assert world.links is not None
+    assert world.outside.links is not None
     if not world.running:
         raise CalleeStopped("the tree is not running", worker=name, reason="noproc")
     if cell.status is not Status.RUNNING:
@@ -54,7 +55,7 @@ def send_far(
 
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     call = Call(cell.spec.id, worker, message, limit_s, pending.request)
-    world.links.call(call, answered)
+    world.outside.links.call(call, answered)
     return pending
 
 
@@ -62,8 +63,8 @@ def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:
     """Send an input across the link; it may be lost, as a cast may."""
     cell, worker = far
     check(world, f"{cell.spec.id}.{worker}", message)
-    if world.links is not None and cell.status is Status.RUNNING:
-        world.links.cast(cell.spec.id, worker, message)
+    if world.outside.links is not None and cell.status is Status.RUNNING:
+        world.outside.links.cast(cell.spec.id, worker, message)
 
 
 def check(world: World, name: str, message: Any) -> None:

@@ -31,9 +31,9 @@ def start_remote(world: World, cell: RemoteCell) -> ExitReason | None:
 
     At its first start one that lives on is taken over: its parent was another process.
     """
-    if world.links is None:
+    if world.outside.links is None:
         return Lost("noconnection", NO_LINKS)
-    done = world.links.start(cell.spec, adopt=cell.starts == 1)
+    done = world.outside.links.start(cell.spec, adopt=cell.starts == 1)
     if not done.ok:
         cell.last_reason = Lost(done.reason, done.detail)
         return cell.last_reason
@@ -53,7 +53,7 @@ def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
     within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
     if isinstance(limit, int) and reason is not KILLED:
         within_s = min(limit / 1000, LONGEST_STOP_S)
-    stopped = world.links is not None and world.links.stop(cell.spec.id, within_s)
+    stopped = world.outside.links is not None and world.outside.links.stop(cell.spec.id, within_s)
     cell.last_reason = reason if stopped else KILLED
     killed = cell.last_reason is KILLED
     world.report("killed" if killed else "terminated", cell, ending(cell.last_reason))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ssm_cli.runtime.engine.cell import RemoteCell, Status
+from ssm_cli.runtime.engine.entries import ChildEnded
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.remote.life import reason_for
 from ssm_cli.runtime.remote.ports import Ended, Linked
 from ssm_cli.runtime.reports import ending
@@ -12,9 +12,9 @@ from ssm_cli.runtime.reports import ending
 
 def take_news(world: World) -> None:
     """Take what the links have heard: ends go to the supervisor, the rest is remembered."""
-    if world.links is None:
+    if world.outside.links is None:
         return
-    for news in world.links.poll():
+    for news in world.outside.links.poll():
         cell = world.names.get(news.child)
         if isinstance(cell, RemoteCell) and cell.status is Status.RUNNING:
             if isinstance(news, Ended):
@@ -29,7 +29,8 @@ def take_end(world: World, cell: RemoteCell, news: Ended) -> None:
         return
     cell.last_reason = reason_for(news.reason)
     world.report("terminated", cell, ending(cell.last_reason))
-    announce_exit(world, cell, cell.last_reason)
+    cell.status = Status.DEAD
+    world.post(ChildEnded(cell, cell.starts, cell.last_reason))
 
 
 def take_link(world: World, cell: RemoteCell, news: Linked) -> None:

@@ -1,0 +1,97 @@
+"""Requests to supervisors (OTP `supervisor`), answered behind what they have to do first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.errors import QueueFull
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
+from ssm_cli.runtime.engine.cell import Status
+from ssm_cli.runtime.engine.commit import find
+from ssm_cli.runtime.engine.entries import Asked
+from ssm_cli.runtime.engine.failures import not_running
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.intake import forbid_reentry, need_supervisor
+from ssm_cli.runtime.views import ChildInfo, ChildName, ChildSpecView, Counts, ProcessRef
+from ssm_cli.spec.model import ChildSpec
+
+
+class Requests:
+    """The part of a node that answers for supervisors."""
+
+    def __init__(self, world: World, serving: Serving) -> None:
+        self._world = world
+        self._serving = serving
+
+    def which_children(self, supervisor: str) -> list[ChildInfo]:
+        """The children, last started first, as OTP gives them."""
+        return self._ask(supervisor, "which_children")  # type: ignore[no-any-return]  # by name
+
+    def count_children(self, supervisor: str) -> Counts:
+        """How many specs, active children, supervisors and workers."""
+        return self._ask(supervisor, "count_children")  # type: ignore[no-any-return]  # by name
+
+    def get_childspec(self, supervisor: str, child: ChildName) -> ChildSpecView:
+        """The child spec of `child`. Raises `SupervisorError` with `not_found`."""
+        return self._ask(supervisor, "get_childspec", child)  # type: ignore[no-any-return]  # by name
+
+    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+        """Start a child from a spec, or from a label under `simple_one_for_one`; its id.
+
+        None: its init answered ignore. Raises `SupervisorError` with `already_started`,
+        `already_present`, `max_children`, a term for a bad spec, or the reason of a failed start.
+        """
+        return self._ask(supervisor, "start_child", spec)  # type: ignore[no-any-return]  # by name
+
+    def terminate_child(self, supervisor: str, child: ChildName) -> None:
+        """Stop a child; its spec stays, but for temporary and dynamic children.
+
+        A dynamic child is named by its process (`whereis`), as OTP asks for its pid.
+        """
+        self._ask(supervisor, "terminate_child", child)
+
+    def restart_child(self, supervisor: str, child: ChildName) -> str | None:
+        """Start a child that was stopped; None: its init answered ignore."""
+        return self._ask(supervisor, "restart_child", child)  # type: ignore[no-any-return]  # by name
+
+    def delete_child(self, supervisor: str, child: ChildName) -> None:
+        """Forget the spec of a child that is stopped."""
+        self._ask(supervisor, "delete_child", child)
+
+    def request(self, supervisor: str, verb: str, *args: Any) -> Pending:
+        """Ask a supervisor and go on; the answer comes when it gets to it.
+
+        `verb` is the name of one of the methods above. A supervisor that is suspended answers
+        after `resume`; one that ends first fails the request with its exit reason.
+        """
+        world = self._world
+        sup = need_supervisor(world, supervisor)
+        forbid_reentry(world)
+        if sup.status is not Status.RUNNING:
+            raise not_running(sup)
+        asked = Asked(sup, sup.starts, verb, args, Pending())
+        if sup.suspended:
+            backlog = sup.ensure_extra().backlog
+            if len(backlog) >= world.bound:
+                raise QueueFull(f"{supervisor} is suspended, and {len(backlog)} requests wait")
+            backlog.append(asked)
+        else:
+            world.post(asked)
+        return asked.pending
+
+    def begin_request(self, supervisor: str, verb: str, *args: Any) -> Pending:
+        """`request`, and give the node one turn; mostly the answer is there then."""
+        pending = self.request(supervisor, verb, *args)
+        self._serving.turn(pending)
+        return pending
+
+    def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        return self._serving.wait(self.request(supervisor, verb, *args), TIMEOUT_S)
+
+    def whereis(self, name: str) -> ProcessRef | None:
+        """Return the process that runs under a name, if one does (OTP's `whereis`)."""
+        cell = find(self._world, name)
+        if cell is None or cell.status is not Status.RUNNING:
+            return None
+        return ProcessRef(cell.spec.id, cell.starts)

@@ -1,0 +1,143 @@
+"""What waits in a world besides plain inputs, as data: system messages, timers, marked inputs.
+
+Entries of the lane and of the timers name what is to be done; `performer/perform.py` does it, in
+one `match`. A message that can become void before it is served carries what makes it void: the
+number of its timer, the life (`starts`) that it belongs to. A fork copies all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.reasons import ExitReason
+from ssm_cli.behaviour.results import NOTHING, TIMEOUT
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.pending import Pending
+
+Cause = tuple[int, int]  # a record of the journal, and which effect of it
+
+
+class ChildEnded(msgspec.Struct, frozen=True, eq=False):
+    """The supervisor of `cell` is to look at its end (`{'EXIT', Pid, Reason}`)."""
+
+    cell: Cell
+    starts: int
+    reason: ExitReason
+
+
+class TryAgain(msgspec.Struct, frozen=True, eq=False):
+    """A start that failed in a restart is tried again, and counted (`try_again_restart`)."""
+
+    cell: Cell
+    starts: int
+
+
+class Restart(msgspec.Struct, frozen=True, eq=False):
+    """A restart of `cell` that was decided and counted (`restarts`) is carried out."""
+
+    cell: Cell
+    starts: int
+    restarts: int
+
+
+class EndWorker(msgspec.Struct, frozen=True, eq=False):
+    """A worker that crashed, or asked to stop, terminates; then its caller is answered."""
+
+    cell: WorkerCell
+    reason: ExitReason
+    pending: Pending | None = None
+    reply: Any = NOTHING
+
+
+class Asked(msgspec.Struct, frozen=True, eq=False):
+    """A request to a supervisor: `verb` is a name in `requests.REQUESTS`."""
+
+    cell: SupervisorCell
+    starts: int
+    verb: str
+    args: tuple[Any, ...]
+    pending: Pending
+
+
+class StopTree(msgspec.Struct, frozen=True, eq=False):
+    """The whole tree is to stop."""
+
+    reason: ExitReason
+
+
+class TimerDue(msgspec.Struct, frozen=True, eq=False):
+    """A worker's timer: first among the timers, then, with its time over, in the queue.
+
+    It counts while its worker still has it under `key` with this `number`; 0 counts always within
+    its life. `cause` is the record that started it, for a worker whose inputs are recorded.
+    """
+
+    number: int
+    cell: WorkerCell
+    starts: int
+    key: str
+    message: Any
+    cause: Cause | None = None
+
+
+class TimeoutDue(msgspec.Struct, frozen=True, eq=False):
+    """A time-out (`TimeoutAfter`): any input that is served before it makes it void."""
+
+    number: int
+    cell: WorkerCell
+
+
+class SaveDue(msgspec.Struct, frozen=True, eq=False):
+    """The state of a `persist: snapshot` worker is to be saved, if no input has done so."""
+
+    cell: WorkerCell
+    starts: int
+
+
+class ContinueDue(msgspec.Struct, eq=False):
+    """A `then=Continue(message)` on its way through the queue; void with the life `starts`.
+
+    `cause` is the record that asked for it; set once that has a number.
+    """
+
+    starts: int
+    message: Any
+    cause: Cause | None = None
+
+
+class Caused(msgspec.Struct, frozen=True, eq=False):
+    """A message that a recorded worker sends to a recorded worker, with the record that sent it."""
+
+    cause: Cause
+    message: Any
+
+
+Entry = ChildEnded | TryAgain | Restart | EndWorker | Asked | StopTree
+Timed = TimerDue | TimeoutDue | SaveDue | TryAgain | Restart
+Marked = TimerDue | TimeoutDue | ContinueDue | Caused
+MARKED = (TimerDue, TimeoutDue, ContinueDue, Caused)
+
+
+def message_in(cell: WorkerCell, marked: Marked) -> object:
+    """The message that a marked input brings to `cell`; `NOTHING` if it is void by now.
+
+    Take a timer that counts away from its worker: it is served.
+    """
+    match marked:
+        case TimerDue(number=number, starts=starts, key=key):
+            extra = cell.extra
+            if starts != cell.starts:
+                return NOTHING
+            if number and (extra is None or extra.timers.get(key) != number):
+                return NOTHING
+            if number and extra is not None:
+                del extra.timers[key]
+            return marked.message
+        case TimeoutDue(number=number):
+            return TIMEOUT if cell.extra is not None and cell.extra.timeout == number else NOTHING
+        case ContinueDue(starts=starts):
+            return marked.message if starts == cell.starts else NOTHING
+        case Caused():
+            return marked.message

@@ -1,0 +1,43 @@
+"""The errors that callers get for calls that end in another outcome than `replied`."""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, NoProc
+from ssm_cli.runtime.engine.cell import Cell, Status
+from ssm_cli.runtime.reports import error_text
+
+COMES_BACK = frozenset({Status.DEAD, Status.RESTARTING, Status.WAITING})
+
+
+def callee_error(cell: Cell, reason: ExitReason) -> CallError:
+    """Return the error for a call whose worker ended for `reason` before it answered."""
+    name = cell.spec.id
+    if isinstance(reason, Crash):
+        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
+    return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed:
+    """Return the error for a call that crashed the worker `name` with an error `kind: text`.
+
+    Its cause is the exception of the worker, whose traceback shows the place.
+    """
+    said = f"{name} crashed: {kind}: {text}"
+    error = CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
+    error.__cause__ = reason.error
+    return error
+
+
+def not_running(cell: Cell) -> NoProc:
+    """Return the error for a call of a node that does not run."""
+    doing = "is being restarted" if cell.status in COMES_BACK else "is not running"
+    name: str = cell.spec.id
+    return NoProc(f"{name} {doing}", worker=name, reason="noproc")
+
+
+def interrupted(cell: Cell) -> CalleeStopped:
+    """Return the error for a call that an exception from outside has cut short."""
+    name: str = cell.spec.id
+    text = f"the call of {name} was interrupted from outside, by a signal for example"
+    return CalleeStopped(text, worker=name, reason="interrupted")

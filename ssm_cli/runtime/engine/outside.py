@@ -1,0 +1,65 @@
+"""Exceptions from outside: which exceptions out of user code are not that code's own.
+
+`KeyboardInterrupt` always is from outside; so is whatever the handler of a signal raises while it
+happens to run on top of a callback. Such an exception is no crash: the callback counts as not run,
+and whoever runs the loop gets the exception once the tree is whole again (`performer/mend.py`).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+from ssm_cli.errors import StepTimeout
+
+SIGNALS = tuple(signal.valid_signals())
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Return whether an exception that left user code was raised by somebody else."""
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    trace = error.__traceback__
+    if trace is None or trace.tb_next is None or isinstance(error, StepTimeout):
+        return False  # the callback itself has raised it, which is quickly seen
+    return not codes_of(error).isdisjoint(handler_codes())
+
+
+def codes_of(error: BaseException) -> set[CodeType]:
+    """Return the code of each function that an exception has passed through."""
+    found, trace = set(), error.__traceback__
+    while trace is not None:
+        found.add(trace.tb_frame.f_code)
+        trace = trace.tb_next
+    return found
+
+
+def handler_codes() -> set[CodeType]:
+    """Return the code of each handler of a signal that is written in Python."""
+    handlers = (signal.getsignal(number) for number in SIGNALS)
+    return {code for handler in handlers for code in codes_in(handler)}
+
+
+def codes_in(handler: Any) -> Iterator[CodeType]:
+    """Return the code behind a handler: a function, a method, a partial, an object to call."""
+    for _ in range(10):  # partials of partials
+        handler = getattr(handler, "func", handler)
+    call = getattr(type(handler), "__call__", None)  # noqa: B004 - its code is asked for
+    for function in (handler, call):
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
+
+
+def in_signal_handler() -> bool:
+    """Return whether the handler of a signal runs now, on top of whatever it has interrupted."""
+    codes = handler_codes()
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the only way to the stack
+    while frame is not None:
+        if frame.f_code in codes:
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,94 @@
+"""Mending: an exception from outside has torn the loop somewhere; the tree is made whole again.
+
+Theory of operation. An exception may come at any line of the engine: Ctrl-C, the handler of a
+signal, a trace function. It is not caught where it strikes. Instead what is to be done to a child
+stands in its status until it is done, and `mend` reads from that what was under way:
+
+    ENDING              its end was cut: it is gone, and its supervisor looks at that
+    DEAD                its supervisor has still to look, whatever became of the message
+    RESTARTING, WAITING it is to be started, unless a message or a timer is about to do so
+    a supervisor that does not run, with children that do: its start was cut, and they end
+
+The input that was being served ends in an outcome of its own (`run_batch`, `Pending.cut`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ssm_cli.behaviour.reasons import KILLED
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
+from ssm_cli.runtime.performer.perform import drain
+from ssm_cli.runtime.performer.supervise import announce_exit
+
+WAITS = (Status.RESTARTING, Status.WAITING)
+
+
+def mend(world: World) -> None:
+    """Make the tree whole after an exception that left the loop, and carry out what that asks for.
+
+    Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
+    """
+    world.guard.end()
+    world.guard.forget_deadlines()
+    world.reports.mend()
+    if world.outside.keeper is not None:
+        world.outside.keeper.now = None
+    if not world.running or world.root.status is not Status.RUNNING:
+        return
+    about = messages(world)
+    mend_children(world, world.root, about)
+    drain(world)
+
+
+def messages(world: World) -> set[tuple[int, int, bool]]:
+    """Return which lives of which cells are about to be looked at, or (True) started."""
+    found = set()
+    for entry in entries(world):
+        if isinstance(entry, ChildEnded):
+            found.add((id(entry.cell), entry.starts, False))
+        elif isinstance(entry, TryAgain | Restart):
+            found.add((id(entry.cell), entry.starts, True))
+    return found
+
+
+def entries(world: World) -> Iterator[object]:
+    """Yield all that waits to be performed: lane, retries, timers, and what supervisors put off."""
+    yield from world.lane
+    yield from world.retries
+    for _, _, entry in world.timers.waiting():
+        yield entry
+    for cell in world.names.values():
+        if cell.extra is not None and isinstance(cell, SupervisorCell):
+            yield from cell.extra.backlog
+
+
+def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, bool]]) -> None:
+    """Mend each child of a supervisor that runs, and all below it."""
+    for cell in tuple(sup.children.values()):
+        if cell.status is Status.ENDING:
+            finish_interrupted(world, cell)
+            announce_exit(world, cell, KILLED)
+        elif cell.status is Status.DEAD and (id(cell), cell.starts, False) not in about:
+            world.lane.append(ChildEnded(cell, cell.starts, cell.last_reason))
+        elif cell.status in WAITS:
+            mend_start(world, sup, cell, about)
+        elif cell.status is Status.RUNNING:
+            if isinstance(cell, SupervisorCell):
+                mend_children(world, cell, about)
+            elif isinstance(cell, WorkerCell):
+                replan(cell)
+
+
+def mend_start(
+    world: World, sup: SupervisorCell, cell: Cell, about: set[tuple[int, int, bool]]
+) -> None:
+    """Have a child started that is to run, unless something is about to do so."""
+    if isinstance(cell, SupervisorCell):
+        terminate_children(world, cell)
+    siblings = (cell,) if cell.status is Status.RESTARTING else sup.children.values()
+    if not any((id(one), one.starts, True) in about for one in siblings):
+        world.lane.append(Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))

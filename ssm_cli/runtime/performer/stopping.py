@@ -1,0 +1,62 @@
+"""Stopping the whole tree: in order, and to the end, whatever interrupts it."""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import ExitReason
+from ssm_cli.errors import CalleeStopped
+from ssm_cli.runtime.engine.cell import Status
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.ending import terminate_supervisor
+from ssm_cli.runtime.reports import ending
+
+MOST_INTERRUPTIONS = 1000  # of one stop; each costs one callback the rest of its time
+
+
+def stop_tree(world: World, reason: ExitReason) -> None:
+    """End the root and all below it, in reverse start order, then the node.
+
+    An exception from outside cuts the callback that runs then; all others end in order, and it is
+    raised when the tree is down.
+    """
+    if not world.running:
+        return
+    waiting = tuple(world.lane)
+    world.lane.clear()
+    world.retries.clear()
+    interruption: BaseException | None = None
+    for _ in range(MOST_INTERRUPTIONS):
+        try:
+            stop_root(world, reason)
+            break
+        except BaseException as error:  # noqa: BLE001 - it is raised below, once the tree is down
+            world.guard.end()
+            interruption = interruption or error
+    root_down(world, reason)
+    world.lane.extend(waiting)  # each finds the tree gone, and fails its request
+    if interruption is not None:
+        raise interruption
+
+
+def stop_root(world: World, reason: ExitReason) -> None:
+    """End the root, or what an interruption of its start, or of its end, has left of it."""
+    if world.root.status is not Status.DEAD:
+        terminate_supervisor(world, world.root, reason, "infinity")
+
+
+def root_down(world: World, reason: ExitReason) -> None:
+    """End a node whose root has ended: calls that wait fail."""
+    world.root.status = Status.UNDEFINED
+    world.running = False
+    keeper = world.outside.keeper
+    if keeper is not None:
+        keeper.finish()  # with what durable workers have sent to each other
+    waiting = [pending for _, _, _, pending in world.queue if pending is not None]
+    world.queue.clear()
+    world.retries.clear()
+    world.guard.close()
+    world.report("stopped", world.root, ending(reason))
+    for pending in waiting:
+        pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
+    world.guard.close()
+    if world.outside.wake is not None:
+        world.outside.wake()
