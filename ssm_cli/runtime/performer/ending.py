@@ -112,24 +112,20 @@ def terminate_cell(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
                 end_worker(world, cell, SHUTDOWN, told=True)
     elif cell.status is Status.ENDING:
         finish_interrupted(world, cell)
-    elif cell.status is Status.RESTARTING:
-        world.report("terminated", cell, SHUTDOWN)
+    elif cell.status is not Status.DEAD:
+        if isinstance(cell, SupervisorCell):
+            terminate_children(world, cell)  # none runs, unless its start was interrupted
+        if cell.status is Status.RESTARTING:
+            world.report("terminated", cell, SHUTDOWN)
     put_down(world, cell, after)
 
 
 def finish_interrupted(world: World, cell: Cell) -> None:
-    """Let a child be gone whose end was interrupted: none of its callbacks runs again."""
+    """End a child whose end was interrupted; the callback that ran then does not run again."""
     if isinstance(cell, SupervisorCell):
-        kill_supervisor(world, cell)
+        terminate_supervisor(world, cell, cell.last_reason, cell.spec.shutdown_ms)
     elif isinstance(cell, WorkerCell):
         kill_worker(world, cell)
-
-
-def abandon(world: World, cell: Cell) -> None:
-    """End what runs of a child whose start was interrupted."""
-    if isinstance(cell, SupervisorCell) and cell.status is not RUNNING:
-        terminate_children(world, cell)
-    terminate_cell(world, cell)
 
 
 def put_down(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
@@ -247,7 +243,7 @@ def terminate_supervisor(
     if limit_ms == "brutal_kill":
         kill_supervisor(world, sup)
         return
-    sup.status = Status.ENDING
+    sup.status, sup.last_reason = Status.ENDING, reason
     if limit_ms == "infinity":
         terminate_children(world, sup)
     else:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssm_cli.behaviour.reasons import KILLED
 from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
@@ -71,7 +70,7 @@ def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, 
     for cell in tuple(sup.children.values()):
         if cell.status is Status.ENDING:
             finish_interrupted(world, cell)
-            announce_exit(world, cell, KILLED)
+            announce_exit(world, cell, cell.last_reason)
         elif cell.status is Status.DEAD and (id(cell), cell.starts, False) not in about:
             world.lane.append(ChildEnded(cell, cell.starts, cell.last_reason))
         elif cell.status in WAITS:

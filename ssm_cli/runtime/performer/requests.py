@@ -19,7 +19,7 @@ from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, forget
-from ssm_cli.runtime.performer.ending import abandon, terminate_cell
+from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.supervise import settle
 from ssm_cli.runtime.views import (
@@ -155,7 +155,7 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
     try:
         outcome = start_cell(world, cell)
     except BaseException:
-        abandon(world, cell)
+        terminate_cell(world, cell)
         forget(world, cell)
         raise
     if outcome is None:
