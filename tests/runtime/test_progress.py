@@ -91,6 +91,18 @@ def started(place: str, init: Callable[[str], Any], clock: Any = None, **flags: 
     return node
 
 
+def hang(clock: ManualClock) -> Callable[[int], None]:
+    """An `init` that is cut at its limit, and takes a hundredth of a second more to clean up."""
+
+    def begin(_life: int) -> None:
+        try:
+            clock.sleep_s(3600)
+        finally:
+            clock.sleep_s(0.01)
+
+    return begin
+
+
 def outcome_of(node: Node, name: str, message: Any = get, timeout_s: float = 0.5) -> Any:
     """The output of a call, or the class of its error."""
     try:
@@ -119,12 +131,11 @@ def test_a_call_is_back_within_its_time_and_one_init_of_a_restart_that_hangs(
     place: str, intensity: int
 ) -> None:
     clock = ManualClock()
-    hang = Lives(lambda _: clock.sleep_s(3600))
     flags = {"intensity": intensity, "period": 3600, "init_timeout": 100}
-    node = started(place, hang, clock, **flags)
+    node = started(place, Lives(hang(clock)), clock, **flags)
     begun_s = clock.now_s()
     assert outcome_of(node, "other") in (0, CallTimeout)
-    assert clock.now_s() - begun_s <= 0.6
+    assert clock.now_s() - begun_s <= 0.5 + 0.11
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -133,10 +144,10 @@ def test_a_restart_that_hangs_just_outside_the_default_period_lets_a_call_come_b
     place: str,
 ) -> None:
     clock = ManualClock()
-    node = started(place, Lives(lambda _: clock.sleep_s(3600)), clock)
+    node = started(place, Lives(hang(clock)), clock)
     begun_s = clock.now_s()
     assert outcome_of(node, "other") in (0, CallTimeout)
-    assert clock.now_s() - begun_s <= 5.5
+    assert clock.now_s() - begun_s <= 0.5 + 5.01
 
 
 @pytest.mark.parametrize("calls", ["call_value", "wait", "run_clients"])
@@ -155,11 +166,9 @@ def test_every_way_to_wait_is_back_while_a_restart_fails(calls: str) -> None:
         assert node.call_value("other", b"word", 0.5)[0] == b"word"
 
 
-@pytest.mark.parametrize("clock", [None, ManualClock()])
 @bounded()
-def test_requests_to_supervisors_are_answered_while_a_restart_fails(clock: Any) -> None:
-    node = started("flat", Lives(refuse), clock, intensity=ALWAYS)
-    node.run_clients()
+def test_requests_to_supervisors_are_answered_while_a_restart_fails() -> None:
+    node = started("flat", Lives(refuse), ManualClock(), intensity=ALWAYS)
     outcome_of(node, "other")
     assert [child.id for child in node.which_children("root")] == ["other", "bad"]
     node.terminate_child("root", "bad")  # and that is how to end it
@@ -188,8 +197,9 @@ def test_asyncio_turns_while_a_restart_fails(place: str) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("clock", ["system", "manual"])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("place", "clock"), [*((place, "manual") for place in PLACES), ("flat", "system")]
+)
 @bounded(5.0)
 def test_a_stop_that_serves_what_waits_ends_restarts_that_fail(place: str, clock: str) -> None:
     node = started(
@@ -510,7 +520,7 @@ DUE: dict[str, tuple[ChildSpec, Callable[[Node], object], Callable[[Node], bool]
     "time-out": (
         Worker("a", Server, args={"state": []}),
         lambda node: node.call("a", timed_out),
-        lambda node: node.get_state("a") == [TIMEOUT],
+        lambda node: node.tree().children[0].steps == 2,  # to ask for its state would void it
     ),
     "back-off": (
         worker("a", backoff=Backoff(initial_ms=1000)),
@@ -614,7 +624,7 @@ def test_a_manual_clock_that_advances_ends_the_time_of_a_call_on_a_node_that_ser
 
 
 @bounded()
-def test_timers_in_a_row_come_at_their_times_while_the_clock_advances_in_one_go() -> None:
+def test_a_timer_that_starts_itself_again_comes_at_each_of_its_times() -> None:
     def again(state: int) -> Any:
         return state + 1, None, [StartTimer("t", 100, again)]
 
