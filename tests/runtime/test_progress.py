@@ -21,6 +21,7 @@ import ssm_cli
 from ssm_cli import (
     TIMEOUT,
     Answer,
+    CalledFromStep,
     CallError,
     CallTimeout,
     Cast,
@@ -33,7 +34,6 @@ from ssm_cli import (
     NoReply,
     Ok,
     StartTimer,
-    StateMachine,
     Supervisor,
     TimeoutAfter,
     Worker,
@@ -218,7 +218,14 @@ def test_a_signal_handler_that_stops_the_node_ends_restarts_that_fail(
     place: str, number: int
 ) -> None:
     node = started(place, Lives(refuse), intensity=ALWAYS)
-    signal.signal(number, lambda *_: node.stop())
+
+    def stop(*_: object) -> None:
+        try:
+            node.stop()
+        except CalledFromStep:  # it interrupted a callback, as it may: once more
+            signal_soon(number, 0.001)
+
+    signal.signal(number, stop)
     signal_soon(number, 0.05)
     begun_s = time.monotonic()
     node.run(for_s=20)
@@ -645,9 +652,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     count = 0
 
-    def call_soon(self, *args: Any, **kwargs: Any) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]  # less exact
         self.count += 1
-        return super().call_soon(*args, **kwargs)
+        return super().call_soon(callback, *args, context=context)
 
 
 def turns_for(callers: int, ask: str) -> int:
@@ -681,11 +688,10 @@ def test_concurrent_calls_cost_the_loop_in_proportion_to_their_number(ask: str) 
 @bounded()
 def test_a_concurrent_call_that_waits_for_room_is_back_when_its_time_is_over() -> None:
     async def main() -> list[Any]:
-        node = Node(Supervisor("root", children=[worker("a"), worker("b")], queue=1)).start()
-        node.suspend("a")
+        node = Node(Supervisor("root", children=[worker("b")], queue=1)).start()
 
         def defer(state: int) -> Any:
-            return state, None, [Defer(object())]
+            return state + 1, None, [Defer(f"{state}")]
 
         asked = [node.acall("b", defer, timeout_s=0.1) for _ in range(50)]
         found = await asyncio.gather(*asked, return_exceptions=True)
@@ -760,18 +766,3 @@ def test_a_signal_handler_that_casts_is_served_within_a_wait() -> None:
     node.run(for_s=1)
     assert len(seen) == 1
     assert seen[0] < 0.5
-
-
-@bounded()
-def test_a_signal_handler_that_stops_the_node_in_a_step_stops_it_behind_the_step() -> None:
-    def step(message: Any, state: int) -> Any:
-        signal.raise_signal(signal.SIGTERM)
-        return state + 1, "done"
-
-    machine = StateMachine(step=step, init=lambda _name, _args: 0)
-    node = Node(Supervisor("root", children=[Worker("a", machine), worker("b")])).start()
-    signal.signal(signal.SIGTERM, lambda *_: node.stop())
-    assert node.call("a", "go") == "done"
-    node.run(for_s=4)
-    assert not node.running
-    assert not [r for r in node.reports() if r.event == "crashed"]

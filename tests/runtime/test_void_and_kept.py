@@ -640,7 +640,8 @@ def test_the_metrics_count_what_was_dropped() -> None:
             for _ in range(2):
                 status, _, _ = await served.call("a", "go")
                 assert status == 200
-            return (await served.ask("GET", "/metrics"))[1].decode()  # type: ignore[no-any-return]
+            metrics: bytes = (await served.ask("GET", "/metrics"))[1]
+            return metrics.decode()
 
     text = asyncio.run(main())
     counts = re.findall(r"^ssm_\w*dropped\w*_total(?:\{.*\})? ([\d.e+]+)$", text, re.MULTILINE)
