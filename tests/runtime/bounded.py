@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import functools
 import os
+import resource
 import select
 import signal
 import tempfile
@@ -19,14 +20,16 @@ from typing import Any, ParamSpec
 import pytest
 
 P = ParamSpec("P")
-GRACE_S = 2.0  # from the end of a test's time until its process is killed
+WAIT = 10  # times its seconds of work that a test may take, on a machine that does other things
+GRACE_S = 5.0  # from the end of that until its process is killed from outside
 
 
-def bounded(seconds: float = 3.0) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Run a test in a process of its own, which ends after `seconds` at the latest.
+def bounded(seconds: int = 2) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Run a test in a process of its own, which ends after `seconds` of work at the latest.
 
-    The process is a fork, so that the test may use what it likes of this one; signals and alarms
-    are its own. A test that does not end fails with the place where it is.
+    Work is processor time, so that the bound holds on a busy machine too. The process is a fork, so
+    that the test may use what it likes of this one; signals and alarms are its own. A test that
+    does not end fails with the place where it is.
     """
 
     def decorate(test: Callable[P, None]) -> Callable[P, None]:
@@ -41,7 +44,7 @@ def bounded(seconds: float = 3.0) -> Callable[[Callable[P, None]], Callable[P, N
     return decorate
 
 
-def run_apart(test: Callable[[], None], seconds: float) -> str:
+def run_apart(test: Callable[[], None], seconds: int) -> str:
     """Why the test failed, as text; empty if it passed."""
     with tempfile.TemporaryFile() as told, suppress_fork_warning():
         reader, writer = os.pipe()
@@ -51,7 +54,7 @@ def run_apart(test: Callable[[], None], seconds: float) -> str:
             become(test, seconds, told.fileno())
         os.close(writer)
         try:
-            if not select.select([reader], [], [], seconds + GRACE_S)[0]:
+            if not select.select([reader], [], [], seconds * WAIT + GRACE_S)[0]:
                 os.kill(child, signal.SIGKILL)
         finally:
             os.close(reader)
@@ -61,15 +64,17 @@ def run_apart(test: Callable[[], None], seconds: float) -> str:
     if status == 0:
         return ""
     if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}; it may have run longer than {seconds} s"
+        return f"ended by signal {os.WTERMSIG(status)}, as after {seconds} s of work\n{text}"
     return text or f"ended with status {status}"
 
 
-def become(test: Callable[[], None], seconds: float, told: int) -> None:
+def become(test: Callable[[], None], seconds: int, told: int) -> None:
     """Run the test in the forked process, and end it; writes to `told` what went wrong."""
     status = 1
     try:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=told)  # a watchdog, no alarm
+        faulthandler.dump_traceback_later(seconds * WAIT, exit=True, file=told)  # no alarm
+        faulthandler.register(signal.SIGXCPU, file=told, chain=True)
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
         test()
         status = 0
     except BaseException:  # noqa: BLE001 - all that a test may raise is told by the parent

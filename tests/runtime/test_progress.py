@@ -27,6 +27,7 @@ from ssm_cli import (
     Cast,
     Continue,
     Defer,
+    Exit,
     GenServer,
     Info,
     ManualClock,
@@ -200,7 +201,7 @@ def test_asyncio_turns_while_a_restart_fails(place: str) -> None:
 @pytest.mark.parametrize(
     ("place", "clock"), [*((place, "manual") for place in PLACES), ("flat", "system")]
 )
-@bounded(5.0)
+@bounded(4)
 def test_a_stop_that_serves_what_waits_ends_restarts_that_fail(place: str, clock: str) -> None:
     node = started(
         place, Lives(refuse), ManualClock() if clock == "manual" else None, intensity=ALWAYS
@@ -230,7 +231,7 @@ def test_a_signal_handler_that_stops_the_node_ends_restarts_that_fail(
     begun_s = time.monotonic()
     node.run(for_s=20)
     assert not node.running
-    assert elapsed_s(begun_s) < 2
+    assert elapsed_s(begun_s) < 5
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -460,7 +461,7 @@ def full_node() -> tuple[Node, Callable[[], int]]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@bounded(10.0)
+@bounded(10)
 def test_a_tick_at_any_line_finds_room_in_a_full_queue(way: str) -> None:
     node, fill = full_node()
     place = given = 0
@@ -679,7 +680,7 @@ def turns_for(callers: int, ask: str) -> int:
 
 
 @pytest.mark.parametrize("ask", ["acall", "acall_value"])
-@bounded(20.0)
+@bounded(10)
 def test_concurrent_calls_cost_the_loop_in_proportion_to_their_number(ask: str) -> None:
     few, many = turns_for(2_000, ask), turns_for(16_000, ask)
     assert many < 12 * few  # 8 times as many; in the square it would be 64
@@ -716,13 +717,13 @@ def wait_long(node: Node, way: str) -> None:
 
     match way:
         case "run":
-            node.run(for_s=4)
+            node.run(for_s=8)
         case "call":
-            node.call("a", defer, timeout_s=4)
+            node.call("a", defer, timeout_s=8)
         case "wait":
-            node.wait(node.send_request("a", defer), 4)
+            node.wait(node.send_request("a", defer), 8)
         case _:
-            node.run_clients(client(), timeout_s=4)
+            node.run_clients(client(), timeout_s=8)
 
 
 @pytest.mark.parametrize("way", ["run", "call", "wait", "run_clients"])
@@ -748,21 +749,17 @@ def test_a_signal_handler_that_stops_the_node_ends_a_wait_at_once(way: str) -> N
         with pytest.raises(CallError):
             wait_long(node, way)
     assert not node.running
-    assert elapsed_s(begun_s) < 2
+    assert elapsed_s(begun_s) < 5
 
 
 @bounded()
 def test_a_signal_handler_that_casts_is_served_within_a_wait() -> None:
-    node = Node(Supervisor("root", children=[worker("a")])).start()
-    seen: list[float] = []
-    begun_s = time.monotonic()
-
-    def note(state: int) -> Any:
-        seen.append(elapsed_s(begun_s))
-        return state, None
-
-    signal.signal(signal.SIGTERM, lambda *_: node.cast("a", note))
+    last = worker("a", restart="temporary", significant=True)
+    tree = Supervisor("root", children=[last], auto_shutdown="any_significant")
+    node = Node(tree).start()
+    signal.signal(signal.SIGTERM, lambda *_: node.cast("a", starts(Exit())))
     signal_soon(signal.SIGTERM, 0.05)
-    node.run(for_s=1)
-    assert len(seen) == 1
-    assert seen[0] < 0.5
+    begun_s = time.monotonic()
+    node.run(for_s=8)
+    assert not node.running
+    assert elapsed_s(begun_s) < 5
