@@ -416,7 +416,6 @@ WAYS: dict[str, Callable[[Node], object]] = {
     "acall": lambda node: drive(node.acall("b", add(1))),
     "acall_value": lambda node: drive(node.acall_value("b", b"word")),
     "send_request": lambda node: node.send_request("b", add(1)),
-    "wait": lambda node: node.wait(node.send_request("b", add(1))),
     "run_clients": as_client,
 }
 PLACES = ("step", "init", "terminate", "reader", "notify", "callback")
@@ -477,7 +476,7 @@ def test_what_is_refused_is_not_stepped_later_and_what_is_not_is_stepped_once(
     assert steps == (0 if refused else 1)
 
 
-@pytest.mark.parametrize("way", ["call", "call with a time", "call_value", "wait", "run_clients"])
+@pytest.mark.parametrize("way", ["call", "call with a time", "call_value", "run_clients"])
 @pytest.mark.parametrize("place", ["step", "reader"])
 @bounded()
 def test_a_call_that_would_wait_for_the_loop_it_is_in_is_refused(place: str, way: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.failures import callee_error, not_running
 from ssm_cli.runtime.engine.pending import Pending
@@ -41,6 +41,15 @@ def refuse_held(world: World, cell: WorkerCell) -> None:
         extra.backlog.clear()
         for kind, message, pending in held:
             no_process(world, cell, kind, message, pending)
+
+
+def refuse_below(world: World, cell: Cell) -> None:
+    """Do so for a child that is settled without a process, and for all below it."""
+    if isinstance(cell, WorkerCell):
+        refuse_held(world, cell)
+    elif isinstance(cell, SupervisorCell):
+        for child in tuple(cell.children.values()):
+            refuse_below(world, child)
 
 
 def no_process(

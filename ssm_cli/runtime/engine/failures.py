@@ -7,7 +7,16 @@ from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, NoProc
 from ssm_cli.runtime.engine.cell import Cell, Status
 from ssm_cli.runtime.reports import error_text
 
-COMES_BACK = frozenset({Status.DEAD, Status.RESTARTING, Status.WAITING})
+COMING = frozenset({Status.DEAD, Status.RESTARTING, Status.WAITING})
+
+
+def comes_back(cell: Cell) -> bool:
+    """Return whether a node that does not run is being started, or a supervisor above it is."""
+    while cell.status not in COMING:
+        if cell.parent is None or cell.status is Status.RUNNING:
+            return False
+        cell = cell.parent
+    return True
 
 
 def callee_error(cell: Cell, reason: ExitReason) -> CallError:
@@ -31,7 +40,7 @@ def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed
 
 def not_running(cell: Cell) -> NoProc:
     """Return the error for a call of a node that does not run."""
-    doing = "is being restarted" if cell.status in COMES_BACK else "is not running"
+    doing = "is being restarted" if comes_back(cell) else "is not running"
     name: str = cell.spec.id
     return NoProc(f"{name} {doing}", worker=name, reason="noproc")
 

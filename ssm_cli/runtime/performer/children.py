@@ -6,6 +6,7 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 from __future__ import annotations
 
 from ssm_cli.behaviour.dispatch import advance
+from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import (
     Cell,
     RemoteCell,
@@ -69,6 +70,7 @@ def forget(world: World, cell: Cell) -> None:
     if isinstance(cell, SupervisorCell):
         for child in tuple(cell.children.values()):
             forget(world, child)
+    refuse_below(world, cell)
     if cell.parent is not None and cell.parent.children.get(cell.spec.id) is cell:
         del cell.parent.children[cell.spec.id]
     if world.names.get(cell.spec.id) is cell:

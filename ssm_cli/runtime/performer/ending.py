@@ -19,7 +19,7 @@ from ssm_cli.behaviour.reasons import (
 )
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
-from ssm_cli.runtime.engine.backlog import no_process, refuse_held
+from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import (
     Cell,
     Plan,
@@ -30,6 +30,7 @@ from ssm_cli.runtime.engine.cell import (
     seconds,
 )
 from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
@@ -117,7 +118,7 @@ def terminate_cell(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
             terminate_children(world, cell)  # none runs, unless its start was interrupted
         if cell.status is Status.RESTARTING:
             world.report("terminated", cell, SHUTDOWN)
-    put_down(world, cell, after)
+    put_down(cell, after)
 
 
 def finish_interrupted(world: World, cell: Cell) -> None:
@@ -128,13 +129,11 @@ def finish_interrupted(world: World, cell: Cell) -> None:
         kill_worker(world, cell)
 
 
-def put_down(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
+def put_down(cell: Cell, after: Status = UNDEFINED) -> None:
     """Note that a child has no process any more, and gets none, or one with its siblings."""
     cell.status = after
     if cell.extra is not None:
         cell.extra.delay_until_s = None
-        if after is UNDEFINED and isinstance(cell, WorkerCell):
-            refuse_held(world, cell)
 
 
 def end_worker(
@@ -223,6 +222,8 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     for kind, message, call in held:
         if call is not None:
             call.fail(callee_error(cell, reason))
+        elif isinstance(message, Caused):
+            world.queue.append((cell, kind, message, None))  # recorded: its next life gets it
         else:
             no_process(world, cell, kind, message, None)
 
@@ -298,7 +299,7 @@ def orphan(world: World, cell: Cell) -> None:
             end_worker(world, cell, KILLED)
     elif cell.status is Status.ENDING:
         finish_interrupted(world, cell)
-    put_down(world, cell)
+    put_down(cell)
 
 
 def drop_requests(world: World, sup: SupervisorCell) -> None:

@@ -11,7 +11,7 @@ from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import find
-from ssm_cli.runtime.engine.failures import not_running
+from ssm_cli.runtime.engine.failures import comes_back, not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
@@ -98,7 +98,7 @@ def put(
         raise QueueFull(f"{name} is {doing} and {world.bound} inputs wait already", worker=name)
     if len(queue) >= world.bound:
         raise QueueFull(f"the queue is full: {world.bound} inputs wait", worker=name)
-    if cell.status is Status.UNDEFINED:
+    if cell.status is not Status.RUNNING and not comes_back(cell):
         no_process(world, cell, kind, message, None)
         return
     queue.append((cell, kind, message, pending))

@@ -38,7 +38,7 @@ from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import hold, no_process
 from ssm_cli.runtime.engine.cell import Plan, Status, WorkerCell
 from ssm_cli.runtime.engine.entries import MARKED, message_in
-from ssm_cli.runtime.engine.failures import COMES_BACK, interrupted
+from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending, Waiter
@@ -300,7 +300,7 @@ def serve(
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
     plan = cell.extra.plan if cell.extra is not None else Plan.CARE
     if cell.status is not Status.RUNNING:
-        if cell.status in COMES_BACK and kind is not Kind.CONTINUE:
+        if comes_back(cell) and kind is not Kind.CONTINUE:
             hold(cell, kind, message, pending)
         else:
             no_process(world, cell, kind, message, pending)

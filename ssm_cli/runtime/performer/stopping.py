@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
+from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Status
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import terminate_supervisor
@@ -53,6 +54,7 @@ def root_down(world: World, reason: ExitReason) -> None:
     waiting = [pending for _, _, _, pending in world.queue if pending is not None]
     world.queue.clear()
     world.retries.clear()
+    refuse_below(world, world.root)
     world.guard.close()
     world.report("stopped", world.root, ending(reason))
     for pending in waiting:

@@ -15,8 +15,8 @@ from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.runtime.engine.backlog import refuse_held
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.backlog import refuse_below
+from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
@@ -159,8 +159,7 @@ def limits_of(sup: SupervisorCell, restarts: int) -> Limits:
 def settle(world: World, sup: SupervisorCell, cell: Cell) -> None:
     """Forget a child that is done, or keep its spec without a process (`del_child`)."""
     cell.status = Status.UNDEFINED
-    if isinstance(cell, WorkerCell):
-        refuse_held(world, cell)
+    refuse_below(world, cell)
     if sup.spec.strategy is SIMPLE or cell.spec.restart is TEMPORARY:
         forget(world, cell)
 
@@ -231,8 +230,7 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
     if outcome is None:
         return
     if isinstance(outcome, Ignore):
-        if isinstance(child, WorkerCell):
-            refuse_held(world, child)
+        refuse_below(world, child)
         if sup.spec.strategy is SIMPLE:
             forget(world, child)
     else:
