@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-
 LONGEST_SLEEP_S = 0.05
 
 

@@ -49,7 +49,7 @@ class Driver:
         self._down: list[asyncio.Future[None]] = []
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
-        self._sweep_s = float("inf")
+        self.sweep_s = float("inf")
         self._waiting: deque[asyncio.Future[None]] = deque()  # callers who wait for room
         self.watched = -1  # the file descriptor that brings news of remote children
 
@@ -73,6 +73,8 @@ class Driver:
         full = keeper is not None and keeper.is_full()  # it wakes us when it is not
         if self._waiting:
             self._let_in()
+        if self.sweep_s <= self._now_s():
+            self._sweep_over()
         if world.lane or (world.queue and not full) or (world.retries and not self._pause()):
             self.wake()
         self._await_timer()
@@ -222,7 +224,7 @@ class Driver:
         if timeout_s is not None:
             end_s = begun_s + timeout_s
             self._ends[pending] = (end_s, timeout_s, cell.spec.id)
-            if end_s < self._sweep_s:
+            if end_s < self.sweep_s:
                 self._sweep_at(end_s)
         return future
 
@@ -244,13 +246,15 @@ class Driver:
         """Look for calls whose time is over at `end_s`, unless that is done sooner anyway."""
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep_s = end_s
+        self.sweep_s = end_s
         delay_s = max(0.0, end_s - self._world.clock.now_s())
         self._sweep = self.loop.call_later(delay_s, self._sweep_over)
 
     def _sweep_over(self) -> None:
         now_s = self._world.clock.now_s()
-        self._sweep, self._sweep_s = None, float("inf")
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep, self.sweep_s = None, float("inf")
         over = [(pending, end) for pending, end in self._ends.items() if end[0] <= now_s]
         for pending, (_, timeout_s, worker) in over:
             pending.fail(late(worker, timeout_s))

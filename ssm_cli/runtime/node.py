@@ -26,6 +26,7 @@ from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.entries import StopTree
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.outside import in_signal_handler
+from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
@@ -86,6 +87,7 @@ class Node:
         guarding = choose_guard(clock, wanted=guard)
         self._world = World(SupervisorCell(tree, None), clock, guarding, chance)
         self._world.outside.links = links
+        watch(self._world)
         self._store = store
         if verify_pure:
             self._world.outside.advance = Purity(self._world).advance

@@ -16,7 +16,6 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
 from ssm_cli.runtime.performer.mend import mend
-from ssm_cli.runtime.performer.perform import fire_timers
 from ssm_cli.runtime.remote.far import Far, far_of, send_far
 
 CALL = Kind.CALL
@@ -83,6 +82,8 @@ class Calls:
             if (far := far_of(world, worker)) is not None:
                 return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(world, worker)
+        if world.timers.next_s() <= begun_s:
+            self._serving.fire(begun_s)
         if request_id:
             pending = self.send_request(worker, message, None, timeout_s, request_id)
         elif world.queue or world.lane or cell.status is not Status.RUNNING or cell.suspended:
@@ -96,11 +97,10 @@ class Calls:
         return self._outcome(cell, message, pending, timeout_s, spent_s)
 
     def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> None:
-        """Fire the timers that are due, then step a worker at once: nothing waits ahead of it."""
+        """Step a worker at once: nothing waits ahead of it."""
         world = self._world
         world.pumping = True
         try:
-            fire_timers(world, world.clock.now_s())
             step_one(world, cell, CALL, message, pending)
         except BaseException:
             mend(world)
@@ -213,6 +213,8 @@ class Calls:
         if (far := far_of(world, worker)) is not None:
             return send_far(world, far, message, pending, far_s)
         cell = need_worker(world, worker)
+        if world.timers.next_s() <= world.clock.now_s() and not world.pumping:
+            self._serving.fire(world.clock.now_s())
         if world.queue or world.lane or world.pumping or cell.suspended or not world.running:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)

@@ -13,6 +13,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
 from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.perform import fire_timers
 
 TIMEOUT_S = 5.0
 BUSY_S = 1.0  # how long `run` serves workers that are never done
@@ -103,6 +104,18 @@ class Serving:
                 rest(world, next_s - now_s())
             elif now_s() >= end_s:
                 return
+
+    def fire(self, now_s: float) -> None:
+        """Fire the timers that are due: what they bring waits ahead of what comes now."""
+        world = self._world
+        world.pumping = True
+        try:
+            fire_timers(world, now_s)
+        except BaseException:
+            mend(world)
+            raise
+        finally:
+            leave(world)
 
     def turn(self, pending: Pending) -> None:
         """Serve the node for a turn, unless it is being served, or `pending` has its outcome."""

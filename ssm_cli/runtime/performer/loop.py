@@ -59,7 +59,8 @@ BATCH = 64  # inputs between two looks at the clock, at most
 TURN_S = 0.002  # of the node's work, before others get in between
 BATCH_S = TURN_S  # a batch that took longer is followed by a smaller one
 SETTLE_S = 0.1  # of tries of restarts, for a caller who has its outcome already
-MOST_ROUNDS = 20_000  # of one `pump`; a manual clock may stand still
+MOST_ROUNDS = 4_000  # of one `pump`, where a manual clock stands still
+MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
@@ -85,6 +86,7 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     try:
         if world.outside.links is not None:
             take_news(world)
+        tries = MOST_TRIES if retry else 0
         for _ in range(MOST_ROUNDS):
             fire_timers(world, now_s)
             full = keeper is not None and keeper.is_full()
@@ -97,13 +99,16 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
             if keeper is not None and keeper.has_work():
                 more = write(world, until)
                 now_s = clock()
-            if world.retries and retry and (not until.done or now_s < settled_s):
+            if now_s >= end_s:
+                return more or bool(world.retries)
+            if more and world.queue and world.queue[0][1] is Kind.CONTINUE:
+                let_another(world)
+            if world.retries and tries and (not until.done or now_s < settled_s):
+                tries -= 1
                 more = try_again(world, now_s) or more
                 now_s = clock()
             if not more:
                 return False
-            if now_s >= end_s:
-                break
         return True
     except BaseException:
         mend(world)
@@ -118,6 +123,16 @@ def write(world: World, until: Pending) -> bool:
     keeper.commit()
     waits = bool(world.queue) and not (until.done or keeper.is_full())
     return waits or bool(world.lane)
+
+
+def let_another(world: World) -> None:
+    """Move an input of another worker ahead of one that goes on with itself, maybe for ever."""
+    queue = world.queue
+    for index, entry in enumerate(queue):
+        if entry[0] is not queue[0][0]:
+            del queue[index]
+            queue.appendleft(entry)
+            return
 
 
 def leave(world: World) -> None:
