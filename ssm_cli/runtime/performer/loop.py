@@ -35,7 +35,7 @@ from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import must_wait
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core, Lane
-from ssm_cli.runtime.engine.guard import engine_code, guarded
+from ssm_cli.runtime.engine.guard import engine_code, from_outside, guarded, waiting_code
 from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
@@ -82,6 +82,8 @@ def pump(core: Core, until: Pending, budget_s: float) -> None:
             full = keeper is not None and keeper.is_full()
             more = run_batch(core, until, 0 if full else most or core.batch)
             begun_s, now_s = now_s, clock()
+            if now_s > core.guard.overdue_s:
+                core.guard.arm()
             if now_s - begun_s > BATCH_S:
                 core.batch = max(1, core.batch // 4)
             elif more and core.batch < BATCH:
@@ -112,6 +114,9 @@ def rest(core: Core, seconds: float) -> None:
         core.clock.sleep_s(seconds)
     else:
         core.links.wait(seconds)
+
+
+waiting_code(rest)
 
 
 def run_batch(core: Core, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
@@ -230,12 +235,14 @@ def timed(core: Core, cell: WorkerCell, step: Callable[[Any, Any], Any], message
     """Run a pure step with a look at the clock: every 64th, which stands for those between."""
     now_s = core.clock.now_s
     begun_s = now_s()
+    if begun_s > core.guard.overdue_s:
+        core.guard.arm()
     result = step(message, cell.state)
     cell.timed_s += now_s() - begun_s
     return result
 
 
-for _function in (run_batch, step_now, timed):
+for _function in (run_batch, step_now):
     engine_code(_function)
 
 
@@ -245,7 +252,8 @@ def step_failed(
     """A pure step raised: the straight way where that goes, else the careful one."""
     if error.__traceback__ is not None:  # without our frame, which holds the pending call
         error.__traceback__ = error.__traceback__.tb_next
-    if not crash_plainly(core, cell, message, pending, error):
+    outside = from_outside(core.guard, error)
+    if outside or not crash_plainly(core, cell, message, pending, error):
         crashed(core, cell, message, pending, error)
 
 

@@ -31,7 +31,7 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.core import Core
-from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
+from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, from_outside, guarded
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.remote.life import start_remote
@@ -315,12 +315,12 @@ def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any
 def why_failed(guard: Guard, error: BaseException) -> ExitReason:
     """The reason of a start whose `init` raised; who interrupts from outside is let through."""
     guard.cell, guard.phase = None, STEP
-    if isinstance(error, KeyboardInterrupt):
+    if from_outside(guard, error):
         raise error
     return reason_for(error)
 
 
-for _function in (start_workers, why_failed):
+for _function in (start_workers, start_worker):
     engine_code(_function)
 
 

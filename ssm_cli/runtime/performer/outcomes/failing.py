@@ -12,6 +12,7 @@ from ssm_cli.runtime.durable.inputs import crashed as record_crash
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import Status, WorkerCell
 from ssm_cli.runtime.engine.core import Core
+from ssm_cli.runtime.engine.guard import from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.ending import callee_error, end_worker, tell_failed
@@ -55,7 +56,7 @@ def crashed(
     core: Core, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
-    if isinstance(error, KeyboardInterrupt):
+    if from_outside(core.guard, error):
         if core.keeper is not None:
             core.keeper.now = None
         if pending is not None:
@@ -96,7 +97,7 @@ def undecodable(
     core: Core, cell: WorkerCell, data: bytes, pending: Pending | None, error: BaseException
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
-    if isinstance(error, KeyboardInterrupt):
+    if from_outside(core.guard, error):
         raise error
     if not isinstance(error, DecodeError):
         error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
