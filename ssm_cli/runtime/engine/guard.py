@@ -46,7 +46,7 @@ MAX_TICK_S = 0.1
 MIN_STUCK_S = 0.1  # of processor time in one call into C, before its place is printed
 OVERDUE_TICKS = 4  # intervals without a tick after which the alarm is set anew
 RUNTIME = "ssm_cli.runtime."
-DEBUGGERS = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy")
+DEBUGGERS = ("bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy", "IPython")
 ENGINE_CODE: set[CodeType] = set()
 WAITING_CODE: set[CodeType] = set()
 
@@ -135,8 +135,8 @@ class Guard:
         self._other_s = max(self._other_s, limit_s)
 
     def end(self) -> None:
-        """It has ended."""
-        self.cell = None
+        """It has ended, or was interrupted: the next callback is another one."""
+        self.cell = self._seen = None
         self.phase = STEP
 
     def push_deadline(self, deadline_s: float, passed: Callable[[], None]) -> None:

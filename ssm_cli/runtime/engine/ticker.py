@@ -102,13 +102,19 @@ class PosixTicker:
 
     def start(self, tick_s: float, stuck_s: float) -> None:
         """Tick, and watch for calls into C. The main thread may have blocked the signals."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (self.number,))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (self.number, self._stuck_number))
         self._set(self._ticks, tick_s, tick_s)
-        self._stuck_s = stuck_s
+        self._watch(stuck_s if self._stuck_number != self.number else math.inf)
+
+    def _watch(self, stuck_s: float) -> None:
+        """Print the stack after so much processor time of the main thread; inf: do not."""
         if stuck_s < math.inf:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (self._stuck_number,))
             faulthandler.register(self._stuck_number, STDERR, all_threads=False)
-        self.handled()
+            self._set(self._stuck, stuck_s, 0.0)
+        elif self._stuck_s < math.inf:
+            self._set(self._stuck, 0.0, 0.0)
+            faulthandler.unregister(self._stuck_number)
+        self._stuck_s = stuck_s
 
     def handled(self) -> bool:
         """Begin the time after which the main thread counts as stuck anew."""
@@ -119,10 +125,7 @@ class PosixTicker:
     def stop(self) -> None:
         """Stop both timers. A signal that is under way is ignored by default."""
         self._set(self._ticks, 0.0, 0.0)
-        if self._stuck_s < math.inf:
-            self._set(self._stuck, 0.0, 0.0)
-            faulthandler.unregister(self._stuck_number)
-        self._stuck_s = math.inf
+        self._watch(math.inf)
 
     def give_back(self) -> None:
         """Do nothing: nobody else's timer was taken."""
@@ -166,7 +169,7 @@ class IntervalTicker:
     handler is taken away.
     """
 
-    number: int = getattr(signal, "SIGALRM", 0)
+    number: int = signal.SIGALRM
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s

@@ -57,6 +57,7 @@ def crashed(
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
     if from_outside(core.guard, error):
+        core.guard.end()  # it was not counted as a step: the next one must not be taken for it
         if core.keeper is not None:
             core.keeper.now = None
         if pending is not None:
