@@ -266,14 +266,18 @@ print(inner.call("a", lambda: "goes on"), outcome(inner, lambda: busy(0.2)))
 
 def test_a_tighter_limit_that_comes_while_the_node_is_busy_holds_at_once() -> None:
     program = """
-node = node_of(limit_ms=10_000, init_timeout=10_000, shutdown=10_000)
-node.call("a", int)
-node.start_child("root", worker("b", 20))
-begun_s = time.monotonic()
-print(outcome(node, busy, "b"), time.monotonic() - begun_s < 0.09)
+took_s = []
+for _ in range(4):  # the machine may be busy, too
+    node = node_of(limit_ms=10_000, init_timeout=10_000, shutdown=10_000)
+    node.call("a", int)
+    node.start_child("root", worker("b", 20))
+    begun_s = time.monotonic()
+    print(outcome(node, busy, "b"))
+    took_s.append(time.monotonic() - begun_s)
+    node.stop()
+print(min(took_s) < 0.09)
 """
-    best = [run(program) for _ in range(2)]  # the machine may be busy, too
-    assert ["StepTimeout True"] in best
+    assert run(program) == [*["StepTimeout"] * 4, "True"]
 
 
 def test_a_child_of_a_fork_is_not_killed_and_has_a_guard_when_it_uses_the_node() -> None:
@@ -316,21 +320,17 @@ node.call("a", lambda: os.execv(sys.executable, arguments))
 
 def test_time_in_which_the_process_is_stopped_does_not_count() -> None:
     program = """
-node = node_of(limit_ms=600)
-print("ready", flush=True)
-def count():  # takes a little more than 0.1 s, however long it is stopped
-    end_s = time.thread_time() + 0.1
-    while time.thread_time() < end_s:
-        pass
+node = node_of(limit_ms=500)
+def stops():
+    busy(0.08)  # a tick has found it running
+    os.kill(os.getpid(), signal.SIGSTOP)
     return "ended"
 
-print(outcome(node, count), outcome(node, busy))
+print(outcome(node, stops), outcome(node, busy))
 """
     with started(program) as process:
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.05)
-        os.kill(process.pid, signal.SIGSTOP)
-        time.sleep(0.9)
+        os.waitpid(process.pid, os.WUNTRACED)
+        time.sleep(0.6)
         os.kill(process.pid, signal.SIGCONT)
         assert finish(process)[0] == ["ended StepTimeout"]
 
