@@ -185,7 +185,7 @@ class Alarm(Generic[Guard]):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         """Tick all guards; without work since the last tick, rest."""
-        if self._ticker is None or not self._guards:
+        if self._ticker is None or not self._guards or is_ticking(frame):
             return
         if self._ticker.handled():
             self._pass_on(number, frame)
@@ -209,3 +209,16 @@ class Alarm(Generic[Guard]):
         elif self._previous == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+
+
+TICK_CODE = Alarm._on_signal.__code__  # noqa: SLF001 - to find its frames
+
+
+def is_ticking(frame: FrameType | None) -> bool:
+    """Return whether a tick was interrupted: the next one would use up what that has found.
+
+    The stack tells it, and not a flag: an exception between two lines would leave a flag set.
+    """
+    while frame is not None and frame.f_code is not TICK_CODE:
+        frame = frame.f_back
+    return frame is not None

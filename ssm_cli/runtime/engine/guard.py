@@ -270,8 +270,6 @@ def find_owner(due: Sequence[Guard], frame: FrameType | None) -> Guard | None:
     while frame is not None:
         if is_debugger(frame):
             break
-        if frame.f_code is TICK_CODE:
-            return None  # a tick has interrupted another one
         if frame.f_code in ENGINE_CODE:
             guard: Guard | None = frame.f_locals.get("guard")
             safe = safe and guard is not None and guard.cell is not None
@@ -426,4 +424,3 @@ class AlarmGuard(Guard):
 
 
 ALARM: Alarm[Guard] = Alarm(tick)
-TICK_CODE = tick.__code__
