@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         QueueFull,
         SsmError,
         StartFailed,
+        StepTimeout,
         StorageDamaged,
         StorageError,
         StorageInUse,
@@ -93,8 +94,8 @@ _HOME = {
     " Ok Reply Stop TimeoutAfter",
     "cluster.link.client": "ClusterLinks",
     "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
-    " Denied Fenced GaveUp NoConnection NoProc QueueFull SsmError StartFailed StorageDamaged"
-    " StorageError StorageInUse SupervisorError SysError TreeFileError",
+    " Denied Fenced GaveUp NoConnection NoProc QueueFull SsmError StartFailed StepTimeout"
+    " StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -167,6 +168,7 @@ __all__ = [
     "StartFailed",
     "StartTimer",
     "StateMachine",
+    "StepTimeout",
     "Stop",
     "StorageDamaged",
     "StorageError",

@@ -244,4 +244,11 @@ class Fenced(StorageError):
 
 
 class StepTimeout(BaseException):
-    """Raised into a step, init or terminate that overran its limit. Do not catch it."""
+    """Raised into a step, init or terminate that overran its limit. Do not catch it.
+
+    Attributes:
+        owner: the guard whose callback overran, as a number. A step may call another node: what is
+            meant for the step passes through the callbacks of that node.
+    """
+
+    owner: int = 0

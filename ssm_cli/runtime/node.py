@@ -32,7 +32,7 @@ from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
-from ssm_cli.runtime.performer.stopping import stop_tree
+from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.model import SupervisorSpec
 
@@ -87,7 +87,6 @@ class Node:
         guarding = choose_guard(clock, wanted=guard)
         self._world = World(SupervisorCell(tree, None), clock, guarding, chance)
         self._world.outside.links = links
-        watch(self._world)
         self._store = store
         if verify_pure:
             self._world.outside.advance = Purity(self._world).advance
@@ -180,6 +179,7 @@ class Node:
         self._remember()
         world.gave_up = False
         world.running = True
+        watch(world)
         world.names[world.root.spec.id] = world.root
         world.pumping = True  # a reader of reports must not run the node while it starts
         try:
@@ -206,7 +206,7 @@ class Node:
         world.running = False
         world.queue.clear()
         world.lane.clear()
-        world.guard.close()
+        let_clock_go(world)
         if world.outside.keeper is not None:
             world.outside.keeper.finish()
         ignored = isinstance(outcome, Ignore)

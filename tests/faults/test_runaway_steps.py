@@ -14,6 +14,8 @@ import pytest
 
 from ssm_cli import CalleeCrashed, Node, StartFailed, StateMachine, Supervisor, Worker
 from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.engine.guard import ALARM
+from ssm_cli.runtime.engine.ticker import IntervalTicker
 from ssm_cli.spec.model import ChildSpec
 from tests.runtime.workers import Server, actor, add, events, get
 
@@ -184,19 +186,27 @@ def test_no_interruption_leaks_however_close_to_its_limit_a_step_ends() -> None:
         assert node.statistics("a").crashes == crashes
 
 
-def test_the_alarm_handler_found_at_the_start_is_put_back_on_stop() -> None:
+@pytest.mark.parametrize("interval_timer", [False, True])
+def test_the_handlers_found_at_the_start_are_put_back_on_stop(
+    monkeypatch: pytest.MonkeyPatch, interval_timer: bool
+) -> None:
     def mine(_number: int, _frame: object) -> None:
         raise AssertionError("nobody asked for this alarm")
 
-    before = signal.signal(signal.SIGALRM, mine)
+    if interval_timer:
+        monkeypatch.setattr(ALARM, "_ticker", IntervalTicker(time.monotonic))
+    numbers = (signal.SIGALRM, signal.SIGURG)
+    before = [signal.signal(number, mine) for number in numbers]
     try:
         with node_of(guarded("a")) as node:
             node.call("a", 1)
-            assert signal.getsignal(signal.SIGALRM) != mine
-        assert signal.getsignal(signal.SIGALRM) is mine
+            assert ALARM.number in signal.valid_signals()
+            assert signal.getsignal(ALARM.number) not in {mine, signal.SIG_DFL}
+        assert [signal.getsignal(number) for number in numbers] == [mine, mine]
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def gives_up(node: Node) -> None:
@@ -228,11 +238,11 @@ def fails_to_start(node: Node) -> None:
 def test_the_alarm_is_given_back_however_the_tree_ends(
     life: Callable[[Node], None], child: ChildSpec
 ) -> None:
-    before = signal.getsignal(signal.SIGALRM)
+    before = [signal.getsignal(number) for number in signal.valid_signals()]
     node = Node(Supervisor("root", children=[child], intensity=1))
     life(node)
     assert not node.running
-    assert signal.getsignal(signal.SIGALRM) == before
+    assert [signal.getsignal(number) for number in signal.valid_signals()] == before
 
 
 def test_a_node_that_is_started_again_is_guarded_again() -> None:
@@ -243,16 +253,15 @@ def test_a_node_that_is_started_again_is_guarded_again() -> None:
 
 
 def test_two_nodes_are_guarded_at_once_and_the_last_puts_the_handler_back() -> None:
-    before = signal.getsignal(signal.SIGALRM)
     with node_of(guarded("a")) as one:
         with node_of(guarded("a")) as other:
             for node in (one, other, one):
                 with pytest.raises(CalleeCrashed, match="StepTimeout"):
                     node.call("a", loop)
-        assert signal.getsignal(signal.SIGALRM) != before
+        assert signal.getsignal(ALARM.number) != signal.SIG_DFL
         with pytest.raises(CalleeCrashed, match="StepTimeout"):
             one.call("a", loop)
-    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getsignal(ALARM.number) == signal.SIG_DFL
 
 
 def test_a_node_in_another_thread_runs_without_the_guard() -> None:

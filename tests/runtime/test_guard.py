@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 
 from ssm_cli import CalleeCrashed, DecodeError, ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.engine.alarm import Spent
+from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.timers import Timers
 from tests.runtime.workers import actor, add, events, get
 
@@ -181,3 +185,114 @@ def test_the_time_in_steps_is_estimated_from_every_64th_and_exact_for_the_first(
         for _ in range(127):
             node.call("a", 0.25)
         assert node.tree().children[0].busy_s == pytest.approx(128 * 0.25)
+
+
+def test_the_callback_of_the_node_whose_limit_is_over_is_cut_and_not_the_innermost() -> None:
+    clock = ManualClock()
+    with (
+        node_of(clock, Worker("a", actor, step_timeout=500)) as outer,
+        node_of(clock, Worker("a", actor, step_timeout=2000)) as inner,
+    ):
+        with pytest.raises(CalleeCrashed, match="ran longer than 500 ms"):
+            outer.call("a", lambda _: inner.call("a", takes(clock, 30)), timeout_s=None)
+        assert clock.now_s() == 0.5
+        crashes = [node.statistics("a").crashes for node in (outer, inner)]
+        assert crashes == [1, 0]
+        assert inner.call("a", takes(clock, 1.9)) == "done"
+
+
+def test_an_inner_callback_whose_limit_is_over_first_is_cut_and_the_outer_one_goes_on() -> None:
+    clock = ManualClock()
+    with (
+        node_of(clock, Worker("a", actor, step_timeout=500)) as outer,
+        node_of(clock, Worker("a", actor, step_timeout=200)) as inner,
+    ):
+
+        def asks(state: int) -> tuple[int, float]:
+            with pytest.raises(CalleeCrashed, match="ran longer than 200 ms"):
+                inner.call("a", takes(clock, 30), timeout_s=None)
+            return state, clock.now_s()
+
+        assert outer.call("a", asks) == 0.2
+        assert outer.statistics("a").crashes == 0
+
+
+def test_a_callback_in_another_thread_than_the_one_that_ticks_is_not_cut(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = ManualClock()
+    entered, leave = threading.Event(), threading.Event()
+
+    def waits(state: int) -> tuple[int, str]:
+        entered.set()
+        leave.wait()
+        return state, "done"
+
+    outcomes: list[str] = []
+    with node_of(clock, Worker("a", actor, step_timeout=500)) as node:
+        thread = threading.Thread(target=lambda: outcomes.append(node.call("a", waits)))
+        thread.start()
+        entered.wait()
+        clock.advance_s(3)
+        leave.set()
+        thread.join()
+    assert outcomes == ["done"]
+    assert capsys.readouterr().err.count("outside the main thread") == 1
+
+
+def test_a_step_at_the_prompt_of_a_debugger_is_not_cut_and_has_its_limit_again_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = ManualClock()
+
+    def prompt() -> None:
+        clock.advance_s(30)
+
+    monkeypatch.setattr(sys, "breakpointhook", prompt)
+
+    def looked_at(state: int) -> tuple[int, str]:
+        breakpoint()  # noqa: T100 - it is what the test is about
+        clock.sleep_s(0.4)
+        return state, "done"
+
+    with node_of(clock, Worker("a", actor, step_timeout=500)) as node:
+        assert node.call("a", looked_at, timeout_s=None) == "done"
+        with pytest.raises(CalleeCrashed, match="StepTimeout"):
+            node.call("a", takes(clock, 0.6))
+
+
+def test_a_tighter_limit_is_known_at_once_and_a_looser_one_changes_nothing() -> None:
+    armed: list[float] = []
+
+    class Watched(Guard):
+        def arm(self) -> None:
+            self.armed = True
+            armed.append(self._tick_s)
+
+    guard = Watched(ManualClock())
+    guard.expect(1.0)
+    guard.arm()
+    for limit_s in (5.0, 0.2, 0.2, 0.001, float("inf")):
+        guard.expect(limit_s)
+    assert armed == [0.1, 0.02, 0.002]
+
+
+@pytest.mark.parametrize(
+    ("now", "divided"),
+    [
+        ((0.01, 0.0, 1), (0.0, 0.0)),  # in time
+        ((0.029, 0.029, 0), (0.0, 0.0)),  # a little late
+        ((3.0, 2.99, 0), (0.0, 2.99)),  # computing in C
+        ((3.0, 0.0, 300), (0.0, 2.99)),  # waiting in C, woken by each tick
+        ((3.0, 0.0, 0), (2.99, 0.0)),  # stopped
+        ((3.0, 0.5, 0), (2.49, 0.5)),  # both
+    ],
+)
+def test_a_late_tick_tells_what_was_lost_from_what_was_spent_in_c(
+    monkeypatch: pytest.MonkeyPatch,
+    now: tuple[float, float, int],
+    divided: tuple[float, float],
+) -> None:
+    spent = Spent()
+    monkeypatch.setattr(spent, "begin", lambda: now)
+    assert spent.divide(0.01) == pytest.approx(divided)

@@ -73,7 +73,6 @@ class Serving:
             if next_s > 0:
                 rest(world, min(left_s, next_s))
 
-
     def _next_s(self) -> float:
         """Return when there is something to do again: now, at a timer, or never."""
         world = self._world

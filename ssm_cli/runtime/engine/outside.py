@@ -14,16 +14,22 @@ from types import CodeType, FrameType
 from typing import Any
 
 from ssm_cli.errors import StepTimeout
+from ssm_cli.runtime.engine.guard import Guard
 
 SIGNALS = tuple(signal.valid_signals())
 
 
-def is_from_outside(error: BaseException) -> bool:
-    """Return whether an exception that left user code was raised by somebody else."""
+def is_from_outside(guard: Guard, error: BaseException) -> bool:
+    """Return whether an exception that left user code under `guard` was raised by somebody else.
+
+    So is the overrun of a callback of another node, which has called this one.
+    """
     if isinstance(error, KeyboardInterrupt):
         return True
+    if isinstance(error, StepTimeout):
+        return error.owner not in {0, id(guard)}
     trace = error.__traceback__
-    if trace is None or trace.tb_next is None or isinstance(error, StepTimeout):
+    if trace is None or trace.tb_next is None:
         return False  # the callback itself has raised it, which is quickly seen
     return not codes_of(error).isdisjoint(handler_codes())
 

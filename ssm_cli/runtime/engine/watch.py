@@ -33,6 +33,6 @@ class Watch:
 
 
 def watch(world: World) -> None:
-    """Watch the clock of a world, if it is a manual one."""
+    """Watch the clock of a world until it is down, if it is a manual one."""
     if isinstance(world.clock, ManualClock):
-        world.clock.watch(Watch(world))
+        world.outside.unwatch = world.clock.watch(Watch(world))

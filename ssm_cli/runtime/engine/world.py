@@ -33,16 +33,18 @@ class Outside:
         driver: what serves the node from an asyncio loop; None where nothing does.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
+        unwatch: ends the watch of a manual clock; None where nothing watches.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
-    __slots__ = ("advance", "driver", "keeper", "links", "wake")
+    __slots__ = ("advance", "driver", "keeper", "links", "unwatch", "wake")
 
     def __init__(self) -> None:
         self.advance: Callable[..., Outcome] = advance
         self.driver: Any = None
         self.keeper: Any = None
         self.links: Any = None
+        self.unwatch: Callable[[], None] | None = None
         self.wake: Callable[[], None] | None = None
 
 

@@ -157,7 +157,7 @@ def end_worker(
     try:
         guarded(world.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
     except BaseException as error:
-        if is_from_outside(error):
+        if is_from_outside(world.guard, error):
             raise
         reason = reason_for(error)  # whatever terminate raises is the new reason
         if isinstance(reason, Crash) and reason.kind == "step_timeout":

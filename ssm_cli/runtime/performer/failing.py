@@ -51,7 +51,8 @@ def crashed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
-    if is_from_outside(error):
+    if is_from_outside(world.guard, error):
+        world.guard.end()  # it was not counted as a step: the next one must not be taken for it
         if world.outside.keeper is not None:
             world.outside.keeper.now = None
         if pending is not None:
@@ -94,7 +95,7 @@ def undecodable(
     world: World, cell: WorkerCell, data: bytes, pending: Pending | None, error: BaseException
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
-    if is_from_outside(error):
+    if is_from_outside(world.guard, error):
         if pending is not None:
             pending.fail(interrupted(cell))
         raise error

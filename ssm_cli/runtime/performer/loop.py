@@ -39,7 +39,7 @@ from ssm_cli.runtime.engine.backlog import hold, no_process
 from ssm_cli.runtime.engine.cell import Plan, Status, WorkerCell
 from ssm_cli.runtime.engine.entries import MARKED, message_in
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
-from ssm_cli.runtime.engine.guard import engine_code, guarded
+from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.engine.world import World
@@ -92,6 +92,8 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
             full = keeper is not None and keeper.is_full()
             more = run_batch(world, until, 0 if full else most or world.batch)
             begun_s, now_s = now_s, clock()
+            if now_s > world.guard.overdue_s:
+                world.guard.arm()
             if now_s - begun_s > BATCH_S:
                 world.batch = max(1, world.batch // 4)
             elif more and world.batch < BATCH:
@@ -149,6 +151,9 @@ def rest(world: World, seconds: float) -> None:
         world.clock.sleep_s(seconds)
     else:
         world.outside.links.wait(seconds)
+
+
+waiting_code(rest)
 
 
 def run_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
@@ -277,12 +282,14 @@ def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], messa
     """Run a pure step with a look at the clock: every 64th, which stands for those between."""
     now_s = world.clock.now_s
     begun_s = now_s()
+    if begun_s > world.guard.overdue_s:
+        world.guard.arm()
     result = step(message, cell.state)
     cell.timed_s += now_s() - begun_s
     return result
 
 
-for _function in (run_batch, step_now, timed):
+for _function in (run_batch, step_now):
     engine_code(_function)
 
 
@@ -292,7 +299,9 @@ def step_failed(
     """A pure step raised: the straight way where that goes, else the careful one."""
     if error.__traceback__ is not None:  # without our frame, which holds the pending call
         error.__traceback__ = error.__traceback__.tb_next
-    if is_from_outside(error) or not crash_plainly(world, cell, message, pending, error):
+    if is_from_outside(world.guard, error) or not crash_plainly(
+        world, cell, message, pending, error
+    ):
         crashed(world, cell, message, pending, error)
 
 

@@ -99,7 +99,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         result = None if init is None else init(spec.id, spec.args)
     except BaseException as error:
         guard.cell, guard.phase = None, STEP
-        if is_from_outside(error):
+        if is_from_outside(world.guard, error):
             raise
         return reason_for(error)
     guard.cell, guard.phase = None, STEP
@@ -163,7 +163,7 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
         if started is None:
             lives.started(world.outside.keeper, cell, kept, source)
     except BaseException as error:
-        if is_from_outside(error):
+        if is_from_outside(world.guard, error):
             raise
         lives.undo(world, cell)
         return reason_for(error)
@@ -207,7 +207,7 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
         try:
             answer = guarded(world.guard, sup, limit_s, sup.spec.init, sup.spec.id)
         except BaseException as error:
-            if is_from_outside(error):
+            if is_from_outside(world.guard, error):
                 raise
             return reason_for(error)
         if isinstance(answer, Ignore):
@@ -301,7 +301,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
             result = init(spec.id, spec.args)
         except BaseException as error:
             guard.cell, guard.phase = None, STEP
-            if is_from_outside(error):
+            if is_from_outside(world.guard, error):
                 raise
             return index, reason_for(error)
         guard.cell, guard.phase = None, STEP

@@ -44,6 +44,14 @@ def stop_root(world: World, reason: ExitReason) -> None:
         terminate_supervisor(world, world.root, reason, "infinity")
 
 
+def let_clock_go(world: World) -> None:
+    """End what ticks and watches for a tree that is down."""
+    world.guard.close()
+    unwatch, world.outside.unwatch = world.outside.unwatch, None
+    if unwatch is not None:
+        unwatch()
+
+
 def root_down(world: World, reason: ExitReason) -> None:
     """End a node whose root has ended: calls that wait fail."""
     world.root.status = Status.UNDEFINED
@@ -55,7 +63,7 @@ def root_down(world: World, reason: ExitReason) -> None:
     world.queue.clear()
     world.retries.clear()
     refuse_below(world, world.root)
-    world.guard.close()
+    let_clock_go(world)
     world.report("stopped", world.root, ending(reason))
     for pending in waiting:
         pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))

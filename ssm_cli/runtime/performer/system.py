@@ -90,7 +90,7 @@ def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any])
     try:
         state = guarded(world.guard, cell, cell.step_limit_s(), convert, cell.state)
     except BaseException as error:
-        if is_from_outside(error):
+        if is_from_outside(world.guard, error):
             raise
         why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
         raise SysError(why, term="callback_failed") from error
@@ -131,7 +131,7 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
             convert = behaviour.code_change or (lambda _version, state, _extra: state)
         result = guarded(world.guard, cell, limit_s, convert, old_version, cell.state, extra)
     except BaseException as error:
-        if is_from_outside(error):
+        if is_from_outside(world.guard, error):
             raise
         said = f"{type(error).__name__}: {error_text(error)}"
         why = f"{name}: code_change failed, the state stays: {said}"
