@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ssm_cli.cli import files, verbs
+from ssm_cli.cli import files, listing, verbs
 from ssm_cli.cli.cluster import asking
 from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
-from ssm_cli.cli.reach import listing
 from ssm_cli.cli.run import run
 from ssm_cli.commands.records import message_of
 from ssm_cli.commands.text import visible

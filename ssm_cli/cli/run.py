@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli import doors
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.reach import doors
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
@@ -135,7 +135,7 @@ def _check(
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str]) -> int:
     """Run the same in the background."""
-    from ssm_cli.cli.reach.opening import detach  # noqa: PLC0415 - rare
+    from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
     return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *more])

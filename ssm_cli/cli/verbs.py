@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli import listing
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach import listing
-from ssm_cli.cli.reach.where import Name, Output, Tree, Url, Where, Words, Worker
+from ssm_cli.cli.where import Name, Output, Tree, Url, Where, Words, Worker
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verbs import TABLE, Verb
 from ssm_cli.errors import CommandError
@@ -115,7 +115,7 @@ def log(
         return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
-    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for followers
+    from ssm_cli.cli import follow as following  # noqa: PLC0415 - for followers
 
     return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
 
@@ -136,7 +136,7 @@ def tree_(
         return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
-    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for watchers
+    from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
 
     return following.watch(ctx.obj, where.connect(ctx.obj), command)
 
@@ -156,7 +156,7 @@ def script(
     env: Environment = ctx.obj
     where = Where(tree, url, name)
     if tree is None:
-        from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+        from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
         return ask.script(env, where.connect(env), lines, keep_going=keep_going)
@@ -219,7 +219,7 @@ def _options(spelling: str, value: str | None) -> list[str]:
 def _ask(env: Environment, where: Where, command: Command) -> int:
     if where.tree is not None:
         return _session(env, _node(where.tree, env)).run(_once(command))
-    from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
     return ask.ask(env, where.connect(env), [command])
 
@@ -237,7 +237,7 @@ def _inputs(
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
         return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
-    from ssm_cli.cli.reach import ask, pipeline  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask, pipeline  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
     if ask.is_pattern(worker):

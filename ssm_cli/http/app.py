@@ -19,11 +19,11 @@ import msgspec
 
 from ssm_cli.commands.records import error_record, failed_reply_record
 from ssm_cli.errors import CallError, Denied, SsmError
+from ssm_cli.http.access import Gate, Role
 from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling
-from ssm_cli.http.doors.access import Gate, Role
 from ssm_cli.http.events import Events
-from ssm_cli.http.routing.requests import About, Request, Requests, handlers
-from ssm_cli.http.routing.table import Query, Route, Table, text_of
+from ssm_cli.http.requests import About, Request, Requests, handlers
+from ssm_cli.http.routes import Query, Route, Table, text_of
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
 from ssm_cli.http.target import Target
 
@@ -148,13 +148,13 @@ class App:
                 after = _resume_after(headers, request)
                 await self._service.events.serve(after, receive, send)
             case "metrics":
-                from ssm_cli.http.routing.metrics import exposition  # noqa: PLC0415 - slow, and rare
+                from ssm_cli.http.metrics import exposition  # noqa: PLC0415 - slow, and rare
 
                 body = exposition(self._service.node, self._service.calling)
                 text = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
                 await respond(send, 200, body, kind=text)
             case "openapi":
-                from ssm_cli.http.routing.openapi import document  # noqa: PLC0415 - rare
+                from ssm_cli.http.openapi import document  # noqa: PLC0415 - rare
 
                 node = self._service.node
                 supervisor = node.names("supervisor")[0]
@@ -216,7 +216,7 @@ async def read(receive: Receive, data: bytes = b"", *, more: bool = True) -> byt
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
     """The parameters of a query string, each of its type; unknown ones are passed over.
 
-    >>> from ssm_cli.http.routing.table import ROUTES
+    >>> from ssm_cli.http.routes import ROUTES
     >>> query_of(next(r for r in ROUTES if r.handler == "log"), b"last=3&other=1")
     {'last': 3}
     """

@@ -31,11 +31,11 @@ from ssm_cli.repl.keys import bindings
 from ssm_cli.repl.life import Life, RunningNode
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
-from ssm_cli.repl.prompt.names import Names
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
 from ssm_cli.repl.shell.local import Locals
+from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.runtime.views import Report
 

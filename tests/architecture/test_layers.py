@@ -51,8 +51,8 @@ READS_CLOCKS = {
     "runtime.clock": "the one file that reads clocks for a tree",
     "commands.execute": "default of an argument: how long a call took, for a person",
     "http.client.connection": "how long a connection has been idle",
-    "cli.reach.listing": "until when to wait for a worker",
-    "cli.reach.follow": "a pause between two looks",
+    "cli.listing": "until when to wait for a worker",
+    "cli.follow": "a pause between two looks",
     "repl.session": "default of an argument: when to draw the next frame",
 }
 

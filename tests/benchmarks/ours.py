@@ -16,8 +16,8 @@ import kit  # type: ignore[import-not-found]  # on sys.path when the benchmark l
 import msgspec
 
 from ssm_cli import CalleeCrashed, Node, StateMachine, Strategy, Supervisor, Worker
-from ssm_cli.http.doors.door import Door
-from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.door import Door
+from ssm_cli.http.protocol import Limits
 from ssm_cli.http.target import Target, outcome
 
 UNLIMITED = 10**9

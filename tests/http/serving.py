@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.http.access import Gate
 from ssm_cli.http.client.wire import EventParser, Response, request_bytes
-from ssm_cli.http.doors.access import Gate
-from ssm_cli.http.doors.protocol import Limits
-from ssm_cli.http.doors.served import Entrance, ServedNode
+from ssm_cli.http.protocol import Limits
+from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
 

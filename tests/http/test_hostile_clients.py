@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.protocol import Limits
 from tests.http.serving import DEADLINE_S, Served, answer_of, response_from, serve
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ssm_cli.errors import CommandError, NoTree
+from ssm_cli.http import places
 from ssm_cli.http.client.find import find, running
-from ssm_cli.http.doors import places
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ssm_cli.http.client.wire import request_bytes
-from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.protocol import Limits
 from ssm_cli.runtime import reports
 from tests.http.serving import DEADLINE_S, events, serve
 

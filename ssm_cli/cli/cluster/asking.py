@@ -9,8 +9,8 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.listing import table
-from ssm_cli.cli.reach.where import Output
+from ssm_cli.cli.listing import table
+from ssm_cli.cli.where import Output
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 

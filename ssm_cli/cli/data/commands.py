@@ -11,7 +11,7 @@ import typer
 
 from ssm_cli.cli.data.place import folder_of, states_path
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.listing import table
+from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import json_line
 from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode

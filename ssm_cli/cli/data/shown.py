@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ssm_cli.cli.reach.listing import table
+from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant, json_line
 from ssm_cli.commands.text import one_line
 from ssm_cli.errors import StorageError

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ssm_cli.errors import CallTimeout, CommandError, NoTree, SsmError
+from ssm_cli.http import places
 from ssm_cli.http.client.connection import Address, address_of
 from ssm_cli.http.client.node import HttpNode
-from ssm_cli.http.doors import places
 
 ASKED_S = 2.0  # how long a tree may take to tell of itself
 TO_START = "start one with `ssm run TREE`, or name a tree file to start here with `--tree FILE`"
@@ -56,7 +56,7 @@ def find(
 
 
 def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
-    from ssm_cli.http.doors.access import client_token  # noqa: PLC0415 - for TCP only
+    from ssm_cli.http.access import client_token  # noqa: PLC0415 - for TCP only
 
     address = address_of(url)
     return HttpNode(address, None if address.path else client_token(environ))

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from ssm_cli.cli.data.place import Kept
     from ssm_cli.cli.environment import Environment
-    from ssm_cli.http.doors.served import ServedNode
+    from ssm_cli.http.served import ServedNode
 
 NoSocket = Annotated[bool, typer.Option("--no-socket", help="do not be found by other shells")]
 Http = Annotated[
@@ -60,6 +60,6 @@ class Doors:
             CommandError: a door cannot be opened.
             StorageError: what is to be kept cannot be.
         """
-        from ssm_cli.cli.reach.opening import served_node  # noqa: PLC0415 - not needed for help
+        from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
         return served_node(tree, name, env, self, eager=eager, kept=kept)

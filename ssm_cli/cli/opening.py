@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.where import say
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.http.doors import access, places
-from ssm_cli.http.doors.served import Entrance, ServedNode
+from ssm_cli.http import access, places
+from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
     from ssm_cli.cli.data.place import Kept
+    from ssm_cli.cli.doors import Doors
     from ssm_cli.cli.environment import Environment
-    from ssm_cli.cli.reach.doors import Doors
 
 MAX_SAID = 65_536  # bytes of what a tree that did not start has said
 

@@ -50,7 +50,7 @@ def say(env: Environment, line: str) -> None:
 
 def trees(ctx: typer.Context, incomplete: str) -> list[str]:
     """Completion: the names of the trees that have a socket."""
-    from ssm_cli.http.doors import places  # noqa: PLC0415 - only to complete
+    from ssm_cli.http import places  # noqa: PLC0415 - only to complete
 
     return [name for name in places.names(_environ(ctx)) if name.startswith(incomplete)]
 

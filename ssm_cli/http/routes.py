@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from ssm_cli.http.doors.access import Role
+from ssm_cli.http.access import Role
 from ssm_cli.runtime.views import Kind as NodeKind
 
 Body = Literal["none", "input", "json", "text"]

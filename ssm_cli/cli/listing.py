@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.where import Name, Output, Url, Where, Worker, say, trees
+from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import one_line
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
@@ -68,7 +68,7 @@ def attach(
     env: Environment = ctx.obj
     if env.dumb:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
-    from ssm_cli.cli.reach.attach import session  # noqa: PLC0415 - asyncio, for those who attach
+    from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
 
     return session(env, Where(None, url, _once(tree, name)).connect(env), ui)
 
@@ -82,7 +82,7 @@ def stop(
     output: Output = None,
 ) -> int:
     """Stop a running tree, children in reverse start order."""
-    from ssm_cli.cli.reach.ask import ask  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli.ask import ask  # noqa: PLC0415 - not needed for help
     from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj

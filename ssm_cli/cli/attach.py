@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.where import say
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.connection import open_stream, parts
 from ssm_cli.http.client.node import HttpNode, report_of

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-    from ssm_cli.http.doors.door import Door
+    from ssm_cli.http.door import Door
 
 
 class Limits(msgspec.Struct, frozen=True):

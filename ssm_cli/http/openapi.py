@@ -8,8 +8,8 @@ from typing import Any, get_args
 import msgspec
 
 from ssm_cli.codec.port import Constructor
-from ssm_cli.http.doors.access import Role
-from ssm_cli.http.routing.table import ROUTES, Route
+from ssm_cli.http.access import Role
+from ssm_cli.http.routes import ROUTES, Route
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildSpecView,

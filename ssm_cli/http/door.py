@@ -16,7 +16,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ssm_cli.http.app import App
-from ssm_cli.http.doors.protocol import BoundedProtocol, Limits, protocols
+from ssm_cli.http.protocol import BoundedProtocol, Limits, protocols
 
 BACKLOG = 1024
 CLOSING_S = 2.0  # how long responses under way may take once the door closes

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.where import say
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import Command
 from ssm_cli.errors import NoTree

@@ -16,10 +16,10 @@ from ssm_cli.http.target import Target
 from ssm_cli.spec.model import SupervisorSpec
 
 if TYPE_CHECKING:
+    from ssm_cli.http.access import Gate
     from ssm_cli.http.app import Service
-    from ssm_cli.http.doors.access import Gate
-    from ssm_cli.http.doors.door import Door
-    from ssm_cli.http.doors.protocol import Limits
+    from ssm_cli.http.door import Door
+    from ssm_cli.http.protocol import Limits
 
 
 class Entrance:
@@ -125,9 +125,9 @@ class ServedNode(Target):
 
     async def _open(self, entrance: Entrance) -> None:
         from ssm_cli.http.app import App, Service  # noqa: PLC0415 - 100 ms that most runs save
-        from ssm_cli.http.doors.door import Door  # noqa: PLC0415 - as above
-        from ssm_cli.http.doors.protocol import Limits  # noqa: PLC0415 - as above
-        from ssm_cli.http.routing.requests import About  # noqa: PLC0415 - as above
+        from ssm_cli.http.door import Door  # noqa: PLC0415 - as above
+        from ssm_cli.http.protocol import Limits  # noqa: PLC0415 - as above
+        from ssm_cli.http.requests import About  # noqa: PLC0415 - as above
 
         if self._service is None:
             self._service = Service(self, About(self._file, os.getpid(), secrets.token_hex(8)))
