@@ -34,8 +34,8 @@ def make_app() -> typer.Typer:
     app.command()(run)
     verbs.register(app)
     kept = typer.Typer(help="What is kept of trees: list, verify, export, copy, compact it.")
-    for about_data in data.COMMANDS:
-        kept.command()(about_data)
+    for name, about_data in data.COMMANDS.items():
+        kept.command(name)(about_data)
     app.add_typer(kept, name="data")
     own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
     for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):

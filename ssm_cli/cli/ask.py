@@ -81,8 +81,8 @@ def ask_many(
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
-def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
-    """Carry out the lines of a script; the code of the first that failed."""
+def run_script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
+    """Execute the lines of a script; return the exit code of the first that failed."""
     printer = Printer(env)
     results = Results()
     first = 0
@@ -125,7 +125,7 @@ def _is_call(line: str) -> bool:
 
 
 def lines_of(env: Environment, path: str) -> list[str]:
-    """The lines of a script; `-` is standard input."""
+    """Return the lines of a script; `-` is standard input."""
     if path == "-":
         return env.stdin.read(MAX_SCRIPT).splitlines()
     try:

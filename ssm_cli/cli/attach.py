@@ -40,17 +40,18 @@ def session(env: Environment, near: HttpNode, ui: str | None) -> int:
     return code
 
 
-class AttachedNode(HttpNode):
-    """A running tree as a session sees one: it has reports, and can go away and come back.
+class AttachedNode:
+    """A running tree as a session sees it: it has reports, and can go away and come back.
 
     While it is away its nodes are shown as unreachable, and it is looked for twice a second.
-    Whoever started the session ends it by `stop`, which leaves the tree running; a `stop` from
-    any other task is a command, and stops the tree.
+    The task that started the session ends it by `stop`, which leaves the tree running; a `stop`
+    from any other task is a command, and stops the tree. All other requests go to the tree.
     """
 
     def __init__(self, near: HttpNode) -> None:
-        super().__init__(near.connection.address, near.connection.token, near.name)
         info = near.info()
+        self._near = near
+        self.name = near.name
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
@@ -61,34 +62,46 @@ class AttachedNode(HttpNode):
         self._view = near.tree()
         self._owner: asyncio.Task[object] | None = None
         self._detached: asyncio.Event | None = None
-        near.connection.close()
+        self.call, self.call_value = near.call, near.call_value
+        self.acall, self.acall_value = near.acall, near.acall_value
+        self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
+        self.reports, self.crash_reports = near.reports, near.crash_reports
+        self.which_children, self.count_children = near.which_children, near.count_children
+        self.get_childspec, self.start_child = near.get_childspec, near.start_child
+        self.terminate_child, self.restart_child = near.terminate_child, near.restart_child
+        self.delete_child, self.whereis = near.delete_child, near.whereis
+        self.get_state, self.replace_state = near.get_state, near.replace_state
+        self.suspend, self.resume, self.trace = near.suspend, near.resume, near.trace
+        self.statistics, self.get_status, self.keep = near.statistics, near.get_status, near.keep
+        self.change_code, self.stop_process = near.change_code, near.stop_process
+        self.kill = near.kill
 
     @property
     def spec(self) -> SupervisorSpec:
-        """The root alone: it runs already, so nothing is to be counted."""
+        """The root alone, without children: the tree runs, so no start is to be counted."""
         return Supervisor(self._view.id)
 
     def start(self) -> None:
-        """It runs; only remember who begins the session."""
+        """Remember the task that begins the session; the tree runs already."""
         self._owner = asyncio.current_task()
         self._detached = asyncio.Event()
 
     def stop(self, reason: object = "shutdown") -> None:
-        """Detach, if the session ends; else stop the tree."""
+        """Detach if the task of the session asks; else stop the tree."""
         if self._detached is not None and asyncio.current_task() is self._owner:
             self._detached.set()
         else:
-            super().stop(reason)
+            self._near.stop(reason)
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
-        """Call `reader` with each report from now on; the result ends that."""
+        """Call `reader` with each report from now on; the result unsubscribes it."""
         self._readers.append(reader)
         return lambda: self._readers.remove(reader)
 
     def tree(self) -> NodeView:
         """The tree as it stands; as it last stood, and unreachable, while it is away."""
         try:
-            self._view = self.look(LOOK_S)
+            self._view = self._near.look(LOOK_S)
         except (NoTree, CallTimeout):
             self._view = unreachable(self._view)
         return self._view
@@ -96,7 +109,7 @@ class AttachedNode(HttpNode):
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """The names; those last seen while it is away."""
         try:
-            return super().names(kind)
+            return self._near.names(kind)
         except (NoTree, CallTimeout):
             return [view.id for view in _walk(self._view) if kind in (None, view.kind)]
 
@@ -118,7 +131,7 @@ class AttachedNode(HttpNode):
             try:
                 await self._stream()
             except (OSError, NoTree, TimeoutError):
-                self.connection.close()
+                self._near.connection.close()
             if self.running:
                 await asyncio.sleep(AGAIN_S)
                 self._renew()
@@ -126,7 +139,7 @@ class AttachedNode(HttpNode):
     def _renew(self) -> None:
         """If another tree has come in its place, its reports count from the beginning."""
         try:
-            info = self.info(LOOK_S)
+            info = self._near.info(LOOK_S)
         except SsmError:
             return  # it is still away; the next attempt asks again
         if info["instance"] != self._instance:
@@ -134,11 +147,12 @@ class AttachedNode(HttpNode):
 
     async def _stream(self) -> None:
         """Read the reports for as long as the connection lasts."""
-        reader, writer = await open_stream(self.connection.address)
+        connection = self._near.connection
+        reader, writer = await open_stream(connection.address)
         response, parser = Response(), EventParser()
         try:
             headers = {"last-event-id": str(self._seq)}
-            writer.write(self.connection.encoded("GET", "/v1/reports", b"", headers))
+            writer.write(connection.encoded("GET", "/v1/reports", b"", headers))
             async for part in parts(reader, response):
                 if part.status == 200:
                     for record in parser.feed(part.take()):

@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
 from ssm_cli.commands.records import json_line
-from ssm_cli.commands.text import one_line
+from ssm_cli.commands.text import brief
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
@@ -38,10 +38,10 @@ NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
 
 def ls(ctx: typer.Context, output: Output = None) -> int:
     """List the running trees."""
-    from ssm_cli.http.client.find import running  # noqa: PLC0415 - not needed for help
+    from ssm_cli.http.client.find import running_trees  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
-    found = running(env.environ, lambda line: say(env, line))
+    found = running_trees(env.environ, lambda line: say(env, line))
     if output in ("json", "jsonl"):
         lines = [json_line(record) for record in found]
     elif output in (None, "text"):
@@ -177,7 +177,7 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
 def _row(info: dict[str, Any]) -> tuple[str, ...]:
     if "pid" not in info:
         return str(info["name"]), "-", "-", str(info["state"]), "-", "-"
-    file, uptime_s = one_line(str(info["file"]) or "-"), float(info["uptime_s"])
+    file, uptime_s = brief(str(info["file"]) or "-"), float(info["uptime_s"])
     facts = (info["pid"], duration(uptime_s), info["workers"], info["restarts"])
     return (str(info["name"]), file, *map(str, facts))
 

@@ -19,6 +19,7 @@ from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
+from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
@@ -109,17 +110,9 @@ def served_node(
             os.write(int(ready), b"\n")
             os.close(int(ready))
 
-    return ServedNode(
-        spec,
-        name=called,
-        entrances=entrances,
-        file=str(Path(tree).absolute()),
-        eager=eager,
-        opened=opened,
-        store=store,
-        verify_pure=kept.verify_pure,
-        links=links,
-    )
+    node = Node(spec, name=called, store=store, verify_pure=kept.verify_pure, links=links)
+    file = str(Path(tree).absolute())
+    return ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
 
 
 def host_and_port(text: str) -> tuple[str, int]:

@@ -79,7 +79,7 @@ class NextReply:
     ) -> tuple[bytes, object]:
         """The reply to the oldest call that has none."""
         del message
-        return self._node.reply(worker, timeout_s)
+        return self._node.calls.reply(worker, timeout_s)
 
     async def acall_value(
         self,
@@ -136,7 +136,7 @@ class _Pipeline:
             data = command.arguments["input"].encode("utf-8", "surrogateescape")
             wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
             worker = command.arguments["worker"]
-            request = self._node.call_bytes(worker, data, wait_s, stop_on_failure=True)
+            request = self._node.calls.call_bytes(worker, data, wait_s, stop_on_failure=True)
             self._sent.append((command, len(request)))
             self._bytes += len(request)
             requests.append(request)

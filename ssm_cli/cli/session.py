@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
@@ -115,6 +115,7 @@ class Session:
         reports: print them as they happen.
         timeout_s: seconds that a call waits unless it says otherwise.
         interactive: a person types: failures do not count.
+        serve: runs the node until it is down; by default `Node.serve`.
 
     Attributes:
         results: what the commands came to, by number.
@@ -129,8 +130,10 @@ class Session:
         reports: bool = True,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         interactive: bool = False,
+        serve: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._node = node
+        self._serve_node = serve or node.serve
         self._printer = printer
         self._keep_going = keep_going or interactive
         self._interactive = interactive
@@ -209,7 +212,7 @@ class Session:
 
     async def _serve(self, commands: Commands | None) -> int:
         """The tree is up: run the commands beside it, then stop it."""
-        serving = asyncio.create_task(self._node.serve())
+        serving = asyncio.create_task(self._serve_node())
         self._interrupts.bind(asyncio.current_task())
         code = 0
         try:

@@ -159,7 +159,7 @@ def script(
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
-        return ask.script(env, where.connect(env), lines, keep_going=keep_going)
+        return ask.run_script(env, where.connect(env), lines, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
@@ -244,7 +244,7 @@ def _inputs(
         return ask.ask_many(env, node, head, worker, inputs)
     if inputs == ["-"] and head[0] == "call" and request_id is None:
         return pipeline.pipeline(env, node, [*head, worker])
-    node.use_keys(request_id)
+    node.calls.use_keys(request_id)
     lines = pipeline.Lines(env) if "-" in inputs else None
     for given in inputs:
         words = [given] if given != "-" or lines is None else lines

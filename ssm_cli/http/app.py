@@ -25,7 +25,7 @@ from ssm_cli.http.events import Events
 from ssm_cli.http.requests import About, Request, Requests, handlers
 from ssm_cli.http.routes import Query, Route, Table, text_of
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 
 MAX_BODY = 1 << 20  # bytes
 READ_AND_FORGOTTEN = 8 << 20  # bytes of a body that is too large, so that its sender hears of it
@@ -44,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 class Service:
     """A node and all that its doors share."""
 
-    def __init__(self, node: Target, about: About) -> None:
+    def __init__(self, node: Node, about: About) -> None:
         self.node = node
         self.calling = Calling(node)
         self.events = Events(node, about.instance)
@@ -117,7 +117,7 @@ class App:
             return None
         data = message["body"]
         if message["more_body"] or len(data) > MAX_BODY:
-            data = await read(receive, data, more=message["more_body"])
+            data = await read_body(receive, data, more=message["more_body"])
         query = scope["query_string"]
         key = headers.get(b"idempotency-key")
         return await self._service.calling.call(
@@ -141,7 +141,7 @@ class App:
         route, names = self._route(path, scope["method"], headers)
         request = Request(names, query_of(route, scope["query_string"]))
         if route.body != "none":
-            request.body = await read(receive)
+            request.body = await read_body(receive)
             request.is_json = _is_json(headers)
         match route.handler:
             case "reports":
@@ -196,7 +196,7 @@ async def respond(
     await send({"type": "http.response.body", "body": body})
 
 
-async def read(receive: Receive, data: bytes = b"", *, more: bool = True) -> bytes:
+async def read_body(receive: Receive, data: bytes = b"", *, more: bool = True) -> bytes:
     """The rest of a body; `HttpError` where it is more than `MAX_BODY` bytes or ends early."""
     parts, size = [data], len(data)
     close = (b"connection", b"close")

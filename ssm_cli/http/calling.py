@@ -12,10 +12,11 @@ import msgspec
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
+from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
-from ssm_cli.http.target import Target, outcome
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.node import Node
 
 DEFAULT_TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 3600.0
@@ -54,7 +55,7 @@ _encode = msgspec.json.Encoder().encode
 class Calling:
     """Carries out calls for all connections of a node, and remembers those that have a key."""
 
-    def __init__(self, node: Target) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
         self._waiting = 0
         self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
@@ -97,7 +98,7 @@ class Calling:
             return status_of(error), _encode(failed)
         value = pending.value
         ms = round(self._spent_ms(begun_s), 3)
-        text = node.written(worker, value)
+        text = value_text(node, worker, value)
         shown = text if type(value) is Replayed else jsonable(value)
         record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
         return 200, _encode(record)
@@ -136,7 +137,7 @@ class Calling:
         self, worker: str, data: bytes, is_json: bool, timeout_s: float, request_id: str
     ) -> Pending:
         """A new call on its way."""
-        message = self._node.typed(worker, data) if is_json else data
+        message = self._node.decode(worker, data, "json") if is_json else data
         try:
             return self._node.begin(worker, message, request_id)
         except QueueFull:

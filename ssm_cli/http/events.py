@@ -15,7 +15,7 @@ import msgspec
 
 from ssm_cli.commands.records import report_record
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
 
 MAX_READERS = 64
@@ -31,7 +31,7 @@ _encode = msgspec.json.Encoder().encode
 class Events:
     """Hands the reports of a node to readers."""
 
-    def __init__(self, node: Target, instance: str) -> None:
+    def __init__(self, node: Node, instance: str) -> None:
         self._node = node
         self._instance = instance.encode()
         self._readers: set[asyncio.Event] = set()

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from ssm_cli.http.calling import Calling
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView
 
 MOST_NODES = 1000  # nodes with a label of their own; the others are added up as `other`
@@ -20,7 +20,7 @@ OTHER = "other"
 class TreeCollector(Collector):
     """The metrics of a tree, by node, with at most `MOST_NODES` values of the label `node`."""
 
-    def __init__(self, node: Target, calling: Calling) -> None:
+    def __init__(self, node: Node, calling: Calling) -> None:
         self._node = node
         self._calling = calling
 
@@ -78,7 +78,7 @@ def _walk(view: NodeView) -> Iterator[NodeView]:
         yield from _walk(child)
 
 
-def exposition(node: Target, calling: Calling) -> bytes:
+def exposition(node: Node, calling: Calling) -> bytes:
     """All metrics in the text format of Prometheus, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(TreeCollector(node, calling))

@@ -12,9 +12,10 @@ from ssm_cli.commands.handlers import all_run
 from ssm_cli.commands.records import done_record, report_record, tree_record
 from ssm_cli.commands.values import child_spec_of, state_of
 from ssm_cli.errors import CommandError, QueueFull, StorageError
+from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.statuses import HttpError
-from ssm_cli.http.target import Target
 from ssm_cli.runtime.durable.quarantine import Quarantined
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView, ProcessRef
 
 MAX_LOG = 10_000
@@ -53,16 +54,19 @@ class Request(msgspec.Struct):
 class Requests:
     """Answers the requests of every route but `call` and `reports`, which wait or stream."""
 
-    def __init__(self, node: Target, about: About) -> None:
+    def __init__(self, node: Node, about: About) -> None:
         self._node = node
         self._about = about
+
+    async def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        return await ask_supervisor(self._node, supervisor, verb, *args)
 
     def cast(self, request: Request) -> object:
         """Write an input. As everywhere, one for a name that nobody has is dropped."""
         message: Any = request.body
         if self._node.exists(request.name):
             if request.is_json:
-                message = self._node.typed(request.name, request.body)
+                message = self._node.decode(request.name, request.body, "json")
             try:
                 self._node.cast_nowait(request.name, message)
             except QueueFull:
@@ -72,7 +76,7 @@ class Requests:
     def get_state(self, request: Request) -> object:
         """The state, redacted, as text and as JSON."""
         state = self._node.get_state(request.name)
-        text = self._node.written(request.name, state)
+        text = value_text(self._node, request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
         return {**head, "text": text, "value": jsonable(state)}
 
@@ -98,7 +102,7 @@ class Requests:
     def get_status(self, request: Request) -> object:
         """What there is to know of a worker, and its state as text."""
         status = self._node.get_status(request.name)
-        text = self._node.written(request.name, status.state)
+        text = value_text(self._node, request.name, status.state)
         shown = msgspec.structs.asdict(status) | {
             "state": jsonable(status.state),
             "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
@@ -148,22 +152,22 @@ class Requests:
 
     async def which_children(self, request: Request) -> object:
         """The children of a supervisor."""
-        return await self._node.ask(request.name, "which_children")
+        return await self._ask(request.name, "which_children")
 
     async def count_children(self, request: Request) -> object:
         """Their counts."""
-        return await self._node.ask(request.name, "count_children")
+        return await self._ask(request.name, "count_children")
 
     async def start_child(self, request: Request) -> object:
         """Start a child from the spec or label in the body."""
         spec = child_spec_of(request.text)
         if not spec:
             raise CommandError("the body is empty; send a label, or a mapping as in a tree file")
-        return _child("start-child", await self._node.ask(request.name, "start_child", spec))
+        return _child("start-child", await self._ask(request.name, "start_child", spec))
 
     async def get_childspec(self, request: Request) -> object:
         """The spec of a child."""
-        return await self._node.ask(request.name, "get_childspec", request.names["child"])
+        return await self._ask(request.name, "get_childspec", request.names["child"])
 
     async def terminate_child(self, request: Request) -> object:
         """Stop a child; `starts` says which life of a dynamic one."""
@@ -171,17 +175,17 @@ class Requests:
         starts = request.query.get("starts")
         if starts is not None:
             child = ProcessRef(request.names["child"], starts)
-        await self._node.ask(request.name, "terminate_child", child)
+        await self._ask(request.name, "terminate_child", child)
         return done_record("terminate-child", request.names)
 
     async def restart_child(self, request: Request) -> object:
         """Start a stopped child."""
         child = request.names["child"]
-        return _child("restart-child", await self._node.ask(request.name, "restart_child", child))
+        return _child("restart-child", await self._ask(request.name, "restart_child", child))
 
     async def delete_child(self, request: Request) -> object:
         """Forget the spec of a stopped child."""
-        await self._node.ask(request.name, "delete_child", request.names["child"])
+        await self._ask(request.name, "delete_child", request.names["child"])
         return done_record("delete-child", request.names)
 
     def info(self, _request: Request) -> object:

@@ -20,6 +20,7 @@ from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
 
 Reader = Callable[[Report], None]
+Serve = Callable[[], Coroutine[Any, Any, None]]
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # a session ends at them, as by Ctrl-D
 
 
@@ -68,6 +69,7 @@ class Life:
         inline: switches between these two.
         plain: the other one.
         model: what they show.
+        serve: runs the node until it is down.
         stdout: the terminal.
         now: a monotonic clock, in seconds.
 
@@ -83,11 +85,13 @@ class Life:
         plain: Plain,
         model: Model,
         *,
+        serve: Serve,
         stdout: TextIO,
         now: Callable[[], float],
     ) -> None:
         self.face = "full"
         self._node = node
+        self._serve = serve
         self._app = app
         self._inline = inline
         self._plain = plain
@@ -149,7 +153,7 @@ class Life:
 
     async def _show(self, tasks: list[asyncio.Task[None]]) -> None:
         """The face beside the tree, until both have ended."""
-        serving = asyncio.create_task(self._node.serve())
+        serving = asyncio.create_task(self._serve())
         serving.add_done_callback(lambda _: self.leave())
         try:
             await self._show_faces()

@@ -28,7 +28,7 @@ from ssm_cli.repl.faces.inline import Inline
 from ssm_cli.repl.faces.plain import Plain
 from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import bindings
-from ssm_cli.repl.life import Life, RunningNode
+from ssm_cli.repl.life import Life, RunningNode, Serve
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.screen import Screen
@@ -69,6 +69,7 @@ def run_session(
     title: str,
     ui: str | None = None,
     ascii_only: bool = False,
+    serve: Serve | None = None,
 ) -> int:
     """Start the tree, open the prompt beside it, stop it in order.
 
@@ -78,6 +79,7 @@ def run_session(
         title: what the status line calls the tree.
         ui: `full`, `inline` or `plain`; None: as the settings say.
         ascii_only: draw with ASCII alone, whatever the settings say.
+        serve: runs the node until it is down; by default the node's own `serve`.
 
     Returns:
         7 if the root gave up, 143 after SIGTERM or SIGHUP, else 0.
@@ -91,13 +93,11 @@ def run_session(
         settings = load_settings(env.environ)
     except CommandError as error:
         complaint = str(error)
-    stdout = env.stdout
-    if ascii_only or settings.ascii:
-        stdout = cast("TextIO", AsciiStream(env.stdout))
+    stdout = cast("TextIO", AsciiStream(env.stdout)) if ascii_only or settings.ascii else env.stdout
     output = create_output(stdout)
     session = Session(
         node, env, title, source=create_input(env.stdin), output=output, settings=settings,
-        stdout=stdout, ui=ui,
+        stdout=stdout, ui=ui, serve=serve,
     )  # fmt: skip
     if complaint is not None:
         session.model.notice(complaint, "red")
@@ -118,6 +118,7 @@ class Session:
         settings: Settings | None = None,
         stdout: TextIO | None = None,
         ui: str | None = None,
+        serve: Serve | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = Settings() if settings is None else settings
@@ -142,17 +143,23 @@ class Session:
             env.stdin, stdout, self.model,
             put=self.commands.put, leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
-        self._join(node, env, stdout, now)
+        self._join(node, env, stdout, now, serve or node.serve)
 
     def _join(
-        self, node: RunningNode, env: Environment, stdout: TextIO, now: Callable[[], float]
+        self,
+        node: RunningNode,
+        env: Environment,
+        stdout: TextIO,
+        now: Callable[[], float],
+        serve: Serve,
     ) -> None:
-        """Put together what draws, what lives and what acts."""
+        """Connect the frames, the life cycle and the actions."""
         settings = self._settings
         self._frames = Frames(self.app, self.model, self._flush, now)
         self._life = Life(
-            node, self.app, self.inline, self.plain, self.model, stdout=stdout, now=now
-        )
+            node, self.app, self.inline, self.plain, self.model,
+            serve=serve, stdout=stdout, now=now,
+        )  # fmt: skip
         self._life.face = self._ui
         self.commands.echoes = self._ui != "plain"
         self.actions = Actions(

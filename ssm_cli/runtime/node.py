@@ -6,11 +6,13 @@ import math
 import signal
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
+from ssm_cli.codec.build import codec_for
+from ssm_cli.errors import CalledFromStep, DecodeError, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.asking import Asking
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
 from ssm_cli.runtime.durable.keeper import keeper_for
@@ -24,13 +26,16 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.ending import terminate_supervisor
-from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.intake import need_worker, put
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, step_one
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.supervise import root_down
+from ssm_cli.runtime.remote.far import far_of, send_far
 from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
+FAR_S = 60.0  # how long a call of a worker on another computer is under way at most
 DONE = Pending()
 DONE.done = True
 
@@ -228,6 +233,66 @@ class Node(Asking, Looks, Keeps):
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
         await self._attached().until_down()
+
+    # -- for servers on an event loop ------------------------------------------------------------
+
+    def begin(self, worker: str, message: Any, request_id: str = "") -> Pending:
+        """Start a call between two turns of the node; an idle node serves it at once.
+
+        Durable inputs are written in the node's next turn, together with those of other clients.
+        With a `request_id` a durable worker steps it once.
+
+        Raises:
+            QueueFull: there is no room; nothing was put into the queue.
+            NoProc: no such worker.
+            CalleeStopped: the tree is down.
+        """
+        world = self._world
+        pending = Pending()
+        if request_id:
+            pending.request = request_id
+        if (far := far_of(world, worker)) is not None:
+            return send_far(world, far, message, pending, FAR_S)
+        cell = need_worker(world, worker)
+        if world.queue or world.lane or world.pumping or not world.running:
+            put(world, cell, Kind.CALL, message, pending, wait=False)
+            if not world.pumping:
+                pump(world, pending, TURN_S)
+            return pending
+        before_s = world.timers.next_s()
+        world.pumping = True
+        try:
+            step_one(world, cell, Kind.CALL, message, pending)
+        finally:
+            world.pumping, world.guard.cell = False, None
+        changed = world.lane or world.queue or world.timers.next_s() != before_s
+        if world.keeper is not None:
+            changed = changed or world.keeper.has_work()
+        if changed and world.wake is not None:
+            world.wake()
+        return pending
+
+    def decode(self, worker: str, data: bytes, codec: str) -> Any:
+        """Return the input of a worker that bytes stand for in a named codec.
+
+        Raises:
+            DecodeError: the bytes are none of this worker's inputs.
+        """
+        inputs = need_worker(self._world, worker).spec.start.inputs
+        try:
+            return codec_for(codec, inputs, None).decode(data)
+        except DecodeError as error:
+            error.worker = worker
+            raise
+
+    def now_s(self) -> float:
+        """Return the node's monotonic clock, in seconds."""
+        return self._world.clock.now_s()
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last report."""
+        return self._world.reports.seq
 
 
 def choose_guard(clock: Clock, *, wanted: bool) -> Guard:

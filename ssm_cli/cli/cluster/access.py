@@ -23,7 +23,7 @@ NO_CLUSTER = (
 )
 
 
-def folder_of(env: Environment) -> Path:
+def server_folder(env: Environment) -> Path:
     """Where the embedded server of this user lives."""
     given = env.environ.get("XDG_STATE_HOME")
     if given:
@@ -56,13 +56,13 @@ def access_of(env: Environment, url: str | None) -> Access:
     Raises:
         NoTree: there is none.
     """
-    from ssm_cli.cluster.jetstream.embedded import running  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.jetstream.embedded import running_server  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
         return given
-    here = running(folder_of(env))
+    here = running_server(server_folder(env))
     if not here:
         raise NoTree(NO_CLUSTER)
     return Access(here)

@@ -15,7 +15,7 @@ from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ssm_cli.cluster.agent.directory import Seen
+    from ssm_cli.cluster.agent.directory import Member
     from ssm_cli.cluster.jetstream.cluster import NatsCluster
     from ssm_cli.spec.model import RemoteSpec
 
@@ -48,7 +48,7 @@ def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None)
     from ssm_cli.commands.records import json_line  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    found: list[Seen] = with_cluster(env, cluster, look)
+    found: list[Member] = with_cluster(env, cluster, look)
     if output in ("json", "jsonl"):
         lines = [json_line(_record(seen)) for seen in found]
     elif output in (None, "text"):
@@ -59,20 +59,20 @@ def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None)
     return ExitCode.DONE
 
 
-def _state(seen: Seen) -> str:
+def _state(seen: Member) -> str:
     if not seen.answers:
         return "silent"
     return "draining" if seen.advert.draining else "up"
 
 
-def _row(seen: Seen) -> tuple[str, ...]:
+def _row(seen: Member) -> tuple[str, ...]:
     labels = " ".join(f"{key}={value}" for key, value in seen.advert.labels.items())
     hosted = " ".join(f"{one.tree}/{one.subtree}#{one.epoch}" for one in seen.hosted)
     advert = seen.advert
     return advert.node, _state(seen), advert.host, str(advert.pid), labels or "-", hosted or "-"
 
 
-def _record(seen: Seen) -> dict[str, object]:
+def _record(seen: Member) -> dict[str, object]:
     advert = seen.advert
     hosted = [
         {"tree": h.tree, "subtree": h.subtree, "epoch": h.epoch, "pid": h.pid} for h in seen.hosted
@@ -129,7 +129,7 @@ def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 
     try:
-        found: list[Seen] = with_cluster(env, None, look)
+        found: list[Member] = with_cluster(env, None, look)
     except NoTree as error:
         return [f"where remote children would go is not known: {error}"]
     nodes = [seen.advert for seen in found if seen.answers]

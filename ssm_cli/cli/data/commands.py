@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +30,7 @@ Folder = Annotated[
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 
-def ls(
+def list_data(
     ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = "text"
 ) -> int:
     """List the data of all trees; of one: its states, what was set aside, its quarantine."""
@@ -184,7 +184,10 @@ def _let_go(
         return shown.let_in(store, number, again=again)
 
 
-COMMANDS = (ls, verify, export, backup, compact, quarantine)
+COMMANDS: dict[str, Callable[..., int]] = {
+    "ls": list_data, "verify": verify, "export": export,
+    "backup": backup, "compact": compact, "quarantine": quarantine,
+}  # fmt: skip
 
 
 def folders_in(env: Environment) -> list[Path]:

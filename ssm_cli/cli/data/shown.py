@@ -7,7 +7,7 @@ from typing import Any
 
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant, json_line
-from ssm_cli.commands.text import one_line
+from ssm_cli.commands.text import brief
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.snapshots import STATE, Aside, Refused, Saved, pack
 from ssm_cli.storage.contents import (
@@ -49,7 +49,7 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
     """The row of a folder in the list of all."""
     used = "yes" if record["in_use"] else "no"
     if "error" in record:
-        unread = one_line(str(record["error"]))
+        unread = brief(str(record["error"]))
         return (record["name"], "-", "-", "-", "-", "-", used, unread)
     cells = (record[key] for key in ("records", "states", "aside", "refused"))
     size = f"{record['size_bytes']:,}"
@@ -73,7 +73,7 @@ def one(store: FolderStore) -> list[str]:
 
 
 def _state_row(saved: Saved) -> tuple[str, ...]:
-    state = one_line(str(state_shown(saved)), 60) if saved.has else "(begins by init)"
+    state = brief(str(state_shown(saved)), 60) if saved.has else "(begins by init)"
     return (saved.worker, saved.version, instant(saved.at_s), str(len(saved.state)), state)
 
 
@@ -87,7 +87,7 @@ def held(store: FolderStore, found: Contents | None = None) -> list[str]:
     ]
     if not rows:
         return ["", "nothing is set aside, and no input is in quarantine"]
-    cut = [tuple(one_line(cell, 100) for cell in cells) for cells in rows]
+    cut = [tuple(brief(cell, 100) for cell in cells) for cells in rows]
     return ["", *table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *cut])]
 
 

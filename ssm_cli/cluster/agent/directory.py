@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.cluster.link.placing import adverts, ask
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Reply, Request, Stop
+from ssm_cli.cluster.protocol.messages import Advert, CallRequest, Hosted, Ping, Reply, Stop
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 
 ASK_S = 1.0
@@ -18,7 +18,7 @@ MOVE_S = 30.0  # how long a move is waited for
 AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Member(msgspec.Struct, frozen=True):
     """A node: as it presents itself, what it hosts, and whether it answers."""
 
     advert: Advert
@@ -26,7 +26,7 @@ class Seen(msgspec.Struct, frozen=True):
     answers: bool
 
 
-async def look(cluster: Cluster) -> list[Seen]:
+async def look(cluster: Cluster) -> list[Member]:
     """All nodes, by name; one that does not answer has died, or cannot be reached.
 
     Raises:
@@ -38,14 +38,14 @@ async def look(cluster: Cluster) -> list[Seen]:
     subjects = [names.agent(advert.node) for advert in found]
     said = await asyncio.gather(*(ask(cluster, subject, Ping(), ASK_S) for subject in subjects))
     return [
-        Seen(
+        Member(
             advert, () if isinstance(s, CallLost) else tuple(s.hosted), not isinstance(s, CallLost)
         )
         for advert, s in zip(found, said, strict=True)
     ]
 
 
-async def find(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
+async def find_subtree(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
     """The node that hosts a subtree, and which life of which tree it is.
 
     Raises:
@@ -76,12 +76,12 @@ async def call(
     """
     end_s = cluster.time.now_s() + timeout_s
     subtree, _, worker = name.partition(".")
-    tree = tree or (await find(cluster, subtree))[1].tree
-    request = Request(data, id_ or uuid4().hex, timeout_s)
+    tree = tree or (await find_subtree(cluster, subtree))[1].tree
+    request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
         left_s = end_s - cluster.time.now_s()
         body = msgspec.json.encode(msgspec.structs.replace(request, timeout_s=left_s))
-        subject = names.call(tree, subtree, worker)
+        subject = names.calls(tree, subtree, worker)
         reply = await cluster.calls.call(subject, body, max(0.01, left_s))
         error = _error(name, reply)
         if error is None:
@@ -111,14 +111,14 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
         NoProc: nobody hosts it, or there is no such node.
         CallTimeout: the order was taken, and it does not serve there yet.
     """
-    here, hosted = await find(cluster, subtree, tree)
+    here, hosted = await find_subtree(cluster, subtree, tree)
     known = [seen.advert.node for seen in await look(cluster) if seen.answers]
     if node not in known:
         raise NoProc(f"no node {node} answers; there are: {', '.join(known)}", reason="noproc")
     if node == here:
         return here
     stop = Stop(hosted.tree, subtree, hosted.epoch, reason=f"moved:{node}")
-    said = await ask(cluster, names.control(hosted.tree, subtree), stop, ASK_S)
+    said = await ask(cluster, names.controls(hosted.tree, subtree), stop, ASK_S)
     if isinstance(said, CallLost) or not said.ok:
         detail = said.detail if isinstance(said, CallLost) else said.reason
         raise NoProc(f"{subtree} does not take the order: {detail}", reason="noproc")
@@ -137,6 +137,6 @@ async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> 
         for hosted in seen.hosted:
             later = hosted.subtree == subtree and hosted.epoch > before.epoch
             if later and hosted.tree == before.tree and seen.advert.node == node:
-                said = await ask(cluster, names.control(hosted.tree, subtree), Ping(), ASK_S)
+                said = await ask(cluster, names.controls(hosted.tree, subtree), Ping(), ASK_S)
                 return not isinstance(said, CallLost)
     return False

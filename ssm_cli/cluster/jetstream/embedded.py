@@ -163,7 +163,7 @@ class Embedded:
             self._lock = None
 
 
-def running(folder: Path) -> str:
+def running_server(folder: Path) -> str:
     """Where the server of that folder listens; "" where none runs.
 
     The lock tells: it is let go of with the process that holds it, and the file may be stale.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import (
@@ -29,7 +28,6 @@ OPEN_S = 15.0
 MOST_CALLS = 4096  # without an answer; more are answered `busy`
 MOST_DEATHS = 5  # of the link process in a row, with nothing heard in between
 GONE = "the process that links this tree to the cluster has ended"
-Kind = TypeVar("Kind", Done, Answered)
 
 
 class ClusterLinks(LinkProcess):

@@ -111,7 +111,7 @@ def framed(frame: Order | News) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-class Frames:
+class FrameDecoder:
     """Bytes as they come to whole frames."""
 
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ class Placing:
         revision, lease = found
         if lease is None or lease.released:
             return None
-        said = await ask(self._cluster, names.control(self._tree, self._job.name), Ping(), ASK_S)
+        said = await ask(self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S)
         if isinstance(said, CallLost) or said.epoch != lease.epoch:
             return None
         self.before = lease.node

@@ -23,7 +23,7 @@ from ssm_cli.cluster.link.frames import (
     CallChild,
     ChildJob,
     Done,
-    Frames,
+    FrameDecoder,
     News,
     Open,
     Order,
@@ -34,7 +34,7 @@ from ssm_cli.cluster.link.frames import (
 from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Reply, Request
+from ssm_cli.cluster.protocol.messages import CallRequest, Reply
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
@@ -98,12 +98,12 @@ class Link:
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
 
     async def _call(self, order: CallChild) -> None:
-        request = msgspec.json.encode(Request(order.input, order.request_id, order.timeout_s))
+        request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))
         if not order.n:
-            subject = names.cast(self._tree, order.child, order.worker)
+            subject = names.casts(self._tree, order.child, order.worker)
             await self._cluster.calls.send(subject, request)
             return
-        subject = names.call(self._tree, order.child, order.worker)
+        subject = names.calls(self._tree, order.child, order.worker)
         reply = await self._cluster.calls.call(subject, request, order.timeout_s)
         if isinstance(reply, CallLost):
             self.tell(Answered(order.n, reply.why, error=reply.detail))
@@ -112,12 +112,12 @@ class Link:
         self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
 
 
-async def main(number: int) -> None:
+async def serve_tree(number: int) -> None:
     """Serve a tree until it is gone."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
-    frames = Frames()
+    frames = FrameDecoder()
     link: Link | None = None
     cluster = None
     try:
@@ -141,4 +141,4 @@ async def main(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(serve_tree(int(sys.argv[1])))

@@ -118,7 +118,7 @@ class Watching:
         self._on(monitor.LeaseRead(revision, epoch, asked_s, self._cluster.time.now_s()))
 
     async def _ping(self) -> None:
-        subject = names.control(self._tree, self.job.name)
+        subject = names.controls(self._tree, self.job.name)
         said = await ask(self._cluster, subject, Ping(), min(ASK_S, self.job.ttl_s / LOOKS))
         answer: monitor.Answer = "alive"
         if isinstance(said, CallLost):
@@ -130,12 +130,12 @@ class Watching:
             exited = msgspec.json.decode(data, type=Exited)
         except msgspec.MsgspecError:
             return  # nobody but a node may publish here; what is no message is no evidence
-        self._on(monitor.Ended(exited.epoch, exited.reason))
+        self._on(monitor.EpochEnded(exited.epoch, exited.reason))
 
     def _on(self, event: monitor.Event) -> None:
         if self._monitor is None:
             return
-        self._monitor, commands = monitor.step(self._monitor, event)
+        self._monitor, commands = monitor.step_monitor(self._monitor, event)
         for command in commands:
             match command:
                 case monitor.Reach(reachable):

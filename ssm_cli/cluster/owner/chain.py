@@ -9,7 +9,7 @@ from typing import Any
 
 from ssm_cli.cluster.ports import Cluster, Conflict, Journal, Unknown
 from ssm_cli.cluster.protocol import writer
-from ssm_cli.cluster.protocol.records import Record, chained, read, written
+from ssm_cli.cluster.protocol.records import Record, chained, read_record, written
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.ports import Done
 
@@ -62,7 +62,7 @@ class Chain:
 
     def _advance(self, event: writer.Event) -> None:
         flight = self._writer.flight
-        self._writer, commands = writer.step(self._writer, event)
+        self._writer, commands = writer.step_writer(self._writer, event)
         for command in commands:
             match command:
                 case writer.Append(record):
@@ -84,10 +84,10 @@ class Chain:
         if isinstance(done, int):
             self._advance(writer.Acked(done))
         elif isinstance(done, Conflict):
-            self._advance(writer.Refused())
+            self._advance(writer.AppendRefused())
         else:
             await self._cluster.time.sleep_s(AGAIN_S)
-            self._advance(writer.Unclear())
+            self._advance(writer.AppendUnclear())
 
     async def _read_tail(self, pause_s: float) -> None:
         await self._cluster.time.sleep_s(pause_s)
@@ -96,7 +96,7 @@ class Chain:
             await self._cluster.time.sleep_s(AGAIN_S)
             tail = await self._journal.tail()
         sequence, data = tail
-        self._advance(writer.TailIs(sequence, None if data is None else read(data)))
+        self._advance(writer.TailIs(sequence, None if data is None else read_record(data)))
 
     def _tell(self, upto: int) -> None:
         while self._dones and self._dones[0][0] <= upto:

@@ -69,14 +69,14 @@ class Holding:
             self._on(lease.Tick(self._time.now_s()))
 
     def _on(self, event: lease.Event) -> None:
-        self._holder, commands = lease.step(self._holder, event)
+        self._holder, commands = lease.step_holder(self._holder, event)
         for command in commands:
             match command:
                 case lease.Renew(revision, sent_s):
                     self._spawn(self._renew(revision, sent_s))
                 case lease.Read():
                     self._spawn(self._read())
-                case lease.Stop(reason):
+                case lease.Fence(reason):
                     self._stop(reason)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -90,14 +90,14 @@ class Holding:
         if isinstance(done, int):
             self._on(lease.Renewed(done, sent_s))
         elif isinstance(done, Conflict):
-            self._on(lease.Refused(self._time.now_s()))
+            self._on(lease.LeaseRefused(self._time.now_s()))
         else:
-            self._on(lease.Unclear(self._time.now_s()))
+            self._on(lease.LeaseUnclear(self._time.now_s()))
 
     async def _read(self) -> None:
         found = await self._cells.get(self._key)
         if isinstance(found, Unknown):
-            self._on(lease.Unclear(self._time.now_s()))
+            self._on(lease.LeaseUnclear(self._time.now_s()))
             return
         revision, data = found
         known = None if data is None else msgspec.json.decode(data, type=Lease)

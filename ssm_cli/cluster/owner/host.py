@@ -126,9 +126,9 @@ class Host:
     async def _serve(self, cluster: NatsCluster, serving: Serving) -> None:
         start, serve = self._job.start, cluster.calls.serve
         for subject, heard in (
-            (names.control(start.tree, start.subtree), serving.on_control),
-            (names.call(start.tree, start.subtree, "*"), serving.on_call),
-            (names.cast(start.tree, start.subtree, "*"), serving.on_call),
+            (names.controls(start.tree, start.subtree), serving.on_control),
+            (names.calls(start.tree, start.subtree, "*"), serving.on_call),
+            (names.casts(start.tree, start.subtree, "*"), serving.on_call),
         ):
             self._handles.append(await serve(subject, heard))
 
@@ -190,7 +190,7 @@ def _reason_of(node: Node) -> str:
     return "shutdown"
 
 
-async def main(number: int) -> None:
+async def host_subtree(number: int) -> None:
     """Take the job from the socket, host it, and say what became of it."""
     loop = asyncio.get_running_loop()
     connection = socket.socket(fileno=number)
@@ -211,4 +211,4 @@ async def main(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(host_subtree(int(sys.argv[1])))

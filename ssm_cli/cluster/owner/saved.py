@@ -43,7 +43,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     index: Blob | None
 
 
-class Index(msgspec.Struct, array_like=True):
+class SegmentIndex(msgspec.Struct, array_like=True):
     """Where each key lies: segment, offset, size; and the segments there are."""
 
     places: dict[str, tuple[str, int, int]] = {}
@@ -69,7 +69,7 @@ class SavedCells:
         self._prefix = word(subtree)
         self._epoch = epoch
         self._time = time
-        self._index = Index()
+        self._index = SegmentIndex()
         self._head = Head(0, 0, None)
         self._revision = 0
         self._count = 0
@@ -94,9 +94,9 @@ class SavedCells:
         revision, data = await self._get(f"{self._prefix}/head")
         self._revision = revision
         self._head = Head(0, 0, None) if data is None else _decoded(data, Head)
-        self._index, self.values = Index(), {}
+        self._index, self.values = SegmentIndex(), {}
         if self._head.index is not None:
-            self._index = _decoded(await self._read(self._head.index), Index)
+            self._index = _decoded(await self._read(self._head.index), SegmentIndex)
         segments = {name: await self._read(b) for name, b in self._index.segments.items()}
         for key, (name, offset, size) in self._index.places.items():
             self.values[key] = segments[name][offset : offset + size]
@@ -118,7 +118,7 @@ class SavedCells:
         crowded = len(old.segments) >= MAX_SEGMENTS
         written = values if crowded else {k: d for k, d in changes.items() if d is not None}
         places = {k: p for k, p in old.places.items() if k in values and k not in written}
-        index = Index(places, {name: old.segments[name] for name, _, _ in places.values()})
+        index = SegmentIndex(places, {name: old.segments[name] for name, _, _ in places.values()})
         await self._segment(index, written)
         blob = await self._write(msgspec.msgpack.encode(index))
         before = self._head
@@ -128,7 +128,7 @@ class SavedCells:
         dead = [b for name, b in old.segments.items() if name not in index.segments]
         await self._forget([*dead, *([] if before.index is None else [before.index])])
 
-    async def _segment(self, index: Index, written: Mapping[str, bytes]) -> None:
+    async def _segment(self, index: SegmentIndex, written: Mapping[str, bytes]) -> None:
         if not written:
             return
         blob = await self._write(b"".join(written.values()))

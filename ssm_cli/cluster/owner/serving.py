@@ -16,7 +16,7 @@ from ssm_cli.cluster.owner.holding import Holding
 from ssm_cli.cluster.owner.store import ClusterStore
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Ping, Reply, Request, Said, Stop, control
+from ssm_cli.cluster.protocol.messages import CallRequest, Ping, Reply, Said, Stop, control
 from ssm_cli.errors import CallError, QueueFull, SsmError
 from ssm_cli.runtime.node import Node
 
@@ -64,7 +64,7 @@ class Serving:
                 answer(BUSY)
             return
         try:
-            request = msgspec.json.decode(data, type=Request)
+            request = msgspec.json.decode(data, type=CallRequest)
         except msgspec.MsgspecError as error:
             if answer is not None:
                 answer(msgspec.json.encode(Reply("undecodable", error=str(error))))
@@ -77,18 +77,18 @@ class Serving:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    def _cast(self, worker: str, request: Request) -> None:
+    def _cast(self, worker: str, request: CallRequest) -> None:
         try:
             self._node.cast_nowait(worker, request.input)
         except SsmError:
             return  # as in OTP: a cast that nobody can take is dropped
 
-    async def _call(self, worker: str, request: Request, answer: Answer) -> None:
+    async def _call(self, worker: str, request: CallRequest, answer: Answer) -> None:
         reply = await self._outcome(worker, request)
         if not (self.silent or self._store.fenced) and self._holding.is_good():
             answer(msgspec.json.encode(reply))
 
-    async def _outcome(self, worker: str, request: Request) -> Reply:
+    async def _outcome(self, worker: str, request: CallRequest) -> Reply:
         try:
             output = await self._node.acall(
                 worker, request.input, request.timeout_s, request_id=request.id

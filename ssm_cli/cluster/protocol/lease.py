@@ -37,13 +37,13 @@ class Renewed(msgspec.Struct, frozen=True):
     sent_s: float
 
 
-class Refused(msgspec.Struct, frozen=True):
+class LeaseRefused(msgspec.Struct, frozen=True):
     """A write was refused: the lease has another revision than we knew."""
 
     now_s: float
 
 
-class Unclear(msgspec.Struct, frozen=True):
+class LeaseUnclear(msgspec.Struct, frozen=True):
     """A write had no answer."""
 
     now_s: float
@@ -57,7 +57,7 @@ class Found(msgspec.Struct, frozen=True):
     now_s: float
 
 
-Event = Tick | Renewed | Refused | Unclear | Found
+Event = Tick | Renewed | LeaseRefused | LeaseUnclear | Found
 
 
 class Renew(msgspec.Struct, frozen=True):
@@ -71,13 +71,13 @@ class Read(msgspec.Struct, frozen=True):
     """Read the lease."""
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Fence(msgspec.Struct, frozen=True):
     """Stop at once: the lease is over, or another one has it."""
 
     reason: str
 
 
-Command = Renew | Read | Stop
+Command = Renew | Read | Fence
 Step = tuple["Holder", tuple[Command, ...]]
 
 
@@ -105,12 +105,12 @@ class Holder(msgspec.Struct, frozen=True):
         return not self.stopped and now_s - self.good_from_s < self.ttl_s
 
 
-def step(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
+def step_holder(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
     """What the holder does next.
 
-    >>> holder, _ = step(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
-    >>> step(holder, Tick(3.1))[1]
-    (Stop(reason='fenced: the lease was not renewed for 3 s'),)
+    >>> holder, _ = step_holder(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
+    >>> step_holder(holder, Tick(3.1))[1]
+    (Fence(reason='fenced: the lease was not renewed for 3 s'),)
     """
     if holder.stopped:
         return holder, ()
@@ -122,9 +122,9 @@ def step(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an
             due_s = sent_s + holder.ttl_s * RENEW
             held = change(holder, revision=revision, good_from_s=sent_s, busy=False, next_s=due_s)
             return held, ()
-        case Refused():
+        case LeaseRefused():
             return change(holder, busy=True), (Read(),)
-        case Unclear(now_s):
+        case LeaseUnclear(now_s):
             return change(holder, busy=False, next_s=now_s + holder.ttl_s * RETRY), ()
         case Found(revision, ours, now_s):
             if not ours:
@@ -143,13 +143,13 @@ def _tick(holder: Holder, now_s: float) -> Step:
 
 
 def _stop(holder: Holder, reason: str) -> Step:
-    return msgspec.structs.replace(holder, stopped=True), (Stop(reason),)
+    return msgspec.structs.replace(holder, stopped=True), (Fence(reason),)
 
 
 def fresh(ttl_s: float, revision: int, now_s: float) -> Holder:
     """The lease of a new owner, which its parent has written: to be written anew at once.
 
-    >>> step(fresh(3.0, 7, 10.0), Tick(10.0))[1]
+    >>> step_holder(fresh(3.0, 7, 10.0), Tick(10.0))[1]
     (Renew(revision=7, now_s=10.0),)
     """
     return Holder(ttl_s, revision, good_from_s=now_s - ttl_s * RENEW)

@@ -128,7 +128,7 @@ class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str = ""
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """A call of a worker: its input in the worker's codec, and an id that makes a retry safe."""
 
     input: bytes

@@ -50,14 +50,14 @@ class Pinged(msgspec.Struct, frozen=True):
     now_s: float
 
 
-class Ended(msgspec.Struct, frozen=True):
+class EpochEnded(msgspec.Struct, frozen=True):
     """The agent, or the subtree itself, says that an epoch of it has ended."""
 
     epoch: int
     reason: str
 
 
-Event = LeaseRead | LeaseUnread | Pinged | Ended
+Event = LeaseRead | LeaseUnread | Pinged | EpochEnded
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -100,19 +100,19 @@ class Monitor(msgspec.Struct, frozen=True):
     over: bool = False
 
 
-def step(  # noqa: PLR0911 - one return a verdict
+def step_monitor(  # noqa: PLR0911 - one return a verdict
     monitor: Monitor, event: Event
 ) -> tuple[Monitor, tuple[Command, ...]]:
     """What the parent makes of it.
 
     >>> monitor = Monitor(3, 2.0, "fence", Observed(7, 0.0))
-    >>> step(monitor, Ended(3, "killed"))[1], step(monitor, Ended(2, "fenced"))[1]
-    ((Exit(reason='killed'),), ())
+    >>> [step_monitor(monitor, EpochEnded(n, "killed"))[1] for n in (3, 2)]
+    [(Exit(reason='killed'),), ()]
     """
     if monitor.over:
         return monitor, ()
     match event:
-        case Ended(epoch, reason):
+        case EpochEnded(epoch, reason):
             return _exit(monitor, reason) if epoch == monitor.epoch else (monitor, ())
         case LeaseRead(_, epoch) if epoch != monitor.epoch:
             return _exit(monitor, "fenced" if epoch > monitor.epoch else "noproc")

@@ -59,12 +59,12 @@ def journals(tree: str) -> str:
     return f"ssm.{word(tree)}.j.*"
 
 
-def call(tree: str, subtree: str, worker: str) -> str:
+def calls(tree: str, subtree: str, worker: str) -> str:
     """Where the owner answers calls of one worker; `*` for all of them."""
     return f"ssm.{word(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
-def cast(tree: str, subtree: str, worker: str) -> str:
+def casts(tree: str, subtree: str, worker: str) -> str:
     """Where the owner takes casts of one worker."""
     return f"ssm.{word(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
@@ -72,13 +72,13 @@ def cast(tree: str, subtree: str, worker: str) -> str:
 def worker_of(subject: str) -> str:
     """The worker that a call or a cast is for.
 
-    >>> worker_of(call("shop", "billing", "kv.1"))
+    >>> worker_of(calls("shop", "billing", "kv.1"))
     'kv.1'
     """
     return unword(subject.rpartition(".")[2])
 
 
-def control(tree: str, subtree: str) -> str:
+def controls(tree: str, subtree: str) -> str:
     """Where the subtree's own process answers."""
     return f"ssm.{word(tree)}.ctl.{word(subtree)}"
 

@@ -20,7 +20,7 @@ FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
 class HttpCalls:
-    """The part of `HttpNode` that calls workers.
+    """Calls and casts over HTTP, and every other request: one connection, in order.
 
     Bytes go in and out as they are. Another message goes as JSON, and its output comes back as
     JSON has it: the classes of another process are not here.

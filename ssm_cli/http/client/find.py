@@ -79,7 +79,7 @@ def _node(name: str, environ: Mapping[str, str]) -> HttpNode:
     return HttpNode(Address(path=str(places.socket_path(name, environ))), None, name)
 
 
-def running(environ: Mapping[str, str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+def running_trees(environ: Mapping[str, str], say: Callable[[str], None]) -> list[dict[str, Any]]:
     """What every running tree tells of itself, by name; one that is too busy is told by its name.
 
     Sockets that nobody listens on are removed, each with a line to `say`.

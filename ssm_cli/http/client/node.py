@@ -9,28 +9,57 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.port import Constructor
-from ssm_cli.http.client.asking import HttpAsking
-from ssm_cli.http.client.calls import worker_path
+from ssm_cli.http.client.calls import (
+    HttpCalls,
+    child_path,
+    node_path,
+    supervisor_path,
+    worker_path,
+)
 from ssm_cli.http.client.connection import Address
+from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.http.client.wire import EventParser
-from ssm_cli.runtime.views import Kind, NodeView, Report
+from ssm_cli.runtime.views import (
+    ChildInfo,
+    ChildName,
+    ChildSpecView,
+    Counts,
+    CrashReport,
+    Kind,
+    NodeView,
+    ProcessRef,
+    Report,
+    Statistics,
+    Status,
+)
+from ssm_cli.spec.model import ChildSpec
 
 REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind"}
+STOPPING_S = 10.0
 
 
-class HttpNode(HttpAsking):
+class HttpNode:
     """A running tree, reached over HTTP. Implements `NodeApi`, and blocks while it waits.
 
     Args:
         address: where it is.
         token: what it wants to see on TCP.
         name: its name, if that is known already.
+
+    Attributes:
+        calls: its calls and casts, and every other request, on one connection.
     """
 
     def __init__(self, address: Address, token: str | None = None, name: str = "") -> None:
-        super().__init__(address, token)
+        self.calls = calls = HttpCalls(address, token)
+        self.connection = calls.connection
+        self.call, self.call_value = calls.call, calls.call_value
+        self.acall, self.acall_value = calls.acall, calls.acall_value
+        self.cast, self.ask = calls.cast, calls.ask
         self._name = name
+        self._shown: tuple[str, Any, bytes] = ("", None, b"")
 
     @property
     def name(self) -> str:
@@ -86,6 +115,126 @@ class HttpNode(HttpAsking):
         parser = EventParser()
         for data in self.connection.stream("/v1/reports", {"last-event-id": str(after)}):
             yield from parser.feed(data)
+
+    def encode(self, worker: str, value: Any) -> bytes:
+        """A state as the worker's codec wrote it, if it was just asked for; else as JSON."""
+        shown_worker, shown_value, text = self._shown
+        if shown_worker == worker and shown_value is value:
+            return text
+        return msgspec.json.encode(jsonable(value))
+
+    # -- supervisors ---------------------------------------------------------------------------
+
+    def which_children(self, supervisor: str) -> list[ChildInfo]:
+        """The children, last started first."""
+        found = self.ask("GET", f"{supervisor_path(supervisor)}/children")
+        return msgspec.convert(found, list[ChildInfo])
+
+    def count_children(self, supervisor: str) -> Counts:
+        """How many specs, active children, supervisors and workers."""
+        return msgspec.convert(self.ask("GET", f"{supervisor_path(supervisor)}/count"), Counts)
+
+    def get_childspec(self, supervisor: str, child: str) -> ChildSpecView:
+        """The child spec of `child`."""
+        return msgspec.convert(self.ask("GET", child_path(supervisor, child)), ChildSpecView)
+
+    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+        """Start a child from a spec, a label, or the text of a spec as in a tree file."""
+        text = spec if isinstance(spec, str) else text_of_spec(spec)
+        found = self.ask("POST", f"{supervisor_path(supervisor)}/children", text.encode())
+        return msgspec.convert(found["child"], str | None)
+
+    def whereis(self, name: str) -> ProcessRef | None:
+        """The process that runs under a name, if one does."""
+        return msgspec.convert(self.ask("GET", node_path(name)), ProcessRef | None)
+
+    def terminate_child(self, supervisor: str, child: ChildName) -> None:
+        """Stop a child; its spec stays (but for temporary children)."""
+        if isinstance(child, str):
+            target = f"{child_path(supervisor, child)}/terminate"
+        else:
+            target = f"{child_path(supervisor, child.id)}/terminate?starts={child.starts}"
+        self.ask("POST", target)
+
+    def restart_child(self, supervisor: str, child: str) -> str | None:
+        """Start a child that was stopped; None: its init answered ignore."""
+        found = self.ask("POST", f"{child_path(supervisor, child)}/restart")
+        return msgspec.convert(found["child"], str | None)
+
+    def delete_child(self, supervisor: str, child: str) -> None:
+        """Forget the spec of a child that is stopped."""
+        self.ask("DELETE", child_path(supervisor, child))
+
+    # -- sys -----------------------------------------------------------------------------------
+
+    def get_state(self, worker: str) -> Any:
+        """The worker's state, as JSON has it."""
+        found = self.ask("GET", f"{worker_path(worker)}/state")
+        self._shown = (worker, found["value"], str(found["text"]).encode())
+        return found["value"]
+
+    def replace_state(self, worker: str, state: Any) -> Any:
+        """Put another state in its place; it goes as JSON."""
+        body = msgspec.json.encode(jsonable(state))
+        self.ask("PUT", f"{worker_path(worker)}/state", body, "application/json")
+        return state
+
+    def suspend(self, name: str) -> None:
+        """Hold a worker or a supervisor."""
+        self.ask("POST", f"{node_path(name)}/suspend")
+
+    def resume(self, name: str) -> None:
+        """Let it go on."""
+        self.ask("POST", f"{node_path(name)}/resume")
+
+    def trace(self, worker: str, on: bool = True) -> None:
+        """Report every input and output of the worker, or stop doing so."""
+        self.ask("POST", f"{worker_path(worker)}/trace?on={str(on).lower()}")
+
+    def statistics(self, worker: str) -> Statistics:
+        """Counts of a worker."""
+        return msgspec.convert(self.ask("GET", f"{worker_path(worker)}/stats"), Statistics)
+
+    def kill(self, name: str) -> None:
+        """Kill a worker or a supervisor."""
+        self.ask("POST", f"{node_path(name)}/kill")
+
+    def stop(self, reason: object = "shutdown") -> None:
+        """Stop the whole tree in order, and wait until its doors are closed."""
+        del reason  # from afar a tree is stopped in one way
+        self.ask("POST", "/v1/stop", timeout_s=None)
+        self.connection.until_closed(STOPPING_S)
+
+    def get_status(self, worker: str) -> Status:
+        """What there is to know of a worker; its state and its events as JSON has them."""
+        found = self.ask("GET", f"{worker_path(worker)}/status")
+        status = msgspec.convert(found["status"], Status)
+        self._shown = (worker, status.state, str(found["text"]).encode())
+        return status
+
+    def keep(self, worker: str, events: int) -> None:
+        """Keep the last `events` events of a worker; 0 keeps none."""
+        self.ask("POST", f"{worker_path(worker)}/keep?events={events}")
+
+    def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
+        """Have a suspended worker run its `code_change`; `extra` goes as JSON."""
+        target = f"{worker_path(worker)}/change-code?{urlencode({'old_version': old_version})}"
+        self.ask("POST", target, msgspec.json.encode(jsonable(extra)), "application/json")
+
+    def crash_reports(
+        self, worker: str | None = None, last: int | None = None
+    ) -> Sequence[CrashReport]:
+        """The last crashes (of one worker), oldest first."""
+        given = {"worker": worker, "last": last}
+        query = urlencode({key: value for key, value in given.items() if value is not None})
+        return msgspec.convert(self.ask("GET", f"/v1/crashes?{query}"), list[CrashReport])
+
+    def stop_process(
+        self, name: str, reason: object = "normal", timeout_s: float | None = None
+    ) -> None:
+        """End one worker or supervisor in an orderly way; `reason` goes as its word."""
+        query = {"reason": str(reason)} | ({} if timeout_s is None else {"timeout": timeout_s})
+        self.ask("POST", f"{node_path(name)}/stop?{urlencode(query)}")
 
 
 def report_of(record: dict[str, Any]) -> Report:
