@@ -1,4 +1,4 @@
-"""The `ssm` program: its commands, and how each way of ending becomes a message and a code."""
+"""The `ssm` program: its commands, and the mapping of errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 
 def make_app() -> typer.Typer:
-    """The program with all its commands; no state, nothing global."""
+    """Build the program with all its commands; it keeps no state."""
     app = typer.Typer(
         name="ssm",
         add_completion=True,
@@ -93,7 +93,7 @@ def _ssm(
 
 
 def _version() -> str:
-    """The version of the installed package, which is where it is kept."""
+    """Return the version of the installed package."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
 
     try:
@@ -103,7 +103,7 @@ def _version() -> str:
 
 
 def _usage(error: typer.TyperException, env: Environment) -> int:
-    """A wrong option or argument: how to write it, and what is wrong."""
+    """Print a usage error: the usage line, and what is wrong."""
     show = getattr(error, "show", None)
     if show is None:
         _tell(env, f"ssm: {message_of(error)}")

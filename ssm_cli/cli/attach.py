@@ -1,4 +1,4 @@
-"""`ssm attach`: the prompt and the living view over a tree of another process."""
+"""`ssm attach`: the prompt and the live view over a tree of another process."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ssm_cli.spec.model import Supervisor, SupervisorSpec
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
 
-AGAIN_S = 0.5  # between two attempts to reach a tree that went away
-LOOK_S = 2.0  # how long the view of a tree may keep the screen waiting
+AGAIN_S = 0.5  # between two attempts to reconnect
+LOOK_S = 2.0  # how long a request for the view may block the screen
 Reader = Callable[[Report], None]
 
 
 def session(env: Environment, near: HttpNode, ui: str | None) -> int:
-    """The prompt and the living view over a running tree; leaving it leaves the tree.
+    """Run the prompt and the live view over a running tree; leaving it leaves the tree running.
 
-    Returns what the session returns; 7 if the root gave up meanwhile.
+    Returns the exit code of the session; 7 if the root gave up meanwhile.
     """
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms
 
@@ -41,11 +41,11 @@ def session(env: Environment, near: HttpNode, ui: str | None) -> int:
 
 
 class AttachedNode:
-    """A running tree as a session sees it: it has reports, and can go away and come back.
+    """The client side of an attached session: forwards requests, follows reports, reconnects.
 
-    While it is away its nodes are shown as unreachable, and it is looked for twice a second.
-    The task that started the session ends it by `stop`, which leaves the tree running; a `stop`
-    from any other task is a command, and stops the tree. All other requests go to the tree.
+    While the tree is unreachable its nodes are shown so, and a reconnect is tried twice a second.
+    `stop` by the task that started the session detaches; `stop` by any other task is a command
+    and stops the tree.
     """
 
     def __init__(self, near: HttpNode) -> None:
@@ -99,7 +99,7 @@ class AttachedNode:
         return lambda: self._readers.remove(reader)
 
     def tree(self) -> NodeView:
-        """The tree as it stands; as it last stood, and unreachable, while it is away."""
+        """Return the current tree; the last one seen, marked unreachable, if it does not answer."""
         try:
             self._view = self._near.look(LOOK_S)
         except (NoTree, CallTimeout):
@@ -107,14 +107,14 @@ class AttachedNode:
         return self._view
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
-        """The names; those last seen while it is away."""
+        """Return the names; those last seen if the tree does not answer."""
         try:
             return self._near.names(kind)
         except (NoTree, CallTimeout):
             return [view.id for view in _walk(self._view) if kind in (None, view.kind)]
 
     async def serve(self) -> None:
-        """Hand the reports to the readers until the tree is down, or the session detaches."""
+        """Deliver reports to the readers until the tree is down, or the session detaches."""
         assert self._detached is not None
         leaving = asyncio.ensure_future(self._detached.wait())
         following = asyncio.ensure_future(self._follow())
@@ -137,7 +137,7 @@ class AttachedNode:
                 self._renew()
 
     def _renew(self) -> None:
-        """If another tree has come in its place, its reports count from the beginning."""
+        """Follow from the first report if another instance of the tree runs now."""
         try:
             info = self._near.info(LOOK_S)
         except SsmError:
@@ -146,7 +146,7 @@ class AttachedNode:
             self._instance, self._seq = str(info["instance"]), 0
 
     async def _stream(self) -> None:
-        """Read the reports for as long as the connection lasts."""
+        """Read reports until the connection ends."""
         connection = self._near.connection
         reader, writer = await open_stream(connection.address)
         response, parser = Response(), EventParser()
@@ -177,7 +177,7 @@ class AttachedNode:
 
 
 def unreachable(view: NodeView) -> NodeView:
-    """A tree that cannot be reached, as it last stood.
+    """Return a tree with all its nodes marked unreachable.
 
     >>> unreachable(NodeView("kv1", "kv1", "worker", "running")).state
     'unreachable'

@@ -1,4 +1,4 @@
-"""The options of `ssm run` about its doors: its socket, and HTTP on TCP."""
+"""The options of `ssm run` about its listeners: the Unix socket, and HTTP on TCP."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Insecure = Annotated[
 
 @dataclass(frozen=True)
 class Doors:
-    """What the options of `ssm run` say about doors."""
+    """The options of `ssm run` about listeners."""
 
     no_socket: bool = False
     http: str | None = None
@@ -38,7 +38,7 @@ class Doors:
     cluster: str | None = None
 
     def arguments(self) -> list[str]:
-        """The options that say the same."""
+        """Return these settings as command-line options."""
         pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
         pairs |= {"--cluster": self.cluster}
         given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]

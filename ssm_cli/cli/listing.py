@@ -1,4 +1,4 @@
-"""`ssm ls`, `ssm attach`, `ssm stop`, `ssm wait`: running trees, and waiting for their nodes."""
+"""`ssm ls`, `ssm attach`, `ssm stop`, `ssm wait`: commands about running trees."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def stop(
 
 
 def _once(argument: str | None, option: str | None) -> str | None:
-    """The name of a tree, which may be given in two places."""
+    """Return the name of a tree, which may be an argument or an option."""
     if argument is not None and option is not None:
         raise typer.BadParameter("give the name of the tree once")
     return argument or option
@@ -133,7 +133,7 @@ def wait(
 
 
 def condition_of(text: str) -> Callable[[NodeView], bool]:
-    """What `--for` asks of a node: a state, or a field, a comparison and a value.
+    """Parse the condition of `--for`: a state, or a field, a comparison and a value.
 
     >>> condition_of("steps>=1")(NodeView("kv1", "kv1", "worker", "running", steps=1))
     True
@@ -155,14 +155,14 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
 
 
 def walk(view: NodeView) -> Iterator[NodeView]:
-    """A node and all below it."""
+    """Yield a node and its descendants."""
     yield view
     for child in view.children:
         yield from walk(child)
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines, aligned to the left.
+    """Format rows of cells as lines, aligned to the left.
 
     >>> table([("NAME", "PID"), ("kv", "1")])
     ['NAME  PID', 'kv    1']
@@ -183,7 +183,7 @@ def _row(info: dict[str, Any]) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words for people.
+    """Format seconds for people.
 
     >>> duration(5.2), duration(3700), duration(200_000)
     ('5s', '1h01m', '2d07h')

@@ -94,7 +94,7 @@ def run(
 
 
 def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
-    """A node for a tree file, not started. Raises `TreeFileError` with every complaint."""
+    """Return a node for a tree file, not started. Raises `TreeFileError` with all complaints."""
     from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
     from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
     from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
@@ -106,7 +106,7 @@ def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
-    """Refuse a word that an option does not take."""
+    """Raise a usage error unless a word is among those that an option takes."""
     if word not in words:
         raise typer.BadParameter(f"{option} takes one of {', '.join(words)}, not `{word}`")
 
@@ -118,7 +118,7 @@ def _check(
     given: tuple[str | None, list[str] | None],
     words: tuple[str | None, str],
 ) -> None:
-    """Refuse options that contradict each other, and words that `--ui` and `-o` do not take."""
+    """Raise a usage error for contradicting options, and for bad values of `--ui` and `-o`."""
     ui, output = words
     if ui is not None:
         one_of("--ui", ui, UI)
@@ -135,7 +135,7 @@ def _check(
 
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str]) -> int:
-    """Run the same in the background."""
+    """Run the tree in the background."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem

@@ -1,8 +1,8 @@
-"""The verbs that ask a tree: the same commands as at the prompt, as `ssm VERB`.
+"""The verbs that ask a tree: the commands of the prompt as `ssm VERB`.
 
-`call`, `cast`, `log`, `tree` and `script` have options or repetitions of their own; the others
-are made from the table of verbs. They ask a running tree; with `--tree FILE` the tree is started
-here, asked, and stopped.
+`call`, `cast`, `log`, `tree` and `script` have options of their own; the others are generated from
+the table of verbs. They connect to a running tree; with `--tree FILE` the tree is started in this
+process, asked, and stopped.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _asks(verb: Verb) -> Callable[..., int]:
-    """The function of a verb that the table describes completely."""
+    """Return the command function of a verb that the table describes completely."""
 
     def ask(
         ctx: typer.Context,
@@ -233,7 +233,7 @@ def _inputs(
     *,
     request_id: str | None = None,
 ) -> int:
-    """One command for each input; `-` stands for the lines of standard input."""
+    """Yield one command for each input; `-` stands for the lines of standard input."""
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
         return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
@@ -278,7 +278,7 @@ def _node(tree: str, env: Environment) -> Node:
 
 
 def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Session:
-    """A session that starts the tree, is asked, and stops it; reports stay unseen."""
+    """Return a session that starts the tree, runs commands and stops it, without reports."""
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 

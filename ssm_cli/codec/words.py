@@ -239,7 +239,7 @@ def shorten(text: str, characters: int = MAX_SHOWN_CHARACTERS) -> str:
 
 
 def suggestion(word: str, options: Iterable[str]) -> str:
-    """A question with the option nearest to a word in either case; empty where none is near.
+    """Return `; did you mean ...?` with the option nearest to a word; "" if none is near.
 
     >>> suggestion("store", ["Lookup", "Store"])
     '; did you mean `Store`?'

@@ -27,7 +27,7 @@ _GLYPHS = {
 
 
 def visible(text: str) -> str:
-    r"""The text with everything that does not print written as its escape; tabs stay.
+    r"""Escape every character of a text that does not print, except tabs.
 
     A worker's text must not move the cursor or change what stands elsewhere on the screen.
 
@@ -48,7 +48,7 @@ def _escape(character: str) -> str:
 
 
 def brief(text: str, limit: int = MAX_SHOWN) -> str:
-    r"""A user's text on one line of ours, at most `limit` characters.
+    r"""Escape a user's text to one line, cut to `limit` characters.
 
     >>> brief("a\nb"), brief("abcdef", 4)
     ('a\\nb', 'abc…')
@@ -58,7 +58,7 @@ def brief(text: str, limit: int = MAX_SHOWN) -> str:
 
 
 def output_lines(text: str) -> tuple[str, ...]:
-    r"""A worker's output as lines that are safe to print, in order.
+    r"""Split a worker's output into lines that are safe to print.
 
     >>> output_lines("Ok"), output_lines("a\nb")
     (('Ok',), ('a', 'b'))

@@ -1,4 +1,4 @@
-"""Metrics in the text format of Prometheus, made when they are asked for."""
+"""Metrics in the text format of Prometheus, collected at each request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TreeCollector(Collector):
         self._calling = calling
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they stand."""
+        """Yield the current metrics."""
         views = list(_walk(self._node.tree()))
         yield _family(CounterMetricFamily("ssm_steps", "Steps", labels=["node"]), [
             (v, v.steps) for v in views if v.kind == "worker"
@@ -64,7 +64,7 @@ class TreeCollector(Collector):
 def _family(
     family: CounterMetricFamily | GaugeMetricFamily, values: list[tuple[NodeView, float]]
 ) -> Metric:
-    """One sample for each of the first nodes, and one for all others."""
+    """Add one sample for each of the first `MOST_NODES` nodes, and one for all others."""
     for view, value in values[:MOST_NODES]:
         family.add_metric([view.path], value)
     if len(values) > MOST_NODES:
@@ -79,7 +79,7 @@ def _walk(view: NodeView) -> Iterator[NodeView]:
 
 
 def exposition(node: Node, calling: Calling) -> bytes:
-    """All metrics in the text format of Prometheus, version 0.0.4."""
+    """Return all metrics in the text format of Prometheus, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(TreeCollector(node, calling))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""`ServedNode`: a node and the doors through which others reach it while it is served."""
+"""`ServedNode`: a node and the listeners through which clients reach it while it is served."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Entrance:
-    """A listening socket, and who may come in by it.
+    """A listening socket and its access control.
 
     Args:
-        sock: it listens already.
-        path: of a Unix socket; removed when the door closes.
-        gate: what is checked; None lets everybody in who can reach the socket.
-        tls: how to encrypt; None does not.
-        limits: what a client may do; None for the usual bounds.
+        sock: listening already.
+        path: of a Unix socket; removed at the end.
+        gate: checks requests; None accepts every client that can connect.
+        tls: the TLS context; None serves plain text.
+        limits: bounds for clients; None for the defaults.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Entrance:
         self.limits = limits
 
     def close(self) -> None:
-        """Take the door away, once."""
+        """Close the socket and remove its path; idempotent."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
         self.path = None  # another tree may have that name from now on
@@ -55,20 +55,19 @@ class Entrance:
 
 
 class ServedNode:
-    """A node that others can reach while it is served.
+    """A node that clients can reach while it is served.
 
-    The server is imported and started when the first client comes; until then a door costs a
-    listening socket. With `eager` that is done at once.
+    The HTTP server is imported and started when the first client connects, or at once if `eager`.
 
     Args:
         node: not started yet.
         entrances: the sockets to serve; closed at the end.
         file: the tree file, for `ssm ls`.
-        eager: start the server before anybody comes.
-        opened: called once the doors are open.
+        eager: start the server before the first client connects.
+        opened: called once clients can connect.
 
     Attributes:
-        doors: those that have been opened.
+        doors: the listeners whose server was started.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class ServedNode:
         self._opening: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Run inside asyncio until the tree is down, and be reachable meanwhile."""
+        """Run inside asyncio until the tree is down, accepting clients meanwhile."""
         loop = asyncio.get_running_loop()
         try:
             for entrance in self._entrances:
@@ -106,13 +105,13 @@ class ServedNode:
             await self._close()
 
     def close(self) -> None:
-        """Close the doors, then stop the node and close its store; idempotent."""
+        """Close the listeners, then stop the node and close its store; idempotent."""
         for entrance in self._entrances:
             entrance.close()
         self.node.close()
 
     def _first(self, entrance: Entrance) -> None:
-        """The first client is at a door."""
+        """Start the server of a socket at its first client."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(entrance.socket)
         task = loop.create_task(self._open(entrance))

@@ -1,8 +1,8 @@
 """A session: the node, the prompt and the screen on one event loop, in one thread.
 
 The screen is drawn by a ticker, not by the node: reports only mark it as out of date, so a storm
-of restarts costs no more frames than a quiet tree. What goes wrong in a callback of anybody is
-shown in the output; the tree lives on.
+of restarts costs no more frames than a quiet tree. An exception in any callback is shown in the
+output; the tree runs on.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"}
 
 
 class Environment(Protocol):
-    """What of the process a session needs; the command line's `Environment` has it."""
+    """What a session needs of the process; the command line's `Environment` provides it."""
 
     @property
     def stdin(self) -> TextIO:
@@ -105,7 +105,7 @@ def run_session(
 
 
 class Session:
-    """One session: its parts put together. Everything runs on the event loop."""
+    """Composes the parts of one session. Everything runs on the event loop."""
 
     def __init__(
         self,
@@ -193,7 +193,7 @@ class Session:
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
 
     def quit(self) -> None:
-        """Leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
+        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that."""
         self._life.leave()
 
     # --- what the parts ask of each other ----------------------------------------------------
@@ -211,7 +211,7 @@ class Session:
         self.actions.interrupt()
 
     def _has_mouse(self) -> bool:
-        """Inline, the wheel belongs to the terminal's own scrollback."""
+        """Return whether mouse events are handled; inline, the terminal scrolls itself."""
         return self.actions.mouse and not self.screen.inline
 
     def _change_face(self, face: str) -> None:
@@ -219,7 +219,7 @@ class Session:
         self._life.change_face(face)
 
     def _after_command(self, result: Result | None) -> None:
-        """Show at once what a command came to; it may have changed the tree."""
+        """Show the result of a command at once; it may have changed the tree."""
         self._reader.forget(names=result is not None and result.kind in RENAMES)
         self._frames.invalidate()
         if self.plain.on:
@@ -228,21 +228,21 @@ class Session:
             self.quit()
 
     def _on_report(self, report: Report) -> None:
-        """Called from inside the node: note it, and draw later."""
+        """Note a report, to be drawn later; called from inside the node."""
         self.model.on_report(report)
         self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
         if self.plain.on and in_restart_log(report):
             self.model.say([log_text(report)])
 
     async def _flush(self) -> None:
-        """Print what is new, where it is printed; called before each frame."""
+        """Print new output in the plain and inline faces; called before each frame."""
         if self.plain.on:
             self.plain.flush()
         else:
             await self.inline.flush()
 
     async def _page(self, result: Result) -> bool:
-        """Show a tall output in the pager, where the terminal shows lines; whether it was."""
+        """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
         tall = len(result.lines) >= rows and not result.error and self._settings.pager
         if not tall or not (self.plain.on or self.screen.inline):
@@ -254,7 +254,7 @@ class Session:
 
     @asynccontextmanager
     async def _lend(self) -> AsyncIterator[None]:
-        """A block in which another program has the terminal; the tree lives on."""
+        """Lend the terminal to another program for a block; the tree runs on."""
         if self.plain.on:
             with self.plain.away():
                 yield

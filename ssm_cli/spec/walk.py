@@ -1,12 +1,12 @@
-"""The nodes of a YAML tree file to a spec, with a problem for everything that is wrong.
+"""Convert the YAML nodes of a tree file to a spec, with a problem for each fault.
 
 Theory of operation: one walk, depth-first in file order, driven by the table of keys. A mapping
 is first split into entries (unknown and repeated keys are problems), then each value is read as
-its key says. Problems never stop the walk; a value that is wrong is left out, and what depends
-on it is not judged. The spec counts only if there was no problem.
+its key says. Problems never stop the walk; a wrong value is left out, and rules that depend on it
+are skipped. The spec is valid only if there was no problem.
 
-A large tree repeats itself, so values are remembered by key and text, and settings by value:
-workers with the same settings share one `WorkerOptions`.
+Large trees repeat themselves, so values are cached by key and text, and settings by value: workers
+with the same settings share one `WorkerOptions`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ _Entries = dict[str, Node]
 
 
 class FieldReader:
-    """Reads the entries of one mapping as the table of keys says."""
+    """Reads the entries of mappings by the table of keys.
+
+    Attributes:
+        problems: all that were found, in order.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -71,7 +75,7 @@ class FieldReader:
         self.problems.append(at(node, path, sentence(wrong, expected, meant)))
 
     def entries(self, node: Node, table: Mapping[str, Key], path: str) -> _Entries:
-        """The values of a mapping by key; keys that are unknown or repeated are problems."""
+        """Return the values of a mapping by key; unknown and repeated keys are problems."""
         entries: _Entries = {}
         for key_node, value_node in node.value:
             name = key_node.value
@@ -99,7 +103,7 @@ class FieldReader:
             self.complain(key_node, where, "is an unknown key", wanted, nearest(name, table))
 
     def values(self, entries: _Entries, table: Mapping[str, Key], path: str) -> dict[str, Any]:
-        """The right values by field of the spec; names, code and collections are left out."""
+        """Return the valid values by field of the spec, without names, code and collections."""
         values: dict[str, Any] = {}
         for name, node in entries.items():
             key = table[name]
@@ -112,7 +116,7 @@ class FieldReader:
         return values
 
     def scalar(self, key: Key, node: Node, path: str) -> tuple[bool, Any]:
-        """Return whether a node holds a right value for its key, and that value."""
+        """Return whether a node holds a valid value for its key, and that value."""
         if not isinstance(node, ScalarNode):
             self.complain(node, f"{path}.{key.name}", f"is {_shown(node)}", keys.expected(key))
             return False, None
@@ -142,7 +146,7 @@ class FieldReader:
         return backoff
 
     def name(self, node: Node | None, key: Key, path: str) -> str:
-        """Return the name of a child; the last part of its path where it has no right name."""
+        """Return the name of a child; the last part of its path if the name is invalid."""
         if node is None:
             return path.rpartition("/")[2]
         if node.tag != STR or not keys.NAME.fullmatch(node.value):
@@ -165,10 +169,10 @@ class FieldReader:
 
 
 class TreeReader:
-    """Reads one tree; `problems` holds what is wrong, in the order in which it was found.
+    """Reads one tree; `problems` lists what is wrong, in file order.
 
     Args:
-        resolve: gives the code for a `start` reference.
+        resolve: returns the code for a `start` reference.
     """
 
     def __init__(self, resolve: Callable[[str], Resolved]) -> None:
@@ -178,7 +182,7 @@ class TreeReader:
         self._options: dict[tuple[tuple[str, Any], ...], WorkerOptions] = {(): DEFAULT_OPTIONS}
 
     def read(self, root: Node) -> SupervisorSpec:
-        """The tree below `root`; to be used only if there are no `problems` afterwards."""
+        """Return the tree below `root`; valid only if there are no `problems` afterwards."""
         path, kind = self._open(root, "", 1)
         if kind in {"worker", "remote"}:
             article = "a worker" if kind == "worker" else "a remote child"
@@ -189,7 +193,7 @@ class TreeReader:
         return SupervisorSpec(path)
 
     def _open(self, node: Node, parent: str, place: int) -> tuple[str, str]:
-        """The path of a node and its kind: worker, supervisor, or "" where it is no mapping."""
+        """Return the path of a node and its kind; "" if it is no mapping."""
         path = f"{parent}/child#{place}" if parent else "root"
         if not isinstance(node, MappingNode) or node.tag != MAP:
             wanted = "`worker`, `supervisor` or `remote`" if parent else "`supervisor`"
@@ -204,7 +208,7 @@ class TreeReader:
         return path, kind
 
     def _guess(self, node: MappingNode, path: str, both: bool, *, at_root: bool) -> str:
-        """What a mapping was meant to be that has neither name or both; it is left with none."""
+        """Guess the kind of a mapping without a name or with several, and remove its names."""
         wrong = "is both a worker and a supervisor" if both else "has no name"
         wanted = "`supervisor: NAME`" if at_root else "either `worker: NAME` or `supervisor: NAME`"
         self._complain(node, path, wrong, wanted)
@@ -216,7 +220,7 @@ class TreeReader:
     def _supervisor(
         self, node: Node, path: str, depth: int, auto_shutdown: str | None
     ) -> SupervisorSpec:
-        """A supervisor `depth` levels deep; `auto_shutdown` is its parent's, None if unknown."""
+        """Read a supervisor at level `depth`; `auto_shutdown` is its parent's, None if unknown."""
         table = keys.ROOT if depth == 1 else keys.SUPERVISOR
         entries = self._fields.entries(node, table, path)
         name = self._fields.name(entries.get("supervisor"), table["supervisor"], path)
@@ -234,7 +238,7 @@ class TreeReader:
     def _children(
         self, node: Node | None, path: str, depth: int, auto_shutdown: str | None
     ) -> tuple[list[ChildSpec], int | None]:
-        """The good children, and how many are written; None where it is no list."""
+        """Return the valid children, and the number of entries; None if it is no list."""
         if node is None:
             return [], 0
         if not isinstance(node, SequenceNode) or node.tag != SEQ:

@@ -1,4 +1,4 @@
-"""Which cluster a command is about: the options and variables that say so, or our own server."""
+"""Selection of a cluster: by options, variables, or the embedded server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NO_CLUSTER = (
 
 
 def server_folder(env: Environment) -> Path:
-    """Where the embedded server of this user lives."""
+    """Return the folder of this user's embedded server."""
     given = env.environ.get("XDG_STATE_HOME")
     if given:
         return Path(given, "ssm", "cluster")
@@ -34,7 +34,7 @@ def server_folder(env: Environment) -> Path:
 
 
 def given_access(env: Environment, url: str | None) -> Access | None:
-    """The cluster that was named by option or variable; None where none was."""
+    """Return the access to the cluster named by option or variable; None if none is."""
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - for clusters alone
 
     environ = env.environ
@@ -51,7 +51,7 @@ def given_access(env: Environment, url: str | None) -> Access | None:
 
 
 def access_of(env: Environment, url: str | None) -> Access:
-    """The cluster that was named, or the one that a node of this user has started here.
+    """Return the access to the named cluster, or to this user's embedded server.
 
     Raises:
         NoTree: there is none.
@@ -71,10 +71,10 @@ def access_of(env: Environment, url: str | None) -> Access:
 def links_for(
     tree: SupervisorSpec, env: Environment, url: str | None, name: str
 ) -> ClusterLinks | None:
-    """The way to the remote children of a tree; None where it has none: nothing is started then.
+    """Return the links to a tree's remote children; None, and start nothing, if it has none.
 
     Raises:
-        NoTree: it has some, and there is no cluster.
+        NoTree: it has remote children, and there is no cluster.
     """
     from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
 

@@ -25,7 +25,7 @@ HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 def with_cluster(
     env: Environment, url: str | None, ask: Callable[[NatsCluster], Awaitable[Any]]
 ) -> Any:
-    """What is to be asked of a cluster, asked over a connection of its own."""
+    """Run a request to a cluster over a connection of its own."""
     import asyncio  # noqa: PLC0415 - a call over HTTP does without
 
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - not for help
@@ -124,7 +124,7 @@ def call_by_name(
 
 
 def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
-    """Which node each remote child would go to now; a cluster that is not there is no complaint."""
+    """Tell which node would host each remote child now; nothing if no cluster answers."""
     from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 

@@ -24,7 +24,7 @@ LOOK_S = 0.05
 def run_node(
     env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
 ) -> int:
-    """Be a node until a signal ends it."""
+    """Run a node until a signal ends it."""
     return asyncio.run(_node(env, url, name, labels, folder))
 
 
@@ -55,7 +55,7 @@ async def _node(
 
 
 async def _access(env: Environment, url: str | None, closing: contextlib.AsyncExitStack) -> Access:
-    """The cluster that was named; else our own server, started here if it does not run yet."""
+    """Return the access to the named cluster, or to the embedded server; start it if need be."""
     from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""`ssm data`: what is kept of trees, whether they run or not."""
+"""`ssm data`: the stored data of trees, running or not."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def quarantine(
 def _let_go(
     env: Environment, tree: str | None, data: Path | None, number: int, *, again: bool
 ) -> list[str]:
-    """Let go of what has that number, by the running tree where it runs."""
+    """Release a quarantined input or an aside state, through the tree if it runs."""
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import is_locked  # noqa: PLC0415 - as above
 
@@ -191,14 +191,14 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 
 def folders_in(env: Environment) -> list[Path]:
-    """The folders with data of trees, by name."""
+    """Return the data folders of all trees, by name."""
     from ssm_cli.storage.folder import DATABASE  # noqa: PLC0415 - as above
 
     return sorted(path.parent for path in states_path(env.environ).glob(f"*/{DATABASE}"))
 
 
 def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
-    """The folder that is meant; raises `CommandError` where it is not clear which."""
+    """Return the selected folder; raises `CommandError` if the choice is ambiguous."""
     if tree is not None and data is not None:
         raise CommandError("give a name or --data, not both")
     if tree is not None or data is not None:
@@ -215,7 +215,7 @@ def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
 def opened(
     env: Environment, tree: str | None, data: Path | None, *, writing: bool = False
 ) -> Iterator[FolderStore]:
-    """The store that is meant; raises `StorageError` where it cannot be opened."""
+    """Open the selected store; raises `StorageError` if it cannot be opened."""
     from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - as above
 
     folder = _folder(env, tree, data)

@@ -19,7 +19,7 @@ AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A node: as it presents itself, what it hosts, and whether it answers."""
+    """A node of the cluster: its advert, what it hosts, and whether it answers."""
 
     advert: Advert
     hosted: tuple[Hosted, ...]
@@ -27,7 +27,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 async def look(cluster: Cluster) -> list[Member]:
-    """All nodes, by name; one that does not answer has died, or cannot be reached.
+    """Return all nodes, by name; one that does not answer is dead or unreachable.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -46,10 +46,10 @@ async def look(cluster: Cluster) -> list[Member]:
 
 
 async def find_subtree(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
-    """The node that hosts a subtree, and which life of which tree it is.
+    """Return the node that hosts a subtree, and the hosted epoch.
 
     Raises:
-        NoProc: none does, or those of several trees have the name.
+        NoProc: no node does, or subtrees of several trees have the name.
     """
     found = [
         (seen.advert.node, hosted)
@@ -69,7 +69,7 @@ async def find_subtree(cluster: Cluster, subtree: str, tree: str = "") -> tuple[
 async def call(
     cluster: Cluster, name: str, data: bytes, timeout_s: float, *, tree: str = "", id_: str = ""
 ) -> bytes:
-    """Call `subtree.worker` by name; while nobody takes it, it is tried again until time is over.
+    """Call `subtree.worker` by name; retry while no owner answers, until the time is over.
 
     Raises:
         CallError: any outcome but `replied`.
@@ -103,9 +103,9 @@ def _error(name: str, reply: bytes | CallLost) -> CallError | None:
 
 
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
-    """Have a subtree go on at another node: its parent starts it there. Where it was.
+    """Move a subtree to another node, where its parent starts it; return the node it was on.
 
-    Comes back once it serves there, or after `MOVE_S`.
+    Returns once it serves there, or raises after `MOVE_S`.
 
     Raises:
         NoProc: nobody hosts it, or there is no such node.
@@ -132,7 +132,7 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
 
 
 async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> bool:
-    """Whether a later life of a subtree runs at a node, and takes what is asked of it."""
+    """Return whether a later epoch of a subtree runs at a node and answers."""
     for seen in await look(cluster):
         for hosted in seen.hosted:
             later = hosted.subtree == subtree and hosted.epoch > before.epoch

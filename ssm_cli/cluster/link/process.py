@@ -113,7 +113,7 @@ class Link:
 
 
 async def serve_tree(number: int) -> None:
-    """Serve a tree until it is gone."""
+    """Serve a tree until it closes the connection."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))

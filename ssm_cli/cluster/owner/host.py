@@ -184,14 +184,14 @@ def _word_for(error: SsmError) -> str:
 
 
 def _reason_of(node: Node) -> str:
-    """Why a tree that is down has ended."""
+    """Return the reason for which a tree has ended."""
     for report in reversed(node.reports(last=1)):
         return str(report.detail.get("reason", "shutdown"))
     return "shutdown"
 
 
 async def host_subtree(number: int) -> None:
-    """Take the job from the socket, host it, and say what became of it."""
+    """Read the job from the socket, host the subtree, and report the outcome."""
     loop = asyncio.get_running_loop()
     connection = socket.socket(fileno=number)
     reader, agent = await asyncio.open_connection(sock=connection, limit=LINE_BYTES)

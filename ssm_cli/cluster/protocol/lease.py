@@ -38,13 +38,13 @@ class Renewed(msgspec.Struct, frozen=True):
 
 
 class LeaseRefused(msgspec.Struct, frozen=True):
-    """A write was refused: the lease has another revision than we knew."""
+    """A write was refused: the lease has a newer revision."""
 
     now_s: float
 
 
 class LeaseUnclear(msgspec.Struct, frozen=True):
-    """A write had no answer."""
+    """A write or a read had no answer."""
 
     now_s: float
 
@@ -106,7 +106,7 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 def step_holder(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
-    """What the holder does next.
+    """Return the holder after an event, and its commands.
 
     >>> holder, _ = step_holder(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
     >>> step_holder(holder, Tick(3.1))[1]

@@ -103,7 +103,7 @@ class Monitor(msgspec.Struct, frozen=True):
 def step_monitor(  # noqa: PLR0911 - one return a verdict
     monitor: Monitor, event: Event
 ) -> tuple[Monitor, tuple[Command, ...]]:
-    """What the parent makes of it.
+    """Return the monitor after an event, and its commands.
 
     >>> monitor = Monitor(3, 2.0, "fence", Observed(7, 0.0))
     >>> [step_monitor(monitor, EpochEnded(n, "killed"))[1] for n in (3, 2)]

@@ -60,17 +60,17 @@ def journals(tree: str) -> str:
 
 
 def calls(tree: str, subtree: str, worker: str) -> str:
-    """Where the owner answers calls of one worker; `*` for all of them."""
+    """Return the subject of calls of one worker; `*` for all workers."""
     return f"ssm.{word(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
 def casts(tree: str, subtree: str, worker: str) -> str:
-    """Where the owner takes casts of one worker."""
+    """Return the subject of casts to one worker; `*` for all workers."""
     return f"ssm.{word(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
 def worker_of(subject: str) -> str:
-    """The worker that a call or a cast is for.
+    """Return the worker of a subject of calls or casts.
 
     >>> worker_of(calls("shop", "billing", "kv.1"))
     'kv.1'
@@ -79,7 +79,7 @@ def worker_of(subject: str) -> str:
 
 
 def controls(tree: str, subtree: str) -> str:
-    """Where the subtree's own process answers."""
+    """Return the subject of control messages to the subtree's process."""
     return f"ssm.{word(tree)}.ctl.{word(subtree)}"
 
 

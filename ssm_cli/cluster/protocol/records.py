@@ -51,7 +51,7 @@ _decoder = msgspec.msgpack.Decoder(Record)
 
 
 def written(record: Record) -> bytes:
-    """A record as bytes, with a checksum.
+    """Encode a record, with a checksum.
 
     >>> read_record(written(Record("a", 1, 0, 1, (b"x",)))).entries
     (b'x',)
@@ -61,10 +61,10 @@ def written(record: Record) -> bytes:
 
 
 def read_record(data: bytes) -> Record:
-    """The record that these bytes are.
+    """Decode a record and verify its checksum.
 
     Raises:
-        StorageDamaged: they are none, or of a newer version.
+        StorageDamaged: the bytes are no record, or of a newer version.
     """
     body = data[4:]
     if len(data) < 5 or zlib.crc32(body) != int.from_bytes(data[:4], "big"):

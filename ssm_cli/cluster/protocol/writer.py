@@ -120,7 +120,7 @@ class Writer(msgspec.Struct, frozen=True):
 
 
 def step_writer(writer: Writer, event: Event) -> Step:
-    """What the owner does next about its journal.
+    """Return the writer after an event, and its commands.
 
     >>> writer, commands = step_writer(Writer(1, "a"), Begin())
     >>> writer, commands = step_writer(writer, TailIs(0, None))
