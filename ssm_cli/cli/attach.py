@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ssm_cli.cli.where import say
+from ssm_cli.commands.records import each_node
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.connection import open_stream, parts
 from ssm_cli.http.client.node import HttpNode, report_of
@@ -111,7 +112,7 @@ class AttachedNode:
         try:
             return self._near.names(kind)
         except (NoTree, CallTimeout):
-            return [view.id for view in _walk(self._view) if kind in (None, view.kind)]
+            return [view.id for view in each_node(self._view) if kind in (None, view.kind)]
 
     async def serve(self) -> None:
         """Deliver reports to the readers until the tree is down, or the session detaches."""
@@ -184,7 +185,3 @@ def unreachable(view: NodeView) -> NodeView:
     """
     below = tuple(unreachable(child) for child in view.children)
     return msgspec.structs.replace(view, state="unreachable", children=below)
-
-
-def _walk(view: NodeView) -> list[NodeView]:
-    return [view, *(below for child in view.children for below in _walk(child))]

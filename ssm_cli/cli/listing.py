@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 import typer
 
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
-from ssm_cli.commands.records import json_line
+from ssm_cli.commands.records import each_node, json_line
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
@@ -117,7 +117,7 @@ def wait(
     node = Where(None, url, name).connect(env)
     end_s = time.monotonic() + timeout
     while True:
-        view = next((v for v in walk(node.tree()) if worker in (v.id, v.path)), None)
+        view = next((v for v in each_node(node.tree()) if worker in (v.id, v.path)), None)
         if view is not None and holds(view):
             return ExitCode.DONE
         if time.monotonic() >= end_s:
@@ -152,13 +152,6 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
         f"--for takes a state ({', '.join(STATES)}), or a comparison as `steps>=10` of "
         f"{', '.join(NUMBERS)} or state; not `{text}`"
     )
-
-
-def walk(view: NodeView) -> Iterator[NodeView]:
-    """Yield a node and its descendants."""
-    yield view
-    for child in view.children:
-        yield from walk(child)
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:

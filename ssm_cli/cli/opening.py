@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
+from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.where import say
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
@@ -145,7 +146,7 @@ def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
 
     If it ends before that, print its output and return its exit code.
     """
-    log = log_path(env, name)
+    log = state_folder(env.environ) / f"{name}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     reading, writing = os.pipe()
     with log.open("wb") as file:
@@ -169,13 +170,3 @@ def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
     with log.open("rb") as file:
         env.stderr.write(file.read(MAX_SAID).decode("utf-8", "replace"))
     return code if code > 0 else 128 - code
-
-
-def log_path(env: Environment, name: str) -> Path:
-    """Return the file for the output of a tree in the background."""
-    given = env.environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given) / "ssm" / f"{name}.log"
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / f"{name}.log"

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ssm_cli.commands.records import each_node
 from ssm_cli.http.calling import Calling
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView
@@ -26,7 +27,7 @@ class TreeCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current metrics."""
-        views = list(_walk(self._node.tree()))
+        views = list(each_node(self._node.tree()))
         yield _family(CounterMetricFamily("ssm_steps", "Steps", labels=["node"]), [
             (v, v.steps) for v in views if v.kind == "worker"
         ])  # fmt: skip
@@ -70,12 +71,6 @@ def _family(
     if len(values) > MOST_NODES:
         family.add_metric([OTHER], sum(value for _, value in values[MOST_NODES:]))
     return family
-
-
-def _walk(view: NodeView) -> Iterator[NodeView]:
-    yield view
-    for child in view.children:
-        yield from _walk(child)
 
 
 def exposition(node: Node, calling: Calling) -> bytes:

@@ -6,12 +6,16 @@ from collections.abc import Iterable
 
 UNTIL_THE_RUNTIME_IS_REBUILT: dict[str, set[str]] = {
     "cycle of modules": {
-        "runtime.durable.checkpoints, runtime.durable.inputs, "
-        "runtime.durable.keeper, runtime.durable.rollback",
+        (
+            "runtime.durable.checkpoints, runtime.durable.inputs, "
+            "runtime.durable.keeper, runtime.durable.rollback"
+        ),
     },
     "cycle of folders": {
-        "runtime.durable.checkpoints, runtime.durable.inputs, "
-        "runtime.durable.keeper, runtime.durable.rollback",
+        (
+            "runtime.durable.checkpoints, runtime.durable.inputs, "
+            "runtime.durable.keeper, runtime.durable.rollback"
+        ),
         "runtime.performer, runtime.remote",
     },
     "twice": {

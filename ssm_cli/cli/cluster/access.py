@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
 
 if TYPE_CHECKING:
@@ -21,16 +20,6 @@ Cluster = Annotated[
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
-
-
-def server_folder(env: Environment) -> Path:
-    """Return the folder of this user's embedded server."""
-    given = env.environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given, "ssm", "cluster")
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / "cluster"
 
 
 def given_access(env: Environment, url: str | None) -> Access | None:
@@ -62,7 +51,7 @@ def access_of(env: Environment, url: str | None) -> Access:
     given = given_access(env, url)
     if given is not None:
         return given
-    here = running_server(server_folder(env))
+    here = running_server(state_folder(env.environ) / "cluster")
     if not here:
         raise NoTree(NO_CLUSTER)
     return Access(here)

@@ -7,8 +7,8 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
-from ssm_cli.cli.cluster.access import given_access, server_folder
-from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.cluster.access import given_access
+from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
@@ -62,7 +62,7 @@ async def _access(env: Environment, url: str | None, closing: contextlib.AsyncEx
     given = given_access(env, url)
     if given is not None:
         return given
-    folder = server_folder(env)
+    folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     for _ in _tries():
         if here := running_server(folder):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.data.place import folder_of, states_path
-from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.data.place import folder_of
+from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import json_line
 from ssm_cli.errors import CommandError, StorageError
@@ -194,7 +194,8 @@ def folders_in(env: Environment) -> list[Path]:
     """Return the data folders of all trees, by name."""
     from ssm_cli.storage.folder import DATABASE  # noqa: PLC0415 - as above
 
-    return sorted(path.parent for path in states_path(env.environ).glob(f"*/{DATABASE}"))
+    data = state_folder(env.environ) / "data"
+    return sorted(path.parent for path in data.glob(f"*/{DATABASE}"))
 
 
 def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli.environment import state_folder
+
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
@@ -34,23 +36,13 @@ class Kept:
         return [*where, *(["--verify-pure"] if self.verify_pure else [])]
 
 
-def states_path(environ: Mapping[str, str]) -> Path:
-    """Return the user's folder for the data of all trees; it may not exist."""
-    given = environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given) / "ssm" / "data"
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / "data"
-
-
 def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) -> Path:
     """Return the given folder, or the default one of the tree of that name.
 
     >>> folder_of({"XDG_STATE_HOME": "/state"}, "kv")
     PosixPath('/state/ssm/data/kv')
     """
-    return states_path(environ) / name if given is None else given
+    return state_folder(environ) / "data" / name if given is None else given
 
 
 def store_for(

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from ssm_cli.commands.records import each_node
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Census, Glance
 from ssm_cli.runtime.views import NodeView
@@ -82,7 +83,7 @@ class ViewSource:
         """See `Source`."""
         tree = self._api.tree()
         self.root = tree.id
-        self._views = {view.id: view for view in _all(tree)}
+        self._views = {view.id: view for view in each_node(tree)}
         self.queue = sum(view.queue for view in self._views.values())
 
     def deep(self, least: int) -> dict[str, list[str]]:
@@ -122,12 +123,6 @@ class ViewSource:
         census = Census()
         _count(self._views[self.root], census)
         yield census
-
-
-def _all(view: NodeView) -> Iterator[NodeView]:
-    yield view
-    for child in view.children:
-        yield from _all(child)
 
 
 def _count(view: NodeView, census: Census) -> int:
