@@ -1,8 +1,7 @@
-"""The link process: orders come in from the tree, news go out, and NATS is on the other side.
+"""The link process: connects a tree to NATS; reads orders from the tree, writes news to it.
 
-Run by a tree as `python -m ssm_cli.cluster.link.process FD`. It goes on watching while the tree's
-one thread is busy. When the tree is gone, it is gone; the remote children stay, or stop, as their
-`orphan` says.
+Run by a tree as `python -m ssm_cli.cluster.link.process FD`. It keeps monitoring while the tree's
+one thread is busy. It ends with the tree; the remote children stay or stop, by their `orphan`.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
 class Link:
-    """All remote children of one tree."""
+    """The remote children of one tree."""
 
     def __init__(self, cluster: Cluster, tree: str, out: asyncio.StreamWriter) -> None:
         self._cluster = cluster
@@ -53,11 +52,11 @@ class Link:
         self._work: set[asyncio.Task[None]] = set()
 
     def tell(self, news: News) -> None:
-        """Tell the tree."""
+        """Send news to the tree."""
         self._out.write(framed(news))
 
     def on(self, order: Order) -> None:
-        """Do what the tree wants."""
+        """Execute an order of the tree."""
         match order:
             case StartChild():
                 self._spawn(self._start(order), self._work)
@@ -84,9 +83,9 @@ class Link:
         self.tell(await known.start(order.n, adopt=order.adopt, only=order.only))
 
     def _completed(self, job: ChildJob) -> ChildJob:
-        """A job with what the tree leaves to the cluster.
+        """Complete a job with the defaults of the cluster.
 
-        An election of three servers takes longer than a short lease: with those it is longer.
+        With three servers the lease is longer: it must outlast an election.
         """
         replicas = job.replicas or replicas_of(self._cluster)
         ttl_s = job.ttl_s or (SLOW_S if replicas > 1 else QUICK_S)

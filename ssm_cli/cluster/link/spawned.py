@@ -1,4 +1,4 @@
-"""The link process as its tree sees it: a socket, orders out, bytes in."""
+"""The tree's end of the link process: a socket, orders out, frames in."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class LinkProcess:
             select.select([self._socket], [], [], min(seconds, LONGEST_S))
 
     def fileno(self) -> int:
-        """The socket."""
+        """Return the file descriptor of the socket."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of the process, which ends then."""
+        """Close the socket; the process ends then."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

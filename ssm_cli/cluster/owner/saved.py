@@ -1,10 +1,10 @@
 """Saved states in cells: named bytes that change together, whatever their size.
 
-What changes at once is written as one *segment*, in chunks that a server takes. An index says
-where each key lies; a head names the index, and is changed by compare-and-set alone. So a reader
-sees all of a change or none, and who was fenced cannot change anything any more: the names of its
-segments hold its epoch, and the head is not its own. Segments that nothing lies in are forgotten;
-when there are many, what lives is written anew as one.
+A change is written as one *segment*, in chunks below the server's size limit. An index maps each
+key to its segment; a head names the index and is changed by compare-and-set only. So a reader sees
+all of a change or none, and a fenced owner cannot change anything: its segment names hold its
+epoch, and the head is no longer its own. Empty segments are deleted; when there are many segments,
+live values are rewritten as one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SegmentIndex(msgspec.Struct, array_like=True):
-    """Where each key lies: segment, offset, size; and the segments there are."""
+    """Maps each key to segment, offset and size; lists the segments."""
 
     places: dict[str, tuple[str, int, int]] = {}
     segments: dict[str, Blob] = {}
@@ -75,11 +75,11 @@ class SavedCells:
         self._count = 0
 
     async def claim(self) -> None:
-        """Read what is there, and make the head ours.
+        """Read all saved values, and take ownership of the head.
 
         Raises:
-            Fenced: a later epoch has been there.
-            StorageDamaged: something is missing or changed.
+            Fenced: a later epoch owns the head.
+            StorageDamaged: a value is missing or was changed.
             StorageError: the cluster does not answer.
         """
         while True:
@@ -102,7 +102,7 @@ class SavedCells:
             self.values[key] = segments[name][offset : offset + size]
 
     async def put(self, changes: Mapping[str, bytes | None]) -> None:
-        """Save all of these together; None removes a key.
+        """Save these values atomically; None removes a key.
 
         Raises:
             Fenced: another owner has the head.
@@ -139,7 +139,7 @@ class SavedCells:
             offset += len(data)
 
     async def _swap(self, head: Head) -> bool:
-        """Change the head from what we know; False where it is another one by now."""
+        """Compare and set the head; return False if it has changed."""
         key, data = f"{self._prefix}/head", msgspec.msgpack.encode(head)
         for _ in range(TRIES):
             done = await self._cells.cas(key, data, self._revision)

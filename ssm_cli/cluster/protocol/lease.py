@@ -1,4 +1,4 @@
-"""The lease: how an owner shows that it lives, and how its parent sees when it does not.
+"""The lease: how an owner proves that it is alive, and how its parent detects that it is not.
 
 The lease is a cell without an end of its own. Its holder rewrites it every third of the time it
 is good for; each write changes the cell's revision. The parent looks at the revision and at its
@@ -50,7 +50,7 @@ class LeaseUnclear(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a read of the lease gave: its revision, and whether it names us and our epoch."""
+    """The lease was read: its revision, and whether it names this owner and epoch."""
 
     revision: int
     ours: bool
@@ -61,7 +61,7 @@ Event = Tick | Renewed | LeaseRefused | LeaseUnclear | Found
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """Write the lease anew, if its revision is this one; sent at `now_s`."""
+    """Rewrite the lease if it has this revision; sent at `now_s`."""
 
     revision: int
     now_s: float
@@ -72,7 +72,7 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Fence(msgspec.Struct, frozen=True):
-    """Stop at once: the lease is over, or another one has it."""
+    """Stop at once: the lease has expired, or has another owner."""
 
     reason: str
 
@@ -85,12 +85,12 @@ class Holder(msgspec.Struct, frozen=True):
     """The lease as its holder knows it.
 
     Attributes:
-        ttl_s: how long it is good for.
-        revision: the last that we know of.
-        good_from_s: when the write was sent that was acknowledged last.
-        busy: a write or a read is on its way.
+        ttl_s: its validity.
+        revision: the last known one.
+        good_from_s: when the last acknowledged write was sent.
+        busy: whether a write or a read is pending.
         next_s: when the next write is due.
-        stopped: it is over for us.
+        stopped: whether the owner was fenced.
     """
 
     ttl_s: float
@@ -101,7 +101,7 @@ class Holder(msgspec.Struct, frozen=True):
     stopped: bool = False
 
     def is_good(self, now_s: float) -> bool:
-        """Whether its holder may do what others see."""
+        """Return whether its holder may act visibly to others."""
         return not self.stopped and now_s - self.good_from_s < self.ttl_s
 
 

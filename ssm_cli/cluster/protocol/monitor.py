@@ -1,4 +1,4 @@
-"""The monitor of a remote child: from signs of life, and their absence, to an exit with a reason.
+"""The monitor of a remote child: a failure detector from leases and pings to exit reasons.
 
 Three grades of evidence. *Proof*: the agent has waited for the process, or the lease names another
 epoch; it counts at once. *Absence*: nobody is subscribed where the subtree answers, several times
@@ -44,7 +44,7 @@ class LeaseUnread(msgspec.Struct, frozen=True):
 
 
 class Pinged(msgspec.Struct, frozen=True):
-    """What became of a ping to the subtree's own process."""
+    """The answer to a ping of the subtree's process."""
 
     answer: Answer
     now_s: float
@@ -85,8 +85,8 @@ class Monitor(msgspec.Struct, frozen=True):
         lease: as observed.
         absent: how many pings running found nobody; the first of them at `absent_s`.
         silent: how many pings running had no answer.
-        reachable: what was said last.
-        over: it has ended; nothing counts any more.
+        reachable: the last published state.
+        over: whether it has ended; later events are ignored.
     """
 
     epoch: int
