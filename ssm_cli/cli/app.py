@@ -1,4 +1,4 @@
-"""The `ssm` program: its commands, and how each way of ending becomes a message and a code."""
+"""The `ssm` program: its commands, and the mapping of errors to messages and exit codes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ssm_cli.cli import files, verbs
+from ssm_cli.cli import files, listing, verbs
 from ssm_cli.cli.cluster import asking
 from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
-from ssm_cli.cli.reach import listing
 from ssm_cli.cli.run import run
 from ssm_cli.commands.records import message_of
 from ssm_cli.commands.text import visible
@@ -23,7 +22,7 @@ from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 
 def make_app() -> typer.Typer:
-    """The program with all its commands; no state, nothing global."""
+    """Build the program with all its commands; it keeps no state."""
     app = typer.Typer(
         name="ssm",
         add_completion=True,
@@ -35,8 +34,8 @@ def make_app() -> typer.Typer:
     app.command()(run)
     verbs.register(app)
     kept = typer.Typer(help="What is kept of trees: list, verify, export, copy, compact it.")
-    for about_data in data.COMMANDS:
-        kept.command()(about_data)
+    for name, about_data in data.COMMANDS.items():
+        kept.command(name)(about_data)
     app.add_typer(kept, name="data")
     own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
     for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
@@ -94,7 +93,7 @@ def _ssm(
 
 
 def _version() -> str:
-    """The version of the installed package, which is where it is kept."""
+    """Return the version of the installed package."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
 
     try:
@@ -104,7 +103,7 @@ def _version() -> str:
 
 
 def _usage(error: typer.TyperException, env: Environment) -> int:
-    """A wrong option or argument: how to write it, and what is wrong."""
+    """Print a usage error: the usage line, and what is wrong."""
     show = getattr(error, "show", None)
     if show is None:
         _tell(env, f"ssm: {message_of(error)}")

@@ -8,7 +8,22 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
+
+
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's folder for state of ssm; it may not exist.
+
+    >>> state_folder({"XDG_STATE_HOME": "/state"})
+    PosixPath('/state/ssm')
+    """
+    given = environ.get("XDG_STATE_HOME")
+    if given:
+        return Path(given, "ssm")
+    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
+
+    return user_state_path("ssm")
 
 
 @dataclass(frozen=True)

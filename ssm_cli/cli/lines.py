@@ -1,8 +1,8 @@
-"""Where commands come from: lines given, of a file, of a pipe, of a terminal; without threads.
+"""Sources of commands: given lines, a file, a pipe, a terminal; without threads.
 
-A pipe or a terminal is read when the event loop says that it has something, so the tree lives
-on between two lines. The loop cannot watch regular files and some devices; those never keep
-anybody waiting and are read at once.
+A pipe or a terminal is read when the event loop reports it readable, so the tree is served between
+two lines. The loop cannot watch regular files and some devices; those never block and are read
+directly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNK = 65_536  # bytes asked for at a time
 
 
 async def fixed(lines: Iterable[str]) -> AsyncIterator[str]:
-    """The lines given."""
+    """Yield the given lines."""
     for line in lines:
         yield line
 
@@ -32,7 +32,7 @@ async def fixed(lines: Iterable[str]) -> AsyncIterator[str]:
 async def of_stdin(
     env: Environment, prompt: Callable[[], None] | None = None
 ) -> AsyncIterator[str]:
-    """The lines of standard input; `prompt` is called before each is waited for."""
+    """Yield the lines of standard input; call `prompt` before waiting for each."""
     fileno = fileno_of(env.stdin)
     lines = fixed(env.stdin) if fileno is None else of_descriptor(fileno, prompt)
     async for line in lines:
@@ -40,7 +40,7 @@ async def of_stdin(
 
 
 async def of_file(path: str) -> AsyncIterator[str]:
-    """The lines of a script. Raises `CommandError` where it cannot be read."""
+    """Yield the lines of a script. Raises `CommandError` if it cannot be read."""
     try:
         handle = Path(path).open("rb", buffering=0)  # noqa: ASYNC230, SIM115 - opening does not wait; closed below
     except OSError as error:
@@ -53,7 +53,7 @@ async def of_file(path: str) -> AsyncIterator[str]:
 async def of_descriptor(
     fileno: int, prompt: Callable[[], None] | None = None
 ) -> AsyncIterator[str]:
-    """The lines of a file descriptor without their ends, the last one also without an end.
+    """Yield the lines of a file descriptor without their line ends.
 
     Bytes that are no UTF-8 pass through as surrogates; a byte order mark at the start is dropped.
 
@@ -84,7 +84,7 @@ def _text(line: bytes) -> str:
 
 
 async def _read(fileno: int) -> bytes:
-    """The next bytes; none at the end."""
+    """Read the next bytes; b"" at the end of file."""
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()
     try:
@@ -111,7 +111,7 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 class Piped(Command, frozen=True):
-    """A command whose output goes through a program or into a file."""
+    """A command whose output is redirected to a program or a file."""
 
     pipeline: Pipeline = Pipeline("")
 
@@ -127,7 +127,7 @@ def _read_line(line: str, names: Collection[str], results: Results) -> Command |
 async def parsed(
     lines: AsyncIterator[str], names: Collection[str], results: Results | None = None
 ) -> AsyncIterator[Command | CommandError]:
-    """The commands on the lines; a line that is none, or cannot be read, is its error.
+    """Yield the command of each line, or the error of a line that does not parse.
 
     Args:
         lines: a script.

@@ -1,4 +1,4 @@
-"""Results and reports onto the two streams, as text or as JSON lines."""
+"""Printing of results and reports to the two streams, as text or as JSON lines."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ssm_cli.runtime.views import CrashReport, Report
 
 
 class Printer:
-    """Prints results, reports and notices in the order in which it gets them.
+    """Prints results, reports and notices in order.
 
     As text, results go to standard output, failures and reports to standard error. As JSON,
     results, failures and reports go to standard output, one value a line, in UTF-8.
 
-    It is called from inside the node (as a reader of reports), where nothing may be raised: a
-    stream that cannot be written is remembered in `broken`, and what it still gets is dropped.
+    It is called from inside the node as a reader of reports and must not raise: the error of a
+    stream that cannot be written is stored in `broken`, and later output is dropped.
     """
 
     def __init__(self, env: Environment, output: str = "text") -> None:
@@ -32,7 +32,7 @@ class Printer:
             env.stdout.reconfigure(encoding="utf-8")
 
     def result(self, result: Result) -> None:
-        """Print a result in the form that its command asked for, else in that of the session."""
+        """Print a result in the format of its command, else in that of the session."""
         if self._json and result.output in (None, "json", "jsonl"):
             for record in result.records:
                 self._write(self._env.stdout, records.json_line(record))
@@ -43,7 +43,7 @@ class Printer:
             self._write(stream, line)
 
     def _lines(self, result: Result) -> Sequence[str]:
-        """The lines of a result; a crash is a panel where a person reads."""
+        """Return the lines of a result; a crash is a panel on a terminal."""
         if result.kind != "crash" or not result.value or not self._env.stdout_is_tty:
             return result.lines
         from rich.console import Console  # noqa: PLC0415 - for a person at a terminal only
@@ -60,7 +60,7 @@ class Printer:
         return captured.get().splitlines()
 
     def report(self, report: Report) -> None:
-        """Print what happened."""
+        """Print a report."""
         if self._json:
             self._write(self._env.stdout, records.json_line(records.report_record(report)))
         else:
@@ -71,7 +71,7 @@ class Printer:
         self._write(self._env.stderr, f"ssm: {line}")
 
     def prompt(self, text: str) -> None:
-        """Ask for a line where a person reads."""
+        """Print a prompt on a terminal."""
         stream = self._env.stdout if self._env.stdout_is_tty else self._env.stderr
         self._write(stream, text, end="")
 
@@ -85,7 +85,7 @@ class Printer:
 
 
 def silence(stream: TextIO) -> None:
-    """Point a stream that cannot be written at nothing, so that its last flush does not fail."""
+    """Redirect a broken stream to the null device, so that its last flush does not fail."""
     fileno = fileno_of(stream)
     if fileno is None:
         return

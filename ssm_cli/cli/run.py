@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli import doors
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.reach import doors
 
 if TYPE_CHECKING:
+    from ssm_cli.http.served import ServedNode
     from ssm_cli.runtime.node import Node
 
 UI = ("full", "inline", "plain")
@@ -83,17 +84,17 @@ def run(
     _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()])
-    with closing(how.served_node(tree, name, env, eager=headless, kept=kept)) as node:
-        if not (headless or script or command or env.dumb or output != "text" or plain):
-            from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
+    from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
-            return run_session(node, env, title=Path(tree).name, ui=ui, ascii_only=ascii_only)
+    with closing(served_node(tree, name, env, how, eager=headless, kept=kept)) as served:
+        if not (headless or script or command or env.dumb or output != "text" or plain):
+            return _show(served, env, Path(tree).name, ui, ascii_only=ascii_only)
         source = None if headless else (command, script)
-        return _play(node, env, source, (output, keep_going, quiet))
+        return _play(served, env, source, (output, keep_going, quiet))
 
 
 def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
-    """A node for a tree file, not started. Raises `TreeFileError` with every complaint."""
+    """Return a node for a tree file, not started. Raises `TreeFileError` with all complaints."""
     from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
     from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
     from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
@@ -105,7 +106,7 @@ def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
-    """Refuse a word that an option does not take."""
+    """Raise a usage error unless a word is among those that an option takes."""
     if word not in words:
         raise typer.BadParameter(f"{option} takes one of {', '.join(words)}, not `{word}`")
 
@@ -117,7 +118,7 @@ def _check(
     given: tuple[str | None, list[str] | None],
     words: tuple[str | None, str],
 ) -> None:
-    """Refuse options that contradict each other, and words that `--ui` and `-o` do not take."""
+    """Raise a usage error for contradicting options, and for bad values of `--ui` and `-o`."""
     ui, output = words
     if ui is not None:
         one_of("--ui", ui, UI)
@@ -134,15 +135,26 @@ def _check(
 
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str]) -> int:
-    """Run the same in the background."""
-    from ssm_cli.cli.reach.opening import detach  # noqa: PLC0415 - rare
+    """Run the tree in the background."""
+    from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
     return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *more])
 
 
+def _show(
+    served: ServedNode, env: Environment, title: str, ui: str | None, *, ascii_only: bool
+) -> int:
+    """Run the tree with the prompt beside it."""
+    from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
+
+    return run_session(
+        served.node, env, title=title, ui=ui, ascii_only=ascii_only, serve=served.serve
+    )
+
+
 def _play(
-    node: Node,
+    served: ServedNode,
     env: Environment,
     source: tuple[list[str] | None, str | None] | None,
     how_to: tuple[str, bool, bool],
@@ -157,7 +169,10 @@ def _play(
 
     printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
-    session = Session(node, printer, keep_going=keep_going, reports=not quiet, interactive=typing)
+    session = Session(
+        served.node, printer, keep_going=keep_going, reports=not quiet, interactive=typing,
+        serve=served.serve,
+    )  # fmt: skip
     if source is None:
         return session.run(None)
     commands, script = source
@@ -167,4 +182,4 @@ def _play(
         given = lines.of_file(str(script))
     else:
         given = lines.of_stdin(env, (lambda: printer.prompt("ssm> ")) if typing else None)
-    return session.run(lines.parsed(given, WorkerNames(node), session.results))
+    return session.run(lines.parsed(given, WorkerNames(served.node), session.results))

@@ -1,7 +1,7 @@
 """A tree from start to stop with commands in between, on one event loop.
 
-However it goes (the commands run out, one fails, a signal comes, the reader of our output goes
-away, the root gives up), the tree is stopped in order before the session ends.
+Whatever ends the session (no more commands, a failure, a signal, a closed pipe, a root that gives
+up), the tree is stopped in order first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,12 +32,11 @@ Commands = AsyncIterator[Command | CommandError]
 
 
 class Interrupts:
-    """SIGINT, SIGTERM and SIGHUP while a tree is up: the first stops in order, a second exits.
+    """Handles SIGINT, SIGTERM and SIGHUP: the first stops the tree in order, a second exits.
 
-    While the tree starts, the first raises `KeyboardInterrupt`, which `Node.start` answers by
-    stopping what has started. Later nothing is raised into the code that a signal interrupts (it
-    may be half-way through a restart): the signal is remembered, and the task that waits is
-    cancelled between two steps.
+    While the tree starts, the first raises `KeyboardInterrupt`, and `Node.start` stops what has
+    started. Later nothing is raised into interrupted code (it may be half-way through a restart):
+    the signal is stored, and the bound task is cancelled between two steps.
     """
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -60,12 +59,12 @@ class Interrupts:
             signal.signal(number, handler)  # type: ignore[arg-type]  # it came from signal.signal
 
     def wake(self) -> None:
-        """Cancel the task that is bound, from wherever this is called."""
+        """Cancel the bound task; safe to call from a signal handler."""
         if self._task is not None:
             self._task.get_loop().call_soon_threadsafe(self._cancel)
 
     def bind(self, task: asyncio.Task[object] | None) -> None:
-        """Say which task waits; None: nothing is to be cancelled any more."""
+        """Set the task that `wake` cancels; None for none."""
         self._task = task
 
     def _cancel(self) -> None:
@@ -82,7 +81,7 @@ class Interrupts:
 
 
 class WorkerNames(Collection[str]):
-    """The worker names of a tree as they are when they are asked for; most commands never ask."""
+    """The worker names of a tree, looked up lazily: most commands need none."""
 
     def __init__(self, api: NodeApi) -> None:
         self._api = api
@@ -101,12 +100,12 @@ class WorkerNames(Collection[str]):
 
 
 def names_to_call(api: NodeApi) -> list[str]:
-    """What a line may begin with to be a call: workers, and remote children for theirs."""
+    """Return the words with which a call may begin: workers and remote children."""
     return [*api.names("worker"), *api.names("remote")]
 
 
 class Session:
-    """Commands against a node of this process.
+    """Runs commands against a node of this process.
 
     Args:
         node: not started yet.
@@ -114,10 +113,11 @@ class Session:
         keep_going: run on after a command that fails.
         reports: print them as they happen.
         timeout_s: seconds that a call waits unless it says otherwise.
-        interactive: a person types: failures do not count.
+        interactive: a person types; failures do not set the exit code.
+        serve: runs the node until it is down; by default `Node.serve`.
 
     Attributes:
-        results: what the commands came to, by number.
+        results: the results of the commands, by number.
     """
 
     def __init__(
@@ -129,8 +129,10 @@ class Session:
         reports: bool = True,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         interactive: bool = False,
+        serve: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._node = node
+        self._serve_node = serve or node.serve
         self._printer = printer
         self._keep_going = keep_going or interactive
         self._interactive = interactive
@@ -150,7 +152,7 @@ class Session:
 
         Raises:
             StartFailed: the tree did not come up.
-            StorageError: what must outlive the process cannot be written.
+            StorageError: durable state cannot be written.
             OSError: the output cannot be written.
             BaseException: a callback of the event loop raised it, which is a defect of ssm.
         """
@@ -191,7 +193,7 @@ class Session:
                 unsubscribe()
 
     def _start(self) -> None:
-        """Start the tree; it may be up or down afterwards if a signal came."""
+        """Start the tree; it may be down afterwards if a signal was received."""
         try:
             self._interrupts.starting = True
             self._node.start()
@@ -202,14 +204,14 @@ class Session:
             self._interrupts.starting = False
 
     def _say_who_failed(self) -> None:
-        """The reports that tell why the tree did not come up, for those who asked for none."""
+        """Print the reports of workers that did not start, though reports are off."""
         for report in self._node.reports():
             if report.event == "start_failed" and report.kind == "worker":
                 self._printer.report(report)
 
     async def _serve(self, commands: Commands | None) -> int:
-        """The tree is up: run the commands beside it, then stop it."""
-        serving = asyncio.create_task(self._node.serve())
+        """Run the commands beside the tree, then stop it."""
+        serving = asyncio.create_task(self._serve_node())
         self._interrupts.bind(asyncio.current_task())
         code = 0
         try:
@@ -226,7 +228,7 @@ class Session:
         return code
 
     async def _commands(self, commands: Commands | None, serving: asyncio.Task[None]) -> int:
-        """Run the commands until they end, one fails, or the tree is down while none is there."""
+        """Run commands until they end, one fails, or the tree is down while none is available."""
         first = 0
         if commands is None:
             await asyncio.wait({serving})
@@ -246,7 +248,7 @@ class Session:
     async def _next(
         self, commands: Commands, serving: asyncio.Task[None]
     ) -> Command | CommandError | None:
-        """The next command; None at the end, or if the tree ends while there is none."""
+        """Return the next command; None at the end, or if the tree ends first."""
         coming = asyncio.ensure_future(anext(commands, None))
         try:
             await asyncio.wait({coming, serving}, return_when=asyncio.FIRST_COMPLETED)
@@ -276,12 +278,12 @@ class Session:
         return result
 
     def _ending(self) -> bool:
-        """Whether something other than the commands ends the session."""
+        """Return whether a signal, a broken stream or a defect ends the session."""
         signal_came = self._interrupts.caught is not None
         return signal_came or self._printer.broken is not None or self._defect is not None
 
     def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Called by the loop for what a callback raised: end the session rather than hang."""
+        """End the session at an exception of a loop callback, instead of hanging."""
         error = context.get("exception")
         if error is None:
             loop.default_exception_handler(context)
@@ -290,17 +292,17 @@ class Session:
             self._interrupts.wake()
 
     def _on_report(self, report: Report) -> None:
-        """Called from inside the node: print, and raise nothing."""
+        """Print a report; called from inside the node, never raises."""
         self._printer.report(report)
         if self._printer.broken is not None:
             self._interrupts.wake()
 
 
 def quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The event loop of uvloop, where it is installed; None stands for asyncio's own.
+    """Return uvloop's loop factory if it is installed; None for asyncio's own.
 
-    For trees that only serve others: it reads no terminal and no files, which uvloop cannot wait
-    for, and gains a third of the time of a request.
+    Only for headless trees: uvloop cannot watch terminals and files. It saves a third of the time
+    of a request.
     """
     try:
         return import_module("uvloop").new_event_loop  # type: ignore[no-any-return]  # optional

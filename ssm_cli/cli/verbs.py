@@ -1,8 +1,8 @@
-"""The verbs that ask a tree: the same commands as at the prompt, as `ssm VERB`.
+"""The verbs that ask a tree: the commands of the prompt as `ssm VERB`.
 
-`call`, `cast`, `log`, `tree` and `script` have options or repetitions of their own; the others
-are made from the table of verbs. They ask a running tree; with `--tree FILE` the tree is started
-here, asked, and stopped.
+`call`, `cast`, `log`, `tree` and `script` have options of their own; the others are generated from
+the table of verbs. They connect to a running tree; with `--tree FILE` the tree is started in this
+process, asked, and stopped.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ssm_cli.cli import listing
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach import listing
-from ssm_cli.cli.reach.where import Name, Output, Tree, Url, Where, Words, Worker
+from ssm_cli.cli.where import Name, Output, Tree, Url, Where, Words, Worker
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verbs import TABLE, Verb
 from ssm_cli.errors import CommandError
@@ -115,7 +115,7 @@ def log(
         return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
-    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for followers
+    from ssm_cli.cli import follow as following  # noqa: PLC0415 - for followers
 
     return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
 
@@ -136,7 +136,7 @@ def tree_(
         return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
-    from ssm_cli.cli.reach import follow as following  # noqa: PLC0415 - for watchers
+    from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
 
     return following.watch(ctx.obj, where.connect(ctx.obj), command)
 
@@ -156,10 +156,10 @@ def script(
     env: Environment = ctx.obj
     where = Where(tree, url, name)
     if tree is None:
-        from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+        from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
-        return ask.script(env, where.connect(env), lines, keep_going=keep_going)
+        return ask.run_script(env, where.connect(env), lines, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - as above
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
@@ -190,7 +190,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _asks(verb: Verb) -> Callable[..., int]:
-    """The function of a verb that the table describes completely."""
+    """Return the command function of a verb that the table describes completely."""
 
     def ask(
         ctx: typer.Context,
@@ -219,7 +219,7 @@ def _options(spelling: str, value: str | None) -> list[str]:
 def _ask(env: Environment, where: Where, command: Command) -> int:
     if where.tree is not None:
         return _session(env, _node(where.tree, env)).run(_once(command))
-    from ssm_cli.cli.reach import ask  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
     return ask.ask(env, where.connect(env), [command])
 
@@ -233,18 +233,18 @@ def _inputs(
     *,
     request_id: str | None = None,
 ) -> int:
-    """One command for each input; `-` stands for the lines of standard input."""
+    """Yield one command for each input; `-` stands for the lines of standard input."""
     parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
     if where.tree is not None:
         return _session(env, _node(where.tree, env)).run(_given(env, [*head, worker], inputs))
-    from ssm_cli.cli.reach import ask, pipeline  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli import ask, pipeline  # noqa: PLC0415 - not needed for help
 
     node = where.connect(env)
     if ask.is_pattern(worker):
         return ask.ask_many(env, node, head, worker, inputs)
     if inputs == ["-"] and head[0] == "call" and request_id is None:
         return pipeline.pipeline(env, node, [*head, worker])
-    node.use_keys(request_id)
+    node.calls.use_keys(request_id)
     lines = pipeline.Lines(env) if "-" in inputs else None
     for given in inputs:
         words = [given] if given != "-" or lines is None else lines
@@ -278,7 +278,7 @@ def _node(tree: str, env: Environment) -> Node:
 
 
 def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Session:
-    """A session that starts the tree, is asked, and stops it; reports stay unseen."""
+    """Return a session that starts the tree, runs commands and stops it, without reports."""
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 

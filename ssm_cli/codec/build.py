@@ -11,7 +11,7 @@ from ssm_cli.codec.msgpack import MsgpackCodec
 from ssm_cli.codec.port import Codec, Constructor
 from ssm_cli.codec.schema import compile_inputs
 from ssm_cli.codec.text import TextCodec
-from ssm_cli.codec.words import nearest
+from ssm_cli.codec.words import suggestion
 
 MAX_CACHED_CODECS = 1024
 
@@ -42,7 +42,7 @@ def codec_for(codec: str | object, inputs: object, outputs: object) -> Codec:
     if isinstance(codec, str):
         if codec not in CODECS:
             known = ", ".join(CODECS)
-            raise ValueError(f"no codec `{codec}`: expected {known}{nearest(codec, CODECS)}")
+            raise ValueError(f"no codec `{codec}`: expected {known}{suggestion(codec, CODECS)}")
         return _compiled(codec, inputs)
     if callable(getattr(codec, "decode", None)) and callable(getattr(codec, "encode", None)):
         return cast("Codec", codec)

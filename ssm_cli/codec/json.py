@@ -15,7 +15,7 @@ from typing import Any, Union
 import msgspec
 
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
-from ssm_cli.codec.words import REFUSALS, nearest, shorten
+from ssm_cli.codec.words import REFUSALS, shorten, suggestion
 from ssm_cli.errors import DecodeError
 
 MAX_INPUT_BYTES = 1 << 20
@@ -78,7 +78,7 @@ class DataCodec:
         if name not in self._shapes:
             raise DecodeError(
                 f"no input `{shorten(name)}`: expected {', '.join(signatures)}"
-                f"{nearest(name, self._shapes)}",
+                f"{suggestion(name, self._shapes)}",
                 expected=signatures,
             )
         shape, readers = self._shapes[name]
@@ -107,7 +107,7 @@ def _build(shape: Shape, readers: Mapping[str, _Read], given: Mapping[Any, Any])
         if key not in readers:
             raise DecodeError(
                 f"{name}: no field `{shorten(str(key))}`: expected {signature}"
-                f"{nearest(str(key), readers)}",
+                f"{suggestion(str(key), readers)}",
                 expected=tuple(one.slot.field.signature for one in readers.values()),
             )
         one = readers[key]

@@ -33,9 +33,9 @@ from ssm_cli.codec.words import (
     Word,
     WordType,
     is_bare,
-    nearest,
     quote,
     shorten,
+    suggestion,
     tokenize,
 )
 from ssm_cli.errors import DecodeError
@@ -159,7 +159,7 @@ def find(words: Sequence[Word], constructors: Mapping[str, Constructor]) -> str:
         problem = f"{quote(shorten(first.text))} is text, not an input"
     else:
         problem = f"no input `{shorten(first.text if bare else f'{first.keyword}=')}`"
-    hint = nearest(first.text, constructors) if bare else ""
+    hint = suggestion(first.text, constructors) if bare else ""
     raise DecodeError(
         f"{problem}: expected {', '.join(signatures)}{hint}",
         expected=signatures,
@@ -205,7 +205,7 @@ def _field_of(
         known = ", ".join(names) or "no fields"
         problem = (
             f"{name}: no field `{shorten(word.keyword)}`: expected {known}"
-            f"{nearest(word.keyword, names)} (in quotes it would be text)"
+            f"{suggestion(word.keyword, names)} (in quotes it would be text)"
         )
         return -1, problem, tuple(slots[index].field.signature for index in free)
     index = names.index(word.keyword)
@@ -231,7 +231,7 @@ def _argument(name: str, index: int, slot: Slot, word: Word) -> Argument:
         return Argument(word, index, read(word.text))
     except REFUSALS as error:
         why = f": {error}" if isinstance(error, msgspec.MsgspecError) else ""
-        hint = nearest(word.text, (*slot.type.choices, *slot.type.accepts))
+        hint = suggestion(word.text, (*slot.type.choices, *slot.type.accepts))
         return Argument(word, index, None, f"{problem}{why}{hint}", expected)
 
 

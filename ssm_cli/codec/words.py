@@ -238,10 +238,10 @@ def shorten(text: str, characters: int = MAX_SHOWN_CHARACTERS) -> str:
     return short if short.isprintable() else "".join(map(_escape_one, short))
 
 
-def nearest(word: str, options: Iterable[str]) -> str:
-    """A question with the option nearest to a word in either case; empty where none is near.
+def suggestion(word: str, options: Iterable[str]) -> str:
+    """Return `; did you mean ...?` with the option nearest to a word; "" if none is near.
 
-    >>> nearest("store", ["Lookup", "Store"])
+    >>> suggestion("store", ["Lookup", "Store"])
     '; did you mean `Store`?'
     """
     known = {option.lower(): option for option in options}

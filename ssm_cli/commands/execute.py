@@ -157,7 +157,7 @@ def _failed(command: Command, error: SsmError, ms: float) -> Result:
     record = records.failed_reply_record(worker, given, error, ms)
     return made_result(
         "call",
-        (text.one_line(_failure_line(worker, given, error), 4000),),
+        (text.brief(_failure_line(worker, given, error), 4000),),
         (record,),
         command.output,
         exit_code=exit_code_of(error),

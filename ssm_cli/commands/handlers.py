@@ -92,7 +92,7 @@ def _status(command: Command, api: NodeApi) -> Result:
         "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
     }
     lines = pairs({**value, "state": state, "log": len(status.log)})
-    events = tuple(f"  {e.kind} {text.one_line(str(e.value))}" for e in status.log)
+    events = tuple(f"  {e.kind} {text.brief(str(e.value))}" for e in status.log)
     return answered(command, value, (*lines, *events))
 
 
@@ -187,7 +187,7 @@ def pairs(value: dict[str, object]) -> tuple[str, ...]:
     """A flat mapping, one `key: value` a line, aligned."""
     width = max(len(key) for key in value) + 1
     shown = {key: f"{v:.3f}" if isinstance(v, float) else str(v) for key, v in value.items()}
-    return tuple(f"{f'{key}:'.ljust(width)} {text.one_line(v)}" for key, v in shown.items())
+    return tuple(f"{f'{key}:'.ljust(width)} {text.brief(v)}" for key, v in shown.items())
 
 
 def _by_name(

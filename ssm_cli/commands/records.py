@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,13 @@ from ssm_cli.runtime.views import CrashReport, NodeView, Report
 
 Record = dict[str, Any]
 VERSION = 1
+
+
+def each_node(view: NodeView) -> Iterator[NodeView]:
+    """Yield a node and its descendants, depth-first in start order."""
+    yield view
+    for child in view.children:
+        yield from each_node(child)
 
 
 def reply_record(worker: str, text: str, output: str, value: object, ms: float) -> Record:

@@ -44,7 +44,7 @@ def refused(error: SsmError, kind: str = "error", output: str | None = None) -> 
     'USAGE'
     """
     record = records.error_record(error)
-    line = text.one_line(records.message_of(error), 4000)
+    line = text.brief(records.message_of(error), 4000)
     if isinstance(error, CommandError):
         line = f"column {error.column}: {line}"
     return made_result(kind, (line,), (record,), output, exit_code=exit_code_of(error), error=True)

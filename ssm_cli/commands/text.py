@@ -27,7 +27,7 @@ _GLYPHS = {
 
 
 def visible(text: str) -> str:
-    r"""The text with everything that does not print written as its escape; tabs stay.
+    r"""Escape every character of a text that does not print, except tabs.
 
     A worker's text must not move the cursor or change what stands elsewhere on the screen.
 
@@ -47,10 +47,10 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def one_line(text: str, limit: int = MAX_SHOWN) -> str:
-    r"""A user's text on one line of ours, at most `limit` characters.
+def brief(text: str, limit: int = MAX_SHOWN) -> str:
+    r"""Escape a user's text to one line, cut to `limit` characters.
 
-    >>> one_line("a\nb"), one_line("abcdef", 4)
+    >>> brief("a\nb"), brief("abcdef", 4)
     ('a\\nb', 'abc…')
     """
     shown = visible(text[: limit + 1])
@@ -58,7 +58,7 @@ def one_line(text: str, limit: int = MAX_SHOWN) -> str:
 
 
 def output_lines(text: str) -> tuple[str, ...]:
-    r"""A worker's output as lines that are safe to print, in order.
+    r"""Split a worker's output into lines that are safe to print.
 
     >>> output_lines("Ok"), output_lines("a\nb")
     (('Ok',), ('a', 'b'))
@@ -79,9 +79,9 @@ def tree_lines(root: NodeView) -> tuple[str, ...]:
 
 
 def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str, str]]:
-    label = f" ({one_line(view.label, 40)})" if view.label else ""
+    label = f" ({brief(view.label, 40)})" if view.label else ""
     budget = "-" if view.budget_left is None else f"{view.budget_left}/{view.intensity}"
-    name = f"{'  ' * depth}{one_line(view.id)}{label}"
+    name = f"{'  ' * depth}{brief(view.id)}{label}"
     state = view.state if view.delay_ms is None else f"{view.state} in {view.delay_ms:.0f} ms"
     if view.age_s is not None:
         state = f"{state}, seen {view.age_s:.1f} s ago"
@@ -150,7 +150,7 @@ def crash_lines(report: CrashReport) -> tuple[str, ...]:
         *(("at", frame) for frame in report.stack),
         ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
     ]
-    return tuple(f"{key:<9} {one_line(value, 1000)}" for key, value in rows)
+    return tuple(f"{key:<9} {brief(value, 1000)}" for key, value in rows)
 
 
 def report_line(report: Report, zone: tzinfo | None = None) -> str:
@@ -164,8 +164,8 @@ def report_line(report: Report, zone: tzinfo | None = None) -> str:
     """
     at = datetime.fromtimestamp(report.at_s, zone).strftime("%H:%M:%S")
     glyph = _GLYPHS.get(report.event, "·")
-    why = one_line(_why(report.event, report.detail))
-    line = f"{at} {glyph} {one_line(report.id)} {report.event}"
+    why = brief(_why(report.event, report.detail))
+    line = f"{at} {glyph} {brief(report.id)} {report.event}"
     return f"{line} {why}" if why else line
 
 

@@ -1,9 +1,9 @@
-"""The application: raw ASGI, with one fast way for calls and a table for all else.
+"""The application: raw ASGI, with a fast path for calls and a table for all other routes.
 
-Theory of operation. Everything runs on the loop that serves the node, between two of the node's
-turns, and nothing waits for the node but by awaiting: so a request never enters the node twice
-and never holds the loop longer than the step it asks for. Whatever goes wrong in a request ends
-as the status and the record that `statuses.py` has for its error.
+Theory of operation. Every request runs on the event loop that serves the node, between two of the
+node's turns, and waits for the node only by awaiting: so a request never re-enters the node and
+blocks the loop no longer than the step it asks for. A request that fails is answered with the
+status and the record that `statuses.py` maps its error to.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import msgspec
 
 from ssm_cli.commands.records import error_record, failed_reply_record
 from ssm_cli.errors import CallError, Denied, SsmError
+from ssm_cli.http.access import Gate, Role
 from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling
-from ssm_cli.http.doors.access import Gate, Role
 from ssm_cli.http.events import Events
-from ssm_cli.http.routing.requests import About, Request, Requests, handlers
-from ssm_cli.http.routing.table import Query, Route, Table, text_of
+from ssm_cli.http.requests import About, Request, Requests, handlers
+from ssm_cli.http.routes import Query, Route, Table, text_of
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 
 MAX_BODY = 1 << 20  # bytes
 READ_AND_FORGOTTEN = 8 << 20  # bytes of a body that is too large, so that its sender hears of it
@@ -42,9 +42,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Service:
-    """A node and all that its doors share."""
+    """A node and the state that its listeners share."""
 
-    def __init__(self, node: Target, about: About) -> None:
+    def __init__(self, node: Node, about: About) -> None:
         self.node = node
         self.calling = Calling(node)
         self.events = Events(node, about.instance)
@@ -53,7 +53,7 @@ class Service:
 
 
 class App:
-    """The ASGI application of one door; without a gate everybody who gets here may do all."""
+    """The ASGI application of one listener; without a gate every caller is an admin."""
 
     def __init__(self, service: Service, gate: Gate | None = None) -> None:
         self._service = service
@@ -85,7 +85,7 @@ class App:
         receive: Receive,
         send: Send,
     ) -> None:
-        """The hot route. Whatever the outcome, the body is a reply record."""
+        """Serve the hot route. Whatever the outcome, the body is a reply record."""
         word = path[len(CALL_PREFIX) : -len(CALL_SUFFIX)]
         worker = text_of(word) if b"%" in word else word.decode("ascii", "backslashreplace")
         more: Headers = ()
@@ -109,7 +109,7 @@ class App:
     async def _called(
         self, worker: str, scope: Scope, headers: dict[bytes, bytes], receive: Receive
     ) -> Answer | None:
-        """The outcome of a call; None if its sender went away."""
+        """Return the outcome of a call; None if the client has disconnected."""
         if self._gate is not None:
             self._gate.check(headers, Role.CALL)
         message = await receive()
@@ -117,7 +117,7 @@ class App:
             return None
         data = message["body"]
         if message["more_body"] or len(data) > MAX_BODY:
-            data = await read(receive, data, more=message["more_body"])
+            data = await read_body(receive, data, more=message["more_body"])
         query = scope["query_string"]
         key = headers.get(b"idempotency-key")
         return await self._service.calling.call(
@@ -137,24 +137,24 @@ class App:
         receive: Receive,
         send: Send,
     ) -> None:
-        """Any other route, by the table."""
+        """Serve any other route, by the table."""
         route, names = self._route(path, scope["method"], headers)
         request = Request(names, query_of(route, scope["query_string"]))
         if route.body != "none":
-            request.body = await read(receive)
+            request.body = await read_body(receive)
             request.is_json = _is_json(headers)
         match route.handler:
             case "reports":
                 after = _resume_after(headers, request)
                 await self._service.events.serve(after, receive, send)
             case "metrics":
-                from ssm_cli.http.routing.metrics import exposition  # noqa: PLC0415 - slow, and rare
+                from ssm_cli.http.metrics import exposition  # noqa: PLC0415 - slow, and rare
 
                 body = exposition(self._service.node, self._service.calling)
                 text = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
                 await respond(send, 200, body, kind=text)
             case "openapi":
-                from ssm_cli.http.routing.openapi import document  # noqa: PLC0415 - rare
+                from ssm_cli.http.openapi import document  # noqa: PLC0415 - rare
 
                 node = self._service.node
                 supervisor = node.names("supervisor")[0]
@@ -172,7 +172,7 @@ class App:
     def _route(
         self, path: bytes, method: str, headers: dict[bytes, bytes]
     ) -> tuple[Route, dict[str, str]]:
-        """The route of a request that may come in."""
+        """Return the route of an authorized request and its path parameters."""
         found = self._service.table.find(path)
         match = next((pair for pair in found if pair[0].method == method), None)
         if self._gate is not None:
@@ -190,14 +190,14 @@ class App:
 async def respond(
     send: Send, status: int, body: bytes, more: Headers = (), kind: tuple[bytes, bytes] = JSON
 ) -> None:
-    """Send a whole response."""
+    """Send a complete response."""
     headers = [kind, (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def read(receive: Receive, data: bytes = b"", *, more: bool = True) -> bytes:
-    """The rest of a body; `HttpError` where it is more than `MAX_BODY` bytes or ends early."""
+async def read_body(receive: Receive, data: bytes = b"", *, more: bool = True) -> bytes:
+    """Read the rest of a body; `HttpError` if it exceeds `MAX_BODY` bytes or ends early."""
     parts, size = [data], len(data)
     close = (b"connection", b"close")
     while more and size <= READ_AND_FORGOTTEN:
@@ -214,9 +214,9 @@ async def read(receive: Receive, data: bytes = b"", *, more: bool = True) -> byt
 
 
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
-    """The parameters of a query string, each of its type; unknown ones are passed over.
+    """Parse the parameters of a query string, each to its type; ignore unknown ones.
 
-    >>> from ssm_cli.http.routing.table import ROUTES
+    >>> from ssm_cli.http.routes import ROUTES
     >>> query_of(next(r for r in ROUTES if r.handler == "log"), b"last=3&other=1")
     {'last': 3}
     """
@@ -252,7 +252,7 @@ def _timeout(query: bytes) -> float:
 
 
 def _resume_after(headers: dict[bytes, bytes], request: Request) -> int:
-    """Where a reader of reports goes on: `Last-Event-ID` wins over `after`."""
+    """Return the report number to resume after: `Last-Event-ID` wins over `after`."""
     given = headers.get(b"last-event-id")
     if given is not None:
         if not given.isdigit() or len(given) > 15:
@@ -266,7 +266,7 @@ def _is_json(headers: dict[bytes, bytes]) -> bool:
 
 
 def _refusal(worker: str, error: HttpError) -> bytes:
-    """The reply record of a call that was not let in, or not understood."""
+    """Return the reply record of a call that was denied, or could not be parsed."""
     if error.status in (401, 403):
         return _encode(failed_reply_record(worker, "", Denied(str(error), worker=worker), 0.0))
     call_error = CallError(str(error), worker=worker)
@@ -275,7 +275,7 @@ def _refusal(worker: str, error: HttpError) -> bytes:
 
 
 async def _defect(send: Send, error: Exception) -> None:
-    """An error of ssm itself: told to the client in short, and to the operator in full."""
+    """Answer 500 for an error of ssm itself; print its traceback on standard error."""
     traceback.print_exception(error, file=sys.stderr)
     text = f"defect: {type(error).__name__}; the server's standard error has the traceback"
     await respond(send, 500, _encode(error_record(SsmError(text))))

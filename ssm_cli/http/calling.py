@@ -12,10 +12,11 @@ import msgspec
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
+from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
-from ssm_cli.http.target import Target, outcome
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.node import Node
 
 DEFAULT_TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 3600.0
@@ -42,7 +43,7 @@ class ReplyRecord(msgspec.Struct):
 
 
 class Remembered(msgspec.Struct):
-    """A call that may come again: what it was, and where its outcome is."""
+    """A call that may be retried: its input and its outcome."""
 
     data: bytes
     pending: Pending
@@ -52,9 +53,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Calling:
-    """Carries out calls for all connections of a node, and remembers those that have a key."""
+    """Executes calls for all connections of a node, and caches those with an idempotency key."""
 
-    def __init__(self, node: Target) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
         self._waiting = 0
         self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
@@ -71,15 +72,15 @@ class Calling:
         key: str | None = None,
         receive: Receive | None = None,
     ) -> Answer:
-        """Step a worker; the status and the reply record, whatever the outcome.
+        """Step a worker; return the status and the reply record, whatever the outcome.
 
         Args:
             worker: its name or path.
             data: the input, in the worker's codec or as JSON.
             is_json: whether it is JSON.
             timeout_s: how long to wait for the outcome.
-            key: the `Idempotency-Key`; a call with the same one is not stepped again.
-            receive: tells of a client that goes away, which ends the waiting.
+            key: the `Idempotency-Key`; a retry with the same key is not stepped again.
+            receive: the ASGI callable; a disconnect ends the wait.
         """
         node = self._node
         begun_s = node.now_s()
@@ -97,7 +98,7 @@ class Calling:
             return status_of(error), _encode(failed)
         value = pending.value
         ms = round(self._spent_ms(begun_s), 3)
-        text = node.written(worker, value)
+        text = value_text(node, worker, value)
         shown = text if type(value) is Replayed else jsonable(value)
         record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
         return 200, _encode(record)
@@ -111,9 +112,9 @@ class Calling:
     async def _pending(
         self, worker: str, data: bytes, is_json: bool, timeout_s: float, key: str | None
     ) -> Pending:
-        """The call on its way: a new one, or the one that the key stands for.
+        """Return the pending call: a new one, or the one cached under the key.
 
-        A durable worker remembers the key itself, for longer than this process lives.
+        A durable worker stores the key itself, beyond the life of this process.
         """
         if key is None:
             return await self._begin(worker, data, is_json, timeout_s, "")
@@ -135,8 +136,8 @@ class Calling:
     async def _begin(
         self, worker: str, data: bytes, is_json: bool, timeout_s: float, request_id: str
     ) -> Pending:
-        """A new call on its way."""
-        message = self._node.typed(worker, data) if is_json else data
+        """Start a new call."""
+        message = self._node.decode(worker, data, "json") if is_json else data
         try:
             return self._node.begin(worker, message, request_id)
         except QueueFull:
@@ -145,7 +146,7 @@ class Calling:
     async def _with_room(
         self, worker: str, message: Any, timeout_s: float, request_id: str = ""
     ) -> Pending:
-        """The same once the queue has room; refused at once if too many wait already."""
+        """Start a call once the queue has room; `QueueFull` if `WAITING_ROOM` calls wait."""
         if self._waiting >= WAITING_ROOM:
             raise QueueFull(
                 f"the queue is full, and {WAITING_ROOM} callers wait for room; try again later",
@@ -166,7 +167,7 @@ class Calling:
 
 
 def _is_kept(pending: Pending) -> bool:
-    """Whether a call is not to be made again: it is under way, or it has been stepped."""
+    """Return whether a retry must not step again: the call is pending, or was stepped."""
     return not pending.done or pending.error is None or isinstance(pending.error, STEPPED)
 
 

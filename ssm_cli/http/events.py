@@ -1,8 +1,8 @@
-"""Reports as Server-Sent Events: every reader sees the same ordered stream, from where it likes.
+"""Reports as Server-Sent Events: one ordered stream that each reader resumes anywhere.
 
-No reader has a buffer of its own: each reads the ring of reports that the node keeps anyway, at
-its own pace. One that falls behind the ring is told what it missed, and dropped; so no reader can
-slow the node, or make it grow.
+No reader has a buffer of its own: each reads the node's ring of reports at its own pace. A reader
+that falls behind the ring gets a `dropped` record and is disconnected; so no reader can slow down
+the node or make it use more memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from ssm_cli.commands.records import report_record
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
 
 MAX_READERS = 64
@@ -29,18 +29,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Events:
-    """Hands the reports of a node to readers."""
+    """Streams the reports of a node to readers."""
 
-    def __init__(self, node: Target, instance: str) -> None:
+    def __init__(self, node: Node, instance: str) -> None:
         self._node = node
         self._instance = instance.encode()
         self._readers: set[asyncio.Event] = set()
         self._unsubscribe: Callable[[], None] | None = None
 
     async def serve(self, after: int, receive: Receive, send: Send) -> None:
-        """Write every report after the one numbered `after`, until the tree or the reader goes.
+        """Send every report after number `after`, until the tree ends or the reader disconnects.
 
-        A number that this tree has not reached yet is of another tree: its reader starts anew.
+        A number beyond the last report belongs to another tree: the reader starts from 0.
         """
         if len(self._readers) >= MAX_READERS:
             text = f"{MAX_READERS} readers follow the reports already; try again later"
@@ -103,7 +103,7 @@ class Events:
             self._unsubscribe = None
 
     def _on_report(self, _report: Report) -> None:
-        """Called from inside the node: only say that there is something."""
+        """Wake the readers; called from inside the node."""
         for news in self._readers:
             news.set()
 
@@ -116,7 +116,7 @@ async def _news_or_ping(news: asyncio.Event, send: Send) -> None:
 
 
 async def _left(receive: Receive) -> None:
-    """Wait until the reader goes away."""
+    """Wait until the reader disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -130,7 +130,7 @@ def _event(report: Report) -> bytes:
 
 
 def _dropped(seq: int, next_seq: int) -> bytes:
-    """What a reader is told that was too slow; it resumes with the number in `next`."""
+    """Return the event for a reader that was too slow; it resumes at the number in `next`."""
     record = {
         "v": 1,
         "type": "dropped",

@@ -1,4 +1,4 @@
-"""HTTP statuses: one table from error classes to statuses, and who reads it."""
+"""HTTP statuses: one table from error classes to statuses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ssm_cli import errors
 
 
 class HttpError(errors.SsmError):
-    """A request that is none of ours: no such route, too large, not to be read.
+    """A bad request: no such route, too large, malformed.
 
     Attributes:
-        status: the HTTP status that says so.
-        headers: what goes with that status (`Allow`, `WWW-Authenticate`, ...).
+        status: its HTTP status.
+        headers: the headers of that status (`Allow`, `WWW-Authenticate`, ...).
     """
 
     def __init__(
@@ -41,7 +41,7 @@ RETRY_AFTER = (b"retry-after", b"1")  # seconds; the queue is served in far less
 
 
 def status_of(error: errors.SsmError) -> int:
-    """The status of an error: its own, or that of the nearest class in the table.
+    """Return the status of an error: its own, or that of the nearest class in the table.
 
     >>> status_of(errors.QueueFull("full")), status_of(HttpError(405, "no"))
     (503, 405)

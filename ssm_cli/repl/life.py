@@ -1,4 +1,4 @@
-"""From the start of the tree to its end: which face is shown, and how all comes to an end."""
+"""The life cycle of a session: start of the tree, shown face, orderly end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
 
 Reader = Callable[[Report], None]
+Serve = Callable[[], Coroutine[Any, Any, None]]
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # a session ends at them, as by Ctrl-D
 
 
 class RunningNode(NodeApi, Protocol):
-    """A node of this process, as far as a session needs it."""
+    """What a session needs of a node."""
 
     @property
     def spec(self) -> SupervisorSpec:
@@ -43,7 +44,7 @@ class RunningNode(NodeApi, Protocol):
 
     @property
     def storage_error(self) -> StorageError | None:
-        """Why what must outlive the process cannot be written; None where it can be."""
+        """Why durable state cannot be written; None if it can be."""
         ...
 
     def start(self) -> object:
@@ -55,19 +56,20 @@ class RunningNode(NodeApi, Protocol):
         ...
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
-        """Call `reader` with each report; the result ends that."""
+        """Call `reader` with each report; the result unsubscribes it."""
         ...
 
 
 class Life:
-    """The life of a session.
+    """The life cycle of a session.
 
     Args:
         node: not started yet.
         app: the full and the inline face.
-        inline: switches between these two.
-        plain: the other one.
-        model: what they show.
+        inline: switches between the full and the inline face.
+        plain: the plain face.
+        model: the content of all faces.
+        serve: runs the node until it is down.
         stdout: the terminal.
         now: a monotonic clock, in seconds.
 
@@ -83,11 +85,13 @@ class Life:
         plain: Plain,
         model: Model,
         *,
+        serve: Serve,
         stdout: TextIO,
         now: Callable[[], float],
     ) -> None:
         self.face = "full"
         self._node = node
+        self._serve = serve
         self._app = app
         self._inline = inline
         self._plain = plain
@@ -98,11 +102,11 @@ class Life:
         self._code: int = ExitCode.DONE
 
     async def run(self, reader: Reader, *beside: Callable[[], Coroutine[Any, Any, None]]) -> int:
-        """Start the tree, show it until it is down, say how it ended; the exit code.
+        """Start the tree, show it until it is down, say how it ended; return the exit code.
 
         Args:
-            reader: gets the reports.
-            beside: run beside the face, and are cancelled at its end.
+            reader: called with each report.
+            beside: coroutines that run beside the face, cancelled at its end.
         """
         loop = asyncio.get_running_loop()
         unsubscribe = self._node.subscribe(reader)
@@ -124,7 +128,7 @@ class Life:
         return ExitCode.GAVE_UP if self._node.gave_up else self._code
 
     def change_face(self, face: str) -> None:
-        """Show another face from now on."""
+        """Switch to another face."""
         before, self.face = self.face, face
         if face == before:
             return
@@ -148,8 +152,8 @@ class Life:
             self._app.exit()
 
     async def _show(self, tasks: list[asyncio.Task[None]]) -> None:
-        """The face beside the tree, until both have ended."""
-        serving = asyncio.create_task(self._node.serve())
+        """Run the face and the tree until both have ended."""
+        serving = asyncio.create_task(self._serve())
         serving.add_done_callback(lambda _: self.leave())
         try:
             await self._show_faces()
@@ -165,7 +169,7 @@ class Life:
             await serving
 
     async def _show_faces(self) -> None:
-        """One face after the other, until the session is left."""
+        """Run one face after the other, until the session is left."""
         while not self._leaves:
             shown = self.face
             if shown == "plain":
@@ -180,7 +184,7 @@ class Life:
     def _watched(
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
     ) -> None:
-        """Start or stop the tree: it shows how far it is, and Ctrl-C is felt at once."""
+        """Start or stop the tree, showing progress; Ctrl-C interrupts at once."""
         if not self._stdout.isatty():
             do()
             return
@@ -194,17 +198,17 @@ class Life:
             progress.end()
 
     def _on_signal(self, number: int) -> None:
-        """The shell's convention for a process that ended at a signal."""
+        """End the session with 128 + the signal, as shells have it."""
         self._code = 128 + number
         self.leave()
 
     def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        """An exception that nobody caught: shown, and the tree lives on."""
+        """Show an uncaught exception; the tree runs on."""
         del loop
         self._model.defect(context.get("exception"), str(context.get("message", "")))
 
     def _say_goodbye(self) -> None:
-        """Below the prompt that started us: what was last seen, and how it ended."""
+        """Print the last lines and how the tree ended, below the shell's prompt."""
         lines = self._inline.rest()
         lines += self._model.last_words() if self._node.gave_up else []
         if not self._node.running:  # a tree elsewhere runs on

@@ -1,8 +1,8 @@
 """A session: the node, the prompt and the screen on one event loop, in one thread.
 
 The screen is drawn by a ticker, not by the node: reports only mark it as out of date, so a storm
-of restarts costs no more frames than a quiet tree. What goes wrong in a callback of anybody is
-shown in the output; the tree lives on.
+of restarts costs no more frames than a quiet tree. An exception in any callback is shown in the
+output; the tree runs on.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ssm_cli.repl.faces.inline import Inline
 from ssm_cli.repl.faces.plain import Plain
 from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import bindings
-from ssm_cli.repl.life import Life, RunningNode
+from ssm_cli.repl.life import Life, RunningNode, Serve
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
-from ssm_cli.repl.prompt.names import Names
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
 from ssm_cli.repl.shell.local import Locals
+from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.runtime.views import Report
 
@@ -44,7 +44,7 @@ RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"}
 
 
 class Environment(Protocol):
-    """What of the process a session needs; the command line's `Environment` has it."""
+    """What a session needs of the process; the command line's `Environment` provides it."""
 
     @property
     def stdin(self) -> TextIO:
@@ -69,6 +69,7 @@ def run_session(
     title: str,
     ui: str | None = None,
     ascii_only: bool = False,
+    serve: Serve | None = None,
 ) -> int:
     """Start the tree, open the prompt beside it, stop it in order.
 
@@ -78,6 +79,7 @@ def run_session(
         title: what the status line calls the tree.
         ui: `full`, `inline` or `plain`; None: as the settings say.
         ascii_only: draw with ASCII alone, whatever the settings say.
+        serve: runs the node until it is down; by default the node's own `serve`.
 
     Returns:
         7 if the root gave up, 143 after SIGTERM or SIGHUP, else 0.
@@ -91,13 +93,11 @@ def run_session(
         settings = load_settings(env.environ)
     except CommandError as error:
         complaint = str(error)
-    stdout = env.stdout
-    if ascii_only or settings.ascii:
-        stdout = cast("TextIO", AsciiStream(env.stdout))
+    stdout = cast("TextIO", AsciiStream(env.stdout)) if ascii_only or settings.ascii else env.stdout
     output = create_output(stdout)
     session = Session(
         node, env, title, source=create_input(env.stdin), output=output, settings=settings,
-        stdout=stdout, ui=ui,
+        stdout=stdout, ui=ui, serve=serve,
     )  # fmt: skip
     if complaint is not None:
         session.model.notice(complaint, "red")
@@ -105,7 +105,7 @@ def run_session(
 
 
 class Session:
-    """One session: its parts put together. Everything runs on the event loop."""
+    """Composes the parts of one session. Everything runs on the event loop."""
 
     def __init__(
         self,
@@ -118,6 +118,7 @@ class Session:
         settings: Settings | None = None,
         stdout: TextIO | None = None,
         ui: str | None = None,
+        serve: Serve | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = Settings() if settings is None else settings
@@ -142,17 +143,23 @@ class Session:
             env.stdin, stdout, self.model,
             put=self.commands.put, leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
-        self._join(node, env, stdout, now)
+        self._join(node, env, stdout, now, serve or node.serve)
 
     def _join(
-        self, node: RunningNode, env: Environment, stdout: TextIO, now: Callable[[], float]
+        self,
+        node: RunningNode,
+        env: Environment,
+        stdout: TextIO,
+        now: Callable[[], float],
+        serve: Serve,
     ) -> None:
-        """Put together what draws, what lives and what acts."""
+        """Connect the frames, the life cycle and the actions."""
         settings = self._settings
         self._frames = Frames(self.app, self.model, self._flush, now)
         self._life = Life(
-            node, self.app, self.inline, self.plain, self.model, stdout=stdout, now=now
-        )
+            node, self.app, self.inline, self.plain, self.model,
+            serve=serve, stdout=stdout, now=now,
+        )  # fmt: skip
         self._life.face = self._ui
         self.commands.echoes = self._ui != "plain"
         self.actions = Actions(
@@ -186,7 +193,7 @@ class Session:
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
 
     def quit(self) -> None:
-        """Leave the screen; the tree is stopped in order then, where Ctrl-C can be felt."""
+        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that."""
         self._life.leave()
 
     # --- what the parts ask of each other ----------------------------------------------------
@@ -204,7 +211,7 @@ class Session:
         self.actions.interrupt()
 
     def _has_mouse(self) -> bool:
-        """Inline, the wheel belongs to the terminal's own scrollback."""
+        """Return whether mouse events are handled; inline, the terminal scrolls itself."""
         return self.actions.mouse and not self.screen.inline
 
     def _change_face(self, face: str) -> None:
@@ -212,7 +219,7 @@ class Session:
         self._life.change_face(face)
 
     def _after_command(self, result: Result | None) -> None:
-        """Show at once what a command came to; it may have changed the tree."""
+        """Show the result of a command at once; it may have changed the tree."""
         self._reader.forget(names=result is not None and result.kind in RENAMES)
         self._frames.invalidate()
         if self.plain.on:
@@ -221,21 +228,21 @@ class Session:
             self.quit()
 
     def _on_report(self, report: Report) -> None:
-        """Called from inside the node: note it, and draw later."""
+        """Note a report, to be drawn later; called from inside the node."""
         self.model.on_report(report)
         self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
         if self.plain.on and in_restart_log(report):
             self.model.say([log_text(report)])
 
     async def _flush(self) -> None:
-        """Print what is new, where it is printed; called before each frame."""
+        """Print new output in the plain and inline faces; called before each frame."""
         if self.plain.on:
             self.plain.flush()
         else:
             await self.inline.flush()
 
     async def _page(self, result: Result) -> bool:
-        """Show a tall output in the pager, where the terminal shows lines; whether it was."""
+        """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
         tall = len(result.lines) >= rows and not result.error and self._settings.pager
         if not tall or not (self.plain.on or self.screen.inline):
@@ -247,7 +254,7 @@ class Session:
 
     @asynccontextmanager
     async def _lend(self) -> AsyncIterator[None]:
-        """A block in which another program has the terminal; the tree lives on."""
+        """Lend the terminal to another program for a block; the tree runs on."""
         if self.plain.on:
             with self.plain.away():
                 yield

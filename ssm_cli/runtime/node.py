@@ -103,7 +103,7 @@ class Node:
         self.run_clients = Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
-        self.exists, self.encode = casts.exists, casts.encode
+        self.exists, self.encode, self.decode = casts.exists, casts.encode, casts.decode
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
         self.serve = awaited.serve

@@ -201,7 +201,6 @@ class RemoteSpec(msgspec.Struct, frozen=True):
 
 
 ChildSpec = WorkerSpec | SupervisorSpec | RemoteSpec
-Tree = SupervisorSpec
 
 
 def Worker(  # noqa: D417, N802 - some keys are described together; it reads as a class

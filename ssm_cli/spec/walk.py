@@ -1,12 +1,12 @@
-"""The nodes of a YAML tree file to a spec, with a problem for everything that is wrong.
+"""Convert the YAML nodes of a tree file to a spec, with a problem for each fault.
 
 Theory of operation: one walk, depth-first in file order, driven by the table of keys. A mapping
 is first split into entries (unknown and repeated keys are problems), then each value is read as
-its key says. Problems never stop the walk; a value that is wrong is left out, and what depends
-on it is not judged. The spec counts only if there was no problem.
+its key says. Problems never stop the walk; a wrong value is left out, and rules that depend on it
+are skipped. The spec is valid only if there was no problem.
 
-A large tree repeats itself, so values are remembered by key and text, and settings by value:
-workers with the same settings share one `WorkerOptions`.
+Large trees repeat themselves, so values are cached by key and text, and settings by value: workers
+with the same settings share one `WorkerOptions`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ssm_cli.spec.validate import (
     remote_fault,
     template_fault,
 )
-from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain, scalar
+from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain_value, scalar
 
 _CHILD_KINDS = ("worker", "supervisor", "remote")
 _ON: Mapping[keys.Place, str] = {
@@ -56,30 +56,35 @@ _ON: Mapping[keys.Place, str] = {
 _Entries = dict[str, Node]
 
 
-class _FieldReader:
-    """Reads the entries of one mapping as the table of keys says."""
+class FieldReader:
+    """Reads the entries of mappings by the table of keys.
+
+    Attributes:
+        problems: all that were found, in order.
+    """
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self._first: dict[str, tuple[str, Node]] = {}
         self._scalars: dict[tuple[str, str, str], Any] = {}
 
-    def _wrong(
+    def complain(
         self, node: Node, path: str, wrong: str, expected: str = "", meant: str = ""
     ) -> None:
+        """Add a problem at a node."""
         self.problems.append(at(node, path, sentence(wrong, expected, meant)))
 
-    def _entries(self, node: Node, table: Mapping[str, Key], path: str) -> _Entries:
-        """The values of a mapping by key; keys that are unknown or repeated are problems."""
+    def entries(self, node: Node, table: Mapping[str, Key], path: str) -> _Entries:
+        """Return the values of a mapping by key; unknown and repeated keys are problems."""
         entries: _Entries = {}
         for key_node, value_node in node.value:
             name = key_node.value
             if not isinstance(name, str):
-                self._wrong(key_node, path, f"has {_shown(key_node)} as a key", "text")
+                self.complain(key_node, path, f"has {_shown(key_node)} as a key", "text")
             elif name in entries:
                 line = entries[name].start_mark.line + 1
                 wrong = f"is there twice, first at line {line}"
-                self._wrong(key_node, f"{path}.{name}", wrong, "each key once")
+                self.complain(key_node, f"{path}.{name}", wrong, "each key once")
             elif name in table:
                 entries[name] = value_node
             else:
@@ -92,27 +97,28 @@ class _FieldReader:
         places = [place for key in keys.KEYS if key.name == name for place in key.on]
         if places:
             wanted = f"it on {keys.either(dict.fromkeys(_ON[place] for place in places))} only"
-            self._wrong(key_node, where, "is no key of this mapping", wanted)
+            self.complain(key_node, where, "is no key of this mapping", wanted)
         else:
             wanted = f"one of {', '.join(table)}"
-            self._wrong(key_node, where, "is an unknown key", wanted, nearest(name, table))
+            self.complain(key_node, where, "is an unknown key", wanted, nearest(name, table))
 
-    def _values(self, entries: _Entries, table: Mapping[str, Key], path: str) -> dict[str, Any]:
-        """The right values by field of the spec; names, code and collections are left out."""
+    def values(self, entries: _Entries, table: Mapping[str, Key], path: str) -> dict[str, Any]:
+        """Return the valid values by field of the spec, without names, code and collections."""
         values: dict[str, Any] = {}
         for name, node in entries.items():
             key = table[name]
             if key.kind == "backoff":
                 values[key.attribute] = self._backoff(node, f"{path}.{name}")
             elif key.kind not in {"name", "start", "args", "labels", "children"}:
-                found, value = self._scalar(key, node, path)
+                found, value = self.scalar(key, node, path)
                 if found:
                     values[key.attribute] = value
         return values
 
-    def _scalar(self, key: Key, node: Node, path: str) -> tuple[bool, Any]:
+    def scalar(self, key: Key, node: Node, path: str) -> tuple[bool, Any]:
+        """Return whether a node holds a valid value for its key, and that value."""
         if not isinstance(node, ScalarNode):
-            self._wrong(node, f"{path}.{key.name}", f"is {_shown(node)}", keys.expected(key))
+            self.complain(node, f"{path}.{key.name}", f"is {_shown(node)}", keys.expected(key))
             return False, None
         known = (key.name, node.tag, node.value)
         if known in self._scalars:
@@ -120,7 +126,7 @@ class _FieldReader:
         try:
             value = scalar(node)
         except ValueError as error:
-            self._wrong(node, f"{path}.{key.name}", str(error), keys.expected(key))
+            self.complain(node, f"{path}.{key.name}", str(error), keys.expected(key))
             return False, None
         if wrong := fault(key, value):
             self.problems.append(at(node, f"{path}.{key.name}", wrong))
@@ -131,22 +137,23 @@ class _FieldReader:
     def _backoff(self, node: Node, path: str) -> Backoff | None:
         if not isinstance(node, MappingNode) or node.tag != MAP:
             wanted = keys.expected(keys.WORKER["backoff"])
-            self._wrong(node, path, f"is {_shown(node)}", wanted)
+            self.complain(node, path, f"is {_shown(node)}", wanted)
             return None
-        entries = self._entries(node, keys.BACKOFF, path)
-        backoff = Backoff(**self._values(entries, keys.BACKOFF, path))
+        entries = self.entries(node, keys.BACKOFF, path)
+        backoff = Backoff(**self.values(entries, keys.BACKOFF, path))
         if wrong := backoff_fault(backoff.initial_ms, backoff.max_ms):
             self.problems.append(at(entries.get("max", node), f"{path}.max", wrong))
         return backoff
 
-    def _name(self, node: Node | None, key: Key, path: str) -> str:
+    def name(self, node: Node | None, key: Key, path: str) -> str:
+        """Return the name of a child; the last part of its path if the name is invalid."""
         if node is None:
             return path.rpartition("/")[2]
         if node.tag != STR or not keys.NAME.fullmatch(node.value):
             wanted = keys.expected(key)
             if isinstance(node, ScalarNode) and node.tag != STR and node.value:
                 wanted += f'; did you mean "{node.value[: keys.MAX_NAME]}", in quotes?'
-            self._wrong(node, f"{path}.{key.name}", f"is {_shown(node)}", wanted)
+            self.complain(node, f"{path}.{key.name}", f"is {_shown(node)}", wanted)
             return path.rpartition("/")[2]
         name = str(node.value)
         if name in self._first:
@@ -155,41 +162,42 @@ class _FieldReader:
             wrong = (
                 f"has the name of {first_path} at line {mark.line + 1}, column {mark.column + 1}"
             )
-            self._wrong(node, f"{path}.{key.name}", wrong, "names unique in the tree")
+            self.complain(node, f"{path}.{key.name}", wrong, "names unique in the tree")
         else:
             self._first[name] = path, node
         return name
 
 
-class TreeReader(_FieldReader):
-    """Reads one tree; `problems` holds what is wrong, in the order in which it was found.
+class TreeReader:
+    """Reads one tree; `problems` lists what is wrong, in file order.
 
     Args:
-        resolve: gives the code for a `start` reference.
+        resolve: returns the code for a `start` reference.
     """
 
     def __init__(self, resolve: Callable[[str], Resolved]) -> None:
-        super().__init__()
+        self._fields = FieldReader()
+        self.problems, self._complain = self._fields.problems, self._fields.complain
         self._resolve = resolve
         self._options: dict[tuple[tuple[str, Any], ...], WorkerOptions] = {(): DEFAULT_OPTIONS}
 
     def read(self, root: Node) -> SupervisorSpec:
-        """The tree below `root`; to be used only if there are no `problems` afterwards."""
+        """Return the tree below `root`; valid only if there are no `problems` afterwards."""
         path, kind = self._open(root, "", 1)
         if kind in {"worker", "remote"}:
             article = "a worker" if kind == "worker" else "a remote child"
-            self._wrong(root, path, f"is {article}", "a supervisor at the root of the tree")
+            self._complain(root, path, f"is {article}", "a supervisor at the root of the tree")
             (self._worker if kind == "worker" else self._remote)(root, path, None)
         elif kind:
             return self._supervisor(root, path, 1, None)
         return SupervisorSpec(path)
 
     def _open(self, node: Node, parent: str, place: int) -> tuple[str, str]:
-        """The path of a node and its kind: worker, supervisor, or "" where it is no mapping."""
+        """Return the path of a node and its kind; "" if it is no mapping."""
         path = f"{parent}/child#{place}" if parent else "root"
         if not isinstance(node, MappingNode) or node.tag != MAP:
             wanted = "`worker`, `supervisor` or `remote`" if parent else "`supervisor`"
-            self._wrong(node, path, f"is {_shown(node)}", f"a mapping with {wanted}")
+            self._complain(node, path, f"is {_shown(node)}", f"a mapping with {wanted}")
             return path, ""
         kinds = {key.value: value for key, value in node.value if key.value in _CHILD_KINDS}
         if len(kinds) != 1:
@@ -200,10 +208,10 @@ class TreeReader(_FieldReader):
         return path, kind
 
     def _guess(self, node: MappingNode, path: str, both: bool, *, at_root: bool) -> str:
-        """What a mapping was meant to be that has neither name or both; it is left with none."""
+        """Guess the kind of a mapping without a name or with several, and remove its names."""
         wrong = "is both a worker and a supervisor" if both else "has no name"
         wanted = "`supervisor: NAME`" if at_root else "either `worker: NAME` or `supervisor: NAME`"
-        self._wrong(node, path, wrong, wanted)
+        self._complain(node, path, wrong, wanted)
         node.value = [pair for pair in node.value if pair[0].value not in _CHILD_KINDS]
         names = [key.value for key, _ in node.value if isinstance(key.value, str)]
         holds = any(name in keys.SUPERVISOR and name not in keys.WORKER for name in names)
@@ -212,11 +220,11 @@ class TreeReader(_FieldReader):
     def _supervisor(
         self, node: Node, path: str, depth: int, auto_shutdown: str | None
     ) -> SupervisorSpec:
-        """A supervisor `depth` levels deep; `auto_shutdown` is its parent's, None if unknown."""
+        """Read a supervisor at level `depth`; `auto_shutdown` is its parent's, None if unknown."""
         table = keys.ROOT if depth == 1 else keys.SUPERVISOR
-        entries = self._entries(node, table, path)
-        name = self._name(entries.get("supervisor"), table["supervisor"], path)
-        values = self._values(entries, table, path)
+        entries = self._fields.entries(node, table, path)
+        name = self._fields.name(entries.get("supervisor"), table["supervisor"], path)
+        values = self._fields.values(entries, table, path)
         self._combination(entries, values, auto_shutdown, path)
         strategy = _judged("strategy", Strategy.ONE_FOR_ONE, entries, values)
         if "max_children" in values and strategy and (wrong := pool_fault(strategy)):
@@ -230,12 +238,12 @@ class TreeReader(_FieldReader):
     def _children(
         self, node: Node | None, path: str, depth: int, auto_shutdown: str | None
     ) -> tuple[list[ChildSpec], int | None]:
-        """The good children, and how many are written; None where it is no list."""
+        """Return the valid children, and the number of entries; None if it is no list."""
         if node is None:
             return [], 0
         if not isinstance(node, SequenceNode) or node.tag != SEQ:
             wanted = keys.expected(keys.ROOT["children"])
-            self._wrong(node, f"{path}.children", f"is {_shown(node)}", wanted)
+            self._complain(node, f"{path}.children", f"is {_shown(node)}", wanted)
             return [], None
         children: list[ChildSpec] = []
         for place, child in enumerate(node.value, 1):
@@ -251,11 +259,11 @@ class TreeReader(_FieldReader):
         return children, len(node.value)
 
     def _worker(self, node: Node, path: str, auto_shutdown: str | None) -> WorkerSpec:
-        entries = self._entries(node, keys.WORKER, path)
-        name = self._name(entries.get("worker"), keys.WORKER["worker"], path)
+        entries = self._fields.entries(node, keys.WORKER, path)
+        name = self._fields.name(entries.get("worker"), keys.WORKER["worker"], path)
         start = self._start(entries.get("start"), node, path)
         args = self._args(entries["args"], f"{path}.args") if "args" in entries else NO_ARGS
-        values = self._values(entries, keys.WORKER, path)
+        values = self._fields.values(entries, keys.WORKER, path)
         self._combination(entries, values, auto_shutdown, path)
         settings = tuple(values.items())
         options = self._options.get(settings)
@@ -266,14 +274,14 @@ class TreeReader(_FieldReader):
         return WorkerSpec(name, start, args, options)
 
     def _remote(self, node: Node, path: str, auto_shutdown: str | None) -> RemoteSpec:
-        entries = self._entries(node, keys.REMOTE, path)
-        name = self._name(entries.get("remote"), keys.REMOTE["remote"], path)
+        entries = self._fields.entries(node, keys.REMOTE, path)
+        name = self._fields.name(entries.get("remote"), keys.REMOTE["remote"], path)
         if "remote" in entries and (wrong := remote_fault(name)):
             self.problems.append(at(entries["remote"], f"{path}.remote", wrong))
-        values = self._values(entries, keys.REMOTE, path)
+        values = self._fields.values(entries, keys.REMOTE, path)
         if "tree" not in entries:
             wanted = f"tree: {keys.expected(keys.REMOTE['tree'])}"
-            self._wrong(node, path, "has no tree", wanted)
+            self._complain(node, path, "has no tree", wanted)
         if "place" in entries:
             values["place"] = self._place(entries["place"], path)
         self._combination(entries, values, auto_shutdown, path)
@@ -282,18 +290,18 @@ class TreeReader(_FieldReader):
     def _place(self, node: Node, path: str) -> dict[str, str]:
         key, found = keys.REMOTE["place"], None
         if isinstance(node, MappingNode) and node.tag == MAP:
-            found = plain(node, f"{path}.place", self.problems)
+            found = plain_value(node, f"{path}.place", self.problems)
         if found is not None and not fault(key, found):
             return dict(found)
-        self._wrong(node, f"{path}.place", f"is {_shown(node)}", keys.expected(key))
+        self._complain(node, f"{path}.place", f"is {_shown(node)}", keys.expected(key))
         return {}
 
     def _start(self, node: Node | None, worker: Node, path: str) -> object:
         key = keys.WORKER["start"]
         if node is None:
-            self._wrong(worker, path, "has no start", f"start: {keys.expected(key)}")
+            self._complain(worker, path, "has no start", f"start: {keys.expected(key)}")
             return None
-        found, reference = self._scalar(key, node, path)
+        found, reference = self._fields.scalar(key, node, path)
         if not found:
             return None
         resolved = self._resolve(reference)
@@ -303,12 +311,14 @@ class TreeReader(_FieldReader):
 
     def _args(self, node: Node, path: str) -> dict[str, Any]:
         if not isinstance(node, MappingNode) or node.tag != MAP:
-            self._wrong(node, path, f"is {_shown(node)}", keys.expected(keys.WORKER["args"]))
+            self._complain(node, path, f"is {_shown(node)}", keys.expected(keys.WORKER["args"]))
             return {}
-        args: dict[str, Any] = plain(node, path, self.problems)
+        args: dict[str, Any] = plain_value(node, path, self.problems)
         if not all(isinstance(name, str) for name in args):
             names = ", ".join(shown(name) for name in args if not isinstance(name, str))
-            self._wrong(node, path, f"has the argument names {names}", "text, in quotes if need be")
+            self._complain(
+                node, path, f"has the argument names {names}", "text, in quotes if need be"
+            )
         return args
 
     def _combination(

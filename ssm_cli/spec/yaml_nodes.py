@@ -183,7 +183,7 @@ def scalar(node: ScalarNode) -> Any:
         raise ValueError(f"is no {node.tag.rpartition(':')[2]}: {error}") from error
 
 
-def plain(node: Node, path: str, problems: list[Problem], depth: int = 1) -> Any:
+def plain_value(node: Node, path: str, problems: list[Problem], depth: int = 1) -> Any:
     """The plain value of a node, aliases written out; what is wrong goes to `problems`.
 
     Nesting is bounded by `MAX_ARGS_DEPTH`, `depth` being the level of `node`.
@@ -204,7 +204,7 @@ def plain(node: Node, path: str, problems: list[Problem], depth: int = 1) -> Any
         return None
     if isinstance(node, MappingNode):
         return _plain_mapping(node, path, problems, depth)
-    return [plain(v, f"{path}[{i}]", problems, depth + 1) for i, v in enumerate(node.value)]
+    return [plain_value(v, f"{path}[{i}]", problems, depth + 1) for i, v in enumerate(node.value)]
 
 
 def _plain_mapping(
@@ -217,9 +217,9 @@ def _plain_mapping(
             problems.append(at(key_node, path, sentence(f"has {kind} as a key", "text")))
             continue
         inner = f"{path}.{key_node.value}"
-        name = plain(key_node, inner, problems)
+        name = plain_value(key_node, inner, problems)
         if name in result:
             problems.append(at(key_node, inner, sentence("is there twice", "each key once")))
             continue
-        result[name] = plain(value_node, inner, problems, depth + 1)
+        result[name] = plain_value(value_node, inner, problems, depth + 1)
     return result

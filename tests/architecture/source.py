@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,15 +34,33 @@ class Module:
     def tree(self) -> ast.Module:
         return _parsed(self.path)
 
-    @property
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of its syntax tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def imports(self) -> frozenset[str]:
         """Everything imported anywhere in the file, types included, as full dotted names."""
-        return frozenset(name for node in ast.walk(self.tree) for name in _names_of(node))
+        return frozenset(name for node in self.nodes for name in _names_of(node))
 
-    @property
-    def imports_at_run_time(self) -> frozenset[str]:
-        """The same without what stands under `if TYPE_CHECKING`."""
-        return frozenset(name for node in _executed(self.tree) for name in _names_of(node))
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The modules of the package that it imports, types and late imports included."""
+        names = {module.name for module in modules()}
+        inside = {n.removeprefix(f"{PACKAGE}.") for n in self.imports if n.startswith(PACKAGE)}
+        ends = {name if name in names else name.rpartition(".")[0] for name in inside}
+        return frozenset(ends & names - {self.name})
+
+    @cached_property
+    def imported(self) -> frozenset[tuple[str, str]]:
+        """What it imports from the package: the local name and the full one of each."""
+        return frozenset(
+            (alias.asname or alias.name, f"{node.module}.{alias.name}".removeprefix(f"{PACKAGE}."))
+            for node in self.nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        )
 
     @property
     def foreign(self) -> frozenset[str]:
@@ -68,15 +86,6 @@ def _names_of(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom):
         assert not node.level, "relative imports hide the room they cross"
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, but for the bodies of `if TYPE_CHECKING`."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        if not typing_only:
-            yield from _executed(child)
 
 
 @cache

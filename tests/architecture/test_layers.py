@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Iterator, Mapping
 from graphlib import TopologicalSorter
 
+from tests.architecture.exceptions import only_excused
 from tests.architecture.source import PACKAGE, SHARED, Module, modules
 
 LAYERS = {
@@ -26,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
-    "http": {"behaviour", "codec", "commands", "runtime", "spec"},
+    "http": {"codec", "commands", "runtime", "spec"},
     "cli": {"cluster", "storage", "render", "commands", "http", "repl", "runtime", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
@@ -51,8 +53,8 @@ READS_CLOCKS = {
     "runtime.clock": "the one file that reads clocks for a tree",
     "commands.execute": "default of an argument: how long a call took, for a person",
     "http.client.connection": "how long a connection has been idle",
-    "cli.reach.listing": "until when to wait for a worker",
-    "cli.reach.follow": "a pause between two looks",
+    "cli.listing": "until when to wait for a worker",
+    "cli.follow": "a pause between two looks",
     "repl.session": "default of an argument: when to draw the next frame",
 }
 
@@ -109,14 +111,47 @@ def test_rooms_form_no_cycle() -> None:
     TopologicalSorter(MAY_IMPORT).prepare()
 
 
-def test_modules_form_no_cycle_not_even_through_late_imports() -> None:
-    names = {module.name for module in modules()}
+def test_modules_form_no_cycle_not_even_through_late_imports_or_types() -> None:
+    only_excused("cycle of modules", cycles({module.name: module.known for module in modules()}))
+
+
+def test_what_stands_beside_each_other_in_a_folder_forms_no_cycle_at_any_level() -> None:
     graph: dict[str, set[str]] = {}
     for module in modules():
-        inside = {n.removeprefix(f"{PACKAGE}.") for n in module.imports_at_run_time}
-        ends = {n if n in names else n.rpartition(".")[0] for n in inside}
-        graph[module.name] = (ends & names) - {module.name}
-    TopologicalSorter(graph).prepare()
+        for other in module.known:
+            here, there = siblings(module.name, other)
+            graph.setdefault(here, set()).add(there)
+    only_excused("cycle of folders", cycles(graph))
+
+
+def siblings(one: str, other: str) -> tuple[str, str]:
+    """The two modules or folders in the innermost common folder that hold two modules.
+
+    >>> siblings("http.app", "http.client.wire")
+    ('http.app', 'http.client')
+    """
+    left, right = one.split("."), other.split(".")
+    level = next(n for n, (a, b) in enumerate(zip(left, right, strict=False), 1) if a != b)
+    return ".".join(left[:level]), ".".join(right[:level])
+
+
+def cycles(graph: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Each group of nodes that reach each other, as one text."""
+    reach = {node: reachable(graph, node) for node in graph}
+    groups = {frozenset(n for n in reach[node] if node in reach.get(n, ())) for node in graph}
+    yield from (", ".join(sorted(group)) for group in groups if group)
+
+
+def reachable(graph: Mapping[str, Collection[str]], start: str) -> set[str]:
+    """The nodes that can be reached from one by one edge or more."""
+    found: set[str] = set()
+    todo = [*graph.get(start, ())]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += graph.get(node, ())
+    return found
 
 
 def test_exit_codes_imports_errors_alone() -> None:
@@ -166,7 +201,7 @@ def test_nothing_hands_work_to_a_pool_of_threads() -> None:
     used = [
         f"{module.place}:{node.lineno} uses {node.attr}"
         for module in modules()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute) and node.attr in ways
     ]
     assert not used
@@ -181,7 +216,7 @@ def test_nobody_asks_datetime_what_time_it_is() -> None:
     asked = [
         f"{module.place}:{node.lineno}"
         for module in modules()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Attribute)
         and (node.attr in {"utcnow", "today"} or ast.unparse(node) == "datetime.now")
     ]
@@ -211,7 +246,7 @@ def test_no_module_keeps_state_by_a_global_statement() -> None:
     found = [
         f"{module.place}:{node.lineno}"
         for module in modules()
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Global)
     ]
     assert not found

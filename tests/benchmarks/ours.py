@@ -16,9 +16,8 @@ import kit  # type: ignore[import-not-found]  # on sys.path when the benchmark l
 import msgspec
 
 from ssm_cli import CalleeCrashed, Node, StateMachine, Strategy, Supervisor, Worker
-from ssm_cli.http.doors.door import Door
-from ssm_cli.http.doors.protocol import Limits
-from ssm_cli.http.target import Target, outcome
+from ssm_cli.http.asking import outcome
+from ssm_cli.http.door import Door, Limits
 
 UNLIMITED = 10**9
 Step = Callable[[Any, Any], Any]
@@ -163,7 +162,7 @@ def w6(port: int) -> None:
 
 async def _w6(port: int) -> None:
     machine = StateMachine(step=kit.step, init=lambda name, args: {})
-    node = Target(Supervisor("root", children=[Worker("kv", machine)], intensity=UNLIMITED)).start()
+    node = Node(Supervisor("root", children=[Worker("kv", machine)], intensity=UNLIMITED)).start()
     node.call("kv", ("store", "x", 1))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -11,9 +11,9 @@ from ssm_cli.errors import StorageDamaged
 
 
 def serving(epoch: int = 2) -> writer.Writer:
-    state, _ = writer.step(writer.Writer(epoch, "a"), writer.Begin())
-    state, _ = writer.step(state, writer.TailIs(0, None))
-    state, _ = writer.step(state, writer.Acked(1))
+    state, _ = writer.step_writer(writer.Writer(epoch, "a"), writer.Begin())
+    state, _ = writer.step_writer(state, writer.TailIs(0, None))
+    state, _ = writer.step_writer(state, writer.Acked(1))
     return state
 
 
@@ -24,8 +24,8 @@ def only(commands: tuple[writer.Command, ...]) -> writer.Command:
 
 def test_an_owner_begins_with_an_epoch_record_behind_the_tail() -> None:
     old = records.Record("z", 1, 4, 9, (b"x",))
-    state, _ = writer.step(writer.Writer(2, "a"), writer.Begin())
-    _, commands = writer.step(state, writer.TailIs(7, old))
+    state, _ = writer.step_writer(writer.Writer(2, "a"), writer.Begin())
+    _, commands = writer.step_writer(state, writer.TailIs(7, old))
     command = only(commands)
     assert isinstance(command, writer.Append)
     assert (command.record.prev, command.record.first, command.record.entries) == (7, 10, ())
@@ -33,17 +33,17 @@ def test_an_owner_begins_with_an_epoch_record_behind_the_tail() -> None:
 
 def test_an_owner_whose_epoch_is_over_gives_up_before_it_writes() -> None:
     later = records.Record("z", 3, 0, 1)
-    state, _ = writer.step(writer.Writer(2, "a"), writer.Begin())
-    _, commands = writer.step(state, writer.TailIs(7, later))
+    state, _ = writer.step_writer(writer.Writer(2, "a"), writer.Begin())
+    _, commands = writer.step_writer(state, writer.TailIs(7, later))
     assert isinstance(only(commands), writer.GiveUp)
 
 
 def test_one_append_is_in_flight_and_the_rest_goes_into_the_next() -> None:
-    state, first = writer.step(serving(), writer.Write(1, b"a"))
-    state, second = writer.step(state, writer.Write(2, b"b"))
-    state, third = writer.step(state, writer.Write(3, b"c"))
+    state, first = writer.step_writer(serving(), writer.Write(1, b"a"))
+    state, second = writer.step_writer(state, writer.Write(2, b"b"))
+    state, third = writer.step_writer(state, writer.Write(3, b"c"))
     assert (second, third) == ((), ())
-    _, commands = writer.step(state, writer.Acked(2))
+    _, commands = writer.step_writer(state, writer.Acked(2))
     told, append = commands
     assert told == writer.Written(1)
     assert isinstance(append, writer.Append)
@@ -52,29 +52,31 @@ def test_one_append_is_in_flight_and_the_rest_goes_into_the_next() -> None:
 
 
 def test_an_append_without_an_answer_that_is_there_counts() -> None:
-    state, _ = writer.step(serving(), writer.Write(1, b"a"))
-    assert writer.step(state, writer.Unclear())[1] == (writer.ReadTail(),)
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    assert writer.step_writer(state, writer.AppendUnclear())[1] == (writer.ReadTail(),)
     assert state.flight is not None
-    _, commands = writer.step(state, writer.TailIs(2, state.flight))
+    _, commands = writer.step_writer(state, writer.TailIs(2, state.flight))
     assert commands == (writer.Written(1),)
 
 
 def test_an_append_without_an_answer_that_is_not_there_is_sent_again_as_it_was() -> None:
-    state, _ = writer.step(serving(), writer.Write(1, b"a"))
-    _, commands = writer.step(state, writer.TailIs(1, None))
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    _, commands = writer.step_writer(state, writer.TailIs(1, None))
     assert commands == (writer.Append(state.flight),) if state.flight else False
 
 
 def test_a_read_from_the_past_is_read_again() -> None:
-    state, _ = writer.step(serving(), writer.Write(1, b"a"))
-    assert writer.step(state, writer.TailIs(0, None))[1] == (writer.ReadTail(again=True),)
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    assert writer.step_writer(state, writer.TailIs(0, None))[1] == (writer.ReadTail(again=True),)
 
 
 def test_an_append_behind_the_record_of_another_owner_fences() -> None:
-    state, _ = writer.step(serving(), writer.Write(1, b"a"))
-    state, commands = writer.step(state, writer.TailIs(2, records.Record("z", 3, 1, 1, (), "b")))
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    state, commands = writer.step_writer(
+        state, writer.TailIs(2, records.Record("z", 3, 1, 1, (), "b"))
+    )
     assert isinstance(only(commands), writer.GiveUp)
-    assert writer.step(state, writer.Acked(2)) == (state, ())
+    assert writer.step_writer(state, writer.Acked(2)) == (state, ())
 
 
 def test_a_chain_with_a_record_missing_is_damaged() -> None:
@@ -90,27 +92,27 @@ def test_a_record_with_a_flipped_bit_is_damaged() -> None:
     for place in range(len(data)):
         flipped = bytes(data[:place]) + bytes([data[place] ^ 1]) + bytes(data[place + 1 :])
         with pytest.raises(StorageDamaged):
-            records.read(flipped)
+            records.read_record(flipped)
 
 
 def test_a_lease_counts_from_when_its_renewal_was_sent() -> None:
     holder = lease.Holder(2.0, 1, good_from_s=0.0)
-    holder, commands = lease.step(holder, lease.Tick(1.0))
+    holder, commands = lease.step_holder(holder, lease.Tick(1.0))
     assert commands == (lease.Renew(1, 1.0),)
-    holder, _ = lease.step(holder, lease.Renewed(2, sent_s=1.0))
+    holder, _ = lease.step_holder(holder, lease.Renewed(2, sent_s=1.0))
     assert holder.is_good(2.9)
     assert not holder.is_good(3.0)
 
 
 def test_a_renewal_without_an_answer_is_tried_again_at_once() -> None:
-    holder, _ = lease.step(lease.Holder(12.0, 1, good_from_s=0.0), lease.Tick(4.0))
-    holder, _ = lease.step(holder, lease.Unclear(5.0))
-    assert lease.step(holder, lease.Tick(6.0))[1] == (lease.Renew(1, 6.0),)
+    holder, _ = lease.step_holder(lease.Holder(12.0, 1, good_from_s=0.0), lease.Tick(4.0))
+    holder, _ = lease.step_holder(holder, lease.LeaseUnclear(5.0))
+    assert lease.step_holder(holder, lease.Tick(6.0))[1] == (lease.Renew(1, 6.0),)
 
 
 def test_a_lease_that_names_us_is_written_again_before_it_counts() -> None:
-    holder, _ = lease.step(lease.Holder(2.0, 1, good_from_s=0.0), lease.Refused(1.0))
-    holder, commands = lease.step(holder, lease.Found(5, ours=True, now_s=1.1))
+    holder, _ = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.LeaseRefused(1.0))
+    holder, commands = lease.step_holder(holder, lease.Found(5, ours=True, now_s=1.1))
     assert commands == (lease.Renew(5, 1.1),)
     assert not holder.is_good(2.0)
 
@@ -120,23 +122,23 @@ def watched(takeover: lease.Takeover = "fence") -> monitor.Monitor:
 
 
 def test_a_lease_that_does_not_change_is_an_exit_after_a_margin() -> None:
-    assert not monitor.step(watched(), monitor.LeaseRead(7, 3, 2.4, 2.4))[1]
+    assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, 2.4, 2.4))[1]
     gone = (monitor.Exit("noconnection"),)
-    assert monitor.step(watched(), monitor.LeaseRead(7, 3, 2.5, 2.5))[1] == gone
-    assert not monitor.step(watched("lease"), monitor.LeaseRead(7, 3, 2.9, 2.9))[1]
+    assert monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, 2.5, 2.5))[1] == gone
+    assert not monitor.step_monitor(watched("lease"), monitor.LeaseRead(7, 3, 2.9, 2.9))[1]
 
 
 def test_an_old_answer_that_was_held_up_is_no_evidence() -> None:
-    assert not monitor.step(watched(), monitor.LeaseRead(7, 3, asked_s=1.0, heard_s=9.0))[1]
+    assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, asked_s=1.0, heard_s=9.0))[1]
 
 
 def test_a_parent_that_cannot_read_the_lease_takes_nothing_over() -> None:
-    state, commands = monitor.step(watched(), monitor.LeaseUnread(1.0))
+    state, commands = monitor.step_monitor(watched(), monitor.LeaseUnread(1.0))
     assert commands == (monitor.Reach(reachable=False),)
     for now_s in (2.0, 20.0):
-        state, commands = monitor.step(state, monitor.Pinged("absent", now_s))
+        state, commands = monitor.step_monitor(state, monitor.Pinged("absent", now_s))
         assert not commands
-    state, commands = monitor.step(state, monitor.LeaseRead(7, 3, 21.0, 21.0))
+    state, commands = monitor.step_monitor(state, monitor.LeaseRead(7, 3, 21.0, 21.0))
     assert not any(isinstance(command, monitor.Exit) for command in commands)
 
 
@@ -144,21 +146,21 @@ def test_absence_three_times_running_is_an_exit_only_where_the_journal_fences() 
     for takeover, ends in (("fence", True), ("lease", False)):
         state, seen = watched("fence" if takeover == "fence" else "lease"), False
         for now_s in (0.1, 0.3, 0.5):
-            state, commands = monitor.step(state, monitor.Pinged("absent", now_s))
+            state, commands = monitor.step_monitor(state, monitor.Pinged("absent", now_s))
             seen = seen or monitor.Exit("noconnection") in commands
         assert seen is ends
 
 
 def test_silence_is_unreachable_and_an_answer_reachable_again() -> None:
-    state, _ = monitor.step(watched(), monitor.Pinged("silent", 0.5))
-    state, commands = monitor.step(state, monitor.Pinged("silent", 1.0))
+    state, _ = monitor.step_monitor(watched(), monitor.Pinged("silent", 0.5))
+    state, commands = monitor.step_monitor(state, monitor.Pinged("silent", 1.0))
     assert commands == (monitor.Reach(reachable=False),)
-    _, commands = monitor.step(state, monitor.Pinged("alive", 1.5))
+    _, commands = monitor.step_monitor(state, monitor.Pinged("alive", 1.5))
     assert commands == (monitor.Reach(reachable=True),)
 
 
 def test_a_lease_with_a_later_epoch_is_an_exit_as_fenced() -> None:
-    assert monitor.step(watched(), monitor.LeaseRead(9, 4, 0.1, 0.1))[1] == (
+    assert monitor.step_monitor(watched(), monitor.LeaseRead(9, 4, 0.1, 0.1))[1] == (
         monitor.Exit("fenced"),
     )
 

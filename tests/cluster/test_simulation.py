@@ -18,8 +18,8 @@ REPLAY = "SSM_CLUSTER_SEED={seed} python -m pytest tests/cluster/test_simulation
 def resume_without_writing(holder: lease.Holder, event: lease.Event) -> lease.Step:
     """A mutant: an owner whose lease is over looks again, and goes on if the lease names it."""
     if isinstance(event, lease.Found) and event.ours:
-        return lease.step(holder, lease.Renewed(event.revision, event.now_s))
-    after, commands = lease.step(holder, event)
+        return lease.step_holder(holder, lease.Renewed(event.revision, event.now_s))
+    after, commands = lease.step_holder(holder, event)
     if isinstance(event, lease.Tick) and after.stopped:
         return holder, (lease.Read(),)
     return after, commands

@@ -29,8 +29,8 @@ JOURNAL, LEASE = "shop/billing", "leases/billing"
 class Rules:
     """The protocol; a mutant replaces one of these."""
 
-    writer: Callable[[writer.Writer, writer.Event], writer.Step] = writer.step
-    holder: Callable[[lease.Holder, lease.Event], lease.Step] = lease.step
+    writer: Callable[[writer.Writer, writer.Event], writer.Step] = writer.step_writer
+    holder: Callable[[lease.Holder, lease.Event], lease.Step] = lease.step_holder
     compares: bool = True
     stops_itself: bool = True
     replies_early: bool = False
@@ -153,7 +153,7 @@ class Owner:
         self.holder, commands = self.world.rules.holder(self.holder, event)
         for command in commands:
             match command:
-                case lease.Stop():
+                case lease.Fence():
                     if self.world.rules.stops_itself:
                         self.end()
                         self.world.parent.hear_exit(self.node, self.epoch, "fenced")
@@ -171,16 +171,16 @@ class Owner:
             if isinstance(answer, int):
                 self.on_holder(lease.Renewed(answer, sent_s))
             elif isinstance(answer, Conflict):
-                self.on_holder(lease.Refused(self.now_s()))
+                self.on_holder(lease.LeaseRefused(self.now_s()))
             else:
-                self.on_holder(lease.Unclear(self.now_s()))
+                self.on_holder(lease.LeaseUnclear(self.now_s()))
 
         servers = self.world.servers
         self.net.ask(self.node, lambda: servers.cas(LEASE, value, revision), heard, ANSWER_S)
 
     def on_lease(self, answer: Any) -> None:
         if isinstance(answer, Unknown):
-            self.on_holder(lease.Unclear(self.now_s()))
+            self.on_holder(lease.LeaseUnclear(self.now_s()))
             return
         revision, value = answer
         epoch = msgspec.json.decode(value)[0]
@@ -220,7 +220,7 @@ class Owner:
                 self.on_writer(writer.Acked(answer))
             else:
                 lost = isinstance(answer, Unknown)
-                self.on_writer(writer.Unclear() if lost else writer.Refused())
+                self.on_writer(writer.AppendUnclear() if lost else writer.AppendRefused())
 
         servers, data = self.world.servers, records.written(record)
         question = lambda: servers.append(JOURNAL, data, record.prev)  # noqa: E731 - one question
@@ -232,7 +232,7 @@ class Owner:
                 self.read_tail()
             else:
                 sequence, data = answer
-                record = None if data is None else records.read(data)
+                record = None if data is None else records.read_record(data)
                 self.on_writer(writer.TailIs(sequence, record))
 
         servers = self.world.servers
@@ -402,7 +402,7 @@ class Parent:
         """An agent says that an epoch has ended."""
 
         def there() -> None:
-            event = monitor.Ended(epoch, reason)
+            event = monitor.EpochEnded(epoch, reason)
             self.net.carry(self.process, self.on_event, event, out=False)
 
         self.net.carry(node, there, out=True)
@@ -410,7 +410,7 @@ class Parent:
     def on_event(self, event: monitor.Event) -> None:
         if self.monitor is None:
             return
-        self.monitor, commands = monitor.step(self.monitor, event)
+        self.monitor, commands = monitor.step_monitor(self.monitor, event)
         for command in commands:
             if isinstance(command, monitor.Exit):
                 self.place()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssm_cli.codec.words import escape, is_bare, nearest, quote, shorten, tokenize, unescape
+from ssm_cli.codec.words import escape, is_bare, quote, shorten, suggestion, tokenize, unescape
 
 
 def test_words_are_split_at_any_white_space() -> None:
@@ -98,5 +98,5 @@ def test_a_long_word_is_shown_short_and_printable() -> None:
 
 
 def test_the_nearest_word_is_found_in_either_case() -> None:
-    assert nearest("store", ["Lookup", "Store"]) == "; did you mean `Store`?"
-    assert nearest("q", ["Lookup", "Store"]) == ""
+    assert suggestion("store", ["Lookup", "Store"]) == "; did you mean `Store`?"
+    assert suggestion("q", ["Lookup", "Store"]) == ""

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.http.access import Gate
 from ssm_cli.http.client.wire import EventParser, Response, request_bytes
-from ssm_cli.http.doors.access import Gate
-from ssm_cli.http.doors.protocol import Limits
-from ssm_cli.http.doors.served import Entrance, ServedNode
+from ssm_cli.http.door import Limits
+from ssm_cli.http.served import Entrance, ServedNode
+from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
 
@@ -26,8 +27,9 @@ Answer = tuple[int, Any, dict[str, str]]
 class Served:
     """A tree that is served, and how to reach it."""
 
-    def __init__(self, node: ServedNode, port: int) -> None:
-        self.node = node
+    def __init__(self, served: ServedNode, port: int) -> None:
+        self.node = served.node
+        self.doors = served.doors
         self.port = port
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -105,12 +107,12 @@ async def serve(
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     opened = asyncio.Event()
     entrance = Entrance(sock, gate=gate, limits=limits)
-    node = ServedNode(spec, name="kv", entrances=(entrance,), eager=True, opened=opened.set)
-    node.start()
-    serving = asyncio.create_task(node.serve())
+    node = Node(spec, name="kv").start()
+    served = ServedNode(node, entrances=(entrance,), eager=True, opened=opened.set)
+    serving = asyncio.create_task(served.serve())
     try:
         await opened.wait()
-        yield Served(node, sock.getsockname()[1])
+        yield Served(served, sock.getsockname()[1])
     finally:
         node.stop()
         await serving

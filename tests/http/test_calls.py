@@ -228,7 +228,7 @@ def test_a_response_does_not_wait_for_its_own_acknowledgement() -> None:
             reader, writer = await served.connect()
             writer.write(request_bytes("GET", "/health/live", "localhost"))
             await response_from(reader, Response())
-            (connection,) = served.node._doors[0].state.connections
+            (connection,) = served.doors[0].state.connections
             sock = connection.transport.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             writer.close()

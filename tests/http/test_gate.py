@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssm_cli.errors import CommandError
-from ssm_cli.http.doors.access import (
+from ssm_cli.http.access import (
     Gate,
     Role,
     client_token,
@@ -18,7 +18,7 @@ from ssm_cli.http.doors.access import (
     read_tokens,
     server_tokens,
 )
-from ssm_cli.http.routing.table import ROUTES
+from ssm_cli.http.routes import ROUTES
 from tests.http.serving import serve
 
 TOKENS = {"reader" * 4: Role.READ, "caller" * 4: Role.CALL, "admin" * 4: Role.ADMIN}

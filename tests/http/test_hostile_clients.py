@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.door import Limits
 from tests.http.serving import DEADLINE_S, Served, answer_of, response_from, serve
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.
@@ -129,7 +129,7 @@ def test_a_thousand_idle_connections_keep_nobody_out() -> None:
                 idle.append(await served.connect())
                 if len(idle) % 100 == 0:
                     assert (await served.call("kv2", "Store x 1"))[0] == 200
-            assert len(served.node._doors[0].state.connections) <= 100
+            assert len(served.doors[0].state.connections) <= 100
             for _, writer in idle:
                 writer.close()
 

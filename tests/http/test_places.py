@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ssm_cli.errors import CommandError, NoTree
-from ssm_cli.http.client.find import find, running
-from ssm_cli.http.doors import places
+from ssm_cli.http import places
+from ssm_cli.http.client.find import find, running_trees
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_socket_of_a_killed_tree_is_replaced_and_said_so(environ: dict[str, 
 def test_listing_removes_what_nobody_listens_on(environ: dict[str, str]) -> None:
     path = leave_behind("kv", environ)
     said: list[str] = []
-    assert running(environ, said.append) == []
+    assert running_trees(environ, said.append) == []
     assert said == [f"removed {path}: no tree was behind it any more"]
     assert not path.exists()
 

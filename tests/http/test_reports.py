@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ssm_cli.http.client.wire import request_bytes
-from ssm_cli.http.doors.protocol import Limits
+from ssm_cli.http.door import Limits
 from ssm_cli.runtime import reports
 from tests.http.serving import DEADLINE_S, events, serve
 
@@ -80,7 +80,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_tree_goes_on() -> None:
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # of a real transport
             served.node.trace("kv2")
             async with asyncio.timeout(DEADLINE_S):
-                while len(served.node._doors[0].state.connections) > 0:
+                while len(served.doors[0].state.connections) > 0:
                     for number in range(200):
                         served.node.call("kv2", f"Store {'x' * 500}{number} 1".encode())
                     await asyncio.sleep(0)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from ssm_cli import Supervisor, Worker
-from ssm_cli.http.doors.access import Gate
-from ssm_cli.http.routing import metrics
-from ssm_cli.http.routing.openapi import document
-from ssm_cli.http.routing.requests import Requests
-from ssm_cli.http.routing.table import ROUTES
+from ssm_cli.http import metrics
+from ssm_cli.http.access import Gate
+from ssm_cli.http.openapi import document
+from ssm_cli.http.requests import Requests
+from ssm_cli.http.routes import ROUTES
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.spec.model import SupervisorSpec
 from tests.http.serving import ROOT, serve

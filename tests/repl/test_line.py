@@ -9,8 +9,8 @@ from prompt_toolkit.document import Document
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.repl.prompt.complete import LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.line import Line, read_line
-from ssm_cli.repl.prompt.names import OFFERED, Names, Workers
 from ssm_cli.repl.prompt.reading import read
+from ssm_cli.repl.shell.names import OFFERED, Names, Workers
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers

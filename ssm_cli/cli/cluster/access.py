@@ -1,13 +1,12 @@
-"""Which cluster a command is about: the options and variables that say so, or our own server."""
+"""Selection of a cluster: by options, variables, or the embedded server."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
 
 if TYPE_CHECKING:
@@ -23,18 +22,8 @@ NO_CLUSTER = (
 )
 
 
-def folder_of(env: Environment) -> Path:
-    """Where the embedded server of this user lives."""
-    given = env.environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given, "ssm", "cluster")
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / "cluster"
-
-
 def given_access(env: Environment, url: str | None) -> Access | None:
-    """The cluster that was named by option or variable; None where none was."""
+    """Return the access to the cluster named by option or variable; None if none is."""
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - for clusters alone
 
     environ = env.environ
@@ -51,18 +40,18 @@ def given_access(env: Environment, url: str | None) -> Access | None:
 
 
 def access_of(env: Environment, url: str | None) -> Access:
-    """The cluster that was named, or the one that a node of this user has started here.
+    """Return the access to the named cluster, or to this user's embedded server.
 
     Raises:
         NoTree: there is none.
     """
-    from ssm_cli.cluster.jetstream.embedded import running  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.jetstream.embedded import running_server  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
         return given
-    here = running(folder_of(env))
+    here = running_server(state_folder(env.environ) / "cluster")
     if not here:
         raise NoTree(NO_CLUSTER)
     return Access(here)
@@ -71,10 +60,10 @@ def access_of(env: Environment, url: str | None) -> Access:
 def links_for(
     tree: SupervisorSpec, env: Environment, url: str | None, name: str
 ) -> ClusterLinks | None:
-    """The way to the remote children of a tree; None where it has none: nothing is started then.
+    """Return the links to a tree's remote children; None, and start nothing, if it has none.
 
     Raises:
-        NoTree: it has some, and there is no cluster.
+        NoTree: it has remote children, and there is no cluster.
     """
     from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
 

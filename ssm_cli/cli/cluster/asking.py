@@ -9,13 +9,13 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.listing import table
-from ssm_cli.cli.reach.where import Output
+from ssm_cli.cli.listing import table
+from ssm_cli.cli.where import Output
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from ssm_cli.cluster.agent.directory import Seen
+    from ssm_cli.cluster.agent.directory import Member
     from ssm_cli.cluster.jetstream.cluster import NatsCluster
     from ssm_cli.spec.model import RemoteSpec
 
@@ -25,7 +25,7 @@ HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 def with_cluster(
     env: Environment, url: str | None, ask: Callable[[NatsCluster], Awaitable[Any]]
 ) -> Any:
-    """What is to be asked of a cluster, asked over a connection of its own."""
+    """Run a request to a cluster over a connection of its own."""
     import asyncio  # noqa: PLC0415 - a call over HTTP does without
 
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - not for help
@@ -48,7 +48,7 @@ def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None)
     from ssm_cli.commands.records import json_line  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    found: list[Seen] = with_cluster(env, cluster, look)
+    found: list[Member] = with_cluster(env, cluster, look)
     if output in ("json", "jsonl"):
         lines = [json_line(_record(seen)) for seen in found]
     elif output in (None, "text"):
@@ -59,20 +59,20 @@ def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None)
     return ExitCode.DONE
 
 
-def _state(seen: Seen) -> str:
+def _state(seen: Member) -> str:
     if not seen.answers:
         return "silent"
     return "draining" if seen.advert.draining else "up"
 
 
-def _row(seen: Seen) -> tuple[str, ...]:
+def _row(seen: Member) -> tuple[str, ...]:
     labels = " ".join(f"{key}={value}" for key, value in seen.advert.labels.items())
     hosted = " ".join(f"{one.tree}/{one.subtree}#{one.epoch}" for one in seen.hosted)
     advert = seen.advert
     return advert.node, _state(seen), advert.host, str(advert.pid), labels or "-", hosted or "-"
 
 
-def _record(seen: Seen) -> dict[str, object]:
+def _record(seen: Member) -> dict[str, object]:
     advert = seen.advert
     hosted = [
         {"tree": h.tree, "subtree": h.subtree, "epoch": h.epoch, "pid": h.pid} for h in seen.hosted
@@ -124,12 +124,12 @@ def call_by_name(
 
 
 def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
-    """Which node each remote child would go to now; a cluster that is not there is no complaint."""
+    """Tell which node would host each remote child now; nothing if no cluster answers."""
     from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 
     try:
-        found: list[Seen] = with_cluster(env, None, look)
+        found: list[Member] = with_cluster(env, None, look)
     except NoTree as error:
         return [f"where remote children would go is not known: {error}"]
     nodes = [seen.advert for seen in found if seen.answers]

@@ -36,7 +36,7 @@ def node(
 
 
 def labels_of(given: list[str]) -> dict[str, str]:
-    """The labels that were given as `KEY=VALUE`.
+    """Parse labels of the form `KEY=VALUE`.
 
     >>> labels_of(["zone=b"])
     {'zone': 'b'}

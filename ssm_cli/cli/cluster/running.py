@@ -7,8 +7,8 @@ import contextlib
 import signal
 from typing import TYPE_CHECKING
 
-from ssm_cli.cli.cluster.access import folder_of, given_access
-from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.cluster.access import given_access
+from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
@@ -24,7 +24,7 @@ LOOK_S = 0.05
 def run_node(
     env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
 ) -> int:
-    """Be a node until a signal ends it."""
+    """Run a node until a signal ends it."""
     return asyncio.run(_node(env, url, name, labels, folder))
 
 
@@ -55,17 +55,17 @@ async def _node(
 
 
 async def _access(env: Environment, url: str | None, closing: contextlib.AsyncExitStack) -> Access:
-    """The cluster that was named; else our own server, started here if it does not run yet."""
-    from ssm_cli.cluster.jetstream.embedded import Embedded, running  # noqa: PLC0415 - as above
+    """Return the access to the named cluster, or to the embedded server; start it if need be."""
+    from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
         return given
-    folder = folder_of(env)
+    folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     for _ in _tries():
-        if here := running(folder):
+        if here := running_server(folder):
             return Access(here)
         if server.take():
             closing.callback(server.stop)

@@ -1,17 +1,17 @@
-"""`ssm data`: what is kept of trees, whether they run or not."""
+"""`ssm data`: the stored data of trees, running or not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.data.place import folder_of, states_path
-from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.listing import table
+from ssm_cli.cli.data.place import folder_of
+from ssm_cli.cli.environment import Environment, state_folder
+from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import json_line
 from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode
@@ -30,7 +30,7 @@ Folder = Annotated[
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 
-def ls(
+def list_data(
     ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = "text"
 ) -> int:
     """List the data of all trees; of one: its states, what was set aside, its quarantine."""
@@ -161,7 +161,7 @@ def quarantine(
 def _let_go(
     env: Environment, tree: str | None, data: Path | None, number: int, *, again: bool
 ) -> list[str]:
-    """Let go of what has that number, by the running tree where it runs."""
+    """Release a quarantined input or an aside state, through the tree if it runs."""
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import is_locked  # noqa: PLC0415 - as above
 
@@ -184,18 +184,22 @@ def _let_go(
         return shown.let_in(store, number, again=again)
 
 
-COMMANDS = (ls, verify, export, backup, compact, quarantine)
+COMMANDS: dict[str, Callable[..., int]] = {
+    "ls": list_data, "verify": verify, "export": export,
+    "backup": backup, "compact": compact, "quarantine": quarantine,
+}  # fmt: skip
 
 
 def folders_in(env: Environment) -> list[Path]:
-    """The folders with data of trees, by name."""
+    """Return the data folders of all trees, by name."""
     from ssm_cli.storage.folder import DATABASE  # noqa: PLC0415 - as above
 
-    return sorted(path.parent for path in states_path(env.environ).glob(f"*/{DATABASE}"))
+    data = state_folder(env.environ) / "data"
+    return sorted(path.parent for path in data.glob(f"*/{DATABASE}"))
 
 
 def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
-    """The folder that is meant; raises `CommandError` where it is not clear which."""
+    """Return the selected folder; raises `CommandError` if the choice is ambiguous."""
     if tree is not None and data is not None:
         raise CommandError("give a name or --data, not both")
     if tree is not None or data is not None:
@@ -212,7 +216,7 @@ def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
 def opened(
     env: Environment, tree: str | None, data: Path | None, *, writing: bool = False
 ) -> Iterator[FolderStore]:
-    """The store that is meant; raises `StorageError` where it cannot be opened."""
+    """Open the selected store; raises `StorageError` if it cannot be opened."""
     from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - as above
 
     folder = _folder(env, tree, data)

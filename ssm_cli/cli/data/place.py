@@ -1,4 +1,4 @@
-"""Which folder holds the data of a tree, and opening it where the tree has something to keep."""
+"""The data folder of a tree, opened if the tree has durable workers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ssm_cli.cli.environment import state_folder
 
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
@@ -23,43 +25,33 @@ Data = Annotated[
 
 @dataclass(frozen=True)
 class Kept:
-    """What the options of `ssm run` say: where data is kept, and whether steps are checked."""
+    """Options of `ssm run`: the data folder, and whether steps are verified."""
 
     data: Path | None = None
     verify_pure: bool = False
 
     def arguments(self) -> list[str]:
-        """The options that say the same."""
+        """Return these settings as command-line options."""
         where = [] if self.data is None else ["--data", str(self.data.absolute())]
         return [*where, *(["--verify-pure"] if self.verify_pure else [])]
 
 
-def states_path(environ: Mapping[str, str]) -> Path:
-    """The user's folder for the data of all trees; it need not be there."""
-    given = environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given) / "ssm" / "data"
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / "data"
-
-
 def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) -> Path:
-    """The folder of the tree of that name, or the one that was given.
+    """Return the given folder, or the default one of the tree of that name.
 
     >>> folder_of({"XDG_STATE_HOME": "/state"}, "kv")
     PosixPath('/state/ssm/data/kv')
     """
-    return states_path(environ) / name if given is None else given
+    return state_folder(environ) / "data" / name if given is None else given
 
 
 def store_for(
     tree: SupervisorSpec, environ: Mapping[str, str], name: str, given: Path | None = None
 ) -> FolderStore | None:
-    """The store of a tree, opened for writing; None where no worker of it keeps anything.
+    """Open the store of a tree for writing; None if it has no durable worker.
 
     Raises:
-        StorageError: it cannot be opened, or another process writes there.
+        StorageError: it cannot be opened, or another process has it open for writing.
     """
     from ssm_cli.spec.model import Persist, WorkerSpec, walk  # noqa: PLC0415 - with a tree alone
 

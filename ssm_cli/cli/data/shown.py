@@ -1,13 +1,13 @@
-"""What `ssm data` shows of a store, as lines of text and as JSON."""
+"""The output of `ssm data`: a store as lines of text and as JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from ssm_cli.cli.reach.listing import table
+from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant, json_line
-from ssm_cli.commands.text import one_line
+from ssm_cli.commands.text import brief
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.snapshots import STATE, Aside, Refused, Saved, pack
 from ssm_cli.storage.contents import (
@@ -23,7 +23,7 @@ from ssm_cli.storage.folder import FolderStore, is_locked
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """What a folder holds, in one record; `error` says why it cannot be read."""
+    """Return the record of a folder; `error` if it cannot be read."""
     head: dict[str, Any] = {"v": 1, "type": "data", "name": folder.name, "folder": str(folder)}
     try:
         with FolderStore(folder, writing=False) as store:
@@ -34,7 +34,7 @@ def summary(folder: Path) -> dict[str, Any]:
 
 
 def counts(found: Contents) -> dict[str, Any]:
-    """How much of everything there is."""
+    """Count what a store holds."""
     return {
         "size_bytes": found.size_bytes,
         "entries": found.last - found.first + 1,
@@ -46,10 +46,10 @@ def counts(found: Contents) -> dict[str, Any]:
 
 
 def row(record: dict[str, Any]) -> tuple[str, ...]:
-    """The row of a folder in the list of all."""
+    """Return the row of a folder in the list of all."""
     used = "yes" if record["in_use"] else "no"
     if "error" in record:
-        unread = one_line(str(record["error"]))
+        unread = brief(str(record["error"]))
         return (record["name"], "-", "-", "-", "-", "-", used, unread)
     cells = (record[key] for key in ("records", "states", "aside", "refused"))
     size = f"{record['size_bytes']:,}"
@@ -57,7 +57,7 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def one(store: FolderStore) -> list[str]:
-    """All that there is to say of one folder."""
+    """Return the lines that describe one store."""
     found = contents(store)
     behind = sum(1 for seq, _ in history(store) if seq > found.head.seq)
     lines = [
@@ -73,12 +73,12 @@ def one(store: FolderStore) -> list[str]:
 
 
 def _state_row(saved: Saved) -> tuple[str, ...]:
-    state = one_line(str(state_shown(saved)), 60) if saved.has else "(begins by init)"
+    state = brief(str(state_shown(saved)), 60) if saved.has else "(begins by init)"
     return (saved.worker, saved.version, instant(saved.at_s), str(len(saved.state)), state)
 
 
 def held(store: FolderStore, found: Contents | None = None) -> list[str]:
-    """What was set aside and what is in quarantine, with their numbers."""
+    """Return the table of aside states and quarantined inputs, with their numbers."""
     found = contents(store) if found is None else found
     rows = [(str(a.number), "state", a.worker, instant(a.at_s), a.reason) for a in found.asides]
     rows += [
@@ -87,12 +87,12 @@ def held(store: FolderStore, found: Contents | None = None) -> list[str]:
     ]
     if not rows:
         return ["", "nothing is set aside, and no input is in quarantine"]
-    cut = [tuple(one_line(cell, 100) for cell in cells) for cells in rows]
+    cut = [tuple(brief(cell, 100) for cell in cells) for cells in rows]
     return ["", *table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *cut])]
 
 
 def one_json(store: FolderStore) -> list[str]:
-    """The same as one JSON record."""
+    """Return one store as a JSON record."""
     found = contents(store)
     states = [
         {"worker": s.worker, "machine": s.machine, "version": s.version, "at": instant(s.at_s),
@@ -119,11 +119,10 @@ def _text(refused: Refused) -> str:
 
 
 def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:
-    """Let go of what has a number, in a store that no tree uses; a state is put back if `again`.
+    """Release number `number` of a store that no tree uses; restore a state if `again`.
 
     Raises:
-        StorageError: nothing has that number, or records have come since that need the state
-            there is.
+        StorageError: nothing has that number, or later records depend on the current state.
     """
     key, found = numbered(store, number)
     if isinstance(found, Refused):
@@ -137,7 +136,7 @@ def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:
 
 
 def put_back(store: FolderStore, key: str, aside: Aside) -> None:
-    """Make a state that was set aside the saved one again; the one there is takes its place."""
+    """Swap a state that was set aside with the saved one."""
     head = contents(store).head
     if store.last() > head.entry:
         raise StorageError(

@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.cluster.link.placing import adverts, ask
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Reply, Request, Stop
+from ssm_cli.cluster.protocol.messages import Advert, CallRequest, Hosted, Ping, Reply, Stop
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 
 ASK_S = 1.0
@@ -18,16 +18,16 @@ MOVE_S = 30.0  # how long a move is waited for
 AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
 
 
-class Seen(msgspec.Struct, frozen=True):
-    """A node: as it presents itself, what it hosts, and whether it answers."""
+class Member(msgspec.Struct, frozen=True):
+    """A node of the cluster: its advert, what it hosts, and whether it answers."""
 
     advert: Advert
     hosted: tuple[Hosted, ...]
     answers: bool
 
 
-async def look(cluster: Cluster) -> list[Seen]:
-    """All nodes, by name; one that does not answer has died, or cannot be reached.
+async def look(cluster: Cluster) -> list[Member]:
+    """Return all nodes, by name; one that does not answer is dead or unreachable.
 
     Raises:
         ClusterError: the cluster does not answer.
@@ -38,18 +38,18 @@ async def look(cluster: Cluster) -> list[Seen]:
     subjects = [names.agent(advert.node) for advert in found]
     said = await asyncio.gather(*(ask(cluster, subject, Ping(), ASK_S) for subject in subjects))
     return [
-        Seen(
+        Member(
             advert, () if isinstance(s, CallLost) else tuple(s.hosted), not isinstance(s, CallLost)
         )
         for advert, s in zip(found, said, strict=True)
     ]
 
 
-async def find(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
-    """The node that hosts a subtree, and which life of which tree it is.
+async def find_subtree(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
+    """Return the node that hosts a subtree, and the hosted epoch.
 
     Raises:
-        NoProc: none does, or those of several trees have the name.
+        NoProc: no node does, or subtrees of several trees have the name.
     """
     found = [
         (seen.advert.node, hosted)
@@ -69,19 +69,19 @@ async def find(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hos
 async def call(
     cluster: Cluster, name: str, data: bytes, timeout_s: float, *, tree: str = "", id_: str = ""
 ) -> bytes:
-    """Call `subtree.worker` by name; while nobody takes it, it is tried again until time is over.
+    """Call `subtree.worker` by name; retry while no owner answers, until the time is over.
 
     Raises:
         CallError: any outcome but `replied`.
     """
     end_s = cluster.time.now_s() + timeout_s
     subtree, _, worker = name.partition(".")
-    tree = tree or (await find(cluster, subtree))[1].tree
-    request = Request(data, id_ or uuid4().hex, timeout_s)
+    tree = tree or (await find_subtree(cluster, subtree))[1].tree
+    request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
         left_s = end_s - cluster.time.now_s()
         body = msgspec.json.encode(msgspec.structs.replace(request, timeout_s=left_s))
-        subject = names.call(tree, subtree, worker)
+        subject = names.calls(tree, subtree, worker)
         reply = await cluster.calls.call(subject, body, max(0.01, left_s))
         error = _error(name, reply)
         if error is None:
@@ -103,22 +103,22 @@ def _error(name: str, reply: bytes | CallLost) -> CallError | None:
 
 
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
-    """Have a subtree go on at another node: its parent starts it there. Where it was.
+    """Move a subtree to another node, where its parent starts it; return the node it was on.
 
-    Comes back once it serves there, or after `MOVE_S`.
+    Returns once it serves there, or raises after `MOVE_S`.
 
     Raises:
         NoProc: nobody hosts it, or there is no such node.
         CallTimeout: the order was taken, and it does not serve there yet.
     """
-    here, hosted = await find(cluster, subtree, tree)
+    here, hosted = await find_subtree(cluster, subtree, tree)
     known = [seen.advert.node for seen in await look(cluster) if seen.answers]
     if node not in known:
         raise NoProc(f"no node {node} answers; there are: {', '.join(known)}", reason="noproc")
     if node == here:
         return here
     stop = Stop(hosted.tree, subtree, hosted.epoch, reason=f"moved:{node}")
-    said = await ask(cluster, names.control(hosted.tree, subtree), stop, ASK_S)
+    said = await ask(cluster, names.controls(hosted.tree, subtree), stop, ASK_S)
     if isinstance(said, CallLost) or not said.ok:
         detail = said.detail if isinstance(said, CallLost) else said.reason
         raise NoProc(f"{subtree} does not take the order: {detail}", reason="noproc")
@@ -132,11 +132,11 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
 
 
 async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> bool:
-    """Whether a later life of a subtree runs at a node, and takes what is asked of it."""
+    """Return whether a later epoch of a subtree runs at a node and answers."""
     for seen in await look(cluster):
         for hosted in seen.hosted:
             later = hosted.subtree == subtree and hosted.epoch > before.epoch
             if later and hosted.tree == before.tree and seen.advert.node == node:
-                said = await ask(cluster, names.control(hosted.tree, subtree), Ping(), ASK_S)
+                said = await ask(cluster, names.controls(hosted.tree, subtree), Ping(), ASK_S)
                 return not isinstance(said, CallLost)
     return False

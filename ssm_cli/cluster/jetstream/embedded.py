@@ -163,10 +163,10 @@ class Embedded:
             self._lock = None
 
 
-def running(folder: Path) -> str:
-    """Where the server of that folder listens; "" where none runs.
+def running_server(folder: Path) -> str:
+    """Return the URL of the running server of a folder; "" if none runs.
 
-    The lock tells: it is let go of with the process that holds it, and the file may be stale.
+    The lock decides: the system releases it with its process, while the file may be stale.
     """
     try:
         with (folder / "lock").open("rb") as lock:

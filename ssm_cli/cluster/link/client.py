@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import (
@@ -29,16 +28,15 @@ OPEN_S = 15.0
 MOST_CALLS = 4096  # without an answer; more are answered `busy`
 MOST_DEATHS = 5  # of the link process in a row, with nothing heard in between
 GONE = "the process that links this tree to the cluster has ended"
-Kind = TypeVar("Kind", Done, Answered)
 
 
 class ClusterLinks(LinkProcess):
-    """The links of one tree; the process beside it is started at first use, and anew if it dies.
+    """The links of one tree. Starts the link process at first use, and again if it dies.
 
     Args:
         access: the cluster, or its URL.
         tree: the name of the tree.
-        clock: how long is waited.
+        clock: measures time-outs.
     """
 
     def __init__(self, access: Access | str, tree: str, clock: Clock | None = None) -> None:
@@ -54,10 +52,10 @@ class ClusterLinks(LinkProcess):
         self._news: list[ports.News] = []
 
     def _opened(self) -> None:
-        """Have a process that is connected.
+        """Ensure that the link process runs and is connected.
 
         Raises:
-            ClusterError: the cluster is not there.
+            ClusterError: the cluster does not answer.
         """
         if self._socket is None:
             self._spawn()
@@ -71,7 +69,7 @@ class ClusterLinks(LinkProcess):
         return self._n
 
     def _until_done(self, n: int, limit_s: float) -> Done:
-        """Wait for the answer to a start or a stop."""
+        """Wait for the answer to a start or a stop order."""
         end_s = self._clock.now_s() + limit_s
         while n not in self._done:
             left_s = end_s - self._clock.now_s()
@@ -84,7 +82,7 @@ class ClusterLinks(LinkProcess):
     # -- the port --------------------------------------------------------------------------------
 
     def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Start:
-        """Have a child started, and wait until it serves."""
+        """Start a child, and wait until it serves."""
         try:
             self._opened()
         except ClusterError as error:
@@ -98,7 +96,7 @@ class ClusterLinks(LinkProcess):
         return ports.Start(done.ok, done.reason, done.detail, done.node, done.epoch)
 
     def stop(self, child: str, within_s: float) -> bool:
-        """Have a child stopped, and wait."""
+        """Stop a child, and wait."""
         self._jobs.pop(child, None)
         if self._socket is None:
             return False
@@ -107,7 +105,7 @@ class ClusterLinks(LinkProcess):
         return self._until_done(n, within_s + MARGIN_S).ok
 
     def call(self, call: ports.Call, answered: ports.Answered) -> None:
-        """Send a call on its way."""
+        """Send a call without waiting for its outcome."""
         if self._socket is None or len(self._calls) >= MOST_CALLS:
             full = self._socket is not None
             why = f"{MOST_CALLS} calls have no answer yet" if full else GONE
@@ -121,11 +119,11 @@ class ClusterLinks(LinkProcess):
         )
 
     def cast(self, child: str, worker: str, data: bytes) -> None:
-        """Send an input on its way."""
+        """Send a cast."""
         self._send(CallChild(0, child, worker, data, 0.0))
 
     def poll(self) -> Sequence[ports.News]:
-        """What has happened since the last time."""
+        """Return the news since the last `poll`."""
         self._read()
         answers, self._answers = self._answers, []
         for answered, outcome in answers:
@@ -134,7 +132,7 @@ class ClusterLinks(LinkProcess):
         return news
 
     def wait(self, seconds: float) -> None:
-        """Wait until there is something to read, for so long at most."""
+        """Wait until the socket is readable, for at most `timeout_s`."""
         if not (self._news or self._answers):
             self._wait(seconds)
 
@@ -177,7 +175,7 @@ class ClusterLinks(LinkProcess):
                 self._news.append(ports.Linked(child, epoch, node, reachable, age_s))
 
     def _died(self) -> None:
-        """The process is gone: calls are told, and another one takes over what lives."""
+        """Fail pending calls of a dead link process, and start another one that adopts children."""
         assert self._socket is not None
         self._socket.close()
         self._socket = None
@@ -206,7 +204,7 @@ class ClusterLinks(LinkProcess):
 
 
 def job_of(spec: RemoteSpec) -> ChildJob:
-    """A remote child as the link needs to know it."""
+    """Convert a remote child spec to a job of the link."""
     return ChildJob(
         spec.id,
         spec.tree,

@@ -1,4 +1,4 @@
-"""Frames: what a tree and its link process tell each other, length first."""
+"""Frames: the length-prefixed messages between a tree and its link process."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
-    """A child has ended."""
+    """An epoch of a child has ended."""
 
     child: str
     epoch: int
@@ -106,20 +106,20 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def framed(frame: Order | News) -> bytes:
-    """A frame as bytes."""
+    """Encode a frame."""
     body = _encoder.encode(frame)
     return len(body).to_bytes(4, "big") + body
 
 
-class Frames:
-    """Bytes as they come to whole frames."""
+class FrameDecoder:
+    """Decodes frames incrementally."""
 
     def __init__(self) -> None:
         self._decoder: msgspec.msgpack.Decoder[Order | News] = msgspec.msgpack.Decoder(Order | News)
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[Order | News]:
-        """The frames that are whole now.
+        """Return the frames that `data` completes.
 
         Raises:
             ValueError: the other end does not speak this protocol.

@@ -20,7 +20,7 @@ TRIES = 8  # nodes, or refused leases, of one start
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """Where a subtree runs now, or why it does not."""
+    """Where a subtree runs, or why it could not be placed."""
 
     ok: bool
     reason: str = ""
@@ -34,8 +34,8 @@ class Placing:
     """Places one child of one tree.
 
     Attributes:
-        clear: the last life is known to be over; nothing has to be waited for.
-        before: the node of the last life.
+        clear: the previous life is known to have ended; no lease has to expire.
+        before: the node of the previous life.
     """
 
     def __init__(self, cluster: Cluster, tree: str, job: ChildJob) -> None:
@@ -46,11 +46,11 @@ class Placing:
         self._job = job
 
     async def cells(self) -> Cells:
-        """Where the leases of the tree are."""
+        """The cells with the leases of the tree."""
         return await self._cluster.cells(names.leases(self._tree), self._job.replicas)
 
     async def lease(self) -> tuple[int, Lease | None] | Unknown:
-        """The lease as it stands."""
+        """Read the lease."""
         found = await (await self.cells()).get(self._job.name)
         if isinstance(found, Unknown):
             return found
@@ -58,21 +58,21 @@ class Placing:
         return revision, None if data is None else msgspec.json.decode(data, type=Lease)
 
     async def adopt(self) -> Placed | None:
-        """The life that goes on, if one does: its parent was another process."""
+        """Return a running life that an earlier process of the parent has started, if any."""
         found = await self.lease()
         if isinstance(found, Unknown):
             return None
         revision, lease = found
         if lease is None or lease.released:
             return None
-        said = await ask(self._cluster, names.control(self._tree, self._job.name), Ping(), ASK_S)
+        said = await ask(self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S)
         if isinstance(said, CallLost) or said.epoch != lease.epoch:
             return None
         self.before = lease.node
         return Placed(ok=True, node=lease.node, epoch=lease.epoch, revision=revision)
 
     async def start(self, wanted: str = "") -> Placed:
-        """Start the next life: on the wanted node, else the one before, else where it fits."""
+        """Start the next life: on the wanted node, else the previous, else the best that fits."""
         lost: list[str] = []
         placed = Placed(ok=False, reason="no_node", detail="no node is in the cluster")
         for _ in range(TRIES):
@@ -129,7 +129,7 @@ class Placing:
         return Placed(ok=True, node=node, epoch=epoch, revision=written)
 
     async def _insist(self, node: str, start: Start) -> Said | CallLost:
-        """Ask until there is an answer: it may be lost with a server. An epoch starts once only."""
+        """Retry a start until it is answered; that is safe, as an epoch starts only once."""
         time = self._cluster.time
         end_s = time.now_s() + START_S
         while True:
@@ -140,7 +140,7 @@ class Placing:
             await time.sleep_s(PAUSE_S)
 
     async def _wait_out(self, known: Lease) -> None:
-        """Make sure that the life before is over: its agent says so, or its lease has run out."""
+        """Wait until the previous life is over: by its agent's word, or by an expired lease."""
         stop = Stop(self._tree, self._job.name, known.epoch, within_s=ASK_S)
         said = await ask(self._cluster, names.agent(known.node), stop, ASK_S * 2)
         if isinstance(said, CallLost) or not said.ok:
@@ -150,7 +150,7 @@ class Placing:
 async def ask(
     cluster: Cluster, subject: str, message: Start | Stop | Ping, timeout_s: float
 ) -> Said | CallLost:
-    """A control message, and what is said to it."""
+    """Send a control message; return the answer."""
     reply = await cluster.calls.call(subject, msgspec.json.encode(message), timeout_s)
     if isinstance(reply, CallLost):
         return reply
@@ -161,7 +161,7 @@ async def ask(
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:
-    """The nodes as they present themselves; one that has just died is among them."""
+    """Return the adverts of all nodes, recently dead ones included."""
     cells = await cluster.cells(names.ADVERTS, replicas_of(cluster))
     keys = await cells.keys()
     if isinstance(keys, Unknown):

@@ -1,8 +1,7 @@
-"""The link process: orders come in from the tree, news go out, and NATS is on the other side.
+"""The link process: connects a tree to NATS; reads orders from the tree, writes news to it.
 
-Run by a tree as `python -m ssm_cli.cluster.link.process FD`. It goes on watching while the tree's
-one thread is busy. When the tree is gone, it is gone; the remote children stay, or stop, as their
-`orphan` says.
+Run by a tree as `python -m ssm_cli.cluster.link.process FD`. It keeps monitoring while the tree's
+one thread is busy. It ends with the tree; the remote children stay or stop, by their `orphan`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ssm_cli.cluster.link.frames import (
     CallChild,
     ChildJob,
     Done,
-    Frames,
+    FrameDecoder,
     News,
     Open,
     Order,
@@ -34,7 +33,7 @@ from ssm_cli.cluster.link.frames import (
 from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Reply, Request
+from ssm_cli.cluster.protocol.messages import CallRequest, Reply
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
@@ -42,7 +41,7 @@ MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
 class Link:
-    """All remote children of one tree."""
+    """The remote children of one tree."""
 
     def __init__(self, cluster: Cluster, tree: str, out: asyncio.StreamWriter) -> None:
         self._cluster = cluster
@@ -53,11 +52,11 @@ class Link:
         self._work: set[asyncio.Task[None]] = set()
 
     def tell(self, news: News) -> None:
-        """Tell the tree."""
+        """Send news to the tree."""
         self._out.write(framed(news))
 
     def on(self, order: Order) -> None:
-        """Do what the tree wants."""
+        """Execute an order of the tree."""
         match order:
             case StartChild():
                 self._spawn(self._start(order), self._work)
@@ -84,9 +83,9 @@ class Link:
         self.tell(await known.start(order.n, adopt=order.adopt, only=order.only))
 
     def _completed(self, job: ChildJob) -> ChildJob:
-        """A job with what the tree leaves to the cluster.
+        """Complete a job with the defaults of the cluster.
 
-        An election of three servers takes longer than a short lease: with those it is longer.
+        With three servers the lease is longer: it must outlast an election.
         """
         replicas = job.replicas or replicas_of(self._cluster)
         ttl_s = job.ttl_s or (SLOW_S if replicas > 1 else QUICK_S)
@@ -98,12 +97,12 @@ class Link:
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
 
     async def _call(self, order: CallChild) -> None:
-        request = msgspec.json.encode(Request(order.input, order.request_id, order.timeout_s))
+        request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))
         if not order.n:
-            subject = names.cast(self._tree, order.child, order.worker)
+            subject = names.casts(self._tree, order.child, order.worker)
             await self._cluster.calls.send(subject, request)
             return
-        subject = names.call(self._tree, order.child, order.worker)
+        subject = names.calls(self._tree, order.child, order.worker)
         reply = await self._cluster.calls.call(subject, request, order.timeout_s)
         if isinstance(reply, CallLost):
             self.tell(Answered(order.n, reply.why, error=reply.detail))
@@ -112,12 +111,12 @@ class Link:
         self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
 
 
-async def main(number: int) -> None:
-    """Serve a tree until it is gone."""
+async def serve_tree(number: int) -> None:
+    """Serve a tree until it closes the connection."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
-    frames = Frames()
+    frames = FrameDecoder()
     link: Link | None = None
     cluster = None
     try:
@@ -141,4 +140,4 @@ async def main(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(serve_tree(int(sys.argv[1])))

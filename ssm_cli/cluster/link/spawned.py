@@ -1,4 +1,4 @@
-"""The link process as its tree sees it: a socket, orders out, bytes in."""
+"""The tree's end of the link process: a socket, orders out, frames in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from ssm_cli.cluster.jetstream.wire import Access
-from ssm_cli.cluster.link.frames import Frames, Open, Order, framed
+from ssm_cli.cluster.link.frames import FrameDecoder, Open, Order, framed
 from ssm_cli.runtime.clock import Clock
 
 MARGIN_S = 10.0  # how much longer than its own limits the link is waited for
@@ -24,7 +24,7 @@ class LinkProcess:
         self._clock = clock
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._frames = Frames()
+        self._frames = FrameDecoder()
 
     def _spawn(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -35,7 +35,7 @@ class LinkProcess:
             pass_fds=[number], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
         )  # fmt: skip
         theirs.close()
-        self._socket, self._frames = ours, Frames()
+        self._socket, self._frames = ours, FrameDecoder()
         self._send(Open(self._tree, self._access))
         return ours
 
@@ -56,11 +56,11 @@ class LinkProcess:
             select.select([self._socket], [], [], min(seconds, LONGEST_S))
 
     def fileno(self) -> int:
-        """The socket."""
+        """Return the file descriptor of the socket."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of the process, which ends then."""
+        """Close the socket; the process ends then."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -26,8 +26,8 @@ class Watching:
     Args:
         cluster: where it runs.
         tree: of its parent.
-        job: what is to run.
-        tell: takes what its parent must know.
+        job: the child's spec.
+        tell: called with news for the parent.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Watching:
         self._ended: str | None = None
 
     async def start(self, n: int, *, adopt: bool, only: bool = False) -> Done:
-        """Start it, and watch it from then on."""
+        """Start the child, and monitor it from then on."""
         try:
             if self._handle is None:
                 subject = names.exits(self._tree, self.job.name)
@@ -73,7 +73,7 @@ class Watching:
         self._task = asyncio.ensure_future(self._look())
 
     async def stop(self, n: int, within_s: float) -> Done:
-        """Stop it in order; without an answer its lease is waited out."""
+        """Stop the child in order; without an answer wait until its lease has expired."""
         if self._task is not None:
             self._task.cancel()
         live, self._monitor = self._monitor, None
@@ -89,7 +89,7 @@ class Watching:
         return Done(n, ok=True, reason=said.reason)
 
     async def close(self) -> None:
-        """Watch it no more; it goes on."""
+        """End monitoring; the child runs on."""
         if self._task is not None:
             self._task.cancel()
         if self._handle is not None:
@@ -118,7 +118,7 @@ class Watching:
         self._on(monitor.LeaseRead(revision, epoch, asked_s, self._cluster.time.now_s()))
 
     async def _ping(self) -> None:
-        subject = names.control(self._tree, self.job.name)
+        subject = names.controls(self._tree, self.job.name)
         said = await ask(self._cluster, subject, Ping(), min(ASK_S, self.job.ttl_s / LOOKS))
         answer: monitor.Answer = "alive"
         if isinstance(said, CallLost):
@@ -130,12 +130,12 @@ class Watching:
             exited = msgspec.json.decode(data, type=Exited)
         except msgspec.MsgspecError:
             return  # nobody but a node may publish here; what is no message is no evidence
-        self._on(monitor.Ended(exited.epoch, exited.reason))
+        self._on(monitor.EpochEnded(exited.epoch, exited.reason))
 
     def _on(self, event: monitor.Event) -> None:
         if self._monitor is None:
             return
-        self._monitor, commands = monitor.step(self._monitor, event)
+        self._monitor, commands = monitor.step_monitor(self._monitor, event)
         for command in commands:
             match command:
                 case monitor.Reach(reachable):
@@ -155,7 +155,7 @@ class Watching:
         self._tell(Ended(self.job.name, known.epoch, reason))
 
     async def _move(self, node: str, epoch: int) -> None:
-        """It has ended in order, to go on elsewhere: its parent need not do anything."""
+        """Place a child that ended for a move on its new node, without telling the parent."""
         placed = await self._placing.start(node)
         if placed.ok:
             self._watch(placed)

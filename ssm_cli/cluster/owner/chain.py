@@ -1,4 +1,4 @@
-"""The journal of a subtree as a node's journal: appends now, told later; read before the start."""
+"""The journal of a subtree as a node's journal: asynchronous appends, one read at the start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ssm_cli.cluster.ports import Cluster, Conflict, Journal, Unknown
 from ssm_cli.cluster.protocol import writer
-from ssm_cli.cluster.protocol.records import Record, chained, read, written
+from ssm_cli.cluster.protocol.records import Record, chained, read_record, written
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.ports import Done
 
@@ -20,7 +20,7 @@ class Chain:
     """The journal of one subtree, run by the pure writer.
 
     Attributes:
-        fenced: why nothing can be written any more; "" while it can.
+        fenced: why writing has ended; "" while it is possible.
     """
 
     def __init__(self, cluster: Cluster, journal: Journal) -> None:
@@ -39,7 +39,7 @@ class Chain:
         self.fenced = ""
 
     async def open(self, epoch: int, owner: str) -> None:
-        """Take the journal over, and read all that is there.
+        """Take over the journal, and read all entries.
 
         Raises:
             Fenced: a later epoch has begun.
@@ -62,7 +62,7 @@ class Chain:
 
     def _advance(self, event: writer.Event) -> None:
         flight = self._writer.flight
-        self._writer, commands = writer.step(self._writer, event)
+        self._writer, commands = writer.step_writer(self._writer, event)
         for command in commands:
             match command:
                 case writer.Append(record):
@@ -84,10 +84,10 @@ class Chain:
         if isinstance(done, int):
             self._advance(writer.Acked(done))
         elif isinstance(done, Conflict):
-            self._advance(writer.Refused())
+            self._advance(writer.AppendRefused())
         else:
             await self._cluster.time.sleep_s(AGAIN_S)
-            self._advance(writer.Unclear())
+            self._advance(writer.AppendUnclear())
 
     async def _read_tail(self, pause_s: float) -> None:
         await self._cluster.time.sleep_s(pause_s)
@@ -96,7 +96,7 @@ class Chain:
             await self._cluster.time.sleep_s(AGAIN_S)
             tail = await self._journal.tail()
         sequence, data = tail
-        self._advance(writer.TailIs(sequence, None if data is None else read(data)))
+        self._advance(writer.TailIs(sequence, None if data is None else read_record(data)))
 
     def _tell(self, upto: int) -> None:
         while self._dones and self._dones[0][0] <= upto:
@@ -131,22 +131,22 @@ class Chain:
             self._idle.set()
 
     async def settled(self) -> None:
-        """Wait until all that was asked for is durable, or never will be."""
+        """Wait until all appends are durable or have failed."""
         await self._idle.wait()
 
     # -- the port of a node ----------------------------------------------------------------------
 
     def last(self) -> int:
-        """The number of the last entry."""
+        """Return the number of the last entry."""
         return self._last
 
     def first(self) -> int:
-        """The number of the oldest entry that is kept."""
+        """Return the number of the oldest kept entry."""
         kept = (first for _, first, behind in self._places if behind > first)
         return next(kept, self._last + 1)
 
     def append(self, number: int, entry: bytes, done: Done) -> None:
-        """Append an entry; `done` is called once the servers have it, or another owner has won."""
+        """Append an entry; call `done` once it is acknowledged, or another owner has fenced us."""
         if self.fenced:
             done(Fenced(self.fenced))
             return
@@ -155,21 +155,21 @@ class Chain:
         self._advance(writer.Write(number, entry))
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
-        """The entries behind `after` that were there when the store was opened.
+        """Yield the entries after number `after` that existed when the store was opened.
 
         Raises:
-            StorageError: it was let go of, by `forget`.
+            StorageError: they were released by `forget`.
         """
         if not self._entries and self._last > after:
             raise StorageError("the journal is read when it is opened; open it anew")
         return iter([(n, self._entries[n]) for n in sorted(self._entries) if n > after])
 
     def forget(self) -> None:
-        """Let go of what was read; the node has it."""
+        """Release the entries read at the start; the node has replayed them."""
         self._entries.clear()
 
     def trim(self, upto: int) -> None:
-        """Forget the entries up to that number, as far as records go; the last is kept."""
+        """Delete whole records up to that entry; the last record is kept."""
         before = 0
         while len(self._places) > 1 and self._places[0][2] <= upto + 1:
             self._places.popleft()

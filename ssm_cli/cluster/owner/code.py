@@ -13,11 +13,11 @@ from ssm_cli.spec.validate import check_spec
 
 
 class Undefined(SsmError):
-    """The code of a subtree is not on this computer, or is no tree."""
+    """The code of a subtree is not found on this computer, or is no tree."""
 
 
 def tree_of(reference: str, folder: Path) -> SupervisorSpec:
-    """The tree that a reference stands for.
+    """Load the tree of a reference.
 
     Args:
         reference: a tree file, relative to `folder`; or `package.module:attribute`, a Supervisor
@@ -25,7 +25,7 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
         folder: of the node; its modules can be imported.
 
     Raises:
-        Undefined: there is no such thing here.
+        Undefined: it is not found here.
     """
     if ":" not in reference or reference.endswith((".yaml", ".yml", ".py")):
         try:

@@ -22,8 +22,8 @@ class Holding:
         cells: where leases are.
         time: of this process.
         key: the subtree.
-        value: who we are; `beat` counts up.
-        revision: the one that our parent wrote.
+        value: the owner; `beat` counts up.
+        revision: that of the lease as the parent wrote it.
         stop: called once, with the reason, when the lease is no longer ours.
     """
 
@@ -47,12 +47,12 @@ class Holding:
         self._work: set[asyncio.Task[None]] = set()
 
     def is_good(self) -> bool:
-        """Whether we may do what others see; asks the clock, and stops us if it is over."""
+        """Return whether the lease is valid now; stop the owner if it has expired."""
         self._on(lease.Tick(self._time.now_s()))
         return self._holder.is_good(self._time.now_s())
 
     async def begin(self) -> bool:
-        """Renew once, and go on renewing; False where the lease is not ours."""
+        """Renew once, and keep renewing; return False if the lease has another owner."""
         self._holder = lease.fresh(self._holder.ttl_s, self._holder.revision, self._time.now_s())
         revision = self._holder.revision
         self._on(lease.Tick(self._time.now_s()))
@@ -69,14 +69,14 @@ class Holding:
             self._on(lease.Tick(self._time.now_s()))
 
     def _on(self, event: lease.Event) -> None:
-        self._holder, commands = lease.step(self._holder, event)
+        self._holder, commands = lease.step_holder(self._holder, event)
         for command in commands:
             match command:
                 case lease.Renew(revision, sent_s):
                     self._spawn(self._renew(revision, sent_s))
                 case lease.Read():
                     self._spawn(self._read())
-                case lease.Stop(reason):
+                case lease.Fence(reason):
                     self._stop(reason)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -90,14 +90,14 @@ class Holding:
         if isinstance(done, int):
             self._on(lease.Renewed(done, sent_s))
         elif isinstance(done, Conflict):
-            self._on(lease.Refused(self._time.now_s()))
+            self._on(lease.LeaseRefused(self._time.now_s()))
         else:
-            self._on(lease.Unclear(self._time.now_s()))
+            self._on(lease.LeaseUnclear(self._time.now_s()))
 
     async def _read(self) -> None:
         found = await self._cells.get(self._key)
         if isinstance(found, Unknown):
-            self._on(lease.Unclear(self._time.now_s()))
+            self._on(lease.LeaseUnclear(self._time.now_s()))
             return
         revision, data = found
         known = None if data is None else msgspec.json.decode(data, type=Lease)
@@ -107,7 +107,7 @@ class Holding:
         self._on(lease.Found(revision, ours, self._time.now_s()))
 
     async def release(self) -> None:
-        """Say that we are done with it, if it is ours still."""
+        """Release the lease if it is still held."""
         if self._task is not None:
             self._task.cancel()
         for work in list(self._work):

@@ -1,8 +1,8 @@
 """The process of one subtree: epoch, replay, serve; until it ends, is stopped, or is fenced.
 
 Run by a node's agent as `python -m ssm_cli.cluster.owner.host FD`, where FD is a socket to the
-agent: the job comes in as one line, and what becomes of it goes out, one line each. When the
-agent is gone, so is this.
+agent: it reads the job as one line, and writes its state changes, one line each. It ends with the
+agent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ORPHAN = 3.0  # leases without a word of the parent, and a subtree with `orphan:
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What an agent wants hosted, and where things are."""
+    """The subtree that an agent wants hosted, and its environment."""
 
     start: Start
     access: Access
@@ -54,7 +54,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What the agent is told: `started`, or `ended` with a reason."""
+    """A message to the agent: `started`, or `ended` with a reason."""
 
     event: str
     reason: str = ""
@@ -62,7 +62,7 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Host:
-    """One subtree, from its start to its end."""
+    """Hosts one subtree, from its start to its end."""
 
     def __init__(self, job: Job, agent: asyncio.StreamWriter) -> None:
         self._job = job
@@ -74,18 +74,18 @@ class Host:
         self._store: ClusterStore | None = None
 
     def stop(self, reason: str) -> None:
-        """End for this reason; the first one counts."""
+        """Request the end for a reason; the first reason counts."""
         if reason.startswith("fenced") and self._serving is not None:
             self._serving.silent = True
         if not self._ending.done():
             self._ending.set_result(reason)
 
     def tell(self, told: Told) -> None:
-        """Tell the agent."""
+        """Send a message to the agent."""
         self._agent.write(msgspec.json.encode(told) + b"\n")
 
     async def run(self) -> Told:
-        """Host it; what became of it."""
+        """Host the subtree; return how it ended."""
         job = self._job
         try:
             tree = tree_of(job.start.spec, Path(job.folder))
@@ -126,14 +126,14 @@ class Host:
     async def _serve(self, cluster: NatsCluster, serving: Serving) -> None:
         start, serve = self._job.start, cluster.calls.serve
         for subject, heard in (
-            (names.control(start.tree, start.subtree), serving.on_control),
-            (names.call(start.tree, start.subtree, "*"), serving.on_call),
-            (names.cast(start.tree, start.subtree, "*"), serving.on_call),
+            (names.controls(start.tree, start.subtree), serving.on_control),
+            (names.calls(start.tree, start.subtree, "*"), serving.on_call),
+            (names.casts(start.tree, start.subtree, "*"), serving.on_call),
         ):
             self._handles.append(await serve(subject, heard))
 
     async def _until_end(self, node: Node, cluster: NatsCluster) -> Told:
-        """Wait until it ends by itself or is stopped; then leave in order."""
+        """Wait until the tree ends or is stopped; then shut down in order."""
         down = asyncio.ensure_future(node.serve())
         orphan = asyncio.ensure_future(self._watch_parent())
         waiting: list[asyncio.Future[Any]] = [down, self._ending]
@@ -158,7 +158,7 @@ class Host:
         return Told("ended", reason)
 
     async def _watch_parent(self) -> None:
-        """End, where nobody of the parent's has asked for us for long, if that is wanted."""
+        """End an orphan with `orphan: stop` when its parent has been silent for too long."""
         start, loop = self._job.start, asyncio.get_running_loop()
         while start.orphan == "stop":
             await asyncio.sleep(start.ttl_s / 2)
@@ -184,14 +184,14 @@ def _word_for(error: SsmError) -> str:
 
 
 def _reason_of(node: Node) -> str:
-    """Why a tree that is down has ended."""
+    """Return the reason for which a tree has ended."""
     for report in reversed(node.reports(last=1)):
         return str(report.detail.get("reason", "shutdown"))
     return "shutdown"
 
 
-async def main(number: int) -> None:
-    """Take the job from the socket, host it, and say what became of it."""
+async def host_subtree(number: int) -> None:
+    """Read the job from the socket, host the subtree, and report the outcome."""
     loop = asyncio.get_running_loop()
     connection = socket.socket(fileno=number)
     reader, agent = await asyncio.open_connection(sock=connection, limit=LINE_BYTES)
@@ -211,4 +211,4 @@ async def main(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(host_subtree(int(sys.argv[1])))

@@ -1,10 +1,10 @@
 """Saved states in cells: named bytes that change together, whatever their size.
 
-What changes at once is written as one *segment*, in chunks that a server takes. An index says
-where each key lies; a head names the index, and is changed by compare-and-set alone. So a reader
-sees all of a change or none, and who was fenced cannot change anything any more: the names of its
-segments hold its epoch, and the head is not its own. Segments that nothing lies in are forgotten;
-when there are many, what lives is written anew as one.
+A change is written as one *segment*, in chunks below the server's size limit. An index maps each
+key to its segment; a head names the index and is changed by compare-and-set only. So a reader sees
+all of a change or none, and a fenced owner cannot change anything: its segment names hold its
+epoch, and the head is no longer its own. Empty segments are deleted; when there are many segments,
+live values are rewritten as one.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     index: Blob | None
 
 
-class Index(msgspec.Struct, array_like=True):
-    """Where each key lies: segment, offset, size; and the segments there are."""
+class SegmentIndex(msgspec.Struct, array_like=True):
+    """Maps each key to segment, offset and size; lists the segments."""
 
     places: dict[str, tuple[str, int, int]] = {}
     segments: dict[str, Blob] = {}
@@ -69,17 +69,17 @@ class SavedCells:
         self._prefix = word(subtree)
         self._epoch = epoch
         self._time = time
-        self._index = Index()
+        self._index = SegmentIndex()
         self._head = Head(0, 0, None)
         self._revision = 0
         self._count = 0
 
     async def claim(self) -> None:
-        """Read what is there, and make the head ours.
+        """Read all saved values, and take ownership of the head.
 
         Raises:
-            Fenced: a later epoch has been there.
-            StorageDamaged: something is missing or changed.
+            Fenced: a later epoch owns the head.
+            StorageDamaged: a value is missing or was changed.
             StorageError: the cluster does not answer.
         """
         while True:
@@ -94,15 +94,15 @@ class SavedCells:
         revision, data = await self._get(f"{self._prefix}/head")
         self._revision = revision
         self._head = Head(0, 0, None) if data is None else _decoded(data, Head)
-        self._index, self.values = Index(), {}
+        self._index, self.values = SegmentIndex(), {}
         if self._head.index is not None:
-            self._index = _decoded(await self._read(self._head.index), Index)
+            self._index = _decoded(await self._read(self._head.index), SegmentIndex)
         segments = {name: await self._read(b) for name, b in self._index.segments.items()}
         for key, (name, offset, size) in self._index.places.items():
             self.values[key] = segments[name][offset : offset + size]
 
     async def put(self, changes: Mapping[str, bytes | None]) -> None:
-        """Save all of these together; None removes a key.
+        """Save these values atomically; None removes a key.
 
         Raises:
             Fenced: another owner has the head.
@@ -118,7 +118,7 @@ class SavedCells:
         crowded = len(old.segments) >= MAX_SEGMENTS
         written = values if crowded else {k: d for k, d in changes.items() if d is not None}
         places = {k: p for k, p in old.places.items() if k in values and k not in written}
-        index = Index(places, {name: old.segments[name] for name, _, _ in places.values()})
+        index = SegmentIndex(places, {name: old.segments[name] for name, _, _ in places.values()})
         await self._segment(index, written)
         blob = await self._write(msgspec.msgpack.encode(index))
         before = self._head
@@ -128,7 +128,7 @@ class SavedCells:
         dead = [b for name, b in old.segments.items() if name not in index.segments]
         await self._forget([*dead, *([] if before.index is None else [before.index])])
 
-    async def _segment(self, index: Index, written: Mapping[str, bytes]) -> None:
+    async def _segment(self, index: SegmentIndex, written: Mapping[str, bytes]) -> None:
         if not written:
             return
         blob = await self._write(b"".join(written.values()))
@@ -139,7 +139,7 @@ class SavedCells:
             offset += len(data)
 
     async def _swap(self, head: Head) -> bool:
-        """Change the head from what we know; False where it is another one by now."""
+        """Compare and set the head; return False if it has changed."""
         key, data = f"{self._prefix}/head", msgspec.msgpack.encode(head)
         for _ in range(TRIES):
             done = await self._cells.cas(key, data, self._revision)

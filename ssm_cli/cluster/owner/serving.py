@@ -1,8 +1,8 @@
 """Serving: calls, casts and control messages for the workers of a subtree, with a bound.
 
-What comes beyond the bound is answered `busy` at once. Once the lease or the journal is lost,
-nothing is answered any more: of a call that was under way nobody knows whether it counts, and
-silence says just that. A caller that tries again, with its id, learns it from the new owner.
+Requests beyond the bound are answered `busy` at once. After the loss of the lease or the journal
+nothing is answered: the outcome of a pending call is unknown then. A caller that retries with the
+same request id gets the outcome from the new owner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ssm_cli.cluster.owner.holding import Holding
 from ssm_cli.cluster.owner.store import ClusterStore
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Ping, Reply, Request, Said, Stop, control
+from ssm_cli.cluster.protocol.messages import CallRequest, Ping, Reply, Said, Stop, control
 from ssm_cli.errors import CallError, QueueFull, SsmError
 from ssm_cli.runtime.node import Node
 
@@ -31,10 +31,10 @@ class Serving:
         holding: its lease.
         store: its journal.
         epoch: of this life; control messages for another one are refused.
-        stop: called with the reason when a parent says so.
+        stop: called with the reason of a stop message.
 
     Attributes:
-        silent: nothing is answered any more.
+        silent: whether answering has ended.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Serving:
         self.heard_s = asyncio.get_running_loop().time()
 
     def on_call(self, subject: str, data: bytes, answer: Answer | None) -> None:
-        """A call, or a cast where nobody waits for an answer."""
+        """Handle a call, or a cast, which expects no answer."""
         if self.silent or not self._holding.is_good():
             return
         if len(self._under_way) >= self._bound:
@@ -64,7 +64,7 @@ class Serving:
                 answer(BUSY)
             return
         try:
-            request = msgspec.json.decode(data, type=Request)
+            request = msgspec.json.decode(data, type=CallRequest)
         except msgspec.MsgspecError as error:
             if answer is not None:
                 answer(msgspec.json.encode(Reply("undecodable", error=str(error))))
@@ -77,18 +77,18 @@ class Serving:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    def _cast(self, worker: str, request: Request) -> None:
+    def _cast(self, worker: str, request: CallRequest) -> None:
         try:
             self._node.cast_nowait(worker, request.input)
         except SsmError:
             return  # as in OTP: a cast that nobody can take is dropped
 
-    async def _call(self, worker: str, request: Request, answer: Answer) -> None:
+    async def _call(self, worker: str, request: CallRequest, answer: Answer) -> None:
         reply = await self._outcome(worker, request)
         if not (self.silent or self._store.fenced) and self._holding.is_good():
             answer(msgspec.json.encode(reply))
 
-    async def _outcome(self, worker: str, request: Request) -> Reply:
+    async def _outcome(self, worker: str, request: CallRequest) -> Reply:
         try:
             output = await self._node.acall(
                 worker, request.input, request.timeout_s, request_id=request.id
@@ -100,7 +100,7 @@ class Serving:
         return Reply("replied", output=output)
 
     def on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
-        """A control message of the parent, or of a person."""
+        """Handle a control message."""
         if self.silent:
             return
         said = Said(ok=True, epoch=self._epoch)
@@ -117,6 +117,6 @@ class Serving:
             answer(msgspec.json.encode(said))
 
     async def drained(self, within_s: float) -> None:
-        """Wait until what is under way is answered, for so long at most."""
+        """Wait until pending calls are answered, for at most `timeout_s`."""
         if self._under_way:
             await asyncio.wait(list(self._under_way), timeout=within_s)

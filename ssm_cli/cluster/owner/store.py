@@ -1,8 +1,8 @@
 """The cluster's journal and cells as the store of a node: the port of `runtime/durable`.
 
-A node asks at once and is told later: an append is sent on, and `done` is called when the servers
-have acknowledged it. All that is there already is read before the node starts. Entries that are
-appended later are not kept in memory; who wants to read them opens the store anew.
+Writes are asynchronous: an append is sent, and `done` is called when the servers have acknowledged
+it. Existing entries are read before the node starts. Later entries are not kept in memory; to read
+them, open the store again.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class ClusterStore(Chain):
         self._putting = False
 
     async def open(self, epoch: int, owner: str) -> None:
-        """Take journal and cells over, and read all that is there.
+        """Take over the journal and the cells, and read them.
 
         Raises:
             Fenced: a later epoch has begun.
-            StorageDamaged: something that was written is not there as it was.
+            StorageDamaged: an entry is missing or was changed.
         """
         await super().open(epoch, owner)
         await self._saved.claim()
@@ -45,15 +45,15 @@ class ClusterStore(Chain):
         return super()._busy() or bool(self._puts) or self._putting
 
     def get(self, key: str) -> bytes | None:
-        """What is saved under a key."""
+        """Return the value of a key."""
         return self._cells.get(key)
 
     def keys(self, prefix: str = "") -> Sequence[str]:
-        """The keys that begin so, sorted."""
+        """Return the sorted keys with a prefix."""
         return sorted(key for key in self._cells if key.startswith(prefix))
 
     def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
-        """Save all of these together; `done` is called once the servers have them."""
+        """Save these values atomically; call `done` once the servers have acknowledged."""
         if self.fenced:
             done(Fenced(self.fenced))
             return
@@ -84,25 +84,25 @@ class ClusterStore(Chain):
             self._putting = False
 
     def size_bytes(self) -> int:
-        """The bytes of the entries and of what is saved; trimmed entries count until then."""
+        """Return the size of entries and saved values, without trimmed entries."""
         return self._size + sum(map(len, self._cells.values()))
 
     def where(self) -> str:
-        """Which stream it is."""
+        """Return the name of the stream."""
         return self._who
 
     def close(self) -> None:
-        """Let go of it; what is under way is left at that."""
+        """Close the store without waiting for pending writes."""
         for task in self._tasks:
             task.cancel()
 
 
 async def open_store(cluster: Cluster, start: Start, owner: str) -> ClusterStore:
-    """The store of a subtree, taken over from whoever had it.
+    """Open the store of a subtree, taking it over from its previous owner.
 
     Raises:
         Fenced: a later epoch has begun.
-        StorageDamaged: what is stored is not what was written.
+        StorageDamaged: stored data does not match its checksums.
     """
     tree, subtree = start.tree, start.subtree
     journal = await cluster.journal(tree, subtree, start.replicas)

@@ -1,4 +1,4 @@
-"""The lease: how an owner shows that it lives, and how its parent sees when it does not.
+"""The lease: how an owner proves that it is alive, and how its parent detects that it is not.
 
 The lease is a cell without an end of its own. Its holder rewrites it every third of the time it
 is good for; each write changes the cell's revision. The parent looks at the revision and at its
@@ -37,31 +37,31 @@ class Renewed(msgspec.Struct, frozen=True):
     sent_s: float
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A write was refused: the lease has another revision than we knew."""
+class LeaseRefused(msgspec.Struct, frozen=True):
+    """A write was refused: the lease has a newer revision."""
 
     now_s: float
 
 
-class Unclear(msgspec.Struct, frozen=True):
-    """A write had no answer."""
+class LeaseUnclear(msgspec.Struct, frozen=True):
+    """A write or a read had no answer."""
 
     now_s: float
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a read of the lease gave: its revision, and whether it names us and our epoch."""
+    """The lease was read: its revision, and whether it names this owner and epoch."""
 
     revision: int
     ours: bool
     now_s: float
 
 
-Event = Tick | Renewed | Refused | Unclear | Found
+Event = Tick | Renewed | LeaseRefused | LeaseUnclear | Found
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """Write the lease anew, if its revision is this one; sent at `now_s`."""
+    """Rewrite the lease if it has this revision; sent at `now_s`."""
 
     revision: int
     now_s: float
@@ -71,13 +71,13 @@ class Read(msgspec.Struct, frozen=True):
     """Read the lease."""
 
 
-class Stop(msgspec.Struct, frozen=True):
-    """Stop at once: the lease is over, or another one has it."""
+class Fence(msgspec.Struct, frozen=True):
+    """Stop at once: the lease has expired, or has another owner."""
 
     reason: str
 
 
-Command = Renew | Read | Stop
+Command = Renew | Read | Fence
 Step = tuple["Holder", tuple[Command, ...]]
 
 
@@ -85,12 +85,12 @@ class Holder(msgspec.Struct, frozen=True):
     """The lease as its holder knows it.
 
     Attributes:
-        ttl_s: how long it is good for.
-        revision: the last that we know of.
-        good_from_s: when the write was sent that was acknowledged last.
-        busy: a write or a read is on its way.
+        ttl_s: its validity.
+        revision: the last known one.
+        good_from_s: when the last acknowledged write was sent.
+        busy: whether a write or a read is pending.
         next_s: when the next write is due.
-        stopped: it is over for us.
+        stopped: whether the owner was fenced.
     """
 
     ttl_s: float
@@ -101,16 +101,16 @@ class Holder(msgspec.Struct, frozen=True):
     stopped: bool = False
 
     def is_good(self, now_s: float) -> bool:
-        """Whether its holder may do what others see."""
+        """Return whether its holder may act visibly to others."""
         return not self.stopped and now_s - self.good_from_s < self.ttl_s
 
 
-def step(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
-    """What the holder does next.
+def step_holder(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
+    """Return the holder after an event, and its commands.
 
-    >>> holder, _ = step(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
-    >>> step(holder, Tick(3.1))[1]
-    (Stop(reason='fenced: the lease was not renewed for 3 s'),)
+    >>> holder, _ = step_holder(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
+    >>> step_holder(holder, Tick(3.1))[1]
+    (Fence(reason='fenced: the lease was not renewed for 3 s'),)
     """
     if holder.stopped:
         return holder, ()
@@ -122,9 +122,9 @@ def step(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an
             due_s = sent_s + holder.ttl_s * RENEW
             held = change(holder, revision=revision, good_from_s=sent_s, busy=False, next_s=due_s)
             return held, ()
-        case Refused():
+        case LeaseRefused():
             return change(holder, busy=True), (Read(),)
-        case Unclear(now_s):
+        case LeaseUnclear(now_s):
             return change(holder, busy=False, next_s=now_s + holder.ttl_s * RETRY), ()
         case Found(revision, ours, now_s):
             if not ours:
@@ -143,13 +143,13 @@ def _tick(holder: Holder, now_s: float) -> Step:
 
 
 def _stop(holder: Holder, reason: str) -> Step:
-    return msgspec.structs.replace(holder, stopped=True), (Stop(reason),)
+    return msgspec.structs.replace(holder, stopped=True), (Fence(reason),)
 
 
 def fresh(ttl_s: float, revision: int, now_s: float) -> Holder:
     """The lease of a new owner, which its parent has written: to be written anew at once.
 
-    >>> step(fresh(3.0, 7, 10.0), Tick(10.0))[1]
+    >>> step_holder(fresh(3.0, 7, 10.0), Tick(10.0))[1]
     (Renew(revision=7, now_s=10.0),)
     """
     return Holder(ttl_s, revision, good_from_s=now_s - ttl_s * RENEW)

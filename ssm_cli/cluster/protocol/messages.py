@@ -1,7 +1,7 @@
-"""What nodes, subtrees and parents tell each other: JSON, so that any tool can read it.
+"""Messages between nodes, subtrees and parents: JSON, so that any tool can read them.
 
-Control messages carry the epoch they are meant for, and a wrong one is refused: a client may send
-what it had buffered while it was cut off.
+Control messages carry their epoch, and one for another epoch is refused: a client may send buffered
+messages after it was cut off.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str = ""
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """A call of a worker: its input in the worker's codec, and an id that makes a retry safe."""
 
     input: bytes
@@ -137,7 +137,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome of a call, in the contract's words."""
+    """The outcome of a call, as in reply records."""
 
     outcome: str
     output: bytes = b""
@@ -150,7 +150,7 @@ _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
 def control(data: bytes) -> Control | None:
-    """The control message that these bytes are; None if they are none.
+    """Decode a control message; None if the bytes are none.
 
     >>> control(msgspec.json.encode(Ping()))
     Ping()

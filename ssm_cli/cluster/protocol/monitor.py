@@ -1,4 +1,4 @@
-"""The monitor of a remote child: from signs of life, and their absence, to an exit with a reason.
+"""The monitor of a remote child: a failure detector from leases and pings to exit reasons.
 
 Three grades of evidence. *Proof*: the agent has waited for the process, or the lease names another
 epoch; it counts at once. *Absence*: nobody is subscribed where the subtree answers, several times
@@ -44,20 +44,20 @@ class LeaseUnread(msgspec.Struct, frozen=True):
 
 
 class Pinged(msgspec.Struct, frozen=True):
-    """What became of a ping to the subtree's own process."""
+    """The answer to a ping of the subtree's process."""
 
     answer: Answer
     now_s: float
 
 
-class Ended(msgspec.Struct, frozen=True):
+class EpochEnded(msgspec.Struct, frozen=True):
     """The agent, or the subtree itself, says that an epoch of it has ended."""
 
     epoch: int
     reason: str
 
 
-Event = LeaseRead | LeaseUnread | Pinged | Ended
+Event = LeaseRead | LeaseUnread | Pinged | EpochEnded
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -85,8 +85,8 @@ class Monitor(msgspec.Struct, frozen=True):
         lease: as observed.
         absent: how many pings running found nobody; the first of them at `absent_s`.
         silent: how many pings running had no answer.
-        reachable: what was said last.
-        over: it has ended; nothing counts any more.
+        reachable: the last published state.
+        over: whether it has ended; later events are ignored.
     """
 
     epoch: int
@@ -100,19 +100,19 @@ class Monitor(msgspec.Struct, frozen=True):
     over: bool = False
 
 
-def step(  # noqa: PLR0911 - one return a verdict
+def step_monitor(  # noqa: PLR0911 - one return a verdict
     monitor: Monitor, event: Event
 ) -> tuple[Monitor, tuple[Command, ...]]:
-    """What the parent makes of it.
+    """Return the monitor after an event, and its commands.
 
     >>> monitor = Monitor(3, 2.0, "fence", Observed(7, 0.0))
-    >>> step(monitor, Ended(3, "killed"))[1], step(monitor, Ended(2, "fenced"))[1]
-    ((Exit(reason='killed'),), ())
+    >>> [step_monitor(monitor, EpochEnded(n, "killed"))[1] for n in (3, 2)]
+    [(Exit(reason='killed'),), ()]
     """
     if monitor.over:
         return monitor, ()
     match event:
-        case Ended(epoch, reason):
+        case EpochEnded(epoch, reason):
             return _exit(monitor, reason) if epoch == monitor.epoch else (monitor, ())
         case LeaseRead(_, epoch) if epoch != monitor.epoch:
             return _exit(monitor, "fenced" if epoch > monitor.epoch else "noproc")

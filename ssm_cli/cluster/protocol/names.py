@@ -59,27 +59,27 @@ def journals(tree: str) -> str:
     return f"ssm.{word(tree)}.j.*"
 
 
-def call(tree: str, subtree: str, worker: str) -> str:
-    """Where the owner answers calls of one worker; `*` for all of them."""
+def calls(tree: str, subtree: str, worker: str) -> str:
+    """Return the subject of calls of one worker; `*` for all workers."""
     return f"ssm.{word(tree)}.call.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
-def cast(tree: str, subtree: str, worker: str) -> str:
-    """Where the owner takes casts of one worker."""
+def casts(tree: str, subtree: str, worker: str) -> str:
+    """Return the subject of casts to one worker; `*` for all workers."""
     return f"ssm.{word(tree)}.cast.{word(subtree)}.{worker if worker == '*' else word(worker)}"
 
 
 def worker_of(subject: str) -> str:
-    """The worker that a call or a cast is for.
+    """Return the worker of a subject of calls or casts.
 
-    >>> worker_of(call("shop", "billing", "kv.1"))
+    >>> worker_of(calls("shop", "billing", "kv.1"))
     'kv.1'
     """
     return unword(subject.rpartition(".")[2])
 
 
-def control(tree: str, subtree: str) -> str:
-    """Where the subtree's own process answers."""
+def controls(tree: str, subtree: str) -> str:
+    """Return the subject of control messages to the subtree's process."""
     return f"ssm.{word(tree)}.ctl.{word(subtree)}"
 
 

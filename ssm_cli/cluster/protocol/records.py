@@ -51,20 +51,20 @@ _decoder = msgspec.msgpack.Decoder(Record)
 
 
 def written(record: Record) -> bytes:
-    """A record as bytes, with a checksum.
+    """Encode a record, with a checksum.
 
-    >>> read(written(Record("a", 1, 0, 1, (b"x",)))).entries
+    >>> read_record(written(Record("a", 1, 0, 1, (b"x",)))).entries
     (b'x',)
     """
     body = _encoder.encode(record)
     return zlib.crc32(body).to_bytes(4, "big") + body
 
 
-def read(data: bytes) -> Record:
-    """The record that these bytes are.
+def read_record(data: bytes) -> Record:
+    """Decode a record and verify its checksum.
 
     Raises:
-        StorageDamaged: they are none, or of a newer version.
+        StorageDamaged: the bytes are no record, or of a newer version.
     """
     body = data[4:]
     if len(data) < 5 or zlib.crc32(body) != int.from_bytes(data[:4], "big"):
@@ -91,7 +91,7 @@ def chained(records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]
     """
     before: tuple[int, Record] | None = None
     for sequence, data in records:
-        record = read(data)
+        record = read_record(data)
         if before is not None and (wrong := _break(before, record)):
             raise StorageDamaged(f"journal_corrupt: record {sequence} {wrong}")
         before = sequence, record

@@ -43,11 +43,11 @@ class Acked(msgspec.Struct, frozen=True):
     sequence: int
 
 
-class Refused(msgspec.Struct, frozen=True):
+class AppendRefused(msgspec.Struct, frozen=True):
     """The append in flight was refused: the journal has gone on."""
 
 
-class Unclear(msgspec.Struct, frozen=True):
+class AppendUnclear(msgspec.Struct, frozen=True):
     """Whether the append in flight was carried out is not known."""
 
 
@@ -58,7 +58,7 @@ class TailIs(msgspec.Struct, frozen=True):
     record: Record | None
 
 
-Event = Begin | Write | Acked | Refused | Unclear | TailIs
+Event = Begin | Write | Acked | AppendRefused | AppendUnclear | TailIs
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -119,12 +119,12 @@ class Writer(msgspec.Struct, frozen=True):
     count: int = 0
 
 
-def step(writer: Writer, event: Event) -> Step:
-    """What the owner does next about its journal.
+def step_writer(writer: Writer, event: Event) -> Step:
+    """Return the writer after an event, and its commands.
 
-    >>> writer, commands = step(Writer(1, "a"), Begin())
-    >>> writer, commands = step(writer, TailIs(0, None))
-    >>> commands[0].record.prev, step(writer, Acked(1))[1]
+    >>> writer, commands = step_writer(Writer(1, "a"), Begin())
+    >>> writer, commands = step_writer(writer, TailIs(0, None))
+    >>> commands[0].record.prev, step_writer(writer, Acked(1))[1]
     (0, (Claimed(sequence=1),))
     """
     if writer.phase == "fenced":
@@ -136,7 +136,7 @@ def step(writer: Writer, event: Event) -> Step:
             return _write(writer, event)
         case Acked(sequence):
             return _landed(writer, sequence)
-        case Refused() | Unclear():
+        case AppendRefused() | AppendUnclear():
             return writer, (ReadTail(),) if writer.flight is not None else ()
         case TailIs():
             return _judge(writer, event)

@@ -14,7 +14,6 @@ from typing import Any
 
 from ssm_cli.cluster.ports import Unknown
 
-SERVERS = "servers"  # the name of the far end of every link
 MAX_EVENTS = 2_000_000  # of one run; more, and it does not end
 
 

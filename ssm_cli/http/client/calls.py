@@ -20,10 +20,10 @@ FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
 class HttpCalls:
-    """The part of `HttpNode` that calls workers.
+    """Calls and casts over HTTP, and every other request: one connection, in order.
 
-    Bytes go in and out as they are. Another message goes as JSON, and its output comes back as
-    JSON has it: the classes of another process are not here.
+    Bytes are sent and returned unchanged. Any other message is sent as JSON, and its output
+    returned as JSON data: the classes of another process are not known here.
     """
 
     def __init__(self, address: Address, token: str | None = None) -> None:
@@ -44,7 +44,7 @@ class HttpCalls:
     def call_value(
         self, worker: str, message: Any, timeout_s: float | None = 5.0
     ) -> tuple[bytes, Any]:
-        """The output as the worker's codec writes it, and as JSON has it."""
+        """Return the output as the worker's codec encodes it, and as JSON data."""
         key = None if self._keys is None else next(self._keys)
         self.connection.send([self.call_bytes(worker, message, timeout_s, key)])
         return self.reply(worker, timeout_s)
@@ -58,9 +58,9 @@ class HttpCalls:
         *,
         stop_on_failure: bool = False,
     ) -> bytes:
-        """A call as a request; several may be sent ahead of their replies, which keep the order.
+        """Encode a call as a request; requests may be pipelined, replies come in their order.
 
-        With `stop_on_failure` the server drops what was sent behind a call that fails.
+        With `stop_on_failure` the server drops the requests behind a call that fails.
         """
         body, kind = _body(message)
         headers = {"content-type": kind}
@@ -73,7 +73,7 @@ class HttpCalls:
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
-        """The output of the next call that was sent, or its error raised."""
+        """Receive the output of the next call that was sent, or raise its error."""
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
         return _reply_of(self.connection.receive(wait_s), worker)
 
@@ -89,7 +89,7 @@ class HttpCalls:
         timeout_s: float | None = 5.0,
         answered: Callable[[tuple[bytes, Any] | SsmError], None] | None = None,
     ) -> tuple[bytes, Any]:
-        """`call_value` for asyncio; `answered` hears of the outcome first."""
+        """`call_value` for asyncio; `answered` is called with the outcome first."""
         try:
             answer = await self._acall(worker, message, timeout_s)
         except SsmError as error:
@@ -128,7 +128,7 @@ class HttpCalls:
         kind: str = "text/plain; charset=utf-8",
         timeout_s: float | None = 30.0,
     ) -> Any:
-        """What a route answers, as JSON has it; its failure raised as the error that it was."""
+        """Request a route and decode its JSON answer; raise a failure as its original error."""
         headers = {"content-type": kind} if body else {}
         response = self.connection.request(method, target, body, headers, timeout_s)
         answer = bytes(response.body)
@@ -154,22 +154,22 @@ def _body(message: Any) -> tuple[bytes, str]:
 
 
 def worker_path(name: str) -> str:
-    """Where a worker is."""
+    """Return the path of a worker's routes."""
     return f"/v1/workers/{_quoted(name)}"
 
 
 def node_path(name: str) -> str:
-    """Where a worker or supervisor is."""
+    """Return the path of a worker's or supervisor's routes."""
     return f"/v1/nodes/{_quoted(name)}"
 
 
 def supervisor_path(name: str) -> str:
-    """Where a supervisor is."""
+    """Return the path of a supervisor's routes."""
     return f"/v1/supervisors/{_quoted(name)}"
 
 
 def child_path(supervisor: str, child: str) -> str:
-    """Where a child of a supervisor is."""
+    """Return the path of the routes of a supervisor's child."""
     return f"{supervisor_path(supervisor)}/children/{_quoted(child)}"
 
 

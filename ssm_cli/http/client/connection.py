@@ -33,13 +33,13 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The address for people."""
+        """The address as messages show it."""
         scheme = "https" if self.tls else "http"
         return self.path or f"{scheme}://{self.host_header}{self.prefix}"
 
     @property
     def host_header(self) -> str:
-        """What the `Host` header says."""
+        """The value of the `Host` header."""
         if self.path:
             return "localhost"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -47,10 +47,10 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def address_of(url: str) -> Address:
-    """The address that a URL stands for.
+    """Parse the URL of a tree.
 
     Raises:
-        CommandError: it is none that a tree can have.
+        CommandError: it is no URL of a tree.
 
     >>> address_of("http://127.0.0.1:8080").port, address_of("unix:/run/kv.sock").path
     (8080, '/run/kv.sock')
@@ -70,7 +70,7 @@ def address_of(url: str) -> Address:
 
 
 def context_of(address: Address) -> ssl.SSLContext | None:
-    """How to encrypt: with the certificates of the system, and those of `$SSL_CERT_FILE`."""
+    """Return the TLS context: the certificates of the system and of `$SSL_CERT_FILE`."""
     if not address.tls:
         return None
     import ssl  # noqa: PLC0415 - 15 ms that a Unix socket saves
@@ -79,7 +79,7 @@ def context_of(address: Address) -> ssl.SSLContext | None:
 
 
 class Connection:
-    """A connection that blocks. It is opened at the first request, and again when it has ended."""
+    """A blocking connection, opened at the first request and reopened when it was closed."""
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self.address = address
@@ -90,7 +90,7 @@ class Connection:
         self._rest = b""
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         if self._socket is not None:
             self._socket.close()
         self._socket, self._rest = None, b""
@@ -106,8 +106,8 @@ class Connection:
         """Send a request and wait for its response.
 
         Raises:
-            NoTree: nobody is there, or it ended before it answered.
-            CallTimeout: nothing came for `timeout_s` seconds.
+            NoTree: nothing listens, or the connection ended before the response.
+            CallTimeout: nothing was received for `timeout_s` seconds.
         """
         self.send([self.encoded(method, target, body, headers)])
         return self.receive(timeout_s)
@@ -115,13 +115,13 @@ class Connection:
     def encoded(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None
     ) -> bytes:
-        """A request as bytes, with the token."""
+        """Encode a request, with the token."""
         path = f"{self.address.prefix}{target}"
         more = {**self._headers, **(headers or {})}
         return request_bytes(method, path, self.address.host_header, body, more)
 
     def send(self, requests: Iterable[bytes]) -> None:
-        """Send requests, one behind the other."""
+        """Send requests in order, without waiting for responses."""
         if self._socket is not None and time.monotonic() - self._used_s > FRESH_S:
             self.close()
         sock = self._socket or self._connected()
@@ -136,14 +136,14 @@ class Connection:
             self._used_s = time.monotonic()
 
     def receive(self, timeout_s: float | None = 30.0) -> Response:
-        """The next response."""
+        """Receive the next response."""
         response = Response()
         for _ in self._feed(response, timeout_s):
             pass
         return response
 
     def stream(self, target: str, headers: Mapping[str, str]) -> Iterator[bytes]:
-        """The body of a response that does not end, as it comes."""
+        """Yield the body of an endless response as it is received."""
         self.send([self.encoded("GET", target, b"", headers)])
         response = Response()
         for _ in self._feed(response, None):
@@ -167,11 +167,11 @@ class Connection:
 
     @property
     def has_more(self) -> bool:
-        """Whether a part of the next response has come with the last one."""
+        """Return whether part of the next response was received with the last one."""
         return bool(self._rest)
 
     def readable(self) -> socket.socket:
-        """The socket, to wait for."""
+        """Return the socket, to poll it."""
         return self._socket or self._connected()
 
     def _feed(self, response: Response, timeout_s: float | None) -> Iterator[None]:
@@ -223,7 +223,7 @@ class Connection:
         return self._socket
 
     def lost(self, error: OSError) -> Never:
-        """Give up the connection, and say that the tree went away."""
+        """Close the connection and raise `NoTree`."""
         self.close()
         raise NoTree(
             f"the tree at {self.address.shown} went away before it answered: "
@@ -234,7 +234,7 @@ class Connection:
 async def open_stream(
     address: Address,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection for asyncio. Raises `OSError` where nobody is there."""
+    """Open a connection for asyncio. Raises `OSError` if nothing listens."""
     import asyncio  # noqa: PLC0415 - `ssm call` does without
 
     if address.path:
@@ -245,9 +245,9 @@ async def open_stream(
 
 
 async def parts(reader: asyncio.StreamReader, response: Response) -> AsyncIterator[Response]:
-    """The response each time more of it has come, until it is complete.
+    """Yield the response each time more of it was received, until it is complete.
 
-    Raises `ConnectionResetError` where it ends early.
+    Raises `ConnectionResetError` if it ends early.
     """
     while not response.complete:
         data = await reader.read(CHUNK)

@@ -1,4 +1,4 @@
-"""Records of failures back to the errors that they were: far away a call fails as it does here."""
+"""Error records back to exceptions: a remote call raises what a local one does."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ BY_TYPE: dict[str, type[errors.CallError]] = {
 
 
 class RemoteError(Exception):
-    """An exception of a step in another process. Its class has the name of that one's class."""
+    """An exception of a step in another process, whose class has the original's name."""
 
 
 def remote_error(kind: str, message: str) -> RemoteError:
-    """An exception that shows itself as one of class `kind`.
+    """Return an exception whose class is called `kind`.
 
     >>> type(remote_error("KeyError", "'x'")).__name__
     'KeyError'
@@ -41,7 +41,7 @@ def remote_error(kind: str, message: str) -> RemoteError:
 
 
 def record_of(body: bytes) -> dict[str, Any]:
-    """The record in a response; `NoTree` where there is none."""
+    """Decode the record in a response; `NoTree` if there is none."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError as error:
@@ -51,7 +51,7 @@ def record_of(body: bytes) -> dict[str, Any]:
 
 
 def raise_reply(record: dict[str, Any], worker: str) -> Never:
-    """Raise what a reply record with another outcome than `replied` stands for."""
+    """Raise the error of a reply record whose outcome is not `replied`."""
     error = record.get("error")
     if record.get("type") != "reply" or not isinstance(error, dict):
         raise_error(record, worker)
@@ -69,7 +69,7 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
 
 
 def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
-    """Raise what an error record stands for."""
+    """Raise the error of an error record."""
     error = record.get("error")
     error = error if isinstance(error, dict) else {}
     kind = str(error.get("type", ""))

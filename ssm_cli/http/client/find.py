@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ssm_cli.errors import CallTimeout, CommandError, NoTree, SsmError
+from ssm_cli.http import places
 from ssm_cli.http.client.connection import Address, address_of
 from ssm_cli.http.client.node import HttpNode
-from ssm_cli.http.doors import places
 
 ASKED_S = 2.0  # how long a tree may take to tell of itself
 TO_START = "start one with `ssm run TREE`, or name a tree file to start here with `--tree FILE`"
@@ -20,13 +20,13 @@ def find(
     name: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> HttpNode:
-    """The tree that is meant.
+    """Return a client of the selected tree.
 
     Args:
         environ: the environment variables; `SSM_URL` and `SSM_NAME` stand for the options.
         url: where it is.
         name: what it is called.
-        say: told of each socket that was removed because nobody listens on it.
+        say: called with a line for each stale socket that was removed.
 
     Raises:
         NoTree: none runs, several run, or not that one.
@@ -56,7 +56,7 @@ def find(
 
 
 def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
-    from ssm_cli.http.doors.access import client_token  # noqa: PLC0415 - for TCP only
+    from ssm_cli.http.access import client_token  # noqa: PLC0415 - for TCP only
 
     address = address_of(url)
     return HttpNode(address, None if address.path else client_token(environ))
@@ -71,7 +71,7 @@ def _named(name: str, environ: Mapping[str, str]) -> HttpNode:
 
 
 def _alive(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether the tree's socket is there; whether anybody listens is seen when it is asked."""
+    """Return whether something listens on the tree's socket."""
     return places.is_alive(places.socket_path(name, environ))
 
 
@@ -79,10 +79,10 @@ def _node(name: str, environ: Mapping[str, str]) -> HttpNode:
     return HttpNode(Address(path=str(places.socket_path(name, environ))), None, name)
 
 
-def running(environ: Mapping[str, str], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """What every running tree tells of itself, by name; one that is too busy is told by its name.
+def running_trees(environ: Mapping[str, str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Return the info record of every running tree, by name; only the name of a busy one.
 
-    Sockets that nobody listens on are removed, each with a line to `say`.
+    Removes stale sockets, and calls `say` with a line for each.
     """
     for line in places.sweep(environ):
         say(line)

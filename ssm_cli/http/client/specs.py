@@ -1,4 +1,4 @@
-"""Child specs as text, as in a tree file: how one gets into another process."""
+"""Child specs as text in the syntax of a tree file, to send them to another process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from ssm_cli.spec.model import (
 
 
 def text_of_spec(spec: ChildSpec) -> str:
-    """A child spec as the mapping of a tree file, on one line.
+    """Encode a child spec as the mapping of a tree file, on one line.
 
     Raises:
-        CommandError: its code has no name by which another process could import it.
+        CommandError: its code cannot be imported by name in another process.
 
     >>> from ssm_cli.machines.kv import kv_store
     >>> text_of_spec(WorkerSpec("kv9", kv_store))
@@ -99,7 +99,7 @@ def _backoff(backoff: Backoff | None) -> dict[str, Any]:
 
 
 def _reference(spec: WorkerSpec) -> str:
-    """`package.module:attribute` of a worker's code."""
+    """Return `package.module:attribute` of a worker's code."""
     start = spec.start
     if isinstance(start, type):
         return f"{start.__module__}:{start.__qualname__}"

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as a client writes and reads it, as bytes alone: no sockets here.
+"""A sans-IO HTTP/1.1 client: requests to bytes, and bytes to responses.
 
-`http.client` would do, at 20 ms for each `ssm call`: it brings the parsers of e-mail.
+`http.client` would add 20 ms to each `ssm call`: it imports the parsers of e-mail.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Response:
 
     @property
     def rest(self) -> bytes:
-        """What came after the response."""
+        """The bytes received after the response."""
         return bytes(self._buffer) if self.complete else b""
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes. Raises `NoTree` where they are no HTTP."""
+        """Parse the next bytes. Raises `NoTree` if they are not HTTP."""
         self._buffer += data
         if not self.status:
             self._head()
@@ -59,13 +59,13 @@ class Response:
                 raise NoTree(f"the server sends more than {MAX_BODY} bytes in one response")
 
     def take(self) -> bytes:
-        """The part of the body that has come since the last time."""
+        """Return and clear the part of the body received since the last `take`."""
         data = bytes(self.body)
         self.body.clear()
         return data
 
     def end(self) -> None:
-        """The server has closed the connection."""
+        """Note that the server has closed the connection."""
         if self.status and self._left is None and not self._chunked:
             self.complete = True
 
@@ -109,7 +109,7 @@ class Response:
         self.complete = self._left == 0
 
     def _take_chunk(self) -> bool:
-        """Take one chunk out of the buffer; False if it has not all come."""
+        """Consume one chunk of the buffer; return False if it is incomplete."""
         line, found, rest = self._buffer.partition(b"\r\n")
         if not found:
             if len(line) > MAX_LINE:
@@ -125,13 +125,13 @@ class Response:
 
 
 class EventParser:
-    """Takes the bytes of Server-Sent Events as they come; gives the records that are complete."""
+    """Parses Server-Sent Events incrementally into records."""
 
     def __init__(self) -> None:
         self._buffer = b""
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        r"""The records that `data` completes, in order.
+        r"""Return the records that `data` completes, in order.
 
         >>> EventParser().feed(b'id: 1\ndata: {"seq":1}\n\n: ping\n\ndata: {"s')
         [{'seq': 1}]
@@ -150,7 +150,7 @@ def request_bytes(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    r"""A request with its body.
+    r"""Encode a request with its body.
 
     >>> request_bytes("GET", "/v1/tree", "localhost")
     b'GET /v1/tree HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n'

@@ -14,8 +14,8 @@ from rich.cells import cell_len
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.prompt.line import Line, Problem
-from ssm_cli.repl.prompt.names import Names
 from ssm_cli.repl.prompt.reading import read
+from ssm_cli.repl.shell.names import Names
 
 STYLES = {
     "verb": "bold ansimagenta",

@@ -17,7 +17,7 @@ from ssm_cli.codec.port import Constructor, Field
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.verbs import TABLE, Option, Parameter, Verb, find_verb, nearest
 from ssm_cli.errors import CommandError
-from ssm_cli.repl.prompt.names import Names, Workers
+from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.verbs import HERE, find_here, parse_here
 from ssm_cli.runtime.views import Kind
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import msgspec
 
 from ssm_cli.repl.prompt.line import Candidate, Line, Problem, Token, read_line
-from ssm_cli.repl.prompt.names import Names, Workers
 from ssm_cli.repl.shell.config import expand
+from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.pipeline import find_mark
 from ssm_cli.repl.shell.results import REFERENCE
 from ssm_cli.repl.shell.verbs import find_here

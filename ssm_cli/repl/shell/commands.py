@@ -13,8 +13,8 @@ from ssm_cli.errors import CommandError
 from ssm_cli.render.crash import crash_texts
 from ssm_cli.render.reply import echo, reply_lines
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.prompt.names import Names, Workers
 from ssm_cli.repl.shell.config import Settings, expand
+from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.pipeline import split
 from ssm_cli.repl.shell.programs import redirected
 from ssm_cli.repl.shell.results import Results

@@ -1,4 +1,4 @@
-"""Where rows come from: a node's own listing, or for a tree elsewhere its whole view."""
+"""Sources of rows: a local node's listing, or the whole view of a remote tree."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from ssm_cli.commands.records import each_node
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Census, Glance
 from ssm_cli.runtime.views import NodeView
 
 
 class Source(Protocol):
-    """What can be seen of a tree, piece by piece; `runtime.looking.listing` says how."""
+    """A tree that is read incrementally; see `runtime.looking.listing`."""
 
     @property
     def root(self) -> str:
@@ -22,54 +23,54 @@ class Source(Protocol):
 
     @property
     def queue(self) -> int:
-        """How many inputs wait."""
+        """The number of inputs that wait."""
         ...
 
     def look(self) -> None:
-        """Take over how things stand, for the questions that follow."""
+        """Refresh the snapshot that later calls read."""
         ...
 
     def deep(self, least: int) -> dict[str, list[str]]:
-        """By supervisor, the workers for which at least so many inputs wait."""
+        """Return by supervisor the workers for which at least `least` inputs wait."""
         ...
 
     def glance(self, name: str) -> Glance | None:
-        """One node."""
+        """Return one node; None if unknown."""
         ...
 
     def size(self, name: str) -> int:
-        """How many children it has."""
+        """Return the number of its children."""
         ...
 
     def children(self, name: str, most: int | None = None) -> list[str]:
-        """Its first children in start order."""
+        """Return its first `most` children in start order."""
         ...
 
     def supervisors(self, name: str) -> list[str]:
-        """Those of them that are supervisors."""
+        """Return its children that are supervisors."""
         ...
 
     def census(self) -> Iterator[Census]:
-        """Counts over the whole tree, bit by bit."""
+        """Yield counts over the whole tree, refined incrementally."""
         ...
 
 
 @runtime_checkable
 class Listed(Protocol):
-    """A node that can be looked at piece by piece."""
+    """A node that can be read incrementally."""
 
     def listing(self) -> Source:
-        """Its tree."""
+        """Return its tree."""
         ...
 
 
 def source_of(api: NodeApi) -> Source:
-    """The pieces of any tree: from the node itself where it has them."""
+    """Return the source of any tree: the node's listing if it has one."""
     return api.listing() if isinstance(api, Listed) else ViewSource(api)
 
 
 class ViewSource:
-    """The pieces of a tree that can only be asked for as a whole, as it was at the last `look`."""
+    """A source over a tree's whole view, as of the last `look`."""
 
     def __init__(self, api: NodeApi) -> None:
         self._api = api
@@ -82,7 +83,7 @@ class ViewSource:
         """See `Source`."""
         tree = self._api.tree()
         self.root = tree.id
-        self._views = {view.id: view for view in _all(tree)}
+        self._views = {view.id: view for view in each_node(tree)}
         self.queue = sum(view.queue for view in self._views.values())
 
     def deep(self, least: int) -> dict[str, list[str]]:
@@ -124,14 +125,8 @@ class ViewSource:
         yield census
 
 
-def _all(view: NodeView) -> Iterator[NodeView]:
-    yield view
-    for child in view.children:
-        yield from _all(child)
-
-
 def _count(view: NodeView, census: Census) -> int:
-    """Add what is below a supervisor; the inputs that its workers have served."""
+    """Add the subtree of a supervisor to a census; return the steps of its workers."""
     steps = 0
     for child in view.children:
         if child.kind == "supervisor":

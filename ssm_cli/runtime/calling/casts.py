@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -79,6 +80,19 @@ class Casts:
         if isinstance(value, bytes) and far_of(self._world, worker) is not None:
             return value
         return written(need_worker(self._world, worker), value)
+
+    def decode(self, worker: str, data: bytes, codec: str) -> Any:
+        """Return the input of a worker that bytes stand for in a named codec.
+
+        Raises:
+            DecodeError: the bytes are none of this worker's inputs.
+        """
+        inputs = need_worker(self._world, worker).spec.start.inputs
+        try:
+            return codec_for(codec, inputs, None).decode(data)
+        except DecodeError as error:
+            error.worker = worker
+            raise
 
 
 def written(cell: WorkerCell, value: Any) -> bytes:

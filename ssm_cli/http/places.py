@@ -1,7 +1,7 @@
-"""Where running trees are found: one socket for each, in a folder of the user's own.
+"""Discovery of running trees: one Unix socket each, in a folder of the user.
 
-A socket file outlives its tree if that was killed. Whether a tree is behind one is found by a
-probe: nobody listens on the socket of a dead process.
+A socket file outlives its tree if that was killed. A probe tells whether a tree is alive: a
+connection to the socket of a dead process is refused.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 def folder(environ: Mapping[str, str]) -> Path:
-    """The folder of the sockets: `ssm` in the user's runtime folder; may not exist.
+    """Return the folder of the sockets: `ssm` in the user's runtime folder; may not exist.
 
     Raises:
-        CommandError: somebody else has made it: what is in there is not to be trusted.
+        CommandError: another user owns it, so its content is not to be trusted.
     """
     given = environ.get("XDG_RUNTIME_DIR")
     where = Path(given) / "ssm" if given else _usual()
@@ -40,7 +40,7 @@ def folder(environ: Mapping[str, str]) -> Path:
 
 
 def _usual() -> Path:
-    """Where the folder is without that variable; platformdirs would warn that there is none."""
+    """Return the default folder; platformdirs would warn that the variable is not set."""
     import warnings  # noqa: PLC0415 - only here
 
     from platformdirs import user_runtime_path  # noqa: PLC0415 - 8 ms, only here
@@ -51,10 +51,10 @@ def _usual() -> Path:
 
 
 def socket_path(name: str, environ: Mapping[str, str]) -> Path:
-    """The socket of the tree called `name`.
+    """Return the socket path of the tree called `name`.
 
     Raises:
-        CommandError: the name cannot be that of a file, or the path is too long for a socket.
+        CommandError: the name is no file name, or the path is too long for a socket.
     """
     if not _NAME.fullmatch(name):
         raise CommandError(
@@ -71,7 +71,7 @@ def socket_path(name: str, environ: Mapping[str, str]) -> Path:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether somebody listens on a socket. One that does not answer in time counts as alive."""
+    """Return whether a process listens on a socket; a time-out counts as alive."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PROBE_S)
         try:
@@ -86,7 +86,7 @@ def is_alive(path: Path) -> bool:
 
 
 def names(environ: Mapping[str, str]) -> list[str]:
-    """The names that have a socket, sorted; whether a tree is behind each is another question."""
+    """Return the sorted names that have a socket, stale or not."""
     return sorted(path.name.removesuffix(SUFFIX) for path in _sockets(folder(environ)))
 
 
@@ -99,7 +99,7 @@ def _sockets(where: Path) -> Iterator[Path]:
 
 
 def sweep(environ: Mapping[str, str]) -> list[str]:
-    """Remove the sockets that nobody listens on; a line for each."""
+    """Remove stale sockets; return a line for each."""
     where = folder(environ)
     if not any(True for _ in _sockets(where)):
         return []
@@ -113,9 +113,9 @@ def _removed(path: Path) -> str:
 
 
 def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, list[str]]:
-    """A listening socket for the tree called `name`, its path, and what there is to tell.
+    """Return a listening socket for the tree called `name`, its path, and lines to print.
 
-    The socket appears under its name only once it listens, and two trees cannot both get it.
+    The socket is renamed into place once it listens, under a lock: only one tree gets a name.
 
     Raises:
         CommandError: a tree of that name runs, or the folder is not safe.
@@ -145,7 +145,7 @@ def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, 
 
 
 def make_folder(where: Path) -> None:
-    """Make the folder of the sockets, or refuse one that is not the user's alone."""
+    """Create the folder of the sockets; refuse one that other users can write to."""
     try:
         where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         where.mkdir(mode=0o700, exist_ok=True)
@@ -162,7 +162,7 @@ def make_folder(where: Path) -> None:
 
 @contextmanager
 def _locked(where: Path) -> Iterator[None]:
-    """Hold the lock of the folder: who removes and who makes a socket do not meet."""
+    """Hold the lock of the folder: creating and removing sockets exclude each other."""
     descriptor = os.open(where / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

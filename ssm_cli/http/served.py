@@ -1,4 +1,4 @@
-"""`ServedNode`: a node with doors. Whoever runs it need not know that it has any."""
+"""`ServedNode`: a node and the listeners through which clients reach it while it is served."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ssm_cli.http.target import Target
-from ssm_cli.spec.model import SupervisorSpec
+from ssm_cli.runtime.node import Node
 
 if TYPE_CHECKING:
+    from ssm_cli.http.access import Gate
     from ssm_cli.http.app import Service
-    from ssm_cli.http.doors.access import Gate
-    from ssm_cli.http.doors.door import Door
-    from ssm_cli.http.doors.protocol import Limits
+    from ssm_cli.http.door import Door, Limits
 
 
 class Entrance:
-    """A listening socket, and who may come in by it.
+    """A listening socket and its access control.
 
     Args:
-        sock: it listens already.
-        path: of a Unix socket; removed when the door closes.
-        gate: what is checked; None lets everybody in who can reach the socket.
-        tls: how to encrypt; None does not.
-        limits: what a client may do; None for the usual bounds.
+        sock: listening already.
+        path: of a Unix socket; removed at the end.
+        gate: checks requests; None accepts every client that can connect.
+        tls: the TLS context; None serves plain text.
+        limits: bounds for clients; None for the defaults.
     """
 
     def __init__(
@@ -49,49 +47,49 @@ class Entrance:
         self.limits = limits
 
     def close(self) -> None:
-        """Take the door away, once."""
+        """Close the socket and remove its path; idempotent."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
         self.path = None  # another tree may have that name from now on
         self.socket.close()
 
 
-class ServedNode(Target):
-    """A node that others can reach while it is served.
+class ServedNode:
+    """A node that clients can reach while it is served.
 
-    The server is imported and started when the first client comes; until then a door costs a
-    listening socket. With `eager` that is done at once.
+    The HTTP server is imported and started when the first client connects, or at once if `eager`.
 
     Args:
-        tree: the root supervisor.
+        node: not started yet.
         entrances: the sockets to serve; closed at the end.
         file: the tree file, for `ssm ls`.
-        eager: start the server before anybody comes.
-        opened: called once the doors are open.
-        more: as for `Node`.
+        eager: start the server before the first client connects.
+        opened: called once clients can connect.
+
+    Attributes:
+        doors: the listeners whose server was started.
     """
 
     def __init__(
         self,
-        tree: SupervisorSpec,
+        node: Node,
         *,
         entrances: tuple[Entrance, ...] = (),
         file: str = "",
         eager: bool = False,
         opened: Callable[[], None] | None = None,
-        **more: Any,
     ) -> None:
-        super().__init__(tree, **more)
+        self.node = node
         self._entrances = entrances
         self._file = file
         self._eager = eager
         self._opened = opened
         self._service: Service | None = None
-        self._doors: list[Door] = []
+        self.doors: list[Door] = []
         self._opening: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> None:
-        """Run inside asyncio until the tree is down, and be reachable meanwhile."""
+        """Run inside asyncio until the tree is down, accepting clients meanwhile."""
         loop = asyncio.get_running_loop()
         try:
             for entrance in self._entrances:
@@ -102,21 +100,18 @@ class ServedNode(Target):
                     loop.add_reader(entrance.socket, self._first, entrance)
             if self._opened is not None:
                 self._opened()
-            await super().serve()
+            await self.node.serve()
         finally:
             await self._close()
 
     def close(self) -> None:
-        """Take the doors away from a node that is not served, and let go of its store.
-
-        Nothing happens where that is done.
-        """
+        """Close the listeners, then stop the node and close its store; idempotent."""
         for entrance in self._entrances:
             entrance.close()
-        super().close()
+        self.node.close()
 
     def _first(self, entrance: Entrance) -> None:
-        """The first client is at a door."""
+        """Start the server of a socket at its first client."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(entrance.socket)
         task = loop.create_task(self._open(entrance))
@@ -125,15 +120,14 @@ class ServedNode(Target):
 
     async def _open(self, entrance: Entrance) -> None:
         from ssm_cli.http.app import App, Service  # noqa: PLC0415 - 100 ms that most runs save
-        from ssm_cli.http.doors.door import Door  # noqa: PLC0415 - as above
-        from ssm_cli.http.doors.protocol import Limits  # noqa: PLC0415 - as above
-        from ssm_cli.http.routing.requests import About  # noqa: PLC0415 - as above
+        from ssm_cli.http.door import Door, Limits  # noqa: PLC0415 - as above
+        from ssm_cli.http.requests import About  # noqa: PLC0415 - as above
 
         if self._service is None:
-            self._service = Service(self, About(self._file, os.getpid(), secrets.token_hex(8)))
+            self._service = Service(self.node, About(self._file, os.getpid(), secrets.token_hex(8)))
         app = App(self._service, entrance.gate)
         door = Door(app, entrance.socket, entrance.limits or Limits())
-        self._doors.append(door)
+        self.doors.append(door)
         await door.open(entrance.tls)
 
     async def _close(self) -> None:
@@ -147,7 +141,7 @@ class ServedNode(Target):
                     loop.remove_reader(entrance.socket)  # a door that is open reads by itself
         if self._opening:
             await asyncio.wait(set(self._opening))
-        for door in self._doors:
+        for door in self.doors:
             await door.close()
         for entrance in self._entrances:
             entrance.close()

@@ -1,26 +1,38 @@
-"""uvicorn's HTTP protocol with a bound on everything that a client may do with a connection.
+"""A door: one listening socket, served by uvicorn's HTTP protocol with a bound on everything.
 
-uvicorn reads HTTP with httptools, which takes headers of any size at any pace. A watch that looks
-at all connections once a second does what timers for each would do, at no cost for a request.
+uvicorn's own `Server` takes over the signals and the life of the process, which belong to the
+tree here; so a door uses its protocol and its configuration, and nothing else. uvicorn reads HTTP
+with httptools, which takes headers of any size at any pace. A watch that looks at all connections
+once a second replaces timers for each, at no cost for a request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import ssl
 from collections.abc import Coroutine, Generator
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from ssm_cli.http.app import App
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
-    from ssm_cli.http.doors.door import Door
+BACKLOG = 1024
+CLOSING_S = 2.0  # how long responses under way may take once the door closes
+NOT_LIMITED_S = 1 << 30  # uvicorn's own limit on idle connections, which the watch replaces
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one door allows; seconds end in `_s`, sizes are bytes."""
+    """The bounds of one listener; seconds end in `_s`, sizes are bytes."""
 
     connections: int = 512
     header_bytes: int = 16_384
@@ -45,18 +57,17 @@ WORDS = {
 
 
 class Refused(Exception):
-    """Ends the reading of a request that has been refused."""
+    """Aborts the parsing of a request that has been refused."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection.
 
     Attributes:
-        since_s: when the client began to send what it is sending, or has sent nothing since, as
-            the watch sees it (a second more or less).
-        stuck_s: since when the client has not read what was written to it; 0 if it reads.
-        refused: whether it was told so; all it sends is read and forgotten, so that the refusal
-            is not lost to a reset.
+        since_s: start of the current request, or of the idle time, to `watch_s` precision.
+        stuck_s: since when writing is paused as the client does not read; 0 if it reads.
+        refused: whether an error was sent; later data is read and dropped, so that a reset does
+            not lose the error.
     """
 
     def __init__(self, door: Door) -> None:
@@ -73,16 +84,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._held: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Let the client in, unless there are too many; one that has been idle makes room."""
+        """Accept the client; at the limit close the longest idle connection, or refuse."""
         super().connection_made(transport)  # type: ignore[arg-type]  # asyncio's own type is wider
         if len(self.connections) > self._limits.connections and not self.door.make_room(self):
             self.refuse(503, f"{self._limits.connections} clients are here; try again later")
 
     @property
     def phase(self) -> str:
-        """What the client is sending: `headers`, `body`, or nothing: `idle`.
+        """What the client is sending: `headers`, `body`, or `idle` for nothing.
 
-        uvicorn makes a scope where a request begins, and a cycle where its headers end.
+        uvicorn creates a scope when a request begins, and a cycle when its headers end.
         """
         cycle = self.cycle
         if self.scope is not None and (cycle is None or cycle.scope is not self.scope):
@@ -91,11 +102,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def busy(self) -> bool:
-        """Whether a response is on its way."""
+        """Whether a response is being sent."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before the headers are complete; uvicorn reads it."""
+        """Count the bytes of the headers, then let uvicorn parse them."""
         if self.refused:
             return
         cycle = self.cycle
@@ -114,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
 
     def on_headers_complete(self) -> None:
-        """The headers are there: bound them, and the number of requests, then let it be served."""
+        """Check the bounds on headers and on the request rate, then serve the request."""
         limits = self._limits
         self._requests += 1
         if self._requests > limits.requests_per_s and self._too_fast():
@@ -131,23 +142,23 @@ class BoundedProtocol(HttpToolsProtocol):
         raise Refused
 
     def pause_writing(self) -> None:
-        """The client does not read what it is sent."""
+        """Note that the client does not read."""
         super().pause_writing()
         self.stuck_s = self.door.now_s
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """Note that the client reads again."""
         super().resume_writing()
         self.stuck_s = 0.0
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is answered as everything else: with a record."""
+        """Answer data that is not HTTP with an error record."""
         self.refuse(400, msg)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Carry out a request that has come alone, once what came with it has been read.
+        """Hold a request until the rest of the data received with it is parsed.
 
-        What was sent ahead of a response waits its turn in a task, as uvicorn has it.
+        Pipelined requests wait in a task, as in uvicorn.
         """
         if self._reading and self._held is None and not cycle.waiting_for_100_continue:
             self._held = cycle
@@ -155,10 +166,10 @@ class BoundedProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _carry_out(self, cycle: RequestResponseCycle) -> None:
-        """Carry out a request right here; only one that has to wait becomes a task.
+        """Run a request synchronously until it first awaits; only then create a task.
 
-        Most requests never wait: their body is here and the step takes microseconds. A task, and
-        a turn of the loop for it, would cost them more than the step.
+        Most requests never wait: their body is there and the step takes microseconds. A task and
+        a turn of the loop would cost more than the step.
         """
         running = cycle.run_asgi(self.app)
         try:
@@ -173,7 +184,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _too_fast(self) -> bool:
-        """Whether the requests counted came within one second; begins to count anew if not."""
+        """Return whether the rate limit is exceeded; start a new count each second."""
         if self._second_s == self.door.now_s:
             return True
         self._second_s, self._requests = self.door.now_s, 1
@@ -182,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # -- the watch -----------------------------------------------------------------------------
 
     def look(self, now_s: float) -> None:
-        """End the connection if the client takes longer than it may."""
+        """Close the connection if the client exceeds a time limit."""
         limits, phase = self._limits, self.phase
         if phase == "idle" and self.busy:
             self.since_s = now_s
@@ -205,7 +216,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def refuse(self, status: int, message: str) -> None:
-        """Say what is wrong, as a record, and close once the client has read it."""
+        """Send an error record, and close once the client has read it."""
         if self.transport.is_closing() or self.refused:
             return
         self.refused, self.since_s = True, self.door.now_s
@@ -252,5 +263,98 @@ async def _finish(running: Coroutine[Any, Any, None], waits_for: Any) -> None:
 
 
 def protocols(connections: set[Any]) -> list[BoundedProtocol]:
-    """The connections of a door, as a list that stays while they come and go."""
+    """Return a copy of the connections of a listener, safe to iterate."""
     return [c for c in connections if isinstance(c, BoundedProtocol)]
+
+
+class Door:
+    """Serves one socket until it is closed.
+
+    Attributes:
+        now_s: the loop's clock, cached for at most `watch_s` seconds.
+    """
+
+    def __init__(self, app: App, sock: socket.socket, limits: Limits) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits
+        self.state = ServerState()
+        self.config = Config(
+            app,
+            log_config=None,
+            log_level="critical",  # what clients do wrong is told to them, not to the operator
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            ws="none",
+            interface="asgi3",
+            http=BoundedProtocol,
+            timeout_keep_alive=NOT_LIMITED_S,
+        )
+        self.config.load()
+        self.now_s = self.loop.time()
+        self._socket = sock
+        self._server: asyncio.AbstractServer | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    async def open(self, context: ssl.SSLContext | None = None) -> None:
+        """Accept connections from now on."""
+        self._look()
+        if self._socket.family == socket.AF_UNIX:
+            self._server = await self.loop.create_unix_server(
+                self._protocol, sock=self._socket, backlog=BACKLOG
+            )
+        else:
+            # A response is two writes. asyncio turns Nagle's wait off by itself only for sockets
+            # that name their protocol, which `socket.create_server` does not; it is inherited.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._server = await self.loop.create_server(
+                self._protocol,
+                sock=self._socket,
+                ssl=context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=None if context is None else self.limits.header_s,
+            )
+
+    def _protocol(self) -> BoundedProtocol:
+        return BoundedProtocol(self)
+
+    def _look(self) -> None:
+        """Every `watch_s`: renew the `Date` header and close connections that are too slow."""
+        self.now_s = self.loop.time()
+        self.state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in protocols(self.state.connections):
+            connection.look(self.now_s)
+        self._watch = self.loop.call_later(self.limits.watch_s, self._look)
+
+    def make_room(self, newcomer: BoundedProtocol) -> bool:
+        """Close the longest idle connection; return False if none is idle."""
+        idle = [
+            connection
+            for connection in protocols(self.state.connections)
+            if connection is not newcomer and connection.phase == "idle" and not connection.busy
+        ]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda connection: connection.since_s)
+        self.state.connections.discard(oldest)
+        oldest.transport.abort()
+        return True
+
+    async def close(self) -> None:
+        """Stop accepting; let running responses end within `CLOSING_S` seconds."""
+        if self._server is not None:
+            self._server.close()
+        for connection in protocols(self.state.connections):
+            connection.shutdown()
+        if self.state.tasks:
+            await asyncio.wait(set(self.state.tasks), timeout=CLOSING_S)
+        for task in set(self.state.tasks):
+            task.cancel()
+        for connection in protocols(self.state.connections):
+            connection.transport.close()
+        await asyncio.sleep(0)  # the connections are told
+        if self._watch is not None:
+            self._watch.cancel()
+        with contextlib.suppress(OSError):  # asyncio may have closed it
+            self._socket.close()

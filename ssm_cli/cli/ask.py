@@ -1,4 +1,4 @@
-"""Verbs asked of a running tree, without an event loop: a call from a shell is over soon."""
+"""Verbs sent to a running tree by blocking requests: an event loop would cost start-up time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_SCRIPT = 16 << 20  # bytes
 
 
 def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
-    """Carry out commands until one fails. Returns the exit code."""
+    """Execute commands until one fails; return the exit code."""
     printer = Printer(env)
     for command in commands:
         result = carry_out(command, node)
@@ -37,7 +37,7 @@ def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
 
 
 def carry_out(command: Command, node: HttpNode) -> Result:
-    """What a command comes to. The spec of a child goes as the text it is, to be read there."""
+    """Execute one command. A child spec is sent as text and parsed by the tree."""
     if command.verb != "start-child":
         return execute(command, node)
     given = command.arguments
@@ -51,7 +51,7 @@ def carry_out(command: Command, node: HttpNode) -> Result:
 
 
 def is_pattern(worker: str) -> bool:
-    """Whether a worker's name stands for several.
+    """Return whether a worker name is a pattern.
 
     >>> is_pattern("kv*"), is_pattern("kv2")
     (True, False)
@@ -62,7 +62,7 @@ def is_pattern(worker: str) -> bool:
 def ask_many(
     env: Environment, node: HttpNode, head: list[str], pattern: str, inputs: list[str]
 ) -> int:
-    """Ask every worker that a pattern matches, and print a table; the first failure's code."""
+    """Ask all workers that match a pattern, print a table, return the first failure's code."""
     found = [name for name in node.names("worker") if fnmatchcase(name, pattern)]
     if not found:
         raise NoProc(f"no worker matches {pattern}; `ssm tree` shows them", worker=pattern)
@@ -81,8 +81,8 @@ def ask_many(
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
-def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
-    """Carry out the lines of a script; the code of the first that failed."""
+def run_script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
+    """Execute the lines of a script; return the exit code of the first that failed."""
     printer = Printer(env)
     results = Results()
     first = 0
@@ -108,7 +108,7 @@ def script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going
 
 
 def _sent_on(pipeline: Pipeline, result: Result) -> Result:
-    """A result whose output has gone through a program, or into a file."""
+    """Redirect the output of a result to a program or a file."""
     import asyncio  # noqa: PLC0415 - for pipes alone
 
     from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - as above
@@ -117,7 +117,7 @@ def _sent_on(pipeline: Pipeline, result: Result) -> Result:
 
 
 def _is_call(line: str) -> bool:
-    """Whether a line may begin with the name of a worker."""
+    """Return whether a line may begin with a worker name."""
     from ssm_cli.commands.verbs import find_verb  # noqa: PLC0415 - for scripts alone
 
     words = line.split(maxsplit=1)
@@ -125,7 +125,7 @@ def _is_call(line: str) -> bool:
 
 
 def lines_of(env: Environment, path: str) -> list[str]:
-    """The lines of a script; `-` is standard input."""
+    """Return the lines of a script; `-` is standard input."""
     if path == "-":
         return env.stdin.read(MAX_SCRIPT).splitlines()
     try:

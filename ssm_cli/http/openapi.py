@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the table of routes and from the types of what is answered."""
+"""The OpenAPI document, generated from the table of routes and the types of the answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, get_args
 import msgspec
 
 from ssm_cli.codec.port import Constructor
-from ssm_cli.http.doors.access import Role
-from ssm_cli.http.routing.table import ROUTES, Route
+from ssm_cli.http.access import Role
+from ssm_cli.http.routes import ROUTES, Route
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildSpecView,
@@ -33,7 +33,7 @@ TRANSPORT = (400, 408, 413, 429, 431, 503)
 
 
 def document(worker: str = "kv1", supervisor: str = "root") -> Schema:
-    """The OpenAPI 3.1 document of the application, with names of this tree as examples."""
+    """Return the OpenAPI 3.1 document, with names of this tree as examples."""
     paths: dict[str, Schema] = {}
     for route in ROUTES:
         operation = _operation(route)
@@ -132,14 +132,14 @@ def _ref(name: str) -> Schema:
 def _record(
     kind: str, required: dict[str, Schema], more: dict[str, Schema] | None = None
 ) -> Schema:
-    """The schema of a record: `v`, `type`, and its fields."""
+    """Return the schema of a record: `v`, `type`, and its fields."""
     head = {"v": {"const": 1}, "type": {"const": kind}}
     properties = {**head, **required, **(more or {})}
     return {"type": "object", "properties": properties, "required": [*head, *required]}
 
 
 def schemas() -> dict[str, Schema]:
-    """The schema of everything that is answered, by name."""
+    """Return the schemas of all answers, by name."""
     text: Schema = {"type": "string"}
     number: Schema = {"type": "number"}
     integer: Schema = {"type": "integer"}
@@ -195,7 +195,7 @@ def _node() -> Schema:
 
 
 def _of_types() -> dict[str, Schema]:
-    """The schemas of what is a type of ours anyway."""
+    """Return the schemas of the answers that are types of the package."""
     types = {
         "Statistics": Statistics,
         "Counts": Counts,

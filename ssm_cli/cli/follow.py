@@ -1,4 +1,4 @@
-"""`ssm log -f` and `ssm tree --watch`: what happens, as it happens."""
+"""`ssm log -f` and `ssm tree --watch`: reports and changes as they happen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.printer import Printer
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.where import say
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import Command
 from ssm_cli.errors import NoTree
@@ -21,7 +21,7 @@ CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
 
 
 def follow(env: Environment, node: HttpNode, last: int | None, output: str | None) -> int:
-    """Print the kept reports (the last so many), then each as it comes, until the tree is down.
+    """Print the last kept reports, then each new one, until the tree is down.
 
     Returns 7 if the root gave up. Raises `NoTree` if the tree went away without a last report.
     """
@@ -55,7 +55,7 @@ def follow(env: Environment, node: HttpNode, last: int | None, output: str | Non
 
 
 def watch(env: Environment, node: HttpNode, command: Command) -> int:
-    """Print the tree again whenever it looks different, until it is down."""
+    """Print the tree whenever it has changed, until it is down."""
     printer = Printer(env)
     seen: tuple[str, ...] = ()
     while True:

@@ -1,4 +1,4 @@
-"""`ssm attach`: the prompt and the living view over a tree of another process."""
+"""`ssm attach`: the prompt and the live view over a tree of another process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.where import say
+from ssm_cli.commands.records import each_node
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.connection import open_stream, parts
 from ssm_cli.http.client.node import HttpNode, report_of
@@ -20,15 +21,15 @@ from ssm_cli.spec.model import Supervisor, SupervisorSpec
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
 
-AGAIN_S = 0.5  # between two attempts to reach a tree that went away
-LOOK_S = 2.0  # how long the view of a tree may keep the screen waiting
+AGAIN_S = 0.5  # between two attempts to reconnect
+LOOK_S = 2.0  # how long a request for the view may block the screen
 Reader = Callable[[Report], None]
 
 
 def session(env: Environment, near: HttpNode, ui: str | None) -> int:
-    """The prompt and the living view over a running tree; leaving it leaves the tree.
+    """Run the prompt and the live view over a running tree; leaving it leaves the tree running.
 
-    Returns what the session returns; 7 if the root gave up meanwhile.
+    Returns the exit code of the session; 7 if the root gave up meanwhile.
     """
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms
 
@@ -40,17 +41,18 @@ def session(env: Environment, near: HttpNode, ui: str | None) -> int:
     return code
 
 
-class AttachedNode(HttpNode):
-    """A running tree as a session sees one: it has reports, and can go away and come back.
+class AttachedNode:
+    """The client side of an attached session: forwards requests, follows reports, reconnects.
 
-    While it is away its nodes are shown as unreachable, and it is looked for twice a second.
-    Whoever started the session ends it by `stop`, which leaves the tree running; a `stop` from
-    any other task is a command, and stops the tree.
+    While the tree is unreachable its nodes are shown so, and a reconnect is tried twice a second.
+    `stop` by the task that started the session detaches; `stop` by any other task is a command
+    and stops the tree.
     """
 
     def __init__(self, near: HttpNode) -> None:
-        super().__init__(near.connection.address, near.connection.token, near.name)
         info = near.info()
+        self._near = near
+        self.name = near.name
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
@@ -61,47 +63,59 @@ class AttachedNode(HttpNode):
         self._view = near.tree()
         self._owner: asyncio.Task[object] | None = None
         self._detached: asyncio.Event | None = None
-        near.connection.close()
+        self.call, self.call_value = near.call, near.call_value
+        self.acall, self.acall_value = near.acall, near.acall_value
+        self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
+        self.reports, self.crash_reports = near.reports, near.crash_reports
+        self.which_children, self.count_children = near.which_children, near.count_children
+        self.get_childspec, self.start_child = near.get_childspec, near.start_child
+        self.terminate_child, self.restart_child = near.terminate_child, near.restart_child
+        self.delete_child, self.whereis = near.delete_child, near.whereis
+        self.get_state, self.replace_state = near.get_state, near.replace_state
+        self.suspend, self.resume, self.trace = near.suspend, near.resume, near.trace
+        self.statistics, self.get_status, self.keep = near.statistics, near.get_status, near.keep
+        self.change_code, self.stop_process = near.change_code, near.stop_process
+        self.kill = near.kill
 
     @property
     def spec(self) -> SupervisorSpec:
-        """The root alone: it runs already, so nothing is to be counted."""
+        """The root alone, without children: the tree runs, so no start is to be counted."""
         return Supervisor(self._view.id)
 
     def start(self) -> None:
-        """It runs; only remember who begins the session."""
+        """Remember the task that begins the session; the tree runs already."""
         self._owner = asyncio.current_task()
         self._detached = asyncio.Event()
 
     def stop(self, reason: object = "shutdown") -> None:
-        """Detach, if the session ends; else stop the tree."""
+        """Detach if the task of the session asks; else stop the tree."""
         if self._detached is not None and asyncio.current_task() is self._owner:
             self._detached.set()
         else:
-            super().stop(reason)
+            self._near.stop(reason)
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
-        """Call `reader` with each report from now on; the result ends that."""
+        """Call `reader` with each report from now on; the result unsubscribes it."""
         self._readers.append(reader)
         return lambda: self._readers.remove(reader)
 
     def tree(self) -> NodeView:
-        """The tree as it stands; as it last stood, and unreachable, while it is away."""
+        """Return the current tree; the last one seen, marked unreachable, if it does not answer."""
         try:
-            self._view = self.look(LOOK_S)
+            self._view = self._near.look(LOOK_S)
         except (NoTree, CallTimeout):
             self._view = unreachable(self._view)
         return self._view
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
-        """The names; those last seen while it is away."""
+        """Return the names; those last seen if the tree does not answer."""
         try:
-            return super().names(kind)
+            return self._near.names(kind)
         except (NoTree, CallTimeout):
-            return [view.id for view in _walk(self._view) if kind in (None, view.kind)]
+            return [view.id for view in each_node(self._view) if kind in (None, view.kind)]
 
     async def serve(self) -> None:
-        """Hand the reports to the readers until the tree is down, or the session detaches."""
+        """Deliver reports to the readers until the tree is down, or the session detaches."""
         assert self._detached is not None
         leaving = asyncio.ensure_future(self._detached.wait())
         following = asyncio.ensure_future(self._follow())
@@ -118,27 +132,28 @@ class AttachedNode(HttpNode):
             try:
                 await self._stream()
             except (OSError, NoTree, TimeoutError):
-                self.connection.close()
+                self._near.connection.close()
             if self.running:
                 await asyncio.sleep(AGAIN_S)
                 self._renew()
 
     def _renew(self) -> None:
-        """If another tree has come in its place, its reports count from the beginning."""
+        """Follow from the first report if another instance of the tree runs now."""
         try:
-            info = self.info(LOOK_S)
+            info = self._near.info(LOOK_S)
         except SsmError:
             return  # it is still away; the next attempt asks again
         if info["instance"] != self._instance:
             self._instance, self._seq = str(info["instance"]), 0
 
     async def _stream(self) -> None:
-        """Read the reports for as long as the connection lasts."""
-        reader, writer = await open_stream(self.connection.address)
+        """Read reports until the connection ends."""
+        connection = self._near.connection
+        reader, writer = await open_stream(connection.address)
         response, parser = Response(), EventParser()
         try:
             headers = {"last-event-id": str(self._seq)}
-            writer.write(self.connection.encoded("GET", "/v1/reports", b"", headers))
+            writer.write(connection.encoded("GET", "/v1/reports", b"", headers))
             async for part in parts(reader, response):
                 if part.status == 200:
                     for record in parser.feed(part.take()):
@@ -163,14 +178,10 @@ class AttachedNode(HttpNode):
 
 
 def unreachable(view: NodeView) -> NodeView:
-    """A tree that cannot be reached, as it last stood.
+    """Return a tree with all its nodes marked unreachable.
 
     >>> unreachable(NodeView("kv1", "kv1", "worker", "running")).state
     'unreachable'
     """
     below = tuple(unreachable(child) for child in view.children)
     return msgspec.structs.replace(view, state="unreachable", children=below)
-
-
-def _walk(view: NodeView) -> list[NodeView]:
-    return [view, *(below for child in view.children for below in _walk(child))]

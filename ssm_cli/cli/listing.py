@@ -1,18 +1,18 @@
-"""`ssm ls`, `ssm attach`, `ssm stop`, `ssm wait`: running trees, and waiting for their nodes."""
+"""`ssm ls`, `ssm attach`, `ssm stop`, `ssm wait`: commands about running trees."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.reach.where import Name, Output, Url, Where, Worker, say, trees
-from ssm_cli.commands.records import json_line
-from ssm_cli.commands.text import one_line
+from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
+from ssm_cli.commands.records import each_node, json_line
+from ssm_cli.commands.text import brief
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
@@ -38,10 +38,10 @@ NUMBERS = ("restarts", "queue", "steps", "uptime_s", "budget_left")
 
 def ls(ctx: typer.Context, output: Output = None) -> int:
     """List the running trees."""
-    from ssm_cli.http.client.find import running  # noqa: PLC0415 - not needed for help
+    from ssm_cli.http.client.find import running_trees  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
-    found = running(env.environ, lambda line: say(env, line))
+    found = running_trees(env.environ, lambda line: say(env, line))
     if output in ("json", "jsonl"):
         lines = [json_line(record) for record in found]
     elif output in (None, "text"):
@@ -68,7 +68,7 @@ def attach(
     env: Environment = ctx.obj
     if env.dumb:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
-    from ssm_cli.cli.reach.attach import session  # noqa: PLC0415 - asyncio, for those who attach
+    from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
 
     return session(env, Where(None, url, _once(tree, name)).connect(env), ui)
 
@@ -82,7 +82,7 @@ def stop(
     output: Output = None,
 ) -> int:
     """Stop a running tree, children in reverse start order."""
-    from ssm_cli.cli.reach.ask import ask  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cli.ask import ask  # noqa: PLC0415 - not needed for help
     from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
@@ -92,7 +92,7 @@ def stop(
 
 
 def _once(argument: str | None, option: str | None) -> str | None:
-    """The name of a tree, which may be given in two places."""
+    """Return the name of a tree, which may be an argument or an option."""
     if argument is not None and option is not None:
         raise typer.BadParameter("give the name of the tree once")
     return argument or option
@@ -117,7 +117,7 @@ def wait(
     node = Where(None, url, name).connect(env)
     end_s = time.monotonic() + timeout
     while True:
-        view = next((v for v in walk(node.tree()) if worker in (v.id, v.path)), None)
+        view = next((v for v in each_node(node.tree()) if worker in (v.id, v.path)), None)
         if view is not None and holds(view):
             return ExitCode.DONE
         if time.monotonic() >= end_s:
@@ -133,7 +133,7 @@ def wait(
 
 
 def condition_of(text: str) -> Callable[[NodeView], bool]:
-    """What `--for` asks of a node: a state, or a field, a comparison and a value.
+    """Parse the condition of `--for`: a state, or a field, a comparison and a value.
 
     >>> condition_of("steps>=1")(NodeView("kv1", "kv1", "worker", "running", steps=1))
     True
@@ -154,15 +154,8 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
     )
 
 
-def walk(view: NodeView) -> Iterator[NodeView]:
-    """A node and all below it."""
-    yield view
-    for child in view.children:
-        yield from walk(child)
-
-
 def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines, aligned to the left.
+    """Format rows of cells as lines, aligned to the left.
 
     >>> table([("NAME", "PID"), ("kv", "1")])
     ['NAME  PID', 'kv    1']
@@ -177,13 +170,13 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
 def _row(info: dict[str, Any]) -> tuple[str, ...]:
     if "pid" not in info:
         return str(info["name"]), "-", "-", str(info["state"]), "-", "-"
-    file, uptime_s = one_line(str(info["file"]) or "-"), float(info["uptime_s"])
+    file, uptime_s = brief(str(info["file"]) or "-"), float(info["uptime_s"])
     facts = (info["pid"], duration(uptime_s), info["workers"], info["restarts"])
     return (str(info["name"]), file, *map(str, facts))
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words for people.
+    """Format seconds for people.
 
     >>> duration(5.2), duration(3700), duration(200_000)
     ('5s', '1h01m', '2d07h')

@@ -1,4 +1,4 @@
-"""Opening the doors of a tree, and leaving it in the background with its doors open."""
+"""Opening the listeners of a tree, and running it in the background."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
-from ssm_cli.cli.reach.where import say
+from ssm_cli.cli.environment import state_folder
+from ssm_cli.cli.where import say
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.http.doors import access, places
-from ssm_cli.http.doors.served import Entrance, ServedNode
+from ssm_cli.http import access, places
+from ssm_cli.http.served import Entrance, ServedNode
+from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
     from ssm_cli.cli.data.place import Kept
+    from ssm_cli.cli.doors import Doors
     from ssm_cli.cli.environment import Environment
-    from ssm_cli.cli.reach.doors import Doors
 
-MAX_SAID = 65_536  # bytes of what a tree that did not start has said
+MAX_SAID = 65_536  # bytes of the output of a tree that did not start
 
 
 def open_doors(doors: Doors, env: Environment, name: str) -> tuple[Entrance, ...]:
-    """Listen wherever it is asked for; nobody is served yet.
+    """Open the sockets that the options ask for; clients are not served yet.
 
     Raises:
-        CommandError: a tree of that name runs, or a place cannot be listened at.
+        CommandError: a tree of that name runs, or an address cannot be bound.
     """
     tcp = _tcp(doors, env) if doors.http is not None else ()
     if doors.no_socket:
@@ -85,12 +87,12 @@ def _tls(doors: Doors) -> ssl.SSLContext | None:
 def served_node(
     tree: str, name: str | None, env: Environment, doors: Doors, *, eager: bool, kept: Kept
 ) -> ServedNode:
-    """The node of a tree file with its doors, not started.
+    """Return the node of a tree file with its listeners, not started.
 
     Raises:
         TreeFileError: the file does not validate.
-        CommandError: a door cannot be opened.
-        StorageError: what is to be kept cannot be.
+        CommandError: a listener cannot be opened.
+        StorageError: the store cannot be opened.
     """
     spec = load_tree(tree)
     called = name or Path(tree).stem
@@ -109,21 +111,13 @@ def served_node(
             os.write(int(ready), b"\n")
             os.close(int(ready))
 
-    return ServedNode(
-        spec,
-        name=called,
-        entrances=entrances,
-        file=str(Path(tree).absolute()),
-        eager=eager,
-        opened=opened,
-        store=store,
-        verify_pure=kept.verify_pure,
-        links=links,
-    )
+    node = Node(spec, name=called, store=store, verify_pure=kept.verify_pure, links=links)
+    file = str(Path(tree).absolute())
+    return ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
 
 
 def host_and_port(text: str) -> tuple[str, int]:
-    """The host and the port of `HOST:PORT`; an IPv6 host stands in brackets.
+    """Parse `HOST:PORT`; an IPv6 host stands in brackets.
 
     >>> host_and_port("127.0.0.1:8080"), host_and_port("[::1]:80")
     (('127.0.0.1', 8080), ('::1', 80))
@@ -136,7 +130,7 @@ def host_and_port(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address.
+    """Return whether only this machine can reach an address.
 
     >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -148,11 +142,11 @@ def is_loopback(host: str) -> bool:
 
 
 def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
-    """Run `ssm run` with these arguments in the background; come back once its doors are open.
+    """Run `ssm run` with these arguments in the background; return once it accepts clients.
 
-    Returns its exit code, with what it said, where it ends before that.
+    If it ends before that, print its output and return its exit code.
     """
-    log = log_path(env, name)
+    log = state_folder(env.environ) / f"{name}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     reading, writing = os.pipe()
     with log.open("wb") as file:
@@ -176,13 +170,3 @@ def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
     with log.open("rb") as file:
         env.stderr.write(file.read(MAX_SAID).decode("utf-8", "replace"))
     return code if code > 0 else 128 - code
-
-
-def log_path(env: Environment, name: str) -> Path:
-    """Where a tree in the background writes what it says before and after it runs."""
-    given = env.environ.get("XDG_STATE_HOME")
-    if given:
-        return Path(given) / "ssm" / f"{name}.log"
-    from platformdirs import user_state_path  # noqa: PLC0415 - only without that variable
-
-    return user_state_path("ssm") / f"{name}.log"

@@ -1,7 +1,7 @@
-"""`ssm call WORKER -`: one input a line, sent ahead of the outputs, which come in order.
+"""`ssm call WORKER -`: one input a line, pipelined; outputs are printed in order.
 
-The server steps what was sent ahead one after the other, and drops the rest when one fails; so
-it stops at the first failure, as it would one by one, without a round trip for each.
+The server steps pipelined inputs one after the other, and drops the rest when one fails: the first
+failure stops the sequence as it would without pipelining, but without a round trip for each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHUNK = 65_536
 
 
 class Lines:
-    """The lines of standard input, as far as they have come."""
+    """The lines of standard input received so far."""
 
     def __init__(self, env: Environment) -> None:
         self.fileno = fileno_of(env.stdin)
@@ -43,7 +43,7 @@ class Lines:
         return len(self._ready)
 
     def __iter__(self) -> Iterator[str]:
-        """All lines, waiting for those that have not come."""
+        """Yield all lines, blocking for those not yet received."""
         while self._ready or not self.ended:
             if self._ready:
                 yield self.pop()
@@ -51,11 +51,11 @@ class Lines:
                 self.read()
 
     def pop(self) -> str:
-        """The next line."""
+        """Return the next line."""
         return self._ready.popleft()
 
     def read(self) -> None:
-        """Take what has come; waits if nothing has."""
+        """Read available input; block if there is none."""
         assert self.fileno is not None
         data = os.read(self.fileno, CHUNK)
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -69,7 +69,7 @@ class Lines:
 
 
 class NextReply:
-    """A `ValueCaller` that has sent the call already, and takes the next reply."""
+    """A `ValueCaller` whose calls were sent already: it receives the next reply."""
 
     def __init__(self, node: HttpNode) -> None:
         self._node = node
@@ -77,9 +77,9 @@ class NextReply:
     def call_value(
         self, worker: str, message: bytes, timeout_s: float | None
     ) -> tuple[bytes, object]:
-        """The reply to the oldest call that has none."""
+        """Receive the reply to the oldest unanswered call."""
         del message
-        return self._node.reply(worker, timeout_s)
+        return self._node.calls.reply(worker, timeout_s)
 
     async def acall_value(
         self,
@@ -88,13 +88,13 @@ class NextReply:
         timeout_s: float | None,
         answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
     ) -> tuple[bytes, object]:
-        """The same; there is no loop here that would wait meanwhile."""
+        """`call_value`; it blocks, as no event loop runs here."""
         del answered
         return self.call_value(worker, message, timeout_s)
 
 
 def pipeline(env: Environment, node: HttpNode, head: list[str]) -> int:
-    """Send the lines of standard input as inputs; the exit code of the first failure, or 0.
+    """Send the lines of standard input as inputs; return the first failure's code, or 0.
 
     `head` is the command up to the input: `call`, its options, the worker.
     """
@@ -127,7 +127,7 @@ class _Pipeline:
                 self._lines.read()
 
     def _send(self) -> None:
-        """Send as many lines ahead as may be."""
+        """Send as many lines as the window allows."""
         requests = []
         while self._lines and len(self._sent) < AHEAD:
             if self._sent and self._bytes > AHEAD_BYTES:
@@ -136,7 +136,7 @@ class _Pipeline:
             data = command.arguments["input"].encode("utf-8", "surrogateescape")
             wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
             worker = command.arguments["worker"]
-            request = self._node.call_bytes(worker, data, wait_s, stop_on_failure=True)
+            request = self._node.calls.call_bytes(worker, data, wait_s, stop_on_failure=True)
             self._sent.append((command, len(request)))
             self._bytes += len(request)
             requests.append(request)
@@ -144,7 +144,7 @@ class _Pipeline:
             self._node.connection.send([b"".join(requests)])
 
     def _reply_is_next(self) -> bool:
-        """Whether to take a reply, rather than another line."""
+        """Return whether to receive a reply before reading another line."""
         fileno, connection = self._lines.fileno, self._node.connection
         may_send = len(self._sent) < AHEAD and self._bytes <= AHEAD_BYTES
         if self._lines.ended or not may_send or connection.has_more:

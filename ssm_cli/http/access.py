@@ -1,4 +1,4 @@
-"""Who may come in through a door of TCP: tokens with roles, and checks of Host and Origin.
+"""Access control for TCP listeners: tokens with roles, and checks of Host and Origin.
 
 Every program of this machine, and every page in a browser on it, can reach a port on loopback;
 so loopback needs a token too. A page cannot read the token, but a browser can be made to send
@@ -25,7 +25,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class Role(IntEnum):
-    """What a caller may do; each role may also do what those before it may."""
+    """What a caller may do; each role includes the permissions of those before it."""
 
     NOBODY = 0
     READ = 1
@@ -34,7 +34,7 @@ class Role(IntEnum):
 
 
 class Gate:
-    """Lets requests in, or says why not.
+    """Authenticates and authorizes requests.
 
     Args:
         tokens: the role of each token.
@@ -46,7 +46,7 @@ class Gate:
         self._hosts = frozenset(host.lower().encode() for host in hosts)
 
     def check(self, headers: Mapping[bytes, bytes], needed: Role) -> None:
-        """Raise `HttpError` unless the request may do what needs that role."""
+        """Raise `HttpError` unless the caller has at least that role."""
         if needed is Role.NOBODY:
             return
         host = headers.get(b"host", b"")
@@ -70,7 +70,7 @@ class Gate:
             )
 
     def _role_of(self, given: bytes) -> Role:
-        """The role of a token. Every token is compared, in a time that tells nothing."""
+        """Return the role of a token, comparing all tokens in constant time."""
         found = Role.NOBODY
         for token, role in self._tokens:
             if hmac.compare_digest(token, given):
@@ -79,7 +79,7 @@ class Gate:
 
 
 def host_of(header: bytes) -> bytes:
-    """The name in a `Host` header, in lower case, without its port.
+    """Return the name in a `Host` header, in lower case, without its port.
 
     >>> host_of(b"LocalHost:80"), host_of(b"[::1]:80"), host_of(b"evil.example")
     (b'localhost', b'[::1]', b'evil.example')
@@ -90,18 +90,18 @@ def host_of(header: bytes) -> bytes:
 
 
 def tokens_path(environ: Mapping[str, str]) -> Path:
-    """Where the tokens of this user are: `$SSM_TOKEN_FILE`, or in the folder of settings."""
+    """Return the token file of this user: `$SSM_TOKEN_FILE`, or in the settings folder."""
     given = environ.get("SSM_TOKEN_FILE")
     return Path(given) if given else user_config_path("ssm") / "tokens"
 
 
 def server_tokens(environ: Mapping[str, str]) -> dict[str, Role]:
-    """The tokens that a server takes: `$SSM_TOKEN` as admin, else those of the file.
+    """Return the tokens that a server accepts: `$SSM_TOKEN` as admin, else those of the file.
 
-    The file is made at its first use, with one token for each role, for this user alone.
+    The file is created at its first use, mode 0600, with one token for each role.
 
     Raises:
-        CommandError: others could read the file, or it is not understood.
+        CommandError: other users can read the file, or it is malformed.
     """
     given = environ.get("SSM_TOKEN")
     if given:
@@ -113,7 +113,7 @@ def server_tokens(environ: Mapping[str, str]) -> dict[str, Role]:
 
 
 def client_token(environ: Mapping[str, str]) -> str | None:
-    """The token that a client of this user sends: `$SSM_TOKEN`, else the file's strongest."""
+    """Return the token that a client sends: `$SSM_TOKEN`, else the strongest of the file."""
     given = environ.get("SSM_TOKEN")
     if given:
         return given
@@ -123,7 +123,7 @@ def client_token(environ: Mapping[str, str]) -> str | None:
 
 
 def make_tokens(path: Path) -> None:
-    """Write a new file of tokens, readable by its owner alone."""
+    """Write a new token file, readable only by its owner."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     roles = [role for role in Role if role is not Role.NOBODY]
     text = "".join(f"{role.name.lower()} {secrets.token_urlsafe(32)}\n" for role in roles)
@@ -133,7 +133,7 @@ def make_tokens(path: Path) -> None:
 
 
 def read_tokens(path: Path) -> dict[str, Role]:
-    """The tokens of a file, one `ROLE TOKEN` a line."""
+    """Parse a token file, one `ROLE TOKEN` a line."""
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise CommandError(f"{path} can be read by others (mode {mode:o}); run chmod 600 {path}")

@@ -1,4 +1,4 @@
-"""Metrics in the text format of Prometheus, made when they are asked for."""
+"""Metrics in the text format of Prometheus, collected at each request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from ssm_cli.commands.records import each_node
 from ssm_cli.http.calling import Calling
-from ssm_cli.http.target import Target
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView
 
 MOST_NODES = 1000  # nodes with a label of their own; the others are added up as `other`
@@ -20,13 +21,13 @@ OTHER = "other"
 class TreeCollector(Collector):
     """The metrics of a tree, by node, with at most `MOST_NODES` values of the label `node`."""
 
-    def __init__(self, node: Target, calling: Calling) -> None:
+    def __init__(self, node: Node, calling: Calling) -> None:
         self._node = node
         self._calling = calling
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they stand."""
-        views = list(_walk(self._node.tree()))
+        """Yield the current metrics."""
+        views = list(each_node(self._node.tree()))
         yield _family(CounterMetricFamily("ssm_steps", "Steps", labels=["node"]), [
             (v, v.steps) for v in views if v.kind == "worker"
         ])  # fmt: skip
@@ -64,7 +65,7 @@ class TreeCollector(Collector):
 def _family(
     family: CounterMetricFamily | GaugeMetricFamily, values: list[tuple[NodeView, float]]
 ) -> Metric:
-    """One sample for each of the first nodes, and one for all others."""
+    """Add one sample for each of the first `MOST_NODES` nodes, and one for all others."""
     for view, value in values[:MOST_NODES]:
         family.add_metric([view.path], value)
     if len(values) > MOST_NODES:
@@ -72,14 +73,8 @@ def _family(
     return family
 
 
-def _walk(view: NodeView) -> Iterator[NodeView]:
-    yield view
-    for child in view.children:
-        yield from _walk(child)
-
-
-def exposition(node: Target, calling: Calling) -> bytes:
-    """All metrics in the text format of Prometheus, version 0.0.4."""
+def exposition(node: Node, calling: Calling) -> bytes:
+    """Return all metrics in the text format of Prometheus, version 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(TreeCollector(node, calling))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Which tree a verb is for: the options that say so, and the completion of names."""
+"""Selection of the tree that a verb asks: options, and completion of names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Output = Annotated[
 
 @dataclass(frozen=True)
 class Where:
-    """Which tree: one started here from a file, or one that runs, by URL or by name."""
+    """A tree: started here from a file, or running, by URL or by name."""
 
     tree: str | None = None
     url: str | None = None
@@ -37,26 +37,26 @@ class Where:
             raise CommandError("--tree starts a tree here; leave out --url and --name")
 
     def connect(self, env: Environment) -> HttpNode:
-        """The running tree that is meant. Raises `NoTree`."""
+        """Connect to the selected running tree. Raises `NoTree`."""
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
 
         return find(env.environ, self.url, self.name, lambda line: say(env, line))
 
 
 def say(env: Environment, line: str) -> None:
-    """A diagnostic line."""
+    """Print a diagnostic line."""
     env.stderr.write(f"ssm: {line}\n")
 
 
 def trees(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completion: the names of the trees that have a socket."""
-    from ssm_cli.http.doors import places  # noqa: PLC0415 - only to complete
+    """Complete the names of running trees."""
+    from ssm_cli.http import places  # noqa: PLC0415 - only to complete
 
     return [name for name in places.names(_environ(ctx)) if name.startswith(incomplete)]
 
 
 def workers(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Completion: the names of the running tree's workers and supervisors."""
+    """Complete the names of the running tree's workers and supervisors."""
     from ssm_cli.http.client.find import find  # noqa: PLC0415 - only to complete
 
     options = ctx.params

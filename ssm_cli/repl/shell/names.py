@@ -1,4 +1,4 @@
-"""The names that can be typed, sorted, so that a prefix is found among a hundred thousand."""
+"""Completion of names: sorted, so that a prefix is found among a hundred thousand."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ class Names:
         self._constructors: dict[str, tuple[Constructor, ...]] = {}
 
     def forget(self) -> None:
-        """Ask the tree again: children have come or gone."""
+        """Drop cached names, as children were added or removed."""
         self._sorted.clear()
         self._constructors.clear()
 
     def all(self, kind: Kind | None) -> Sequence[str]:
-        """Every name of a kind, sorted."""
+        """Return all names of a kind, sorted."""
         if kind not in self._sorted:
             self._sorted[kind] = sorted(self._api.names(kind))
         return self._sorted[kind]
 
     def has(self, kind: Kind | None, word: str) -> bool:
-        """Whether a word names a node of this kind; a path counts by its last part."""
+        """Return whether a word names a node of this kind; of a path, its last part."""
         name = word.rpartition("/")[2]
         names = self.all(kind)
         place = bisect_left(names, name)
         return place < len(names) and names[place] == name
 
     def matching(self, kind: Kind | None, word: str, *, anywhere: bool) -> list[str]:
-        """At most `OFFERED` names that begin with `word`; others that fit it if `anywhere`.
+        """Return at most `OFFERED` names that begin with `word`; if `anywhere`, other matches too.
 
         Names that begin with it come first, then those that contain it, then those that have its
-        letters in its order. Looking anywhere reads every name, so it is for when it was asked for.
+        letters in its order. `anywhere` scans all names, so use it only at the user's request.
         """
         names = self.all(kind)
         place = bisect_left(names, word)
@@ -70,13 +70,13 @@ class Names:
 
     @staticmethod
     def _like(names: Sequence[str], word: str, found: set[str], most: int) -> list[str]:
-        """The names that have the letters of the word in its order, with others in between."""
+        """Return the names that contain the word's letters in order (a fuzzy match)."""
         pattern = re.compile(".*".join(map(re.escape, word)))
         like = (name for name in names if name not in found and pattern.search(name))
         return list(islice(like, most))
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
-        """The constructors of a worker's inputs; none where it is not known."""
+        """Return the constructors of a worker's inputs; none if it is unknown."""
         if worker not in self._constructors:
             try:
                 self._constructors[worker] = self._api.constructors(worker)
@@ -85,7 +85,7 @@ class Names:
         return self._constructors[worker]
 
     def children(self, supervisor: str) -> list[str]:
-        """The children of a supervisor in start order; none where it is not known."""
+        """Return the children of a supervisor in start order; none if it is unknown."""
         try:
             return [child.id for child in reversed(self._api.which_children(supervisor))]
         except SsmError:
@@ -93,10 +93,10 @@ class Names:
 
 
 class Workers(Collection[str]):
-    """The worker names as the grammar asks for them: whether one is there, and which are near.
+    """The worker names for the parser: membership, and candidates for a mistyped word.
 
-    Only those with the same first letter are handed out, as comparing a mistyped word with all
-    names of a large tree would be felt at every key.
+    Iteration yields only names with the same first letter: comparing a word with all names of a
+    large tree at every key would be slow.
     """
 
     def __init__(self, names: Names, word: str) -> None:

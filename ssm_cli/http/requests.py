@@ -1,4 +1,4 @@
-"""What each route asks of the node. A handler's name is that of its route's `handler`."""
+"""The handlers of the routes. A handler has the name of its route's `handler`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from ssm_cli.commands.handlers import all_run
 from ssm_cli.commands.records import done_record, report_record, tree_record
 from ssm_cli.commands.values import child_spec_of, state_of
 from ssm_cli.errors import CommandError, QueueFull, StorageError
+from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.statuses import HttpError
-from ssm_cli.http.target import Target
 from ssm_cli.runtime.durable.quarantine import Quarantined
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView, ProcessRef
 
 MAX_LOG = 10_000
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a tree tells of itself besides its nodes."""
+    """What a tree publishes about itself besides its nodes."""
 
     file: str = ""
     pid: int = 0
@@ -29,7 +30,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct):
-    """One request: what its path, its query and its body say."""
+    """One request: its path parameters, its query and its body."""
 
     names: dict[str, str]
     query: dict[str, Any]
@@ -51,18 +52,21 @@ class Request(msgspec.Struct):
 
 
 class Requests:
-    """Answers the requests of every route but `call` and `reports`, which wait or stream."""
+    """Answers every route except `call` and `reports`, which wait or stream."""
 
-    def __init__(self, node: Target, about: About) -> None:
+    def __init__(self, node: Node, about: About) -> None:
         self._node = node
         self._about = about
 
+    async def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        return await ask_supervisor(self._node, supervisor, verb, *args)
+
     def cast(self, request: Request) -> object:
-        """Write an input. As everywhere, one for a name that nobody has is dropped."""
+        """Cast an input; one for an unknown name is dropped, as in OTP."""
         message: Any = request.body
         if self._node.exists(request.name):
             if request.is_json:
-                message = self._node.typed(request.name, request.body)
+                message = self._node.decode(request.name, request.body, "json")
             try:
                 self._node.cast_nowait(request.name, message)
             except QueueFull:
@@ -70,35 +74,35 @@ class Requests:
         return done_record("cast", {"worker": request.name})
 
     def get_state(self, request: Request) -> object:
-        """The state, redacted, as text and as JSON."""
+        """Return the redacted state as text and as JSON."""
         state = self._node.get_state(request.name)
-        text = self._node.written(request.name, state)
+        text = value_text(self._node, request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
         return {**head, "text": text, "value": jsonable(state)}
 
     def replace_state(self, request: Request) -> object:
-        """Put the state of the body in the place of the one there is."""
+        """Replace the state by that of the body."""
         state = state_of(request.text, self._node.get_state(request.name))
         self._node.replace_state(request.name, state)
         return done_record("set", {"worker": request.name})
 
     def statistics(self, request: Request) -> object:
-        """The worker's counts."""
+        """Return the worker's counters."""
         return self._node.statistics(request.name)
 
     def constructors(self, request: Request) -> object:
-        """The constructors of its inputs."""
+        """Return the constructors of the worker's inputs."""
         return self._node.constructors(request.name)
 
     def trace(self, request: Request) -> object:
-        """Begin or end a trace."""
+        """Turn tracing on or off."""
         self._node.trace(request.name, request.query.get("on", True))
         return done_record("trace", {"worker": request.name})
 
     def get_status(self, request: Request) -> object:
-        """What there is to know of a worker, and its state as text."""
+        """Return the status of a worker, and its state as text."""
         status = self._node.get_status(request.name)
-        text = self._node.written(request.name, status.state)
+        text = value_text(self._node, request.name, status.state)
         shown = msgspec.structs.asdict(status) | {
             "state": jsonable(status.state),
             "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
@@ -106,86 +110,86 @@ class Requests:
         return {"v": 1, "type": "status", "status": shown, "text": text}
 
     def keep(self, request: Request) -> object:
-        """Keep its last events."""
+        """Keep the last events of a worker."""
         self._node.keep(request.name, request.query.get("events", 0))
         return done_record("keep", {"worker": request.name})
 
     def change_code(self, request: Request) -> object:
-        """Have it run its `code_change`."""
+        """Run the worker's `code_change`."""
         extra = state_of(request.text, None) if request.body else None
         self._node.change_code(request.name, request.query.get("old_version", ""), extra)
         return done_record("change-code", {"worker": request.name})
 
     def crash_reports(self, request: Request) -> object:
-        """The last crashes."""
+        """Return the last crash reports."""
         worker, last = request.query.get("worker"), request.query.get("last")
         return list(self._node.crash_reports(worker, last))
 
     def stop_process(self, request: Request) -> object:
-        """End it in an orderly way."""
+        """Stop a worker or supervisor in order."""
         reason = request.query.get("reason", "normal")
         self._node.stop_process(request.name, reason, request.query.get("timeout"))
         return done_record("stop-process", request.names)
 
     def whereis(self, request: Request) -> object:
-        """The process under a name, or None."""
+        """Return the process registered under a name, or None."""
         return self._node.whereis(request.name)
 
     def suspend(self, request: Request) -> object:
-        """Hold it."""
+        """Suspend a worker or supervisor."""
         self._node.suspend(request.name)
         return done_record("suspend", request.names)
 
     def resume(self, request: Request) -> object:
-        """Let it go on."""
+        """Resume a worker or supervisor."""
         self._node.resume(request.name)
         return done_record("resume", request.names)
 
     def kill(self, request: Request) -> object:
-        """Kill it."""
+        """Kill a worker or supervisor."""
         self._node.kill(request.name)
         return done_record("kill", request.names)
 
     async def which_children(self, request: Request) -> object:
-        """The children of a supervisor."""
-        return await self._node.ask(request.name, "which_children")
+        """Return the children of a supervisor."""
+        return await self._ask(request.name, "which_children")
 
     async def count_children(self, request: Request) -> object:
-        """Their counts."""
-        return await self._node.ask(request.name, "count_children")
+        """Count the children of a supervisor."""
+        return await self._ask(request.name, "count_children")
 
     async def start_child(self, request: Request) -> object:
         """Start a child from the spec or label in the body."""
         spec = child_spec_of(request.text)
         if not spec:
             raise CommandError("the body is empty; send a label, or a mapping as in a tree file")
-        return _child("start-child", await self._node.ask(request.name, "start_child", spec))
+        return _child("start-child", await self._ask(request.name, "start_child", spec))
 
     async def get_childspec(self, request: Request) -> object:
-        """The spec of a child."""
-        return await self._node.ask(request.name, "get_childspec", request.names["child"])
+        """Return the spec of a child."""
+        return await self._ask(request.name, "get_childspec", request.names["child"])
 
     async def terminate_child(self, request: Request) -> object:
-        """Stop a child; `starts` says which life of a dynamic one."""
+        """Stop a child; `starts` identifies the process of a dynamic one."""
         child: str | ProcessRef = request.names["child"]
         starts = request.query.get("starts")
         if starts is not None:
             child = ProcessRef(request.names["child"], starts)
-        await self._node.ask(request.name, "terminate_child", child)
+        await self._ask(request.name, "terminate_child", child)
         return done_record("terminate-child", request.names)
 
     async def restart_child(self, request: Request) -> object:
         """Start a stopped child."""
         child = request.names["child"]
-        return _child("restart-child", await self._node.ask(request.name, "restart_child", child))
+        return _child("restart-child", await self._ask(request.name, "restart_child", child))
 
     async def delete_child(self, request: Request) -> object:
-        """Forget the spec of a stopped child."""
-        await self._node.ask(request.name, "delete_child", request.names["child"])
+        """Delete the spec of a stopped child."""
+        await self._ask(request.name, "delete_child", request.names["child"])
         return done_record("delete-child", request.names)
 
     def info(self, _request: Request) -> object:
-        """What `ssm ls` shows of a tree."""
+        """Return the record that `ssm ls` shows of a tree."""
         view = self._node.tree()
         workers, restarts = totals(view)
         return {
@@ -201,25 +205,25 @@ class Requests:
         }
 
     def tree(self, _request: Request) -> object:
-        """The tree as `ssm tree -o json` shows it, with the steps of its workers."""
+        """Return the tree as in `ssm tree -o json`, with the steps of its workers."""
         return with_steps(self._node.tree())
 
     def names(self, request: Request) -> object:
-        """The names of all nodes."""
+        """Return the names of all nodes."""
         return list(self._node.names(request.query.get("kind")))
 
     def log(self, request: Request) -> object:
-        """The kept reports."""
+        """Return the kept reports."""
         last = min(request.query.get("last", MAX_LOG), MAX_LOG)
         reports = self._node.reports(request.query.get("after", 0), last)
         return [report_record(report) for report in reports]
 
     def quarantined(self, _request: Request) -> object:
-        """The inputs in quarantine."""
+        """Return the inputs in quarantine."""
         return [_quarantined(one) for one in self._node.quarantined()]
 
     def release_input(self, request: Request) -> object:
-        """Let one in again."""
+        """Release an input from quarantine."""
         number = request.names["number"]
         try:
             return _quarantined(self._node.release_input(int(number)))
@@ -227,35 +231,35 @@ class Requests:
             raise HttpError(404, f"no input in quarantine has the number {number}") from error
 
     def live(self, _request: Request) -> object:
-        """The process serves, else nobody would answer."""
+        """Report the process as live; it would not answer otherwise."""
         return {"v": 1, "type": "health", "status": "ok"}
 
     def ready(self, _request: Request) -> object:
-        """Whether all that should run does."""
+        """Report whether every permanent child runs; 503 if not."""
         if not all_run(without_held(self._node.tree()), self._node):
             raise HttpError(503, f"something that should run in {self._node.name} does not")
         return {"v": 1, "type": "health", "status": "ok"}
 
 
 def handlers(requests: Requests) -> dict[str, Callable[[Request], object]]:
-    """The handlers by name."""
+    """Return the handlers by name."""
     kind = type(requests)
     return {name: getattr(requests, name) for name in vars(kind) if not name.startswith("_")}
 
 
 def _quarantined(one: Quarantined) -> object:
-    """An input in quarantine, its bytes as text."""
+    """Return the record of an input in quarantine, its bytes as text."""
     text = one.input.decode("utf-8", "backslashreplace")
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
 def _child(verb: str, name: str | None) -> object:
-    """The name of a child that was started; null where its init answered ignore."""
+    """Return a record with the name of a started child; null if its init answered ignore."""
     return done_record(verb, {}) | {"child": name}
 
 
 def totals(view: NodeView) -> tuple[int, int]:
-    """How many workers there are below a node, and how often it and they were started again.
+    """Count the workers of a subtree, and the restarts of all its nodes.
 
     >>> totals(NodeView("kv1", "kv1", "worker", "running", restarts=2))
     (1, 2)
@@ -268,7 +272,7 @@ def totals(view: NodeView) -> tuple[int, int]:
 
 
 def without_held(view: NodeView) -> NodeView:
-    """A tree without what is below suspended supervisors: they would answer no question now.
+    """Return a tree without the children of suspended supervisors, which do not answer now.
 
     >>> held = NodeView("s", "s", "supervisor", "suspended", children=(NodeView("k", "s/k",
     ...     "worker", "stopped"),))
@@ -280,7 +284,7 @@ def without_held(view: NodeView) -> NodeView:
 
 
 def with_steps(view: NodeView) -> dict[str, Any]:
-    """The record of a node with the steps it has made."""
+    """Return the record of a subtree with the steps of its workers."""
     record = tree_record(view)
     if view.kind == "worker":
         record["steps"] = view.steps

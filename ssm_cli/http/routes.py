@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from ssm_cli.http.doors.access import Role
+from ssm_cli.http.access import Role
 from ssm_cli.runtime.views import Kind as NodeKind
 
 Body = Literal["none", "input", "json", "text"]
@@ -15,7 +15,7 @@ Kind = Literal["string", "number", "integer", "boolean"]
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A parameter of the query string; its value is refused where it is not of the type."""
+    """A parameter of the query string; a value of another type is refused."""
 
     name: str
     type: Kind
@@ -29,14 +29,14 @@ class Route(msgspec.Struct, frozen=True):
     Attributes:
         method: the HTTP method.
         path: its segments; `{name}` stands for any one.
-        handler: what carries it out; also the operation's id in the OpenAPI document.
-        role: what the caller must be.
+        handler: name of the handler; also the operation's id in the OpenAPI document.
+        role: the least role that the caller needs.
         help: one sentence.
-        answer: the schema of what is answered with `status`.
-        body: what the request carries.
-        query: the parameters it takes.
-        failures: the statuses it may also answer, besides those of every route.
-        status: what it answers if all is well.
+        answer: the schema of the answer with `status`.
+        body: the kind of the request's body.
+        query: its parameters.
+        failures: further statuses, besides those of every route.
+        status: the status of success.
     """
 
     method: str
@@ -140,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
 
 
 class Table:
-    """Finds the route of a request."""
+    """Finds the routes at a path."""
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
         self._by_length: dict[int, list[tuple[tuple[bytes, ...], Route]]] = {}
@@ -149,7 +149,7 @@ class Table:
             self._by_length.setdefault(len(parts), []).append((parts, route))
 
     def find(self, path: bytes) -> list[tuple[Route, dict[str, str]]]:
-        """The routes at a raw path, each with what its segments stand for; none if unknown.
+        """Return the routes at a raw path, each with its path parameters; none if unknown.
 
         >>> route, names = Table().find(b"/v1/workers/root%2Fkv1/state")[0]
         >>> route.handler, names
@@ -173,5 +173,5 @@ def _names(parts: tuple[bytes, ...], given: list[bytes]) -> dict[str, str]:
 
 
 def text_of(word: bytes) -> str:
-    """A segment of a path as text; bytes that are no UTF-8 become their escapes."""
+    """Decode a segment of a path; bytes that are not UTF-8 become escapes."""
     return unquote_to_bytes(word).decode("utf-8", "backslashreplace")

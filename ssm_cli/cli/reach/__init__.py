@@ -1,1 +1,0 @@
-"""Reaching trees and being reached: clients of running trees, and the doors of our own."""

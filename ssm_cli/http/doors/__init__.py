@@ -1,1 +1,0 @@
-"""The doors: sockets, the bounds of each connection, and who may come in."""
