@@ -20,7 +20,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CallTimeout, SsmError
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import put
@@ -207,7 +207,11 @@ class Driver:
         if request_id:
             pending.request = request_id
         future = self._follow(pending, cell, timeout_s, self._now_s())
-        if cell.status is not Status.RUNNING or world.pumping or len(world.queue) >= world.bound:
+        if (
+            cell.status is not CellStatus.RUNNING
+            or world.pumping
+            or len(world.queue) >= world.bound
+        ):
             put(world, cell, CALL, message, pending, wait=False)
         else:
             world.queue.append((cell, CALL, message, pending))

@@ -19,7 +19,7 @@ from ssm_cli.runtime.calling.requests import Requests
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
 from ssm_cli.runtime.durable.keeper import keeper_for
-from ssm_cli.runtime.durable.lives import resume
+from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import SupervisorCell
@@ -194,7 +194,7 @@ class Node:
         if outcome is not None:
             self._give_up(outcome)
         if world.outside.keeper is not None:
-            resume(world.outside.keeper)
+            resume_sent(world.outside.keeper)
         self._serving.settle()
         if not world.running and self.storage_error is not None:
             raise self.storage_error

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
@@ -27,7 +28,6 @@ from ssm_cli.runtime.durable.snapshots import (
     Saved,
     unpack,
 )
-from ssm_cli.runtime.durable.ports import Store
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ def before(store: Store, first: int) -> tuple[bytes, int]:
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
 
 
-def shown(seq: int, record: Record) -> dict[str, Any]:
+def stored_text(seq: int, record: Record) -> dict[str, Any]:
     """A record as JSON-ready data: inputs and outputs as text, hashes in hexadecimal."""
     found: dict[str, Any] = {"v": 1, "type": "record", "seq": seq, "record": kind_of(record)}
     for name in record.__struct_fields__:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
-from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.runtime.durable.ports import Done
+from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.storage.database import Database
 
 DATABASE = "journal.db"

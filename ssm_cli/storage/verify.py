@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.rebuild import Recovered
+from ssm_cli.runtime.durable.records import Input
 from ssm_cli.spec.model import SupervisorSpec
 from ssm_cli.storage.contents import contents, history
 from ssm_cli.storage.folder import FolderStore

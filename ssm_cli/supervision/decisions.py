@@ -1,4 +1,4 @@
-"""What a supervisor does about a child that ended, or failed to start: facts in, a verdict out. Pure.
+"""What a supervisor does about a child that ended or failed to start: facts to a verdict. Pure.
 
 Theory of operation. Every end of a child, and every start that failed during a restart, comes here,
 one after the other; the runtime carries out the verdict:
@@ -16,7 +16,7 @@ Source: OTP `supervisor:do_restart/3`, `restart/2`, `do_auto_shutdown/2`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any, Protocol
 
@@ -98,7 +98,7 @@ FORGET, AUTO_SHUT = Forget(), AutoShut()
 def verdict(
     flags: SupervisorSpec,
     window: RestartWindow,
-    children: Mapping[str, Child],
+    children: dict[str, Any],
     child: Child,
     ended: ExitReason | None,
     *,
@@ -111,7 +111,7 @@ def verdict(
     Args:
         flags: the supervisor's spec.
         window: its restarts so far; not changed: whoever restarts, delays or gives up adds one.
-        children: its children by id, in start order.
+        children: its children (`Child`) by id, in start order.
         child: the child.
         ended: why it ended; None for a start that failed in a restart.
         now_s: monotonic seconds.
@@ -162,7 +162,7 @@ def is_cut_off(reason: ExitReason) -> bool:
     return isinstance(reason, Lost) and reason.word == "noconnection"
 
 
-def on_end(flag: AutoShutdown, children: Mapping[str, Child], child: Child) -> Verdict:
+def on_end(flag: AutoShutdown, children: dict[str, Any], child: Child) -> Verdict:
     """Decide about a child that is not restarted: forget it, or shut the supervisor down with it.
 
     Other significant children count while they run or are to be restarted.
@@ -178,7 +178,7 @@ def on_end(flag: AutoShutdown, children: Mapping[str, Child], child: Child) -> V
 
 
 def scope(
-    strategy: Strategy, children: Mapping[str, Child], child: str
+    strategy: Strategy, children: dict[str, Any], child: str
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Return the ids that a restart of `child` terminates and starts, both in start order.
 
@@ -192,7 +192,7 @@ def scope(
     return stop, start
 
 
-def affected(strategy: Strategy, children: Mapping[str, Any], child: str) -> list[str]:
+def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:
     """Return the ids of the children that a restart of `child` touches, in start order.
 
     They are terminated in reverse and then started in this order. Costs no more than the answer
@@ -205,7 +205,7 @@ def affected(strategy: Strategy, children: Mapping[str, Any], child: str) -> lis
         case Strategy.ONE_FOR_ALL:
             return list(children)
         case Strategy.REST_FOR_ONE:
-            later = list(takewhile(child.__ne__, reversed(children)))  # type: ignore[call-overload]  # a dict, or a view of one, has an order
+            later = list(takewhile(child.__ne__, reversed(children)))
             return [child, *reversed(later)]
         case Strategy.ONE_FOR_ONE | Strategy.SIMPLE_ONE_FOR_ONE:
             return [child]

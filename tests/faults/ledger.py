@@ -17,8 +17,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli import FolderStore, Node, SsmError, StateMachine, Supervisor, Worker
-from ssm_cli.runtime.durable import checkpoints, keeper
-from ssm_cli.runtime.durable import rebuild
+from ssm_cli.runtime.durable import checkpoints, keeper, rebuild
 from ssm_cli.spec.model import SupervisorSpec
 
 WORKERS = ("l0", "l1", "l2")

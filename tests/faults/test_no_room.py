@@ -189,7 +189,9 @@ def test_a_journal_of_a_newer_format_is_refused_and_left_as_it_is(
         node.stop()
         with monkeypatch.context() as patch:
             patch.setattr(records, "FORMAT", 2)
-            newer = records.encode_entry(node._world.outside.keeper.chain, node._world.outside.keeper.seq + 1, [])
+            newer = records.encode_entry(
+                node._world.outside.keeper.chain, node._world.outside.keeper.seq + 1, []
+            )
         store.append(store.last() + 1, newer, lambda error: None)
         last = store.last()
         for _ in range(2):

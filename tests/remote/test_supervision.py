@@ -26,7 +26,7 @@ from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result
 from ssm_cli.machines.kv import kv_store
-from ssm_cli.runtime.remote.ports import Outcome, Start
+from ssm_cli.runtime.remote.ports import Launched, Outcome
 
 
 def echo(data: bytes) -> Outcome:
@@ -125,7 +125,7 @@ def test_its_restart_type_counts_as_for_any_child(restart: str, reason: str, aga
 def test_a_start_that_fails_is_tried_again_and_counted() -> None:
     node, links, _ = shop()
     with node:
-        links.refusing["billing"] = [Start(ok=False, reason="no_node", detail="n1 has no zone")]
+        links.refusing["billing"] = [Launched(ok=False, reason="no_node", detail="n1 has no zone")]
         links.end("billing", "killed")
         node.run()
         assert "billing start_failed" in events(node)
@@ -137,7 +137,7 @@ def test_a_start_that_fails_is_tried_again_and_counted() -> None:
 def test_a_start_that_fails_while_the_cluster_is_away_is_tried_again_and_not_counted() -> None:
     node, links, clock = shop(intensity=1)
     with node:
-        away = Start(ok=False, reason="noconnection", detail="no answer")
+        away = Launched(ok=False, reason="noconnection", detail="no answer")
         links.refusing["billing"] = [away] * 10
         links.end("billing", "noconnection")
         node.run()
@@ -151,7 +151,7 @@ def test_a_start_that_fails_while_the_cluster_is_away_is_tried_again_and_not_cou
 
 def test_a_first_start_that_fails_stops_what_has_started() -> None:
     node, links, _ = shop()
-    links.refusing["billing"] = [Start(ok=False, reason="no_node", detail="no node is there")]
+    links.refusing["billing"] = [Launched(ok=False, reason="no_node", detail="no node is there")]
     with pytest.raises(StartFailed, match="billing: no_node"):
         node.start()
     assert "cart terminated" in events(node)

@@ -90,12 +90,12 @@ def export(
 ) -> int:
     """Print the journal, one JSON record a line, oldest first."""
     env: Environment = ctx.obj
-    from ssm_cli.storage.contents import history, shown  # noqa: PLC0415 - as above
+    from ssm_cli.storage.contents import history, stored_text  # noqa: PLC0415 - as above
 
     with opened(env, tree, data) as store:
         for seq, record in history(store):
             if worker is None or worker == getattr(record, "worker", None):
-                env.stdout.write(json_line(shown(seq, record)) + "\n")
+                env.stdout.write(json_line(stored_text(seq, record)) + "\n")
     return ExitCode.DONE
 
 

@@ -81,19 +81,19 @@ class ClusterLinks(LinkProcess):
 
     # -- the port --------------------------------------------------------------------------------
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Start:
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Launched:
         """Start a child, and wait until it serves."""
         try:
             self._opened()
         except ClusterError as error:
-            return ports.Start(ok=False, reason="noconnection", detail=str(error))
+            return ports.Launched(ok=False, reason="noconnection", detail=str(error))
         job = job_of(spec)
         n = self._next()
         self._send(StartChild(n, job, adopt))
         done = self._until_done(n, START_S + MARGIN_S)
         if done.ok:
             self._jobs[spec.id] = job, done.epoch, done.node
-        return ports.Start(done.ok, done.reason, done.detail, done.node, done.epoch)
+        return ports.Launched(done.ok, done.reason, done.detail, done.node, done.epoch)
 
     def stop(self, child: str, within_s: float) -> bool:
         """Stop a child, and wait."""

@@ -10,7 +10,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
@@ -73,7 +73,7 @@ class Calls:
     def _call_in_turn(
         self, worker: str, message: Any, timeout_s: float | None, request_id: str
     ) -> Any:
-        """Make a call that has to wait, or of which more is to be looked at than of a plain step."""
+        """Make a call that has to wait, or that is more than a plain step."""
         world = self._world
         forbid_reentry(world)
         begun_s = world.clock.now_s()
@@ -86,7 +86,7 @@ class Calls:
             self._serving.fire(begun_s)
         if request_id:
             pending = self.send_request(worker, message, None, timeout_s, request_id)
-        elif world.queue or world.lane or cell.status is not Status.RUNNING or cell.suspended:
+        elif world.queue or world.lane or cell.status is not CellStatus.RUNNING or cell.suspended:
             pending = Pending()
             within_s = math.inf if timeout_s is None else timeout_s
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)

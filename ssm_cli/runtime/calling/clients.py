@@ -18,7 +18,7 @@ from ssm_cli.errors import CallTimeout, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
@@ -27,7 +27,7 @@ from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, rest
 
 T = TypeVar("T")
 Client = Generator[tuple[str, Any], Any, T]
-CALL, RUNNING = Kind.CALL, Status.RUNNING
+CALL, RUNNING = Kind.CALL, CellStatus.RUNNING
 LONGEST_REST_S = 60.0  # at a time; a call without a time-out waits for news of remote children
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ssm_cli.errors import QueueFull
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
-from ssm_cli.runtime.engine.cell import Status
+from ssm_cli.runtime.engine.cell import CellStatus
 from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import not_running
@@ -68,7 +68,7 @@ class Requests:
         world = self._world
         sup = need_supervisor(world, supervisor)
         forbid_reentry(world)
-        if sup.status is not Status.RUNNING:
+        if sup.status is not CellStatus.RUNNING:
             raise not_running(sup)
         asked = Asked(sup, sup.starts, verb, args, Pending())
         if sup.suspended:
@@ -92,6 +92,6 @@ class Requests:
     def whereis(self, name: str) -> ProcessRef | None:
         """Return the process that runs under a name, if one does (OTP's `whereis`)."""
         cell = find(self._world, name)
-        if cell is None or cell.status is not Status.RUNNING:
+        if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)

@@ -11,7 +11,7 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Armed, How
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
 from ssm_cli.runtime.engine.backlog import release_held
-from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
@@ -110,7 +110,7 @@ def snapshot(
 ) -> Saved:
     """The state of a worker as it stands, running or not; raises `StorageError`."""
     at_s, seq = keeper.at_s(), keeper.seq
-    if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
+    if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
         return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout_ms)
     kept.has = True
     timeout_ms = cell.ensure_extra().timeout_ms
@@ -180,7 +180,7 @@ def sent_of(keeper: Keeper) -> Iterator[Sent]:
 
 def alive(cell: Cell) -> bool:
     """Whether it runs."""
-    return cell.status is Status.RUNNING
+    return cell.status is CellStatus.RUNNING
 
 
 def goes_on(cell: Cell, token: ContinueDue) -> bool:

@@ -70,12 +70,12 @@ def admit(
         accepted = read(kept, kind, message, came, pending)
         accepted = msgspec.structs.replace(accepted, timeout_ms=cell.ensure_extra().timeout_ms)
     except StorageError as error:
-        refuse(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
+        refuse_input(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
     if kept.refused and accepted.how in FROM_OTHERS:
         number = kept.refused.get(digest(accepted.data))
         if number is not None:
-            refuse(keeper, cell, pending, in_quarantine(cell, number))
+            refuse_input(keeper, cell, pending, in_quarantine(cell, number))
             return False
     if accepted.request and pending is not None and kept.journals:
         sessions = keeper.sessions
@@ -101,7 +101,7 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
     return Accepted(HOW[kind], kept.written(message), request=request)
 
 
-def refuse(
+def refuse_input(
     keeper: Keeper, cell: WorkerCell, pending: Pending | None, error: DecodeError | Denied
 ) -> None:
     """Answer a call with an error; without a caller a report says it."""
@@ -134,7 +134,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     for target, message in to_be_written(keeper.world, cell, outcome):
         target.written(message)
     replied = now.how == "call" and answers(outcome)
-    output = output_of(kept, outcome, must=bool(now.request)) if replied else b""
+    output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
         state = kept.values.dump(cell.state)
         keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
@@ -185,7 +185,7 @@ def answers(outcome: Outcome) -> bool:
     return outcome.reply is not NOTHING and not deferred
 
 
-def output_of(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
+def encoded_output(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
     """The encoded output of a call; empty where its codec cannot write it.
 
     Raises:
@@ -225,7 +225,7 @@ def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     return kept if kept is not None and kept.journals else None
 
 
-def crashed(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitReason) -> None:
+def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitReason) -> None:
     """Record an input that crashed its worker, and count it; too often, and it is quarantined."""
     kept: Kept = cell.ensure_extra().kept
     now, keeper.now = keeper.now, None

@@ -21,7 +21,7 @@ from ssm_cli.runtime.durable.snapshots import (
     unpack,
 )
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail, error_text
@@ -36,7 +36,7 @@ def kept_of(cell: WorkerCell) -> Kept | None:
     return None if cell.extra is None else cell.extra.kept
 
 
-def started(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> None:
+def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> None:
     """A worker runs: re-arm what an earlier process left, and record what it begins with.
 
     Raises:
@@ -119,7 +119,7 @@ def continues(world: World, cell: WorkerCell) -> ContinueDue | None:
 
 def undo(world: World, cell: WorkerCell) -> None:
     """A start has failed after `init` had answered: nothing of what that asked for is left."""
-    cell.status, cell.state, cell.step = Status.UNDEFINED, None, None
+    cell.status, cell.state, cell.step = CellStatus.UNDEFINED, None, None
     extra = cell.ensure_extra()
     for number in extra.timers.values():
         world.timers.cancel(number)
@@ -136,7 +136,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.has = kept.stays(reason)
     kept.last = cell.state if kept.has else None
     if kept.journals:
-        if cell.status is Status.ENDING:
+        if cell.status is CellStatus.ENDING:
             keeper.remember(cell, cell.ensure_extra().timeout_ms)
         kept.dirty = True
         kept.armed = armed_of(keeper.world, cell, kept) if kept.has else ()
@@ -181,7 +181,7 @@ def save_unserved(keeper: Keeper, due: SaveDue) -> None:
     if kept is None:
         return
     kept.timed = False
-    if cell.starts == due.starts and cell.status is Status.RUNNING and kept.inputs:
+    if cell.starts == due.starts and cell.status is CellStatus.RUNNING and kept.inputs:
         save(keeper, cell, kept)
 
 
@@ -268,13 +268,17 @@ def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
         return None  # it stays where it is
 
 
-def resume(keeper: Keeper) -> None:
+def resume_sent(keeper: Keeper) -> None:
     """The tree is up: put into the queue what durable workers had sent to durable workers."""
     world = keeper.world
     for sent in keeper.recovered.take_sent():
         cell = world.names.get(sent.to)
         kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
-        if kept is None or not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
+        if (
+            kept is None
+            or not isinstance(cell, WorkerCell)
+            or cell.status is not CellStatus.RUNNING
+        ):
             world.drop(world.root, sent.to, sent.how, "not running")
             continue
         message = kept.codec.decode(sent.data)

@@ -46,7 +46,9 @@ class Keeps:
             return []
         keeper.commit()
         store = keeper.store
-        return [shown(unpack(key, store.get(key) or b"", Refused)) for key in store.keys(INPUT)]
+        return [
+            view_refused(unpack(key, store.get(key) or b"", Refused)) for key in store.keys(INPUT)
+        ]
 
     def release_input(self, number: int) -> Quarantined:
         """Let an input in again, and count its crashes anew; what it is.
@@ -70,7 +72,7 @@ class Keeps:
         return found[0]
 
 
-def shown(refused: Refused) -> Quarantined:
+def view_refused(refused: Refused) -> Quarantined:
     """An input in quarantine as its users see it."""
     return Quarantined(
         refused.number, refused.worker, refused.at_s, refused.data, refused.crashes, refused.error

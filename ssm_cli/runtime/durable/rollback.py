@@ -16,7 +16,7 @@ from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -67,7 +67,7 @@ def take_back(
             kept.resync = kept.dirty = True
         if isinstance(record, Input):
             keeper.sessions.ended(record.worker, record.request)
-            if comes_back(keeper, record):
+            if is_sent_again(keeper, record):
                 keeper.again.append(record)
     for cell, was in before.items():
         restore(world, cell, was)
@@ -82,7 +82,7 @@ def take_back(
             pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
 
 
-def comes_back(keeper: Keeper, record: Input) -> bool:
+def is_sent_again(keeper: Keeper, record: Input) -> bool:
     """Whether an input is one that nobody else sends again, and that counts all the same."""
     if record.how == "timer":
         return True
@@ -92,7 +92,7 @@ def comes_back(keeper: Keeper, record: Input) -> bool:
 def restore(world: World, cell: WorkerCell, was: Before) -> None:
     """Put a worker back to what it was."""
     kept = cell.ensure_extra().kept
-    if cell.status is not Status.RUNNING:
+    if cell.status is not CellStatus.RUNNING:
         kept.has, kept.last = True, was.state
         return
     cell.state = was.state
@@ -107,7 +107,7 @@ def bring_back(keeper: Keeper) -> None:
     again, keeper.again = keeper.again, []
     for record in again:
         cell = world.names.get(record.worker)
-        if not isinstance(cell, WorkerCell) or cell.status is not Status.RUNNING:
+        if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
             world.drop(world.root, record.worker, record.how, "not running")
             continue
         message = cell.ensure_extra().kept.codec.decode(record.data)

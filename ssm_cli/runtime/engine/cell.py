@@ -15,7 +15,7 @@ from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, DEFAULT_SHUTDOWN_MS, Wor
 from ssm_cli.supervision.window import RestartWindow
 
 
-class Status(IntEnum):
+class CellStatus(IntEnum):
     """Where a child stands in the eyes of its supervisor.
 
     `DEAD` has ended, but its supervisor has not looked yet: to OTP it still has its pid. `WAITING`
@@ -45,8 +45,8 @@ class Plan(IntEnum):
     HELD = 4
 
 
-UNDEFINED = Status.UNDEFINED  # a global is quick
-RUNNING = Status.RUNNING
+UNDEFINED = CellStatus.UNDEFINED  # a global is quick
+RUNNING = CellStatus.RUNNING
 
 
 class Extra:

@@ -23,7 +23,7 @@ from ssm_cli.behaviour.effects import (
 )
 from ssm_cli.behaviour.results import Caller, Continue, Then, TimeoutAfter
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.cell import Cell, Status, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Cause, Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import MOST_EFFECTS, World
@@ -109,7 +109,7 @@ def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -
         for known, waiting in [*callers.items()]:
             if waiting.done:
                 del callers[known]
-                let_go(world, waiting)
+                forget_caller(world, waiting)
     replaced = callers.get(key)
     callers[key] = pending
     if replaced is not None:
@@ -123,7 +123,7 @@ def keep_waiting(world: World, cell: WorkerCell, pending: Pending) -> None:
     keep_caller(world, cell, (Caller, pending.number), pending)
 
 
-def let_go(world: World, pending: Pending) -> None:
+def forget_caller(world: World, pending: Pending) -> None:
     """Forget the `Caller` of a call that needs it no more."""
     if pending.number:
         world.callers.pop(pending.number, None)
@@ -162,7 +162,7 @@ def cancel_timer(world: World, cell: WorkerCell, key: str) -> None:
 def on_timer(world: World, timer: TimerDue) -> None:
     """Put the message of a timer into the queue, if its worker still lives."""
     cell = timer.cell
-    if cell.starts == timer.starts and cell.status is Status.RUNNING:
+    if cell.starts == timer.starts and cell.status is CellStatus.RUNNING:
         world.queue.append((cell, Kind.INFO, timer, None))
 
 

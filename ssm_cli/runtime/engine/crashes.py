@@ -66,7 +66,7 @@ class CrashNotes:
         wanted = [n for n in self._notes if worker is None or n.cell.spec.id == worker]
         if last is not None:
             wanted = wanted[max(0, len(wanted) - last) :]
-        return [as_report(note, shown, text) for note in wanted]
+        return [crash_report(note, shown, text) for note in wanted]
 
 
 def decide(cell: Cell, decision: str, children: Sequence[str], limits: dict[str, Any]) -> None:
@@ -79,7 +79,7 @@ def decide(cell: Cell, decision: str, children: Sequence[str], limits: dict[str,
     note.decision, note.children, note.limits = decision, children, limits
 
 
-def as_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
+def crash_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
     """The crash report that a note stands for; every part of it is bounded."""
     error, sup = note.reason.error, note.cell.parent
     frames = traceback.extract_tb(error.__traceback__, limit=-MOST_FRAMES)

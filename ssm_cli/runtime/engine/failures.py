@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, NoProc
-from ssm_cli.runtime.engine.cell import Cell, Status
+from ssm_cli.runtime.engine.cell import Cell, CellStatus
 from ssm_cli.runtime.reports import error_text
 
-COMING = frozenset({Status.DEAD, Status.RESTARTING, Status.WAITING})
+COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
 
 
 def comes_back(cell: Cell) -> bool:
     """Return whether a node that does not run is being started, or a supervisor above it is."""
     while cell.status not in COMING:
-        if cell.parent is None or cell.status is Status.RUNNING:
+        if cell.parent is None or cell.status is CellStatus.RUNNING:
             return False
         cell = cell.parent
     return True

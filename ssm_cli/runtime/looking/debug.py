@@ -42,7 +42,7 @@ class Debug:
         return self.traced or self.log is not None or bool(self.hooks)
 
 
-def change(cell: WorkerCell, apply: Callable[[Debug], object]) -> None:
+def change_debug(cell: WorkerCell, apply: Callable[[Debug], object]) -> None:
     """Change what is looked at; without anything left the worker is as fast as before."""
     extra = cell.ensure_extra()
     debug = extra.debug if isinstance(extra.debug, Debug) else Debug()
@@ -69,6 +69,6 @@ def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> No
             traceback.print_exc(file=sys.stderr)
             answer = DONE
         if answer == DONE:
-            change(cell, lambda d, key=key: d.hooks.pop(key, None))  # type: ignore[misc]  # bound now
+            change_debug(cell, lambda d, key=key: d.hooks.pop(key, None))  # type: ignore[misc]  # bound now
         else:
             debug.hooks[key] = (hook, answer)

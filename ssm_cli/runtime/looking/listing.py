@@ -12,7 +12,7 @@ from itertools import islice
 
 import msgspec
 
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import state_of, view
 from ssm_cli.runtime.views import NodeView
@@ -90,7 +90,7 @@ class Listing:
             "supervisor",
             state_of(self._world, cell),
             max(0, cell.starts - 1),
-            now_s - cell.since_s if cell.status is Status.RUNNING else 0.0,
+            now_s - cell.since_s if cell.status is CellStatus.RUNNING else 0.0,
             strategy=spec.strategy.value,
             intensity=spec.intensity,
             period=spec.period_s,
@@ -135,7 +135,7 @@ class Listing:
                         continue
                     census.workers += 1
                     steps += cell.steps
-                    if cell.status is not Status.RUNNING:
+                    if cell.status is not CellStatus.RUNNING:
                         _remember(census, name, cell)
                 for one in line:
                     census.steps[one] += steps

@@ -10,7 +10,7 @@ from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.port import Codec
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.views import NodeView, State
@@ -43,14 +43,14 @@ def shown(world: World, cell: WorkerCell, value: Any) -> str:
     Codec and redaction may be the user's own, so they run under the guard, and may fail.
     """
     try:
-        return guarded(world.guard, cell, cell.step_limit_s(), written, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
+        return guarded(world.guard, cell, cell.step_limit_s(), written_redacted, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - showing a value must not end a worker
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
-def written(cell: WorkerCell, value: Any) -> str:
+def written_redacted(cell: WorkerCell, value: Any) -> str:
     """A redacted value as its codec writes it."""
     visible = redacted(cell, value)
     data = visible if type(visible) is bytes else codec_of(cell).encode(visible)
@@ -76,7 +76,7 @@ def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeVie
     spec = cell.spec
     path = f"{above}/{spec.id}" if above else spec.id
     now_s = world.clock.now_s()
-    uptime_s = now_s - cell.since_s if cell.status is Status.RUNNING else 0.0
+    uptime_s = now_s - cell.since_s if cell.status is CellStatus.RUNNING else 0.0
     restarts = max(0, cell.starts - 1)
     if not isinstance(cell, SupervisorCell):
         if isinstance(cell, RemoteCell):
@@ -103,7 +103,7 @@ def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeVie
 def view_remote(world: World, cell: RemoteCell, path: str) -> NodeView:
     """A remote child, as its parent knows it."""
     now_s = world.clock.now_s()
-    running = cell.status is Status.RUNNING
+    running = cell.status is CellStatus.RUNNING
     return NodeView(
         cell.spec.id, path, "remote", state_of(world, cell), max(0, cell.starts - 1),
         now_s - cell.since_s if running else 0.0, node=cell.node, epoch=cell.epoch,
@@ -115,11 +115,11 @@ def state_of(world: World, cell: Cell) -> State:
     """A node's state in one word, as people see it."""
     del world
     match cell.status:
-        case Status.RUNNING | Status.ENDING:
+        case CellStatus.RUNNING | CellStatus.ENDING:
             if isinstance(cell, RemoteCell) and not cell.reachable:
                 return "unreachable"
             return "suspended" if cell.suspended else "running"
-        case Status.DEAD | Status.RESTARTING | Status.WAITING:
+        case CellStatus.DEAD | CellStatus.RESTARTING | CellStatus.WAITING:
             return "restarting"
-        case Status.UNDEFINED:
+        case CellStatus.UNDEFINED:
             return "stopped"

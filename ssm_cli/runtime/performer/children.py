@@ -9,8 +9,8 @@ from ssm_cli.behaviour.dispatch import advance
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import (
     Cell,
+    CellStatus,
     RemoteCell,
-    Status,
     SupervisorCell,
     WorkerCell,
     seconds,
@@ -87,9 +87,9 @@ def arrange(world: World, sup: SupervisorCell) -> None:
         if known is not None and known.spec is spec:
             del before[spec.id]
             sup.children[spec.id] = known
-            known.status = Status.WAITING
+            known.status = CellStatus.WAITING
         else:
-            adopt(world, sup, spec).status = Status.WAITING
+            adopt(world, sup, spec).status = CellStatus.WAITING
     for cell in before.values():
         forget(world, cell)
 

@@ -22,9 +22,9 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import (
     Cell,
+    CellStatus,
     Plan,
     RemoteCell,
-    Status,
     SupervisorCell,
     WorkerCell,
     seconds,
@@ -44,7 +44,7 @@ from ssm_cli.spec.model import (
     WorkerOptions,
 )
 
-RUNNING, UNDEFINED = Status.RUNNING, Status.UNDEFINED
+RUNNING, UNDEFINED = CellStatus.RUNNING, CellStatus.UNDEFINED
 
 
 def terminate_children(world: World, sup: SupervisorCell) -> None:
@@ -53,7 +53,7 @@ def terminate_children(world: World, sup: SupervisorCell) -> None:
 
 
 def terminate_all(
-    world: World, cells: Sequence[Cell], sup: SupervisorCell, after: Status = UNDEFINED
+    world: World, cells: Sequence[Cell], sup: SupervisorCell, after: CellStatus = UNDEFINED
 ) -> None:
     """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
 
@@ -98,7 +98,7 @@ def tell_ended(world: World, cells: list[Cell]) -> None:
         cells.clear()
 
 
-def terminate_cell(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
+def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> None:
     """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
     if cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
@@ -111,12 +111,12 @@ def terminate_cell(world: World, cell: Cell, after: Status = UNDEFINED) -> None:
                 kill_worker(world, cell)
             else:
                 end_worker(world, cell, SHUTDOWN, told=True)
-    elif cell.status is Status.ENDING:
+    elif cell.status is CellStatus.ENDING:
         finish_interrupted(world, cell)
-    elif cell.status is not Status.DEAD:
+    elif cell.status is not CellStatus.DEAD:
         if isinstance(cell, SupervisorCell):
             terminate_children(world, cell)  # none runs, unless its start was interrupted
-        if cell.status is Status.RESTARTING:
+        if cell.status is CellStatus.RESTARTING:
             world.report("terminated", cell, SHUTDOWN)
     put_down(cell, after)
 
@@ -129,7 +129,7 @@ def finish_interrupted(world: World, cell: Cell) -> None:
         kill_worker(world, cell)
 
 
-def put_down(cell: Cell, after: Status = UNDEFINED) -> None:
+def put_down(cell: Cell, after: CellStatus = UNDEFINED) -> None:
     """Note that a child has no process any more, and gets none, or one with its siblings."""
     cell.status = after
     if cell.extra is not None:
@@ -144,7 +144,7 @@ def end_worker(
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
-    cell.status = Status.ENDING
+    cell.status = CellStatus.ENDING
     world.report("terminating", cell, ending(reason))
     behaviour = cell.behaviour
     if type(behaviour) is StateMachine and behaviour.terminate is None:
@@ -190,7 +190,7 @@ def early_replies(world: World, since: int = 0) -> None:
 
 def kill_worker(world: World, cell: WorkerCell, reason: ExitReason = KILLED) -> None:
     """End a worker without a callback of its own."""
-    cell.status = Status.ENDING
+    cell.status = CellStatus.ENDING
     world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
     release(world, cell, reason)
 
@@ -244,7 +244,7 @@ def terminate_supervisor(
     if limit_ms == "brutal_kill":
         kill_supervisor(world, sup)
         return
-    sup.status, sup.last_reason = Status.ENDING, reason
+    sup.status, sup.last_reason = CellStatus.ENDING, reason
     if limit_ms == "infinity":
         terminate_children(world, sup)
     else:
@@ -281,7 +281,7 @@ def mark_overdue(world: World, sup: SupervisorCell) -> None:
 def kill_supervisor(world: World, sup: SupervisorCell) -> None:
     """A supervisor ends without a word; each of its children learns that its parent is gone."""
     sup.last_reason = KILLED
-    sup.status = Status.ENDING
+    sup.status = CellStatus.ENDING
     mark_overdue(world, sup)
     terminate_children(world, sup)
     drop_requests(world, sup)
@@ -289,7 +289,7 @@ def kill_supervisor(world: World, sup: SupervisorCell) -> None:
 
 def orphan(world: World, cell: Cell) -> None:
     """A child learns that its supervisor was killed: it ends on its own, with that reason."""
-    if cell.status is Status.RUNNING:
+    if cell.status is CellStatus.RUNNING:
         if isinstance(cell, SupervisorCell):
             terminate_supervisor(world, cell, KILLED, "infinity")
         elif isinstance(cell, RemoteCell):
@@ -297,7 +297,7 @@ def orphan(world: World, cell: Cell) -> None:
         else:
             assert isinstance(cell, WorkerCell)
             end_worker(world, cell, KILLED)
-    elif cell.status is Status.ENDING:
+    elif cell.status is CellStatus.ENDING:
         finish_interrupted(world, cell)
     put_down(cell)
 

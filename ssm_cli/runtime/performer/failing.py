@@ -8,10 +8,10 @@ from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import DecodeError
-from ssm_cli.runtime.durable.inputs import crashed as record_crash
+from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
-from ssm_cli.runtime.engine.cell import Status, WorkerCell
-from ssm_cli.runtime.engine.commit import let_go
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
+from ssm_cli.runtime.engine.commit import forget_caller
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.outside import is_from_outside
@@ -37,7 +37,9 @@ def end_own(world: World, entry: EndWorker) -> None:
     """End a worker that crashed or asked to stop; then its caller has the reply, or the reason."""
     cell, pending = entry.cell, entry.pending
     final = entry.reason
-    if cell.status is Status.RUNNING:  # else it was stopped meanwhile, maybe with the whole tree
+    if (
+        cell.status is CellStatus.RUNNING
+    ):  # else it was stopped meanwhile, maybe with the whole tree
         final = end_worker(world, cell, final)
         announce_exit(world, cell, final)
     if pending is not None and not pending.done:
@@ -61,7 +63,7 @@ def crashed(
     reason = reason_for(error)
     cell.step = None
     if pending is not None:
-        let_go(world, pending)
+        forget_caller(world, pending)
     if kept_of(cell) is not None:
         record_crash(world.outside.keeper, cell, message, reason)
     if isinstance(reason, Crash):

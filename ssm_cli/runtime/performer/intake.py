@@ -9,7 +9,7 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.failures import comes_back, not_running
 from ssm_cli.runtime.engine.pending import Pending
@@ -89,22 +89,27 @@ def put(
         make_room(world, within_s)
     if not world.running:
         raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
-    if cell.status is not Status.RUNNING and pending is not None:
+    if cell.status is not CellStatus.RUNNING and pending is not None:
         pending.fail(not_running(cell))
         return
-    name = cell.spec.id
-    if cell.extra is not None and len(cell.extra.backlog) >= world.bound:
-        doing = "suspended" if cell.suspended else "being restarted"
-        raise QueueFull(f"{name} is {doing} and {world.bound} inputs wait already", worker=name)
-    if len(queue) >= world.bound:
-        raise QueueFull(f"the queue is full: {world.bound} inputs wait", worker=name)
-    if cell.status is not Status.RUNNING and not comes_back(cell):
+    refuse_if_full(world, cell)
+    if cell.status is not CellStatus.RUNNING and not comes_back(cell):
         no_process(world, cell, kind, message, None)
         return
     queue.append((cell, kind, message, pending))
     wake = world.outside.wake
     if wake is not None and not world.pumping:
         wake()
+
+
+def refuse_if_full(world: World, cell: WorkerCell) -> None:
+    """Raise `QueueFull` if there is no room in the queue, or behind a worker that is held."""
+    name, bound = cell.spec.id, world.bound
+    if cell.extra is not None and len(cell.extra.backlog) >= bound:
+        doing = "suspended" if cell.suspended else "being restarted"
+        raise QueueFull(f"{name} is {doing} and {bound} inputs wait already", worker=name)
+    if len(world.queue) >= bound:
+        raise QueueFull(f"the queue is full: {bound} inputs wait", worker=name)
 
 
 def make_room(world: World, within_s: float) -> None:

@@ -36,7 +36,7 @@ from ssm_cli.runtime.durable.inputs import admit
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import hold, no_process
-from ssm_cli.runtime.engine.cell import Plan, Status, WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, Plan, WorkerCell
 from ssm_cli.runtime.engine.entries import MARKED, message_in
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
@@ -49,9 +49,9 @@ from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
 from ssm_cli.runtime.performer.journalled import serve_plainly
 from ssm_cli.runtime.performer.mend import mend
-from ssm_cli.runtime.performer.perform import drain, fire_timers, try_again
+from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
-from ssm_cli.runtime.performer.settling import settle
+from ssm_cli.runtime.performer.settling import commit_outcome
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.views import SysEvent
 
@@ -71,8 +71,7 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     Args:
         world: the node; not pumping already.
         until: a call that somebody waits for; `NEVER` for none.
-        budget_s: stop after about this many seconds. The clock is looked at behind each batch of
-            inputs, of up to `BATCH`: of fewer where they take long, and at each tick of the guard.
+        budget_s: stop after about so many seconds; the clock is read behind each batch.
         retry: whether restarts that failed are tried again.
 
     Returns:
@@ -92,22 +91,15 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
             full = keeper is not None and keeper.is_full()
             more = run_batch(world, until, 0 if full else most or world.batch)
             begun_s, now_s = now_s, clock()
-            if now_s > world.guard.overdue_s:
-                world.guard.arm()
-            if now_s - begun_s > BATCH_S:
-                world.batch = max(1, world.batch // 4)
-            elif more and world.batch < BATCH:
-                world.batch *= 2
+            look_back(world, now_s, now_s - begun_s, more=more)
             if keeper is not None and keeper.has_work():
-                more = write(world, until)
+                more = write_records(world, until)
                 now_s = clock()
             if now_s >= end_s:
                 return more or bool(world.retries)
-            if more and world.queue and world.queue[0][1] is Kind.CONTINUE:
-                let_another(world)
             if world.retries and tries and (not until.done or now_s < settled_s):
                 tries -= 1
-                more = try_again(world, now_s) or more
+                more = try_restart(world, now_s) or more
                 now_s = clock()
             if not more:
                 return False
@@ -119,7 +111,19 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
         leave(world)
 
 
-def write(world: World, until: Pending) -> bool:
+def look_back(world: World, now_s: float, took_s: float, *, more: bool) -> None:
+    """Judge a batch by the time it took: how long the next one is to be, who comes next."""
+    if now_s > world.guard.overdue_s:
+        world.guard.arm()
+    if took_s > BATCH_S:
+        world.batch = max(1, world.batch // 4)
+    elif more and world.batch < BATCH:
+        world.batch *= 2
+    if more and world.queue and world.queue[0][1] is Kind.CONTINUE:
+        let_another(world)
+
+
+def write_records(world: World, until: Pending) -> bool:
     """Write what the inputs served so far have to be recorded; return whether there is more."""
     keeper = world.outside.keeper
     keeper.commit()
@@ -156,20 +160,25 @@ def rest(world: World, seconds: float) -> None:
 waiting_code(rest)
 
 
-def run_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
+def run_batch(world: World, until: Pending, most: int) -> bool:
     """Serve up to `most` inputs (0: system messages alone); return whether more may be to do."""
-    lane, queue, guard = world.lane, world.queue, world.guard
-    take = queue.popleft
-    if lane:
+    guard = world.guard
+    if world.lane:
         drain(world)
     guard.used, guard.ticked = True, False  # so that no tick within the batch finds the guard idle
-    if queue and not guard.armed:
+    if not world.queue or until.done or not most:
+        return bool(world.queue and not until.done and most)
+    if not guard.armed:
         guard.arm()
-    pending = None
+    return serve_batch(world, until, most)
+
+
+def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - one loop, see above
+    """Serve up to `most` of the inputs that wait; return whether more may be to do."""
+    lane, queue, guard = world.lane, world.queue, world.guard
+    take, pending = queue.popleft, None
     try:
-        for _ in range(0 if until.done else most):
-            if not queue:
-                return bool(lane)
+        for _ in range(most):
             cell, kind, message, pending = take()
             step, steps = cell.step, cell.steps
             odd = type(message) is bytes or not (kind is CAST or kind is CALL)
@@ -192,19 +201,19 @@ def run_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 - 
                         cell.steps = steps + 1
                         if pending is not None:
                             pending.resolve(output)
-                        elif not guard.ticked:
+                        elif queue and not guard.ticked:
                             continue
             if lane:
                 drain(world)
-            if until.done:
-                return False
+            if until.done or not queue:
+                return not until.done and bool(lane)
             if guard.ticked:
-                return bool(queue or lane)
+                return True
     except BaseException:
         if pending is not None:
             pending.cut(interrupted(cell))
         raise
-    return most > 0 and not until.done
+    return True
 
 
 class Odd(msgspec.Struct, eq=False):
@@ -289,7 +298,7 @@ def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], messa
     return result
 
 
-for _function in (run_batch, step_now):
+for _function in (serve_batch, step_now):
     engine_code(_function)
 
 
@@ -315,7 +324,7 @@ def finish_step(
         own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return
-    settle(world, cell, message, pending, outcome)
+    commit_outcome(world, cell, message, pending, outcome)
 
 
 def serve(
@@ -323,7 +332,7 @@ def serve(
 ) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
     plan = cell.extra.plan if cell.extra is not None else Plan.CARE
-    if cell.status is not Status.RUNNING:
+    if cell.status is not CellStatus.RUNNING:
         if comes_back(cell) and kind is not Kind.CONTINUE:
             hold(cell, kind, message, pending)
         else:
@@ -351,7 +360,7 @@ def serve_carefully(
         observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
     outcome = run_callback(world, cell, kind, message, pending)
     if outcome is not None:
-        settle(world, cell, message, pending, outcome)
+        commit_outcome(world, cell, message, pending, outcome)
 
 
 def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | None) -> Any:

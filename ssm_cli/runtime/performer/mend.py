@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
 from ssm_cli.runtime.performer.supervise import announce_exit
 
-WAITS = (Status.RESTARTING, Status.WAITING)
+WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
 
 
 def mend(world: World) -> None:
@@ -36,7 +36,7 @@ def mend(world: World) -> None:
     world.reports.mend()
     if world.outside.keeper is not None:
         world.outside.keeper.now = None
-    if not world.running or world.root.status is not Status.RUNNING:
+    if not world.running or world.root.status is not CellStatus.RUNNING:
         return
     about = messages(world)
     mend_children(world, world.root, about)
@@ -68,14 +68,14 @@ def entries(world: World) -> Iterator[object]:
 def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, bool]]) -> None:
     """Mend each child of a supervisor that runs, and all below it."""
     for cell in tuple(sup.children.values()):
-        if cell.status is Status.ENDING:
+        if cell.status is CellStatus.ENDING:
             finish_interrupted(world, cell)
             announce_exit(world, cell, cell.last_reason)
-        elif cell.status is Status.DEAD and (id(cell), cell.starts, False) not in about:
+        elif cell.status is CellStatus.DEAD and (id(cell), cell.starts, False) not in about:
             world.lane.append(ChildEnded(cell, cell.starts, cell.last_reason))
         elif cell.status in WAITS:
             mend_start(world, sup, cell, about)
-        elif cell.status is Status.RUNNING:
+        elif cell.status is CellStatus.RUNNING:
             if isinstance(cell, SupervisorCell):
                 mend_children(world, cell, about)
             elif isinstance(cell, WorkerCell):
@@ -88,6 +88,6 @@ def mend_start(
     """Have a child started that is to run, unless something is about to do so."""
     if isinstance(cell, SupervisorCell):
         terminate_children(world, cell)
-    siblings = (cell,) if cell.status is Status.RESTARTING else sup.children.values()
+    siblings = (cell,) if cell.status is CellStatus.RESTARTING else sup.children.values()
     if not any((id(one), one.starts, True) in about for one in siblings):
         world.lane.append(Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))

@@ -19,7 +19,7 @@ from ssm_cli.runtime.engine.entries import (
 )
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import end_own
-from ssm_cli.runtime.performer.requests import answer
+from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import on_exit, on_restart, on_try_again
 
@@ -40,7 +40,7 @@ def perform(world: World, entry: Entry | Timed) -> None:
         case Restart():
             on_restart(world, entry)
         case Asked():
-            answer(world, entry)
+            answer_request(world, entry)
         case SaveDue():
             save_unserved(world.outside.keeper, entry)
         case StopTree():
@@ -63,7 +63,7 @@ def fire_timers(world: World, now_s: float) -> None:
             perform(world, entry)
 
 
-def try_again(world: World, now_s: float) -> bool:
+def try_restart(world: World, now_s: float) -> bool:
     """Try one restart again that failed, if its time has come; return whether it had."""
     if now_s < world.retry_at_s:
         return False

@@ -16,7 +16,7 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
-from ssm_cli.runtime.engine.cell import Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNote
 from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
@@ -52,7 +52,7 @@ def crash_plainly(
             (), decided.word, decided.start, limits,
         )
     )  # fmt: skip
-    cell.status = Status.RESTARTING
+    cell.status = CellStatus.RESTARTING
     sup.window.add(now_s)
     if pending is not None:
         pending.fail(crash_error(name, reason, kind, text))

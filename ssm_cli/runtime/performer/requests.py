@@ -14,14 +14,14 @@ import msgspec
 from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped, SsmError, SupervisorError
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.starting import start_cell
-from ssm_cli.runtime.performer.supervise import settle
+from ssm_cli.runtime.performer.supervise import settle_down
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
@@ -34,7 +34,7 @@ from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec, Wor
 from ssm_cli.spec.validate import check_childspecs
 
 
-def refuse(sup: Cell, term: object, why: str) -> SupervisorError:
+def refusal(sup: Cell, term: object, why: str) -> SupervisorError:
     """The error for a request that the supervisor turns down."""
     return SupervisorError(f"{sup.spec.id}: {why}", term=term)
 
@@ -51,7 +51,9 @@ def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
     cell = sup.children.get(child.id) if is_dynamic(sup) else None
     if cell is None:
         return None
-    if cell.status is Status.RESTARTING:  # known by the process that it was, not by its attempts
+    if (
+        cell.status is CellStatus.RESTARTING
+    ):  # known by the process that it was, not by its attempts
         return cell if child.starts < cell.starts else None
     return cell if cell.starts == child.starts else None
 
@@ -61,7 +63,7 @@ def need_child(sup: SupervisorCell, child: ChildName) -> Cell:
     cell = find_child(sup, child)
     if cell is None:
         name = child if isinstance(child, str) else child.id
-        raise refuse(sup, "not_found", f"it has no child {name}")
+        raise refusal(sup, "not_found", f"it has no child {name}")
     return cell
 
 
@@ -69,23 +71,23 @@ def which_children(world: World, sup: SupervisorCell) -> list[ChildInfo]:
     """The children, last started first."""
     del world
     return [
-        ChildInfo(cell.spec.id, state_of(cell), kind_of(cell))
+        ChildInfo(cell.spec.id, child_state(cell), child_kind(cell))
         for cell in reversed(sup.children.values())
     ]
 
 
-def state_of(cell: Cell) -> ChildState:
+def child_state(cell: Cell) -> ChildState:
     """A child's state in the eyes of its supervisor."""
     match cell.status:
-        case Status.RUNNING | Status.DEAD | Status.ENDING:
+        case CellStatus.RUNNING | CellStatus.DEAD | CellStatus.ENDING:
             return "running"
-        case Status.RESTARTING:
+        case CellStatus.RESTARTING:
             return "restarting"
-        case Status.UNDEFINED | Status.WAITING:
+        case CellStatus.UNDEFINED | CellStatus.WAITING:
             return "undefined"
 
 
-def kind_of(cell: Cell) -> NodeKind:
+def child_kind(cell: Cell) -> NodeKind:
     """Worker or supervisor, which the root of a remote child is."""
     return "worker" if isinstance(cell, WorkerCell) else "supervisor"
 
@@ -98,7 +100,9 @@ def count_children(world: World, sup: SupervisorCell) -> Counts:
     """
     del world
     cells = sup.children.values()
-    active_states = (Status.RUNNING, Status.DEAD) if is_dynamic(sup) else (Status.RUNNING,)
+    active_states = (
+        (CellStatus.RUNNING, CellStatus.DEAD) if is_dynamic(sup) else (CellStatus.RUNNING,)
+    )
     active = sum(cell.status in active_states for cell in cells)
     supervisors = sum(not isinstance(cell, WorkerCell) for cell in cells)
     specs = 1 if is_dynamic(sup) else len(cells)
@@ -123,7 +127,7 @@ def by_template(sup: SupervisorCell, child: ChildName) -> bool:
     if not is_dynamic(sup) or not isinstance(child, str):
         return False
     if child != sup.spec.children[0].id:
-        raise refuse(sup, "not_found", f"its one child spec is {sup.spec.children[0].id}")
+        raise refusal(sup, "not_found", f"its one child spec is {sup.spec.children[0].id}")
     return True
 
 
@@ -132,20 +136,20 @@ def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> s
     if is_dynamic(sup):
         spec = from_template(sup, wanted)
     elif isinstance(wanted, str):
-        raise refuse(sup, {"invalid_child_spec": wanted}, "it takes child specs, not labels")
+        raise refusal(sup, {"invalid_child_spec": wanted}, "it takes child specs, not labels")
     else:
         spec = wanted
     term = check_childspecs([spec], sup.spec.auto_shutdown)
     if term is not None:
-        raise refuse(sup, term, f"the child spec of {spec.id} is not valid: {term}")
+        raise refusal(sup, term, f"the child spec of {spec.id} is not valid: {term}")
     present = sup.children.get(spec.id)
     if present is not None:
-        running = state_of(present) == "running"
+        running = child_state(present) == "running"
         term = "already_started" if running else "already_present"
-        raise refuse(sup, term, f"{spec.id} is there already")
+        raise refusal(sup, term, f"{spec.id} is there already")
     taken = world.names.get(spec.id)
     if taken is not None:
-        raise refuse(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
+        raise refusal(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
     return launch(world, sup, spec)
 
 
@@ -162,7 +166,7 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
         return spec.id
     if not isinstance(outcome, Ignore):
         forget(world, cell)
-        raise refuse(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
+        raise refusal(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
     if is_dynamic(sup) or spec.restart is Restart.TEMPORARY:
         forget(world, cell)
     return None
@@ -171,10 +175,12 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
 def from_template(sup: SupervisorCell, label: ChildSpec | str) -> ChildSpec:
     """The template with `label` as its id; ids below a supervisor become `label/id`."""
     if not isinstance(label, str):
-        raise refuse(sup, "simple_one_for_one", "it makes children from its template: give a label")
+        raise refusal(
+            sup, "simple_one_for_one", "it makes children from its template: give a label"
+        )
     most = sup.spec.max_children
     if most is not None and len(sup.children) >= most:
-        raise refuse(sup, "max_children", f"it has {most} children, which is its max_children")
+        raise refusal(sup, "max_children", f"it has {most} children, which is its max_children")
     (template,) = sup.spec.children
     return labelled(template, label)
 
@@ -190,12 +196,12 @@ def labelled(spec: ChildSpec, label: str) -> ChildSpec:
 def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
     """Stop a child; its spec stays, but for temporary and dynamic children."""
     if is_dynamic(sup) and isinstance(child, str):
-        raise refuse(sup, "simple_one_for_one", "name the process of the child, not its label")
+        raise refusal(sup, "simple_one_for_one", "name the process of the child, not its label")
     if is_gone(world, sup, child):
         return
     cell = need_child(sup, child)
     terminate_cell(world, cell)
-    settle(world, sup, cell)
+    settle_down(world, sup, cell)
 
 
 def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
@@ -206,7 +212,7 @@ def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
     if not is_dynamic(sup) or isinstance(child, str) or find_child(sup, child) is not None:
         return False
     cell = world.names.get(child.id)
-    return cell is None or cell.starts != child.starts or cell.status is not Status.RUNNING
+    return cell is None or cell.starts != child.starts or cell.status is not CellStatus.RUNNING
 
 
 def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
@@ -218,7 +224,7 @@ def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | 
         return name
     if isinstance(outcome, Ignore):
         return None
-    raise refuse(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
+    raise refusal(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
 
 
 def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
@@ -229,11 +235,11 @@ def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
 def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
     """The child, if it is one that does not run; else the refusal that says why not."""
     if is_dynamic(sup):
-        raise refuse(sup, "simple_one_for_one", "dynamic children have no spec of their own")
+        raise refusal(sup, "simple_one_for_one", "dynamic children have no spec of their own")
     cell = need_child(sup, child)
-    state = state_of(cell)
+    state = child_state(cell)
     if state != "undefined":
-        raise refuse(sup, state, f"{cell.spec.id} is {state}")
+        raise refusal(sup, state, f"{cell.spec.id} is {state}")
     return cell
 
 
@@ -248,10 +254,10 @@ REQUESTS: dict[str, Any] = {
 }
 
 
-def answer(world: World, asked: Asked) -> None:
+def answer_request(world: World, asked: Asked) -> None:
     """Answer a request, by the supervisor that was asked and not by a later life of it."""
     sup, pending = asked.cell, asked.pending
-    if sup.status is not Status.RUNNING or sup.starts != asked.starts:
+    if sup.status is not CellStatus.RUNNING or sup.starts != asked.starts:
         reason = str(sup.last_reason)
         pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
     elif sup.suspended:

@@ -14,7 +14,7 @@ from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
-from ssm_cli.runtime.engine.cell import Status, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.pending import Pending
@@ -24,7 +24,7 @@ from ssm_cli.runtime.performer.failing import crashed
 from ssm_cli.runtime.views import SysEvent
 
 
-def settle(
+def commit_outcome(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
 ) -> None:
     """Commit an outcome: state, effects, reply, what comes next, or the end."""
@@ -68,7 +68,7 @@ def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: O
     if pending is not None:
         if reply is not NOTHING:
             pending.resolve(reply)
-            commit.let_go(world, pending)
+            commit.forget_caller(world, pending)
         elif not pending.done:
             commit.keep_waiting(world, cell, pending)
 
@@ -94,7 +94,7 @@ def conclude_written(
 ) -> None:
     """The record is written. The timers of its worker are void if it has ended since."""
     world.outside.keeper.sending -= commit.sends(outcome)
-    if cell.starts == starts and cell.status is Status.RUNNING:
+    if cell.starts == starts and cell.status is CellStatus.RUNNING:
         conclude(world, cell, pending, outcome)
         return
     sent = tuple(effect for effect in outcome.effects if isinstance(effect, Cast | Info))

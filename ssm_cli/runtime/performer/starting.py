@@ -30,7 +30,14 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.records import Source
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import release_held
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    CellStatus,
+    RemoteCell,
+    SupervisorCell,
+    WorkerCell,
+    replan,
+)
 from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
@@ -49,7 +56,7 @@ NONE = Persist.NONE  # looked at for each start: a global is quick
 
 IGNORE = Ignore()
 ANSWERS = frozenset({Ok, Ignore, Stop})
-RUNNING = Status.RUNNING
+RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
 
 
@@ -75,7 +82,7 @@ def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
     """The event that a start ends with, about whom, and its further fields."""
     if outcome is None:
         return "started", cell, None
-    cell.status = Status.UNDEFINED
+    cell.status = CellStatus.UNDEFINED
     if isinstance(outcome, Ignore):
         return "ignored", cell, None
     return "start_failed", cell, failure(outcome)
@@ -161,7 +168,7 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
             result = guarded(world.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
         started = commit_init(world, cell, result)
         if started is None:
-            lives.started(world.outside.keeper, cell, kept, source)
+            lives.note_start(world.outside.keeper, cell, kept, source)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -219,7 +226,7 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
     sup.since_s = world.clock.now_s()
     failed = start_children(world, sup)
     if failed is None:
-        sup.status = Status.RUNNING
+        sup.status = CellStatus.RUNNING
     else:
         terminate_children(world, sup)
     return failed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.backlog import refuse_below
-from ssm_cli.runtime.engine.cell import Status
+from ssm_cli.runtime.engine.cell import CellStatus
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import terminate_supervisor
 from ssm_cli.runtime.reports import ending
@@ -40,7 +40,7 @@ def stop_tree(world: World, reason: ExitReason) -> None:
 
 def stop_root(world: World, reason: ExitReason) -> None:
     """End the root, or what an interruption of its start, or of its end, has left of it."""
-    if world.root.status is not Status.DEAD:
+    if world.root.status is not CellStatus.DEAD:
         terminate_supervisor(world, world.root, reason, "infinity")
 
 
@@ -54,7 +54,7 @@ def let_clock_go(world: World) -> None:
 
 def root_down(world: World, reason: ExitReason) -> None:
     """End a node whose root has ended: calls that wait fail."""
-    world.root.status = Status.UNDEFINED
+    world.root.status = CellStatus.UNDEFINED
     world.running = False
     keeper = world.outside.keeper
     if keeper is not None:

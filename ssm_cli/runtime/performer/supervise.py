@@ -16,7 +16,7 @@ from typing import Any
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.runtime.engine.backlog import refuse_below
-from ssm_cli.runtime.engine.cell import Cell, Status, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
@@ -53,14 +53,14 @@ Limits = dict[str, Any]
 def announce_exit(world: World, cell: Cell, reason: ExitReason) -> None:
     """Tell the supervisor of a child that has ended of its own accord."""
     cell.last_reason = reason
-    cell.status = Status.DEAD
+    cell.status = CellStatus.DEAD
     world.post(ChildEnded(cell, cell.starts, reason))
 
 
 def on_exit(world: World, entry: ChildEnded) -> None:
     """Have a supervisor look at a child that has ended (`{'EXIT', Pid, Reason}`)."""
     cell = entry.cell
-    if cell.status is not Status.DEAD or cell.starts != entry.starts:
+    if cell.status is not CellStatus.DEAD or cell.starts != entry.starts:
         return  # it was terminated or replaced before the supervisor looked
     if cell.parent is None:
         root_down(world, entry.reason)
@@ -73,23 +73,23 @@ def on_exit(world: World, entry: ChildEnded) -> None:
 def on_try_again(world: World, entry: TryAgain) -> None:
     """Try a restart again that failed, and count it again (`try_again_restart`)."""
     cell, sup = entry.cell, entry.cell.parent
-    if sup is None or cell.status is not Status.RESTARTING or cell.starts != entry.starts:
+    if sup is None or cell.status is not CellStatus.RESTARTING or cell.starts != entry.starts:
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
-    elif sup.status is Status.RUNNING:
+    elif sup.status is CellStatus.RUNNING:
         carry_out(world, sup, cell, judge(world, sup, cell, None))
 
 
 def on_restart(world: World, entry: Restart) -> None:
     """Carry out a restart that was decided before: a back-off is over, or it was interrupted."""
     cell, sup = entry.cell, entry.cell.parent
-    waits = cell.status is Status.RESTARTING or cell.status is Status.WAITING
+    waits = cell.status is CellStatus.RESTARTING or cell.status is CellStatus.WAITING
     if sup is None or not waits or cell.starts != entry.starts:
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
-    elif sup.status is Status.RUNNING:
+    elif sup.status is CellStatus.RUNNING:
         if cell.extra is not None:
             cell.extra.delay_until_s = None
         stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id)
@@ -116,11 +116,11 @@ def carry_out(world: World, sup: SupervisorCell, cell: Cell, decided: Verdict) -
     match decided:
         case Forget():
             decide(cell, decided.word, [cell.spec.id], {})
-            settle(world, sup, cell)
+            settle_down(world, sup, cell)
         case AutoShut():
             decide(cell, decided.word, [cell.spec.id], {})
             note(world, "auto_shutdown", cell, ())
-            settle(world, sup, cell)
+            settle_down(world, sup, cell)
             die(world, sup, SHUTDOWN)
         case GiveUp():
             limits = limits_of(sup, decided.restarts)
@@ -128,19 +128,19 @@ def carry_out(world: World, sup: SupervisorCell, cell: Cell, decided: Verdict) -
             note(world, "gave_up", cell, ())
             decide(cell, decided.word, list(sup.children), limits)
             world.gave_up = world.gave_up or sup.parent is None
-            settle(world, sup, cell)
+            settle_down(world, sup, cell)
             die(world, sup, SHUTDOWN)
         case Restarted():
-            cell.status = Status.RESTARTING
-            count(world, sup, decided.restarts)
+            cell.status = CellStatus.RESTARTING
+            count_restart(world, sup, decided.restarts)
             restart(world, sup, cell, decided)
         case Delayed():
-            cell.status = Status.RESTARTING
-            count(world, sup, decided.restarts)
+            cell.status = CellStatus.RESTARTING
+            count_restart(world, sup, decided.restarts)
             delay(world, sup, cell, decided)
 
 
-def count(world: World, sup: SupervisorCell, restarts: int) -> None:
+def count_restart(world: World, sup: SupervisorCell, restarts: int) -> None:
     """Add a restart to the window of a supervisor, if the verdict has counted it."""
     now_s = world.clock.now_s()
     if restarts > sup.window.count(now_s):
@@ -156,9 +156,9 @@ def limits_of(sup: SupervisorCell, restarts: int) -> Limits:
     }
 
 
-def settle(world: World, sup: SupervisorCell, cell: Cell) -> None:
+def settle_down(world: World, sup: SupervisorCell, cell: Cell) -> None:
     """Forget a child that is done, or keep its spec without a process (`del_child`)."""
-    cell.status = Status.UNDEFINED
+    cell.status = CellStatus.UNDEFINED
     refuse_below(world, cell)
     if sup.spec.strategy is SIMPLE or cell.spec.restart is TEMPORARY:
         forget(world, cell)
@@ -191,7 +191,7 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     note(world, "restarting", cell, decided.start)
     what = {"strategy": sup.spec.strategy.value, "child": cell.spec.id, "children": decided.start}
     world.report("restarting", sup, what | limits)
-    cell.status = Status.RESTARTING
+    cell.status = CellStatus.RESTARTING
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
@@ -205,12 +205,12 @@ def take_down(world: World, sup: SupervisorCell, stop: Sequence[str], start: Seq
     if not stop:
         return
     cells = [sup.children[name] for name in stop]
-    terminate_all(world, cells, sup, Status.WAITING)
+    terminate_all(world, cells, sup, CellStatus.WAITING)
     if len(start) <= len(stop):  # the child itself is in `start` alone
         staying = set(start)
         for cell in cells:
             if cell.spec.id not in staying:
-                cell.status = Status.UNDEFINED
+                cell.status = CellStatus.UNDEFINED
                 forget(world, cell)
 
 
@@ -234,7 +234,7 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
         if sup.spec.strategy is SIMPLE:
             forget(world, child)
     else:
-        child.status, child.last_reason = Status.RESTARTING, outcome
+        child.status, child.last_reason = CellStatus.RESTARTING, outcome
         try_again(world, child)
 
 
@@ -250,7 +250,7 @@ def try_again(world: World, cell: Cell) -> None:
 def die(world: World, sup: SupervisorCell, reason: ExitReason) -> None:
     """End a supervisor of its own accord: its children in reverse order, then itself."""
     sup.last_reason = reason
-    sup.status = Status.ENDING
+    sup.status = CellStatus.ENDING
     terminate_children(world, sup)
     world.report("exited", sup, ending(reason))
     drop_requests(world, sup)

@@ -16,13 +16,20 @@ from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, SysError
 from ssm_cli.runtime.durable.lives import kept_of, replace
 from ssm_cli.runtime.engine.backlog import release_held
-from ssm_cli.runtime.engine.cell import Cell, RemoteCell, Status, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    CellStatus,
+    RemoteCell,
+    SupervisorCell,
+    WorkerCell,
+    replan,
+)
 from ssm_cli.runtime.engine.commit import restart_timeout
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change
+from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change_debug
 from ssm_cli.runtime.looking.show import redacted
 from ssm_cli.runtime.performer.ending import (
     end_worker,
@@ -39,7 +46,7 @@ from ssm_cli.runtime.views import Status as StatusView
 
 def need_running(cell: Cell) -> None:
     """Raise `NoProc` unless the cell has a living process."""
-    if cell.status is not Status.RUNNING:
+    if cell.status is not CellStatus.RUNNING:
         raise not_running(cell)
 
 
@@ -163,7 +170,7 @@ def get_status(world: World, cell: WorkerCell) -> StatusView:
 def trace(world: World, cell: WorkerCell, on: bool) -> None:
     """Report every input and output of the worker, or stop doing so."""
     hear(world, cell)
-    change(cell, lambda debug: setattr(debug, "traced", on))
+    change_debug(cell, lambda debug: setattr(debug, "traced", on))
 
 
 def log(world: World, cell: WorkerCell, keep: int) -> None:
@@ -172,24 +179,24 @@ def log(world: World, cell: WorkerCell, keep: int) -> None:
     if not 0 <= keep <= MOST_LOGGED:
         raise SysError(f"keep must be 0 to {MOST_LOGGED}, got {keep}", term="badarg")
     ring: deque[SysEvent] | None = deque(maxlen=keep) if keep else None
-    change(cell, lambda debug: setattr(debug, "log", ring))
+    change_debug(cell, lambda debug: setattr(debug, "log", ring))
 
 
 def install(world: World, cell: WorkerCell, key: object, hook: Hook, state: Any) -> None:
     """Call `hook(state, event, name)` with every event; its answer is its next state."""
     hear(world, cell)
-    change(cell, lambda debug: debug.hooks.setdefault(key, (hook, state)))
+    change_debug(cell, lambda debug: debug.hooks.setdefault(key, (hook, state)))
 
 
 def remove(world: World, cell: WorkerCell, key: object) -> None:
     """Take an installed function out again."""
     hear(world, cell)
-    change(cell, lambda debug: debug.hooks.pop(key, None))
+    change_debug(cell, lambda debug: debug.hooks.pop(key, None))
 
 
 def statistics(world: World, cell: WorkerCell) -> Statistics:
     """Counts since the first start of the worker."""
-    running = cell.status is Status.RUNNING
+    running = cell.status is CellStatus.RUNNING
     return Statistics(
         id=cell.spec.id,
         steps=cell.steps,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.remote.ports import Answered, Call, Ended, Linked, News, Outcome, Start
+from ssm_cli.runtime.remote.ports import Answered, Call, Ended, Launched, Linked, News, Outcome
 from ssm_cli.spec.model import RemoteSpec
 
 Worker = Callable[[bytes], Outcome]
@@ -26,7 +26,7 @@ class FakeLinks:
     """
 
     def __init__(self, clock: Clock, workers: dict[str, Worker] | None = None) -> None:
-        self.refusing: dict[str, list[Start]] = {}
+        self.refusing: dict[str, list[Launched]] = {}
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -36,7 +36,7 @@ class FakeLinks:
         self._news: list[News] = []
         self._answers: list[tuple[Answered, Outcome]] = []
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> Start:
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> Launched:
         """Start a child, or refuse as `refusing` says; an adopted one keeps its epoch."""
         refusals = self.refusing.get(spec.id)
         if refusals:
@@ -45,7 +45,7 @@ class FakeLinks:
             self.epochs[spec.id] = self.epochs.get(spec.id, 0) + 1
         self._live[spec.id] = True
         self.started.append(spec.id)
-        return Start(ok=True, node=NODE, epoch=self.epochs[spec.id])
+        return Launched(ok=True, node=NODE, epoch=self.epochs[spec.id])
 
     def stop(self, child: str, within_s: float) -> bool:
         """Stop a child; one that is cut off cannot be asked, and its time passes."""

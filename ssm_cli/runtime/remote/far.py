@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.errors import CalledFromStep, CalleeStopped, DecodeError, NoProc, failed_call
-from ssm_cli.runtime.engine.cell import RemoteCell, Status
+from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.ports import Call, Outcome
@@ -42,7 +42,7 @@ def send_far(
     assert world.outside.links is not None
     if not world.running:
         raise CalleeStopped("the tree is not running", worker=name, reason="noproc")
-    if cell.status is not Status.RUNNING:
+    if cell.status is not CellStatus.RUNNING:
         pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
         return pending
 
@@ -63,7 +63,7 @@ def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:
     """Send an input across the link; it may be lost, as a cast may."""
     cell, worker = far
     check(world, f"{cell.spec.id}.{worker}", message)
-    if world.outside.links is not None and cell.status is Status.RUNNING:
+    if world.outside.links is not None and cell.status is CellStatus.RUNNING:
         world.outside.links.cast(cell.spec.id, worker, message)
 
 

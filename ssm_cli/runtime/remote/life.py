@@ -9,7 +9,7 @@ from ssm_cli.behaviour.reasons import (
     ExitReason,
     Lost,
 )
-from ssm_cli.runtime.engine.cell import RemoteCell, Status
+from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import ending
 
@@ -39,7 +39,7 @@ def start_remote(world: World, cell: RemoteCell) -> ExitReason | None:
         return cell.last_reason
     cell.node, cell.epoch = done.node, done.epoch
     cell.reachable = True
-    cell.status = Status.RUNNING
+    cell.status = CellStatus.RUNNING
     cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.runtime.engine.cell import RemoteCell, Status
+from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.entries import ChildEnded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import reason_for
@@ -16,7 +16,7 @@ def take_news(world: World) -> None:
         return
     for news in world.outside.links.poll():
         cell = world.names.get(news.child)
-        if isinstance(cell, RemoteCell) and cell.status is Status.RUNNING:
+        if isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
             if isinstance(news, Ended):
                 take_end(world, cell, news)
             else:
@@ -29,7 +29,7 @@ def take_end(world: World, cell: RemoteCell, news: Ended) -> None:
         return
     cell.last_reason = reason_for(news.reason)
     world.report("terminated", cell, ending(cell.last_reason))
-    cell.status = Status.DEAD
+    cell.status = CellStatus.DEAD
     world.post(ChildEnded(cell, cell.starts, cell.last_reason))
 
 

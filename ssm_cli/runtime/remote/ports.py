@@ -16,7 +16,7 @@ import msgspec
 from ssm_cli.spec.model import RemoteSpec
 
 
-class Start(msgspec.Struct, frozen=True):
+class Launched(msgspec.Struct, frozen=True):
     """What became of a start: where the child runs, in which epoch; or why it does not."""
 
     ok: bool
@@ -72,7 +72,7 @@ Answered = Callable[[Outcome], None]
 class Links(Protocol):
     """The links of one tree to its remote children."""
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> Start:
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> Launched:
         """Start a child and wait until it serves; with `adopt` one that lives on will do."""
         ...
 

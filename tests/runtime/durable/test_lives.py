@@ -25,8 +25,8 @@ from ssm_cli import (
     load_tree,
 )
 from ssm_cli.behaviour.results import Continue
-from ssm_cli.runtime.durable.snapshots import Aside, unpack
 from ssm_cli.runtime.durable.sessions import KEPT_ANSWERS
+from ssm_cli.runtime.durable.snapshots import Aside, unpack
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, pump
 from tests.runtime.durable.parts import (
     Add,
