@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         NoConnection,
         NoProc,
         QueueFull,
+        SpecError,
         SsmError,
         StartFailed,
         StorageDamaged,
@@ -93,8 +94,8 @@ _HOME = {
     " Ok Reply Stop TimeoutAfter",
     "cluster.link.client": "ClusterLinks",
     "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
-    " Denied Fenced GaveUp NoConnection NoProc QueueFull SsmError StartFailed StorageDamaged"
-    " StorageError StorageInUse SupervisorError SysError TreeFileError",
+    " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
+    " StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -163,6 +164,7 @@ __all__ = [
     "Report",
     "Restart",
     "Shutdown",
+    "SpecError",
     "SsmError",
     "StartFailed",
     "StartTimer",

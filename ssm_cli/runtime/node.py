@@ -28,6 +28,7 @@ from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.supervise import root_down
 from ssm_cli.runtime.remote.ports import Links
+from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
@@ -55,6 +56,10 @@ class Node(Asking, Looks, Keeps):
         links: the way to remote children (`ClusterLinks`); open until it is closed, too.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
+
+    Raises:
+        SpecError: the tree does not validate; with every complaint, before anything starts. What
+            OTP's supervisor refuses itself is left to `start`, which raises with OTP's term.
     """
 
     def __init__(
@@ -69,14 +74,13 @@ class Node(Asking, Looks, Keeps):
         verify_pure: bool = False,
         links: Links | None = None,
     ) -> None:
-        if not isinstance(tree, SupervisorSpec):
-            raise TypeError(f"a tree is a Supervisor, got {tree!r}")
+        judge = Judge(tree)
         self.spec = tree
         self._name = tree.id if name is None else name
         clock = SystemClock() if clock is None else clock
         self._guard = choose_guard(clock, wanted=guard)
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
-        self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance)
+        self._core = Core(SupervisorCell(tree, None), clock, self._guard, chance, judge)
         self._core.links = links
         self._store = store
         if verify_pure:
@@ -134,7 +138,10 @@ class Node(Asking, Looks, Keeps):
         ignored = isinstance(outcome, Ignore)
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
-        raise StartFailed(f"{self._name} did not start: {why}", term=term, ignored=ignored)
+        complaints = core.judge.complaints
+        said = "".join(f"\n{complaint}" for complaint in complaints)
+        text = f"{self._name} did not start: {why}{said}"
+        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""

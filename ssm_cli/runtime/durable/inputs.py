@@ -215,7 +215,7 @@ def caused(core: Core, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcome:
 
 def receiver(core: Core, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else core.names.get(to.rpartition("/")[2])
+    target = cell if to is None else core.find(to)
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None

@@ -101,7 +101,7 @@ def apply_effect(core: Core, cell: WorkerCell, effect: Effect, pending: Pending 
 
 def send(core: Core, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
     """Put an input into the queue; without such a worker it is dropped, as in OTP."""
-    target = cell if to is None else core.names.get(to.rpartition("/")[2])
+    target = cell if to is None else core.find(to)
     if isinstance(target, WorkerCell):
         core.queue.append((target, kind, message, None))
     else:

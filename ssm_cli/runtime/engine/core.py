@@ -15,6 +15,7 @@ from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.pending import Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
+from ssm_cli.spec.judge import Judge
 
 Input = tuple[WorkerCell, Kind, Any, Waiter | None]
 Lane = deque[tuple[Callable[..., None], tuple[Any, ...]]]
@@ -36,6 +37,7 @@ class Core:
         driver: what serves the node from an asyncio loop; None where nothing does.
         wake: told when there is work and the loop does not run; an asyncio driver listens.
         advance: runs a callback (`dispatch.advance`, or a check of it).
+        judge: judges specs: of the tree, and of new children.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
         gave_up: whether the root reached its restart intensity.
@@ -43,12 +45,21 @@ class Core:
 
     __slots__ = (
         "advance", "batch", "bound", "clock", "crashes", "driver", "dropped", "expected", "gave_up",
-        "guard", "keeper", "lane", "links", "names", "outbox", "pumping", "queue", "random",
-        "report", "reports", "root", "running", "timers", "wake",
+        "guard", "judge", "keeper", "lane", "links", "names", "outbox", "pumping", "queue",
+        "random", "report", "reports", "root", "running", "timers", "wake",
     )  # fmt: skip
 
-    def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
+    def __init__(
+        self,
+        root: SupervisorCell,
+        clock: Clock,
+        guard: Guard,
+        random: Random,
+        judge: Judge,
+    ) -> None:
         self.root = root
+        self.judge = judge
+        root.sound = judge.sound
         self.clock = clock
         self.guard = guard
         self.random = random
@@ -72,6 +83,17 @@ class Core:
         self.links: Any = None
         self.advance: Callable[..., Outcome] = advance
         self.wake: Callable[[], None] | None = None
+
+    def find(self, name: str) -> Cell | None:
+        """The node of that id or path, running or not. A path counts in full, from the root."""
+        cell = self.names.get(name)
+        at = len(name) if cell is None else 0
+        while (at := name.rfind("/", 0, at)) >= 0:  # ids made from a template hold slashes, too
+            cell = self.names.get(name[at + 1 :])
+            if cell is not None and cell.path() == name:
+                return cell
+            cell = None
+        return cell
 
     def post(self, function: Callable[..., None], *args: Any) -> None:
         """Put a system message into the lane."""

@@ -17,12 +17,7 @@ MOST_NAMES_COMPARED = 10_000
 
 def find(core: Core, name: str) -> Cell | None:
     """The node of that id or path, running or not."""
-    cell = core.names.get(name)
-    if cell is None and "/" in name:
-        cell = core.names.get(name.rpartition("/")[2])
-        if cell is not None and cell.path() != name:
-            cell = None
-    return cell
+    return core.find(name)
 
 
 def need(core: Core, name: str) -> Cell:

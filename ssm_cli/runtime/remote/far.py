@@ -17,8 +17,9 @@ def far_of(core: Core, name: str) -> tuple[RemoteCell, str] | None:
     """The remote child and its worker that a name stands for; None where it is no such name."""
     if core.links is None:
         return None
-    child, dot, worker = name.rpartition("/")[2].partition(".")
-    cell = core.names.get(child) if dot else None
+    above, slash, last = name.rpartition("/")
+    child, dot, worker = last.partition(".")
+    cell = core.find(f"{above}{slash}{child}") if dot else None
     return (cell, worker) if isinstance(cell, RemoteCell) and worker else None
 
 
