@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         NoConnection,
         NoProc,
         QueueFull,
+        SpecError,
         SsmError,
         StartFailed,
         StepTimeout,
@@ -94,8 +95,8 @@ _HOME = {
     " Ok Reply Stop TimeoutAfter",
     "cluster.link.client": "ClusterLinks",
     "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
-    " Denied Fenced GaveUp NoConnection NoProc QueueFull SsmError StartFailed StepTimeout"
-    " StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
+    " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
+    " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -164,6 +165,7 @@ __all__ = [
     "Report",
     "Restart",
     "Shutdown",
+    "SpecError",
     "SsmError",
     "StartFailed",
     "StartTimer",

@@ -15,7 +15,8 @@
     ├── SysError              a system message was refused (`callback_failed`, ...)
     ├── StartFailed           the tree did not come up; what had started was stopped
     ├── GaveUp                the root reached its restart intensity
-    ├── TreeFileError         a tree file does not validate; carries every complaint
+    ├── SpecError             a spec does not validate; carries every complaint
+    │   └── TreeFileError     ... and came from a tree file
     ├── CommandError          a line at the prompt, in a script or in argv is no command
     ├── CalledFromStep        a step called its own node; return an effect instead
     ├── StorageError          what must outlive the process cannot be written or read
@@ -166,11 +167,13 @@ class SupervisorError(SsmError):
 
     Attributes:
         term: the error term: a word (`"not_found"`), or `{tag: term}`.
+        complaints: everything that is wrong with the spec it refused, if that is the reason.
     """
 
-    def __init__(self, message: str, *, term: object) -> None:
+    def __init__(self, message: str, *, term: object, complaints: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.term = term
+        self.complaints = complaints
 
 
 class SysError(SsmError):
@@ -191,24 +194,41 @@ class StartFailed(SsmError):
     Attributes:
         term: OTP's error term, `{"shutdown": {"failed_to_start_child": [id, term]}}`.
         ignored: the root's init answered ignore.
+        complaints: everything that is wrong with the tree, if that is the reason.
     """
 
-    def __init__(self, message: str, *, term: object, ignored: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        term: object,
+        ignored: bool = False,
+        complaints: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.term = term
         self.ignored = ignored
+        self.complaints = complaints
 
 
 class GaveUp(SsmError):
     """The root reached its restart intensity, and the tree is down."""
 
 
-class TreeFileError(SsmError):
-    """A tree file does not validate. `complaints` holds every complaint, in file order."""
+class SpecError(SsmError, TypeError):
+    """A spec does not validate, and nothing was started. `complaints` holds every complaint.
+
+    Raised by `Node(...)`; `load_tree` raises the subclass, and `start_child` a `SupervisorError`
+    with the same complaints. Each is `PATH: what is wrong; expected ...; did you mean ...?`.
+    """
 
     def __init__(self, message: str, *, complaints: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.complaints = complaints
+
+
+class TreeFileError(SpecError):
+    """A tree file does not validate. Its complaints are in file order, with line and column."""
 
 
 class CommandError(SsmError):

@@ -44,7 +44,7 @@ CODES: dict[type[BaseException], ExitCode] = {
     errors.SupervisorError: ExitCode.REFUSED,
     errors.StartFailed: ExitCode.CRASHED,
     errors.GaveUp: ExitCode.GAVE_UP,
-    errors.TreeFileError: ExitCode.USAGE,
+    errors.SpecError: ExitCode.USAGE,
     errors.CommandError: ExitCode.USAGE,
     errors.CalledFromStep: ExitCode.CRASHED,
     errors.NoTree: ExitCode.NO_TREE,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from ssm_cli.errors import CommandError
 from ssm_cli.spec.model import ChildSpec
-
-_AROUND = "{supervisor: start-child, auto_shutdown: any_significant, children: ["
-"""Makes a tree of a child; such a tree also takes a significant one, and the node judges."""
+from ssm_cli.spec.validate import Problem
 
 
 def state_of(text: str, old: object) -> object:
@@ -46,8 +45,8 @@ def state_of(text: str, old: object) -> object:
 def child_spec_of(text: str) -> ChildSpec | str:
     """The child spec of a mapping as in a tree file, or the label that `text` is.
 
-    The mapping is read as the only child of a tree, so it has the keys and the complaints of a
-    tree file; `./file.py` is relative to the current folder.
+    The mapping has the keys and the complaints of a tree file; `./file.py` is relative to the
+    current folder. What depends on the tree around it is left to the node.
 
     Raises:
         CommandError: it begins like a mapping and is no child spec; every complaint, each with
@@ -61,24 +60,19 @@ def child_spec_of(text: str) -> ChildSpec | str:
     if not text.lstrip().startswith("{"):
         return text.strip()
     from ssm_cli.spec.modules import Resolver  # noqa: PLC0415 - YAML is slow to import, and rare
-    from ssm_cli.spec.validate import Problem  # noqa: PLC0415 - as above
     from ssm_cli.spec.walk import TreeReader  # noqa: PLC0415 - as above
     from ssm_cli.spec.yaml_nodes import compose  # noqa: PLC0415 - as above
 
-    root = compose(f"{_AROUND}{text}]}}")
+    root = compose(text)
     if isinstance(root, Problem):
-        raise _refusal([(root.column, root.message)])
+        raise _refusal([root])
     reader = TreeReader(Resolver(Path.cwd()).resolve)
-    tree = reader.read(root)
-    if reader.problems:
-        raise _refusal([(problem.column, problem.message) for problem in reader.problems])
-    if len(tree.children) != 1:
-        raise _refusal([(len(_AROUND) + 1, "expected one mapping for one child")])
-    return tree.children[0]
+    child = reader.read_child(root)
+    if reader.problems or child is None:
+        raise _refusal(reader.problems)
+    return child
 
 
-def _refusal(found: list[tuple[int, str]]) -> CommandError:
-    """Complaints about the tree around the mapping, as complaints about the mapping."""
-    column = max(found[0][0] - len(_AROUND), 1)
-    said = "; ".join(f"column {max(at - len(_AROUND), 1)}: {message}" for at, message in found)
-    return CommandError(f"SPEC is no child spec: {said}", column=column)
+def _refusal(problems: Sequence[Problem]) -> CommandError:
+    said = "; ".join(f"column {problem.column}: {problem.message}" for problem in problems)
+    return CommandError(f"SPEC is no child spec: {said}", column=problems[0].column)

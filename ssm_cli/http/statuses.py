@@ -33,7 +33,7 @@ STATUSES: dict[type[BaseException], int] = {
     errors.SupervisorError: 409,
     errors.SysError: 409,
     errors.CommandError: 400,
-    errors.TreeFileError: 400,
+    errors.SpecError: 400,
     errors.SsmError: 500,
 }
 

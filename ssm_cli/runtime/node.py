@@ -34,6 +34,7 @@ from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 from ssm_cli.runtime.remote.ports import Links
+from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import SupervisorSpec
 
 DRAIN_S = 1.0
@@ -64,6 +65,10 @@ class Node:
         links: the way to remote children (`ClusterLinks`); open until it is closed, too.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
+
+    Raises:
+        SpecError: the tree does not validate; with every complaint, before anything starts. What
+            OTP's supervisor refuses itself is left to `start`, which raises with OTP's term.
     """
 
     def __init__(
@@ -78,14 +83,13 @@ class Node:
         verify_pure: bool = False,
         links: Links | None = None,
     ) -> None:
-        if not isinstance(tree, SupervisorSpec):
-            raise TypeError(f"a tree is a Supervisor, got {tree!r}")
+        judge = Judge(tree)
         self.spec = tree
         self.name = tree.id if name is None else name
         clock = SystemClock() if clock is None else clock
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         guarding = choose_guard(clock, wanted=guard)
-        self._world = World(SupervisorCell(tree, None), clock, guarding, chance)
+        self._world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
         self._world.outside.links = links
         self._store = store
         if verify_pure:
@@ -212,7 +216,10 @@ class Node:
         ignored = isinstance(outcome, Ignore)
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
-        raise StartFailed(f"{self.name} did not start: {why}", term=term, ignored=ignored)
+        complaints = world.judge.complaints
+        said = "".join(f"\n{complaint}" for complaint in complaints)
+        text = f"{self.name} did not start: {why}{said}"
+        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""

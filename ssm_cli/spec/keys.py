@@ -25,6 +25,7 @@ Kind = Literal[
 MAX_NAME = 200  # characters of a name, and of a label
 MAX_SHOWN = 60  # characters of a wrong value that a message repeats
 LARGEST = 1e18  # of any number in a tree file; NaN and the infinities are out, too
+NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
 NAME = re.compile(rf"[A-Za-z0-9_.\-]{{1,{MAX_NAME}}}")
 
 WORKERS: tuple[Place, ...] = ("worker",)
@@ -86,7 +87,7 @@ def _shutdown(on: tuple[Place, ...], default: model.ShutdownTime) -> Key:
         "kills it at once, `infinity` waits."
     )
     words = ("brutal_kill", "infinity")
-    return Key("shutdown", on, "integer", doc, default, "shutdown_ms", words=words, above=0)
+    return Key("shutdown", on, "integer", doc, default, "shutdown_ms", words=words, low=0)
 
 
 def _name(name: str, on: tuple[Place, ...]) -> Key:
@@ -277,7 +278,7 @@ def expected(key: Key) -> str:
     """What `key` takes, in words.
 
     >>> expected(WORKER["shutdown"])
-    'a whole number greater than 0, brutal_kill or infinity'
+    'a whole number of at least 0, brutal_kill or infinity'
     """
     choices = list(key.words)
     if key.kind != "word":
@@ -329,6 +330,12 @@ def sentence(wrong: str, expected: str = "", meant: str = "") -> str:
     return "; ".join(parts)
 
 
+def _printable(text: str) -> str:
+    """The beginning of a text; control characters are spelled out, so that no terminal obeys."""
+    short = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
+
+
 def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
     """A wrong value as a message names it.
 
@@ -341,8 +348,7 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
         case bool():
             return "true" if value else "false"
         case str():
-            text = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
-            return f'the text "{text}"'
+            return f'the text "{_printable(value)}"'
         case int() if abs(value) >= 10**MAX_SHOWN:
             return f"a whole number of more than {MAX_SHOWN} digits"
         case int() | float() | Enum():

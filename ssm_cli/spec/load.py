@@ -9,13 +9,13 @@ from pathlib import Path
 from types import ModuleType
 
 from ssm_cli.errors import TreeFileError
+from ssm_cli.spec.judge import complaints_text
 from ssm_cli.spec.keys import nearest, sentence, shown
 from ssm_cli.spec.model import SupervisorSpec
 from ssm_cli.spec.modules import Resolver, importable, line_in, load_file, raised
 from ssm_cli.spec.validate import FILE, Problem, check_spec
 
 MAX_BYTES = 64 * 1024 * 1024
-MAX_IN_MESSAGE = 20  # complaints that the text of the error repeats
 SUFFIXES = (".yaml", ".yml", ".py")
 
 
@@ -49,12 +49,7 @@ def load_tree(path: str | Path) -> SupervisorSpec:
 def _refusal(file: Path, problems: Iterable[Problem]) -> TreeFileError:
     ordered = sorted(problems, key=lambda problem: (problem.line, problem.column))
     complaints = tuple(f"{file}:{p.line}:{p.column}: {p.path}: {p.message}" for p in ordered)
-    if len(complaints) == 1:
-        return TreeFileError(complaints[0], complaints=complaints)
-    lines = [f"{file} has {len(complaints)} mistakes:", *complaints[:MAX_IN_MESSAGE]]
-    if len(complaints) > MAX_IN_MESSAGE:
-        lines.append(f"... and {len(complaints) - MAX_IN_MESSAGE} more")
-    return TreeFileError("\n".join(lines), complaints=complaints)
+    return TreeFileError(complaints_text(str(file), complaints), complaints=complaints)
 
 
 def _about_file(wrong: str, expected: str = "", meant: str = "") -> Problem:

@@ -6,7 +6,8 @@ built specs carry their unit in their name. Source: OTP `supervisor:child_spec()
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, Literal
 
@@ -241,20 +242,35 @@ def Worker(  # noqa: D417, N802 - some keys are described together; it reads as 
         restart, shutdown, significant, step_timeout, init_timeout, backoff, persist, on_crash,
         codec, label, save_inputs, save_seconds, quarantine,
     )  # fmt: skip
-    options = DEFAULT_OPTIONS if given == DEFAULTS else options_of(given)
-    return WorkerSpec(id, start, NO_ARGS if args is None else args, options)
+    return WorkerSpec(id, start, NO_ARGS if args is None else args, options_of(given))
 
 
 def options_of(given: tuple[Any, ...]) -> WorkerOptions:
-    """The options with these values, in the order of the fields; words become enum members."""
+    """Return the options with these values, in the order of the fields; words become members."""
+    restart, shutdown, significant, _, _, _, persist, on_crash, _, _, _, _, quarantine = given
+    # 0 equals False, and 5000.0 5000, but they are not what a tree file would take for them
+    exact = type(shutdown) is int and significant is False and type(quarantine) is int
+    if exact and given == DEFAULTS:
+        return DEFAULT_OPTIONS
     options = WorkerOptions(*given)
     options = msgspec.structs.replace(
         options,
-        restart=Restart(options.restart),
-        persist=Persist(options.persist),
-        on_crash=OnCrash(options.on_crash),
+        restart=member(Restart, restart),
+        persist=member(Persist, persist),
+        on_crash=member(OnCrash, on_crash),
     )
-    return DEFAULT_OPTIONS if options == DEFAULT_OPTIONS else options
+    return DEFAULT_OPTIONS if exact and options == DEFAULT_OPTIONS else options
+
+
+def member(kind: type[Enum], word: object) -> Any:
+    """Return the member of `kind` that a word stands for; any other value as it is.
+
+    A spec is judged where it enters a node, with every complaint at once, and not as it is built.
+
+    >>> member(Restart, "temporary"), member(Restart, "permanant")
+    (<Restart.TEMPORARY: 'temporary'>, 'permanant')
+    """
+    return next((m for m in kind if m.value == word), word) if isinstance(word, str) else word
 
 
 def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads as a class
@@ -289,14 +305,20 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
         restart, shutdown, significant, backoff: as for a worker; shutdown waits by default.
         queue: at the root, how many inputs may wait in the node's queue.
         init: `init(name)`, asked at each start; may answer `Ignore()`.
-        snapshot_every, keep_records, journal_mb, on_storage_error: of the root's journal: records
-            between saved states, records kept for history, its size, and what an error does.
+        snapshot_every, keep_records, journal_mb, on_storage_error: of the root's journal.
     """
     return SupervisorSpec(
-        id, Strategy(strategy), tuple(children), intensity, period, AutoShutdown(auto_shutdown),
-        max_children, Restart(restart), shutdown, significant, backoff, queue, init,
-        snapshot_every, keep_records, journal_mb, OnStorageError(on_storage_error),
+        id, member(Strategy, strategy), _listed(children), intensity, period,
+        member(AutoShutdown, auto_shutdown), max_children, member(Restart, restart), shutdown,
+        significant, backoff, queue, init, snapshot_every, keep_records, journal_mb,
+        member(OnStorageError, on_storage_error),
     )  # fmt: skip
+
+
+def _listed(children: Any) -> Any:
+    """The children as a tuple; what has no order, or is no listing, as it is."""
+    unordered = isinstance(children, str | bytes | Mapping | AbstractSet)
+    return tuple(children) if isinstance(children, Iterable) and not unordered else children
 
 
 def Remote(  # noqa: D417, N802 - some keys are described together; it reads as a class
@@ -324,8 +346,8 @@ def Remote(  # noqa: D417, N802 - some keys are described together; it reads as 
         restart, shutdown, significant, backoff: as for a worker.
     """
     return RemoteSpec(
-        id, tree, NO_ARGS if place is None else place, lease, Takeover(takeover), Orphan(orphan),
-        Restart(restart), shutdown, significant, backoff,
+        id, tree, NO_ARGS if place is None else place, lease, member(Takeover, takeover),
+        member(Orphan, orphan), member(Restart, restart), shutdown, significant, backoff,
     )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from types import CodeType, ModuleType, TracebackType
 
 import msgspec
 
+from ssm_cli.spec.code import is_worker, start_fault
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence
-from ssm_cli.spec.validate import start_fault
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAX_SAID = 400  # characters of an exception's text that a fault repeats
@@ -216,7 +216,7 @@ def _origin(error: BaseException) -> str:
 
 
 def _workers(module: object) -> Iterable[str]:
-    return (name for name, value in vars(module).items() if not start_fault(value))
+    return (name for name, value in vars(module).items() if is_worker(value))
 
 
 def _attribute(module: ModuleType, target: str, attribute: str) -> Resolved:

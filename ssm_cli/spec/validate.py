@@ -1,22 +1,23 @@
 """What can be wrong with a spec: as problems for people, and as OTP's error terms.
 
 Both accept specs built by hand whose fields hold wrong values: the structs do not check them.
-The rules between fields stand here once; the reader of YAML files uses them, too.
+The rules between fields are in `rules`, those of a worker's code in `code`; the reader of YAML
+files uses them, too. `judge` asks for both on behalf of a node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import msgspec
 
-from ssm_cli.behaviour.gen_server import GenServer
-from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.spec import keys
+from ssm_cli.spec.code import codec_fault, start_fault
 from ssm_cli.spec.keys import Key, fault, sentence, shown
 from ssm_cli.spec.model import (
     MAX_DEPTH,
+    NO_ARGS,
     AutoShutdown,
     Backoff,
     ChildSpec,
@@ -27,98 +28,36 @@ from ssm_cli.spec.model import (
     WorkerOptions,
     WorkerSpec,
 )
+from ssm_cli.spec.rules import (
+    DEPTH_FAULT,
+    args_fault,
+    backoff_fault,
+    combination_fault,
+    pool_fault,
+    remote_fault,
+    template_fault,
+)
 
 FILE = "(file)"  # where a problem is that belongs to no node of the tree
+MAX_SEEN = 1024  # settings and code that are remembered as sound
+OTP_KEYS = frozenset(
+    {"strategy", "intensity", "period", "auto_shutdown", "restart", "shutdown", "significant"}
+)
+Taken = Callable[[str], str | None]
 
 
 class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong: where in the tree, and a sentence that follows the path.
 
-    `line` and `column` count from 1; 0 where the spec did not come from a file.
+    `line` and `column` count from 1; 0 where the spec did not come from a file. `otp` says that
+    OTP's supervisor refuses it, too, when it starts, with a term of its own.
     """
 
     path: str
     message: str
     line: int = 0
     column: int = 0
-
-
-def start_fault(start: object) -> str | None:
-    """What is wrong with the code of a worker; None for a `StateMachine` or a `GenServer` class.
-
-    >>> start_fault(print)
-    'is the function print; expected a StateMachine or a subclass of GenServer'
-    """
-    if isinstance(start, StateMachine):
-        return None
-    if isinstance(start, type) and issubclass(start, GenServer):
-        return None
-    meant = type(start).__name__ if isinstance(start, GenServer) else ""
-    meant = meant and f"the class {meant} itself"
-    return sentence(f"is {shown(start)}", "a StateMachine or a subclass of GenServer", meant)
-
-
-def combination_fault(restart: object, significant: object, auto_shutdown: object) -> str | None:
-    """What is wrong between these three, given as words (OTP's `bad_combination`).
-
-    >>> combination_fault("permanent", True, "any_significant")
-    'is true with restart permanent; expected restart transient or temporary'
-    """
-    if significant is not True:
-        return None
-    if auto_shutdown == AutoShutdown.NEVER.value:
-        wanted = "auto_shutdown any_significant or all_significant at its supervisor"
-        return sentence("is true with auto_shutdown never", wanted)
-    if restart == Restart.PERMANENT.value:
-        return sentence("is true with restart permanent", "restart transient or temporary")
-    return None
-
-
-def template_fault(strategy: object, children: int) -> str | None:
-    """What is wrong with the number of children for the strategy, given as a word.
-
-    >>> template_fault("simple_one_for_one", 2)
-    'has 2 children under simple_one_for_one; expected exactly one, the template'
-    """
-    if strategy != Strategy.SIMPLE_ONE_FOR_ONE.value or children == 1:
-        return None
-    count = "no children" if children == 0 else f"{children} children"
-    return sentence(f"has {count} under simple_one_for_one", "exactly one, the template")
-
-
-def pool_fault(strategy: object) -> str | None:
-    """What is wrong with `max_children` under the strategy, given as a word."""
-    if strategy == Strategy.SIMPLE_ONE_FOR_ONE.value:
-        return None
-    return sentence(f"has no meaning under {strategy}", "strategy simple_one_for_one with it")
-
-
-def backoff_fault(initial_ms: float, max_ms: float) -> str | None:
-    """What is wrong with the longest delay of a back-off.
-
-    >>> backoff_fault(100, 50)
-    'is 50, less than initial; expected at least 100'
-    """
-    if max_ms >= initial_ms:
-        return None
-    return sentence(f"is {max_ms:g}, less than initial", f"at least {initial_ms:g}")
-
-
-def remote_fault(name: object) -> str | None:
-    """What is wrong with the name of a remote child, beyond what holds for all names.
-
-    >>> remote_fault("eu.billing")
-    'has a dot; expected a name without one: its workers are called as eu-billing.WORKER'
-    """
-    if not isinstance(name, str) or "." not in name:
-        return None
-    wanted = f"a name without one: its workers are called as {name.replace('.', '-')}.WORKER"
-    return sentence("has a dot", wanted)
-
-
-DEPTH_FAULT = sentence(
-    f"is more than {MAX_DEPTH} supervisors deep", f"at most {MAX_DEPTH} levels of supervisors"
-)
+    otp: bool = False
 
 
 def check_spec(spec: SupervisorSpec) -> list[Problem]:
@@ -133,27 +72,61 @@ def check_spec(spec: SupervisorSpec) -> list[Problem]:
     """
     if not isinstance(spec, SupervisorSpec):
         return [Problem("tree", sentence(f"is {shown(spec)}", "a Supervisor"))]
-    return list(_Checker().supervisor(spec, "", 1))
+    return list(Checker(Sound()).supervisor(spec, "", 1, 1))
 
 
-class _Checker:
-    """One walk over a tree; remembers names, nodes and settings that it has seen."""
+class Sound:
+    """Settings and code that were found sound, by identity; at most `MAX_SEEN` at a time."""
 
     def __init__(self) -> None:
-        self._first: dict[str, str] = {}
-        self._nodes: set[int] = set()
-        self._good: dict[int, WorkerOptions] = {}  # workers share settings: check each value once
+        self._sound: dict[int, object] = {}
 
-    def supervisor(self, spec: SupervisorSpec, parent: str, place: int) -> Iterator[Problem]:
-        """The problems of a supervisor and of everything below it."""
+    def __contains__(self, value: object) -> bool:
+        return id(value) in self._sound  # it is held here, so that no other object gets its id
+
+    def add(self, value: object) -> None:
+        """Remember one; the others are forgotten when there are too many."""
+        if len(self._sound) >= MAX_SEEN:
+            self._sound.clear()
+        self._sound[id(value)] = value
+
+
+class Checker:
+    """One walk over a tree, or over a child that is to start; remembers the names it has seen.
+
+    Args:
+        seen: what earlier walks have found sound.
+        taken: gives the path of the running node that has a name; asked for all but the first
+            node of the walk.
+    """
+
+    def __init__(self, seen: Sound, taken: Taken | None = None) -> None:
+        self._seen = seen
+        self._taken = taken
+        self._first: dict[str, str] = {}  # by name: the path of its parent
+        self._nodes: set[int] = set()
+
+    def supervisor(
+        self, spec: SupervisorSpec, parent: str, place: int, depth: int, *, starts: bool = True
+    ) -> Iterator[Problem]:
+        """Yield the problems of a supervisor and of everything below it.
+
+        Args:
+            spec: the supervisor.
+            parent: the path of its supervisor; "" for the root.
+            place: which child it is, from 1; 0 for one that is to be added.
+            depth: how many levels of supervisors there are down to it, itself included.
+            starts: it starts with its supervisor, so that OTP judges it then; a template does not.
+        """
         path = _path(parent, spec.id, place)
-        yield from self._identity(spec, path)
-        if not parent:
-            yield from _field_problems(keys.ROOT, spec, path)
-        else:
-            yield from _field_problems(keys.SUPERVISOR, spec, path)
-            yield from _backoff_problems(spec.backoff, path)
+        yield from self._identity(spec, parent, path, otp=starts)
+        if parent:
+            yield from _field_problems(keys.SUPERVISOR, spec, path, otp=starts)
             yield from _root_only_problems(spec, path)
+        else:
+            yield from _field_problems(keys.ROOT, spec, path, otp=starts)
+            yield from _field_problems(_BELOW_ROOT, spec, path, otp=False)
+        yield from _backoff_problems(spec.backoff, path)
         if spec.init is not None and not callable(spec.init):
             message = sentence(f"is {shown(spec.init)}", "a function init(name), or None")
             yield Problem(f"{path}.init", message)
@@ -162,67 +135,161 @@ class _Checker:
         # A node object that stands in the tree twice is a duplicate; its inside is known.
         if id(spec) not in self._nodes:
             self._nodes.add(id(spec))
-            yield from self._children(spec, path)
+            yield from self._children(spec, path, depth, starts=starts)
 
-    def _children(self, spec: SupervisorSpec, path: str) -> Iterator[Problem]:
-        if not isinstance(spec.children, list | tuple):
-            return
+    def _children(
+        self, spec: SupervisorSpec, path: str, depth: int, *, starts: bool
+    ) -> Iterator[Problem]:
+        if not isinstance(spec.children, tuple):
+            if not isinstance(spec.children, list):
+                return
+            wanted = "a tuple, which cannot change later, as Supervisor(...) makes of it"
+            yield Problem(f"{path}.children", sentence("is a list", wanted))
         if wrong := template_fault(_word(spec.strategy), len(spec.children)):
-            yield Problem(f"{path}.children", wrong)
-        for place, child in enumerate(spec.children, 1):
-            if isinstance(child, WorkerSpec):
-                yield from self._worker(child, path, place)
-            elif isinstance(child, RemoteSpec):
-                yield from self._remote(child, path, place)
-            elif not isinstance(child, SupervisorSpec):
-                wanted = sentence(f"is {shown(child)}", "a Worker, a Supervisor or a Remote")
-                yield Problem(f"{path}/child#{place}", wanted)
-                continue
-            elif path.count("/") + 1 >= MAX_DEPTH:
-                yield Problem(_path(path, child.id, place), DEPTH_FAULT)
-                continue
-            else:
-                yield from self.supervisor(child, path, place)
-            yield from _combination_problems(child, spec, _path(path, child.id, place))
+            yield Problem(f"{path}.children", wrong, otp=starts)
+        yield from self._siblings(spec, path, depth, starts=starts)
 
-    def _worker(self, spec: WorkerSpec, parent: str, place: int) -> Iterator[Problem]:
+    def _siblings(
+        self, spec: SupervisorSpec, path: str, depth: int, *, starts: bool
+    ) -> Iterator[Problem]:
+        """Yield the problems of the children; workers of which only the name is new go together."""
+        plain: set[int] = set()  # options and code that are sound and need no look at the parent
+        options = start = None
+        names: list[str] = []
+        for place, child in enumerate(spec.children, 1):
+            if (
+                type(child) is WorkerSpec
+                and (child.options is options or id(child.options) in plain)
+                and (child.start is start or id(child.start) in plain)
+                and (child.args is NO_ARGS or args_fault(child.args) is None)
+            ):
+                names.append(child.id)
+                options, start = child.options, child.start
+                continue
+            yield from self._named(names, spec, path, place, depth, starts=starts)
+            names = []
+            yield from self.child(child, spec, path, place, depth, starts=starts)
+            if type(child) is WorkerSpec and self._is_plain(child):
+                plain |= {id(child.options), id(child.start)}
+        yield from self._named(names, spec, path, len(spec.children) + 1, depth, starts=starts)
+
+    def _is_plain(self, child: WorkerSpec) -> bool:
+        sound = child.start in self._seen and child.options in self._seen
+        return sound and child.options.significant is False
+
+    def _named(
+        self,
+        names: list[str],
+        spec: SupervisorSpec,
+        path: str,
+        place: int,
+        depth: int,
+        *,
+        starts: bool,
+    ) -> Iterator[Problem]:
+        """Take the names of the workers before `place`, all at once if nothing is wrong."""
+        if not names or self._take(names, path):
+            return
+        for number in range(place - len(names), place):
+            child = spec.children[number - 1]
+            yield from self.child(child, spec, path, number, depth, starts=starts)
+
+    def _take(self, names: list[str], path: str) -> bool:
+        """Remember names of workers at `path`; False, and none, if one is wrong or taken."""
+        try:
+            text = "".join(names)
+        except TypeError:
+            return False
+        if not (text.isascii() and all(names) and max(map(len, names)) <= keys.MAX_NAME):
+            return False
+        if text.encode().translate(None, keys.NAME_BYTES) or self._taken is not None:
+            return False
+        fresh, known = dict.fromkeys(names, path), self._first
+        few, many = sorted((known, fresh), key=len)
+        if len(fresh) < len(names) or not many.keys().isdisjoint(few):
+            return False
+        many.update(few)
+        self._first = many
+        return True
+
+    def child(
+        self,
+        child: object,
+        parent: SupervisorSpec,
+        path: str,
+        place: int,
+        depth: int,
+        *,
+        starts: bool = True,
+    ) -> Iterator[Problem]:
+        """Yield the problems of a child of `parent`, which is at `path` and so many levels deep."""
+        if isinstance(child, WorkerSpec):
+            yield from self._worker(child, path, place, otp=starts)
+        elif isinstance(child, RemoteSpec):
+            yield from self._remote(child, path, place, otp=starts)
+        elif not isinstance(child, SupervisorSpec):
+            wanted = sentence(f"is {shown(child)}", "a Worker, a Supervisor or a Remote")
+            yield Problem(_path(path, None, place), wanted)
+            return
+        elif depth >= MAX_DEPTH:
+            yield Problem(_path(path, child.id, place), DEPTH_FAULT)
+            return
+        else:
+            starts = starts and _word(parent.strategy) != Strategy.SIMPLE_ONE_FOR_ONE.value
+            yield from self.supervisor(child, path, place, depth + 1, starts=starts)
+        yield from _combination_problems(child, parent, _path(path, child.id, place), otp=starts)
+
+    def _worker(self, spec: WorkerSpec, parent: str, place: int, *, otp: bool) -> Iterator[Problem]:
         path = _path(parent, spec.id, place)
-        yield from self._identity(spec, path)
-        if wrong := start_fault(spec.start):
-            yield Problem(f"{path}.start", wrong)
-        if wrong := fault(keys.WORKER["args"], spec.args):
+        yield from self._identity(spec, parent, path, otp=otp)
+        if spec.start not in self._seen:
+            if wrong := start_fault(spec.start):
+                yield Problem(f"{path}.start", wrong)
+            else:
+                self._seen.add(spec.start)
+        if wrong := args_fault(spec.args):
             yield Problem(f"{path}.args", wrong)
         options = spec.options
-        if id(options) in self._good:
+        if options in self._seen:
             return
         if not isinstance(options, WorkerOptions):
             yield Problem(f"{path}.options", sentence(f"is {shown(options)}", "WorkerOptions"))
             return
         problems = [
-            *_field_problems(keys.WORKER, options, path),
+            *_field_problems(keys.WORKER, options, path, otp=otp),
             *_backoff_problems(options.backoff, path),
         ]
         if not problems:
-            self._good[id(options)] = options
+            self._seen.add(options)
         yield from problems
 
-    def _remote(self, spec: RemoteSpec, parent: str, place: int) -> Iterator[Problem]:
+    def _remote(self, spec: RemoteSpec, parent: str, place: int, *, otp: bool) -> Iterator[Problem]:
         path = _path(parent, spec.id, place)
-        yield from self._identity(spec, path)
-        yield from _field_problems(keys.REMOTE, spec, path)
+        yield from self._identity(spec, parent, path, otp=otp)
+        yield from _field_problems(keys.REMOTE, spec, path, otp=otp)
         yield from _backoff_problems(spec.backoff, path)
         if wrong := remote_fault(spec.id):
             yield Problem(f"{path}.remote", wrong)
 
-    def _identity(self, spec: ChildSpec, path: str) -> Iterator[Problem]:
+    def _identity(self, spec: ChildSpec, parent: str, path: str, *, otp: bool) -> Iterator[Problem]:
         kind = {WorkerSpec: "worker", RemoteSpec: "remote"}.get(type(spec), "supervisor")
         if wrong := fault(keys.SUPERVISOR["supervisor"], spec.id):
             yield Problem(f"{path}.{kind}", wrong)
-        elif spec.id in self._first:
-            taken = f"has the name of another node, {self._first[spec.id]}"
-            yield Problem(f"{path}.{kind}", sentence(taken, "names unique in the tree"))
+            return
+        owner: str | None = None
+        if spec.id in self._first:
+            owner = f"{self._first[spec.id]}/{spec.id}".removeprefix("/")
+        elif self._taken is not None and self._first:
+            owner = self._taken(spec.id)
+        if owner is not None:
+            taken = f"has the name of another node, {owner}"
+            message = sentence(taken, "names unique in the tree")
+            yield Problem(f"{path}.{kind}", message, otp=otp)
         else:
-            self._first[spec.id] = path
+            self._first[spec.id] = parent
+
+
+_BELOW_ROOT = {name: key for name, key in keys.SUPERVISOR.items() if name not in keys.ROOT}
 
 
 def _root_only_problems(spec: SupervisorSpec, path: str) -> Iterator[Problem]:
@@ -233,7 +300,8 @@ def _root_only_problems(spec: SupervisorSpec, path: str) -> Iterator[Problem]:
 
 def _path(parent: str, name: object, place: int) -> str:
     usable = isinstance(name, str) and keys.NAME.fullmatch(name)
-    here = name if usable else f"child#{place}" if parent else "root"
+    unnamed = f"child#{place}" if place else "(child)"
+    here = name if usable else unnamed if parent else "root"
     return f"{parent}/{here}" if parent else str(here)
 
 
@@ -241,7 +309,9 @@ def _word(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 
-def _field_problems(table: Mapping[str, Key], spec: object, path: str) -> Iterator[Problem]:
+def _field_problems(
+    table: Mapping[str, Key], spec: object, path: str, *, otp: bool
+) -> Iterator[Problem]:
     """The values of a struct that its keys do not take; the fields it does not have are left out.
 
     A key without a default may be None. A codec may be an object with `decode` and `encode`.
@@ -252,17 +322,18 @@ def _field_problems(table: Mapping[str, Key], spec: object, path: str) -> Iterat
         value = getattr(spec, key.attribute)
         if value is None and key.default is None:
             continue
-        if key.name == "codec" and hasattr(value, "decode") and hasattr(value, "encode"):
-            if not isinstance(value, str):
-                continue
-        elif key.enum is not None and isinstance(value, key.enum):
+        if key.name == "codec":
+            if wrong := codec_fault(value):
+                yield Problem(f"{path}.codec", wrong)
             continue
-        elif key.enum is not None and value in key.words:
+        if key.enum is not None and isinstance(value, key.enum):
+            continue
+        if key.enum is not None and isinstance(value, str) and value in key.words:
             wrong = sentence(f"is {shown(value)}", f"{key.enum.__name__}.{str(value).upper()}")
             yield Problem(f"{path}.{key.name}", wrong)
             continue
         if wrong_value := fault(key, value):
-            yield Problem(f"{path}.{key.name}", wrong_value)
+            yield Problem(f"{path}.{key.name}", wrong_value, otp=otp and key.name in OTP_KEYS)
 
 
 def _backoff_problems(backoff: object, path: str) -> Iterator[Problem]:
@@ -271,18 +342,51 @@ def _backoff_problems(backoff: object, path: str) -> Iterator[Problem]:
     if not isinstance(backoff, Backoff):
         yield Problem(f"{path}.backoff", sentence(f"is {shown(backoff)}", "a Backoff or None"))
         return
-    problems = list(_field_problems(keys.BACKOFF, backoff, f"{path}.backoff"))
+    problems = list(_field_problems(keys.BACKOFF, backoff, f"{path}.backoff", otp=False))
     yield from problems
     if not problems and (wrong := backoff_fault(backoff.initial_ms, backoff.max_ms)):
         yield Problem(f"{path}.backoff.max", wrong)
 
 
-def _combination_problems(child: ChildSpec, parent: SupervisorSpec, path: str) -> Iterator[Problem]:
+def _combination_problems(
+    child: ChildSpec, parent: SupervisorSpec, path: str, *, otp: bool
+) -> Iterator[Problem]:
     if isinstance(child, WorkerSpec) and not isinstance(child.options, WorkerOptions):
         return
     restart, flag = _word(child.restart), _word(parent.auto_shutdown)
     if wrong := combination_fault(restart, child.significant, flag):
-        yield Problem(f"{path}.significant", wrong)
+        yield Problem(f"{path}.significant", wrong, otp=otp)
+
+
+def check_supervisor(spec: SupervisorSpec, taken: Taken) -> object | None:
+    """OTP's term for why a supervisor does not start, None if its spec is right.
+
+    One of `{"supervisor_data": term}`, `{"bad_start_spec": ids}`, `{"start_spec": term}`, or, for
+    a supervisor below it, `{"shutdown": {"failed_to_start_child": [id, term]}}`. Beyond OTP, the
+    names of its children must not be `taken`. Source: `supervisor:init_children/2`.
+    """
+    if (term := check_own(spec)) is not None:
+        return term
+    if _word(spec.strategy) == Strategy.SIMPLE_ONE_FOR_ONE.value:
+        return None
+    for child in spec.children:
+        if taken(child.id):
+            return {"start_spec": {"duplicate_child_name": child.id}}
+    for child in spec.children:
+        if isinstance(child, SupervisorSpec) and (term := check_supervisor(child, taken)):
+            return {"shutdown": {"failed_to_start_child": [child.id, term]}}
+    return None
+
+
+def check_own(spec: SupervisorSpec) -> object | None:
+    """The same for its flags and the specs of its children alone, not for what is below those."""
+    if (term := check_flags(spec)) is not None:
+        return {"supervisor_data": term}
+    if template_fault(_word(spec.strategy), len(spec.children)):
+        return {"bad_start_spec": [child.id for child in spec.children]}
+    if (term := check_childspecs(spec.children, spec.auto_shutdown)) is not None:
+        return {"start_spec": term}
+    return None
 
 
 def check_flags(spec: SupervisorSpec) -> object | None:

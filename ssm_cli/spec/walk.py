@@ -34,15 +34,16 @@ from ssm_cli.spec.model import (
     WorkerSpec,
 )
 from ssm_cli.spec.modules import Resolved
-from ssm_cli.spec.validate import (
+from ssm_cli.spec.rules import (
     DEPTH_FAULT,
-    Problem,
+    args_fault,
     backoff_fault,
     combination_fault,
     pool_fault,
     remote_fault,
     template_fault,
 )
+from ssm_cli.spec.validate import Problem
 from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain_value, scalar
 
 _CHILD_KINDS = ("worker", "supervisor", "remote")
@@ -192,6 +193,15 @@ class TreeReader:
             return self._supervisor(root, path, 1, None)
         return SupervisorSpec(path)
 
+    def read_child(self, node: Node) -> ChildSpec | None:
+        """The child that is to be added to a tree; to be used only if there are no `problems`."""
+        path, kind = self._open(node, "root", 1)
+        if kind == "worker":
+            return self._worker(node, path, None)
+        if kind == "remote":
+            return self._remote(node, path, None)
+        return self._supervisor(node, path, 2, None) if kind else None
+
     def _open(self, node: Node, parent: str, place: int) -> tuple[str, str]:
         """Return the path of a node and its kind; "" if it is no mapping."""
         path = f"{parent}/child#{place}" if parent else "root"
@@ -314,11 +324,8 @@ class TreeReader:
             self._complain(node, path, f"is {_shown(node)}", keys.expected(keys.WORKER["args"]))
             return {}
         args: dict[str, Any] = plain_value(node, path, self.problems)
-        if not all(isinstance(name, str) for name in args):
-            names = ", ".join(shown(name) for name in args if not isinstance(name, str))
-            self._complain(
-                node, path, f"has the argument names {names}", "text, in quotes if need be"
-            )
+        if wrong := args_fault(args):
+            self.problems.append(at(node, path, wrong))
         return args
 
     def _combination(

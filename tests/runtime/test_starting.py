@@ -77,10 +77,9 @@ def test_a_gen_server_whose_init_answers_nonsense_fails_to_start() -> None:
     assert error.term == {"shutdown": {"failed_to_start_child": ["a", "bad_return_value"]}}
 
 
-def test_something_that_is_no_behaviour_fails_to_start() -> None:
-    node, _ = failing(Supervisor("root", children=[Worker("a", object())]))
-    (report, _) = (report for report in node.reports() if report.event == "start_failed")
-    assert report.detail["error"]["message"].startswith("start must be a StateMachine or a Gen")
+def test_something_that_is_no_behaviour_is_refused_before_anything_starts() -> None:
+    with pytest.raises(SsmError, match=r"root/a\.start: is an object; expected a StateMachine or"):
+        Node(Supervisor("root", children=[Worker("a", object())]))
 
 
 def test_what_had_started_is_stopped_in_reverse_through_all_levels() -> None:

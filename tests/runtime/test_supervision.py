@@ -169,7 +169,9 @@ def test_starts_that_fail_are_delayed_and_counted_until_the_supervisor_gives_up(
 
 
 def test_a_stop_between_attempts_is_served_at_once() -> None:
-    with running(worker("a", backoff=Backoff(initial_ms=60_000)), worker("b")) as node:
+    with running(
+        worker("a", backoff=Backoff(initial_ms=60_000, max_ms=60_000)), worker("b")
+    ) as node:
         crash(node, "a")
         node.stop()
         assert node._world.clock.now_s() == 0

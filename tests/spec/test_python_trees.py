@@ -79,7 +79,7 @@ def test_a_relative_path_will_do(
         ("def tree():\n    return []\n", "1:1: (file): has a `tree` that answers with a list; ex"),
         ("\nasync def tree():\n    pass\n", "2:1: (file): has a `tree` that is the function tree"),
         (f"{HEAD}tree = Worker('w', echo)\n", "3:1: (file): has a `tree` that is a WorkerSpec; e"),
-        (f"{HEAD}tree = Supervisor('r', 'all')\n", "3:1: (file): raises when it is run: ValueErr"),
+        (f"{HEAD}tree = Supervisor('r', 'all')\n", '3:8: r.strategy: is the text "all"; expected'),
     ],
 )
 def test_a_file_that_makes_no_tree_is_told(

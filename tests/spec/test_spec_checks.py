@@ -67,7 +67,7 @@ def test_a_good_tree_has_no_problems() -> None:
     [
         (worker(restart="sometimes"), "r/w.restart", 'is the text "sometimes"; expected perm'),
         (worker(restart="permanent"), "r/w.restart", "expected Restart.PERMANENT"),
-        (worker(shutdown_ms=-5), "r/w.shutdown", "is -5; expected a whole number greater than 0"),
+        (worker(shutdown_ms=-5), "r/w.shutdown", "is -5; expected a whole number of at least 0"),
         (worker(significant="yes"), "r/w.significant", 'is the text "yes"; expected true or false'),
         (worker(step_timeout_ms=None), "r/w.step_timeout", "is nothing; expected a number"),
         (worker(codec="yaml"), "r/w.codec", 'is the text "yaml"; expected text, json or msgpack'),
@@ -183,6 +183,6 @@ def test_otps_term_for_a_wrong_child_spec(
 
 
 def test_otps_term_for_a_name_given_twice_comes_after_those_of_the_specs_before() -> None:
-    good, bad = worker(), msgspec.structs.replace(worker(shutdown_ms=0), id="bad")
+    good, bad = worker(), msgspec.structs.replace(worker(shutdown_ms=-1), id="bad")
     assert check_childspecs([good, good], "never") == {"duplicate_child_name": "w"}
-    assert check_childspecs([good, bad, good], "never") == {"invalid_shutdown": 0}
+    assert check_childspecs([good, bad, good], "never") == {"invalid_shutdown": -1}

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ssm_cli.errors import SsmError, TreeFileError
+from ssm_cli.spec.judge import complaints_of, complaints_text
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
 from ssm_cli.spec.validate import check_spec
@@ -41,6 +42,6 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
     except Exception as error:
         raise Undefined(f"{reference}: {type(error).__name__}: {error}") from error
     if problems := check_spec(tree):
-        raise Undefined(f"{reference}: {problems[0].path}: {problems[0].message}")
+        raise Undefined(complaints_text(reference, complaints_of(problems)))
     assert isinstance(tree, SupervisorSpec)
     return tree

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, SupervisorError
+from ssm_cli.spec.judge import complaints_text, judged_alone
 from ssm_cli.spec.model import (
     DEFAULT_OPTIONS,
     Backoff,
@@ -23,12 +24,16 @@ def text_of_spec(spec: ChildSpec) -> str:
     """Encode a child spec as the mapping of a tree file, on one line.
 
     Raises:
+        SupervisorError: it does not validate; with every complaint, as a node in this process.
         CommandError: its code cannot be imported by name in another process.
 
     >>> from ssm_cli.machines.kv import kv_store
     >>> text_of_spec(WorkerSpec("kv9", kv_store))
     '{"worker":"kv9","start":"ssm_cli.machines.kv:kv_store"}'
     """
+    if (refusal := judged_alone(spec)) is not None:
+        why = complaints_text("the child spec", refusal.complaints)
+        raise SupervisorError(why, term=refusal.term, complaints=refusal.complaints)
     return msgspec.json.encode(_mapping(spec)).decode()
 
 
@@ -73,6 +78,8 @@ def _worker(spec: WorkerSpec) -> dict[str, Any]:
     if spec.args:
         found["args"] = jsonable(spec.args)
     options, usual = spec.options, DEFAULT_OPTIONS
+    if options.codec is not None and not isinstance(options.codec, str):
+        raise CommandError(f"{spec.id} has a codec that cannot be sent to another process; name it")
     given = {
         "restart": (options.restart.value, usual.restart.value),
         "shutdown": (options.shutdown_ms, usual.shutdown_ms),

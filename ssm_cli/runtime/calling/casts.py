@@ -9,7 +9,6 @@ from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
@@ -35,7 +34,7 @@ class Casts:
             QueueFull: it is full all the same, or that many inputs wait for a suspended worker.
         """
         world = self._world
-        cell = world.names.get(worker) or find(world, worker)
+        cell = world.names.get(worker) or world.find(worker)
         if type(cell) is not WorkerCell:
             if (far := far_of(world, worker)) is not None:
                 cast_far(world, far, message)
@@ -60,7 +59,7 @@ class Casts:
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
         world = self._world
-        cell = find(world, worker)
+        cell = world.find(worker)
         if isinstance(cell, WorkerCell):
             put(world, cell, Kind.INFO, message, None, wait=True)
         else:
@@ -68,7 +67,7 @@ class Casts:
 
     def exists(self, name: str) -> bool:
         """Return whether the tree knows the name (or path), running or not."""
-        return find(self._world, name) is not None
+        return self._world.find(name) is not None
 
     def encode(self, worker: str, value: Any) -> bytes:
         """Return a value of this worker (an output, a state) as its codec writes it.

@@ -19,7 +19,6 @@ from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
-from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
@@ -187,7 +186,7 @@ class Talks:
     def _ask(self, talk: Talk, message: Any) -> None:
         """Send a call with bytes, of a worker elsewhere, of none, or while there is no room."""
         worker, limit_s = str(talk.worker), None
-        cell = find(self._world, worker)
+        cell = self._world.find(worker)
         if not isinstance(cell, WorkerCell):
             limit_s = None if self._timeout_s == math.inf else self._timeout_s
         elif type(message) is bytes:

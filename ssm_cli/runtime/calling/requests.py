@@ -7,7 +7,6 @@ from typing import Any
 from ssm_cli.errors import QueueFull
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.engine.cell import CellStatus
-from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
@@ -91,7 +90,7 @@ class Requests:
 
     def whereis(self, name: str) -> ProcessRef | None:
         """Return the process that runs under a name, if one does (OTP's `whereis`)."""
-        cell = find(self._world, name)
+        cell = self._world.find(name)
         if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)

@@ -17,7 +17,6 @@ from ssm_cli.runtime.durable.records import Cause, Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.values import digest, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
-from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -219,7 +218,7 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
 
 def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else find(world, to)
+    target = cell if to is None else world.find(to)
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None

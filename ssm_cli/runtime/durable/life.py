@@ -184,7 +184,7 @@ class Life:
                     self.timers.pop(key, None)
                 case Cast(to, brings) | Info(to, brings):
                     how: How = "cast" if isinstance(effect, Cast) else "info"
-                    target = self.worker if to is None else to.rpartition("/")[2]
+                    target = self.worker if to is None else to
                     sent.append(Brought((seq, index), target, how, brings))
         match outcome.then:
             case Continue(brings):

@@ -98,11 +98,11 @@ class Recovered:
     ) -> None:
         self._store = store
         self._check_every = check_every
-        self._specs = {
-            spec.id: spec
-            for _, spec in walk(tree)
-            if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE
-        }
+        self._specs: dict[str, WorkerSpec] = {}
+        self._paths: dict[str, str] = {}
+        for path, spec in walk(tree):
+            if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
+                self._specs[spec.id], self._paths[path] = spec, spec.id
         data = store.get(HEAD)
         self.head = Head() if data is None else unpack(HEAD, data, Head)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
@@ -172,10 +172,11 @@ class Recovered:
 
     def _bring(self, brought: Brought) -> None:
         """An input is under way between two workers; only a recorded one will show its arrival."""
-        life = self._life(brought.to)
+        to = brought.to if brought.to in self._specs else self._paths.get(brought.to, "")
+        life = self._life(to)
         if life is not None:
             data = life.written(brought.message)
-            self._sent[brought.cause] = Sent(brought.cause, brought.to, brought.how, data)
+            self._sent[brought.cause] = Sent(brought.cause, to, brought.how, data)
 
     def _void(self, worker: str) -> None:
         """A life has ended: what that worker wanted to go on with is void."""

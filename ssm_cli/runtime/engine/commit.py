@@ -23,7 +23,7 @@ from ssm_cli.behaviour.effects import (
 )
 from ssm_cli.behaviour.results import Caller, Continue, Then, TimeoutAfter
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Cause, Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import MOST_EFFECTS, World
@@ -83,19 +83,9 @@ def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pendin
             pass  # already turned into the outcome's stop
 
 
-def find(world: World, name: str) -> Cell | None:
-    """Return the node of that id, or of exactly that path, running or not."""
-    cell = world.names.get(name)
-    if cell is None and "/" in name:
-        cell = world.names.get(name.rpartition("/")[2])
-        if cell is not None and cell.path() != name:
-            cell = None
-    return cell
-
-
 def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
     """Put an input into the queue; report it as dropped where no worker has that name."""
-    target = cell if to is None else world.names.get(to) or find(world, to)
+    target = cell if to is None else world.find(to)
     if isinstance(target, WorkerCell):
         world.queue.append((target, kind, message, None))
     else:

@@ -20,6 +20,7 @@ from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
+from ssm_cli.spec.judge import Judge
 
 Input = tuple[WorkerCell, Kind, Any, Waiter | None]
 MOST_EFFECTS = 1_000_000  # inputs that effects may put into the queue
@@ -59,6 +60,7 @@ class World:
         dropped: how many messages have reached nobody.
         expected: the options whose limits the guard was told of last.
         gave_up: whether the root reached its restart intensity.
+        judge: judges specs: of the tree, and of new children.
         lane: system messages; they overtake the queue.
         names: every live node by id.
         outbox: replies given by `Caller.reply` in the callback that runs now, as (number, value);
@@ -73,12 +75,16 @@ class World:
 
     __slots__ = (
         "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "gave_up", "guard", "lane", "names", "outbox", "outside", "pumping", "queue", "random",
+        "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping", "queue", "random",
         "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
     )  # fmt: skip
 
-    def __init__(self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random) -> None:
+    def __init__(
+        self, root: SupervisorCell, clock: Clock, guard: Guard, random: Random, judge: Judge
+    ) -> None:
         self.root = root
+        self.judge = judge
+        root.sound = judge.sound
         self.clock = clock
         self.guard = guard
         self.random = random
@@ -102,6 +108,17 @@ class World:
         self.gave_up = False
         self.dropped = 0
         self.expected: object = None
+
+    def find(self, name: str) -> Cell | None:
+        """Return the node of that id, or of exactly that path from the root, running or not."""
+        cell = self.names.get(name)
+        at = len(name) if cell is None else 0
+        while (at := name.rfind("/", 0, at)) >= 0:  # ids made from a template hold slashes, too
+            cell = self.names.get(name[at + 1 :])
+            if cell is not None and cell.path() == name:
+                return cell
+            cell = None
+        return cell
 
     def post(self, entry: Entry) -> None:
         """Put a system message into the lane."""

@@ -25,7 +25,7 @@ from ssm_cli.spec.model import (
     Strategy,
     SupervisorSpec,
 )
-from ssm_cli.spec.validate import check_childspecs, check_flags
+from ssm_cli.spec.validate import check_own
 
 
 def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
@@ -33,6 +33,7 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     cell: Cell
     if isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
+        cell.sound = world.judge.sound
         world.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     elif isinstance(spec, RemoteSpec):
         cell = RemoteCell(spec, sup)
@@ -102,12 +103,8 @@ def find_problem(world: World, sup: SupervisorCell) -> object | None:
     """
     spec, dynamic = sup.spec, sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
     if not sup.sound:
-        if (term := check_flags(spec)) is not None:
-            return {"supervisor_data": term}
-        if dynamic and len(spec.children) != 1:
-            return {"bad_start_spec": [child.id for child in spec.children]}
-        if (term := check_childspecs(spec.children, spec.auto_shutdown)) is not None:
-            return {"start_spec": term}
+        if (term := check_own(spec)) is not None:
+            return term
         sup.sound = True
     for child in () if dynamic else spec.children:
         owner = world.names.get(child.id)

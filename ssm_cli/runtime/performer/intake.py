@@ -10,7 +10,6 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.commit import find
 from ssm_cli.runtime.engine.failures import comes_back, not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -23,7 +22,7 @@ FROM_STEP = "called its own node from a step; return an effect"
 
 def need(world: World, name: str) -> Cell:
     """The same; raises `NoProc` with the nearest name where there is none."""
-    cell = find(world, name)
+    cell = world.find(name)
     if cell is not None:
         return cell
     names = list(world.names)[:MOST_NAMES_COMPARED]

@@ -30,13 +30,14 @@ from ssm_cli.runtime.views import (
     Counts,
 )
 from ssm_cli.runtime.views import Kind as NodeKind
+from ssm_cli.spec.judge import Refusal, complaints_text
 from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec, WorkerSpec
-from ssm_cli.spec.validate import check_childspecs
+from ssm_cli.spec.rules import label_fault
 
 
-def refusal(sup: Cell, term: object, why: str) -> SupervisorError:
-    """The error for a request that the supervisor turns down."""
-    return SupervisorError(f"{sup.spec.id}: {why}", term=term)
+def refusal(sup: Cell, term: object, why: str, complaints: tuple[str, ...] = ()) -> SupervisorError:
+    """Return the error for a request that the supervisor turns down."""
+    return SupervisorError(f"{sup.spec.id}: {why}", term=term, complaints=complaints)
 
 
 def is_dynamic(sup: SupervisorCell) -> bool:
@@ -45,9 +46,10 @@ def is_dynamic(sup: SupervisorCell) -> bool:
 
 
 def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
-    """The child by id, or under `simple_one_for_one` by the process it is."""
+    """Return the child by id or path, or under `simple_one_for_one` by the process it is."""
     if isinstance(child, str):
-        return sup.children.get(child.rpartition("/")[2]) or sup.children.get(child)
+        own = sup.children.get(child.removeprefix(f"{sup.path()}/"))
+        return sup.children.get(child) or own
     cell = sup.children.get(child.id) if is_dynamic(sup) else None
     if cell is None:
         return None
@@ -133,15 +135,39 @@ def by_template(sup: SupervisorCell, child: ChildName) -> bool:
 
 def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
     """Start a new child; its id, or None if its init answered ignore."""
+    wrong = None
     if is_dynamic(sup):
         spec = from_template(sup, wanted)
     elif isinstance(wanted, str):
         raise refusal(sup, {"invalid_child_spec": wanted}, "it takes child specs, not labels")
     else:
         spec = wanted
-    term = check_childspecs([spec], sup.spec.auto_shutdown)
-    if term is not None:
-        raise refusal(sup, term, f"the child spec of {spec.id} is not valid: {term}")
+        wrong = judge_child(world, sup, spec)
+    if wrong is None or not wrong.own:
+        forbid_twice(world, sup, spec)
+    if wrong is not None:
+        why = complaints_text("the child spec", wrong.complaints)
+        raise refusal(sup, wrong.term, why, wrong.complaints)
+    return launch(world, sup, spec)
+
+
+def judge_child(world: World, sup: SupervisorCell, spec: ChildSpec) -> Refusal | None:
+    """Judge the spec of a new child and all below it; None if nothing is wrong."""
+    if world.judge.knows(spec):
+        return None
+    depth, above = 1, sup.parent
+    while above is not None:
+        depth, above = depth + 1, above.parent
+
+    def taken(name: str) -> str | None:
+        cell = world.names.get(name)
+        return None if cell is None else cell.path()
+
+    return world.judge.child(spec, sup.spec, sup.path(), depth, taken)
+
+
+def forbid_twice(world: World, sup: SupervisorCell, spec: ChildSpec) -> None:
+    """Refuse a child whose name is in use."""
     present = sup.children.get(spec.id)
     if present is not None:
         running = child_state(present) == "running"
@@ -150,7 +176,6 @@ def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> s
     taken = world.names.get(spec.id)
     if taken is not None:
         raise refusal(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
-    return launch(world, sup, spec)
 
 
 def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
@@ -182,6 +207,9 @@ def from_template(sup: SupervisorCell, label: ChildSpec | str) -> ChildSpec:
     if most is not None and len(sup.children) >= most:
         raise refusal(sup, "max_children", f"it has {most} children, which is its max_children")
     (template,) = sup.spec.children
+    if (wrong := label_fault(label, template)) is not None:
+        complaint = f"{sup.path()}/(child).label: {wrong}"
+        raise refusal(sup, {"invalid_child_spec": label}, complaint, (complaint,))
     return labelled(template, label)
 
 

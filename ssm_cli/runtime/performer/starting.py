@@ -219,6 +219,8 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
             return reason_for(error)
         if isinstance(answer, Ignore):
             return IGNORE
+        if answer is not None:
+            return Other({"bad_return": [sup.spec.id, "init", answer]})
     problem = find_problem(world, sup)
     if problem is not None:
         return Other(problem)

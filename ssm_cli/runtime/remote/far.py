@@ -18,8 +18,9 @@ def far_of(world: World, name: str) -> tuple[RemoteCell, str] | None:
     """The remote child and its worker that a name stands for; None where it is no such name."""
     if world.outside.links is None:
         return None
-    child, dot, worker = name.rpartition("/")[2].partition(".")
-    cell = world.names.get(child) if dot else None
+    above, slash, last = name.rpartition("/")
+    child, dot, worker = last.partition(".")
+    cell = world.find(f"{above}{slash}{child}") if dot else None
     return (cell, worker) if isinstance(cell, RemoteCell) and worker else None
 
 
