@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,16 @@ def interrupt(*_: object) -> Any:
 def terminated(*_: object) -> Any:
     signal.raise_signal(signal.SIGTERM)
     return 0, "went on"
+
+
+def once(act: Callable[..., Any], otherwise: Any = (0, "went on")) -> Callable[..., Any]:
+    """Do it the first time only."""
+    left = [act]
+
+    def first(*args: object) -> Any:
+        return left.pop()(*args) if left else otherwise
+
+    return first
 
 
 @contextmanager
@@ -134,7 +145,7 @@ def test_stop_in_a_handler_takes_effect_once_the_step_is_over(way: Any, worker: 
 
 
 def test_sys_exit_in_a_handler_during_init_comes_out_of_start_and_the_tree_is_down() -> None:
-    node = node_of(Worker("b", pure), Worker("a", pure, args={"init": terminated}))
+    node = node_of(Worker("b", pure), Worker("a", pure, args={"init": once(terminated)}))
     with on_sigterm(lambda *_: sys.exit(3)), pytest.raises(SystemExit):
         node.start()
     assert not node.running
@@ -162,7 +173,7 @@ def redacting(node: Node) -> None:
 
 
 def hooked(node: Node) -> None:
-    node.install("b", interrupt)
+    node.install("b", once(interrupt))
     node.call("b", get)
 
 
@@ -179,7 +190,7 @@ def encoded(node: Node) -> None:
 
 
 def read(node: Node) -> None:
-    node.subscribe(interrupt)
+    node.subscribe(once(interrupt))
     node.kill("b")
 
 
@@ -188,15 +199,13 @@ def told(node: Node) -> None:
     node.run()
 
 
-class Interrupting:
-    decode = encode = staticmethod(interrupt)
-
-
 @pytest.mark.parametrize(
     "do", [redacting, hooked, converted, decoded, encoded, read, told], ids=lambda do: do.__name__
 )
 def test_ctrl_c_in_code_that_is_no_callback_comes_out_and_the_tree_serves(do: Any) -> None:
-    odd = StateMachine(step=step, init=init, redact=interrupt, codec=Interrupting())
+    act = once(interrupt, b"went on")
+    codec = SimpleNamespace(decode=act, encode=act)
+    odd = StateMachine(step=step, init=init, redact=once(interrupt, 5), codec=codec)
     with node_of(Worker("a", odd), Worker("b", pure)) as node:
         with pytest.raises(KeyboardInterrupt):
             do(node)
