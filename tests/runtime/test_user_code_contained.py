@@ -243,7 +243,7 @@ def test_setting_a_state_that_is_shown_redacted_keeps_its_type(
     machine = StateMachine(step=step, init=lambda *_: state, redact=redact)
     with beside(machine) as node:
         with contextlib.suppress(SsmError):
-            execute(parse_line(f"set a {text}"), node)
+            execute(parse_line(f"set a {text}", ["a", "b"]), node)
         node.call("a", keep)
     assert type(seen[0]) is type(state)
 
