@@ -249,8 +249,10 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
     for number, places in enumerate(everywhere.values()):
         most = min(MOST_A_LINE, len(places))
         turn = number + (method is Method.SIGNAL)  # so that neighbours, and methods, differ
-        for index in {(place * len(places) // most + turn * (place > 0)) % len(places)
-                      for place in range(most)} | {0}:
+        for index in {
+            (place * len(places) // most + turn * (place > 0)) % len(places)
+            for place in range(most)
+        } | {0}:
             name, point = places[index]
             chosen[name].append(point)
     return chosen

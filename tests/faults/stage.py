@@ -82,7 +82,7 @@ class Stage:
         fired: whether the exception was thrown in.
         doing: the act that runs.
         came_out: the exceptions from outside that acts raised.
-        tries, lives, ends: how often each `init` ran; the lives that have begun and ended, in order.
+        tries, lives, ends: how often each `init` ran; the lives that began, and ended, in order.
         told: how many outcomes each caller of `ask` got; `asked`: which were taken by the node.
     """
 
@@ -271,7 +271,7 @@ class Stage:
 # -- what must hold --------------------------------------------------------------------------------
 
 
-class Wrong(Exception):  # noqa: N818 - a finding
+class Wrong(Exception):
     """Something does not hold."""
 
 

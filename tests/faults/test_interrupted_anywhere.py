@@ -10,8 +10,6 @@ from tests.faults.injection import Method, Point, coverage, plan, sweep
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.stage import Scenario
 
-
-
 LEAST_COVERED = 0.6  # of the lines: the rest is other doors, recovery from disks, and showing
 
 

@@ -41,7 +41,7 @@ from ssm_cli.repl.tree.source import ViewSource
 from ssm_cli.repl.tree.view import TreeView
 from tests.http.serving import serve
 
-SECRET = "hunter2"
+SECRET = "hunter2"  # noqa: S105 - it must not be seen
 DAY_S = 86_400.0
 SOON_S = 120.0  # some dozens of callbacks, each with its limit of a second
 CLOCKS: list[ManualClock] = []
@@ -242,8 +242,10 @@ def test_setting_a_state_that_is_shown_redacted_keeps_its_type(
 
     machine = StateMachine(step=step, init=lambda *_: state, redact=redact)
     with beside(machine) as node:
+        command = parse_line(f"set a {text}", ["a", "b"])
+        assert command is not None
         with contextlib.suppress(SsmError):
-            execute(parse_line(f"set a {text}", ["a", "b"]), node)
+            execute(command, node)
         node.call("a", keep)
     assert type(seen[0]) is type(state)
 
