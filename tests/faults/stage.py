@@ -317,12 +317,17 @@ def workers_of(view: NodeView) -> dict[str, str]:
     return found
 
 
+def suspended(view: NodeView) -> list[str]:
+    """The workers and supervisors that are held."""
+    below = [name for child in view.children for name in suspended(child)]
+    return [view.id, *below] if view.state == "suspended" else below
+
+
 def look_at_callers(stage: Stage) -> None:
     """Each caller has one outcome, once what waits was served and time has passed."""
     node = stage.node
-    for name, state in workers_of(node.tree()).items() if node.running else ():
-        if state == "suspended":
-            node.resume(name)
+    for name in suspended(node.tree()) if node.running else ():
+        node.resume(name)
     node.run(LATER_S if node.running and "clock" not in stage.scenario.options else 0)
     for number, times in stage.told.items():
         need(times == 1 if number in stage.asked else times <= 1, f"a caller got {times} outcomes")
