@@ -1,0 +1,316 @@
+"""An exception from outside at every line of the engine: how it is thrown in, and what must hold.
+
+Theory of operation. A `Scenario` is a tree and some acts with it. A first run records which lines
+of the engine's rooms the acts execute, and how often. Then the scenario runs once for each
+`Point` (a line, and the first or the last time that it is reached); a trace function strikes
+there, in one of the ways of `Method`. The acts that are left are not carried out; instead `examine`
+looks whether the exception came out of the act that ran, once, and whether the tree is whole.
+
+A run that does not end is cut by the clock of processor time (SIGVTALRM): the guard owns SIGALRM.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import ssm_cli
+from ssm_cli import SsmError
+from tests.faults.stage import Hung, Scenario, Stage, Struck, examine
+
+PACKAGE = Path(ssm_cli.__file__).parent
+ROOMS = str(PACKAGE / "runtime") + "/"
+NO_ENGINE = ("views.py", "api.py")  # shapes of what is shown: nothing is done there
+TESTS = str(Path(__file__).parent) + "/"
+RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
+AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
+MOST_A_LINE = 3  # points of one line, over all scenarios, for each method
+MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
+
+Trace = Callable[[FrameType, str, Any], Any]
+Line = tuple[CodeType, int]
+
+
+class Terminate(BaseException):
+    """What a handler of SIGTERM may raise: no `Exception`, as `SystemExit`."""
+
+
+class Failure(Exception):
+    """What a handler of SIGTERM may raise, if it knows no better."""
+
+
+KINDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, Terminate, Failure)
+
+
+class Method(Enum):
+    """How the exception gets there: raised by the trace function itself, or by a signal."""
+
+    RAISED = "raised"
+    SIGNAL = "signal"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where to strike: the `time`-th time (from 1) that a line of the engine is reached."""
+
+    code: CodeType
+    line: int
+    time: int
+    calls_user: bool
+
+    def __str__(self) -> str:
+        place = self.code.co_filename.removeprefix(ROOMS)
+        return f"{place}:{self.line} in {self.code.co_name}, time {self.time}"
+
+
+_engine: dict[str, bool] = {}
+
+
+def is_engine(code: CodeType) -> bool:
+    """Whether code belongs to the engine's rooms."""
+    name = code.co_filename
+    if name not in _engine:
+        _engine[name] = name.startswith(ROOMS) and not name.endswith(NO_ENGINE)
+    return _engine[name]
+
+
+class Recorder:
+    """A trace function that counts the lines of the engine, and notes which call user code."""
+
+    def __init__(self) -> None:
+        self.times: dict[Line, int] = {}
+        self.calling: set[Line] = set()
+
+    def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
+        if is_engine(frame.f_code):
+            return self.count
+        if frame.f_code.co_filename.startswith(TESTS):
+            back = frame.f_back
+            while back is not None and not is_engine(back.f_code):
+                back = back.f_back
+            if back is not None:
+                self.calling.add((back.f_code, back.f_lineno))
+        return None
+
+    def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
+        if event == "line":
+            line = (frame.f_code, frame.f_lineno)
+            self.times[line] = self.times.get(line, 0) + 1
+        return self.count
+
+    def points(self) -> list[Point]:
+        """The first and the last time that each line is reached."""
+        return [
+            Point(*line, time, line in self.calling)
+            for line, times in self.times.items()
+            for time in sorted({1, times})
+        ]
+
+
+class Striker:
+    """A trace function that strikes at one point, once. It costs little before, nothing after."""
+
+    def __init__(self, point: Point, strike: Callable[[FrameType], None], stage: Stage) -> None:
+        self._point, self._strike, self._stage = point, strike, stage
+        self._left = point.time
+
+    def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
+        return self.look if frame.f_code is self._point.code else None
+
+    def look(self, frame: FrameType, event: str, _argument: Any) -> Trace:
+        if event == "line" and frame.f_lineno == self._point.line:
+            self._left -= 1
+            if self._left == 0:
+                self._stage.fired = True
+                sys.settrace(None)
+                self._strike(frame)
+        return self.look
+
+
+def send(number: int, frame: FrameType) -> None:
+    """Send a real signal, whose handler runs at this very line.
+
+    Python hands a handler the frame that was interrupted; called from here by a signal it would
+    get that of the trace function. So the handler that is installed is called, as Python would; a
+    signal that is masked or has none is really raised, and comes when the mask is taken away.
+    """
+    handler = signal.getsignal(number)
+    if callable(handler) and number not in signal.pthread_sigmask(signal.SIG_BLOCK, ()):
+        handler(number, frame)
+    else:
+        signal.raise_signal(number)
+
+
+def striking(method: Method, kind: type[BaseException]) -> Callable[[FrameType], None]:
+    """What happens at the point."""
+    number = signal.SIGINT if kind is KeyboardInterrupt else signal.SIGTERM
+
+    def strike(frame: FrameType) -> None:
+        if method is Method.SIGNAL:
+            send(number, frame)
+        else:
+            raise kind("from outside")
+
+    return strike
+
+
+@contextmanager
+def handlers(kind: type[BaseException]) -> Iterator[None]:
+    """SIGINT and SIGTERM raise as a user's handlers do; SIGVTALRM ends a run that does not end."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt("from outside")
+
+    def terminate(_number: int, _frame: object) -> None:
+        raise kind("from outside")
+
+    def hung(_number: int, _frame: object) -> None:
+        raise Hung("the run does not end")
+
+    wanted = {signal.SIGINT: interrupt, signal.SIGTERM: terminate, signal.SIGVTALRM: hung}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def play(scenario: Scenario, stage: Stage) -> list[str]:
+    """Carry out a scenario up to the point, and look at what is left; what is wrong."""
+    complaints: list[str] = []
+    signal.setitimer(signal.ITIMER_VIRTUAL, RUN_CPU_S, AGAIN_CPU_S)
+    try:
+        try:
+            scenario.acts(stage)
+        except Struck:
+            complaints += examine(stage)
+    except Hung:
+        complaints.append("hung")
+    except Exception as error:  # noqa: BLE001 - whatever an engine that is torn raises
+        complaints.append(f"{stage.doing}, then {type(error).__name__}: {error}")
+    except BaseException as error:  # noqa: BLE001 - a late exception, out of another act
+        complaints.append(f"{type(error).__name__} came late, out of what followed")
+    finally:
+        sys.settrace(None)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        stage.leave()
+    return complaints
+
+
+_recorded: dict[str, Recorder] = {}
+
+
+def record(scenario: Scenario) -> Recorder:
+    """The lines that a scenario executes; the first run warms up what is made once."""
+    if scenario.name not in _recorded:
+        with handlers(Terminate):
+            for _ in range(2):
+                recorder = Recorder()
+                complaints = play(scenario, Stage(scenario, recorder.trace))
+                if complaints:
+                    raise SsmError(f"{scenario.name} does not play: {complaints}")
+        _recorded[scenario.name] = recorder
+    return _recorded[scenario.name]
+
+
+@dataclass
+class Sweep:
+    """What a sweep over a scenario found: how many points, how many of them missed, what failed."""
+
+    points: int = 0
+    missed: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [f"{len(self.failed)} of {self.points} points, for example", *self.failed[:12]]
+        )
+
+
+def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]]:
+    """Which points each scenario strikes: of each line some, spread over the scenarios.
+
+    The first time that a line is reached is always among them, and for a loop a later one.
+    """
+    everywhere: dict[Line, list[tuple[str, Point]]] = {}
+    chosen: dict[str, list[Point]] = {scenario.name: [] for scenario in scenarios}
+    for scenario in scenarios:
+        for point in record(scenario).points():
+            everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
+    for number, places in enumerate(everywhere.values()):
+        most = min(MOST_A_LINE, len(places))
+        turn = number + (method is Method.SIGNAL)  # so that neighbours, and methods, differ
+        for index in {
+            (place * len(places) // most + turn * (place > 0)) % len(places)
+            for place in range(most)
+        } | {0}:
+            name, point = places[index]
+            chosen[name].append(point)
+    return chosen
+
+
+def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
+    """Strike at some points of a scenario, by turns with each kind of exception."""
+    found, hung = Sweep(len(points)), 0
+    for index, point in enumerate(points):
+        kinds = scenario.kinds or KINDS
+        kind = kinds[index % len(kinds)]
+        if method is Method.RAISED and point.calls_user:
+            kind = KeyboardInterrupt  # any other cannot be told from one of the user's own
+        with handlers(kind):
+            stage = Stage(scenario, sys.settrace)
+            stage.trace = Striker(point, striking(method, kind), stage).trace
+            complaints = play(scenario, stage)
+        found.missed += not stage.fired
+        if complaints:
+            found.failed.append(f"{point}: {kind.__name__} in {stage.doing}: {complaints[0]}")
+        hung += "hung" in complaints
+        if hung >= MOST_HUNG:
+            found.failed.append("given up: too many runs do not end")
+            break
+    return found
+
+
+def coverage(scenarios: Sequence[Scenario]) -> tuple[int, int]:
+    """How many lines of the engine the scenarios execute, and how many there are."""
+    executed: dict[str, set[int]] = {}
+    for scenario in scenarios:
+        for code, line in record(scenario).times:
+            executed.setdefault(code.co_filename, set()).add(line)
+    lines = engine_lines()
+    hit = sum(len(found & executed.get(path, set())) for path, found in lines.items())
+    return hit, sum(map(len, lines.values()))
+
+
+def functions(code: CodeType) -> Iterator[CodeType]:
+    """The code of each function in a module's code, at any depth."""
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from functions(constant)
+
+
+def engine_lines() -> dict[str, set[int]]:
+    """The lines of the functions of the engine, by file; not those that are executed by import."""
+    found: dict[str, set[int]] = {}
+    for path in sorted(Path(ROOMS).rglob("*.py")):
+        if path.name in NO_ENGINE:
+            continue
+        module = compile(path.read_text(encoding="utf-8"), str(path), "exec")
+        bodies = [code for code in functions(module) if "__qualname__" not in code.co_names]
+        found[str(path)] = {
+            line
+            for code in bodies
+            for _, _, line in code.co_lines()
+            if line is not None and line > code.co_firstlineno
+        }
+    return found

@@ -1,0 +1,34 @@
+"""An exception from outside, at any line of the engine: the tree is whole, and it comes out."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from tests.faults.injection import Method, Point, coverage, plan, sweep
+from tests.faults.scenarios import SCENARIOS
+from tests.faults.stage import Scenario
+
+LEAST_COVERED = 0.6  # of the lines: the rest is other doors, recovery from disks, and showing
+
+
+@cache
+def planned(method: Method) -> dict[str, list[Point]]:
+    return plan(SCENARIOS, method)
+
+
+@pytest.mark.parametrize("method", Method, ids=lambda method: method.value)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_tree_is_whole_and_the_exception_comes_out_of(
+    scenario: Scenario, method: Method
+) -> None:
+    found = sweep(scenario, method, planned(method)[scenario.name])
+    assert not found.failed, str(found)
+    assert found.missed <= 1 + found.points / 5  # a clock that runs changes the way taken
+
+
+def test_the_scenarios_execute_most_lines_of_the_engine() -> None:
+    hit, lines = coverage(SCENARIOS)
+    print(f"{hit} of {lines} lines of the engine are executed")
+    assert hit / lines > LEAST_COVERED
