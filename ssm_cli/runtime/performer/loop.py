@@ -77,38 +77,42 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     Returns:
         Whether it has stopped with work left, as its budget is over.
     """
-    clock, keeper = world.clock.now_s, world.outside.keeper
-    now_s = clock()
-    end_s, settled_s = now_s + budget_s, now_s + min(budget_s, SETTLE_S)
-    most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     world.pumping = True
     try:
         if world.outside.links is not None:
             take_news(world)
-        tries = MOST_TRIES if retry else 0
-        for _ in range(MOST_ROUNDS):
-            fire_timers(world, now_s)
-            full = keeper is not None and keeper.is_full()
-            more = run_batch(world, until, 0 if full else most or world.batch)
-            begun_s, now_s = now_s, clock()
-            look_back(world, now_s, now_s - begun_s, more=more)
-            if keeper is not None and keeper.has_work():
-                more = write_records(world, until)
-                now_s = clock()
-            if now_s >= end_s:
-                return more or bool(world.retries)
-            if world.retries and tries and (not until.done or now_s < settled_s):
-                tries -= 1
-                more = try_restart(world, now_s) or more
-                now_s = clock()
-            if not more:
-                return False
-        return True
+        return serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
     except BaseException:
         mend(world)
         raise
     finally:
         leave(world)
+
+
+def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> bool:
+    """Serve round after round: timers, a batch of inputs, what that records, one restart again."""
+    clock, keeper = world.clock.now_s, world.outside.keeper
+    now_s = clock()
+    end_s, settled_s = now_s + budget_s, now_s + min(budget_s, SETTLE_S)
+    most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
+    for _ in range(MOST_ROUNDS):
+        fire_timers(world, now_s)
+        full = keeper is not None and keeper.is_full()
+        more = run_batch(world, until, 0 if full else most or world.batch)
+        begun_s, now_s = now_s, clock()
+        look_back(world, now_s, now_s - begun_s, more=more)
+        if keeper is not None and keeper.has_work():
+            more = write_records(world, until)
+            now_s = clock()
+        if now_s >= end_s:
+            return more or bool(world.retries)
+        if world.retries and tries and (not until.done or now_s < settled_s):
+            tries -= 1
+            more = try_restart(world, now_s) or more
+            now_s = clock()
+        if not more:
+            return False
+    return True
 
 
 def look_back(world: World, now_s: float, took_s: float, *, more: bool) -> None:
@@ -181,8 +185,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 
         for _ in range(most):
             cell, kind, message, pending = take()
             step, steps = cell.step, cell.steps
-            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or step is None or not steps & 63:
+            odd = step is None or type(message) is bytes or not (kind is CAST or kind is CALL)
+            if odd or not steps & 63:
                 step_one(world, cell, kind, message, pending)
             else:
                 guard.cell = cell
@@ -205,15 +209,13 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 
                             continue
             if lane:
                 drain(world)
-            if until.done or not queue:
-                return not until.done and bool(lane)
-            if guard.ticked:
-                return True
+            if until.done or guard.ticked or not queue:
+                break
     except BaseException:
         if pending is not None:
             pending.cut(interrupted(cell))
         raise
-    return True
+    return not until.done and bool(queue or lane)
 
 
 class Odd(msgspec.Struct, eq=False):
