@@ -49,6 +49,8 @@ class TreeCollector(Collector):
         uptime_s = views[0].uptime_s
         yield GaugeMetricFamily("ssm_uptime_seconds", "Since the root started", uptime_s)
         yield CounterMetricFamily("ssm_reports", "Reports", self._node.last_seq)
+        lost = "Messages that reached nobody"
+        yield CounterMetricFamily("ssm_dropped", lost, self._node.dropped)
         stored = self._node.stored()
         if stored is not None:
             yield GaugeMetricFamily("ssm_storage_bytes", "Room of what is kept", stored[0])

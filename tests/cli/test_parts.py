@@ -152,19 +152,16 @@ def test_an_environment_without_a_terminal_is_dumb() -> None:
     assert not env_of(SSM_DEBUG="0").debug
 
 
-class Defective(Node):
-    """A node with a defect: a callback of the event loop raises."""
+def test_a_defect_in_a_callback_ends_the_session_and_stops_the_tree() -> None:
+    node = Node(Supervisor("root"), name="defective")
 
-    async def serve(self) -> None:
-        asyncio.get_running_loop().call_soon(self._stumble)
-        await super().serve()
-
-    def _stumble(self) -> None:
+    def stumble() -> None:
         raise KeyError("a defect")
 
+    async def serve() -> None:
+        asyncio.get_running_loop().call_soon(stumble)
+        await node.serve()
 
-def test_a_defect_in_a_callback_ends_the_session_and_stops_the_tree() -> None:
-    node = Defective(Supervisor("root"), name="defective")
     with pytest.raises(KeyError, match="a defect"):
-        Session(node, Printer(env_of())).run(None)
+        Session(node, Printer(env_of()), serve=serve).run(None)
     assert not node.running

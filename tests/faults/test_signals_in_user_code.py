@@ -112,7 +112,11 @@ def awaited(node: Node, worker: str, message: Any) -> None:
         loop.close()
 
 
-WAYS = [Node.call, asked, cast, info, clients, awaited]
+def call(node: Node, worker: str, message: Any) -> None:
+    node.call(worker, message)
+
+
+WAYS = [call, asked, cast, info, clients, awaited]
 
 
 @pytest.mark.parametrize("guard", [False, True])

@@ -154,6 +154,8 @@ class Calls:
         begun_s = world.clock.now_s()
         forbid_reentry(world)
         cell = need_worker(world, worker)
+        if world.timers.next_s() <= begun_s:
+            self._serving.fire(begun_s)
         pending = self.send_request(worker, data)
         spent_s = world.clock.now_s() - begun_s
         self._outcome(cell, None, pending, timeout_s, spent_s)

@@ -19,18 +19,19 @@ from ssm_cli.runtime.engine.guard import Guard
 SIGNALS = tuple(signal.valid_signals())
 
 
-def is_from_outside(guard: Guard, error: BaseException) -> bool:
+def is_from_outside(guard: Guard, error: BaseException, own: CodeType | None = None) -> bool:
     """Return whether an exception that left user code under `guard` was raised by somebody else.
 
-    So is the overrun of a callback of another node, which has called this one.
+    So is the overrun of a callback of another node, which has called this one. `own` is the code of
+    the callback, where it is known: an exception of its own frame is quickly told.
     """
     if isinstance(error, KeyboardInterrupt):
         return True
     if isinstance(error, StepTimeout):
         return error.owner not in {0, id(guard)}
     trace = error.__traceback__
-    if trace is None or trace.tb_next is None:
-        return False  # the callback itself has raised it, which is quickly seen
+    if trace is None or (trace.tb_next is None and trace.tb_frame.f_code is own):
+        return False
     return not codes_of(error).isdisjoint(handler_codes())
 
 

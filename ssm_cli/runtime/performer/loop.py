@@ -59,7 +59,7 @@ BATCH = 64  # inputs between two looks at the clock, at most
 TURN_S = 0.002  # of the node's work, before others get in between
 BATCH_S = TURN_S  # a batch that took longer is followed by a smaller one
 SETTLE_S = 0.1  # of tries of restarts, for a caller who has its outcome already
-MOST_ROUNDS = 4_000  # of one `pump`, where a manual clock stands still
+MOST_ROUNDS = 1_000  # of one `pump`, where a manual clock stands still
 MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
@@ -110,7 +110,7 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
             tries -= 1
             more = try_restart(world, now_s) or more
             now_s = clock()
-        if not more:
+        if not more and (until.done or world.timers.next_s() > now_s):
             return False
     return True
 
@@ -310,9 +310,9 @@ def step_failed(
     """A pure step raised: the straight way where that goes, else the careful one."""
     if error.__traceback__ is not None:  # without our frame, which holds the pending call
         error.__traceback__ = error.__traceback__.tb_next
-    if is_from_outside(world.guard, error) or not crash_plainly(
-        world, cell, message, pending, error
-    ):
+    own = getattr(cell.step, "__code__", None)
+    outside = is_from_outside(world.guard, error, own)
+    if outside or not crash_plainly(world, cell, message, pending, error):
         crashed(world, cell, message, pending, error)
 
 
