@@ -48,13 +48,13 @@ class ManualClock:
     2.5
     """
 
-    def __init__(self, wall_s: float = 1_767_225_600.0) -> None:
-        self._now_s = 0.0
-        self._epoch_s = wall_s
+    def __init__(self, wall_s: float = 1_767_225_600.0, now_s: float = 0.0) -> None:
+        self._now_s = now_s
+        self._epoch_s = wall_s - now_s
         self._watchers: list[Watcher] = []
 
     def now_s(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since it was made, and what it began with."""
         return self._now_s
 
     def wall_s(self) -> float:

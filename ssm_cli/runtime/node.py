@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
@@ -23,13 +23,16 @@ from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import SupervisorCell
+from ssm_cli.runtime.engine.digest import digest
 from ssm_cli.runtime.engine.entries import StopTree
+from ssm_cli.runtime.engine.fork import fork
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.outside import in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
+from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
@@ -261,6 +264,57 @@ class Node:
             finally:
                 world.pumping = False
                 self._serving.settle()
+
+    def fork(
+        self,
+        *,
+        clock: Clock | None = None,
+        guard: bool = True,
+        copy: Literal["shared", "deep"] = "shared",
+    ) -> Node:
+        """Return a node beside this one that goes on from here by itself; nothing leaves it.
+
+        It has the cells, states, inputs, timers, restart windows, reports and the random source of
+        this one, and neither its store, links, readers, installed functions nor callers: calls
+        that wait end in an outcome that nobody hears. Workers with `persist` start by `init` again
+        in it. Costs some microseconds a worker.
+
+        Args:
+            clock: by default a `ManualClock` that shows the present, so that time can be tried.
+            guard: as for `Node`.
+            copy: whether states are shared, which is right for workers that never change them in
+                place, or copied with `copy.deepcopy`.
+
+        Raises:
+            CalledFromStep: a step, or a reader of reports, forks its own node.
+            StorageError: what was acknowledged last is still being written.
+        """
+        world = self._world
+        forbid_reentry(world)
+        keeper = world.outside.keeper
+        if keeper is not None:
+            keeper.commit()
+            if keeper.has_work() or keeper.is_writing():
+                raise StorageError(f"{self.name}: an entry is being written; fork again after it")
+        if clock is None:
+            clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
+        other = Node.__new__(Node)
+        other.spec, other.name, other._store = self.spec, self.name, None
+        with without_collector():
+            deep = copy == "deep"
+            other._world = fork(world, clock, choose_guard(clock, wanted=guard), deep=deep)
+        other._bind()
+        if world.running:
+            watch(other._world)
+        return other
+
+    def digest(self) -> bytes:
+        """Return 16 bytes that stand for all that decides how this node goes on.
+
+        Two nodes with the same digest make the same of the same inputs. Numbers that only count
+        (starts, steps, reports) and absolute times do not enter.
+        """
+        return digest(self._world)
 
     def close(self) -> None:
         """Stop the tree if it runs, and close its store and its links."""

@@ -128,6 +128,10 @@ class ReportStream:
             for reader in tuple(self._readers):
                 self._tell(reader, report)
 
+    def take_over(self, other: ReportStream) -> None:
+        """Become a copy of `other`, without its readers."""
+        self._ring, self._kept, self.seq = other._ring.copy(), other._kept, other.seq
+
     def mend(self) -> None:
         """Let numbers and entries agree again, after an interruption between the two."""
         kept = sum(map(size_of, self._ring))

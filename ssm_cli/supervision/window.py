@@ -24,14 +24,21 @@ class RestartWindow:
         self.period_s = period_s
         self._times_s: deque[float] = deque()
 
+    def shifted(self, by_s: float) -> RestartWindow:
+        """Return a copy whose restarts are `by_s` seconds later."""
+        other = RestartWindow(self.period_s)
+        other._times_s.extend(time_s + by_s for time_s in self._times_s)
+        return other
+
+    def within(self, now_s: float) -> list[float]:
+        """Return the times of the restarts in the period that ends at `now_s`, oldest first."""
+        self.count(now_s)
+        return list(self._times_s)
+
     def add(self, now_s: float) -> int:
         """Count a restart at `now_s`; how many there are in the period now, with this one."""
         self._times_s.append(now_s)
         return self.count(now_s)
-
-    def take_back(self) -> None:
-        """Forget the restart that was counted last, which is not to be."""
-        self._times_s.pop()
 
     def count(self, now_s: float) -> int:
         """How many restarts lie in the period that ends at `now_s`."""

@@ -172,6 +172,10 @@ class Keeper:
         """Whether something waits to be written, or for something that is being written."""
         return bool(self._records or self._held or self._changes)
 
+    def is_writing(self) -> bool:
+        """Return whether an entry is on its way to the store."""
+        return self._flight is not None
+
     def is_full(self) -> bool:
         """Whether nothing more may be stepped until an entry that is under way is written.
 

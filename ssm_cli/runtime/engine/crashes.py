@@ -55,6 +55,10 @@ class CrashNotes:
         extra.crash = CrashNote(seq, at_s, cell, message, cell.state, reason, events)
         self._notes.append(extra.crash)
 
+    def take_over(self, other: CrashNotes, copied: Callable[[CrashNote], CrashNote]) -> None:
+        """Become a copy of `other`."""
+        self._notes.extend(map(copied, other._notes))
+
     def add_decided(self, note: CrashNote) -> None:
         """A worker has crashed, and its supervisor has looked at it in the same moment."""
         self._notes.append(note)

@@ -123,6 +123,10 @@ class Guard:
             if self.armed:
                 self.arm()
 
+    def expect_as(self, other: Guard) -> None:
+        """Learn of all limits that `other` knows of."""
+        self._tick_s, self._most_s = other._tick_s, other._most_s
+
     def begin(self, cell: Cell, phase: int, limit_s: float = 0.0) -> None:
         """Watch a callback of `cell` that is no step; `limit_s` is the limit of an `OTHER` one."""
         self._token += 1

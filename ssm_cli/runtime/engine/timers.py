@@ -22,6 +22,10 @@ class Timers:
         self.cancelled: set[int] = set()
         self.number = 0
 
+    def take_over(self, other: Timers, heap: list[tuple[float, int, Any]]) -> None:
+        """Become a copy of `other`, whose entries in their order of time are `heap`."""
+        self.heap, self.cancelled, self.number = heap, set(other.cancelled), other.number
+
     def next_number(self) -> int:
         """Return the number of a timer to be, for an entry that carries it; see `start`."""
         self.number += 1

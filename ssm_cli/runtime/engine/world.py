@@ -59,6 +59,7 @@ class World:
             `Caller`.
         dropped: how many messages have reached nobody.
         expected: the options whose limits the guard was told of last.
+        forked: whether it is a fork, which keeps nothing that outlives it.
         gave_up: whether the root reached its restart intensity.
         judge: judges specs: of the tree, and of new children.
         lane: system messages; they overtake the queue.
@@ -75,7 +76,7 @@ class World:
 
     __slots__ = (
         "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping", "queue",
+        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping", "queue",
         "random", "report", "reports", "retries", "retry_at_s", "root", "running", "timers",
         "try_s",
     )  # fmt: skip
@@ -106,7 +107,7 @@ class World:
         self.crashes = CrashNotes()
         self.pumping = False
         self.running = False
-        self.gave_up = False
+        self.forked = self.gave_up = False
         self.dropped = 0
         self.expected: object = None
 

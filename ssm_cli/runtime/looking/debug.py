@@ -37,6 +37,13 @@ class Debug:
         self.log: deque[SysEvent] | None = None
         self.hooks: dict[object, tuple[Hook, Any]] = {}
 
+    def without_hooks(self) -> Debug | None:
+        """Return a copy that installed functions know nothing of; None where nothing is left."""
+        other = Debug()
+        other.traced = self.traced
+        other.log = None if self.log is None else self.log.copy()
+        return other if other.in_use() else None
+
     def in_use(self) -> bool:
         """Whether there is anything to do for an event."""
         return self.traced or self.log is not None or bool(self.hooks)

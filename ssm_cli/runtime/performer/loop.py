@@ -185,8 +185,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901 
         for _ in range(most):
             cell, kind, message, pending = take()
             step, steps = cell.step, cell.steps
-            odd = step is None or type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or not steps & 63:
+            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
+            if odd or step is None or not steps & 63:
                 step_one(world, cell, kind, message, pending)
             else:
                 guard.cell = cell

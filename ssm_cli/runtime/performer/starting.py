@@ -91,7 +91,7 @@ def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
 def start_worker(world: World, cell: WorkerCell) -> Started:
     """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
     spec = cell.spec
-    if spec.options.persist is not NONE:
+    if spec.options.persist is not NONE and not world.forked:
         return start_durable(world, cell)
     guard = world.guard
     guard.used = True

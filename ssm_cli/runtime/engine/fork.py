@@ -1,0 +1,185 @@
+"""Forks: a world beside a world, equal in all that evolves, and connected to nothing.
+
+Theory of operation. Cells and what waits (queue, lane, timers, callers) are copied, with every
+reference to a cell or a call led to its copy; frozen entries are made anew for that. States,
+messages and specs are values and shared, so a fork costs some microseconds a worker whatever its
+state weighs. A worker that changes its state in place would be seen in both: `deep` copies states.
+
+Calls that wait are copied as calls that nobody waits for. Installed functions, readers and all that
+is `Outside` stay behind: nothing that a fork does leaves it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from random import Random
+from typing import Any
+
+import msgspec
+
+from ssm_cli.runtime.clock import Clock
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    Extra,
+    RemoteCell,
+    SupervisorCell,
+    WorkerCell,
+    replan,
+)
+from ssm_cli.runtime.engine.crashes import CrashNote
+from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.engine.pending import Pending, Waiter
+from ssm_cli.runtime.engine.world import World
+
+SHARED = ("spec", "last_reason", "starts", "steps", "status", "timed_s")
+
+
+def fork(world: World, clock: Clock, guard: Guard, *, deep: bool = False) -> World:
+    """Return a copy of a world that evolves by itself from now on.
+
+    Args:
+        world: it is not changed, and must not be in the middle of its loop.
+        clock: of the copy. What is due in a second is due in a second by it, whatever it shows.
+        guard: of the copy.
+        deep: copy states and messages as well, for workers that change them in place.
+    """
+    return Forking(world, clock, guard, deep=deep).fork()
+
+
+class Forking:
+    """One fork while it is made: what has become of each cell, call and note."""
+
+    def __init__(self, world: World, clock: Clock, guard: Guard, *, deep: bool) -> None:
+        self._world = world
+        self._shift_s = clock.now_s() - world.clock.now_s()
+        self._values: dict[int, Any] | None = {} if deep else None
+        self._cells: dict[int, Cell] = {}
+        self._calls: dict[int, Pending] = {}
+        self._notes: dict[int, CrashNote] = {}
+        chance = Random()  # noqa: S311 - it spreads delays; it keeps no secret
+        chance.setstate(world.random.getstate())
+        root = self._supervisor(world.root, None)
+        self._copy = World(root, clock, guard, chance, world.judge)
+
+    def fork(self) -> World:
+        """Make it."""
+        world, other = self._world, self._copy
+        cells = self._cells
+        other.names = {name: cells[id(cell)] for name, cell in world.names.items()}
+        other.queue = deque(
+            (cells[id(cell)], kind, self._marked(message), self._call(waiter))  # type: ignore[misc]  # a worker's copy is one
+            for cell, kind, message, waiter in world.queue
+        )
+        other.lane = deque(map(self._entry, world.lane))
+        other.retries = deque(map(self._entry, world.retries))
+        timers = [(s + self._shift_s, n, self._entry(e)) for s, n, e in world.timers.heap]
+        other.timers.take_over(world.timers, timers)
+        other.callers = {n: self._single(call) for n, call in world.callers.items()}
+        other.crashes.take_over(world.crashes, self._note)
+        other.reports.take_over(world.reports)
+        other.guard.expect_as(world.guard)
+        other.forked = True
+        for field in ("batch", "caller", "dropped", "expected", "gave_up", "outbox", "running"):
+            setattr(other, field, getattr(world, field))
+        for cell in cells.values():
+            if cell.extra is not None:
+                self._extra(cell, cell.extra)
+        return other
+
+    def _supervisor(self, cell: SupervisorCell, parent: SupervisorCell | None) -> SupervisorCell:
+        new = SupervisorCell(cell.spec, parent)
+        self._take(cell, new)
+        new.overdue, new.sound = cell.overdue, cell.sound
+        new.window = cell.window.shifted(self._shift_s)
+        for name, child in cell.children.items():
+            new.children[name] = self._child(child, new)
+        return new
+
+    def _child(self, cell: Cell, parent: SupervisorCell) -> Cell:
+        if type(cell) is WorkerCell:
+            return self._worker(cell, parent)
+        if isinstance(cell, SupervisorCell):
+            return self._supervisor(cell, parent)
+        assert isinstance(cell, RemoteCell)
+        far = RemoteCell(cell.spec, parent)
+        self._take(cell, far)
+        far.node, far.epoch, far.reachable = cell.node, cell.epoch, cell.reachable
+        far.age_s, far.heard_s = cell.age_s, cell.heard_s + self._shift_s
+        return far
+
+    def _worker(self, cell: WorkerCell, parent: SupervisorCell) -> WorkerCell:
+        new = WorkerCell.__new__(WorkerCell)
+        new.spec, new.parent, new.extra = cell.spec, parent, cell.extra
+        new.status, new.starts, new.steps = cell.status, cell.starts, cell.steps
+        new.since_s, new.timed_s = cell.since_s + self._shift_s, cell.timed_s
+        new.last_reason, new.behaviour, new.codec = cell.last_reason, cell.behaviour, cell.codec
+        new.state = cell.state if self._values is None else self._value(cell.state)
+        new.step = cell.step
+        self._cells[id(cell)] = new
+        return new
+
+    def _take(self, cell: Cell, new: Cell) -> None:
+        for field in SHARED:
+            setattr(new, field, getattr(cell, field))
+        new.since_s = cell.since_s + self._shift_s
+        new.extra = cell.extra
+        self._cells[id(cell)] = new
+
+    def _extra(self, cell: Cell, extra: Extra) -> None:
+        """Give a copied cell an `Extra` of its own."""
+        new = cell.extra = Extra()
+        for field in ("attempt", "checked", "crashes", "suspended", "timeout", "timeout_ms"):
+            setattr(new, field, getattr(extra, field))
+        new.timers = dict(extra.timers)
+        new.callers = {key: self._single(call) for key, call in extra.callers.items()}
+        new.crash = None if extra.crash is None else self._note(extra.crash)
+        if extra.delay_until_s is not None:
+            new.delay_until_s = extra.delay_until_s + self._shift_s
+        if extra.debug is not None:
+            new.debug = extra.debug.without_hooks()
+        if isinstance(cell, WorkerCell):
+            held = ((kind, self._marked(m), self._call(call)) for kind, m, call in extra.backlog)
+            new.backlog = deque(held)
+            replan(cell)
+        else:
+            new.backlog = deque(map(self._entry, extra.backlog))
+
+    def _entry(self, entry: Any) -> Any:
+        """Return an entry with its cells and calls led to their copies."""
+        return type(entry)(*(self._part(getattr(entry, f)) for f in entry.__struct_fields__))
+
+    def _part(self, value: Any) -> Any:
+        if isinstance(value, Cell):
+            return self._cells.get(id(value), value)
+        return self._single(value) if isinstance(value, Pending) else self._value(value)
+
+    def _marked(self, message: Any) -> Any:
+        """Return a message, as it is unless it names a cell."""
+        has_cell = isinstance(message, msgspec.Struct) and "cell" in message.__struct_fields__
+        marked = has_cell and isinstance(message.cell, Cell)
+        return self._entry(message) if marked else self._value(message)
+
+    def _value(self, value: Any) -> Any:
+        return value if self._values is None else copy.deepcopy(value, self._values)
+
+    def _call(self, waiter: Waiter | None) -> Pending | None:
+        return None if waiter is None else self._single(waiter)
+
+    def _single(self, waiter: Waiter) -> Pending:
+        """Return the copy of a call: nobody waits for it, and it ends in an outcome all the same."""
+        known = self._calls.get(id(waiter))
+        if known is None:
+            known = self._calls[id(waiter)] = Pending(
+                request=getattr(waiter, "request", ""), number=getattr(waiter, "number", 0)
+            )
+        return known
+
+    def _note(self, note: CrashNote) -> CrashNote:
+        known = self._notes.get(id(note))
+        if known is None:
+            known = self._notes[id(note)] = copy.copy(note)
+            cell = self._cells.get(id(note.cell))
+            if isinstance(cell, WorkerCell):
+                known.cell = cell
+        return known
