@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCREEN = {"prompt_toolkit", "rich"}
+NEVER = {"pydantic"}  # typer imports it from 0.29 on, see pyproject.toml
 SERVER = {"uvicorn", "httptools", "sqlite3", "prometheus_client", "nats"}
 
 
@@ -31,7 +32,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "unused"),
     [
-        (["--help"], {*SCREEN, *SERVER, "asyncio", "yaml", "pydantic"}),
+        (["--help"], {*SCREEN, *SERVER, "asyncio", "yaml"}),
         (["run", "trees/kv.yaml", "-c", "kv1 Lookup x", "--no-socket"], {*SCREEN, *SERVER}),
         (["run", "trees/kv.py", "-c", "kv1 Lookup x", "--no-socket"], {*SCREEN, *SERVER, "yaml"}),
         (["check", "trees/kv.yaml"], {*SCREEN, *SERVER, "asyncio"}),
@@ -42,4 +43,4 @@ def imported(folder: Path, *arguments: str) -> set[str]:
 def test_a_command_imports_only_what_it_uses(
     tmp_path: Path, arguments: list[str], unused: set[str]
 ) -> None:
-    assert imported(tmp_path, *arguments) & unused == set()
+    assert imported(tmp_path, *arguments) & (unused | NEVER) == set()

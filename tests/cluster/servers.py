@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ssm_cli.cluster.jetstream.embedded import die_with_parent, find_server
+from tests.ports import free_ports
 
 READY_S = 20.0
 CONFIG = """\
@@ -23,15 +24,6 @@ cluster {{ name: ssm, listen: "127.0.0.1:{own}", routes: [{routes}] }}
 """
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 class Servers:
     """One server, or three that form a cluster."""
 
@@ -39,8 +31,8 @@ class Servers:
         self.program = find_server(os.environ)
         self.folder = folder
         self.count = count
-        self.ports = free_ports(count)
-        self.routes = free_ports(count)
+        free = free_ports(2 * count)
+        self.ports, self.routes = free[:count], free[count:]
         self.url = ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
         self.running: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -62,11 +54,15 @@ class Servers:
             )
 
     def start_all(self) -> Servers:
-        """Start them, and wait until each listens."""
-        for n in range(self.count):
-            self.start(n)
-        for port in self.ports:
-            until_listening(port)
+        """Start them, and wait until each listens; if one does not, none is left running."""
+        try:
+            for n in range(self.count):
+                self.start(n)
+            for port in self.ports:
+                until_listening(port)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def kill(self, n: int) -> None:

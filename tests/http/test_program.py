@@ -15,6 +15,7 @@ import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its ow
 import pytest
 
 from tests.http.serving import ROOT
+from tests.ports import free_ports
 
 DEADLINE_S = 60.0
 IMPORTED_NEVER = (
@@ -244,10 +245,7 @@ def test_a_door_that_is_not_safe_is_refused(shell: Shell, http: str, said: str) 
 
 
 def test_tcp_needs_a_token_and_the_client_finds_it(shell: Shell) -> None:
-    import socket  # noqa: PLC0415 - of this test alone
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     at = f"127.0.0.1:{port}"
     shell.run("run", "trees/kv.yaml", "--headless", "--detach", "--http", at)
     url = f"http://{at}"
@@ -269,10 +267,7 @@ def test_tls_is_spoken_and_its_certificate_checked(shell: Shell, tmp_path: Path)
          "-keyout", str(key), "-out", str(cert)],
         check=True, capture_output=True,
     )  # fmt: skip
-    import socket  # noqa: PLC0415 - of this test alone
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     tls = ("--tls-cert", str(cert), "--tls-key", str(key))
     at = f"127.0.0.1:{port}"
     shell.run("run", "trees/kv.yaml", "--headless", "--detach", "--http", at, *tls)

@@ -1,8 +1,9 @@
 """Clients and a parent against a real cluster, in a process of their own; what they saw, as JSON.
 
-Run as `python -m tests.cluster.real.load URL LEASE_S`. A line `kill` on standard input marks the
-moment of a fault; the end of input ends the load. The parent starts the subtree anew whenever it
-has ended, as a permanent child's supervisor does.
+Run as `python -m tests.cluster.real.load URL LEASE_S`. A line `kill` on standard input marks that a
+fault has happened: the outage lasts until a call is answered that was sent after the mark, as the
+answer to an earlier one may be on its way. A line `stop` ends the load. The parent starts the
+subtree anew whenever it has ended, as a permanent child's supervisor does.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Load:
         acked = self.acked[name]
         while not self.over:
             n = len(acked) + 1
+            asked_s = asyncio.get_running_loop().time()
             try:
                 told = await self.ask({"type": "Append", "client": name, "n": n}, f"{name}-{n}")
             except CallTimeout:
@@ -86,15 +88,15 @@ class Load:
             if told["place"] != n:
                 self.wrong.append(f"{name} wrote {n}, and was told {told['place']}")
             acked.append(n)
-            self.note()
+            self.note(asked_s)
             await asyncio.sleep(PAUSE_S)
 
-    def note(self) -> None:
-        """An answer has come: how long was none?"""
+    def note(self, asked_s: float) -> None:
+        """An answer to a call of that time has come: how long was none?"""
         now_s = asyncio.get_running_loop().time()
         if self.last_s:
             self.longest_s = max(self.longest_s, now_s - self.last_s)
-        if self.marked_s is not None and now_s - self.marked_s > 0.01:
+        if self.marked_s is not None and asked_s >= self.marked_s:
             self.outages.append(now_s - self.marked_s)
             sys.stdout.write(f"served after {self.outages[-1]:.3f}\n")
             sys.stdout.flush()

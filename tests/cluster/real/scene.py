@@ -45,13 +45,13 @@ class Load:
         self._process = spawn(command, inside=inside, stdin=pipe, stdout=pipe)
 
     def mark(self) -> None:
-        """Something goes wrong now."""
+        """Something has gone wrong."""
         assert self._process.stdin is not None
         self._process.stdin.write("kill\n")
         self._process.stdin.flush()
 
     def until_served(self) -> float:
-        """Wait until a call has been answered since the mark; how long that took, in seconds."""
+        """Wait until a call sent since the mark is answered; how long that took, in seconds."""
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], SERVED_S)
         assert readable, f"nothing was served for {SERVED_S:g} s"

@@ -67,8 +67,8 @@ def test_no_acknowledged_write_is_lost_when_owners_are_killed(tmp_path: Path, co
             time.sleep(random.uniform(0.2, 0.6))
             victim = random.randrange(count)
             _, pid = until_owner(nodes)
-            load.mark()
             os.kill(pid, signal.SIGKILL)
+            load.mark()
             if round_ % SERVER_TOO == 0:
                 servers.kill(victim)
                 time.sleep(0.3)

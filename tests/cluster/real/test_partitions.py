@@ -156,8 +156,8 @@ def test_no_acknowledged_write_is_lost_in_a_partition(tmp_path: Path, fault: Any
     with scene(tmp_path) as (lan, nodes, load):
         time.sleep(2.0)
         owner, _ = until_owner(nodes)
-        load.mark()
         fault(lan, nodes, owner)
+        load.mark()
         outage_s = load.until_served()
         time.sleep(max(0.0, FAULT_S - outage_s))
         heal(lan, nodes, owner)
