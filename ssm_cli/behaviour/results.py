@@ -128,5 +128,8 @@ class Caller:
         """Answer with `value` as soon as the running callback is over."""
         self._outbox.append((self.number, value))
 
+    def __repr__(self) -> str:
+        return f"Caller({self.number})"
+
     def __deepcopy__(self, _memo: object) -> Caller:
         return self

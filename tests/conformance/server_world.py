@@ -168,6 +168,11 @@ class ServerWorld:
 
     # -- steps -----------------------------------------------------------------------------------
 
+    def go_on_in_a_fork(self) -> None:
+        """Leave the node as it is, and do what follows to a fork of it, by the same clock."""
+        self.node = self.node.fork(clock=self.clock)
+        self.node.subscribe(self.observe)
+
     def perform(self, step: Json) -> Json:
         """Perform a step and let everything come to rest; its result."""
         try:

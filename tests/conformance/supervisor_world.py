@@ -190,6 +190,11 @@ class World:
             return view
         return next((f for c in view.children if (f := self.find(c, name)) is not None), None)
 
+    def go_on_in_a_fork(self) -> None:
+        """Leave the node as it is, and do what follows to a fork of it, by the same clock."""
+        self.node = self.node.fork(clock=self.clock)
+        self.node.subscribe(self.observe)
+
     # -- performing ----------------------------------------------------------------------------
 
     def perform(self, step: Json) -> Json:

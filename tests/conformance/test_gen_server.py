@@ -11,10 +11,13 @@ from tests.conformance.differences import as_we_do_it
 from tests.conformance.server_world import ServerWorld
 
 
-def test_it_does_what_otp_did(server_vector: Any) -> None:
+@pytest.mark.parametrize("forks", [False, True], ids=["", "on forks"])
+def test_it_does_what_otp_did(server_vector: Any, forks: bool) -> None:
     world = ServerWorld(server_vector["server"])
     for number, recorded in enumerate(server_vector["steps"], 1):
         world.trace.clear()
+        if forks and '"await"' not in json.dumps(server_vector["steps"]):  # a client of the node's
+            world.go_on_in_a_fork()
         step = as_we_do_it(server_vector["id"], number, recorded)
         actual = {"result": world.perform(step), "trace": list(world.trace)}
         actual["server"] = world.state()

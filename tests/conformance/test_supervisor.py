@@ -32,10 +32,13 @@ def differences(step: Any, world: World, result: Any) -> list[str]:
     return found
 
 
-def test_it_does_what_otp_did(supervisor_vector: Any) -> None:
+@pytest.mark.parametrize("forks", [False, True], ids=["", "on forks"])
+def test_it_does_what_otp_did(supervisor_vector: Any, forks: bool) -> None:
     world = World(supervisor_vector["tree"])
     for number, recorded in enumerate(supervisor_vector["steps"], 1):
         world.trace.clear()
+        if forks:
+            world.go_on_in_a_fork()
         step = as_we_do_it(supervisor_vector["id"], number, recorded)
         result = world.perform(step)
         wrong = differences(step, world, result)

@@ -279,7 +279,9 @@ def test_calls_that_wait_during_a_back_off_are_answered_by_the_next_life() -> No
 
 def test_a_call_that_waits_longer_than_its_time_during_a_back_off_is_told_timeout() -> None:
     clock = ManualClock()
-    with tree_of(worker("a", backoff=Backoff(initial_ms=60_000, max_ms=60_000)), clock=clock) as node:
+    with tree_of(
+        worker("a", backoff=Backoff(initial_ms=60_000, max_ms=60_000)), clock=clock
+    ) as node:
         node.cast("a", fail)
         with pytest.raises(CallTimeout):
             node.call("a", add(1), timeout_s=2)

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from enum import Enum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, get_args
 
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.entries import MARKED, Entry
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
 DIGEST_BYTES = 16
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
+ENTRIES = (*get_args(Entry), *MARKED)
 MOST_DEPTH = 200  # of what is nested; a state that is deeper is taken by its type alone
 
 
@@ -26,9 +28,9 @@ def digest(world: World) -> bytes:
     now_s = world.clock.now_s()
     parts: list[object] = [world.running, [*facts(world.root, now_s)]]
     parts.append([(cell.spec.id, kind, waiting(m), w is None) for cell, kind, m, w in world.queue])
-    parts.append([entry_of(entry, now_s) for entry in (*world.lane, *world.retries)])
+    parts.append([entry_of(entry) for entry in (*world.lane, *world.retries)])
     timers = sorted(world.timers.waiting(), key=lambda due: due[:2])
-    parts.append([(round(s - now_s, 9), entry_of(entry, now_s)) for s, _, entry in timers])
+    parts.append([(round(s - now_s, 9), entry_of(entry)) for s, _, entry in timers])
     if any(has_chance(cell) for cell in world.names.values()):
         parts.append(world.random.getstate())
     return sum_of(parts)
@@ -40,11 +42,12 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
     yield spec.id, type(cell).__name__, int(cell.status)
     if cell.status is CellStatus.RUNNING and spec.backoff is not None and cell.parent is not None:
         yield now_s - cell.since_s > cell.parent.spec.period_s
-    if extra is not None:
-        until_s = extra.delay_until_s
-        yield extra.attempt, extra.suspended, until_s and round(until_s - now_s, 9)
-        yield sorted(map(str, extra.timers)), extra.timeout_ms, len(extra.callers)
-        yield [waiting(item) for item in extra.backlog]
+    until_s = None if extra is None else extra.delay_until_s
+    yield until_s and round(until_s - now_s, 9)
+    if extra is not None and (extra.attempt or extra.suspended or extra.timeout_ms is not None):
+        yield extra.attempt, extra.suspended, extra.timeout_ms
+    if extra is not None and (extra.timers or extra.callers or extra.backlog):
+        yield sorted(map(str, extra.timers)), len(extra.callers), list(map(waiting, extra.backlog))
     if isinstance(cell, WorkerCell):
         yield cell.state
     elif isinstance(cell, SupervisorCell):
@@ -63,12 +66,13 @@ def waiting(item: Any) -> object:
     """Return what counts of something that waits: a message, a marked one, a triple, an entry."""
     if isinstance(item, tuple):
         return [waiting(part) for part in item]
-    return entry_of(item, 0.0) if hasattr(item, "__struct_fields__") else item
+    if isinstance(item, Pending):
+        return "call"
+    return entry_of(item) if isinstance(item, ENTRIES) else item
 
 
-def entry_of(entry: Any, now_s: float) -> object:
+def entry_of(entry: Any) -> object:
     """Return what counts of an entry: its kind and its fields, but for numbers that only count."""
-    del now_s
     fields = [f for f in entry.__struct_fields__ if f not in ("starts", "number", "restarts")]
     return type(entry).__name__, [part_of(getattr(entry, f)) for f in fields]
 

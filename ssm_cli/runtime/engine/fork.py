@@ -55,6 +55,7 @@ class Forking:
         self._shift_s = clock.now_s() - world.clock.now_s()
         self._values: dict[int, Any] | None = {} if deep else None
         self._cells: dict[int, Cell] = {}
+        self._made: list[Cell] = []  # the copies that share their `Extra` so far
         self._calls: dict[int, Pending] = {}
         self._notes: dict[int, CrashNote] = {}
         chance = Random()  # noqa: S311 - it spreads delays; it keeps no secret
@@ -68,7 +69,7 @@ class Forking:
         cells = self._cells
         other.names = {name: cells[id(cell)] for name, cell in world.names.items()}
         other.queue = deque(
-            (cells[id(cell)], kind, self._marked(message), self._call(waiter))  # type: ignore[misc]  # a worker's copy is one
+            (self._cell(cell), kind, self._marked(message), self._call(waiter))
             for cell, kind, message, waiter in world.queue
         )
         other.lane = deque(map(self._entry, world.lane))
@@ -82,7 +83,8 @@ class Forking:
         other.forked = True
         for field in ("batch", "caller", "dropped", "expected", "gave_up", "outbox", "running"):
             setattr(other, field, getattr(world, field))
-        for cell in cells.values():
+        while self._made:
+            cell = self._made.pop()
             if cell.extra is not None:
                 self._extra(cell, cell.extra)
         return other
@@ -117,7 +119,16 @@ class Forking:
         new.state = cell.state if self._values is None else self._value(cell.state)
         new.step = cell.step
         self._cells[id(cell)] = new
+        if new.extra is not None:
+            self._made.append(new)
         return new
+
+    def _cell(self, cell: Any) -> Any:
+        """Return the copy of a cell; one that was taken out of the tree is copied with it."""
+        known = self._cells.get(id(cell))
+        return (
+            self._child(cell, cell.parent and self._cell(cell.parent)) if known is None else known
+        )
 
     def _take(self, cell: Cell, new: Cell) -> None:
         for field in SHARED:
@@ -125,6 +136,7 @@ class Forking:
         new.since_s = cell.since_s + self._shift_s
         new.extra = cell.extra
         self._cells[id(cell)] = new
+        self._made.append(new)
 
     def _extra(self, cell: Cell, extra: Extra) -> None:
         """Give a copied cell an `Extra` of its own."""
@@ -151,7 +163,7 @@ class Forking:
 
     def _part(self, value: Any) -> Any:
         if isinstance(value, Cell):
-            return self._cells.get(id(value), value)
+            return self._cell(value)
         return self._single(value) if isinstance(value, Pending) else self._value(value)
 
     def _marked(self, message: Any) -> Any:
@@ -179,7 +191,5 @@ class Forking:
         known = self._notes.get(id(note))
         if known is None:
             known = self._notes[id(note)] = copy.copy(note)
-            cell = self._cells.get(id(note.cell))
-            if isinstance(cell, WorkerCell):
-                known.cell = cell
+            known.cell = self._cell(note.cell)
         return known
