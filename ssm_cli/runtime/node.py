@@ -7,9 +7,7 @@ from random import Random
 from types import TracebackType
 from typing import Literal, Self
 
-from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, reason_of, term_of
-from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
+from ssm_cli.errors import StorageError
 from ssm_cli.runtime.calling.acalls import AsyncCalls
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import Casts
@@ -18,29 +16,22 @@ from ssm_cli.runtime.calling.messages import Messages
 from ssm_cli.runtime.calling.requests import Requests
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
-from ssm_cli.runtime.durable.keeper import keeper_for
-from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import SupervisorCell
-from ssm_cli.runtime.engine.digest import digest
-from ssm_cli.runtime.engine.entries import StopTree
+from ssm_cli.runtime.engine.digest import world_digest
 from ssm_cli.runtime.engine.fork import fork
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
-from ssm_cli.runtime.engine.outside import in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.lifecycle import Lifecycle
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.intake import forbid_reentry
-from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.starting import start_cell, without_collector
-from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
+from ssm_cli.runtime.performer.starting import without_collector
 from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import SupervisorSpec
-
-DRAIN_S = 1.0
 
 
 class Node:
@@ -74,6 +65,8 @@ class Node:
             OTP's supervisor refuses itself is left to `start`, which raises with OTP's term.
     """
 
+    _store: Store | None = None
+
     def __init__(
         self,
         tree: SupervisorSpec,
@@ -87,22 +80,22 @@ class Node:
         links: Links | None = None,
     ) -> None:
         judge = Judge(tree)
-        self.spec = tree
-        self.name = tree.id if name is None else name
         clock = SystemClock() if clock is None else clock
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         guarding = choose_guard(clock, wanted=guard)
-        self._world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
-        self._world.outside.links = links
+        world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
+        world.outside.links = links
         self._store = store
         if verify_pure:
-            self._world.outside.advance = Purity(self._world).advance
-        self._bind()
+            world.outside.advance = Purity(world).advance
+        self._bind(tree, tree.id if name is None else name, world)
 
-    def _bind(self) -> None:
+    def _bind(self, spec: SupervisorSpec, name: str, world: World) -> None:
         """Make the methods of the parts those of the node."""
-        world = self._world
-        serving = self._serving = Serving(world)
+        self.spec, self.name, self._world = spec, name, world
+        serving = Serving(world)
+        life = self._life = Lifecycle(name, world, serving, self._store)
+        self.stop, self.close = life.stop, life.close
         self.wait, self.run = serving.wait, serving.run
         calls = Calls(world, serving)
         self.call, self.call_value = calls.call, calls.call_value
@@ -170,100 +163,10 @@ class Node:
         """Return the time of the node's clock: monotonic seconds."""
         return self._world.clock.now_s()
 
-    # -- life ----------------------------------------------------------------------------------
-
     def start(self) -> Self:
-        """Start the tree, depth-first in order.
-
-        Raises:
-            StartFailed: a child did not start. Those before it were stopped in reverse order;
-                `term` says who and why in OTP's form.
-            StorageError: what is stored cannot be read, or nothing can be written.
-        """
-        world = self._world
-        if world.running:
-            raise SsmError(f"{self.name} runs already")
-        self._remember()
-        world.gave_up = False
-        world.running = True
-        watch(world)
-        world.names[world.root.spec.id] = world.root
-        world.pumping = True  # a reader of reports must not run the node while it starts
-        try:
-            with without_collector():
-                outcome = start_cell(world, world.root)
-        except BaseException:
-            stop_tree(world, SHUTDOWN)
-            world.lane.clear()
-            raise
-        finally:
-            world.pumping = False
-        if outcome is not None:
-            self._give_up(outcome)
-        if world.outside.keeper is not None:
-            resume_sent(world.outside.keeper)
-        self._serving.settle()
-        if not world.running and self.storage_error is not None:
-            raise self.storage_error
+        """Start the tree, depth-first in order; see `Lifecycle.start`."""
+        self._life.start()
         return self
-
-    def _give_up(self, outcome: ExitReason | Ignore) -> None:
-        """Raise why the root did not start."""
-        world = self._world
-        world.running = False
-        world.queue.clear()
-        world.lane.clear()
-        let_clock_go(world)
-        if world.outside.keeper is not None:
-            world.outside.keeper.finish()
-        ignored = isinstance(outcome, Ignore)
-        why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
-        term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
-        complaints = world.judge.complaints
-        said = "".join(f"\n{complaint}" for complaint in complaints)
-        text = f"{self.name} did not start: {why}{said}"
-        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
-
-    def _remember(self) -> None:
-        """Read what is stored, at the first start."""
-        outside = self._world.outside
-        if self._store is not None and outside.keeper is None:
-            outside.keeper = keeper_for(self._world, self._store, self._cannot_write)
-
-    def _cannot_write(self, error: StorageError) -> None:
-        """End, as nothing more may be acknowledged, as soon as what runs has ended."""
-        reason = "fenced" if isinstance(error, Fenced) else "storage"
-        self._world.post(StopTree(reason_of(reason)))
-
-    def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
-        """Stop the tree in order: children in reverse start order, each with its shutdown time.
-
-        Inputs that wait already are served first, for at most a second, unless `drain` is off.
-        Does nothing if the tree is down. Called from a reader of reports, or from the handler of a
-        signal while the node runs, it takes effect next.
-
-        Raises:
-            CalledFromStep: a step stops its own node.
-        """
-        world = self._world
-        inside = world.guard.cell
-        if inside is not None and not in_signal_handler():
-            raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
-        if not world.running:
-            return
-        if world.pumping or inside is not None:
-            world.post(StopTree(reason_of(reason)))
-            return
-        try:
-            if drain:
-                pump(world, NEVER, DRAIN_S, retry=False)
-        finally:
-            world.pumping = True  # a reader that stops the node again comes too late
-            try:
-                stop_tree(world, reason_of(reason))
-            finally:
-                world.pumping = False
-                self._serving.settle()
 
     def fork(
         self,
@@ -274,16 +177,14 @@ class Node:
     ) -> Node:
         """Return a node beside this one that goes on from here by itself; nothing leaves it.
 
-        It has the cells, states, inputs, timers, restart windows, reports and the random source of
-        this one, and neither its store, links, readers, installed functions nor callers: calls
-        that wait end in an outcome that nobody hears. Workers with `persist` start by `init` again
-        in it. Costs some microseconds a worker.
+        It has the cells, states, inputs, timers, restart windows, reports and chance of this one,
+        but not its store, links, readers, installed functions or callers. Workers with `persist`
+        start by `init` again in it. Costs some microseconds a worker.
 
         Args:
             clock: by default a `ManualClock` that shows the present, so that time can be tried.
             guard: as for `Node`.
-            copy: whether states are shared, which is right for workers that never change them in
-                place, or copied with `copy.deepcopy`.
+            copy: `shared` states, for workers that never change them in place, or `deep` copies.
 
         Raises:
             CalledFromStep: a step, or a reader of reports, forks its own node.
@@ -298,14 +199,13 @@ class Node:
                 raise StorageError(f"{self.name}: an entry is being written; fork again after it")
         if clock is None:
             clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
-        other = Node.__new__(Node)
-        other.spec, other.name, other._store = self.spec, self.name, None
         with without_collector():
-            deep = copy == "deep"
-            other._world = fork(world, clock, choose_guard(clock, wanted=guard), deep=deep)
-        other._bind()
+            guarding = choose_guard(clock, wanted=guard)
+            forked = fork(world, clock, guarding, deep=copy == "deep")
         if world.running:
-            watch(other._world)
+            watch(forked)
+        other = Node.__new__(Node)
+        other._bind(self.spec, self.name, forked)  # noqa: SLF001 - it is a node as well
         return other
 
     def digest(self) -> bytes:
@@ -314,14 +214,7 @@ class Node:
         Two nodes with the same digest make the same of the same inputs. Numbers that only count
         (starts, steps, reports) and absolute times do not enter.
         """
-        return digest(self._world)
-
-    def close(self) -> None:
-        """Stop the tree if it runs, and close its store and its links."""
-        self.stop()
-        for held in (self._world.outside.links, self._store):
-            if held is not None:
-                held.close()
+        return world_digest(self._world)
 
     def __enter__(self) -> Self:
         return self.start()

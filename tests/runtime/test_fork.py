@@ -309,7 +309,7 @@ def test_readers_and_installed_functions_stay_with_the_node() -> None:
     events: list[Any] = []
     with running(worker("a")) as node:
         node.subscribe(told.append)
-        node.install("a", lambda state, event, _: events.append(event) or state)
+        node.install("a", lambda _, event, __: events.append(event))
         fork = node.fork()
         with contextlib.suppress(SsmError):
             fork.call("a", fail)

@@ -45,7 +45,9 @@ class AsyncCalls:
         if type(cell) is not WorkerCell:
             if (far := far_of(world, worker)) is not None:
                 driver = self.attached()
-                return await acall_far(world, driver, far, message, timeout_s, request_id)
+                return await acall_far(
+                    world, driver, far, message, timeout_s=timeout_s, request_id=request_id
+                )
             cell = need_worker(world, worker)
         driver = world.outside.driver
         answer = None
@@ -80,7 +82,7 @@ class AsyncCalls:
                 answered(answer)
 
         if (far := far_of(world, worker)) is not None:
-            output = await acall_far(world, driver, far, data, timeout_s, "")
+            output = await acall_far(world, driver, far, data, timeout_s=timeout_s)
             heard((output, str(output, "utf-8", "replace")))
         else:
             cell = need_worker(world, worker)

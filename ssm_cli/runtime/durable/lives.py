@@ -105,8 +105,10 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message = kept.codec.decode(timer.data)
-        commit.start_timer(world, cell, timer.key, left_s, message, timer.cause)
+        message: object = kept.codec.decode(timer.data)
+        if timer.cause is not None:
+            message = Caused(timer.cause, message)
+        commit.start_timer(world, cell, timer.key, left_s, message)
     if kept.timeout_ms is not None:
         commit.start_timeout(world, cell, kept.timeout_ms)
 

@@ -68,10 +68,7 @@ def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pendin
         case Info(to, message):
             send(world, cell, to, Kind.INFO, message)
         case StartTimer(key, after_ms, message):
-            cause = None
-            if type(message) is Caused:
-                cause, message = message.cause, message.message
-            start_timer(world, cell, key, after_ms / 1000, message, cause)
+            start_timer(world, cell, key, after_ms / 1000, message)
         case CancelTimer(key):
             cancel_timer(world, cell, key)
         case Defer(key):
@@ -130,10 +127,14 @@ def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
         pending.resolve(output)
 
 
-def start_timer(
-    world: World, cell: WorkerCell, key: str, after_s: float, message: Any, cause: Cause | None
-) -> None:
-    """Start a timer of a worker in the place of the one that has its key."""
+def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, message: Any) -> None:
+    """Start a timer of a worker in the place of the one that has its key.
+
+    A message that is `Caused` says which record has started it.
+    """
+    cause: Cause | None = None
+    if type(message) is Caused:
+        cause, message = message.cause, message.message
     cancel_timer(world, cell, key)
     number = world.timers.next_number()
     entry = TimerDue(number, cell, cell.starts, key, message, cause)

@@ -7,7 +7,8 @@ count (starts, steps, reports), and how long ago something began.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, get_args
@@ -23,7 +24,7 @@ ENTRIES = (*get_args(Entry), *MARKED)
 MOST_DEPTH = 200  # of what is nested; a state that is deeper is taken by its type alone
 
 
-def digest(world: World) -> bytes:
+def world_digest(world: World) -> bytes:
     """Return 16 bytes that stand for all of a world that decides how it goes on."""
     now_s = world.clock.now_s()
     parts: list[object] = [world.running, [*facts(world.root, now_s)]]
@@ -111,18 +112,23 @@ def _sum(value: Any, depth: int, above: set[int]) -> bytes:
 
 
 def _parts(value: Any) -> Sequence[object]:
+    """Return what a value consists of, in an order of its own."""
     if isinstance(value, Enum):
         return (value.name,)
-    if isinstance(value, Mapping):
-        return sorted(sum_of(item) for item in value.items())
-    if isinstance(value, Set):
-        return sorted(sum_of(item) for item in value)
+    if isinstance(value, Mapping | AbstractSet):
+        items = value.items() if isinstance(value, Mapping) else value
+        return sorted(sum_of(item) for item in items)
     if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview | range):
         return value
-    if (name := getattr(value, "__qualname__", None)) is not None:
+    fields = getattr(value, "__struct_fields__", None)
+    name = getattr(value, "__qualname__", None)
+    if name is not None:
         return (getattr(value, "__module__", ""), name)
-    if (fields := getattr(value, "__struct_fields__", None)) is not None:
-        return [getattr(value, field) for field in fields]
+    return _copied_from(value) if fields is None else [getattr(value, field) for field in fields]
+
+
+def _copied_from(value: Any) -> Sequence[object]:
+    """Return what an object would be copied from; nothing for one that cannot be copied."""
     try:
         reduced = value.__reduce_ex__(2)
     except Exception:  # noqa: BLE001 - whatever cannot be copied counts by its type

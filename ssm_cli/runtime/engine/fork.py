@@ -98,7 +98,7 @@ class Forking:
             new.children[name] = self._child(child, new)
         return new
 
-    def _child(self, cell: Cell, parent: SupervisorCell) -> Cell:
+    def _child(self, cell: Cell, parent: Any) -> Cell:
         if type(cell) is WorkerCell:
             return self._worker(cell, parent)
         if isinstance(cell, SupervisorCell):
@@ -179,7 +179,7 @@ class Forking:
         return None if waiter is None else self._single(waiter)
 
     def _single(self, waiter: Waiter) -> Pending:
-        """Return the copy of a call: nobody waits for it, and it ends in an outcome all the same."""
+        """Return the copy of a call, for which nobody waits: it ends in an outcome all the same."""
         known = self._calls.get(id(waiter))
         if known is None:
             known = self._calls[id(waiter)] = Pending(

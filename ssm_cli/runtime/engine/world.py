@@ -76,9 +76,9 @@ class World:
 
     __slots__ = (
         "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping", "queue",
-        "random", "report", "reports", "retries", "retry_at_s", "root", "running", "timers",
-        "try_s",
+        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping",
+        "queue", "random", "report", "reports", "retries", "retry_at_s", "root", "running",
+        "timers", "try_s",
     )  # fmt: skip
 
     def __init__(

@@ -38,7 +38,7 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     replan,
 )
-from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
+from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
@@ -105,10 +105,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         init = behaviour.init
         result = None if init is None else init(spec.id, spec.args)
     except BaseException as error:
-        guard.cell, guard.phase = None, STEP
-        if is_from_outside(world.guard, error):
-            raise
-        return reason_for(error)
+        return why_failed(guard, error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
@@ -282,8 +279,7 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
 def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int, Started]:
     """Start workers from number `begin` on, up to one that fails or is none: which, and how.
 
-    `start_worker` for many at once. Siblings mostly share their machine and their options: what
-    follows from those is looked at when they change, and the rest is done here, in one loop.
+    `start_worker` for many: what follows from machine and options is looked at when they change.
     """
     guard, now_s = world.guard, world.clock.now_s
     behaviour = options = init = step = None
@@ -309,10 +305,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
         try:
             result = init(spec.id, spec.args)
         except BaseException as error:
-            guard.cell, guard.phase = None, STEP
-            if is_from_outside(world.guard, error):
-                raise
-            return index, reason_for(error)
+            return index, why_failed(guard, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
@@ -330,6 +323,14 @@ def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any
 
 
 engine_code(start_workers)
+
+
+def why_failed(guard: Guard, error: BaseException) -> ExitReason:
+    """Return the reason of a start whose `init` raised; raise what came from outside again."""
+    guard.cell, guard.phase = None, STEP
+    if is_from_outside(guard, error):
+        raise error
+    return reason_for(error)
 
 
 def is_running(cell: Cell) -> bool:

@@ -10,7 +10,13 @@ from ssm_cli.runtime.remote.far import Far, send_far
 
 
 async def acall_far(
-    world: World, driver: Any, far: Far, message: Any, timeout_s: float | None, request_id: str
+    world: World,
+    driver: Any,
+    far: Far,
+    message: Any,
+    *,
+    timeout_s: float | None,
+    request_id: str = "",
 ) -> Any:
     """Call a worker on another computer; the running loop serves the node meanwhile."""
     told = driver.loop.create_future()

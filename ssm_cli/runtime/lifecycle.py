@@ -1,0 +1,130 @@
+"""The life of a node: start, stop, and what is read and closed with them."""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, reason_of, term_of
+from ssm_cli.behaviour.results import Ignore
+from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
+from ssm_cli.runtime.calling.waiting import Serving
+from ssm_cli.runtime.durable.keeper import keeper_for
+from ssm_cli.runtime.durable.lives import resume_sent
+from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.engine.entries import StopTree
+from ssm_cli.runtime.engine.outside import in_signal_handler
+from ssm_cli.runtime.engine.watch import watch
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.starting import start_cell, without_collector
+from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
+
+DRAIN_S = 1.0
+
+
+class Lifecycle:
+    """The part of a node that starts and stops its tree."""
+
+    def __init__(self, name: str, world: World, serving: Serving, store: Store | None) -> None:
+        self._name = name
+        self._world = world
+        self._serving = serving
+        self._store = store
+
+    def start(self) -> None:
+        """Start the tree, depth-first in order.
+
+        Raises:
+            StartFailed: a child did not start. Those before it were stopped in reverse order;
+                `term` says who and why in OTP's form.
+            StorageError: what is stored cannot be read, or nothing can be written.
+        """
+        world = self._world
+        if world.running:
+            raise SsmError(f"{self._name} runs already")
+        self._remember()
+        world.gave_up = False
+        world.running = True
+        watch(world)
+        world.names[world.root.spec.id] = world.root
+        world.pumping = True  # a reader of reports must not run the node while it starts
+        try:
+            with without_collector():
+                outcome = start_cell(world, world.root)
+        except BaseException:
+            stop_tree(world, SHUTDOWN)
+            world.lane.clear()
+            raise
+        finally:
+            world.pumping = False
+        if outcome is not None:
+            self._give_up(outcome)
+        keeper = world.outside.keeper
+        if keeper is not None:
+            resume_sent(keeper)
+        self._serving.settle()
+        if not world.running and keeper is not None and keeper.error is not None:
+            raise keeper.error
+
+    def _give_up(self, outcome: ExitReason | Ignore) -> None:
+        """Raise why the root did not start."""
+        world = self._world
+        world.running = False
+        world.queue.clear()
+        world.lane.clear()
+        let_clock_go(world)
+        if world.outside.keeper is not None:
+            world.outside.keeper.finish()
+        ignored = isinstance(outcome, Ignore)
+        why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
+        term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
+        complaints = world.judge.complaints
+        said = "".join(f"\n{complaint}" for complaint in complaints)
+        text = f"{self._name} did not start: {why}{said}"
+        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
+
+    def _remember(self) -> None:
+        """Read what is stored, at the first start."""
+        outside = self._world.outside
+        if self._store is not None and outside.keeper is None:
+            outside.keeper = keeper_for(self._world, self._store, self._cannot_write)
+
+    def _cannot_write(self, error: StorageError) -> None:
+        """End, as nothing more may be acknowledged, as soon as what runs has ended."""
+        reason = "fenced" if isinstance(error, Fenced) else "storage"
+        self._world.post(StopTree(reason_of(reason)))
+
+    def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
+        """Stop the tree in order: children in reverse start order, each with its shutdown time.
+
+        Inputs that wait already are served first, for at most a second, unless `drain` is off.
+        Does nothing if the tree is down. Called from a reader of reports, or from the handler of a
+        signal while the node runs, it takes effect next.
+
+        Raises:
+            CalledFromStep: a step stops its own node.
+        """
+        world = self._world
+        inside = world.guard.cell
+        if inside is not None and not in_signal_handler():
+            raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
+        if not world.running:
+            return
+        if world.pumping or inside is not None:
+            world.post(StopTree(reason_of(reason)))
+            return
+        try:
+            if drain:
+                pump(world, NEVER, DRAIN_S, retry=False)
+        finally:
+            world.pumping = True  # a reader that stops the node again comes too late
+            try:
+                stop_tree(world, reason_of(reason))
+            finally:
+                world.pumping = False
+                self._serving.settle()
+
+    def close(self) -> None:
+        """Stop the tree if it runs, and close its store and its links."""
+        self.stop()
+        for held in (self._world.outside.links, self._store):
+            if held is not None:
+                held.close()
