@@ -104,7 +104,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
             behaviour = cell.behaviour = behaviour_of(spec.start)
         init = behaviour.init
         result = None if init is None else init(spec.id, spec.args)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
         return why_failed(guard, error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
@@ -304,7 +304,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
             guard.arm()
         try:
             result = init(spec.id, spec.args)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as in start_worker
             return index, why_failed(guard, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
