@@ -25,7 +25,7 @@ from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import put
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, leave, pump, step_now
-from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
 CALL = Kind.CALL
 PAUSE = 0.1  # of the time that a try of a restart took
@@ -59,15 +59,14 @@ class Driver:
             self._world.outside.wake = None
             return
         if not self._scheduled:
-            self._scheduled = True
-            self.loop.call_soon(self._turn)
+            self._scheduled = self.loop.call_soon(self._turn) is not None
 
     def _turn(self) -> None:
         self._scheduled = False
         world = self._world
         if world.outside.links is not None:
             self.watched = watch_links(self, world.outside.links.fileno())
-        if not world.pumping:
+        if not (world.pumping and heal(world)):
             pump(world, NEVER, TURN_S)
         keeper = world.outside.keeper
         full = keeper is not None and keeper.is_full()  # it wakes us when it is not
@@ -151,6 +150,7 @@ class Driver:
             why = "the call timed out: the queue is full"
             raise CallTimeout(why, reason="timeout") from None
 
+    @loop_code
     def serve(
         self, cell: WorkerCell, message: Any, timeout_s: float | None
     ) -> Awaitable[Any] | None:

@@ -14,6 +14,7 @@ from ssm_cli.runtime.engine.outside import in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import NEVER, pump
+from ssm_cli.runtime.performer.mend import heal, loop_code
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 
@@ -29,6 +30,7 @@ class Lifecycle:
         self._serving = serving
         self._store = store
 
+    @loop_code
     def start(self) -> None:
         """Start the tree, depth-first in order.
 
@@ -92,6 +94,7 @@ class Lifecycle:
         reason = "fenced" if isinstance(error, Fenced) else "storage"
         self._world.post(StopTree(reason_of(reason)))
 
+    @loop_code
     def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
         """Stop the tree in order: children in reverse start order, each with its shutdown time.
 
@@ -104,11 +107,11 @@ class Lifecycle:
         """
         world = self._world
         inside = world.guard.cell
-        if inside is not None and not in_signal_handler():
+        if inside is not None and heal(world) and not in_signal_handler():
             raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
         if not world.running:
             return
-        if world.pumping or inside is not None:
+        if (world.pumping or inside is not None) and heal(world):
             world.post(StopTree(reason_of(reason)))
             return
         try:

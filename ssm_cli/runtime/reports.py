@@ -100,6 +100,16 @@ class Group:
                 yield self.at_s, event, subject, number
 
 
+class Subscription:
+    """A reader, and the number of the last report that it was told of."""
+
+    __slots__ = ("reader", "told")
+
+    def __init__(self, reader: Callable[[Report], None], told: int) -> None:
+        self.reader = reader
+        self.told = told
+
+
 class ReportStream:
     """Numbers, keeps (the last `KEPT_REPORTS`) and hands out what happened, in order.
 
@@ -113,7 +123,7 @@ class ReportStream:
         self.wall_s = clock.wall_s
         self._ring: deque[Entry | Several] = deque()
         self._kept = 0
-        self._readers: list[Callable[[Report], None]] = []
+        self._readers: list[Subscription] = []
         self.seq = 0
 
     def add(self, event: str, subject: Subject, detail: Detail = None) -> None:
@@ -124,9 +134,7 @@ class ReportStream:
         if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
         if self._readers:
-            report = as_report(self.seq, entry)
-            for reader in tuple(self._readers):
-                self._tell(reader, report)
+            self._tell(as_report(self.seq, entry))
 
     def take_over(self, other: ReportStream) -> None:
         """Become a copy of `other`, without its readers."""
@@ -136,6 +144,9 @@ class ReportStream:
         """Let numbers and entries agree again, after an interruption between the two."""
         kept = sum(map(size_of, self._ring))
         self.seq, self._kept = self.seq + max(0, kept - self._kept), kept
+        told = min((one.told for one in self._readers), default=self.seq)
+        for report in self.since(told, None):
+            self._tell(report)
 
     def watched(self) -> bool:
         """Whether somebody reads as things happen."""
@@ -156,25 +167,29 @@ class ReportStream:
                 return
             self._kept -= size_of(ring.popleft())
 
-    def _tell(self, reader: Callable[[Report], None], report: Report) -> None:
-        """A reader that raises is let go, and said so: it must not hurt the tree."""
-        try:
-            reader(report)
-        except Exception:  # noqa: BLE001 - a reader is foreign code; its failure is its own
-            if reader in self._readers:
-                self._readers.remove(reader)
-            sys.stderr.write(f"ssm: a report reader failed and is unsubscribed: {reader!r}\n")
-            traceback.print_exc(file=sys.stderr)
+    def _tell(self, report: Report) -> None:
+        """Tell each reader; one that raises is let go, and said so: it must not hurt the tree."""
+        for one in tuple(self._readers):
+            if one.told >= report.seq:
+                continue
+            try:
+                one.told = (one.reader(report), report.seq)[1]  # nothing comes between the two
+            except Exception:  # noqa: BLE001 - a reader is foreign code; its failure is its own
+                self._let_go(one)
+                sys.stderr.write(
+                    f"ssm: a report reader failed and is unsubscribed: {one.reader!r}\n"
+                )
+                traceback.print_exc(file=sys.stderr)
+
+    def _let_go(self, one: Subscription) -> None:
+        if one in self._readers:
+            self._readers.remove(one)
 
     def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
         """Call `reader` with every report from now on; the result ends that."""
-        self._readers.append(reader)
-
-        def unsubscribe() -> None:
-            if reader in self._readers:
-                self._readers.remove(reader)
-
-        return unsubscribe
+        one = Subscription(reader, self.seq)
+        self._readers.append(one)
+        return lambda: self._let_go(one)
 
     def since(self, after: int, last: int | None) -> list[Report]:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""

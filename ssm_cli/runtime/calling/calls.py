@@ -15,7 +15,7 @@ from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
-from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.remote.far import Far, far_of, send_far
 
 CALL = Kind.CALL
@@ -30,6 +30,7 @@ class Calls:
         self._world = world
         self._serving = serving
 
+    @loop_code
     def call(
         self, worker: str, message: Any, timeout_s: float | None = TIMEOUT_S, request_id: str = ""
     ) -> Any:
@@ -60,9 +61,9 @@ class Calls:
                 deal_with(world, cell, message, pending, output)
         except BaseException:
             mend(world)
+            leave(world)
             raise
-        finally:
-            world.pumping, guard.cell = False, None
+        world.pumping, guard.cell = False, None
         spent_s = 0.0 if guard.looks == looks else guard.seen_s()
         if pending is not None:
             return self._outcome(cell, message, pending, timeout_s, spent_s)
@@ -96,6 +97,7 @@ class Calls:
         spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
 
+    @loop_code
     def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> None:
         """Step a worker at once: nothing waits ahead of it."""
         world = self._world

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.errors import CallTimeout, NoProc
+from ssm_cli.errors import CallTimeout, NoProc, SsmError
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
-from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import fire_timers
 
 TIMEOUT_S = 5.0
@@ -104,6 +104,7 @@ class Serving:
             elif now_s() >= end_s:
                 return
 
+    @loop_code
     def fire(self, now_s: float) -> None:
         """Fire the timers that are due: what they bring waits ahead of what comes now."""
         world = self._world
@@ -130,6 +131,7 @@ class Serving:
         if world.queue and world.outside.wake is not None:
             world.outside.wake()  # a resume, or a signal, has put inputs into the queue
 
+    @loop_code
     def act(self, function: Callable[..., Any], cell: Cell, *args: Any) -> Any:
         """Do something to a cell at once, then whatever it sets off; return its answer.
 
@@ -145,7 +147,7 @@ class Serving:
         world.pumping = True  # a reader of reports must not run the node meanwhile
         try:
             return function(world, cell, *args)
-        except Exception:
+        except SsmError:
             raise
         except BaseException:
             mend(world)

@@ -42,6 +42,7 @@ class Pending(msgspec.Struct, eq=False):
         notify: called once with this object at the very moment of the outcome.
         future, heard: a driver's own: what the outcome completes, and who hears of it besides.
         request: the id that makes a retry safe; "" without one.
+        told: whether `notify` was called.
         number: that of its `Caller`, where a `GenServer` has got one; 0 without.
     """
 
@@ -53,6 +54,7 @@ class Pending(msgspec.Struct, eq=False):
     request: str = ""
     heard: Callable[[Pending], None] | None = None
     number: int = 0
+    told: bool = False
     _late: Callable[[], CallTimeout | None] | None = None
 
     def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
@@ -65,32 +67,39 @@ class Pending(msgspec.Struct, eq=False):
         return self
 
     def cut(self, error: SsmError) -> None:
-        """Fail with `error`, unless there is an outcome."""
-        self.fail(error)
+        """Fail with `error`, unless there is an outcome; hand on one that was not heard yet."""
+        if not self.done:
+            self.fail(error)
+        elif self.notify is not None:
+            self.tell()
 
     def resolve(self, value: Any) -> None:
-        """The outcome is `replied` with `value`."""
+        """Set the outcome `replied` with `value`."""
         if not self.done:
             self.value = value
             if self._late is not None:
                 self.error = self._late()
             self.done = True
             if self.notify is not None:
-                try:
-                    self.notify(self)
-                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
-                    complain(self.notify)
+                self.tell()
 
     def fail(self, error: SsmError) -> None:
-        """The outcome is that of `error`."""
+        """Set the outcome that `error` stands for."""
         if not self.done:
             self.error = error
             self.done = True
             if self.notify is not None:
-                try:
-                    self.notify(self)
-                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
-                    complain(self.notify)
+                self.tell()
+
+    def tell(self) -> None:
+        """Call `notify`, once."""
+        notify = self.notify
+        assert notify is not None
+        try:
+            self.told = self.told or notify(self) is None or True
+        except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+            self.told = True
+            complain(notify)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""

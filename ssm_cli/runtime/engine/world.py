@@ -71,6 +71,7 @@ class World:
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
+        torn: whether an interruption is still to be mended.
         try_s: how long the last such try took.
     """
 
@@ -78,7 +79,7 @@ class World:
         "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping",
         "queue", "random", "report", "reports", "retries", "retry_at_s", "root", "running",
-        "timers", "try_s",
+        "timers", "torn", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -105,7 +106,7 @@ class World:
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
-        self.pumping = False
+        self.pumping = self.torn = False
         self.running = False
         self.forked = self.gave_up = False
         self.dropped = 0

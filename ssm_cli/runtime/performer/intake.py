@@ -14,7 +14,7 @@ from ssm_cli.runtime.engine.failures import comes_back, not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
-from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
 MOST_NAMES_COMPARED = 10_000
 FROM_STEP = "called its own node from a step; return an effect"
@@ -51,8 +51,11 @@ def need_supervisor(world: World, name: str) -> SupervisorCell:
 
 
 def forbid_reentry(world: World) -> None:
-    """Raise `CalledFromStep` while the loop runs: nothing may enter it twice."""
-    if world.pumping:
+    """Raise `CalledFromStep` while the loop runs: nothing may enter it twice.
+
+    What an interruption has left of the loop is mended first: the stack tells whether it runs.
+    """
+    if world.pumping and heal(world):
         if (running := world.guard.cell) is not None:
             raise CalledFromStep(f"{running.spec.id} {FROM_STEP}")
         who = "a reader of outcomes or reports"
@@ -81,7 +84,7 @@ def put(
         CalledFromStep: a step calls its own node.
         CalleeStopped: the tree is down.
     """
-    if world.guard.cell is not None:
+    if world.guard.cell is not None and heal(world):
         raise CalledFromStep(f"{world.guard.cell.spec.id} {FROM_STEP}")
     queue = world.queue
     if wait and len(queue) >= world.bound and not world.pumping:
@@ -111,6 +114,7 @@ def refuse_if_full(world: World, cell: WorkerCell) -> None:
         raise QueueFull(f"the queue is full: {bound} inputs wait", worker=name)
 
 
+@loop_code
 def make_room(world: World, within_s: float) -> None:
     """Serve as many inputs as wait now, a batch at a time, until there is room or time is over."""
     left = len(world.queue)

@@ -48,7 +48,7 @@ from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
 from ssm_cli.runtime.performer.journalled import serve_plainly
-from ssm_cli.runtime.performer.mend import mend
+from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.settling import commit_outcome
@@ -65,6 +65,7 @@ NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
 
 
+@loop_code
 def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -> bool:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
@@ -147,8 +148,8 @@ def let_another(world: World) -> None:
 
 def leave(world: World) -> None:
     """End a way through the loop; the next call looks again at what cannot wait for long."""
-    world.pumping = False
     world.guard.cell = None
+    world.pumping = world.torn
     if world.retries:
         world.guard.armed = False  # the quick way of a call is taken while the guard is armed
 

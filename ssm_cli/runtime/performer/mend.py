@@ -14,16 +14,53 @@ The input that was being served ends in an outcome of its own (`run_batch`, `Pen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
+from ssm_cli.behaviour.reasons import SHUTDOWN
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
+from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
+
+
+RUNTIME = "ssm_cli.runtime."
+LOOPS: set[CodeType] = set()
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def loop_code(function: F) -> F:
+    """Mark a function that runs the loop of its local variable `world`."""
+    LOOPS.add(function.__code__)
+    return function
+
+
+def is_looping(world: World) -> bool:
+    """Return whether the loop of `world` runs, below the foreign code that asks for something."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - the only way to the stack
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith(RUNTIME):
+        frame = frame.f_back
+    while frame is not None:
+        if frame.f_code in LOOPS and frame.f_locals.get("world") is world:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def heal(world: World) -> bool:
+    """Mend a world that an interruption has left as if it ran; return whether it does run."""
+    if is_looping(world):
+        return True
+    mend(world)
+    world.pumping = False
+    return False
 
 
 def mend(world: World) -> None:
@@ -31,16 +68,18 @@ def mend(world: World) -> None:
 
     Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
     """
+    world.torn = True  # until this has come to its end; see `loop.leave`
     world.guard.end()
     world.guard.forget_deadlines()
     world.reports.mend()
     if world.outside.keeper is not None:
         world.outside.keeper.now = None
-    if not world.running or world.root.status is not CellStatus.RUNNING:
-        return
-    about = messages(world)
-    mend_children(world, world.root, about)
-    drain(world)
+    if world.running and world.root.status is not CellStatus.RUNNING:
+        stop_tree(world, SHUTDOWN)  # its start, or its end, was interrupted
+    elif world.running:
+        mend_children(world, world.root, messages(world))
+        drain(world)
+    world.torn = False
 
 
 def messages(world: World) -> set[tuple[int, int, bool]]:

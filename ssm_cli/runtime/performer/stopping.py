@@ -21,21 +21,26 @@ def stop_tree(world: World, reason: ExitReason) -> None:
     """
     if not world.running:
         return
-    waiting = tuple(world.lane)
-    world.lane.clear()
-    world.retries.clear()
     interruption: BaseException | None = None
     for _ in range(MOST_INTERRUPTIONS):
         try:
-            stop_root(world, reason)
+            go_down(world, reason)
             break
         except BaseException as error:  # noqa: BLE001 - it is raised below, once the tree is down
-            world.guard.end()
             interruption = interruption or error
-    root_down(world, reason)
-    world.lane.extend(waiting)  # each finds the tree gone, and fails its request
     if interruption is not None:
         raise interruption
+
+
+def go_down(world: World, reason: ExitReason) -> None:
+    """Stop the tree, or go on with a stop that was interrupted."""
+    world.guard.end()
+    waiting = tuple(world.lane)
+    world.lane.clear()
+    world.retries.clear()
+    stop_root(world, reason)
+    root_down(world, reason)
+    world.lane.extend(waiting)  # each finds the tree gone, and fails its request
 
 
 def stop_root(world: World, reason: ExitReason) -> None:
