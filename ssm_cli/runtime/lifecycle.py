@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason, reason_of, term_of
+from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.calling.waiting import Serving
@@ -14,7 +14,7 @@ from ssm_cli.runtime.engine.outside import in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.mend import heal, loop_code
+from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 
@@ -52,7 +52,7 @@ class Lifecycle:
             with without_collector():
                 outcome = start_cell(world, world.root)
         except BaseException:
-            stop_tree(world, SHUTDOWN)
+            mend(world)
             world.lane.clear()
             raise
         finally:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Lost
 from ssm_cli.runtime.clock import Clock
+from ssm_cli.runtime.traces import in_runtime_alone
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
@@ -174,7 +175,9 @@ class ReportStream:
                 continue
             try:
                 one.told = (one.reader(report), report.seq)[1]  # nothing comes between the two
-            except Exception:  # noqa: BLE001 - a reader is foreign code; its failure is its own
+            except Exception as error:  # a reader is foreign code; its failure is its own
+                if in_runtime_alone(error.__traceback__):
+                    raise
                 self._let_go(one)
                 sys.stderr.write(
                     f"ssm: a report reader failed and is unsubscribed: {one.reader!r}\n"

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
-from ssm_cli.errors import StepTimeout
+from ssm_cli.errors import SsmError, StepTimeout
 from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.traces import in_runtime_alone
 
 SIGNALS = tuple(signal.valid_signals())
 
@@ -30,9 +31,12 @@ def is_from_outside(guard: Guard, error: BaseException, own: CodeType | None = N
     if isinstance(error, StepTimeout):
         return error.owner not in {0, id(guard)}
     trace = error.__traceback__
-    if trace is None or (trace.tb_next is None and trace.tb_frame.f_code is own):
+    if trace is None or isinstance(error, SsmError):
         return False
-    return not codes_of(error).isdisjoint(handler_codes())
+    inner = trace.tb_next
+    if inner is not None and inner.tb_next is None and inner.tb_frame.f_code is own:
+        return False
+    return in_runtime_alone(trace) or not codes_of(error).isdisjoint(handler_codes())
 
 
 def codes_of(error: BaseException) -> set[CodeType]:

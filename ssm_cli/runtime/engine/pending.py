@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.runtime.traces import in_runtime_alone
 
 
 class Waiter(Protocol):
@@ -97,9 +98,11 @@ class Pending(msgspec.Struct, eq=False):
         assert notify is not None
         try:
             self.told = self.told or notify(self) is None or True
-        except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
+        except Exception as error:
+            if in_runtime_alone(error.__traceback__):
+                raise
             self.told = True
-            complain(notify)
+            complain(notify)  # it may raise anything; nobody waits for it here
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""

@@ -66,6 +66,7 @@ class World:
         names: every live node by id.
         outbox: replies given by `Caller.reply` in the callback that runs now, as (number, value);
             shared with forks, since callers in states are.
+        performing: the entry of the lane that is performed now.
         pumping: whether the loop runs; nothing may enter it twice.
         queue: the inputs that wait.
         report: records what happened to a cell; see `ReportStream.add`.
@@ -77,9 +78,9 @@ class World:
 
     __slots__ = (
         "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside", "pumping",
-        "queue", "random", "report", "reports", "retries", "retry_at_s", "root", "running",
-        "timers", "torn", "try_s",
+        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside",
+        "performing", "pumping", "queue", "random", "report", "reports", "retries",
+        "retry_at_s", "root", "running", "timers", "torn", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +98,7 @@ class World:
         self.queue: deque[Input] = deque()
         self.lane: deque[Entry] = deque()
         self.retries: deque[TryAgain] = deque()
+        self.performing: Entry | None = None
         self.retry_at_s = self.try_s = 0.0
         self.names: dict[str, Cell] = {}
         self.timers = Timers()

@@ -38,6 +38,7 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, ending
+from ssm_cli.runtime.traces import in_runtime_alone
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
@@ -144,7 +145,9 @@ def end_worker(
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
-    cell.status = CellStatus.ENDING
+    if cell.status is CellStatus.ENDING:
+        kill_worker(world, cell)
+        return KILLED
     world.report("terminating", cell, ending(reason))
     behaviour = cell.behaviour
     if type(behaviour) is StateMachine and behaviour.terminate is None:
@@ -155,9 +158,11 @@ def end_worker(
     if not told:
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(world.guard, cell, limit_s, finish, behaviour, cell.spec.id, reason, cell.state)
+        guarded(world.guard, cell, limit_s, terminate, cell, reason)
     except BaseException as error:
         if is_from_outside(world.guard, error):
+            if not in_runtime_alone(error.__traceback__):
+                cell.status = CellStatus.ENDING  # it was cut, and does not run again
             raise
         reason = reason_for(error)  # whatever terminate raises is the new reason
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
@@ -167,6 +172,12 @@ def end_worker(
     world.report("terminated", cell, ending(reason))
     release(world, cell, reason)
     return reason
+
+
+def terminate(cell: WorkerCell, reason: ExitReason) -> None:
+    """Run `terminate` of a worker, which is `ENDING` once that has run."""
+    ran = partial(finish, cell.behaviour, cell.spec.id, reason, cell.state)
+    cell.status = (ran(), CellStatus.ENDING)[1]  # nothing comes between the two
 
 
 def early_replies(world: World, since: int = 0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
@@ -33,13 +33,14 @@ OUR_MODULES = frozenset(
 """Whose frames are outside of a user's callback."""
 
 
+STANDING = (CellStatus.RUNNING, CellStatus.ENDING)
+
+
 def end_own(world: World, entry: EndWorker) -> None:
     """End a worker that crashed or asked to stop; then its caller has the reply, or the reason."""
     cell, pending = entry.cell, entry.pending
     final = entry.reason
-    if (
-        cell.status is CellStatus.RUNNING
-    ):  # else it was stopped meanwhile, maybe with the whole tree
+    if cell.status in STANDING:  # else it was stopped meanwhile, maybe with the whole tree
         final = end_worker(world, cell, final)
         announce_exit(world, cell, final)
     if pending is not None and not pending.done:
@@ -49,17 +50,22 @@ def end_own(world: World, entry: EndWorker) -> None:
             pending.resolve(entry.reply)
 
 
+def interrupt(
+    world: World, cell: WorkerCell, pending: Pending | None, error: BaseException
+) -> NoReturn:
+    """Raise what came from outside while a callback ran, which counts as not run; fail its call."""
+    world.guard.end()  # it was not counted as a step: the next one must not be taken for it
+    if world.outside.keeper is not None:
+        world.outside.keeper.now = None
+    if pending is not None:
+        pending.fail(interrupted(cell))
+    raise error
+
+
 def crashed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
-    if is_from_outside(world.guard, error):
-        world.guard.end()  # it was not counted as a step: the next one must not be taken for it
-        if world.outside.keeper is not None:
-            world.outside.keeper.now = None
-        if pending is not None:
-            pending.fail(interrupted(cell))
-        raise error
     reason = reason_for(error)
     cell.step = None
     if pending is not None:
@@ -98,9 +104,7 @@ def undecodable(
 ) -> None:
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
     if is_from_outside(world.guard, error):
-        if pending is not None:
-            pending.fail(interrupted(cell))
-        raise error
+        interrupt(world, cell, pending, error)
     if not isinstance(error, DecodeError):
         error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
     error.worker = cell.spec.id

@@ -20,9 +20,15 @@ from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.values import digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
+from ssm_cli.runtime.performer.failing import (
+    crashed,
+    interrupt,
+    own_frames_only,
+    undecodable,
+)
 
 CALL = Kind.CALL
 
@@ -46,6 +52,8 @@ def serve_plainly(
         result = kept.behaviour.step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
+        if is_from_outside(guard, error):
+            interrupt(world, cell, pending, error)
         keeper.now = Accepted(HOW[kind], data)
         own_frames_only(error)
         crashed(world, cell, message, pending, error)

@@ -46,7 +46,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
-from ssm_cli.runtime.performer.failing import crashed, own_frames_only, undecodable
+from ssm_cli.runtime.performer.failing import crashed, interrupt, own_frames_only, undecodable
 from ssm_cli.runtime.performer.journalled import serve_plainly
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
@@ -309,11 +309,11 @@ def step_failed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A pure step raised: the straight way where that goes, else the careful one."""
-    if error.__traceback__ is not None:  # without our frame, which holds the pending call
-        error.__traceback__ = error.__traceback__.tb_next
     own = getattr(cell.step, "__code__", None)
-    outside = is_from_outside(world.guard, error, own)
-    if outside or not crash_plainly(world, cell, message, pending, error):
+    if is_from_outside(world.guard, error, own):
+        interrupt(world, cell, pending, error)
+    own_frames_only(error)
+    if not crash_plainly(world, cell, message, pending, error):
         crashed(world, cell, message, pending, error)
 
 
@@ -407,6 +407,8 @@ def run_callback(
     except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
         guard.cell = None
         early_replies(world, since)
+        if is_from_outside(guard, error):
+            interrupt(world, cell, pending, error)
         own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return None

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from ssm_cli.behaviour.reasons import SHUTDOWN
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell, replan
-from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
+from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
@@ -74,6 +74,9 @@ def mend(world: World) -> None:
     world.reports.mend()
     if world.outside.keeper is not None:
         world.outside.keeper.now = None
+    if isinstance(world.performing, EndWorker):
+        world.lane.appendleft(world.performing)
+    world.performing = None
     if world.running and world.root.status is not CellStatus.RUNNING:
         stop_tree(world, SHUTDOWN)  # its start, or its end, was interrupted
     elif world.running:

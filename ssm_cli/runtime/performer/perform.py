@@ -51,7 +51,9 @@ def drain(world: World) -> None:
     """Empty the lane: perform the system messages, and those that they post."""
     lane = world.lane
     while lane:
-        perform(world, lane.popleft())
+        world.performing = lane.popleft()
+        perform(world, world.performing)
+        world.performing = None
 
 
 def fire_timers(world: World, now_s: float) -> None:

@@ -28,6 +28,7 @@ def stop_tree(world: World, reason: ExitReason) -> None:
             break
         except BaseException as error:  # noqa: BLE001 - it is raised below, once the tree is down
             interruption = interruption or error
+            world.reports.mend()
     if interruption is not None:
         raise interruption
 

@@ -120,6 +120,7 @@ def carry_out(world: World, sup: SupervisorCell, cell: Cell, decided: Verdict) -
         case AutoShut():
             decide(cell, decided.word, [cell.spec.id], {})
             note(world, "auto_shutdown", cell, ())
+            sup.status, sup.last_reason = CellStatus.ENDING, SHUTDOWN
             settle_down(world, sup, cell)
             die(world, sup, SHUTDOWN)
         case GiveUp():
@@ -128,6 +129,7 @@ def carry_out(world: World, sup: SupervisorCell, cell: Cell, decided: Verdict) -
             note(world, "gave_up", cell, ())
             decide(cell, decided.word, list(sup.children), limits)
             world.gave_up = world.gave_up or sup.parent is None
+            sup.status, sup.last_reason = CellStatus.ENDING, SHUTDOWN
             settle_down(world, sup, cell)
             die(world, sup, SHUTDOWN)
         case Restarted():
