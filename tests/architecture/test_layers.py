@@ -34,8 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
 WITHIN_RUNTIME = {
-    "engine": {"engine", "clock", "reports", "views"},
-    "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "views"},
+    "engine": {"engine", "clock", "reports", "traces", "views"},
+    "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "traces", "views"},
     "looking": {"looking", "performer", "engine", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
