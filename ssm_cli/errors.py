@@ -4,6 +4,7 @@
     ├── CallError             a call ended in an outcome other than `replied`
     │   ├── CalleeCrashed     the step raised or overran; carries the reason
     │   ├── CalleeStopped     the worker or the tree ended before it answered
+    │   │   └── GaveUp        the root reached its restart intensity, and the tree is down
     │   ├── NoProc            no such worker, or it is not running
     │   ├── CallTimeout       the caller stopped waiting; a late reply is dropped
     │   ├── DecodeError       the bytes are no input; the worker was not touched
@@ -14,7 +15,6 @@
     ├── SupervisorError       a supervisor refused (`not_found`, `running`, ...)
     ├── SysError              a system message was refused (`callback_failed`, ...)
     ├── StartFailed           the tree did not come up; what had started was stopped
-    ├── GaveUp                the root reached its restart intensity
     ├── SpecError             a spec does not validate; carries every complaint
     │   └── TreeFileError     ... and came from a tree file
     ├── CommandError          a line at the prompt, in a script or in argv is no command
@@ -82,6 +82,10 @@ class CalleeStopped(CallError):
     """The worker ended (or the whole tree stopped) before it answered."""
 
     outcome = "stopped"
+
+
+class GaveUp(CalleeStopped):
+    """The root reached its restart intensity, and the tree is down. Raised to later calls."""
 
 
 class NoProc(CallError):
@@ -209,10 +213,6 @@ class StartFailed(SsmError):
         self.term = term
         self.ignored = ignored
         self.complaints = complaints
-
-
-class GaveUp(SsmError):
-    """The root reached its restart intensity, and the tree is down."""
 
 
 class SpecError(SsmError, TypeError):

@@ -41,6 +41,7 @@ from ssm_cli.behaviour.results import (
     Then,
     TimeoutAfter,
 )
+from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import StepTimeout
 
 Behaviour = StateMachine | GenServer
@@ -57,6 +58,9 @@ class Kind(IntEnum):
 
 class BadReturnError(Exception):
     """A callback answered something that it must not answer."""
+
+    def __init__(self, said: str = "") -> None:
+        super().__init__(cut(said))
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from ssm_cli.behaviour.sizes import size_of
+
 
 class Normal(msgspec.Struct, frozen=True):
     """The worker was done. A transient child is not restarted for it."""
@@ -82,6 +84,7 @@ class FailedToStart(msgspec.Struct, frozen=True):
         return f"failed_to_start_child {self.child}: {self.reason}"
 
 
+MOST_TERM_BYTES = 4096  # of a term that an error hands on as it is
 ExitReason = Normal | Shutdown | Killed | NoProcess | Crash | Lost | Other
 
 NORMAL = Normal()
@@ -135,11 +138,16 @@ def term_of(reason: ExitReason) -> object:
         case Shutdown(FailedToStart(child, inner)):
             return {"shutdown": {"failed_to_start_child": [child, term_of(inner)]}}
         case Shutdown(detail) if detail is not None:
-            return {"shutdown": detail}
+            return {"shutdown": bounded(detail)}
         case Other(term):
-            return term
+            return bounded(term)
         case _:
             return str(reason)
+
+
+def bounded(term: object) -> object:
+    """Return a term, or its text where it takes more than `MOST_TERM_BYTES`."""
+    return term if size_of(term) <= MOST_TERM_BYTES else plain(term)
 
 
 def plain(value: object) -> str:

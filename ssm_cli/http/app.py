@@ -125,7 +125,7 @@ class App:
             data,
             is_json=_is_json(headers),
             timeout_s=_timeout(query) if query else DEFAULT_TIMEOUT_S,
-            key=None if key is None else key.decode("latin-1"),
+            key=None if key is None else key.decode("utf-8", "surrogateescape"),
             receive=receive,
         )
 

@@ -14,7 +14,7 @@ from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
 from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
-from ssm_cli.runtime.durable.sessions import Replayed
+from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import Node
 
@@ -22,7 +22,6 @@ DEFAULT_TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 3600.0
 WAITING_ROOM = 256  # calls that wait for room in the node's queue; one more is refused
 KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the oldest go
-MAX_KEY_CHARACTERS = 200
 STEPPED = (CalleeCrashed, CalleeStopped)  # a call that ended so may have changed the worker
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -118,8 +117,9 @@ class Calling:
         """
         if key is None:
             return await self._begin(worker, data, is_json, timeout_s, "")
-        if len(key) > MAX_KEY_CHARACTERS:
-            raise HttpError(400, f"Idempotency-Key takes {MAX_KEY_CHARACTERS} characters at most")
+        if not key:
+            raise HttpError(400, "the Idempotency-Key is empty; leave it out, or give one")
+        checked_request_id(key, worker)
         known = self._kept.get((worker, key))
         if known is not None:
             if known.data != data:

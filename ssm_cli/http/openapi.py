@@ -10,6 +10,7 @@ import msgspec
 from ssm_cli.codec.port import Constructor
 from ssm_cli.http.access import Role
 from ssm_cli.http.routes import ROUTES, Route
+from ssm_cli.runtime.durable.sessions import MAX_REQUEST_CHARACTERS
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildSpecView,
@@ -89,7 +90,7 @@ def _parameters(route: Route) -> list[Schema]:
         entry = {"name": parameter.name, "in": "query", "description": parameter.help}
         found.append(entry | {"schema": schema})
     if route.handler == "call":
-        key = {"type": "string", "maxLength": 200}
+        key = {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_CHARACTERS}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": key})
     if route.handler == "reports":
         number = {"type": "string", "pattern": "^[0-9]{1,15}$"}

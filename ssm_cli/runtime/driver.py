@@ -19,7 +19,7 @@ from types import coroutine
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.errors import CallError, CallTimeout, SsmError
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
@@ -212,7 +212,11 @@ class Driver:
             or world.pumping
             or len(world.queue) >= world.bound
         ):
-            put(world, cell, CALL, message, pending, wait=False)
+            try:
+                put(world, cell, CALL, message, pending, wait=False)
+            except CallError:
+                self._ends.pop(pending, None)  # it is raised here: nobody awaits the future
+                raise
         else:
             world.queue.append((cell, CALL, message, pending))
             if not self._scheduled:

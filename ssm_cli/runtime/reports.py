@@ -12,12 +12,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from ssm_cli.behaviour.reasons import Crash, ExitReason, Lost
+from ssm_cli.behaviour.reasons import (
+    SHUTDOWN,
+    Crash,
+    ExitReason,
+    Killed,
+    Lost,
+    NoProcess,
+    Normal,
+)
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.traces import in_runtime_alone
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
+WORDS = frozenset({Killed, NoProcess, Normal})  # reasons that say no more
 SLACK_REPORTS = 100  # so many more are kept, at times, and then forgotten together
 
 
@@ -246,8 +255,10 @@ def failure(reason: ExitReason) -> Fields:
 
 
 def ending(reason: ExitReason) -> Detail:
-    """The same for an end. A crash leaves its word only: what is kept holds no frames alive."""
-    return {"reason": reason.kind} if type(reason) is Crash else reason
+    """The same for an end. What is kept holds no frames and no terms of any size."""
+    if type(reason) in WORDS or reason == SHUTDOWN:
+        return reason
+    return {"reason": str(reason)}
 
 
 def error_detail(error: BaseException) -> Fields:

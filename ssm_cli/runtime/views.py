@@ -115,14 +115,15 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class CrashReport(msgspec.Struct, frozen=True):
-    """All there is to know of one crash: what SASL tells in four reports, in one.
+    """All there is to know of one crash, or other abnormal end: what SASL tells in four reports.
 
-    `seq` is that of its `crashed` report. `stack` goes from the outermost frame of the user's
-    code to where it raised, at most 50 frames. `input` and `state` (from before the input) are
-    redacted and written by the worker's codec, at most 1,000 characters each; `events` are the
-    last ones, if the worker keeps a log. `decision` is what the supervisor made of it: `restart`,
-    `delay`, `give_up`, `forget`, `auto_shut`, or `pending` if it has not looked yet. `children`
-    are those the decision touched; the budget is what was left after it.
+    `seq` is that of its `crashed` report, or of the report around an end without one. `stack`
+    goes from the outermost frame of the user's code to where it raised, at most 50 frames.
+    `input` and `state` (from before the input) are redacted and written by the worker's codec, at
+    most 1,000 characters each; `events` are the last ones, at most 50, if the worker keeps a log.
+    `decision` is what the supervisor made of it: `restart`, `delay`, `give_up`, `forget`,
+    `auto_shut`, `terminate` if it was ending it anyway, or `pending` if it has not looked yet.
+    `children` are those the decision touched; the budget is what was left after it.
     """
 
     seq: int

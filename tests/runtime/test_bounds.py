@@ -678,3 +678,60 @@ def test_the_state_of_a_step_that_sends_much_is_kept() -> None:
             assert node.call("m", 1) == "ok"
         node.run(1)
         assert (node.get_state("m"), node.call("b", get)) == (3, 3 * BROADCAST)
+
+
+# -- siblings: values that only seem to be small, and what is left of who is gone ---------------
+
+
+def test_crashes_of_many_workers_share_their_bound() -> None:
+    with running(*(worker(f"w{n}") for n in range(60)), intensity=1000) as node:
+        for number in range(60):
+            with pytest.raises(CalleeCrashed):
+                node.call(f"w{number}", fails_beside(Big.fresh()))
+        assert held_bytes() <= KEPT_BYTES
+
+
+def test_the_states_of_temporary_workers_that_crashed_are_let_go() -> None:
+    with running() as node:
+        for number in range(40):
+            begin = {"init": lambda _: [Big.fresh()]}
+            node.start_child("root", worker(f"t{number}", args=begin, restart="temporary"))
+            with pytest.raises(CalleeCrashed):
+                node.call(f"t{number}", fail)
+        assert len(node.crash_reports()) == 40
+        assert held_bytes() <= KEPT_BYTES
+
+
+def test_a_small_input_and_state_are_told_as_they_are() -> None:
+    with running(Worker("kv", kv_store)) as node:
+        node.call("kv", b"Store x 1")
+        with pytest.raises(CalleeCrashed):
+            node.call("kv", b"Lookup crash")
+        (report,) = node.crash_reports("kv")
+        assert (report.input, report.state) == ("Lookup crash", '{"x": 1}')
+
+
+def test_a_state_of_many_keys_is_told_as_its_text() -> None:
+    with running(Worker("kv", kv_store)) as node:
+        for number in range(200):
+            node.call("kv", f"Store k{number} 1".encode())
+        with pytest.raises(CalleeCrashed):
+            node.call("kv", b"Lookup crash")
+        (report,) = node.crash_reports("kv")
+        assert report.state.startswith('{"k0": 1, "k1": 1')
+        assert len(report.state) == 1000
+
+
+def test_events_of_a_worker_that_is_gone_leave_room_for_those_of_others() -> None:
+    takes = StateMachine(step=lambda message, state: (state, "ok"))
+    with running(Worker("a", takes)) as node:
+        for number in range(8):
+            node.start_child("root", Worker(f"t{number}", takes, restart="temporary"))
+            node.keep(f"t{number}", 100)
+            for _ in range(60):
+                node.call(f"t{number}", b"x" * 60_000)
+            node.kill(f"t{number}")
+        node.keep("a", 100)
+        for _ in range(100):
+            node.call("a", b"x" * 60_000)
+        assert len(node.get_status("a").log) == 100

@@ -50,6 +50,8 @@ bad_end = StateMachine(step=actor.step, init=actor.init, terminate=ends_badly)
 
 
 class BadEnd(GenServer):
+    trap_exit = True  # else its `terminate` does not run for an exit signal, as in OTP
+
     def handle_call(self, message: Any, caller: Any, state: Any) -> Any:
         return message(state)
 

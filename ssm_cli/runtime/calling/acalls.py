@@ -9,6 +9,7 @@ from ssm_cli.errors import CallError, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import as_asked
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
+from ssm_cli.runtime.durable.sessions import checked_request_id
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -41,6 +42,8 @@ class AsyncCalls:
         queue is full, callers wait their turn.
         """
         world = self._world
+        if request_id != "":
+            checked_request_id(request_id, worker)
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
             if (far := far_of(world, worker)) is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
-from ssm_cli.runtime.durable.sessions import Replayed
+from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
@@ -42,13 +42,14 @@ class Calls:
         a journalled worker is answered as the first was, and not stepped again.
 
         Raises:
-            CallError: any outcome but `replied`; see `errors.py` for the classes.
+            CallError: any outcome but `replied`; see `errors.py` for the classes. `DecodeError`,
+                too, where the request id is none.
             CalledFromStep: a step called its own node.
         """
         world = self._world
         cell = world.names.get(worker)
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
-        timed = request_id or (timeout_s is not None and timeout_s < EXACT_S)
+        timed = request_id != "" or (timeout_s is not None and timeout_s < EXACT_S)
         if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
         guard, pending = world.guard, None
@@ -85,7 +86,7 @@ class Calls:
             cell = need_worker(world, worker)
         if world.timers.next_s() <= begun_s:
             self._serving.fire(begun_s)
-        if request_id:
+        if request_id != "":
             pending = self.send_request(worker, message, None, timeout_s, request_id)
         elif world.queue or world.lane or cell.status is not CellStatus.RUNNING or cell.suspended:
             pending = Pending()
@@ -140,7 +141,7 @@ class Calls:
 
     def _call_far(self, far: Far, message: Any, timeout_s: float | None, request_id: str) -> Any:
         """Call a worker on another computer: the call ends in one outcome, as any does."""
-        pending = Pending(request=request_id)
+        pending = Pending(request=checked_request_id(request_id, far[1]))
         send_far(self._world, far, message, pending, timeout_s)
         self._serving.end(pending, None if timeout_s is None else timeout_s + LINK_S)
         return pending.result()
@@ -178,8 +179,8 @@ class Calls:
         """
         world = self._world
         pending = Pending()
-        if request_id:
-            pending.request = request_id
+        if request_id != "":
+            pending.request = checked_request_id(request_id, worker)
         if notify is not None:
             pending.notify = notify
         if timeout_s is not None:
@@ -213,7 +214,7 @@ class Calls:
             CalleeStopped: the tree is down.
         """
         world = self._world
-        pending = Pending(request=request_id)
+        pending = Pending(request=checked_request_id(request_id, worker))
         if (far := far_of(world, worker)) is not None:
             return send_far(world, far, message, pending, far_s)
         cell = need_worker(world, worker)

@@ -15,7 +15,6 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer import system
 from ssm_cli.runtime.performer.intake import need, need_worker
-from ssm_cli.runtime.reports import error_text
 from ssm_cli.runtime.views import CrashReport, Statistics, Status, SysEvent
 
 
@@ -92,10 +91,15 @@ class Messages:
     def crash_reports(
         self, worker: str | None = None, last: int | None = None
     ) -> list[CrashReport]:
-        """The last crashes (of one worker), oldest first; a node keeps the last 100."""
+        """The last crashes (of one worker), oldest first; a node keeps the last 100.
+
+        Those of a worker that is gone are found by its name.
+        """
         world = self._world
-        name = None if worker is None else need_worker(world, worker).spec.id
-        return world.crashes.reports(name, last, partial(shown, world), error_text)
+        name = worker
+        if worker is not None and not world.crashes.knows(worker):
+            name = need_worker(world, worker).spec.id
+        return world.crashes.reports(name, last, partial(shown, world))
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""

@@ -22,6 +22,7 @@ from ssm_cli.behaviour.effects import (
     StartTimer,
 )
 from ssm_cli.behaviour.results import Caller, Continue, Then, TimeoutAfter
+from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Cause, Caused, ContinueDue, TimeoutDue, TimerDue
@@ -86,7 +87,7 @@ def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: An
     if isinstance(target, WorkerCell):
         world.queue.append((target, kind, message, None))
     else:
-        world.drop(cell, str(to), kind.name.lower(), "no such worker")
+        world.drop(cell, cut(str(to)), kind.name.lower(), "no such worker")
 
 
 def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -> None:
@@ -101,7 +102,8 @@ def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -
     callers[key] = pending
     if replaced is not None:
         name = cell.spec.id
-        text = f"{name} deferred another call under the key {key!r}; give each call its own key"
+        known_as = cut(repr(key), 200)
+        text = f"{name} deferred another call under the key {known_as}; give each call its own key"
         replaced.fail(CalleeStopped(text, worker=name, reason="replaced"))
 
 

@@ -1,93 +1,179 @@
 """Crash notes: what is needed to tell all about a crash later, kept for the last few of them.
 
 A note costs one small object when a worker crashes; it becomes a `CrashReport` when somebody asks.
+
+All notes together hold 16 MiB at most. That follows from what one may hold: an input and
+a state of `MOST_VALUE_BYTES` each, `MOST_EVENTS` events of `MOST_EVENT_BYTES`, texts of 1,000
+characters, and no exception, whose frames hold what was in work: it is kept as its type, its text
+and the places in its code. What is larger is kept as its text, which is written at once.
 """
 
 from __future__ import annotations
 
-import traceback
+import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import islice
+from types import CodeType
+from typing import Any, Protocol
 
 import msgspec
 
-from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.behaviour.sizes import AsText, form_of, size_of, too_large
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
+from ssm_cli.runtime.engine.events import Room
 from ssm_cli.runtime.views import CrashReport, SysEvent
 
 KEPT_CRASHES = 100
+MOST_VALUE_BYTES = 32 * 1024  # of an input or a state that a note keeps as it is
+MOST_EVENT_BYTES = 1024  # of an event that a note keeps as it is
+MOST_EVENTS = 50  # of a worker that keeps events
 MOST_FRAMES = 50
 MOST_CHILDREN = 1000
 OURS = ("/ssm_cli/runtime/", "/ssm_cli/behaviour/")  # frames that tell a user nothing
 Shown = Callable[[WorkerCell, Any], str]
-Text = Callable[[BaseException], str]
+Places = Sequence[tuple[CodeType, int]]  # code and the index of the instruction in it
 
 
 class CrashNote(msgspec.Struct, eq=False):
-    """One crash: what went in, what was there, and what the supervisor made of it."""
+    """One crash: what went in, what was there, and what the supervisor made of it.
+
+    `kind` and `text` are of the error, `places` where it passed, from the outside in. `before` is a
+    note of the same end that waits for the same decision.
+    """
 
     seq: int
     at_s: float
     cell: WorkerCell
     message: Any
     state: Any
-    reason: Crash
+    reason: str
+    kind: str
+    text: str
+    places: Places
     events: tuple[SysEvent, ...] = ()
     decision: str = "pending"
     children: Sequence[str] = ()
     limits: dict[str, Any] = {}
+    before: CrashNote | None = None
+
+    def note(self) -> CrashNote:
+        """Return the note."""
+        return self
+
+
+class KeptCrash(Protocol):
+    """What is kept of a crash: a note, or what makes one when somebody asks."""
+
+    def note(self) -> CrashNote:
+        """Return the note."""
+        ...
 
 
 class CrashNotes:
-    """The last `KEPT_CRASHES` crashes of a node, oldest first."""
+    """The last `KEPT_CRASHES` crashes of a node, oldest first.
 
-    __slots__ = ("_notes",)
+    Attributes:
+        room: that of the events which its workers keep.
+        same: an input that was looked at, and is kept as it is: it need not be looked at again.
+    """
+
+    __slots__ = ("_notes", "room", "same")
 
     def __init__(self) -> None:
-        self._notes: deque[CrashNote] = deque(maxlen=KEPT_CRASHES)
-
-    def add(self, seq: int, at_s: float, cell: WorkerCell, message: Any, reason: Crash) -> None:
-        """A worker has crashed; the report `seq` says so."""
-        extra = cell.ensure_extra()
-        log = extra.debug.log if extra.debug is not None else None
-        events = () if log is None else tuple(log)
-        extra.crash = CrashNote(seq, at_s, cell, message, cell.state, reason, events)
-        self._notes.append(extra.crash)
+        self._notes: deque[KeptCrash] = deque(maxlen=KEPT_CRASHES)
+        self.room = Room()
+        self.same: Any = None
 
     def take_over(self, other: CrashNotes, copied: Callable[[CrashNote], CrashNote]) -> None:
         """Become a copy of `other`."""
-        self._notes.extend(map(copied, other._notes))
+        notes = [kept.note() for kept in other._notes]
+        self._notes.extend(map(copied, notes))
 
-    def add_decided(self, note: CrashNote) -> None:
-        """A worker has crashed, and its supervisor has looked at it in the same moment."""
+    def add(self, note: KeptCrash) -> None:
+        """Keep a note; the oldest goes if there are too many."""
         self._notes.append(note)
 
-    def reports(
-        self, worker: str | None, last: int | None, shown: Shown, text: Text
-    ) -> list[CrashReport]:
+    def knows(self, worker: str) -> bool:
+        """Return whether a crash of a worker of that name is kept."""
+        return any(kept.note().cell.spec.id == worker for kept in self._notes)
+
+    def reports(self, worker: str | None, last: int | None, shown: Shown) -> list[CrashReport]:
         """The kept crashes (of one worker), oldest first; at most `last`."""
-        wanted = [n for n in self._notes if worker is None or n.cell.spec.id == worker]
+        wanted = [kept.note() for kept in self._notes]
+        if worker is not None:
+            wanted = [note for note in wanted if note.cell.spec.id == worker]
         if last is not None:
             wanted = wanted[max(0, len(wanted) - last) :]
-        return [crash_report(note, shown, text) for note in wanted]
+        return [crash_report(note, shown) for note in wanted]
 
 
 def decide(cell: Cell, decision: str, children: Sequence[str], limits: dict[str, Any]) -> None:
-    """Complete the note of a crash that its supervisor has looked at, if there is one."""
+    """Complete the notes of an end that its supervisor has looked at, if there are any."""
     extra = cell.extra
-    if extra is None or extra.crash is None:
+    if extra is None:
         return
-    note: CrashNote = extra.crash
+    note: CrashNote | None = extra.crash
     extra.crash = None
-    note.decision, note.children, note.limits = decision, children, limits
+    while note is not None:
+        note.decision, note.children, note.limits = decision, children[:MOST_CHILDREN], limits
+        before, note.before = note.before, None
+        note = before
 
 
-def crash_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
+def kept(cell: WorkerCell, value: Any, most_bytes: int, shown: Shown) -> Any:
+    """Return what is kept of a value of a worker: itself, if it is small, else its text."""
+    form = form_of(size_of(value), most_bytes)
+    if form == "as it is":
+        return value
+    return AsText(shown(cell, value)) if form == "as text" else too_large(value)
+
+
+def said(cell: WorkerCell, value: Any, shown: Shown) -> str:
+    """Return the text of a value that was `kept`."""
+    return str(value) if type(value) is AsText else shown(cell, value)
+
+
+def kept_events(cell: WorkerCell, shown: Shown) -> tuple[SysEvent, ...]:
+    """Return the last events of a worker that keeps some."""
+    debug = None if cell.extra is None else cell.extra.debug
+    if debug is None or debug.log is None:
+        return ()
+    return tuple(
+        SysEvent(event.kind, kept(cell, event.value, MOST_EVENT_BYTES, shown), event.caller)
+        for event in [*debug.log][-MOST_EVENTS:]
+    )
+
+
+def places_of(error: BaseException) -> Places:
+    """Return where an exception has passed, without the frames, which hold all they worked on."""
+    trace = error.__traceback__
+    if trace is None:
+        return ()
+    if trace.tb_next is None:
+        return ((trace.tb_frame.f_code, trace.tb_lasti),)
+    places: deque[tuple[CodeType, int]] = deque(maxlen=MOST_FRAMES)
+    while trace is not None:
+        places.append((trace.tb_frame.f_code, trace.tb_lasti))
+        trace = trace.tb_next
+    return tuple(places)
+
+
+def stack_of(places: Places) -> tuple[str, ...]:
+    """Return places as a crash report shows them, without our own."""
+    lines = []
+    for code, index in places:
+        if any(room in code.co_filename for room in OURS):
+            continue
+        number = next(islice(code.co_positions(), index // 2, None), (None,))[0] or 0
+        line = linecache.getline(code.co_filename, number).strip()
+        lines.append(f"{code.co_filename}:{number} in {code.co_name}: {line[:200]}")
+    return tuple(lines)
+
+
+def crash_report(note: CrashNote, shown: Shown) -> CrashReport:
     """The crash report that a note stands for; every part of it is bounded."""
-    error, sup = note.reason.error, note.cell.parent
-    frames = traceback.extract_tb(error.__traceback__, limit=-MOST_FRAMES)
-    limits = note.limits
+    sup, limits = note.cell.parent, note.limits
     used = limits.get("restarts")
     allowed = limits.get("intensity")
     left = None if used is None or allowed is None else max(0, allowed - used)
@@ -97,20 +183,16 @@ def crash_report(note: CrashNote, shown: Shown, text: Text) -> CrashReport:
         worker=note.cell.spec.id,
         path=note.cell.path(),
         supervisor="" if sup is None else sup.spec.id,
-        reason=str(note.reason),
-        error_type=type(error).__name__,
-        error_message=text(error),
-        stack=tuple(
-            f"{frame.filename}:{frame.lineno} in {frame.name}: {(frame.line or '')[:200]}"
-            for frame in frames
-            if not any(room in frame.filename for room in OURS)
-        ),
-        input=shown(note.cell, note.message),
-        state=shown(note.cell, note.state),
-        events=tuple(f"{event.kind} {shown(note.cell, event.value)}" for event in note.events),
+        reason=note.reason,
+        error_type=note.kind,
+        error_message=note.text,
+        stack=stack_of(note.places),
+        input=said(note.cell, note.message, shown),
+        state=said(note.cell, note.state, shown),
+        events=tuple(f"{e.kind} {said(note.cell, e.value, shown)}" for e in note.events),
         decision=note.decision,
         strategy="" if sup is None or note.decision == "pending" else sup.spec.strategy.value,
-        children=tuple(note.children[:MOST_CHILDREN]),
+        children=tuple(note.children),
         restarts=used,
         intensity=allowed,
         period=limits.get("period"),

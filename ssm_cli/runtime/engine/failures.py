@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason
-from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, NoProc
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
 from ssm_cli.runtime.reports import error_text
 
@@ -23,7 +23,7 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     """Return the error for a call whose worker ended for `reason` before it answered."""
     name = cell.spec.id
     if isinstance(reason, Crash):
-        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
+        return crash_error(name, reason, type_name_of(reason.error), error_text(reason.error))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
 
 
@@ -36,6 +36,33 @@ def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed
     error = CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
     error.__cause__ = reason.error
     return error
+
+
+class WithoutFrames(Exception):
+    """Stands for an error whose frames must not live on, by its type `kind` and its text."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def type_name_of(error: BaseException) -> str:
+    """Return the name of an error's type."""
+    return error.kind if isinstance(error, WithoutFrames) else type(error).__name__
+
+
+def without_frames(reason: Crash) -> Crash:
+    """Return a reason that holds nothing of what its worker worked on."""
+    error = reason.error
+    return Crash(WithoutFrames(type_name_of(error), error_text(error)), reason.kind)
+
+
+def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:
+    """Return the error for a call of a tree that does not run."""
+    if gave_up:
+        text = "the tree is not running: its root reached its restart intensity and gave up"
+        return GaveUp(text, worker=name, reason="noproc")
+    return CalleeStopped("the tree is not running", worker=name, reason="noproc")
 
 
 def not_running(cell: Cell) -> NoProc:

@@ -149,7 +149,7 @@ class Forking:
         if extra.delay_until_s is not None:
             new.delay_until_s = extra.delay_until_s + self._shift_s
         if extra.debug is not None:
-            new.debug = extra.debug.without_hooks()
+            new.debug = extra.debug.without_hooks(self._copy.crashes.room)
         if isinstance(cell, WorkerCell):
             held = ((kind, self._marked(m), self._call(call)) for kind, m, call in extra.backlog)
             new.backlog = deque(held)
@@ -192,4 +192,5 @@ class Forking:
         if known is None:
             known = self._notes[id(note)] = copy.copy(note)
             known.cell = self._cell(note.cell)
+            known.before = None if note.before is None else self._note(note.before)
         return known

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
+from ssm_cli.runtime.engine.crashes import kept
+from ssm_cli.runtime.engine.events import MOST_EVENT_BYTES, EventLog, Room
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.views import SysEvent
@@ -34,14 +36,14 @@ class Debug:
 
     def __init__(self) -> None:
         self.traced = False
-        self.log: deque[SysEvent] | None = None
+        self.log: EventLog | None = None
         self.hooks: dict[object, tuple[Hook, Any]] = {}
 
-    def without_hooks(self) -> Debug | None:
+    def without_hooks(self, room: Room) -> Debug | None:
         """Return a copy that installed functions know nothing of; None where nothing is left."""
         other = Debug()
         other.traced = self.traced
-        other.log = None if self.log is None else self.log.copy()
+        other.log = None if self.log is None else self.log.copy(room)
         return other if other.in_use() else None
 
     def in_use(self) -> bool:
@@ -62,7 +64,8 @@ def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> No
     """Tell whoever looks at a worker what happened to it."""
     debug: Debug = extra.debug
     if debug.log is not None:
-        debug.log.append(event)
+        kept_value = kept(cell, event.value, MOST_EVENT_BYTES, partial(shown, world))
+        debug.log.add(SysEvent(event.kind, kept_value, event.caller))
     if debug.traced:
         text = shown(world, cell, event.value)
         world.report(

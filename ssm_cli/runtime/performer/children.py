@@ -5,7 +5,13 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import msgspec
+
 from ssm_cli.behaviour.dispatch import advance
+from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -15,10 +21,12 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
+from ssm_cli.runtime.engine.failures import without_frames
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
+    NO_ARGS,
     ChildSpec,
     Persist,
     RemoteSpec,
@@ -76,6 +84,28 @@ def forget(world: World, cell: Cell) -> None:
         del cell.parent.children[cell.spec.id]
     if world.names.get(cell.spec.id) is cell:
         del world.names[cell.spec.id]
+    strip(cell)
+
+
+def strip(cell: Cell) -> None:
+    """Let go of all that a child held that is gone: reports and notes keep the cell itself.
+
+    What is left tells its name and its path, and how to show and redact what it got.
+    """
+    spec = cell.spec
+    if isinstance(cell, SupervisorCell):
+        cell.spec = msgspec.structs.replace(spec, children=(), init=None)
+    elif isinstance(cell, WorkerCell):
+        if spec.args:
+            cell.spec = msgspec.structs.replace(spec, args=NO_ARGS)
+        cell.state, behaviour = None, cell.behaviour
+        if isinstance(behaviour, GenServer) and behaviour is not spec.start:
+            with suppress(TypeError):  # of a class that is built in C, too
+                cell.behaviour = object.__new__(type(behaviour))
+        if isinstance(cell.last_reason, Crash):
+            cell.last_reason = without_frames(cell.last_reason)
+        if cell.extra is not None:
+            cell.extra.debug = None
 
 
 def arrange(world: World, sup: SupervisorCell) -> None:

@@ -16,7 +16,9 @@ from ssm_cli.behaviour.reasons import (
     SHUTDOWN,
     Crash,
     ExitReason,
+    is_abnormal,
 )
+from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.backlog import no_process
@@ -30,14 +32,16 @@ from ssm_cli.runtime.engine.cell import (
     seconds,
 )
 from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, places_of
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.remote.life import end_remote
-from ssm_cli.runtime.reports import Group, ending
+from ssm_cli.runtime.reports import Group, ending, error_text, failure
 from ssm_cli.runtime.traces import in_runtime_alone
 from ssm_cli.spec.model import (
     OnCrash,
@@ -114,11 +118,8 @@ def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> N
                 end_worker(world, cell, SHUTDOWN, told=True)
     elif cell.status is CellStatus.ENDING:
         finish_interrupted(world, cell)
-    elif cell.status is not CellStatus.DEAD:
-        if isinstance(cell, SupervisorCell):
-            terminate_children(world, cell)  # none runs, unless its start was interrupted
-        if cell.status is CellStatus.RESTARTING:
-            world.report("terminated", cell, SHUTDOWN)
+    elif cell.status is not CellStatus.DEAD and isinstance(cell, SupervisorCell):
+        terminate_children(world, cell)  # none runs, unless its start was interrupted
     put_down(cell, after)
 
 
@@ -165,11 +166,15 @@ def end_worker(
                 cell.status = CellStatus.ENDING  # it was cut, and does not run again
             raise
         reason = reason_for(error)  # whatever terminate raises is the new reason
+        note_terminate(world, cell, reason, error, told=told)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(world, cell)
             return KILLED
-    early_replies(world)
-    world.report("terminated", cell, ending(reason))
+        early_replies(world)
+        world.report("terminated", cell, failure(reason))
+    else:
+        early_replies(world)
+        world.report("terminated", cell, ending(reason))
     release(world, cell, reason)
     return reason
 
@@ -178,6 +183,28 @@ def terminate(cell: WorkerCell, reason: ExitReason) -> None:
     """Run `terminate` of a worker, which is `ENDING` once that has run."""
     ran = partial(finish, cell.behaviour, cell.spec.id, reason, cell.state)
     cell.status = (ran(), CellStatus.ENDING)[1]  # nothing comes between the two
+
+
+def note_terminate(
+    world: World, cell: WorkerCell, reason: ExitReason, error: BaseException, *, told: bool
+) -> None:
+    """Keep a note of an exception in `terminate`, beside that of the crash that it follows.
+
+    Nobody decides about a worker that was `told` to end.
+    """
+    if not is_abnormal(reason):
+        return
+    extra = cell.ensure_extra()
+    note = CrashNote(
+        world.reports.seq, world.clock.wall_s(), cell, AsText(),
+        kept(cell, cell.state, MOST_VALUE_BYTES, partial(shown, world)),
+        str(reason), type(error).__name__, error_text(error), places_of(error),
+    )  # fmt: skip
+    if told:
+        note.decision = "terminate"
+    else:
+        note.before, extra.crash = extra.crash, note
+    world.crashes.add(note)
 
 
 def early_replies(world: World, since: int = 0) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NoReturn
 
 from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.sizes import cut, size_of
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.commit import forget_caller
+from ssm_cli.runtime.engine.crashes import (
+    MOST_VALUE_BYTES,
+    CrashNote,
+    kept,
+    kept_events,
+    places_of,
+    said,
+)
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.outside import is_from_outside
@@ -25,12 +35,17 @@ from ssm_cli.runtime.reports import error_detail, error_text
 OUR_MODULES = frozenset(
     {
         "ssm_cli.runtime.performer.loop",
+        "ssm_cli.runtime.engine.guard",
+        "ssm_cli.runtime.performer.ending",
         "ssm_cli.runtime.performer.journalled",
         "ssm_cli.runtime.looking.purity",
         "ssm_cli.behaviour.dispatch",
     }
 )
 """Whose frames are outside of a user's callback."""
+
+MOST_TOLD_BYTES = 4096
+"""Of an input that a report keeps as it is; the ring holds some 3,000 `crashed` reports."""
 
 
 STANDING = (CellStatus.RUNNING, CellStatus.ENDING)
@@ -66,26 +81,61 @@ def crashed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
+    own_frames_only(error)
     reason = reason_for(error)
     cell.step = None
     if pending is not None:
         forget_caller(world, pending)
     if kept_of(cell) is not None:
         record_crash(world.outside.keeper, cell, message, reason)
-    if isinstance(reason, Crash):
-        cell.ensure_extra().crashes += 1
-        word, kind, text = reason.kind, type(error).__name__, error_text(error)
-
-        def told() -> dict[str, Any]:  # writing the input costs more than all the rest
-            failure = {"type": kind, "message": text}
-            return {"input": shown(world, cell, message), "reason": word, "error": failure}
-
-        world.report("crashed", cell, told)
-        world.crashes.add(world.reports.seq, world.clock.wall_s(), cell, message, reason)
-        if pending is not None:
-            tell_failed(world, cell, pending, reason)
-            pending = None
+    note_end(world, cell, message, reason)
+    if isinstance(reason, Crash) and pending is not None:
+        tell_failed(world, cell, pending, reason)
+        pending = None
     world.lane.appendleft(EndWorker(cell, reason, pending))
+
+
+def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -> None:
+    """Report a crash; keep a note of it, or of another end that is neither normal nor asked for."""
+    if not is_abnormal(reason):
+        return
+    told, noted, state = kept_crash(world, cell, message)
+    extra, seq = cell.ensure_extra(), world.reports.seq + 1
+    word, kind, text = str(reason), "Exited", str(reason)
+    places: Any = ()
+    if isinstance(reason, Crash):
+        extra.crashes += 1
+        kind, text = type(reason.error).__name__, error_text(reason.error)
+        places = places_of(reason.error)
+
+        def fields() -> dict[str, Any]:  # writing the input costs more than all the rest
+            failure = {"type": kind, "message": text}
+            return {"input": told_input(world, cell, told), "reason": word, "error": failure}
+
+        world.report("crashed", cell, fields)
+    extra.crash = CrashNote(
+        seq, world.clock.wall_s(), cell, noted, state, word, kind, text, places,
+        kept_events(cell, partial(shown, world)),
+    )  # fmt: skip
+    world.crashes.add(extra.crash)
+
+
+def kept_crash(world: World, cell: WorkerCell, message: Any) -> tuple[Any, Any, Any]:
+    """Return what is kept of a crash: the input for its report and for its note, and the state."""
+    size, state = size_of(message), cell.state
+    write = partial(shown, world)
+    if not size_of(state) <= MOST_VALUE_BYTES:  # nan is not
+        state = kept(cell, state, MOST_VALUE_BYTES, write)
+    if size <= MOST_TOLD_BYTES:
+        world.crashes.same = message
+        return message, message, state
+    told = kept(cell, message, MOST_TOLD_BYTES, write)
+    return told, message if size <= MOST_VALUE_BYTES else told, state
+
+
+def told_input(world: World, cell: WorkerCell, kept_input: Any) -> str:
+    """Return the text of an input that a report keeps."""
+    return said(cell, kept_input, partial(shown, world))
 
 
 def own_frames_only(error: BaseException) -> None:
@@ -108,8 +158,9 @@ def undecodable(
     if not isinstance(error, DecodeError):
         error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
     error.worker = cell.spec.id
+    error.args = (cut(error_text(error)),)
     if pending is not None:
         pending.fail(error)
     else:
-        shown = str(data, "utf-8", "replace")[:1000]
-        world.report("undecodable", cell, {"input": shown, "error": error_detail(error)})
+        text = str(data[:4000], "utf-8", "replace")[:1000]
+        world.report("undecodable", cell, {"input": text, "error": error_detail(error)})

@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import difflib
 import math
+from itertools import islice
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CalledFromStep, CalleeStopped, NoProc, QueueFull
+from ssm_cli.behaviour.sizes import cut
+from ssm_cli.errors import CalledFromStep, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.failures import comes_back, not_running
+from ssm_cli.runtime.engine.failures import comes_back, not_running, tree_down
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
 MOST_NAMES_COMPARED = 10_000
+MOST_COMPARED_CHARACTERS = 200  # of a name that near ones are looked for
+MOST_NAME_CHARACTERS = 100_000  # of a name or a path that is looked for at all
 FROM_STEP = "called its own node from a step; return an effect"
 
 
 def need(world: World, name: str) -> Cell:
     """The same; raises `NoProc` with the nearest name where there is none."""
-    cell = world.find(name)
+    cell = world.find(name) if len(name) <= MOST_NAME_CHARACTERS else None
     if cell is not None:
         return cell
-    names = list(world.names)[:MOST_NAMES_COMPARED]
-    near = difflib.get_close_matches(name, names, n=1)
+    near: list[str] = []
+    if len(name) <= MOST_COMPARED_CHARACTERS:
+        names = islice(world.names, MOST_NAMES_COMPARED)
+        near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    raise NoProc(f"no worker {name}{hint}", worker=name, reason="noproc")
+    raise NoProc(f"no worker {cut(name)}{hint}", worker=cut(name), reason="noproc")
 
 
 def need_worker(world: World, name: str) -> WorkerCell:
@@ -75,14 +81,15 @@ def put(
     """Admit an input from outside to the queue.
 
     While it is full and `wait` is set, what waits is served first, once and for `within_s` at most:
-    workers that send to each other without end may keep it full all the same. A call of a worker
-    that does not run fails as `noproc`; a cast waits for its next life, or is dropped if it has
+    workers that send to each other without end may keep it full all the same. A cast to a worker
+    that does not run waits for its next life, or is dropped if it has
     none.
 
     Raises:
+        NoProc: a call of a worker that does not run.
         QueueFull: there is no room, in the queue or behind a worker that is suspended.
         CalledFromStep: a step calls its own node.
-        CalleeStopped: the tree is down.
+        CalleeStopped: the tree is down; `GaveUp`, if its root gave up.
     """
     if world.guard.cell is not None and heal(world):
         raise CalledFromStep(f"{world.guard.cell.spec.id} {FROM_STEP}")
@@ -90,10 +97,9 @@ def put(
     if wait and len(queue) >= world.bound and not world.pumping:
         make_room(world, within_s)
     if not world.running:
-        raise CalleeStopped("the tree is not running", worker=cell.spec.id, reason="noproc")
+        raise tree_down(cell.spec.id, gave_up=world.gave_up)
     if cell.status is not CellStatus.RUNNING and pending is not None:
-        pending.fail(not_running(cell))
-        return
+        raise not_running(cell)
     refuse_if_full(world, cell)
     if cell.status is not CellStatus.RUNNING and not comes_back(cell):
         no_process(world, cell, kind, message, None)

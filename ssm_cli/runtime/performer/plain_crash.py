@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 import msgspec
 
 from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.behaviour.reasons import NOPROC, Crash
+from ssm_cli.behaviour.sizes import EMPTY
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.crashes import CrashNote
+from ssm_cli.runtime.engine.crashes import CrashNote, Places, places_of
 from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.performer.failing import kept_crash, own_frames_only, told_input
 from ssm_cli.runtime.performer.starting import come_up
 from ssm_cli.runtime.performer.supervise import limits_of, settle_start
 from ssm_cli.runtime.reports import Entry, error_text
@@ -43,26 +44,32 @@ def crash_plainly(
     decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s=now_s)
     if type(decided) is not Restarted:
         return False
+    if not cell.steps & 63:
+        own_frames_only(error)  # that of a step which was timed
     limits = limits_of(sup, decided.restarts)
     kind, text, wall_s = type(error).__name__, error_text(error), world.clock.wall_s()
     name: str = cell.spec.id
-    world.crashes.add_decided(
-        CrashNote(
-            world.reports.seq + 1, wall_s, cell, message, cell.state, reason,
-            (), decided.word, decided.start, limits,
-        )
-    )  # fmt: skip
+    told, noted, state = message, message, cell.state
+    if message is not world.crashes.same or type(state) not in EMPTY or state:
+        told, noted, state = kept_crash(world, cell, message)
+    crash = PlainCrash(
+        wall_s, world, sup, cell, told, cell.starts + 1, reason.kind, kind, text, limits
+    )
+    seq, trace = world.reports.seq + 1, error.__traceback__
+    if trace is not None and trace.tb_next is None:
+        places: Any = ((trace.tb_frame.f_code, trace.tb_lasti),)
+    else:
+        places = places_of(error)
+    world.crashes.add(PlainNote(seq, crash, noted, state, places, decided))
     cell.status = CellStatus.RESTARTING
     sup.window.add(now_s)
     if pending is not None:
         pending.fail(crash_error(name, reason, kind, text))
     extra = cell.ensure_extra()
     extra.crashes += 1
-    cell.step, cell.state, cell.last_reason = None, None, reason
+    cell.step, cell.state, cell.last_reason = None, None, NOPROC  # it holds frames alive
     cell.starts += 1
-    world.reports.add_many(
-        PlainCrash(wall_s, world, sup, cell, message, cell.starts, reason.kind, kind, text, limits)
-    )
+    world.reports.add_many(crash)
     settle_start(world, sup, cell, come_up(world, cell))
     return True
 
@@ -89,6 +96,7 @@ class PlainCrash(msgspec.Struct, eq=False):
 
     One object: the ring keeps thousands, and lets go of one for each crash. `starts` is the number
     of the next life; `kind` and `text` are of the error, which is not kept: it holds frames alive.
+    `message` is what is kept of the input.
     """
 
     count: ClassVar[int] = 5
@@ -118,5 +126,24 @@ class PlainCrash(msgspec.Struct, eq=False):
     def failure(self) -> dict[str, Any]:
         """What is told of the crash itself; to write the input costs more than all the rest."""
         error = {"type": self.kind, "message": self.text}
-        said = shown(self.world, self.cell, self.message)
+        said = told_input(self.world, self.cell, self.message)
         return {"input": said, "reason": self.reason, "error": error}
+
+
+class PlainNote(msgspec.Struct, eq=False):
+    """The note of a plain crash, made when somebody asks; `crashes.CrashNote` has the fields."""
+
+    seq: int
+    crash: PlainCrash
+    message: Any
+    state: Any
+    places: Places
+    decided: Restarted
+
+    def note(self) -> CrashNote:
+        """Return the note."""
+        crash, decided = self.crash, self.decided
+        return CrashNote(
+            self.seq, crash.at_s, crash.cell, self.message, self.state, crash.reason, crash.kind,
+            crash.text, self.places, (), decided.word, decided.start, crash.limits,
+        )  # fmt: skip

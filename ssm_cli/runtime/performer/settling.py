@@ -20,7 +20,7 @@ from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
-from ssm_cli.runtime.performer.failing import crashed
+from ssm_cli.runtime.performer.failing import crashed, note_end
 from ssm_cli.runtime.views import SysEvent
 
 
@@ -39,6 +39,8 @@ def commit_outcome(
         except StorageError as error:
             crashed(world, cell, message, pending, error)
             return
+    if outcome.stop is not None:
+        note_end(world, cell, message, outcome.stop)
     cell.state = outcome.state
     cell.steps += 1
     reply = outcome.reply

@@ -5,13 +5,12 @@ They act at once, ahead of the queue. Source: OTP `sys`, `gen_server:stop/3`, `e
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, reason_for
 from ssm_cli.behaviour.gen_server import GenServer
-from ssm_cli.behaviour.reasons import KILLED, ExitReason, Killed, Normal
+from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
 from ssm_cli.errors import CalleeCrashed, SysError
 from ssm_cli.runtime.durable.lives import kept_of, replace
@@ -25,6 +24,7 @@ from ssm_cli.runtime.engine.cell import (
     replan,
 )
 from ssm_cli.runtime.engine.commit import restart_timeout
+from ssm_cli.runtime.engine.events import EventLog
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
@@ -37,10 +37,11 @@ from ssm_cli.runtime.performer.ending import (
     kill_worker,
     terminate_supervisor,
 )
+from ssm_cli.runtime.performer.failing import own_frames_only
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import error_text
-from ssm_cli.runtime.views import Statistics, SysEvent
+from ssm_cli.runtime.views import Statistics
 from ssm_cli.runtime.views import Status as StatusView
 
 
@@ -178,7 +179,7 @@ def log(world: World, cell: WorkerCell, keep: int) -> None:
     hear(world, cell)
     if not 0 <= keep <= MOST_LOGGED:
         raise SysError(f"keep must be 0 to {MOST_LOGGED}, got {keep}", term="badarg")
-    ring: deque[SysEvent] | None = deque(maxlen=keep) if keep else None
+    ring = EventLog(keep, world.crashes.room) if keep else None
     change_debug(cell, lambda debug: setattr(debug, "log", ring))
 
 
@@ -227,9 +228,14 @@ def stop_process(world: World, cell: Cell, reason: ExitReason) -> None:
     assert isinstance(cell, WorkerCell)
     final = end_worker(world, cell, reason)
     announce_exit(world, cell, final)
-    if final != reason:
-        name = cell.spec.id
-        raise CalleeCrashed(f"{name} ended: {final}", worker=name, reason=str(final))
+    if final == reason:
+        return
+    name, text = cell.spec.id, f"{cell.spec.id} ended: {final}"
+    if not isinstance(final, Crash):
+        raise CalleeCrashed(text, worker=name, reason=str(final))
+    own_frames_only(final.error)
+    text = f"{text}: {type(final.error).__name__}: {error_text(final.error)}"
+    raise CalleeCrashed(text, worker=name, reason=final.kind, error=final.error) from final.error
 
 
 def end_far_or_near(world: World, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.errors import CalledFromStep, CalleeStopped, DecodeError, NoProc, failed_call
+from ssm_cli.errors import CalledFromStep, DecodeError, NoProc, failed_call
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
+from ssm_cli.runtime.engine.failures import tree_down
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.ports import Call, Outcome
@@ -42,7 +43,7 @@ def send_far(
     check(world, name, message)
     assert world.outside.links is not None
     if not world.running:
-        raise CalleeStopped("the tree is not running", worker=name, reason="noproc")
+        raise tree_down(name, gave_up=world.gave_up)
     if cell.status is not CellStatus.RUNNING:
         pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
         return pending

@@ -1,0 +1,127 @@
+"""How large a value is: a look at a few dozen objects, so that what is kept of it has a bound."""
+
+from __future__ import annotations
+
+import gc
+import math
+import types
+from collections.abc import Iterable, Sequence
+from sys import getsizeof
+from typing import Any, Literal
+
+import msgspec
+
+MOST_LOOKED_AT = 64  # objects; a value of more is not kept as it is
+MOST_WRITTEN_BYTES = 1024 * 1024  # a larger value is not even written as text
+MOST_WAITING = 10_000  # objects that were seen and not looked at; nor is a value of more
+
+ATOMS = frozenset({bool, bytearray, bytes, complex, float, int, str, type(None)})
+"""Types whose objects hold no others."""
+
+SHARED = frozenset(
+    {type, types.BuiltinFunctionType, types.CodeType, types.ModuleType, type(msgspec.Struct)}
+)
+"""Types whose objects are not a value's own."""
+
+EMPTY = frozenset({dict, list, set, frozenset, tuple})
+
+
+class AsText(str):
+    """What is kept of a value that is too large: the text that stands for it."""
+
+    __slots__ = ()
+
+
+def size_of(value: Any) -> float:
+    """Return about how many bytes a value takes, with all it refers to; infinite if very many.
+
+    At most `MOST_LOOKED_AT` objects are looked at; `nan` stands for a value of more. Classes,
+    modules and the globals of functions count as nothing: they are not the value's own.
+
+    >>> size_of(bytearray(5_000)) > 5_000, size_of([[0] * 1_000_000])
+    (True, inf)
+    """
+    kind = type(value)
+    if kind in EMPTY and not value:
+        return 64
+    parts = flat_parts(value)
+    if parts and len(parts) <= MOST_LOOKED_AT and ATOMS.issuperset(map(type, parts)):
+        flat = getsizeof(value) + sum(map(getsizeof, parts))  # mostly, and many times as quick
+        return flat if flat <= MOST_WRITTEN_BYTES else math.inf
+    total, waiting, seen = 0, [value], {id(value)}
+    for _ in range(MOST_LOOKED_AT):
+        if not waiting:
+            return total
+        one = waiting.pop()
+        kind = type(one)
+        if kind in SHARED or issubclass(kind, type):
+            continue
+        total += shallow(one)
+        if total > MOST_WRITTEN_BYTES:
+            return math.inf
+        if kind not in ATOMS:
+            fresh = [held for held in referents(one) if id(held) not in seen]
+            seen.update(map(id, fresh))
+            waiting += fresh
+            if len(waiting) > MOST_WAITING:
+                return math.inf
+    return math.nan if waiting else total
+
+
+def flat_parts(value: Any) -> Sequence[Any]:
+    """Return what a small dict, list, tuple or struct holds; nothing of any other value."""
+    kind = type(value)
+    if kind is dict:
+        return (*value, *value.values()) if len(value) <= MOST_LOOKED_AT // 2 else ()
+    if kind is list or kind is tuple:
+        return value  # type: ignore[no-any-return]  # a list or a tuple
+    return msgspec.structs.astuple(value) if isinstance(value, msgspec.Struct) else ()
+
+
+def shallow(one: object) -> int:
+    """Return the bytes of one object alone; user code may compute them, and fail."""
+    try:
+        return getsizeof(one)
+    except Exception:  # noqa: BLE001 - the user's __sizeof__ may raise anything
+        return MOST_WRITTEN_BYTES + 1
+
+
+def referents(one: object) -> Iterable[Any]:
+    """Return what an object refers to; of a function, what it closes over and its defaults."""
+    if type(one) is types.FunctionType:
+        return (*(one.__closure__ or ()), one.__defaults__, one.__kwdefaults__)
+    if isinstance(one, msgspec.Struct):  # one without `gc` tells the collector nothing
+        return msgspec.structs.astuple(one)
+    return gc.get_referents(one)
+
+
+def cut(text: str, most: int = 1000) -> str:
+    """Return a text of at most `most` characters; one that was cut ends in an ellipsis.
+
+    >>> cut("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def too_large(value: object) -> AsText:
+    """Return the text that stands for a value that is neither kept nor written.
+
+    >>> too_large([1])
+    '<list, too large to be kept>'
+    """
+    return AsText(f"<{cut(type(value).__name__, 200)}, too large to be kept>")
+
+
+Form = Literal["as it is", "as text", "not at all"]
+
+
+def form_of(size: float, most_bytes: int) -> Form:
+    """Return how a value of that size is kept where it may take `most_bytes`.
+
+    >>> form_of(10, 100), form_of(1000, 100), form_of(math.nan, 100), form_of(math.inf, 100)
+    ('as it is', 'as text', 'as text', 'not at all')
+    """
+    if size <= most_bytes:
+        return "as it is"
+    return "not at all" if size == math.inf else "as text"
