@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, SysError
+from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec
 from ssm_cli.spec.validate import Problem
+
+NUMBERS = frozenset({int, float})
+
+
+class StateText(msgspec.Struct, frozen=True):
+    """JSON that stands for a state: given to `replace_state`, it takes the type of the old one."""
+
+    text: str
+
+    def __call__(self, old: object) -> object:
+        """Return the new state; see `state_of`."""
+        return state_of(self.text, old)
+
+
+def set_state(api: NodeApi, worker: str, text: str) -> None:
+    """Put the state that JSON `text` stands for in the place of a worker's.
+
+    Its type is that of the state itself, and not of what a redaction shows of it.
+
+    Raises:
+        CommandError: as `state_of`; the state stays.
+        SsmError: the worker does not run, or is none.
+    """
+    try:
+        api.replace_state(worker, StateText(text))
+    except SysError as error:
+        if isinstance(error.__cause__, CommandError):
+            raise error.__cause__ from None
+        raise
 
 
 def state_of(text: str, old: object) -> object:
     """The state that JSON `text` stands for, in the type that the worker's state has now.
 
-    A struct, dataclass, tuple or set is built from the object or array; all else is taken as
-    JSON has it.
+    A struct, dataclass, tuple or set is built from the object or array. In the place of None any
+    value goes, and any number in the place of one.
 
     Raises:
         CommandError: no JSON, or not of that type.
 
-    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,))
-    ({'x': 1}, (1, 2))
+    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,)), state_of("[1]", None)
+    ({'x': 1}, (1, 2), [1])
     """
     kind = type(old)
-    built = isinstance(old, msgspec.Struct | tuple | set | frozenset) or (
-        dataclasses.is_dataclass(old)
-    )
     try:
         value: object = msgspec.json.decode(text)
-        return msgspec.convert(value, kind) if built else value
-    except msgspec.ValidationError as error:
+        if old is None or type(value) is kind or (kind in NUMBERS and type(value) in NUMBERS):
+            return value
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, TypeError) as error:
         raise CommandError(f"VALUE is no {kind.__name__}: {error}") from error
     except msgspec.DecodeError as error:
         raise CommandError(

@@ -6,8 +6,6 @@ somebody who reads it.
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -126,7 +124,7 @@ class ReportStream:
         if self._readers:
             report = as_report(self.seq, entry)
             for reader in tuple(self._readers):
-                self._tell(reader, report)
+                reader(report)
 
     def mend(self) -> None:
         """Let numbers and entries agree again, after an interruption between the two."""
@@ -152,18 +150,8 @@ class ReportStream:
                 return
             self._kept -= size_of(ring.popleft())
 
-    def _tell(self, reader: Callable[[Report], None], report: Report) -> None:
-        """A reader that raises is let go, and said so: it must not hurt the tree."""
-        try:
-            reader(report)
-        except Exception:  # noqa: BLE001 - a reader is foreign code; its failure is its own
-            if reader in self._readers:
-                self._readers.remove(reader)
-            sys.stderr.write(f"ssm: a report reader failed and is unsubscribed: {reader!r}\n")
-            traceback.print_exc(file=sys.stderr)
-
     def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
-        """Call `reader` with every report from now on; the result ends that."""
+        """Call `reader`, which must not raise, with every report; the result ends that."""
         self._readers.append(reader)
 
         def unsubscribe() -> None:
@@ -217,7 +205,8 @@ def fields(detail: Detail) -> Fields:
 def failure(reason: ExitReason) -> Fields:
     """The fields that tell why something failed: `reason` and, for a crash, `error`."""
     if isinstance(reason, Crash):
-        return {"reason": str(reason), "error": error_detail(reason.error)}
+        error = {"type": type(reason.error).__name__, "message": crash_text(reason)}
+        return {"reason": str(reason), "error": error}
     if isinstance(reason, Lost) and reason.detail:
         return {"reason": str(reason), "error": {"type": "Lost", "message": reason.detail}}
     return {"reason": str(reason)}
@@ -234,8 +223,21 @@ def error_detail(error: BaseException) -> Fields:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception says, bounded to 1,000 characters; never raises itself."""
+    """What an exception says, bounded to 1,000 characters; never raises an `Exception`.
+
+    Of a user's exception only under the guard: see `engine/contained.py`.
+    """
     try:
         return str(error)[:1000]
     except Exception as failed:  # noqa: BLE001 - the user's __str__ may raise anything
-        return f"<error that cannot be shown: {type(failed).__name__}>"
+        return no_text(failed)
+
+
+def no_text(failed: BaseException) -> str:
+    """What stands for the text of an exception that cannot say what it is."""
+    return f"<error that cannot be shown: {type(failed).__name__}>"
+
+
+def crash_text(reason: Crash) -> str:
+    """What the exception of a crash says: the text made when its worker ended, if one was."""
+    return reason.said or error_text(reason.error)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
@@ -148,7 +147,7 @@ class Locals:
     async def _edit(self, worker: str) -> Result | None:
         """Put a state in place of the worker's as the user's editor left it."""
         try:
-            state = jsonable(self._api.get_state(worker))
+            state = self._api.data(worker, self._api.get_state(worker))
         except SsmError as error:
             return refused(error)
         before = msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n"

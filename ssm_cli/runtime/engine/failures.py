@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
-from ssm_cli.runtime.reports import error_text
+from ssm_cli.runtime.reports import crash_text
 
 COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
 
@@ -23,7 +23,7 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     """Return the error for a call whose worker ended for `reason` before it answered."""
     name = cell.spec.id
     if isinstance(reason, Crash):
-        return crash_error(name, reason, type(reason.error).__name__, error_text(reason.error))
+        return crash_error(name, reason, type(reason.error).__name__, crash_text(reason))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
 
 

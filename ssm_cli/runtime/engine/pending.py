@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.runtime.engine.outside import heard
+
+FAILED = "a listener for the outcome of a call failed"
 
 
 class Waiter(Protocol):
@@ -76,10 +77,7 @@ class Pending(msgspec.Struct, eq=False):
                 self.error = self._late()
             self.done = True
             if self.notify is not None:
-                try:
-                    self.notify(self)
-                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
-                    complain(self.notify)
+                heard(self.notify, self, FAILED)
 
     def fail(self, error: SsmError) -> None:
         """The outcome is that of `error`."""
@@ -87,10 +85,7 @@ class Pending(msgspec.Struct, eq=False):
             self.error = error
             self.done = True
             if self.notify is not None:
-                try:
-                    self.notify(self)
-                except Exception:  # noqa: BLE001 - it may raise anything; nobody waits for it here
-                    complain(self.notify)
+                heard(self.notify, self, FAILED)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
@@ -108,9 +103,3 @@ def late(worker: str, timeout_s: float) -> CallTimeout:
     return CallTimeout(
         f"{worker} did not answer within {timeout_s:g} s", worker=worker, reason="timeout"
     )
-
-
-def complain(notify: Callable[[Pending], None]) -> None:
-    """Say that who listens has failed: it is foreign code, and must not hurt the tree."""
-    sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
-    traceback.print_exc(file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ssm_cli.runtime.engine.outside import heard
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.looking.show import view_tree, walk
@@ -38,4 +39,10 @@ class Looks:
 
         A reader that raises is let go. It must not call the node (`stop` excepted).
         """
-        return self._world.reports.subscribe(reader)
+
+        def tell(report: Report) -> None:
+            if not heard(reader, report, "a report reader failed and is unsubscribed"):
+                unsubscribe()
+
+        unsubscribe = self._world.reports.subscribe(tell)
+        return unsubscribe

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ssm_cli.behaviour.dispatch import finish, reason_for
+from ssm_cli.behaviour.dispatch import finish
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     KILLED,
@@ -30,6 +30,7 @@ from ssm_cli.runtime.engine.cell import (
     seconds,
 )
 from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.contained import ended_by
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
@@ -159,7 +160,7 @@ def end_worker(
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
-        reason = reason_for(error)  # whatever terminate raises is the new reason
+        reason = ended_by(world, cell, error)  # whatever terminate raises is the new reason
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(world, cell)
             return KILLED

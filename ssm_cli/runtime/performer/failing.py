@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import DecodeError
@@ -12,15 +11,16 @@ from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.commit import forget_caller
+from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import interrupted
-from ssm_cli.runtime.engine.outside import is_from_outside
+from ssm_cli.runtime.engine.outside import is_from_outside, trace_of
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.ending import end_worker, tell_failed
 from ssm_cli.runtime.performer.supervise import announce_exit
-from ssm_cli.runtime.reports import error_detail, error_text
+from ssm_cli.runtime.reports import crash_text, error_detail
 
 OUR_MODULES = frozenset(
     {
@@ -60,7 +60,7 @@ def crashed(
         if pending is not None:
             pending.fail(interrupted(cell))
         raise error
-    reason = reason_for(error)
+    reason = ended_by(world, cell, error)
     cell.step = None
     if pending is not None:
         forget_caller(world, pending)
@@ -68,7 +68,7 @@ def crashed(
         record_crash(world.outside.keeper, cell, message, reason)
     if isinstance(reason, Crash):
         cell.ensure_extra().crashes += 1
-        word, kind, text = reason.kind, type(error).__name__, error_text(error)
+        word, kind, text = reason.kind, type(error).__name__, crash_text(reason)
 
         def told() -> dict[str, Any]:  # writing the input costs more than all the rest
             failure = {"type": kind, "message": text}
@@ -87,10 +87,10 @@ def own_frames_only(error: BaseException) -> None:
 
     A frame of the loop holds the pending call, which holds the error, which holds the frame.
     """
-    trace = error.__traceback__
+    trace = trace_of(error)
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in OUR_MODULES:
         trace = trace.tb_next
-    error.__traceback__ = trace
+    BaseException.with_traceback(error, trace)
 
 
 def undecodable(
@@ -101,11 +101,12 @@ def undecodable(
         if pending is not None:
             pending.fail(interrupted(cell))
         raise error
-    if not isinstance(error, DecodeError):
-        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
+    if type(error) is not DecodeError:
+        said = said_by(world, cell, error)
+        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {said}")
     error.worker = cell.spec.id
     if pending is not None:
         pending.fail(error)
     else:
-        shown = str(data, "utf-8", "replace")[:1000]
-        world.report("undecodable", cell, {"input": shown, "error": error_detail(error)})
+        detail = {"input": shown(world, cell, data), "error": error_detail(error)}
+        world.report("undecodable", cell, detail)

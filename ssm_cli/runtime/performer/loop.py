@@ -37,10 +37,10 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import hold, no_process
 from ssm_cli.runtime.engine.cell import CellStatus, Plan, WorkerCell
-from ssm_cli.runtime.engine.entries import MARKED, message_in
+from ssm_cli.runtime.engine.entries import MARKED
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
-from ssm_cli.runtime.engine.outside import is_from_outside
+from ssm_cli.runtime.engine.outside import is_from_outside, trace_of
 from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
@@ -308,8 +308,9 @@ def step_failed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A pure step raised: the straight way where that goes, else the careful one."""
-    if error.__traceback__ is not None:  # without our frame, which holds the pending call
-        error.__traceback__ = error.__traceback__.tb_next
+    trace = trace_of(error)
+    if trace is not None:  # without our frame, which holds the pending call
+        BaseException.with_traceback(error, trace.tb_next)
     if is_from_outside(world.guard, error) or not crash_plainly(
         world, cell, message, pending, error
     ):
@@ -320,12 +321,16 @@ def finish_step(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, result: Any
 ) -> None:
     """Commit the answer of a pure step that is more than state and output, or less."""
+    guard = world.guard
+    guard.cell = cell
     try:
         outcome = of_step(result)
-    except Exception as error:  # noqa: BLE001 - a bad return value; of_step raises nothing else
+    except BaseException as error:  # noqa: BLE001 - a bad return value, or one that misbehaves
+        guard.cell = None
         own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return
+    guard.cell = None
     commit_outcome(world, cell, message, pending, outcome)
 
 
@@ -373,7 +378,7 @@ def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | Non
         except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
             undecodable(world, cell, came, pending, error)
             return NOTHING
-    return message_in(cell, came) if isinstance(came, MARKED) else came
+    return commit.taken(world, cell, came) if isinstance(came, MARKED) else came
 
 
 def serve_journalled(
@@ -416,4 +421,5 @@ def run_callback(
     return outcome
 
 
+engine_code(finish_step)
 engine_code(run_callback)

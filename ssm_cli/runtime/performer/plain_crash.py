@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.contained import ended_by
 from ssm_cli.runtime.engine.crashes import CrashNote
 from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
@@ -24,7 +24,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.starting import come_up
 from ssm_cli.runtime.performer.supervise import limits_of, settle_start
-from ssm_cli.runtime.reports import Entry, error_text
+from ssm_cli.runtime.reports import Entry, crash_text
 from ssm_cli.spec.model import OnCrash, Strategy
 from ssm_cli.supervision.decisions import Restarted, verdict
 
@@ -36,7 +36,7 @@ def crash_plainly(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> bool:
     """Go the whole way of a plain crash. Return False, without side effects, if it is none."""
-    sup, reason = cell.parent, reason_for(error)
+    sup, reason = cell.parent, ended_by(world, cell, error)
     if sup is None or type(reason) is not Crash or not is_plain(world, sup, cell, pending):
         return False
     now_s = world.clock.now_s()
@@ -44,7 +44,7 @@ def crash_plainly(
     if type(decided) is not Restarted:
         return False
     limits = limits_of(sup, decided.restarts)
-    kind, text, wall_s = type(error).__name__, error_text(error), world.clock.wall_s()
+    kind, text, wall_s = type(error).__name__, crash_text(reason), world.clock.wall_s()
     name: str = cell.spec.id
     world.crashes.add_decided(
         CrashNote(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, of_init, reason_for
+from ssm_cli.behaviour.dispatch import behaviour_of, of_init
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     Crash,
@@ -38,6 +38,7 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     replan,
 )
+from ssm_cli.runtime.engine.contained import ended_by, with_text
 from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
@@ -108,7 +109,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         guard.cell, guard.phase = None, STEP
         if is_from_outside(world.guard, error):
             raise
-        return reason_for(error)
+        return ended_by(world, cell, error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
@@ -173,7 +174,7 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
         if is_from_outside(world.guard, error):
             raise
         lives.undo(world, cell)
-        return reason_for(error)
+        return ended_by(world, cell, error)
     return started
 
 
@@ -181,15 +182,17 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
     try:
-        outcome = of_init(cell.behaviour, result)
-    except BadReturnError as error:
-        return reason_for(error)
+        outcome = guarded(world.guard, cell, cell.limit_s(INIT), of_init, cell.behaviour, result)
+    except BaseException as error:
+        if is_from_outside(world.guard, error):
+            raise
+        return ended_by(world, cell, error)
     if isinstance(outcome, Ignore):
         return IGNORE
     if not commit.has_room(world, outcome):
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
-        return outcome.stop
+        return with_text(world, cell, outcome.stop)
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
@@ -216,11 +219,11 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
         except BaseException as error:
             if is_from_outside(world.guard, error):
                 raise
-            return reason_for(error)
-        if isinstance(answer, Ignore):
+            return ended_by(world, sup, error)
+        if type(answer) is Ignore:
             return IGNORE
         if answer is not None:
-            return Other({"bad_return": [sup.spec.id, "init", answer]})
+            return with_text(world, sup, Other({"bad_return": [sup.spec.id, "init", answer]}))
     problem = find_problem(world, sup)
     if problem is not None:
         return Other(problem)
@@ -312,7 +315,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
             guard.cell, guard.phase = None, STEP
             if is_from_outside(world.guard, error):
                 raise
-            return index, reason_for(error)
+            return index, ended_by(world, cell, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
