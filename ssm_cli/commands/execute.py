@@ -10,6 +10,7 @@ from ssm_cli.commands import records, text
 from ssm_cli.commands.handlers import HANDLERS, input_of
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
+from ssm_cli.commands.values import data_of
 from ssm_cli.errors import CalleeCrashed, CallError, DecodeError, SsmError
 from ssm_cli.exit_codes import exit_code_of
 from ssm_cli.runtime.api import NodeApi
@@ -150,7 +151,7 @@ def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: f
     if value is output:
         value = shown
     worker, given = command.arguments["worker"], command.arguments["input"]
-    record = records.reply_record(worker, given, shown, api.data(worker, value), ms)
+    record = records.reply_record(worker, given, shown, data_of(api, worker, value), ms)
     return made_result("call", text.output_lines(shown), (record,), command.output, value=value)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, answered, done, made_result
-from ssm_cli.commands.values import child_spec_of, set_state, state_of
+from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
 from ssm_cli.errors import CommandError, SsmError, SupervisorError
 from ssm_cli.exit_codes import ExitCode
@@ -37,7 +37,11 @@ def _state(command: Command, api: NodeApi) -> Result:
     state = api.get_state(worker)
     shown = value_line(api, worker, state)
     return made_result(
-        "state", text.output_lines(shown), (api.data(worker, state),), command.output, value=state
+        "state",
+        text.output_lines(shown),
+        (data_of(api, worker, state),),
+        command.output,
+        value=state,
     )
 
 
@@ -90,8 +94,8 @@ def _status(command: Command, api: NodeApi) -> Result:
         "path": status.path,
         "status": status.status,
         "parent": status.parent,
-        "state": api.data(worker, status.state),
-        "log": [{"kind": e.kind, "value": api.data(worker, e.value)} for e in status.log],
+        "state": data_of(api, worker, status.state),
+        "log": [{"kind": e.kind, "value": data_of(api, worker, e.value)} for e in status.log],
     }
     lines = pairs({**value, "state": state, "log": len(status.log)})
     events = tuple(f"  {e.kind} {text.brief(value_line(api, worker, e.value))}" for e in status.log)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CommandError, SysError
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec
@@ -15,14 +18,34 @@ from ssm_cli.spec.validate import Problem
 NUMBERS = frozenset({int, float})
 
 
+@runtime_checkable
+class DataShower(Protocol):
+    """A `NodeApi` that turns values into data itself, guarded, and takes a `StateText`."""
+
+    def data(self, worker: str, value: object) -> object:
+        """A value of this worker as JSON-ready data."""
+        ...
+
+
+def data_of(api: NodeApi, worker: str, value: object) -> object:
+    """Return a value of a worker as JSON-ready data, for records."""
+    return api.data(worker, value) if isinstance(api, DataShower) else jsonable(value)
+
+
 class StateText(msgspec.Struct, frozen=True):
     """JSON that stands for a state: given to `replace_state`, it takes the type of the old one."""
 
     text: str
 
     def __call__(self, old: object) -> object:
-        """Return the new state; see `state_of`."""
-        return state_of(self.text, old)
+        """Return the new state; raise `CommandError` where its type would be another one.
+
+        In the place of None any value goes, and any number in the place of one.
+        """
+        new, kind = state_of(self.text, old), type(old)
+        if old is None or type(new) is kind or (kind in NUMBERS and type(new) in NUMBERS):
+            return new
+        raise CommandError(f"VALUE is a {type(new).__name__}, but the state is a {kind.__name__}")
 
 
 def set_state(api: NodeApi, worker: str, text: str) -> None:
@@ -34,6 +57,9 @@ def set_state(api: NodeApi, worker: str, text: str) -> None:
         CommandError: as `state_of`; the state stays.
         SsmError: the worker does not run, or is none.
     """
+    if not isinstance(api, DataShower):
+        api.replace_state(worker, state_of(text, api.get_state(worker)))
+        return
     try:
         api.replace_state(worker, StateText(text))
     except SysError as error:
@@ -45,22 +71,23 @@ def set_state(api: NodeApi, worker: str, text: str) -> None:
 def state_of(text: str, old: object) -> object:
     """The state that JSON `text` stands for, in the type that the worker's state has now.
 
-    A struct, dataclass, tuple or set is built from the object or array. In the place of None any
-    value goes, and any number in the place of one.
+    A struct, dataclass, tuple or set is built from the object or array; all else is taken as
+    JSON has it.
 
     Raises:
         CommandError: no JSON, or not of that type.
 
-    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,)), state_of("[1]", None)
-    ({'x': 1}, (1, 2), [1])
+    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,))
+    ({'x': 1}, (1, 2))
     """
     kind = type(old)
+    built = isinstance(old, msgspec.Struct | tuple | set | frozenset) or (
+        dataclasses.is_dataclass(old)
+    )
     try:
         value: object = msgspec.json.decode(text)
-        if old is None or type(value) is kind or (kind in NUMBERS and type(value) in NUMBERS):
-            return value
-        return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, TypeError) as error:
+        return msgspec.convert(value, kind) if built else value
+    except msgspec.ValidationError as error:
         raise CommandError(f"VALUE is no {kind.__name__}: {error}") from error
     except msgspec.DecodeError as error:
         raise CommandError(

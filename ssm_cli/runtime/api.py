@@ -54,10 +54,6 @@ class NodeApi(Protocol):
         """A value of this worker (an output, a state) as its codec writes it."""
         ...
 
-    def data(self, worker: str, value: Any) -> object:
-        """A value of this worker as JSON-ready data, for records."""
-        ...
-
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""
         ...
