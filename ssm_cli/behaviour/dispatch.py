@@ -26,7 +26,7 @@ from ssm_cli.behaviour.effects import (
 )
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.reasons import Crash, ExitReason, reason_of
+from ssm_cli.behaviour.reasons import Crash, ExitReason, plain, reason_of
 from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
@@ -98,7 +98,9 @@ def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
         case Stop(reason):
             return Outcome(None, stop=reason_of(reason))
         case _:
-            raise BadReturnError(f"init answered {result!r}; expected Ok, Ignore or Stop")
+            raise BadReturnError(
+                f"init answered {plain(result, repr)}; expected Ok, Ignore or Stop"
+            )
 
 
 def advance(
@@ -128,7 +130,8 @@ def of_step(result: Any) -> Outcome:
     """
     if not isinstance(result, tuple) or len(result) not in (2, 3):
         raise BadReturnError(
-            f"step answered {result!r}; expected (state, output) or (state, output, effects)"
+            f"step answered {plain(result, repr)}; "
+            "expected (state, output) or (state, output, effects)"
         )
     if len(result) == 2:
         return Outcome(result[0], result[1])
@@ -152,7 +155,7 @@ def of_callback(kind: Kind, result: Any) -> Outcome:
         case _:
             expected = "Reply, NoReply or Stop" if kind is Kind.CALL else "NoReply or Stop"
             raise BadReturnError(
-                f"handle_{kind.name.lower()} answered {result!r}; expected {expected}"
+                f"handle_{kind.name.lower()} answered {plain(result, repr)}; expected {expected}"
             )
 
 
@@ -168,13 +171,14 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
     if not effects and isinstance(effects, tuple):
         return outcome
     if not isinstance(effects, Sequence):
-        raise BadReturnError(f"the effects are {effects!r}; expected a sequence of them")
-    for effect in effects:
+        raise BadReturnError(f"the effects are {plain(effects, repr)}; expected a sequence of them")
+    asked = [*effects]  # once: a sequence of the user's may be another one each time
+    for effect in asked:
         if not is_sound(effect):
-            raise BadReturnError(f"{effect!r} is no effect that can be carried out")
-    exits = [effect for effect in effects if isinstance(effect, Exit)]
+            raise BadReturnError(f"{plain(effect, repr)} is no effect that can be carried out")
+    exits = [effect for effect in asked if isinstance(effect, Exit)]
     stop = reason_of(exits[-1].reason) if exits else outcome.stop
-    others = [effect for effect in effects if not isinstance(effect, Exit)]
+    others = [effect for effect in asked if not isinstance(effect, Exit)]
     return msgspec.structs.replace(outcome, stop=stop, effects=others)
 
 
@@ -219,7 +223,9 @@ def checked(then: Then | None) -> Then | None:
         return then
     if isinstance(then, TimeoutAfter) and is_time(then.ms):
         return then
-    raise BadReturnError(f"then is {then!r}; expected Continue, TimeoutAfter or Hibernate")
+    raise BadReturnError(
+        f"then is {plain(then, repr)}; expected Continue, TimeoutAfter or Hibernate"
+    )
 
 
 def reason_for(error: BaseException) -> ExitReason:
@@ -228,15 +234,12 @@ def reason_for(error: BaseException) -> ExitReason:
     >>> str(reason_for(Exited("oops"))), str(reason_for(KeyError("x")))
     ('stop:oops', 'crash')
     """
-    match error:
-        case Exited():
-            return reason_of(error.reason)
-        case StepTimeout():
-            return Crash(error, "step_timeout")
-        case BadReturnError():
-            return Crash(error, "bad_return_value")
-        case _:
-            return Crash(error)
+    kind = type(error)  # and no `isinstance`: the `__class__` of a user's exception may lie
+    if issubclass(kind, Exited):
+        return reason_of(getattr(error, "reason", None))
+    if issubclass(kind, StepTimeout):
+        return Crash(error, "step_timeout")
+    return Crash(error, "bad_return_value") if issubclass(kind, BadReturnError) else Crash(error)
 
 
 def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,12 +18,16 @@ class Normal(msgspec.Struct, frozen=True):
 
 
 class Shutdown(msgspec.Struct, frozen=True):
-    """Ended in an orderly way, by its supervisor or of its own accord; `detail` may say why."""
+    """Ended in an orderly way, by its supervisor or of its own accord; `detail` may say why.
+
+    `said` is the text of a detail of the user's own, made once, under the guard.
+    """
 
     detail: object = None
+    said: str = ""
 
     def __str__(self) -> str:
-        return "shutdown" if self.detail is None else f"shutdown:{plain(self.detail)}"
+        return "shutdown" if self.detail is None else f"shutdown:{self.said or plain(self.detail)}"
 
 
 class Killed(msgspec.Struct, frozen=True):
@@ -42,11 +47,12 @@ class NoProcess(msgspec.Struct, frozen=True):
 class Crash(msgspec.Struct, frozen=True):
     """A callback raised `error`, answered nonsense, or overran its limit.
 
-    `kind` is `crash`, `step_timeout` or `bad_return_value`.
+    `kind` is `crash`, `step_timeout` or `bad_return_value`; `said` as for `Shutdown`.
     """
 
     error: BaseException
     kind: Literal["crash", "step_timeout", "bad_return_value"] = "crash"
+    said: str = ""
 
     def __str__(self) -> str:
         return self.kind
@@ -66,12 +72,16 @@ class Lost(msgspec.Struct, frozen=True):
 
 
 class Other(msgspec.Struct, frozen=True):
-    """Any other reason, chosen by the worker: `Stop("out_of_paper", state)`."""
+    """Any other reason, chosen by the worker: `Stop("out_of_paper", state)`.
+
+    `said` as for `Shutdown`.
+    """
 
     term: object
+    said: str = ""
 
     def __str__(self) -> str:
-        return f"stop:{plain(self.term)}"
+        return f"stop:{self.said or plain(self.term)}"
 
 
 class FailedToStart(msgspec.Struct, frozen=True):
@@ -91,30 +101,33 @@ NORMAL = Normal()
 SHUTDOWN = Shutdown()
 KILLED = Killed()
 NOPROC = NoProcess()
+REASONS = frozenset({Normal, Shutdown, Killed, NoProcess, Crash, Lost, Other})
+WORDS: dict[str, ExitReason] = {"normal": NORMAL, "shutdown": SHUTDOWN}
 
 
 def reason_of(value: object) -> ExitReason:
     """The exit reason that a plain value stands for.
 
     Words stand for OTP's atoms, `{"shutdown": X}` and `("shutdown", X)` for the pair; an
-    exception is a crash; any other value is `Other`.
+    exception is a crash; any other value is `Other`. Looks at types alone, since `==` and
+    `__class__` of a user's value may run anything.
 
     >>> [str(reason_of(v)) for v in ("normal", "shutdown", {"shutdown": "x"}, "oops")]
     ['normal', 'shutdown', 'shutdown:x', 'stop:oops']
     """
-    match value:
-        case Normal() | Shutdown() | Killed() | NoProcess() | Crash() | Lost() | Other():
-            return value
-        case "normal" | None:
-            return NORMAL
-        case "shutdown":
-            return SHUTDOWN
-        case {"shutdown": detail} | ("shutdown", detail):
-            return Shutdown(detail)
-        case BaseException():
-            return Crash(value)
-        case _:
-            return Other(value)
+    term: Any = value
+    kind = type(term)
+    if kind in REASONS:
+        return term  # type: ignore[no-any-return]  # by its type
+    if term is None:
+        return NORMAL
+    if issubclass(kind, str):
+        return WORDS.get(str.__str__(term)) or Other(term)
+    if kind is dict and "shutdown" in term:
+        return Shutdown(term["shutdown"])
+    if kind in {tuple, list} and len(term) == 2 and type(term[0]) is str and term[0] == "shutdown":
+        return Shutdown(term[1])
+    return Crash(term) if issubclass(kind, BaseException) else Other(term)
 
 
 def is_abnormal(reason: ExitReason) -> bool:
@@ -138,26 +151,28 @@ def term_of(reason: ExitReason) -> object:
         case Shutdown(FailedToStart(child, inner)):
             return {"shutdown": {"failed_to_start_child": [child, term_of(inner)]}}
         case Shutdown(detail) if detail is not None:
-            return {"shutdown": bounded(detail)}
+            return {"shutdown": bounded(detail, reason.said)}
         case Other(term):
-            return bounded(term)
+            return bounded(term, reason.said)
         case _:
             return str(reason)
 
 
-def bounded(term: object) -> object:
+def bounded(term: object, said: str) -> object:
     """Return a term, or its text where it takes more than `MOST_TERM_BYTES`."""
-    return term if size_of(term) <= MOST_TERM_BYTES else plain(term)
+    return term if size_of(term) <= MOST_TERM_BYTES else said or plain(term)
 
 
-def plain(value: object) -> str:
-    """A term in one line of text, at most 200 characters; a term of the user's may not hurt.
+def plain(value: object, write: Callable[[object], str] = str) -> str:
+    """A term in one line of text, at most 200 characters; never raises an `Exception`.
+
+    Of a user's term only under the guard: see `runtime/engine/contained.py`.
 
     >>> plain("x" * 300)[-3:]
     'xx…'
     """
     try:
-        text = str(value)
+        text = write(value)
     except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<{type(value).__name__} that cannot be shown: {type(failure).__name__}>"
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -10,6 +10,7 @@ from ssm_cli.commands import records, text
 from ssm_cli.commands.handlers import HANDLERS, input_of
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
+from ssm_cli.commands.values import data_of
 from ssm_cli.errors import CalleeCrashed, CallError, DecodeError, SsmError
 from ssm_cli.exit_codes import exit_code_of
 from ssm_cli.runtime.api import NodeApi
@@ -67,7 +68,7 @@ def execute(
             output = value = api.call(worker, data, wait_s)
     except SsmError as error:
         return _failed(command, error, (clock() - begun) * 1000)
-    return _replied(command, output, value, (clock() - begun) * 1000)
+    return _replied(command, api, output, value, (clock() - begun) * 1000)
 
 
 async def aexecute(
@@ -86,7 +87,7 @@ async def aexecute(
         result = _execute_at_once(command, api)
     else:
         worker, data, wait_s = _call_of(command, timeout_s)
-        answer = _Answer(command, clock, show)
+        answer = _Answer(command, api, clock, show)
         try:
             if isinstance(api, ValueCaller):
                 await api.acall_value(worker, data, wait_s, answer.take)
@@ -107,10 +108,15 @@ class _Answer:
     """Turns the outcome of a call into its result, and shows that, once."""
 
     def __init__(
-        self, command: Command, clock: Clock, show: Callable[[Result], None] | None
+        self,
+        command: Command,
+        api: NodeApi,
+        clock: Clock,
+        show: Callable[[Result], None] | None,
     ) -> None:
         self.result: Result | None = None
         self._command = command
+        self._api = api
         self._clock = clock
         self._show = show
         self._begun = clock()
@@ -121,7 +127,7 @@ class _Answer:
         if isinstance(answer, SsmError):
             self.result = _failed(self._command, answer, ms)
         else:
-            self.result = _replied(self._command, *answer, ms)
+            self.result = _replied(self._command, self._api, *answer, ms)
         if self._show is not None:
             self._show(self.result)
 
@@ -140,12 +146,12 @@ def _call_of(command: Command, timeout_s: float | None) -> tuple[str, bytes, flo
     return command.arguments["worker"], input_of(command), wait_s
 
 
-def _replied(command: Command, output: bytes, value: object, ms: float) -> Result:
+def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: float) -> Result:
     shown = output.decode("utf-8", "backslashreplace")
     if value is output:
         value = shown
     worker, given = command.arguments["worker"], command.arguments["input"]
-    record = records.reply_record(worker, given, shown, value, ms)
+    record = records.reply_record(worker, given, shown, data_of(api, worker, value), ms)
     return made_result("call", text.output_lines(shown), (record,), command.output, value=value)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.codec.json import jsonable
 from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, answered, done, made_result
-from ssm_cli.commands.values import child_spec_of, state_of
+from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
 from ssm_cli.errors import CommandError, SsmError, SupervisorError
 from ssm_cli.exit_codes import ExitCode
@@ -28,19 +27,26 @@ def _cast(command: Command, api: NodeApi) -> Result:
     return done(command)
 
 
+def value_line(api: NodeApi, worker: str, value: object) -> str:
+    """Return a value of a worker as its codec writes it."""
+    return api.encode(worker, value).decode("utf-8", "backslashreplace")
+
+
 def _state(command: Command, api: NodeApi) -> Result:
     worker = command.arguments["worker"]
     state = api.get_state(worker)
-    shown = api.encode(worker, state).decode("utf-8", "backslashreplace")
+    shown = value_line(api, worker, state)
     return made_result(
-        "state", text.output_lines(shown), (jsonable(state),), command.output, value=state
+        "state",
+        text.output_lines(shown),
+        (data_of(api, worker, state),),
+        command.output,
+        value=state,
     )
 
 
 def _set(command: Command, api: NodeApi) -> Result:
-    worker = command.arguments["worker"]
-    state = state_of(command.arguments["value"], api.get_state(worker))
-    api.replace_state(worker, state)
+    set_state(api, command.arguments["worker"], command.arguments["value"])
     return done(command)
 
 
@@ -82,17 +88,17 @@ def _crash(command: Command, api: NodeApi) -> Result:
 def _status(command: Command, api: NodeApi) -> Result:
     worker = command.arguments["worker"]
     status = api.get_status(worker)
-    state = api.encode(worker, status.state).decode("utf-8", "backslashreplace")
+    state = value_line(api, worker, status.state)
     value: dict[str, object] = {
         "id": status.id,
         "path": status.path,
         "status": status.status,
         "parent": status.parent,
-        "state": jsonable(status.state),
-        "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
+        "state": data_of(api, worker, status.state),
+        "log": [{"kind": e.kind, "value": data_of(api, worker, e.value)} for e in status.log],
     }
     lines = pairs({**value, "state": state, "log": len(status.log)})
-    events = tuple(f"  {e.kind} {text.brief(str(e.value))}" for e in status.log)
+    events = tuple(f"  {e.kind} {text.brief(value_line(api, worker, e.value))}" for e in status.log)
     return answered(command, value, (*lines, *events))
 
 

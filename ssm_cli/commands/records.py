@@ -24,7 +24,7 @@ def each_node(view: NodeView) -> Iterator[NodeView]:
 
 
 def reply_record(worker: str, text: str, output: str, value: object, ms: float) -> Record:
-    """The record of a call that was answered; `value` is the output object, `ms` milliseconds.
+    """The record of a call that was answered; `value` is the output as data, `ms` milliseconds.
 
     >>> reply_record("kv2", "Lookup x", "Result 1", 1, 0.1234)["ms"]
     0.123
@@ -32,7 +32,7 @@ def reply_record(worker: str, text: str, output: str, value: object, ms: float) 
     return {
         **_call_head(worker, text, "replied"),
         "output": output,
-        "value": jsonable(value),
+        "value": value,
         "ms": round(ms, 3),
     }
 

@@ -5,12 +5,67 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from ssm_cli.errors import CommandError
+from ssm_cli.codec.json import jsonable
+from ssm_cli.errors import CommandError, SysError
+from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec
 from ssm_cli.spec.validate import Problem
+
+NUMBERS = frozenset({int, float})
+
+
+@runtime_checkable
+class DataShower(Protocol):
+    """A `NodeApi` that turns values into data itself, guarded, and takes a `StateText`."""
+
+    def data(self, worker: str, value: object) -> object:
+        """A value of this worker as JSON-ready data."""
+        ...
+
+
+def data_of(api: NodeApi, worker: str, value: object) -> object:
+    """Return a value of a worker as JSON-ready data, for records."""
+    return api.data(worker, value) if isinstance(api, DataShower) else jsonable(value)
+
+
+class StateText(msgspec.Struct, frozen=True):
+    """JSON that stands for a state: given to `replace_state`, it takes the type of the old one."""
+
+    text: str
+
+    def __call__(self, old: object) -> object:
+        """Return the new state; raise `CommandError` where its type would be another one.
+
+        In the place of None any value goes, and any number in the place of one.
+        """
+        new, kind = state_of(self.text, old), type(old)
+        if old is None or type(new) is kind or (kind in NUMBERS and type(new) in NUMBERS):
+            return new
+        raise CommandError(f"VALUE is a {type(new).__name__}, but the state is a {kind.__name__}")
+
+
+def set_state(api: NodeApi, worker: str, text: str) -> None:
+    """Put the state that JSON `text` stands for in the place of a worker's.
+
+    Its type is that of the state itself, and not of what a redaction shows of it.
+
+    Raises:
+        CommandError: as `state_of`; the state stays.
+        SsmError: the worker does not run, or is none.
+    """
+    if not isinstance(api, DataShower):
+        api.replace_state(worker, state_of(text, api.get_state(worker)))
+        return
+    try:
+        api.replace_state(worker, StateText(text))
+    except SysError as error:
+        if isinstance(error.__cause__, CommandError):
+            raise error.__cause__ from None
+        raise
 
 
 def state_of(text: str, old: object) -> object:

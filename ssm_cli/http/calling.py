@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
 from ssm_cli.http.asking import outcome, value_text
@@ -98,7 +97,7 @@ class Calling:
         value = pending.value
         ms = round(self._spent_ms(begun_s), 3)
         text = value_text(node, worker, value)
-        shown = text if type(value) is Replayed else jsonable(value)
+        shown = text if type(value) is Replayed else node.data(worker, value)
         record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
         return 200, _encode(record)
 

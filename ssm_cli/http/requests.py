@@ -7,10 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.handlers import all_run
 from ssm_cli.commands.records import done_record, report_record, tree_record
-from ssm_cli.commands.values import child_spec_of, state_of
+from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.statuses import HttpError
@@ -78,12 +77,11 @@ class Requests:
         state = self._node.get_state(request.name)
         text = value_text(self._node, request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
-        return {**head, "text": text, "value": jsonable(state)}
+        return {**head, "text": text, "value": self._node.data(request.name, state)}
 
     def replace_state(self, request: Request) -> object:
         """Replace the state by that of the body."""
-        state = state_of(request.text, self._node.get_state(request.name))
-        self._node.replace_state(request.name, state)
+        set_state(self._node, request.name, request.text)
         return done_record("set", {"worker": request.name})
 
     def statistics(self, request: Request) -> object:
@@ -104,8 +102,11 @@ class Requests:
         status = self._node.get_status(request.name)
         text = value_text(self._node, request.name, status.state)
         shown = msgspec.structs.asdict(status) | {
-            "state": jsonable(status.state),
-            "log": [{"kind": e.kind, "value": jsonable(e.value)} for e in status.log],
+            "state": self._node.data(request.name, status.state),
+            "log": [
+                {"kind": e.kind, "value": self._node.data(request.name, e.value)}
+                for e in status.log
+            ],
         }
         return {"v": 1, "type": "status", "status": shown, "text": text}
 

@@ -103,7 +103,8 @@ class Node:
         self.run_clients = Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
-        self.exists, self.encode, self.decode = casts.exists, casts.encode, casts.decode
+        self.exists, self.data = casts.exists, casts.data
+        self.encode, self.decode = casts.encode, casts.decode
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
         self.serve = awaited.serve

@@ -6,25 +6,24 @@ somebody who reads it.
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ssm_cli.behaviour.reasons import (
-    SHUTDOWN,
     Crash,
     ExitReason,
     Killed,
     Lost,
     NoProcess,
     Normal,
+    Shutdown,
 )
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.traces import in_runtime_alone
+from ssm_cli.runtime.engine.outside import complain, goes_on
 from ssm_cli.runtime.views import Kind, Report
 
+FAILED = "a report reader failed and is unsubscribed"
 KEPT_REPORTS = 10_000
 WORDS = frozenset({Killed, NoProcess, Normal})  # reasons that say no more
 SLACK_REPORTS = 100  # so many more are kept, at times, and then forgotten together
@@ -184,14 +183,11 @@ class ReportStream:
                 continue
             try:
                 one.told = (one.reader(report), report.seq)[1]  # nothing comes between the two
-            except Exception as error:  # a reader is foreign code; its failure is its own
-                if in_runtime_alone(error.__traceback__):
+            except BaseException as error:
+                if goes_on(error):
                     raise
                 self._let_go(one)
-                sys.stderr.write(
-                    f"ssm: a report reader failed and is unsubscribed: {one.reader!r}\n"
-                )
-                traceback.print_exc(file=sys.stderr)
+                complain(FAILED, error)
 
     def _let_go(self, one: Subscription) -> None:
         if one in self._readers:
@@ -248,7 +244,8 @@ def fields(detail: Detail) -> Fields:
 def failure(reason: ExitReason) -> Fields:
     """The fields that tell why something failed: `reason` and, for a crash, `error`."""
     if isinstance(reason, Crash):
-        return {"reason": str(reason), "error": error_detail(reason.error)}
+        error = {"type": type(reason.error).__name__, "message": crash_text(reason)}
+        return {"reason": str(reason), "error": error}
     if isinstance(reason, Lost) and reason.detail:
         return {"reason": str(reason), "error": {"type": "Lost", "message": reason.detail}}
     return {"reason": str(reason)}
@@ -256,7 +253,7 @@ def failure(reason: ExitReason) -> Fields:
 
 def ending(reason: ExitReason) -> Detail:
     """The same for an end. What is kept holds no frames and no terms of any size."""
-    if type(reason) in WORDS or reason == SHUTDOWN:
+    if type(reason) in WORDS or (type(reason) is Shutdown and reason.detail is None):
         return reason
     return {"reason": str(reason)}
 
@@ -267,8 +264,21 @@ def error_detail(error: BaseException) -> Fields:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception says, bounded to 1,000 characters; never raises itself."""
+    """What an exception says, bounded to 1,000 characters; never raises an `Exception`.
+
+    Of a user's exception only under the guard: see `engine/contained.py`.
+    """
     try:
         return str(error)[:1000]
     except Exception as failed:  # noqa: BLE001 - the user's __str__ may raise anything
-        return f"<error that cannot be shown: {type(failed).__name__}>"
+        return no_text(failed)
+
+
+def no_text(failed: BaseException) -> str:
+    """What stands for the text of an exception that cannot say what it is."""
+    return f"<error that cannot be shown: {type(failed).__name__}>"
+
+
+def crash_text(reason: Crash) -> str:
+    """What the exception of a crash says: the text made when its worker ended, if one was."""
+    return reason.said or error_text(reason.error)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 RUNTIME = "ssm_cli.runtime."
+TRACE: Any = vars(BaseException)["__traceback__"]
 
 
 def in_runtime_alone(trace: TracebackType | None) -> bool:
@@ -18,3 +20,9 @@ def in_runtime_alone(trace: TracebackType | None) -> bool:
             return False
         trace = trace.tb_next
     return True
+
+
+def trace_of(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an exception, whatever its class makes of that attribute."""
+    trace: TracebackType | None = TRACE.__get__(error)
+    return trace

@@ -11,6 +11,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.port import Constructor
+from ssm_cli.commands.values import StateText
 from ssm_cli.http.client.calls import (
     HttpCalls,
     child_path,
@@ -123,6 +124,11 @@ class HttpNode:
             return text
         return msgspec.json.encode(jsonable(value))
 
+    def data(self, worker: str, value: Any) -> object:
+        """Return a value as JSON-ready data."""
+        del worker
+        return jsonable(value)
+
     # -- supervisors ---------------------------------------------------------------------------
 
     def which_children(self, supervisor: str) -> list[ChildInfo]:
@@ -175,6 +181,8 @@ class HttpNode:
 
     def replace_state(self, worker: str, state: Any) -> Any:
         """Replace the worker's state; it is sent as JSON."""
+        if isinstance(state, StateText):
+            state = state(None)  # as JSON has it; the node knows the type
         body = msgspec.json.encode(jsonable(state))
         self.ask("PUT", f"{worker_path(worker)}/state", body, "application/json")
         return state

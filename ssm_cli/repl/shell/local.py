@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
+from ssm_cli.commands.values import data_of
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.render.reply import echo
 from ssm_cli.repl.model import Model
@@ -148,7 +148,7 @@ class Locals:
     async def _edit(self, worker: str) -> Result | None:
         """Put a state in place of the worker's as the user's editor left it."""
         try:
-            state = jsonable(self._api.get_state(worker))
+            state = data_of(self._api, worker, self._api.get_state(worker))
         except SsmError as error:
             return refused(error)
         before = msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n"

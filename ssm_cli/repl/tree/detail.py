@@ -59,15 +59,16 @@ def _asked(api: NodeApi, name: str) -> Iterator[Text]:
         events = api.get_status(name).log[-EVENTS:]
         if events:
             yield Text("last events", "bright_black")
-            yield from (Text(f"  {_event(event)}") for event in events)
+            yield from (Text(f"  {_event(api, name, event)}") for event in events)
         for crash in api.crash_reports(name, 1):
             yield from _crash(crash)
     except SsmError as error:
         yield Text(one_line(str(error)), "yellow")
 
 
-def _event(event: SysEvent) -> str:
-    return one_line(f"{event.kind} {event.value!r}", 200)
+def _event(api: NodeApi, name: str, event: SysEvent) -> str:
+    value = api.encode(name, event.value).decode("utf-8", "backslashreplace")
+    return one_line(f"{event.kind} {value}", 200)
 
 
 def _crash(crash: CrashReport) -> Iterator[Text]:

@@ -62,7 +62,11 @@ class AsyncCalls:
                 await driver.room(timeout_s)
             answer = driver.ask(cell, message, timeout_s, request_id=request_id)
         output = await answer
-        return as_asked(cell, message, output) if request_id or type(message) is bytes else output
+        return (
+            as_asked(world, cell, message, output)
+            if request_id or type(message) is bytes
+            else output
+        )
 
     async def acall_value(
         self,
@@ -93,7 +97,7 @@ class AsyncCalls:
                 await driver.room(timeout_s)
             try:
                 await driver.ask(
-                    cell, data, timeout_s, lambda pending: heard(answer_of(cell, pending))
+                    cell, data, timeout_s, lambda pending: heard(answer_of(world, cell, pending))
                 )
             except CallError:
                 if not answers:  # it never got into the queue
@@ -115,11 +119,11 @@ class AsyncCalls:
         return self._attach(self._world)
 
 
-def answer_of(cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
+def answer_of(world: World, cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
     """Return what a call came to: the encoded output and the output, or the error."""
     if pending.error is not None:
         return pending.error
     try:
-        return written(cell, pending.value), pending.value
+        return written(world, cell, pending.value), pending.value
     except DecodeError as error:
         return error

@@ -70,7 +70,7 @@ class Calls:
             return self._outcome(cell, message, pending, timeout_s, spent_s)
         if timeout_s is not None and spent_s > timeout_s:
             raise late(worker, timeout_s)
-        return written(cell, output) if type(message) is bytes else output
+        return written(world, cell, output) if type(message) is bytes else output
 
     def _call_in_turn(
         self, worker: str, message: Any, timeout_s: float | None, request_id: str
@@ -137,7 +137,7 @@ class Calls:
                 del error  # the error holds this frame, which must not hold the error
         if timeout_s is not None and now_s() - begun_s > timeout_s:
             raise late(cell.spec.id, timeout_s)
-        return as_asked(cell, message, pending.value)
+        return as_asked(world, cell, message, pending.value)
 
     def _call_far(self, far: Far, message: Any, timeout_s: float | None, request_id: str) -> Any:
         """Call a worker on another computer: the call ends in one outcome, as any does."""
@@ -162,7 +162,7 @@ class Calls:
         pending = self.send_request(worker, data)
         spent_s = world.clock.now_s() - begun_s
         self._outcome(cell, None, pending, timeout_s, spent_s)
-        return written(cell, pending.value), pending.value
+        return written(world, cell, pending.value), pending.value
 
     def send_request(
         self,
@@ -233,8 +233,8 @@ class Calls:
         return pending
 
 
-def as_asked(cell: WorkerCell, message: Any, output: Any) -> Any:
+def as_asked(world: World, cell: WorkerCell, message: Any, output: Any) -> Any:
     """Return an output in the form of its input: bytes for bytes, or where it is known by them."""
     if type(output) is Replayed:
         return output.data
-    return written(cell, output) if type(message) is bytes else output
+    return written(world, cell, output) if type(message) is bytes else output

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.codec.build import codec_for
+from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.contained import contained, passes_through, said_by
+from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
 from ssm_cli.runtime.remote.far import cast_far, far_of
-from ssm_cli.runtime.reports import error_text
 
 CAST = Kind.CAST
 
@@ -78,7 +81,13 @@ class Casts:
             return value.data
         if isinstance(value, bytes) and far_of(self._world, worker) is not None:
             return value
-        return written(need_worker(self._world, worker), value)
+        return written(self._world, need_worker(self._world, worker), value)
+
+    def data(self, worker: str, value: Any) -> object:
+        """Return a value of this worker as JSON-ready data, for records; see `jsonable`."""
+        world = self._world
+        cell = world.names.get(worker, world.root)
+        return contained(world, cell, partial(unshowable, value), jsonable, value)
 
     def decode(self, worker: str, data: bytes, codec: str) -> Any:
         """Return the input of a worker that bytes stand for in a named codec.
@@ -86,22 +95,53 @@ class Casts:
         Raises:
             DecodeError: the bytes are none of this worker's inputs.
         """
-        inputs = need_worker(self._world, worker).spec.start.inputs
-        try:
-            return codec_for(codec, inputs, None).decode(data)
-        except DecodeError as error:
-            error.worker = worker
-            raise
+        cell = need_worker(self._world, worker)
+        named = codec_for(codec, cell.spec.start.inputs, None)
+
+        def refuse(error: BaseException) -> DecodeError:
+            if type(error) is DecodeError:
+                return error
+            said = said_by(self._world, cell, error)
+            return DecodeError(f"{worker}: {type(error).__name__}: {said}")
+
+        value = contained(self._world, cell, refuse, named.decode, data)
+        if type(value) is DecodeError:
+            value.worker = worker
+            raise value
+        return value
 
 
-def written(cell: WorkerCell, value: Any) -> bytes:
-    """Return an output as its worker's codec writes it; raise `DecodeError` where it cannot."""
+def written(world: World, cell: WorkerCell, value: Any) -> bytes:
+    """Return an output as its worker's codec writes it; raise `DecodeError` where it cannot.
+
+    `contained` in one function, since each call with bytes comes here.
+    """
+    guard = world.guard
+    within = guard.cell
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    guard.cell = cell if within is None else within
     try:
-        data: bytes = (cell.codec or codec_of(cell)).encode(value)
-    except Exception as error:
-        kind, name = type(error).__name__, cell.spec.id
-        raise DecodeError(
-            f"{name} answered, but its codec cannot write that: {kind}: {error_text(error)}",
-            worker=name,
-        ) from error
+        data = (cell.codec or codec_of(cell)).encode(value)
+    except BaseException as error:
+        guard.cell = within
+        if passes_through(guard, error, inside=within is not None):
+            raise
+        raise unwritten(cell, error) from error
+    guard.cell = within
+    if not issubclass(type(data), bytes):
+        raise unwritten(cell, TypeError())
     return data
+
+
+engine_code(written)
+
+
+def unwritten(cell: WorkerCell, error: BaseException) -> DecodeError:
+    """Return the error for an output that its worker's codec cannot write.
+
+    Names the kind of `error` alone: its text may show what a redaction hides.
+    """
+    name, kind = cell.spec.id, type(error).__name__
+    return DecodeError(f"{name} answered, but its codec cannot write that: {kind}", worker=name)

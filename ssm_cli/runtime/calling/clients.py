@@ -175,7 +175,7 @@ class Talks:
             error = late(talk.worker, self._timeout_s)
         if error is None and cell is not None:
             try:
-                talk.value = written(cell, talk.value)
+                talk.value = written(self._world, cell, talk.value)
             except DecodeError as cannot:
                 error = cannot
         try:

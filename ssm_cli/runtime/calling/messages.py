@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ssm_cli.behaviour.reasons import KILLED, reason_of
+from ssm_cli.behaviour.reasons import KILLED, ExitReason, reason_of
 from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import CallTimeout
 from ssm_cli.runtime.calling.waiting import Serving
+from ssm_cli.runtime.engine.cell import Cell
+from ssm_cli.runtime.engine.contained import with_text
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer import system
@@ -28,16 +30,17 @@ class Messages:
     def get_state(self, worker: str) -> Any:
         """The worker's state, as it would be shown (`sys:get_state/1`, after `format_status`)."""
         cell = need_worker(self._world, worker)
-        return redacted(cell, self._serving.act(system.get_state, cell))
+        return redacted(self._world, cell, self._serving.act(system.get_state, cell))
 
     def replace_state(self, worker: str, state: Any) -> Any:
-        """Put another state in its place (`sys:replace_state/2`).
+        """Put another state in its place (`sys:replace_state/2`); return it as it would be shown.
 
         `state` may be a function of the old state; if it raises, the state stays and `SysError`
         is raised with `callback_failed`.
         """
         change = state if callable(state) else lambda _: state
-        return self._serving.act(system.replace_state, need_worker(self._world, worker), change)
+        cell = need_worker(self._world, worker)
+        return redacted(self._world, cell, self._serving.act(system.replace_state, cell, change))
 
     def suspend(self, name: str) -> None:
         """Hold a worker or a supervisor: its inputs queue up, bounded (`sys:suspend/1`)."""
@@ -123,7 +126,8 @@ class Messages:
             CallTimeout: it ended, but took longer than `timeout_s`.
         """
         begun_s = self._world.clock.now_s()
-        self._serving.act(system.stop_process, need(self._world, name), reason_of(reason))
+        cell = need(self._world, name)
+        self._serving.act(system.stop_process, cell, self._reason(cell, reason))
         if timeout_s is not None and self._world.clock.now_s() - begun_s > timeout_s:
             why = f"{name} took longer than {timeout_s:g} s to end"
             raise CallTimeout(why, worker=name, reason="timeout")
@@ -133,5 +137,10 @@ class Messages:
 
         The reason `kill` kills.
         """
-        wanted = reason_of(reason) if reason != "kill" else KILLED
-        self._serving.act(system.exit_signal, need(self._world, name), wanted, sender)
+        cell = need(self._world, name)
+        kills = type(reason) is str and reason == "kill"
+        wanted = KILLED if kills else self._reason(cell, reason)
+        self._serving.act(system.exit_signal, cell, wanted, sender)
+
+    def _reason(self, cell: Cell, given: object) -> ExitReason:
+        return with_text(self._world, cell, reason_of(given))

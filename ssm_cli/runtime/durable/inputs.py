@@ -20,7 +20,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.reports import error_detail, error_text
+from ssm_cli.runtime.reports import crash_text, error_detail
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.durable.keeper import Keeper
@@ -230,8 +230,9 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
     now, keeper.now = keeper.now, None
     if now is None:
         now = Accepted("call", _bytes_of(kept, message))
-    error = reason.error if isinstance(reason, Crash) else None
-    text = str(reason) if error is None else f"{type(error).__name__}: {error_text(error)}"
+    text = str(reason)
+    if isinstance(reason, Crash):
+        text = f"{type(reason.error).__name__}: {crash_text(reason)}"
     if kept.journals:
         said = f"{cell.spec.id} crashed: {text}".encode() if now.request else b""
         record = Input(

@@ -24,7 +24,7 @@ from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, TimerDue
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.reports import error_detail, error_text
+from ssm_cli.runtime.reports import crash_text, error_detail
 from ssm_cli.spec.model import OnCrash
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def falls_back(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason 
 def told(reason: ExitReason) -> str:
     """Why a start failed, in a line."""
     if isinstance(reason, Crash):
-        return f"{type(reason.error).__name__}: {error_text(reason.error)}"
+        return f"{type(reason.error).__name__}: {crash_text(reason)}"
     return str(reason)
 
 

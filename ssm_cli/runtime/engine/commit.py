@@ -7,7 +7,7 @@ admitted to the queue, whatever its bound: that bound is for inputs from outside
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
@@ -21,13 +21,24 @@ from ssm_cli.behaviour.effects import (
     Info,
     StartTimer,
 )
-from ssm_cli.behaviour.results import Caller, Continue, Then, TimeoutAfter
+from ssm_cli.behaviour.results import NOTHING, Caller, Continue, Then, TimeoutAfter
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
-from ssm_cli.runtime.engine.entries import Cause, Caused, ContinueDue, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.contained import BUILTIN, contained, named
+from ssm_cli.runtime.engine.entries import (
+    Cause,
+    Caused,
+    ContinueDue,
+    Marked,
+    TimeoutDue,
+    TimerDue,
+    message_in,
+)
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import MOST_EFFECTS, World
+
+UNUSABLE = object()  # what comes of a key that cannot be looked up
 
 
 def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
@@ -83,11 +94,11 @@ def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pendin
 
 def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
     """Put an input into the queue; report it as dropped where no worker has that name."""
-    target = cell if to is None else world.find(to)
+    target = cell if to is None else world.find(str.__str__(to))
     if isinstance(target, WorkerCell):
         world.queue.append((target, kind, message, None))
     else:
-        world.drop(cell, cut(str(to)), kind.name.lower(), "no such worker")
+        world.drop(cell, cut(str.__str__(to or "")), kind.name.lower(), "no such worker")
 
 
 def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -> None:
@@ -96,15 +107,36 @@ def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -
     if len(callers) % 64 == 63:  # some may have stopped waiting; look now and then
         for known, waiting in [*callers.items()]:
             if waiting.done:
-                del callers[known]
+                with_key(world, cell, known, callers.pop, None)
                 forget_caller(world, waiting)
-    replaced = callers.get(key)
-    callers[key] = pending
-    if replaced is not None:
-        name = cell.spec.id
-        known_as = cut(repr(key), 200)
-        text = f"{name} deferred another call under the key {known_as}; give each call its own key"
+    name = cell.spec.id
+    replaced = with_key(world, cell, key, callers.get)
+    if replaced is not UNUSABLE:
+        with_key(world, cell, key, callers.__setitem__, pending)
+    if replaced is UNUSABLE:
+        text = f"{name} deferred a call under a key that cannot be hashed and compared"
+        pending.fail(CalleeStopped(text, worker=name, reason="badarg"))
+    elif replaced is not None:
+        said = named(world, cell, key, repr)
+        text = f"{name} deferred another call under the key {said}; give each call its own key"
         replaced.fail(CalleeStopped(text, worker=name, reason="replaced"))
+
+
+def with_key(
+    world: World, cell: WorkerCell, key: object, call: Callable[..., Any], *args: Any
+) -> Any:
+    """Look something up by a key of the user's; `UNUSABLE` if its hash or its `==` fails."""
+    if type(key) in BUILTIN:
+        return call(key, *args)
+    return contained(world, cell, lambda _error: UNUSABLE, call, key, *args)
+
+
+def taken(world: World, cell: WorkerCell, marked: Marked) -> object:
+    """Return the message that a marked input brings; `NOTHING` if it is void by now."""
+    if type(marked) is not TimerDue:
+        return message_in(cell, marked)
+    message = with_key(world, cell, marked.key, lambda _key: message_in(cell, marked))
+    return NOTHING if message is UNUSABLE else message
 
 
 def keep_waiting(world: World, cell: WorkerCell, pending: Pending) -> None:
@@ -124,8 +156,8 @@ def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
     if isinstance(to, Caller):
         pending = world.callers.pop(to.number, None)
     elif cell.extra is not None:
-        pending = cell.extra.callers.pop(to, None)
-    if pending is not None:
+        pending = with_key(world, cell, to, cell.extra.callers.pop, None)
+    if pending is not None and pending is not UNUSABLE:
         pending.resolve(output)
 
 
@@ -138,17 +170,19 @@ def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, messag
     if type(message) is Caused:
         cause, message = message.cause, message.message
     cancel_timer(world, cell, key)
-    number = world.timers.next_number()
+    number, timers = world.timers.next_number(), cell.ensure_extra().timers
+    if with_key(world, cell, key, timers.__setitem__, number) is UNUSABLE:
+        world.drop(cell, cell.spec.id, "timer", "its key cannot be hashed and compared")
+        return
     entry = TimerDue(number, cell, cell.starts, key, message, cause)
     world.timers.start(world.clock.now_s() + after_s, entry, number)
-    cell.ensure_extra().timers[key] = number
 
 
 def cancel_timer(world: World, cell: WorkerCell, key: str) -> None:
     """Forget the timer `key` of a worker, if it has one; due already, it is void."""
     if cell.extra is not None:
-        number = cell.extra.timers.pop(key, None)
-        if number is not None:
+        number = with_key(world, cell, key, cell.extra.timers.pop, None)
+        if number is not None and number is not UNUSABLE:
             world.timers.cancel(number)
 
 

@@ -22,6 +22,7 @@ import msgspec
 from ssm_cli.behaviour.sizes import AsText, form_of, size_of, too_large
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.events import Room
+from ssm_cli.runtime.traces import trace_of
 from ssm_cli.runtime.views import CrashReport, SysEvent
 
 KEPT_CRASHES = 100
@@ -147,7 +148,7 @@ def kept_events(cell: WorkerCell, shown: Shown) -> tuple[SysEvent, ...]:
 
 def places_of(error: BaseException) -> Places:
     """Return where an exception has passed, without the frames, which hold all they worked on."""
-    trace = error.__traceback__
+    trace = trace_of(error)
     if trace is None:
         return ()
     if trace.tb_next is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
-from ssm_cli.runtime.reports import error_text
+from ssm_cli.runtime.reports import crash_text
 
 COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
 
@@ -23,7 +23,7 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     """Return the error for a call whose worker ended for `reason` before it answered."""
     name = cell.spec.id
     if isinstance(reason, Crash):
-        return crash_error(name, reason, type_name_of(reason.error), error_text(reason.error))
+        return crash_error(name, reason, type_name_of(reason.error), crash_text(reason))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
 
 
@@ -48,13 +48,13 @@ class WithoutFrames(Exception):
 
 def type_name_of(error: BaseException) -> str:
     """Return the name of an error's type."""
-    return error.kind if isinstance(error, WithoutFrames) else type(error).__name__
+    return error.kind if type(error) is WithoutFrames else type(error).__name__
 
 
 def without_frames(reason: Crash) -> Crash:
     """Return a reason that holds nothing of what its worker worked on."""
     error = reason.error
-    return Crash(WithoutFrames(type_name_of(error), error_text(error)), reason.kind)
+    return Crash(WithoutFrames(type_name_of(error), crash_text(reason)), reason.kind)
 
 
 def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:

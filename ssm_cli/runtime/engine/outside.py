@@ -7,31 +7,34 @@ and whoever runs the loop gets the exception once the tree is whole again (`perf
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any
 
 from ssm_cli.errors import SsmError, StepTimeout
-from ssm_cli.runtime.engine.guard import Guard
-from ssm_cli.runtime.traces import in_runtime_alone
+from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 
 SIGNALS = tuple(signal.valid_signals())
 
 
-def is_from_outside(guard: Guard, error: BaseException, own: CodeType | None = None) -> bool:
+def is_from_outside(guard: object, error: BaseException, own: CodeType | None = None) -> bool:
     """Return whether an exception that left user code under `guard` was raised by somebody else.
 
-    So is the overrun of a callback of another node, which has called this one. `own` is the code of
-    the callback, where it is known: an exception of its own frame is quickly told.
+    So is the overrun of a callback of another node, which has called this one. `guard` is None for
+    code that runs under none; `own` is the code of the callback, where it is known: an exception of
+    its own frame is quickly told. Asks the type of the exception, as its `__class__` may lie.
     """
-    if isinstance(error, KeyboardInterrupt):
+    kind = type(error)
+    if issubclass(kind, KeyboardInterrupt):
         return True
-    if isinstance(error, StepTimeout):
-        return error.owner not in {0, id(guard)}
-    trace = error.__traceback__
-    if trace is None or isinstance(error, SsmError):
+    if issubclass(kind, StepTimeout):
+        return error.owner not in {0, id(guard)}  # type: ignore[attr-defined]  # by its type
+    trace = trace_of(error)
+    if trace is None or issubclass(kind, SsmError):
         return False
     inner = trace.tb_next
     if inner is not None and inner.tb_next is None and inner.tb_frame.f_code is own:
@@ -41,7 +44,7 @@ def is_from_outside(guard: Guard, error: BaseException, own: CodeType | None = N
 
 def codes_of(error: BaseException) -> set[CodeType]:
     """Return the code of each function that an exception has passed through."""
-    found, trace = set(), error.__traceback__
+    found, trace = set(), trace_of(error)
     while trace is not None:
         found.add(trace.tb_frame.f_code)
         trace = trace.tb_next
@@ -74,3 +77,23 @@ def in_signal_handler() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def goes_on(error: BaseException) -> bool:
+    """Return whether an exception that left a listener is not its own, and must be raised again.
+
+    A listener is foreign code that nobody waits for: whatever it raises must not hurt the tree.
+    """
+    return is_from_outside(None, error) or in_runtime_alone(trace_of(error))
+
+
+def complain(failed: str, error: BaseException) -> None:
+    """Write to standard error, if there is one, that foreign code has failed, and how."""
+    try:
+        said = "".join(traceback.format_exception(error))
+    except BaseException as worse:
+        if is_from_outside(None, worse):
+            raise
+        said = "".join([*traceback.format_tb(trace_of(error)), f"{type(error).__name__}\n"])
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"ssm: {failed}\n{said}")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
-from ssm_cli.runtime.traces import in_runtime_alone
+from ssm_cli.runtime.engine.outside import complain, goes_on
+
+FAILED = "a listener for the outcome of a call failed"
 
 
 class Waiter(Protocol):
@@ -98,11 +98,11 @@ class Pending(msgspec.Struct, eq=False):
         assert notify is not None
         try:
             self.told = self.told or notify(self) is None or True
-        except Exception as error:
-            if in_runtime_alone(error.__traceback__):
+        except BaseException as error:
+            if goes_on(error):
                 raise
             self.told = True
-            complain(notify)  # it may raise anything; nobody waits for it here
+            complain(FAILED, error)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""
@@ -120,9 +120,3 @@ def late(worker: str, timeout_s: float) -> CallTimeout:
     return CallTimeout(
         f"{worker} did not answer within {timeout_s:g} s", worker=worker, reason="timeout"
     )
-
-
-def complain(notify: Callable[[Pending], None]) -> None:
-    """Say that who listens has failed: it is foreign code, and must not hurt the tree."""
-    sys.stderr.write(f"ssm: a listener for the outcome of a call failed: {notify!r}\n")
-    traceback.print_exc(file=sys.stderr)

@@ -5,15 +5,15 @@ A worker that nobody looks at has no `Debug` and pays nothing. Source: OTP `sys:
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
+from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.crashes import kept
 from ssm_cli.runtime.engine.events import MOST_EVENT_BYTES, EventLog, Room
+from ssm_cli.runtime.engine.outside import complain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.views import SysEvent
@@ -72,13 +72,17 @@ def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> No
             "traced", cell, {"direction": event.kind, "value": text, "caller": event.caller}
         )
     for key, (hook, state) in tuple(debug.hooks.items()):
-        try:
-            answer = hook(state, event, cell.spec.id)
-        except Exception:  # noqa: BLE001 - a hook is foreign code; it must not hurt the worker
-            sys.stderr.write(f"ssm: a function installed in {cell.spec.id} failed and is removed\n")
-            traceback.print_exc(file=sys.stderr)
-            answer = DONE
-        if answer == DONE:
+        answer = contained(
+            world, cell, partial(hook_failed, world, cell), hook, state, event, cell.spec.id
+        )
+        if type(answer) is str and answer == DONE:
             change_debug(cell, lambda d, key=key: d.hooks.pop(key, None))  # type: ignore[misc]  # bound now
         else:
             debug.hooks[key] = (hook, answer)
+
+
+def hook_failed(world: World, cell: WorkerCell, error: BaseException) -> str:
+    """Say that an installed function has failed; the answer that has it removed."""
+    text = f"a function installed in {cell.spec.id} failed and is removed"
+    contained(world, cell, str, complain, text, error)
+    return DONE

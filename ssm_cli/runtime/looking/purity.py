@@ -9,6 +9,7 @@ from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import Caller
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.contained import said_by
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 
@@ -32,7 +33,8 @@ class Purity:
         try:
             first, second = copy.deepcopy((message, state)), copy.deepcopy((message, state))
         except Exception as error:  # noqa: BLE001 - whatever the user's objects raise
-            self._report(message, f"its state cannot be copied to check it: {error}")
+            said = said_by(self._world, self._world.root, error)
+            self._report(message, f"its state cannot be copied to check it: {said}")
             return advance(behaviour, kind, message, caller, state)
         outcome: Outcome | None = None
         failed: Exception | None = None
@@ -73,7 +75,5 @@ class Purity:
         count = self._faults.get(cell.spec.id, 0) + 1
         self._faults[cell.spec.id] = count
         if count <= self.MOST_FAULTS:
-            guard = self._world.guard
             detail = {"input": shown(self._world, cell, message), "how": how}
-            guard.cell = cell  # showing the input has cleared it, and the callback still runs
             self._world.report("impure", cell, detail)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.codec.build import codec_for
+from ssm_cli.codec.json import unshowable
 from ssm_cli.codec.port import Codec
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.views import NodeView, State
 
@@ -27,34 +29,33 @@ def codec_of(cell: WorkerCell) -> Codec:
     return cell.codec  # type: ignore[no-any-return]  # a slot typed Any for the loop's sake
 
 
-def redacted(cell: WorkerCell, value: Any) -> Any:
-    """A state or an input without what must not leave the process."""
-    behaviour = cell.behaviour
-    if behaviour is None:
-        return value
+def redacted(world: World, cell: WorkerCell, value: Any) -> Any:
+    """A state or an input without what must not leave the process.
+
+    Where its redaction fails, or is cut at its limit, a text that says so stands for the value.
+    """
+    return contained(world, cell, partial(unshowable, value), redact, cell, value)
+
+
+def shown(world: World, cell: WorkerCell, value: Any) -> str:
+    """A value of a worker as its codec writes it, redacted, at most 1,000 characters."""
+    text: str = contained(world, cell, partial(unshowable, value), write_redacted, cell, value)
+    return text
+
+
+def redact(cell: WorkerCell, value: Any) -> Any:
+    """A value without what its worker hides. User code: see `redacted`."""
+    behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
     if isinstance(behaviour, StateMachine):
         return value if behaviour.redact is None else behaviour.redact(value)
     return behaviour.format_status(value)
 
 
-def shown(world: World, cell: WorkerCell, value: Any) -> str:
-    """A value of a worker as its codec writes it, redacted, at most 1,000 characters.
-
-    Codec and redaction may be the user's own, so they run under the guard, and may fail.
-    """
-    try:
-        return guarded(world.guard, cell, cell.step_limit_s(), written_redacted, cell, value)[:1000]  # type: ignore[no-any-return]  # guarded() hands through what it ran
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - showing a value must not end a worker
-        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
-
-
-def written_redacted(cell: WorkerCell, value: Any) -> str:
-    """A redacted value as its codec writes it."""
-    visible = redacted(cell, value)
+def write_redacted(cell: WorkerCell, value: Any) -> str:
+    """A redacted value as its codec writes it. User code: see `shown`."""
+    visible = redact(cell, value)
     data = visible if type(visible) is bytes else codec_of(cell).encode(visible)
-    return str(data, "utf-8", "replace")
+    return str(data, "utf-8", "replace")[:1000]
 
 
 def walk(cell: Cell) -> Iterator[Cell]:

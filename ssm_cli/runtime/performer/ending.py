@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ssm_cli.behaviour.dispatch import finish, reason_for
+from ssm_cli.behaviour.dispatch import finish
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     KILLED,
@@ -32,6 +32,7 @@ from ssm_cli.runtime.engine.cell import (
     seconds,
 )
 from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, places_of
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
@@ -41,8 +42,8 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.remote.life import end_remote
-from ssm_cli.runtime.reports import Group, ending, error_text, failure
-from ssm_cli.runtime.traces import in_runtime_alone
+from ssm_cli.runtime.reports import Group, crash_text, ending, failure
+from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
@@ -162,10 +163,10 @@ def end_worker(
         guarded(world.guard, cell, limit_s, terminate, cell, reason)
     except BaseException as error:
         if is_from_outside(world.guard, error):
-            if not in_runtime_alone(error.__traceback__):
+            if not in_runtime_alone(trace_of(error)):
                 cell.status = CellStatus.ENDING  # it was cut, and does not run again
             raise
-        reason = reason_for(error)  # whatever terminate raises is the new reason
+        reason = ended_by(world, cell, error)  # whatever terminate raises is the new reason
         note_terminate(world, cell, reason, error, told=told)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(world, cell)
@@ -195,10 +196,11 @@ def note_terminate(
     if not is_abnormal(reason):
         return
     extra = cell.ensure_extra()
+    text = crash_text(reason) if isinstance(reason, Crash) else said_by(world, cell, error)
     note = CrashNote(
         world.reports.seq, world.clock.wall_s(), cell, AsText(),
         kept(cell, cell.state, MOST_VALUE_BYTES, partial(shown, world)),
-        str(reason), type(error).__name__, error_text(error), places_of(error),
+        str(reason), type(error).__name__, text, places_of(error),
     )  # fmt: skip
     if told:
         note.decision = "terminate"

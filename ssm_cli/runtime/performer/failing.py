@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NoReturn
 
-from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import cut, size_of
@@ -14,6 +13,7 @@ from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.commit import forget_caller
+from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import (
     MOST_VALUE_BYTES,
     CrashNote,
@@ -30,7 +30,8 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.ending import end_worker, tell_failed
 from ssm_cli.runtime.performer.supervise import announce_exit
-from ssm_cli.runtime.reports import error_detail, error_text
+from ssm_cli.runtime.reports import crash_text, error_detail, error_text
+from ssm_cli.runtime.traces import trace_of
 
 OUR_MODULES = frozenset(
     {
@@ -82,7 +83,13 @@ def crashed(
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
     own_frames_only(error)
-    reason = reason_for(error)
+    go_down(world, cell, message, pending, ended_by(world, cell, error))
+
+
+def go_down(
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, reason: ExitReason
+) -> None:
+    """End a worker, one of whose callbacks has failed, for `reason`: as `crashed`."""
     cell.step = None
     if pending is not None:
         forget_caller(world, pending)
@@ -105,7 +112,7 @@ def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -
     places: Any = ()
     if isinstance(reason, Crash):
         extra.crashes += 1
-        kind, text = type(reason.error).__name__, error_text(reason.error)
+        kind, text = type(reason.error).__name__, crash_text(reason)
         places = places_of(reason.error)
 
         def fields() -> dict[str, Any]:  # writing the input costs more than all the rest
@@ -143,10 +150,10 @@ def own_frames_only(error: BaseException) -> None:
 
     A frame of the loop holds the pending call, which holds the error, which holds the frame.
     """
-    trace = error.__traceback__
+    trace = trace_of(error)
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in OUR_MODULES:
         trace = trace.tb_next
-    error.__traceback__ = trace
+    BaseException.with_traceback(error, trace)
 
 
 def undecodable(
@@ -155,12 +162,13 @@ def undecodable(
     """The bytes are no input: the worker is not touched; without a caller a report says so."""
     if is_from_outside(world.guard, error):
         interrupt(world, cell, pending, error)
-    if not isinstance(error, DecodeError):
-        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {error_text(error)}")
+    if type(error) is not DecodeError:
+        text = said_by(world, cell, error)
+        error = DecodeError(f"{cell.spec.id}: {type(error).__name__}: {text}")
     error.worker = cell.spec.id
     error.args = (cut(error_text(error)),)
     if pending is not None:
         pending.fail(error)
     else:
-        text = str(data[:4000], "utf-8", "replace")[:1000]
-        world.report("undecodable", cell, {"input": text, "error": error_detail(error)})
+        detail = {"input": shown(world, cell, data), "error": error_detail(error)}
+        world.report("undecodable", cell, detail)

@@ -75,7 +75,23 @@ def serve_plainly(
     return None
 
 
-engine_code(serve_plainly)
+def write_output(world: World, cell: WorkerCell, output: Any) -> bytes:
+    """Write an output for its record; b"" if it cannot be: whoever asked in bytes is told so."""
+    guard = world.guard
+    guard.cell = cell
+    try:
+        written: bytes = cell.ensure_extra().kept.codec.encode(output)
+    except BaseException as error:
+        guard.cell = None
+        if is_from_outside(guard, error):
+            raise
+        return b""
+    guard.cell = None
+    return written if issubclass(type(written), bytes) else b""
+
+
+for _function in (serve_plainly, write_output):
+    engine_code(_function)
 
 
 def record(
@@ -85,12 +101,7 @@ def record(
     kind, data = came
     kept: Kept = cell.ensure_extra().kept
     state_hash = kept.hash(state)
-    written = b""
-    if kind is CALL:
-        try:
-            written = kept.codec.encode(output)
-        except Exception:  # noqa: BLE001 - a user's codec; whoever asked in bytes is told so
-            written = b""
+    written = write_output(world, cell, output) if kind is CALL else b""
     keeper = world.outside.keeper
     keeper.remember(cell)
     kept.dirty, kept.failures = True, 0

@@ -37,7 +37,8 @@ from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import hold, no_process
 from ssm_cli.runtime.engine.cell import CellStatus, Plan, WorkerCell
-from ssm_cli.runtime.engine.entries import MARKED, message_in
+from ssm_cli.runtime.engine.contained import ended_by
+from ssm_cli.runtime.engine.entries import MARKED
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
 from ssm_cli.runtime.engine.outside import is_from_outside
@@ -46,7 +47,13 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
-from ssm_cli.runtime.performer.failing import crashed, interrupt, own_frames_only, undecodable
+from ssm_cli.runtime.performer.failing import (
+    crashed,
+    go_down,
+    interrupt,
+    own_frames_only,
+    undecodable,
+)
 from ssm_cli.runtime.performer.journalled import serve_plainly
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
@@ -313,20 +320,26 @@ def step_failed(
     if is_from_outside(world.guard, error, own):
         interrupt(world, cell, pending, error)
     own_frames_only(error)
-    if not crash_plainly(world, cell, message, pending, error):
-        crashed(world, cell, message, pending, error)
+    reason = ended_by(world, cell, error)
+    if not crash_plainly(world, cell, message, pending, reason):
+        go_down(world, cell, message, pending, reason)
 
 
 def finish_step(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, result: Any
 ) -> None:
     """Commit the answer of a pure step that is more than state and output, or less."""
+    guard = world.guard
+    guard.cell = cell
     try:
         outcome = of_step(result)
-    except Exception as error:  # noqa: BLE001 - a bad return value; of_step raises nothing else
-        own_frames_only(error)
+    except BaseException as error:  # noqa: BLE001 - a bad return value, or one that misbehaves
+        guard.cell = None
+        if is_from_outside(guard, error):
+            interrupt(world, cell, pending, error)
         crashed(world, cell, message, pending, error)
         return
+    guard.cell = None
     commit_outcome(world, cell, message, pending, outcome)
 
 
@@ -374,7 +387,7 @@ def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | Non
         except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
             undecodable(world, cell, came, pending, error)
             return NOTHING
-    return message_in(cell, came) if isinstance(came, MARKED) else came
+    return commit.taken(world, cell, came) if isinstance(came, MARKED) else came
 
 
 def serve_journalled(
@@ -419,4 +432,5 @@ def run_callback(
     return outcome
 
 
+engine_code(finish_step)
 engine_code(run_callback)

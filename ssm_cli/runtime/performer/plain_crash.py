@@ -14,18 +14,18 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import reason_for
-from ssm_cli.behaviour.reasons import NOPROC, Crash
+from ssm_cli.behaviour.reasons import NOPROC, Crash, ExitReason
 from ssm_cli.behaviour.sizes import EMPTY
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNote, Places, places_of
 from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.failing import kept_crash, own_frames_only, told_input
+from ssm_cli.runtime.performer.failing import kept_crash, told_input
 from ssm_cli.runtime.performer.starting import come_up
 from ssm_cli.runtime.performer.supervise import limits_of, settle_start
-from ssm_cli.runtime.reports import Entry, error_text
+from ssm_cli.runtime.reports import Entry, crash_text
+from ssm_cli.runtime.traces import trace_of
 from ssm_cli.spec.model import OnCrash, Strategy
 from ssm_cli.supervision.decisions import Restarted, verdict
 
@@ -34,20 +34,18 @@ INIT = OnCrash.INIT
 
 
 def crash_plainly(
-    world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+    world: World, cell: WorkerCell, message: Any, pending: Pending | None, reason: ExitReason
 ) -> bool:
     """Go the whole way of a plain crash. Return False, without side effects, if it is none."""
-    sup, reason = cell.parent, reason_for(error)
+    sup = cell.parent
     if sup is None or type(reason) is not Crash or not is_plain(world, sup, cell, pending):
         return False
     now_s = world.clock.now_s()
     decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s=now_s)
     if type(decided) is not Restarted:
         return False
-    if not cell.steps & 63:
-        own_frames_only(error)  # that of a step which was timed
-    limits = limits_of(sup, decided.restarts)
-    kind, text, wall_s = type(error).__name__, error_text(error), world.clock.wall_s()
+    error, limits = reason.error, limits_of(sup, decided.restarts)
+    kind, text, wall_s = type(error).__name__, crash_text(reason), world.clock.wall_s()
     name: str = cell.spec.id
     told, noted, state = message, message, cell.state
     if message is not world.crashes.same or type(state) not in EMPTY or state:
@@ -55,7 +53,7 @@ def crash_plainly(
     crash = PlainCrash(
         wall_s, world, sup, cell, told, cell.starts + 1, reason.kind, kind, text, limits
     )
-    seq, trace = world.reports.seq + 1, error.__traceback__
+    seq, trace = world.reports.seq + 1, trace_of(error)
     if trace is not None and trace.tb_next is None:
         places: Any = ((trace.tb_frame.f_code, trace.tb_lasti),)
     else:

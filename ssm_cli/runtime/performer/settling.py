@@ -15,6 +15,7 @@ from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
+from ssm_cli.runtime.engine.contained import with_text
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.pending import Pending
@@ -65,7 +66,7 @@ def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: O
     if outcome.effects and commit.apply_effects(world, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
-        world.lane.appendleft(EndWorker(cell, outcome.stop, pending, reply))
+        world.lane.appendleft(EndWorker(cell, with_text(world, cell, outcome.stop), pending, reply))
         return
     if pending is not None:
         if reply is not NOTHING:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, of_init, reason_for
+from ssm_cli.behaviour.dispatch import behaviour_of, of_init
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     Crash,
@@ -38,7 +38,8 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     replan,
 )
-from ssm_cli.runtime.engine.guard import INIT, STEP, Guard, engine_code, guarded
+from ssm_cli.runtime.engine.contained import ended_by, with_text
+from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
 from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
@@ -105,7 +106,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         init = behaviour.init
         result = None if init is None else init(spec.id, spec.args)
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        return why_failed(guard, error)
+        return why_failed(world, cell, error)
     guard.cell, guard.phase = None, STEP
     plain = type(behaviour) is StateMachine
     if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
@@ -170,7 +171,7 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
         if is_from_outside(world.guard, error):
             raise
         lives.undo(world, cell)
-        return reason_for(error)
+        return ended_by(world, cell, error)
     return started
 
 
@@ -178,15 +179,17 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
     try:
-        outcome = of_init(cell.behaviour, result)
-    except BadReturnError as error:
-        return reason_for(error)
+        outcome = guarded(world.guard, cell, cell.limit_s(INIT), of_init, cell.behaviour, result)
+    except BaseException as error:
+        if is_from_outside(world.guard, error):
+            raise
+        return ended_by(world, cell, error)
     if isinstance(outcome, Ignore):
         return IGNORE
     if not commit.has_room(world, outcome):
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
-        return outcome.stop
+        return with_text(world, cell, outcome.stop)
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
@@ -213,11 +216,11 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
         except BaseException as error:
             if is_from_outside(world.guard, error):
                 raise
-            return reason_for(error)
-        if isinstance(answer, Ignore):
+            return ended_by(world, sup, error)
+        if type(answer) is Ignore:
             return IGNORE
         if answer is not None:
-            return Other({"bad_return": [sup.spec.id, "init", answer]})
+            return with_text(world, sup, Other({"bad_return": [sup.spec.id, "init", answer]}))
     problem = find_problem(world, sup)
     if problem is not None:
         return Other(problem)
@@ -305,7 +308,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
         try:
             result = init(spec.id, spec.args)
         except BaseException as error:  # noqa: BLE001 - as in start_worker
-            return index, why_failed(guard, error)
+            return index, why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
@@ -325,12 +328,13 @@ def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any
 engine_code(start_workers)
 
 
-def why_failed(guard: Guard, error: BaseException) -> ExitReason:
+def why_failed(world: World, cell: WorkerCell, error: BaseException) -> ExitReason:
     """Return the reason of a start whose `init` raised; raise what came from outside again."""
+    guard = world.guard
     guard.cell, guard.phase = None, STEP
     if is_from_outside(guard, error):
         raise error
-    return reason_for(error)
+    return ended_by(world, cell, error)
 
 
 def is_running(cell: Cell) -> bool:

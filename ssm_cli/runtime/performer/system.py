@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind, reason_for
+from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
@@ -24,6 +24,7 @@ from ssm_cli.runtime.engine.cell import (
     replan,
 )
 from ssm_cli.runtime.engine.commit import restart_timeout
+from ssm_cli.runtime.engine.contained import ended_by, named, said_by
 from ssm_cli.runtime.engine.events import EventLog
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.guard import guarded
@@ -40,8 +41,8 @@ from ssm_cli.runtime.performer.ending import (
 from ssm_cli.runtime.performer.failing import own_frames_only
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.remote.life import end_remote
-from ssm_cli.runtime.reports import error_text
-from ssm_cli.runtime.views import Statistics
+from ssm_cli.runtime.reports import crash_text
+from ssm_cli.runtime.views import Statistics, SysEvent
 from ssm_cli.runtime.views import Status as StatusView
 
 
@@ -100,8 +101,10 @@ def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any])
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
-        why = f"{cell.spec.id}: the state stays: {type(error).__name__}: {error_text(error)}"
-        raise SysError(why, term="callback_failed") from error
+        said = f"{type(error).__name__}: {said_by(world, cell, error)}"
+        raise SysError(
+            f"{cell.spec.id}: the state stays: {said}", term="callback_failed"
+        ) from error
     take_state(world, cell, state)
     return cell.state
 
@@ -141,16 +144,17 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
-        said = f"{type(error).__name__}: {error_text(error)}"
+        said = f"{type(error).__name__}: {said_by(world, cell, error)}"
         why = f"{name}: code_change failed, the state stays: {said}"
-        raise SysError(why, term=str(reason_for(error))) from error
-    if isinstance(result, Error):
-        why = f"{name}: code_change refused, the state stays: {result.reason}"
+        raise SysError(why, term=str(ended_by(world, cell, error))) from error
+    kind = type(result)
+    if kind is Error:
+        why = f"{name}: code_change refused, the state stays: {named(world, cell, result.reason)}"
         raise SysError(why, term=result.reason)
-    if isinstance(behaviour, GenServer) and not isinstance(result, Ok):
-        why = f"{name}: code_change answered {result!r}; expected Ok or Error"
-        raise SysError(why, term=result)
-    take_state(world, cell, result.state if isinstance(result, Ok) else result)
+    if isinstance(behaviour, GenServer) and kind is not Ok:
+        why = f"{name}: code_change answered {named(world, cell, result, repr)}"
+        raise SysError(f"{why}; expected Ok or Error", term=result)
+    take_state(world, cell, result.state if kind is Ok else result)
 
 
 def get_status(world: World, cell: WorkerCell) -> StatusView:
@@ -163,8 +167,10 @@ def get_status(world: World, cell: WorkerCell) -> StatusView:
         path=cell.path(),
         status="suspended" if cell.suspended else "running",
         parent=None if cell.parent is None else cell.parent.spec.id,
-        state=redacted(cell, cell.state),
-        log=tuple(log),
+        state=redacted(world, cell, cell.state),
+        log=tuple(
+            SysEvent(event.kind, redacted(world, cell, event.value), event.caller) for event in log
+        ),
     )
 
 
@@ -228,13 +234,13 @@ def stop_process(world: World, cell: Cell, reason: ExitReason) -> None:
     assert isinstance(cell, WorkerCell)
     final = end_worker(world, cell, reason)
     announce_exit(world, cell, final)
-    if final == reason:
+    if final is reason or (str(final) == str(reason) and type(final) is not Crash):
         return
     name, text = cell.spec.id, f"{cell.spec.id} ended: {final}"
     if not isinstance(final, Crash):
         raise CalleeCrashed(text, worker=name, reason=str(final))
     own_frames_only(final.error)
-    text = f"{text}: {type(final.error).__name__}: {error_text(final.error)}"
+    text = f"{text}: {type(final.error).__name__}: {crash_text(final)}"
     raise CalleeCrashed(text, worker=name, reason=final.kind, error=final.error) from final.error
 
 
