@@ -20,10 +20,8 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.engine.outside import complain, goes_on
 from ssm_cli.runtime.views import Kind, Report
 
-FAILED = "a report reader failed and is unsubscribed"
 KEPT_REPORTS = 10_000
 WORDS = frozenset({Killed, NoProcess, Normal})  # reasons that say no more
 SLACK_REPORTS = 100  # so many more are kept, at times, and then forgotten together
@@ -110,12 +108,15 @@ class Group:
 
 
 class Subscription:
-    """A reader, and the number of the last report that it was told of."""
+    """A reader, and the number of the last report that it was told of; see `subscribe`."""
 
-    __slots__ = ("reader", "told")
+    __slots__ = ("failed", "reader", "told")
 
-    def __init__(self, reader: Callable[[Report], None], told: int) -> None:
+    def __init__(
+        self, reader: Callable[[Report], None], failed: Callable[[BaseException], None], told: int
+    ) -> None:
         self.reader = reader
+        self.failed = failed
         self.told = told
 
 
@@ -183,19 +184,22 @@ class ReportStream:
                 continue
             try:
                 one.told = (one.reader(report), report.seq)[1]  # nothing comes between the two
-            except BaseException as error:
-                if goes_on(error):
-                    raise
+            except BaseException as error:  # noqa: BLE001 - it may raise anything
+                one.failed(error)
                 self._let_go(one)
-                complain(FAILED, error)
 
     def _let_go(self, one: Subscription) -> None:
         if one in self._readers:
             self._readers.remove(one)
 
-    def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
-        """Call `reader` with every report from now on; the result ends that."""
-        one = Subscription(reader, self.seq)
+    def subscribe(
+        self, reader: Callable[[Report], None], failed: Callable[[BaseException], None]
+    ) -> Callable[[], None]:
+        """Call `reader` with every report from now on; the result ends that.
+
+        `failed` hears what the reader raised, and raises what is not the reader's own.
+        """
+        one = Subscription(reader, failed, self.seq)
         self._readers.append(one)
         return lambda: self._let_go(one)
 

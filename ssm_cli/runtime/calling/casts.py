@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import DecodeError
@@ -123,7 +124,7 @@ def written(world: World, cell: WorkerCell, value: Any) -> bytes:
         guard.arm()
     guard.cell = cell if within is None else within
     try:
-        data = (cell.codec or codec_of(cell)).encode(value)
+        data: bytes = foreign((cell.codec or codec_of(cell)).encode, value)
     except BaseException as error:
         guard.cell = within
         if passes_through(guard, error, inside=within is not None):

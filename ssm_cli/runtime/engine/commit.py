@@ -21,6 +21,7 @@ from ssm_cli.behaviour.effects import (
     Info,
     StartTimer,
 )
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.results import NOTHING, Caller, Continue, Then, TimeoutAfter
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CalleeStopped
@@ -128,7 +129,7 @@ def with_key(
     """Look something up by a key of the user's; `UNUSABLE` if its hash or its `==` fails."""
     if type(key) in BUILTIN:
         return call(key, *args)
-    return contained(world, cell, lambda _error: UNUSABLE, call, key, *args)
+    return contained(world, cell, lambda _error: UNUSABLE, foreign, call, key, *args)
 
 
 def taken(world: World, cell: WorkerCell, marked: Marked) -> object:

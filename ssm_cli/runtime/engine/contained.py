@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import reason_for
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Other, Shutdown, plain
 from ssm_cli.behaviour.results import Exited
 from ssm_cli.codec.json import unshowable
@@ -83,7 +84,7 @@ def is_plain_error(error: BaseException) -> bool:
 
 def bounded(value: object) -> str:
     """Return the text of a value, at most 1,000 characters."""
-    return str.__str__(str(value)[:1000])
+    return str.__str__(foreign(str, value)[:1000])
 
 
 def ended_by(world: World, cell: Cell, error: BaseException) -> ExitReason:
@@ -101,11 +102,11 @@ def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:
     """Return an exit reason that can be shown without running user code."""
     match reason:
         case Crash(error):
-            if is_plain_error(error):
+            if reason.said or is_plain_error(error):
                 return reason
             said = said_by(world, cell, error)
         case Shutdown(term) | Other(term):
-            if type(term) in BUILTIN or type(term) is FailedToStart:
+            if reason.said or type(term) in BUILTIN or type(term) is FailedToStart:
                 return reason
             said = named(world, cell, term)
         case _:
@@ -124,4 +125,4 @@ def named(world: World, cell: Cell, value: object, write: Callable[[Any], str] =
 
 def write_plain(value: object, write: Callable[[Any], str]) -> str:
     """Return the text of a value, shortened."""
-    return plain(str.__str__(write(value)))
+    return plain(str.__str__(foreign(write, value)))

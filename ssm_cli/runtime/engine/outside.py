@@ -79,12 +79,14 @@ def in_signal_handler() -> bool:
     return False
 
 
-def goes_on(error: BaseException) -> bool:
-    """Return whether an exception that left a listener is not its own, and must be raised again.
+def forgive(failed: str, error: BaseException) -> None:
+    """Complain of what a listener raised; raise it again if it is not the listener's own.
 
     A listener is foreign code that nobody waits for: whatever it raises must not hurt the tree.
     """
-    return is_from_outside(None, error) or in_runtime_alone(trace_of(error))
+    if is_from_outside(None, error) or in_runtime_alone(trace_of(error)):
+        raise error
+    complain(failed, error)
 
 
 def complain(failed: str, error: BaseException) -> None:

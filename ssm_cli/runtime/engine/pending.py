@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
-from ssm_cli.runtime.engine.outside import complain, goes_on
+from ssm_cli.runtime.engine.outside import forgive
 
 FAILED = "a listener for the outcome of a call failed"
 
@@ -98,11 +98,9 @@ class Pending(msgspec.Struct, eq=False):
         assert notify is not None
         try:
             self.told = self.told or notify(self) is None or True
-        except BaseException as error:
-            if goes_on(error):
-                raise
+        except BaseException as error:  # noqa: BLE001 - it may raise anything
+            forgive(FAILED, error)
             self.told = True
-            complain(FAILED, error)
 
     def result(self) -> Any:
         """The output; raises the error of any other outcome. Only once `done`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
 from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.crashes import kept
@@ -73,7 +74,14 @@ def observe(world: World, cell: WorkerCell, extra: Extra, event: SysEvent) -> No
         )
     for key, (hook, state) in tuple(debug.hooks.items()):
         answer = contained(
-            world, cell, partial(hook_failed, world, cell), hook, state, event, cell.spec.id
+            world,
+            cell,
+            partial(hook_failed, world, cell),
+            foreign,
+            hook,
+            state,
+            event,
+            cell.spec.id,
         )
         if type(answer) is str and answer == DONE:
             change_debug(cell, lambda d, key=key: d.hooks.pop(key, None))  # type: ignore[misc]  # bound now

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from ssm_cli.runtime.engine.outside import forgive
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.looking.show import view_tree, walk
 from ssm_cli.runtime.views import Kind, NodeView, Report
+
+FAILED = "a report reader failed and is unsubscribed"
 
 
 class Looks:
@@ -38,4 +42,4 @@ class Looks:
 
         A reader that raises is let go. It must not call the node (`stop` excepted).
         """
-        return self._world.reports.subscribe(reader)
+        return self._world.reports.subscribe(reader, partial(forgive, FAILED))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import unshowable
@@ -47,14 +48,14 @@ def redact(cell: WorkerCell, value: Any) -> Any:
     """A value without what its worker hides. User code: see `redacted`."""
     behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
     if isinstance(behaviour, StateMachine):
-        return value if behaviour.redact is None else behaviour.redact(value)
-    return behaviour.format_status(value)
+        return value if behaviour.redact is None else foreign(behaviour.redact, value)
+    return foreign(behaviour.format_status, value)
 
 
 def write_redacted(cell: WorkerCell, value: Any) -> str:
     """A redacted value as its codec writes it. User code: see `shown`."""
     visible = redact(cell, value)
-    data = visible if type(visible) is bytes else codec_of(cell).encode(visible)
+    data = visible if type(visible) is bytes else foreign(codec_of(cell).encode, visible)
     return str(data, "utf-8", "replace")[:1000]
 
 

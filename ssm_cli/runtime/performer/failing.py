@@ -83,10 +83,10 @@ def crashed(
 ) -> None:
     """A callback raised: its caller is told at once; then it terminates, and is looked at."""
     own_frames_only(error)
-    go_down(world, cell, message, pending, ended_by(world, cell, error))
+    end_crashed(world, cell, message, pending, ended_by(world, cell, error))
 
 
-def go_down(
+def end_crashed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, reason: ExitReason
 ) -> None:
     """End a worker, one of whose callbacks has failed, for `reason`: as `crashed`."""

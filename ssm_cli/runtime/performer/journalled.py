@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.inputs import HOW, Accepted
 from ssm_cli.runtime.durable.kept import Kept
@@ -80,7 +81,7 @@ def write_output(world: World, cell: WorkerCell, output: Any) -> bytes:
     guard = world.guard
     guard.cell = cell
     try:
-        written: bytes = cell.ensure_extra().kept.codec.encode(output)
+        written: bytes = foreign(cell.ensure_extra().kept.codec.encode, output)
     except BaseException as error:
         guard.cell = None
         if is_from_outside(guard, error):

@@ -49,7 +49,7 @@ from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import (
     crashed,
-    go_down,
+    end_crashed,
     interrupt,
     own_frames_only,
     undecodable,
@@ -322,7 +322,7 @@ def step_failed(
     own_frames_only(error)
     reason = ended_by(world, cell, error)
     if not crash_plainly(world, cell, message, pending, reason):
-        go_down(world, cell, message, pending, reason)
+        end_crashed(world, cell, message, pending, reason)
 
 
 def finish_step(

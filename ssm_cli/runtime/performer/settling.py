@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import structs
+
 from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.effects import Cast, Info
 from ssm_cli.behaviour.results import NOTHING, Continue
@@ -41,7 +43,9 @@ def commit_outcome(
             crashed(world, cell, message, pending, error)
             return
     if outcome.stop is not None:
-        note_end(world, cell, message, outcome.stop)
+        reason = with_text(world, cell, outcome.stop)
+        outcome = structs.replace(outcome, stop=reason)
+        note_end(world, cell, message, reason)
     cell.state = outcome.state
     cell.steps += 1
     reply = outcome.reply
@@ -66,7 +70,7 @@ def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: O
     if outcome.effects and commit.apply_effects(world, cell, outcome.effects, pending):
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
-        world.lane.appendleft(EndWorker(cell, with_text(world, cell, outcome.stop), pending, reply))
+        world.lane.appendleft(EndWorker(cell, outcome.stop, pending, reply))
         return
     if pending is not None:
         if reply is not NOTHING:

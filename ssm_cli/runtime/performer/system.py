@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import Error, ExitSignal, Ok
@@ -97,7 +98,7 @@ def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any])
     """
     hear(world, cell)
     try:
-        state = guarded(world.guard, cell, cell.step_limit_s(), convert, cell.state)
+        state = guarded(world.guard, cell, cell.step_limit_s(), foreign, convert, cell.state)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -140,7 +141,9 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
             convert: Any = behaviour.code_change
         else:
             convert = behaviour.code_change or (lambda _version, state, _extra: state)
-        result = guarded(world.guard, cell, limit_s, convert, old_version, cell.state, extra)
+        result = guarded(
+            world.guard, cell, limit_s, foreign, convert, old_version, cell.state, extra
+        )
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
