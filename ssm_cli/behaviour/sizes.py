@@ -46,7 +46,7 @@ def size_of(value: Any) -> float:
         return 64
     parts = flat_parts(value)
     if parts and len(parts) <= MOST_LOOKED_AT and ATOMS.issuperset(map(type, parts)):
-        flat = getsizeof(value) + sum(map(getsizeof, parts))  # mostly, and many times as quick
+        flat = shallow(value) + sum(map(getsizeof, parts))  # mostly, and many times as quick
         return flat if flat <= MOST_WRITTEN_BYTES else math.inf
     total, waiting, seen = 0, [value], {id(value)}
     for _ in range(MOST_LOOKED_AT):
@@ -75,22 +75,20 @@ def flat_parts(value: Any) -> Sequence[Any]:
         return (*value, *value.values()) if len(value) <= MOST_LOOKED_AT // 2 else ()
     if kind is list or kind is tuple:
         return value  # type: ignore[no-any-return]  # a list or a tuple
-    return msgspec.structs.astuple(value) if isinstance(value, msgspec.Struct) else ()
+    return msgspec.structs.astuple(value) if issubclass(kind, msgspec.Struct) else ()
 
 
 def shallow(one: object) -> int:
-    """Return the bytes of one object alone; user code may compute them, and fail."""
-    try:
-        return getsizeof(one)
-    except Exception:  # noqa: BLE001 - the user's __sizeof__ may raise anything
-        return MOST_WRITTEN_BYTES + 1
+    """Return the bytes of one object alone; very many where user code would have to say so."""
+    asked = type(type(one).__sizeof__) is types.MethodDescriptorType
+    return getsizeof(one) if asked else MOST_WRITTEN_BYTES + 1
 
 
-def referents(one: object) -> Iterable[Any]:
+def referents(one: Any) -> Iterable[Any]:
     """Return what an object refers to; of a function, what it closes over and its defaults."""
     if type(one) is types.FunctionType:
         return (*(one.__closure__ or ()), one.__defaults__, one.__kwdefaults__)
-    if isinstance(one, msgspec.Struct):  # one without `gc` tells the collector nothing
+    if issubclass(type(one), msgspec.Struct):  # one without `gc` tells the collector nothing
         return msgspec.structs.astuple(one)
     return gc.get_referents(one)
 

@@ -315,6 +315,48 @@ def test_a_reason_that_cannot_say_what_it_is_is_a_reason_as_any(bad: Any) -> Non
         assert node.statistics("a").starts == 2
 
 
+@pytest.mark.parametrize("ends", [Exit, Exited, ValueError], ids=lambda kind: kind.__name__)
+def test_what_an_end_is_for_is_asked_once(ends: Any) -> None:
+    asked = list[int]()
+
+    class Reason:
+        def __str__(self) -> str:
+            asked.append(1)
+            return "as asked"
+
+    def fails(state: Any) -> Any:
+        if ends is Exit:
+            return state, "ends", [Exit(Reason())]
+        error = ends(Reason())
+        asked.clear()
+        raise error
+
+    with beside(plain) as node:
+        with contextlib.suppress(CallError):
+            node.call("a", fails, timeout_s=None)
+        assert "as asked" in repr([report.detail for report in node.reports()])
+        assert "as asked" in repr(node.crash_reports("a"))
+        assert node.statistics("a").starts == 2
+    assert len(asked) == 1
+
+
+@bad_ways
+def test_a_state_that_cannot_say_its_size_is_a_state_as_any(bad: Any) -> None:
+    kind = type("Sized", (), {"__sizeof__": bad, "__class__": property(bad)})
+
+    with beside(StateMachine(step=step, init=lambda _name, _args: kind())) as node:
+        with pytest.raises(CallError):
+            node.call("a", crash, timeout_s=None)
+        assert len(node.crash_reports("a")) == 1
+
+
+def test_a_redaction_and_a_conversion_in_c_may_fail_as_any() -> None:
+    with beside(StateMachine(step=step, init=lambda _name, _args: 0, redact=len)) as node:
+        assert "TypeError" in str(node.get_state("a"))
+        with pytest.raises(SysError):
+            node.replace_state("a", len)
+
+
 @pytest.mark.parametrize("way", ["stop", "exited"])
 @bad_ways
 def test_a_server_that_stops_for_an_odd_reason_is_restarted(bad: Any, way: str) -> None:
