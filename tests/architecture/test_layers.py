@@ -35,7 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "traces", "views"},
-    "performer": {"performer", "durable", "remote", "engine", "looking", "reports", "traces", "views"},
+    "performer": {
+        "performer", "durable", "remote", "engine", "looking", "reports", "traces", "views",
+    },  # fmt: skip
     "looking": {"looking", "performer", "engine", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
