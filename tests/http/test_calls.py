@@ -254,7 +254,7 @@ def test_a_defect_of_the_server_is_a_500_that_names_it(
 ) -> None:
     async def main() -> None:
         async with serve() as served:
-            monkeypatch.setattr(Looks, "tree", lambda _self: 1 // 0)
+            monkeypatch.setattr(served.node, "tree", lambda: 1 // 0)
             status, record, _ = await served.ask("GET", "/v1/tree")
             assert (status, record["type"]) == (500, "error")
             assert "ZeroDivisionError" in record["error"]["message"]

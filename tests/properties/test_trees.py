@@ -74,7 +74,7 @@ def supervisors(draw: st.DrawFn, name: str, depth: int, broken: set[str]) -> Sup
         intensity=draw(st.integers(0, 3)),
         period=draw(st.sampled_from([1.0, 5.0])),
         restart=draw(st.sampled_from(["permanent", "permanent", "transient"])),
-        queue=16,
+        **({"queue": 16} if depth == DEPTH else {}),
     )
 
 
