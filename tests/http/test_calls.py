@@ -12,7 +12,6 @@ import pytest
 
 from ssm_cli import Defer, StateMachine, Supervisor, Worker
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.runtime.looking.looks import Looks
 from tests.http.serving import answer_of, response_from, serve
 
 
