@@ -33,18 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
+RECORDS = {"reports", "traces", "views"}
+
 WITHIN_RUNTIME = {
     "engine": {"engine", "clock", "reports", "traces", "views"},
-    "performer": {
-        "performer",
-        "durable",
-        "remote",
-        "engine",
-        "looking",
-        "reports",
-        "traces",
-        "views",
-    },
+    "performer": {"performer", "durable", "remote", "engine", "looking", *RECORDS},
     "looking": {"looking", "performer", "engine", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},

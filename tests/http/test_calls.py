@@ -12,7 +12,6 @@ import pytest
 
 from ssm_cli import Defer, StateMachine, Supervisor, Worker
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.runtime.looking.looks import Looks
 from tests.http.serving import answer_of, response_from, serve
 
 
@@ -254,7 +253,7 @@ def test_a_defect_of_the_server_is_a_500_that_names_it(
 ) -> None:
     async def main() -> None:
         async with serve() as served:
-            monkeypatch.setattr(Looks, "tree", lambda _self: 1 // 0)
+            monkeypatch.setattr(served.node, "tree", lambda: 1 // 0)
             status, record, _ = await served.ask("GET", "/v1/tree")
             assert (status, record["type"]) == (500, "error")
             assert "ZeroDivisionError" in record["error"]["message"]

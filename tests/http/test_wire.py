@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ssm_cli import Supervisor, Worker, errors
+from ssm_cli import StateMachine, Supervisor, Worker, errors
 from ssm_cli.commands.values import child_spec_of
 from ssm_cli.errors import NoTree
 from ssm_cli.http.client.connection import Address, address_of
@@ -141,5 +141,8 @@ def test_a_spec_goes_and_comes_back() -> None:
 
 
 def test_a_spec_that_nobody_could_import_is_refused() -> None:
-    with pytest.raises(errors.CommandError, match="could import"):
+    step = StateMachine(step=lambda message, state: (state, message))
+    with pytest.raises(errors.CommandError, match="import"):
+        text_of_spec(Worker("kv9", step))
+    with pytest.raises(errors.SupervisorError, match="is an object; expected a StateMachine"):
         text_of_spec(Worker("kv9", object()))

@@ -24,7 +24,7 @@ from ssm_cli import (
 )
 from ssm_cli.errors import CallError
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.spec.model import Backoff, ChildSpec, SupervisorSpec
+from ssm_cli.spec.model import DEFAULT_QUEUE, Backoff, ChildSpec, SupervisorSpec
 from ssm_cli.spec.model import walk as walk_specs
 from tests.properties.model import Folded, disagreements, walk
 from tests.runtime.workers import add, fail, step
@@ -74,7 +74,7 @@ def supervisors(draw: st.DrawFn, name: str, depth: int, broken: set[str]) -> Sup
         intensity=draw(st.integers(0, 3)),
         period=draw(st.sampled_from([1.0, 5.0])),
         restart=draw(st.sampled_from(["permanent", "permanent", "transient"])),
-        queue=16,
+        queue=16 if depth == DEPTH else DEFAULT_QUEUE,
     )
 
 

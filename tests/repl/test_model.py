@@ -48,7 +48,7 @@ def test_nothing_is_due_until_something_happens_or_the_times_are_old() -> None:
 
 
 def test_a_restart_that_is_counted_down_is_due_more_often() -> None:
-    worker = Worker("w", kv_store, backoff=Backoff(initial_ms=60_000))
+    worker = Worker("w", kv_store, backoff=Backoff(initial_ms=60_000, max_ms=60_000))
     node, clock = Node(Supervisor("root", children=[worker])).start(), Clock()
     model = Model(node, "kv.yaml", clock)
     node.kill("w")

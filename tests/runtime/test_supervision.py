@@ -176,7 +176,7 @@ def test_a_stop_between_attempts_is_served_at_once() -> None:
         node.stop()
         assert node._world.clock.now_s() == 0
     assert events(node)[-5:] == [
-        "delayed a", "terminating b", "terminated b", "exited root", "stopped root",
+        "terminating b", "terminated b", "terminated a", "exited root", "stopped root",
     ]  # fmt: skip
 
 

@@ -119,8 +119,11 @@ def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> N
                 end_worker(world, cell, SHUTDOWN, told=True)
     elif cell.status is CellStatus.ENDING:
         finish_interrupted(world, cell)
-    elif cell.status is not CellStatus.DEAD and isinstance(cell, SupervisorCell):
-        terminate_children(world, cell)  # none runs, unless its start was interrupted
+    elif cell.status is not CellStatus.DEAD:
+        if isinstance(cell, SupervisorCell):
+            terminate_children(world, cell)  # none runs, unless its start was interrupted
+        if cell.status is CellStatus.RESTARTING:
+            world.report("terminated", cell, SHUTDOWN)
     put_down(cell, after)
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.backlog import refuse_below
-from ssm_cli.runtime.engine.cell import CellStatus
+from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.ending import terminate_supervisor
+from ssm_cli.runtime.performer.ending import kill_worker, terminate_supervisor
 from ssm_cli.runtime.reports import ending
 
-MOST_INTERRUPTIONS = 1000  # of one stop; each costs one callback the rest of its time
+MOST_INTERRUPTIONS = 1000  # of one stop
+STANDING = (CellStatus.RUNNING, CellStatus.ENDING)
 
 
 def stop_tree(world: World, reason: ExitReason) -> None:
     """End the root and all below it, in reverse start order, then the node.
 
-    An exception from outside cuts the callback that runs then; all others end in order, and it is
-    raised when the tree is down.
+    An exception from outside cuts the callback that runs then; all others end in order, but after a
+    second one what is left is killed. The first is raised when the tree is down.
     """
     if not world.running:
         return
     interruption: BaseException | None = None
-    for _ in range(MOST_INTERRUPTIONS):
+    for times in range(MOST_INTERRUPTIONS):
         try:
+            if times > 1:
+                kill_below(world, world.root)
             go_down(world, reason)
             break
         except BaseException as error:  # noqa: BLE001 - it is raised below, once the tree is down
@@ -31,6 +34,16 @@ def stop_tree(world: World, reason: ExitReason) -> None:
             world.reports.mend()
     if interruption is not None:
         raise interruption
+
+
+def kill_below(world: World, sup: SupervisorCell) -> None:
+    """End all workers below a supervisor without their callbacks, in reverse start order."""
+    for cell in reversed(tuple(sup.children.values())):
+        if isinstance(cell, SupervisorCell):
+            kill_below(world, cell)
+        elif isinstance(cell, WorkerCell) and cell.status in STANDING:
+            kill_worker(world, cell)
+            cell.status = CellStatus.UNDEFINED
 
 
 def go_down(world: World, reason: ExitReason) -> None:
