@@ -15,6 +15,9 @@ MOST_LOOKED_AT = 64  # objects; a value of more is not kept as it is
 MOST_WRITTEN_BYTES = 1024 * 1024  # a larger value is not even written as text
 MOST_WAITING = 10_000  # objects that were seen and not looked at; nor is a value of more
 
+MOST_LIGHT = 8  # objects in a value that is small at a glance: four keys and their values
+LIGHT_BYTES = 1024  # of each
+
 ATOMS = frozenset({bool, bytearray, bytes, complex, float, int, str, type(None)})
 """Types whose objects hold no others."""
 
@@ -66,6 +69,20 @@ def size_of(value: Any) -> float:
             if len(waiting) > MOST_WAITING:
                 return math.inf
     return math.nan if waiting else total
+
+
+def is_light(value: Any) -> bool:
+    """Return whether a value is small at a glance: an atom, or up to four of them in one object.
+
+    >>> is_light("x"), is_light({"x": 1}), is_light("x" * 5_000), is_light([[]])
+    (True, True, False, False)
+    """
+    parts: Sequence[Any] = (value,) if type(value) in ATOMS else flat_parts(value)
+    if not parts:
+        return type(value) in EMPTY and not value
+    if len(parts) > MOST_LIGHT:
+        return False
+    return all(type(part) in ATOMS and getsizeof(part) <= LIGHT_BYTES for part in parts)
 
 
 def flat_parts(value: Any) -> Sequence[Any]:

@@ -173,9 +173,10 @@ class ReportStream:
         """Drop the oldest entries; what is left is at least what is to be kept, if need be more."""
         ring = self._ring
         while len(ring) > 1:
-            if self._kept - size_of(ring[0]) < KEPT_REPORTS:
+            count = size_of(ring[0])
+            if self._kept - count < KEPT_REPORTS:
                 return
-            self._kept -= size_of(ring.popleft())
+            self._kept -= count if ring.popleft() else 0  # in one: nothing comes between the two
 
     def _tell(self, report: Report) -> None:
         """Tell each reader; one that raises is let go, and said so: it must not hurt the tree."""

@@ -11,13 +11,14 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from types import CodeType, FrameType
+from collections.abc import Iterator, Sequence
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from ssm_cli.errors import SsmError, StepTimeout
 from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 
+CO_VARARGS = 4  # of `inspect`, which takes long to import
 SIGNALS = tuple(signal.valid_signals())
 
 
@@ -36,19 +37,36 @@ def is_from_outside(guard: object, error: BaseException, own: CodeType | None = 
     trace = trace_of(error)
     if trace is None or issubclass(kind, SsmError):
         return False
-    inner = trace.tb_next
-    if inner is not None and inner.tb_next is None and inner.tb_frame.f_code is own:
+    inner = trace
+    while inner.tb_next is not None:
+        inner = inner.tb_next
+    if inner.tb_frame.f_code is own:
         return False
-    return in_runtime_alone(trace) or not codes_of(error).isdisjoint(handler_codes())
+    codes = codes_like_handlers(trace)
+    return in_runtime_alone(trace) or bool(codes and not codes.isdisjoint(handler_codes()))
 
 
-def codes_of(error: BaseException) -> set[CodeType]:
-    """Return the code of each function that an exception has passed through."""
-    found, trace = set(), trace_of(error)
+def codes_like_handlers(trace: TracebackType | None) -> set[CodeType]:
+    """Return the code of the functions in a traceback that were called with a frame.
+
+    A handler is; to ask for the handlers of all signals takes longer than all else about a crash.
+    """
+    found = set()
     while trace is not None:
-        found.add(trace.tb_frame.f_code)
+        frame = trace.tb_frame
+        code = frame.f_code
+        if code.co_argcount > 1 or code.co_flags & CO_VARARGS:
+            names = code.co_varnames[: code.co_argcount + 1]
+            given = [frame.f_locals.get(name) for name in names]
+            if any(type(one) is FrameType for one in (*given, *rest_of(given))):
+                found.add(code)
         trace = trace.tb_next
     return found
+
+
+def rest_of(given: list[Any]) -> Sequence[object]:
+    """Return what was given by `*rest`, as the last of the arguments."""
+    return given[-1] if given and type(given[-1]) is tuple else ()
 
 
 def handler_codes() -> set[CodeType]:
