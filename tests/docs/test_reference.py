@@ -96,7 +96,9 @@ def test_every_command_is_in_the_reference() -> None:
 def events_in(node: ast.AST) -> set[str]:
     """The events that a piece of the runtime reports: one by one, or `events` of a group."""
     where: list[ast.AST] = []
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("world.report", "self.report")):
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("world.report", "self.report")
+    ):
         where = [node.args[0]]
     if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "events":
         where = [node.value]

@@ -386,7 +386,9 @@ def test_a_sibling_that_crashed_first_does_not_start_alone_in_a_back_off(strateg
 
 
 @pytest.mark.parametrize("strategy", DELAYED)
-def test_a_tree_that_stops_in_a_back_off_ends_what_runs_and_what_is_held_back(strategy: str) -> None:
+def test_a_tree_that_stops_in_a_back_off_ends_what_runs_and_what_is_held_back(
+    strategy: str,
+) -> None:
     with delayed(strategy) as node:
         with pytest.raises(CalleeCrashed):
             node.call("b", fail)
