@@ -43,22 +43,22 @@ class Lifecycle:
         if world.running:
             raise SsmError(f"{self._name} runs already")
         self._remember()
-        world.gave_up = False
-        world.running = True
-        watch(world)
-        world.names[world.root.spec.id] = world.root
-        world.pumping = True  # a reader of reports must not run the node while it starts
         try:
+            world.gave_up = False
+            world.running = True
+            watch(world)
+            world.names[world.root.spec.id] = world.root
+            world.pumping = True  # a reader of reports must not run the node while it starts
             with without_collector():
                 outcome = start_cell(world, world.root)
+            world.pumping = False
+            if outcome is not None:
+                self._give_up(outcome)
         except BaseException:
             mend(world)
             world.lane.clear()
-            raise
-        finally:
             world.pumping = False
-        if outcome is not None:
-            self._give_up(outcome)
+            raise
         keeper = world.outside.keeper
         if keeper is not None:
             resume_sent(keeper)

@@ -20,6 +20,7 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.runtime.clock import Clock
+from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
@@ -275,7 +276,9 @@ def error_text(error: BaseException) -> str:
     """
     try:
         return str(error)[:1000]
-    except Exception as failed:  # noqa: BLE001 - the user's __str__ may raise anything
+    except Exception as failed:
+        if in_runtime_alone(trace_of(failed)):
+            raise  # it is from outside
         return no_text(failed)
 
 

@@ -11,14 +11,16 @@ A run that does not end is cut by the clock of processor time (SIGVTALRM): the g
 
 from __future__ import annotations
 
+import linecache
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import ssm_cli
@@ -28,7 +30,6 @@ from tests.faults.stage import Hung, Scenario, Stage, Struck, examine
 PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
 NO_ENGINE = ("views.py", "api.py")  # shapes of what is shown: nothing is done there
-TESTS = str(Path(__file__).parent) + "/"
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
 MOST_A_LINE = 3  # points of one line, over all scenarios, for each method
@@ -63,11 +64,14 @@ class Point:
     code: CodeType
     line: int
     time: int
-    calls_user: bool
+
+    @property
+    def place(self) -> str:
+        """The file, below the rooms of the engine, and the function."""
+        return f"{self.code.co_filename.removeprefix(ROOMS)}:{self.code.co_name}"
 
     def __str__(self) -> str:
-        place = self.code.co_filename.removeprefix(ROOMS)
-        return f"{place}:{self.line} in {self.code.co_name}, time {self.time}"
+        return f"{self.place}, line {self.line}, time {self.time}"
 
 
 _engine: dict[str, bool] = {}
@@ -81,26 +85,27 @@ def is_engine(code: CodeType) -> bool:
     return _engine[name]
 
 
+def is_bare_try(frame: FrameType) -> bool:
+    """Whether the line is a `try:`. Nothing but a trace function can raise there.
+
+    Of a `try:` within another one, Python 3.11 leaves an instruction that does nothing, and that
+    no handler covers.
+    """
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return text.lstrip().startswith("try:")
+
+
 class Recorder:
-    """A trace function that counts the lines of the engine, and notes which call user code."""
+    """A trace function that counts the lines of the engine."""
 
     def __init__(self) -> None:
         self.times: dict[Line, int] = {}
-        self.calling: set[Line] = set()
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        if is_engine(frame.f_code):
-            return self.count
-        if frame.f_code.co_filename.startswith(TESTS):
-            back = frame.f_back
-            while back is not None and not is_engine(back.f_code):
-                back = back.f_back
-            if back is not None:
-                self.calling.add((back.f_code, back.f_lineno))
-        return None
+        return self.count if is_engine(frame.f_code) else None
 
     def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
-        if event == "line":
+        if event == "line" and not is_bare_try(frame):
             line = (frame.f_code, frame.f_lineno)
             self.times[line] = self.times.get(line, 0) + 1
         return self.count
@@ -108,10 +113,18 @@ class Recorder:
     def points(self) -> list[Point]:
         """The first and the last time that each line is reached."""
         return [
-            Point(*line, time, line in self.calling)
-            for line, times in self.times.items()
-            for time in sorted({1, times})
+            Point(*line, time) for line, times in self.times.items() for time in sorted({1, times})
         ]
+
+
+def as_engine(function: Any) -> Any:
+    """A function whose frame counts as the engine's own.
+
+    An exception from outside that comes at a line of the engine has no frame of anybody else; one
+    that is raised by a trace function has that function's frames, which are no user's code.
+    """
+    given = {**globals(), "__name__": "ssm_cli.runtime.struck"}
+    return FunctionType(function.__code__, given, closure=function.__closure__)
 
 
 class Striker:
@@ -120,11 +133,12 @@ class Striker:
     def __init__(self, point: Point, strike: Callable[[FrameType], None], stage: Stage) -> None:
         self._point, self._strike, self._stage = point, strike, stage
         self._left = point.time
+        self.look = partial(as_engine(Striker._look), self)
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
         return self.look if frame.f_code is self._point.code else None
 
-    def look(self, frame: FrameType, event: str, _argument: Any) -> Trace:
+    def _look(self, frame: FrameType, event: str, _argument: Any) -> Trace:
         if event == "line" and frame.f_lineno == self._point.line:
             self._left -= 1
             if self._left == 0:
@@ -158,7 +172,7 @@ def striking(method: Method, kind: type[BaseException]) -> Callable[[FrameType],
         else:
             raise kind("from outside")
 
-    return strike
+    return as_engine(strike)  # type: ignore[no-any-return]  # what it was given
 
 
 @contextmanager
@@ -264,8 +278,6 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
     for index, point in enumerate(points):
         kinds = scenario.kinds or KINDS
         kind = kinds[index % len(kinds)]
-        if method is Method.RAISED and point.calls_user:
-            kind = KeyboardInterrupt  # any other cannot be told from one of the user's own
         with handlers(kind):
             stage = Stage(scenario, sys.settrace)
             stage.trace = Striker(point, striking(method, kind), stage).trace
@@ -312,5 +324,6 @@ def engine_lines() -> dict[str, set[int]]:
             for code in bodies
             for _, _, line in code.co_lines()
             if line is not None and line > code.co_firstlineno
+            if not linecache.getline(str(path), line).lstrip().startswith("try:")
         }
     return found

@@ -49,6 +49,9 @@ class Scenario:
         may_end: whether the acts end the tree, other than by `stop`.
         watched: whether somebody reads the reports as they come.
         durable, far: whether the node has a store; whether it has links to other computers.
+        defers: whether an act answers the caller of another one, who waits as long as the worker
+            lives if that act is cut.
+        failing_inits: how often an `init` fails before it succeeds.
         options: of the node.
     """
 
@@ -62,6 +65,8 @@ class Scenario:
     durable: bool = False
     far: bool = False
     kinds: tuple[type[BaseException], ...] = ()
+    defers: bool = False
+    failing_inits: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -229,10 +234,12 @@ class Stage:
 
         self.asked.add(number)
         try:
-            self.act(f"send_request {worker}", send)
+            refused = self.act(f"send_request {worker}", send)
         except Struck:
             self.asked.discard(number)  # whether it was taken is not known
             raise
+        if refused is not None:
+            self.asked.discard(number)
 
     def client(self, *calls: tuple[str, Any]) -> Generator[tuple[str, Any], Any, int]:
         """A client that makes some calls and answers how many were answered."""
@@ -303,10 +310,12 @@ def look_at_life(stage: Stage) -> None:
     ends = stage.doing in ("start", "stop") or scenario.may_end
     need(ends, "the tree is down")
     look_at_lives(stage)
-    try:
-        node.start()
-    except SsmError:
-        need(scenario.may_end, "it cannot be started again")
+    for tries_left in range(scenario.failing_inits, -1, -1):
+        try:
+            node.start()
+            break
+        except SsmError as error:
+            need(tries_left or scenario.may_end, f"it cannot be started again: {error}")
 
 
 def workers_of(view: NodeView) -> dict[str, str]:
@@ -330,7 +339,8 @@ def look_at_callers(stage: Stage) -> None:
         node.resume(name)
     node.run(LATER_S if node.running and "clock" not in stage.scenario.options else 0)
     for number, times in stage.told.items():
-        need(times == 1 if number in stage.asked else times <= 1, f"a caller got {times} outcomes")
+        all_are_due = number in stage.asked and not stage.scenario.defers
+        need(times == 1 if all_are_due else times <= 1, f"a caller got {times} outcomes")
     for client in stage.clients:
         state = inspect.getgeneratorstate(client)
         need(state in (inspect.GEN_CLOSED, inspect.GEN_CREATED), "a client waits for ever")
@@ -369,6 +379,8 @@ def look_at_end(stage: Stage) -> None:
     if not stage.scenario.kills:
         need(ended == ran[::-1], f"ended {ended}, ran {ran}")
     look_at_lives(stage)
+    kept = [number for number in stage.asked if stage.told[number] != 1]
+    need(not kept, f"not told at the end of the tree: {kept}")
 
 
 def look_at_lives(stage: Stage) -> None:

@@ -127,13 +127,13 @@ class Keeper:
         if kept is None:
             cell.behaviour = behaviour_of(cell.spec.start)
             kept = Kept(name, cell.spec.options, cell.behaviour, codec_of(cell))
-            self.kept[name] = kept
             self.recovered.give(kept)
+            self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last
                 kept.dirty = False
                 saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
                 self.change(STATE + name, pack(saved))
-        cell.ensure_extra().kept = kept
+        cell.behaviour, cell.ensure_extra().kept = kept.behaviour, kept
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -195,13 +195,15 @@ class Keeper:
             self.store.put(changes, partial(self._put, changes))
         while self._flight is None and (self._records or self._held):
             records, held, before = self._records, self._held, self._before
-            self._records, self._held, self._before, self._bytes = [], [], {}, 0
             if not records:
+                self._held = []
                 self._release(held)
                 continue
             first = self.seq - len(records) + 1
             entry = encode_entry(self.chain, first, records)
-            self._flight = Flight(first, entry, records, held, before)
+            flight = Flight(first, entry, records, held, before)
+            self._flight, self._records, self._held = flight, [], []
+            self._before, self._bytes = {}, 0
             self.store.append(self.entry + 1, entry, self._stored)
 
     def _put(self, changes: Mapping[str, bytes | None], error: StorageError | None) -> None:

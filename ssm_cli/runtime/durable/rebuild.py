@@ -229,17 +229,19 @@ class Recovered:
     def give(self, kept: Kept) -> None:
         """A durable worker is in the tree: tell it what is known of it, once."""
         worker = kept.worker
-        kept.refused = self._refused.pop(worker, {})
-        kept.crashes = self._crashes.pop(worker, {})
-        life = self._lives.pop(worker, None)
+        kept.refused = self._refused.get(worker, {})
+        kept.crashes = self._crashes.get(worker, {})
+        life = self._lives.get(worker)
         if life is None:
-            tail = self._tails.pop(worker, None)
+            tail = self._tails.get(worker)
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
             life = Life(worker, kept.behaviour, kept.codec, kept.values, saved)
             for seq, record in () if saved is None else saved.tail:
                 life.take(seq, record)
             life.finish()
         kept.adopt(life)
+        for known in (self._refused, self._crashes, self._lives, self._tails):
+            known.pop(worker, None)  # now: what is interrupted before is done again
 
     def lives(self) -> Iterator[Life]:
         """The workers of the tree's file that have a state, with it; before they are given."""

@@ -7,6 +7,7 @@ admitted to the queue, whatever its bound: that bound is for inputs from outside
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,8 +45,10 @@ UNUSABLE = object()  # what comes of a key that cannot be looked up
 
 def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
     """Carry out what `init` asked for besides its state."""
-    apply_effects(world, cell, outcome.effects, None)
-    plan_next(world, cell, outcome.then)
+    try:
+        apply_effects(world, cell, outcome.effects, None)
+    finally:
+        plan_next(world, cell, outcome.then)
 
 
 def has_room(world: World, outcome: Outcome) -> bool:
@@ -66,11 +69,18 @@ def apply_effects(
     world: World, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
 ) -> bool:
     """Carry out the effects of a callback, in order; return whether they defer its reply."""
-    deferred = False
-    for effect in effects:
-        apply_effect(world, cell, effect, pending)
-        deferred = deferred or isinstance(effect, Defer)
-    return deferred
+    todo = deque(effects)
+    try:
+        while todo:
+            apply_effect(world, cell, todo[0], pending)
+            todo.popleft()
+    except BaseException:  # from outside; what is sent is sent once or not at all, as by OTP
+        if todo and isinstance(todo[0], Cast | Info | Exit):
+            todo.popleft()
+        for effect in todo:
+            apply_effect(world, cell, effect, pending)
+        raise
+    return any(isinstance(effect, Defer) for effect in effects)
 
 
 def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
@@ -155,11 +165,16 @@ def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
     """Answer a call that waits; nothing happens if none does."""
     pending = None
     if isinstance(to, Caller):
-        pending = world.callers.pop(to.number, None)
+        pending = world.callers.get(to.number)
     elif cell.extra is not None:
-        pending = with_key(world, cell, to, cell.extra.callers.pop, None)
-    if pending is not None and pending is not UNUSABLE:
-        pending.resolve(output)
+        pending = with_key(world, cell, to, cell.extra.callers.get, None)
+    if pending is None or pending is UNUSABLE:
+        return
+    pending.resolve(output)
+    if isinstance(to, Caller):
+        world.callers.pop(to.number, None)
+    elif cell.extra is not None:
+        with_key(world, cell, to, cell.extra.callers.pop, None)
 
 
 def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, message: Any) -> None:

@@ -393,9 +393,9 @@ class ManualGuard(Guard):
     def close(self) -> None:
         """Let go of the clock."""
         self.armed = False
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
 
 
 class AlarmGuard(Guard):

@@ -81,16 +81,16 @@ class Pending(msgspec.Struct, eq=False):
             if self._late is not None:
                 self.error = self._late()
             self.done = True
-            if self.notify is not None:
-                self.tell()
+        if self.notify is not None:
+            self.tell()  # once: it does nothing if it was heard
 
     def fail(self, error: SsmError) -> None:
         """Set the outcome that `error` stands for."""
         if not self.done:
             self.error = error
             self.done = True
-            if self.notify is not None:
-                self.tell()
+        if self.notify is not None:
+            self.tell()  # once: it does nothing if it was heard
 
     def tell(self) -> None:
         """Call `notify`, once."""

@@ -52,8 +52,7 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
         if spec.options is not world.expected:
             world.expected = spec.options
             expect_limits(world.guard, cell)
-    sup.children[spec.id] = cell
-    world.names[spec.id] = cell
+    sup.children[spec.id] = world.names[spec.id] = cell  # in one line: nothing comes between
     return cell
 
 

@@ -43,7 +43,6 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, crash_text, ending, failure
-from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
@@ -159,15 +158,33 @@ def end_worker(
         world.report("terminated", cell, ending(reason))
         release(world, cell, reason)
         return reason
+    begun: dict[Cell, bool] = {}
+    try:
+        reason = run_terminate(world, cell, reason, begun, told=told)
+        cell.status = CellStatus.ENDING  # until its supervisor, or whoever ended it, has seen it
+    except BaseException:
+        if not begun:
+            run_terminate(world, cell, reason, begun, told=told)
+        cell.status = CellStatus.ENDING  # what was cut does not run again
+        raise
+    return reason
+
+
+def run_terminate(
+    world: World, cell: WorkerCell, reason: ExitReason, begun: dict[Cell, bool], *, told: bool
+) -> ExitReason:
+    """Run `terminate` within its limit, and let the worker go; `begun` is not empty once it runs.
+
+    Raises:
+        BaseException: from outside.
+    """
     limit_s = cell.limit_s(TERMINATE)
     if not told:
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(world.guard, cell, limit_s, terminate, cell, reason)
+        guarded(world.guard, cell, limit_s, terminate, cell, reason, begun)
     except BaseException as error:
         if is_from_outside(world.guard, error):
-            if not in_runtime_alone(trace_of(error)):
-                cell.status = CellStatus.ENDING  # it was cut, and does not run again
             raise
         reason = ended_by(world, cell, error)  # whatever terminate raises is the new reason
         note_terminate(world, cell, reason, error, told=told)
@@ -183,10 +200,10 @@ def end_worker(
     return reason
 
 
-def terminate(cell: WorkerCell, reason: ExitReason) -> None:
-    """Run `terminate` of a worker, which is `ENDING` once that has run."""
+def terminate(cell: WorkerCell, reason: ExitReason, begun: dict[Cell, bool]) -> object:
+    """Run `terminate` of a worker; nothing comes between that and the note that it has begun."""
     ran = partial(finish, cell.behaviour, cell.spec.id, reason, cell.state)
-    cell.status = (ran(), CellStatus.ENDING)[1]  # nothing comes between the two
+    return begun.setdefault(cell, True) and ran()
 
 
 def note_terminate(
@@ -217,18 +234,18 @@ def early_replies(world: World, since: int = 0) -> None:
 
     `since` is how many replies there were when it began.
     """
-    if len(world.outbox) > since:
-        replies = world.outbox[since:]
-        del world.outbox[since:]
+    while len(world.outbox) > since:
+        number, value = world.outbox[since]
         keeper = world.outside.keeper
-        for number, value in replies:
-            pending = world.callers.pop(number, None)
-            if pending is None:
-                continue
-            if keeper is not None and keeper.now is not None:
-                keeper.hold(pending, pending.resolve, value)
-            else:
-                pending.resolve(value)
+        pending = world.callers.get(number)
+        if pending is None:
+            pass
+        elif keeper is not None and keeper.now is not None:
+            keeper.hold(pending, pending.resolve, value)
+        else:
+            pending.resolve(value)
+        world.callers.pop(number, None)
+        del world.outbox[since]
 
 
 def kill_worker(world: World, cell: WorkerCell, reason: ExitReason = KILLED) -> None:

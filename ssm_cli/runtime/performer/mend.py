@@ -20,13 +20,22 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from ssm_cli.behaviour.reasons import SHUTDOWN
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.backlog import release_held
+from ssm_cli.runtime.engine.cell import (
+    Cell,
+    CellStatus,
+    Plan,
+    SupervisorCell,
+    WorkerCell,
+    replan,
+)
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.performer.system import go_on
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
 
@@ -109,6 +118,8 @@ def entries(world: World) -> Iterator[object]:
 
 def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, bool]]) -> None:
     """Mend each child of a supervisor that runs, and all below it."""
+    if not sup.suspended:
+        go_on(world, sup)
     for cell in tuple(sup.children.values()):
         if cell.status is CellStatus.ENDING:
             finish_interrupted(world, cell)
@@ -122,6 +133,8 @@ def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, 
                 mend_children(world, cell, about)
             elif isinstance(cell, WorkerCell):
                 replan(cell)
+                if cell.extra is not None and cell.extra.plan is not Plan.HELD:
+                    release_held(world, cell)
 
 
 def mend_start(

@@ -22,7 +22,7 @@ from ssm_cli.behaviour.reasons import (
     Other,
     Shutdown,
 )
-from ssm_cli.behaviour.results import Ignore, Ok, Stop
+from ssm_cli.behaviour.results import NOTHING, Ignore, Ok, Stop
 from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.kept import Kept
@@ -59,6 +59,7 @@ IGNORE = Ignore()
 ANSWERS = frozenset({Ok, Ignore, Stop})
 RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
+Begun = tuple[int, Started]
 
 
 def start_cell(world: World, cell: Cell) -> Started:
@@ -95,31 +96,49 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
     if spec.options.persist is not NONE and not world.forked:
         return start_durable(world, cell)
     guard = world.guard
-    guard.used = True
-    if not guard.armed:
-        guard.arm()
-    guard.phase, guard.cell = INIT, cell
+    result: Any = NOTHING
     try:
-        behaviour = cell.behaviour
-        if behaviour is None:
-            behaviour = cell.behaviour = behaviour_of(spec.start)
-        init = behaviour.init
-        result = None if init is None else init(spec.id, spec.args)
-    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-        return why_failed(world, cell, error)
-    guard.cell, guard.phase = None, STEP
-    plain = type(behaviour) is StateMachine
-    if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
-        return commit_init(world, cell, result)
-    cell.state = result
-    cell.status = RUNNING
-    cell.since_s = world.clock.now_s()
-    if cell.extra is None:
-        cell.step = behaviour.step
-    else:
-        replan(cell)
-        release_held(world, cell)
+        guard.used = True
+        if not guard.armed:
+            guard.arm()
+        guard.phase, guard.cell = INIT, cell
+        try:
+            behaviour = cell.behaviour
+            if behaviour is None:
+                behaviour = cell.behaviour = behaviour_of(spec.start)
+            init = behaviour.init
+            result = None if init is None else init(spec.id, spec.args)
+        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+            return why_failed(world, cell, error)
+        guard.cell, guard.phase = None, STEP
+        plain = type(behaviour) is StateMachine
+        if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
+            return commit_init(world, cell, result)
+        cell.state = result
+        cell.status = RUNNING
+        cell.since_s = world.clock.now_s()
+        if cell.extra is None:
+            cell.step = behaviour.step
+        else:
+            replan(cell)
+            release_held(world, cell)
+    except BaseException:
+        has_begun(world, cell, result)
+        raise
     return None
+
+
+def has_begun(world: World, cell: WorkerCell, result: Any) -> None:
+    """Note that a worker runs whose start was interrupted once its `init` had returned a state.
+
+    So it is terminated when it ends, as any whose `init` has returned.
+    """
+    if cell.status is RUNNING or result is NOTHING:
+        return
+    if type(cell.behaviour) is StateMachine and type(result) not in ANSWERS:
+        cell.state, cell.status = result, RUNNING
+    else:
+        commit_init(world, cell, result)
 
 
 engine_code(start_worker)
@@ -194,9 +213,11 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state
     cell.since_s = world.clock.now_s()
-    if outcome.effects or outcome.then is not None:
-        commit.after_init(world, cell, outcome)
-    cell.status = RUNNING  # last: what is interrupted before is started again
+    try:
+        if outcome.effects or outcome.then is not None:
+            commit.after_init(world, cell, outcome)
+    finally:
+        cell.status = RUNNING  # last: what is interrupted before is committed again
     replan(cell)
     release_held(world, cell)
     return None
@@ -279,7 +300,7 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
         index += 1
 
 
-def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int, Started]:
+def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # noqa: C901 - a loop
     """Start workers from number `begin` on, up to one that fails or is none: which, and how.
 
     `start_worker` for many: what follows from machine and options is looked at when they change.
@@ -297,23 +318,27 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> tuple[int,
             behaviour, options = spec.start, spec.options
             init, step = plain_callbacks(behaviour, options)
         if init is None or cell.extra is not None:
-            outcome = start_worker(world, cell)
-            if outcome is not None:
+            if (outcome := start_worker(world, cell)) is not None:
                 return index, outcome
             continue
-        cell.behaviour = behaviour
-        guard.phase, guard.cell = INIT, cell
-        if not guard.armed:  # looked at once a tick can no longer take the guard for idle
-            guard.arm()
+        result: Any = NOTHING
         try:
-            result = init(spec.id, spec.args)
-        except BaseException as error:  # noqa: BLE001 - as in start_worker
-            return index, why_failed(world, cell, error)
-        guard.cell, guard.phase = None, STEP
-        if type(result) not in ANSWERS:
-            cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
-        elif (outcome := commit_init(world, cell, result)) is not None:
-            return index, outcome
+            cell.behaviour = behaviour
+            guard.phase, guard.cell = INIT, cell
+            if not guard.armed:  # looked at once a tick can no longer take the guard for idle
+                guard.arm()
+            try:
+                result = init(spec.id, spec.args)
+            except BaseException as error:  # noqa: BLE001 - as in start_worker
+                return index, why_failed(world, cell, error)
+            guard.cell, guard.phase = None, STEP
+            if type(result) not in ANSWERS:
+                cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
+            elif (outcome := commit_init(world, cell, result)) is not None:
+                return index, outcome
+        except BaseException:
+            has_begun(world, cell, result)
+            raise
     return len(cells), None
 
 

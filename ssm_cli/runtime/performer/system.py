@@ -78,10 +78,13 @@ def resume(world: World, cell: Cell) -> None:
         release_held(world, cell)
         restart_timeout(world, cell)
     else:
-        backlog = tuple(extra.backlog)
-        extra.backlog.clear()
-        for entry in backlog:
-            world.post(entry)
+        go_on(world, cell)
+
+
+def go_on(world: World, sup: Cell) -> None:
+    """Have a supervisor look at what it has put off, in order."""
+    while sup.extra is not None and sup.extra.backlog:
+        world.post(sup.extra.backlog.popleft())  # in one line: none is lost
 
 
 def get_state(world: World, cell: WorkerCell) -> Any:
@@ -137,13 +140,11 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
     behaviour = cell.behaviour
     limit_s = cell.step_limit_s()
     try:
-        if isinstance(behaviour, GenServer):
-            convert: Any = behaviour.code_change
-        else:
-            convert = behaviour.code_change or (lambda _version, state, _extra: state)
-        result = guarded(
-            world.guard, cell, limit_s, foreign, convert, old_version, cell.state, extra
-        )
+        convert: Any = behaviour.code_change
+        result = cell.state
+        if convert is not None:
+            given = (old_version, cell.state, extra)
+            result = guarded(world.guard, cell, limit_s, foreign, convert, *given)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
