@@ -106,8 +106,8 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
             behaviour = cell.behaviour
             if behaviour is None:
                 behaviour = cell.behaviour = behaviour_of(spec.start)
-            init = behaviour.init
-            result = None if init is None else init(spec.id, spec.args)
+            init = behaviour.init or nothing
+            result = init(spec.id, spec.args)
         except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
             return why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
@@ -142,6 +142,10 @@ def has_begun(world: World, cell: WorkerCell, result: Any) -> None:
 
 
 engine_code(start_worker)
+
+
+def nothing(_name: str, _args: object) -> None:
+    """The `init` of a worker that has none: its state is None."""
 
 
 def start_durable(world: World, cell: WorkerCell) -> Started:
