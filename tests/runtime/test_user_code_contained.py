@@ -69,8 +69,12 @@ def never_ends(*_: object) -> Any:
     return None
 
 
+def deeper(depth: int) -> int:
+    return deeper(depth + 1) + 1
+
+
 def recurses(*_: object) -> Any:
-    return recurses()
+    return deeper(0)  # not itself: 3.13.0 does not count calls of a function with `*rest`
 
 
 BAD = [raises, exits, is_odd, never_ends, recurses]
