@@ -77,12 +77,18 @@ def is_light(value: Any) -> bool:
     >>> is_light("x"), is_light({"x": 1}), is_light("x" * 5_000), is_light([[]])
     (True, True, False, False)
     """
-    parts: Sequence[Any] = (value,) if type(value) in ATOMS else flat_parts(value)
+    kind = type(value)
+    if kind in ATOMS:
+        return getsizeof(value) <= LIGHT_BYTES
+    parts = flat_parts(value)
     if not parts:
-        return type(value) in EMPTY and not value
+        return kind in EMPTY and not value
     if len(parts) > MOST_LIGHT:
         return False
-    return all(type(part) in ATOMS and getsizeof(part) <= LIGHT_BYTES for part in parts)
+    for part in parts:  # noqa: SIM110 - for each crash: a generator takes as long as all the rest
+        if type(part) not in ATOMS or getsizeof(part) > LIGHT_BYTES:
+            return False
+    return True
 
 
 def flat_parts(value: Any) -> Sequence[Any]:
