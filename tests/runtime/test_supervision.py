@@ -94,6 +94,26 @@ def test_delays_double_up_to_their_maximum() -> None:
         assert node.tree().children[0].state == "running"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "waiting"), [("one_for_all", ["0", "b"]), ("rest_for_one", ["b"])]
+)
+def test_who_waits_for_a_child_that_is_terminated_meanwhile_is_stopped_and_can_be_started(
+    strategy: str, waiting: list[str]
+) -> None:
+    children = [worker("0"), worker("a", backoff=Backoff(initial_ms=500)), worker("b")]
+    with running(*children, strategy=strategy, intensity=9) as node:
+        crash(node, "a")
+        node.terminate_child("root", "a")
+        node.run(1.0)
+        states = {child.id: child.state for child in node.tree().children}
+        assert [name for name, state in states.items() if state == "stopped"] == sorted(
+            ["a", *waiting]
+        )
+        for name in ("a", *waiting):
+            node.restart_child("root", name)
+        assert all(child.state == "running" for child in node.tree().children)
+
+
 def test_a_child_is_started_exactly_when_its_delay_is_over() -> None:
     with running(worker("a", backoff=Backoff(initial_ms=300))) as node:
         crash(node, "a")

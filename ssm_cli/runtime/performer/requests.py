@@ -228,8 +228,18 @@ def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None
     if is_gone(world, sup, child):
         return
     cell = need_child(sup, child)
+    starts_others = cell.status is CellStatus.RESTARTING
     terminate_cell(world, cell)
     settle_down(world, sup, cell)
+    if starts_others:
+        settle_waiting(world, sup)
+
+
+def settle_waiting(world: World, sup: SupervisorCell) -> None:
+    """Settle the children that were to start with one that does not: nobody else starts them."""
+    for cell in tuple(sup.children.values()):
+        if cell.status is CellStatus.WAITING:
+            settle_down(world, sup, cell)
 
 
 def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
