@@ -10,11 +10,11 @@ from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
-from ssm_cli.runtime.engine.outside import in_signal_handler
+from ssm_cli.runtime.engine.outside import handler_codes, in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import NEVER, pump
-from ssm_cli.runtime.performer.mend import heal, loop_code, mend
+from ssm_cli.runtime.performer.mend import heal, is_looping, loop_code, mend
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 
@@ -43,6 +43,7 @@ class Lifecycle:
         if world.running:
             raise SsmError(f"{self._name} runs already")
         self._remember()
+        handler_codes()  # to be known later on
         try:
             world.gave_up = False
             world.running = True
@@ -107,14 +108,17 @@ class Lifecycle:
         """
         world = self._world
         inside = world.guard.cell
-        if inside is not None and heal(world) and not in_signal_handler():
+        looping = (world.pumping or inside is not None) and is_looping(world)
+        if inside is not None and looping and not in_signal_handler():
             raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
         if not world.running:
             return
-        if (world.pumping or inside is not None) and heal(world):
+        if looping:
             world.post(StopTree(reason_of(reason)))
             return
         try:
+            if world.pumping or inside is not None:
+                heal(world)  # whatever that raises, the tree stops
             if drain:
                 pump(world, NEVER, DRAIN_S, retry=False)
         finally:

@@ -218,7 +218,7 @@ class Node:
         return world_digest(self._world)
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self._world.forked and self._world.running else self.start()
 
     def __exit__(
         self,

@@ -20,7 +20,7 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.traces import in_runtime_alone, trace_of
+from ssm_cli.runtime.traces import calls_user, in_runtime_alone, trace_of
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
@@ -179,6 +179,7 @@ class ReportStream:
                 return
             self._kept -= count if ring.popleft() else 0  # in one: nothing comes between the two
 
+    @calls_user
     def _tell(self, report: Report) -> None:
         """Tell each reader; one that raises is let go, and said so: it must not hurt the tree."""
         for one in tuple(self._readers):

@@ -420,7 +420,7 @@ SCENARIOS = [
     Scenario("system", flat("one_for_one"), system),
     Scenario("children", flat("one_for_one"), children, frozenset("xyzij"), watched=False),
     Scenario("pool", pool, dynamic_children, frozenset({"one", "two"})),
-    Scenario("back_off", delayed, back_off, frozenset("bc")),
+    Scenario("back_off", delayed, back_off, frozenset("bc"), failing_inits=2),
     Scenario("failing_restarts", retried, failing_restarts, watched=False, failing_inits=2),
     Scenario("auto_shutdown", significant, auto_shutdown, frozenset("a"), may_end=True),
     Scenario("root_gives_up", flat("rest_for_one"), root_gives_up, may_end=True),

@@ -14,6 +14,7 @@ import pytest
 
 from ssm_cli import (
     CallError,
+    CallTimeout,
     GenServer,
     ManualClock,
     Node,
@@ -140,6 +141,30 @@ def test_sys_exit_in_a_handler_is_not_taken_for_a_crash_of_the_step(way: Any, gu
         assert caught.value.code == 3
         assert node.call("b", get) == 5
         assert node.call("a", get) == 5
+
+
+def forgets(number: int, frame: object) -> None:
+    del number, frame
+    raise SystemExit(3)
+
+
+def takes_itself_back(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(3)
+
+
+def raises_ours(_number: int, _frame: object) -> None:
+    raise CallTimeout("too long")
+
+
+@pytest.mark.parametrize("handler", [forgets, takes_itself_back, raises_ours])
+def test_whatever_a_handler_is_and_raises_it_is_no_crash_of_the_step(handler: Any) -> None:
+    node = Node(Supervisor("root", children=[Worker("s", StateMachine(step=step))]))
+    with on_sigterm(handler), node:
+        with pytest.raises((SystemExit, CallTimeout), match=r"3|too long"):
+            node.call("s", terminated)
+        assert node.statistics("s").starts == 1
+        assert node.call("s", "word") == "word"
 
 
 @pytest.mark.parametrize("worker", ["a", "s"])

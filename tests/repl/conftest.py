@@ -86,6 +86,11 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    def bold(self, row: int) -> str:
+        """Return what stands out in a row, from its first cell to its last."""
+        cells = self.screen.buffer[row]
+        return "".join(cells[x].data for x in range(self.screen.columns) if cells[x].bold).strip()
+
 
 class Typist:
     """A session that runs, and who types into it."""

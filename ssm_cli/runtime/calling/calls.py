@@ -13,6 +13,7 @@ from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
 from ssm_cli.runtime.performer.mend import loop_code, mend
@@ -37,13 +38,11 @@ class Calls:
         """Step `worker` with `message` and return its output (`gen_server:call/3`).
 
         Bytes are decoded by the worker's codec, and its output encoded: bytes in, bytes out; any
-        other value goes in and out as it is. Runs the node's loop until the outcome is there;
-        while the queue is full it serves what waits first. With a `request_id` a retry of a call to
-        a journalled worker is answered as the first was, and not stepped again.
+        other value goes in and out as it is. Runs the node's loop until the outcome is there. With
+        a `request_id` a retry of a call to a journalled worker is answered as the first was.
 
         Raises:
-            CallError: any outcome but `replied`; see `errors.py` for the classes. `DecodeError`,
-                too, where the request id is none.
+            CallError: any outcome but `replied`. `DecodeError`, too, where the request id is none.
             CalledFromStep: a step called its own node.
         """
         world = self._world
@@ -60,6 +59,8 @@ class Calls:
             if type(output) is Odd:
                 pending = Pending()
                 deal_with(world, cell, message, pending, output)
+            if world.outbox:
+                early_replies(world)
         except BaseException:
             mend(world)
             leave(world)
@@ -105,6 +106,7 @@ class Calls:
         world.pumping = True
         try:
             step_one(world, cell, CALL, message, pending)
+            early_replies(world)
         except BaseException:
             mend(world)
             raise

@@ -7,13 +7,14 @@ count (starts, steps, reports), and how long ago something began.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
 from typing import Any, get_args
 
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, Extra, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import MARKED, Entry
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -48,13 +49,18 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
     if extra is not None and (extra.attempt or extra.suspended or extra.timeout_ms is not None):
         yield extra.attempt, extra.suspended, extra.timeout_ms
     if extra is not None and (extra.timers or extra.callers or extra.backlog):
-        yield sorted(map(str, extra.timers)), len(extra.callers), list(map(waiting, extra.backlog))
+        yield sorted(map(str, extra.timers)), called(extra), list(map(waiting, extra.backlog))
     if isinstance(cell, WorkerCell):
         yield cell.state
     elif isinstance(cell, SupervisorCell):
         yield [round(s - now_s, 9) for s in cell.window.within(now_s)], cell.overdue
         for child in cell.children.values():
             yield from facts(child, now_s)
+
+
+def called(extra: Extra) -> list[str]:
+    """Return under which keys calls wait; those with a `Caller` have none."""
+    return sorted("" if isinstance(key, tuple) else str(key) for key in extra.callers)
 
 
 def has_chance(cell: Cell) -> bool:
@@ -118,6 +124,8 @@ def _parts(value: Any) -> Sequence[object]:
     if isinstance(value, Mapping | AbstractSet):
         items = value.items() if isinstance(value, Mapping) else value
         return sorted(sum_of(item) for item in items)
+    if isinstance(value, deque):
+        return (value.maxlen, *value)
     if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview | range):
         return value
     fields = getattr(value, "__struct_fields__", None)

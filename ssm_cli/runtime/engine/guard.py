@@ -38,6 +38,7 @@ from ssm_cli.errors import StepTimeout
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
 from ssm_cli.runtime.engine.alarm import Alarm
 from ssm_cli.runtime.engine.cell import Cell
+from ssm_cli.runtime.traces import calls_user
 
 STEP, INIT, TERMINATE, OTHER = range(4)  # what kind of callback runs: which limit is its own
 STUCK_RAISES = 10
@@ -53,7 +54,7 @@ WAITING_CODE: set[CodeType] = set()
 
 def engine_code(function: Callable[..., object]) -> None:
     """Mark a function that sets `guard.cell` and calls user code, as the local variable `guard`."""
-    code = function.__code__
+    code = calls_user(function).__code__
     assert "guard" in code.co_varnames, f"{code.co_name} has no local variable `guard`"
     ENGINE_CODE.add(code)
 

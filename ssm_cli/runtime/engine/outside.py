@@ -11,7 +11,7 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -20,6 +20,7 @@ from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 
 CO_VARARGS = 4  # of `inspect`, which takes long to import
 SIGNALS = tuple(signal.valid_signals())
+HANDLERS: set[CodeType] = set()
 
 
 def is_from_outside(guard: object, error: BaseException, own: CodeType | None = None) -> bool:
@@ -35,7 +36,7 @@ def is_from_outside(guard: object, error: BaseException, own: CodeType | None = 
     if issubclass(kind, StepTimeout):
         return error.owner not in {0, id(guard)}  # type: ignore[attr-defined]  # by its type
     trace = trace_of(error)
-    if trace is None or issubclass(kind, SsmError):
+    if trace is None:
         return False
     inner = trace
     while inner.tb_next is not None:
@@ -43,36 +44,34 @@ def is_from_outside(guard: object, error: BaseException, own: CodeType | None = 
     if inner.tb_frame.f_code is own:
         return False
     codes = codes_like_handlers(trace)
-    return in_runtime_alone(trace) or bool(codes and not codes.isdisjoint(handler_codes()))
+    if codes and not codes.isdisjoint(handler_codes()):
+        return True
+    return in_runtime_alone(trace) and not issubclass(kind, SsmError)
 
 
 def codes_like_handlers(trace: TracebackType | None) -> set[CodeType]:
-    """Return the code of the functions in a traceback that were called with a frame.
+    """Return the code of the functions in a traceback that take two arguments or more.
 
-    A handler is; to ask for the handlers of all signals takes longer than all else about a crash.
+    A handler does; to ask for the handlers of all signals takes longer than all else about a crash.
     """
     found = set()
     while trace is not None:
-        frame = trace.tb_frame
-        code = frame.f_code
+        code = trace.tb_frame.f_code
         if code.co_argcount > 1 or code.co_flags & CO_VARARGS:
-            names = code.co_varnames[: code.co_argcount + 1]
-            given = [frame.f_locals.get(name) for name in names]
-            if any(type(one) is FrameType for one in (*given, *rest_of(given))):
-                found.add(code)
+            found.add(code)
         trace = trace.tb_next
     return found
 
 
-def rest_of(given: list[Any]) -> Sequence[object]:
-    """Return what was given by `*rest`, as the last of the arguments."""
-    return given[-1] if given and type(given[-1]) is tuple else ()
-
-
 def handler_codes() -> set[CodeType]:
-    """Return the code of each handler of a signal that is written in Python."""
-    handlers = (signal.getsignal(number) for number in SIGNALS)
-    return {code for handler in handlers for code in codes_in(handler)}
+    """Return the code of each handler of a signal that is written in Python, or was one.
+
+    One that has taken itself back is known if it was there when a node of the process started, or
+    when an exception was looked at before.
+    """
+    for number in SIGNALS:
+        HANDLERS.update(codes_in(signal.getsignal(number)))
+    return HANDLERS
 
 
 def codes_in(handler: Any) -> Iterator[CodeType]:

@@ -9,6 +9,7 @@ import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
 from ssm_cli.runtime.engine.outside import forgive
+from ssm_cli.runtime.traces import calls_user
 
 FAILED = "a listener for the outcome of a call failed"
 
@@ -92,6 +93,7 @@ class Pending(msgspec.Struct, eq=False):
         if self.notify is not None:
             self.tell()  # once: it does nothing if it was heard
 
+    @calls_user
     def tell(self) -> None:
         """Call `notify`, once."""
         notify = self.notify

@@ -31,7 +31,7 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
-from ssm_cli.runtime.engine.commit import stop_timeout
+from ssm_cli.runtime.engine.commit import forget_caller, stop_timeout
 from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, places_of
 from ssm_cli.runtime.engine.entries import Caused
@@ -163,6 +163,7 @@ def end_worker(
         reason = run_terminate(world, cell, reason, begun, told=told)
         cell.status = CellStatus.ENDING  # until its supervisor, or whoever ended it, has seen it
     except BaseException:
+        early_replies(world)
         if not begun:
             run_terminate(world, cell, reason, begun, told=told)
         cell.status = CellStatus.ENDING  # what was cut does not run again
@@ -279,6 +280,7 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     extra.backlog.clear()
     for pending in callers:
         pending.fail(callee_error(cell, reason))
+        forget_caller(world, pending)
     for kind, message, call in held:
         if call is not None:
             call.fail(callee_error(cell, reason))

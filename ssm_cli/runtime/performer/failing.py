@@ -64,6 +64,8 @@ def end_own(world: World, entry: EndWorker) -> None:
             tell_failed(world, cell, pending, final)
         else:
             pending.resolve(entry.reply)
+    if pending is not None:
+        forget_caller(world, pending)
 
 
 def interrupt(
@@ -74,6 +76,7 @@ def interrupt(
     if world.outside.keeper is not None:
         world.outside.keeper.now = None
     if pending is not None:
+        forget_caller(world, pending)
         pending.fail(interrupted(cell))
     raise error
 

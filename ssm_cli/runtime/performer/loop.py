@@ -60,6 +60,7 @@ from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.settling import commit_outcome
 from ssm_cli.runtime.remote.news import take_news
+from ssm_cli.runtime.traces import calls_user
 from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock, at most
@@ -175,6 +176,8 @@ waiting_code(rest)
 def run_batch(world: World, until: Pending, most: int) -> bool:
     """Serve up to `most` inputs (0: system messages alone); return whether more may be to do."""
     guard = world.guard
+    if world.outbox:
+        early_replies(world)  # given between two callbacks
     if world.lane:
         drain(world)
     guard.used, guard.ticked = True, False  # so that no tick within the batch finds the guard idle
@@ -182,7 +185,10 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
         return bool(world.queue and not until.done and most)
     if not guard.armed:
         guard.arm()
-    return serve_batch(world, until, most)
+    more = serve_batch(world, until, most)
+    if world.outbox:
+        early_replies(world)
+    return more
 
 
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
@@ -297,6 +303,7 @@ def single(waiter: Waiter | None) -> Pending | None:
     return None if waiter is None else waiter.single()
 
 
+@calls_user
 def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], message: Any) -> Any:
     """Run a pure step with a look at the clock: every 64th, which stands for those between."""
     now_s = world.clock.now_s
