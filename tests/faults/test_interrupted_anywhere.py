@@ -17,10 +17,8 @@ MOST_MISSED = 1 / 4  # of the points of a scenario: a clock that runs changes th
 KNOWN = (
     "durable/keeper.py:commit",  # an entry is made, and the store has not got it
     "durable/keeper.py:_stored",  # the store has it, and the keeper does not know
-    "reports.py:error_text",  # the handler of a signal counts as the `__str__` that is asked
     "durable/kept.py:written",  # what strikes there counts as an error of the codec
     "durable/inputs.py:encoded_output",
-    "calling/messages.py:<lambda>",  # it counts as a function of the user
 )
 
 

@@ -37,10 +37,10 @@ from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, pl
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, crash_text, ending, failure
 from ssm_cli.spec.model import (
