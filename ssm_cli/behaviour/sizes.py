@@ -71,7 +71,7 @@ def size_of(value: Any) -> float:
 def are_light(one: Any, other: Any) -> bool:
     """Return whether two values are small at a glance: together a few atoms, in one object each.
 
-    >>> are_light("x", {"x": 1}), are_light("x" * 5_000, None), are_light([[]], "x")
+    >>> are_light("x", {"x": 1}), are_light("x" * 9_000, None), are_light([[]], "x")
     (True, False, False)
     """
     parts = (*flat_parts(one), *flat_parts(other))
