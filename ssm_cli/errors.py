@@ -59,7 +59,8 @@ class CallError(SsmError):
 class CalleeCrashed(CallError):
     """The step raised or overran its limit. Raised to the caller whose input did it.
 
-    `error` is the exception of the step; for an overrun it is the `StepTimeout`.
+    `error` is the exception of the step; for an overrun it is the `StepTimeout`. `said` is its
+    text, made under the limit of the step: to show it runs no code of the worker any more.
     """
 
     outcome = "crashed"
@@ -71,11 +72,13 @@ class CalleeCrashed(CallError):
         worker: str = "",
         reason: str = "crash",
         error: BaseException | None = None,
+        said: str | None = None,
     ) -> None:
         self.args = (message,)  # and not three constructors: each crash with a caller makes one
         self.worker = worker
         self.reason = reason
         self.error = error
+        self.said = said
 
 
 class CalleeStopped(CallError):
@@ -272,3 +275,34 @@ class StepTimeout(BaseException):
     """
 
     owner: int = 0
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether an exception out of user code is meant for whoever runs that code.
+
+    It is Ctrl-C, or the limit of a step that runs the code. Whatever else code raises is its own:
+    `SystemExit`, `GeneratorExit` and classes of its own, too.
+
+    >>> is_interruption(KeyboardInterrupt()), is_interruption(SystemExit(9))
+    (True, False)
+    """
+    kind = type(error)
+    return kind is KeyboardInterrupt or (kind is StepTimeout and bool(vars(error).get("owner")))
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says; one that cannot say it is shown by its class alone.
+
+    The one way from an exception of the user's to text. Raises interruptions alone. `__str__` is
+    code of the user's, and may take any time: for the error of a step see `CalleeCrashed.said`.
+
+    >>> message_of(ValueError("no"))
+    'no'
+    """
+    try:
+        return str.__str__(str(error))
+    except BaseException as failed:
+        if is_interruption(failed):
+            raise
+        kind, why = type(error).__name__, type(failed).__name__
+        return f"<{kind} that cannot be shown: {why}>"

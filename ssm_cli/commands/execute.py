@@ -175,7 +175,7 @@ def _failure_line(worker: str, given: str, error: CallError) -> str:
     """What happened, to whom, and what next."""
     match error:
         case CalleeCrashed(error=BaseException() as cause):
-            what = f"{type(cause).__name__}: {records.message_of(cause)}"
+            what = f"{type(cause).__name__}: {records.crash_said(error)}"
             return f"{worker} crashed on `{given}`: {what}; `log` shows what was restarted"
         case DecodeError():
             at = f" at column {error.column} of the input" if error.column else ""

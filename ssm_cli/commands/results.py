@@ -9,7 +9,7 @@ import msgspec
 
 from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 
@@ -44,7 +44,7 @@ def refused(error: SsmError, kind: str = "error", output: str | None = None) -> 
     'USAGE'
     """
     record = records.error_record(error)
-    line = text.brief(records.message_of(error), 4000)
+    line = text.brief(message_of(error), 4000)
     if isinstance(error, CommandError):
         line = f"column {error.column}: {line}"
     return made_result(kind, (line,), (record,), output, exit_code=exit_code_of(error), error=True)
