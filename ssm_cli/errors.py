@@ -32,6 +32,7 @@ into a runaway step by the guard so that `except Exception` cannot swallow it.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 
@@ -54,6 +55,12 @@ class CallError(SsmError):
         super().__init__(message)
         self.worker = worker
         self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the text; it begins with the name of the worker if that is not in it already."""
+        text = super().__str__()
+        named = re.search(rf"(?<![\w.-]){re.escape(self.worker)}(?![\w-])", text)
+        return text if named or not self.worker else f"{self.worker}: {text}"
 
 
 class CalleeCrashed(CallError):
@@ -235,11 +242,12 @@ class TreeFileError(SpecError):
 
 
 class CommandError(SsmError):
-    """A line is no command. `column` is where it goes wrong, from 1."""
+    """A line is no command. `column` is where it goes wrong, from 1; `place` its file and line."""
 
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
         self.column = column
+        self.place = ""
 
 
 class CalledFromStep(SsmError):

@@ -99,8 +99,8 @@ def _beside(stream: TextIO | None) -> TextIO:
     second = open(  # noqa: SIM115 - a descriptor, and it lives as long as the process
         stream.fileno(),
         "w" if writes else "r",
-        encoding=stream.encoding,
-        errors="backslashreplace" if writes else stream.errors,
+        encoding=stream.encoding if writes else "utf-8",
+        errors="backslashreplace" if writes else "surrogateescape",
         closefd=False,
     )
     if writes:

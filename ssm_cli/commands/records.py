@@ -44,12 +44,18 @@ def reply_record(worker: str, text: str, output: str, value: object, ms: float) 
     }
 
 
-def failed_reply_record(worker: str, text: str, error: CallError, ms: float) -> Record:
-    """The record of a call with any other outcome: `error` in place of `output` and `value`."""
+def failed_reply_record(
+    worker: str, text: str, error: CallError, ms: float, place: str = ""
+) -> Record:
+    """The record of a call with any other outcome: `error` in place of `output` and `value`.
+
+    `place` as in `Command`.
+    """
     return {
         **_call_head(worker, text, error.outcome),
         "error": error_detail(error),
         "ms": round(ms, 3),
+        **_placed(place),
     }
 
 
@@ -63,9 +69,14 @@ def _call_head(worker: str, text: str, outcome: str) -> Record:
     }
 
 
-def error_record(error: SsmError) -> Record:
-    """The record of a command that failed, other than a call."""
-    return {"v": VERSION, "type": "error", "error": error_detail(error)}
+def error_record(error: SsmError, place: str = "") -> Record:
+    """The record of a command that failed, other than a call; `place` as in `Command`."""
+    at = place or (error.place if isinstance(error, CommandError) else "")
+    return {"v": VERSION, "type": "error", "error": error_detail(error), **_placed(at)}
+
+
+def _placed(place: str) -> Record:
+    return {"place": clean(place)} if place else {}
 
 
 def error_detail(error: SsmError) -> Record:
