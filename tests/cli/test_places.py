@@ -134,3 +134,15 @@ def test_advice_is_that_of_the_door() -> None:
         piped = ssm("call", "kv1", "-", given=b"Lookup crash\n").stderr.decode()
     assert ADVICE.format("ssm log") in one
     assert ADVICE.format("ssm log") in piped
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_a_timeout_of_0_does_not_wait_and_the_input_is_stepped(near: bool) -> None:
+    if near:
+        words = ("-c", "call --timeout 0 kv1 Store x 1", "-c", "kv1 Lookup x")
+        run = ssm("run", "t.yaml", "--quiet", "--keep-going", *words)
+        assert run.stdout.splitlines()[-1] == b"Result 1"
+        return
+    with running():
+        assert ssm("call", "--timeout", "0", "kv1", "Store x 1").returncode in {0, 124}
+        assert ssm("call", "kv1", "Lookup x").stdout == b"Result 1\n"
