@@ -10,6 +10,7 @@ from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
+from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import handler_codes, in_signal_handler
@@ -81,8 +82,9 @@ class Lifecycle:
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
         complaints = world.judge.complaints
         said = "".join(f"\n{complaint}" for complaint in complaints)
-        text = f"{self._name} did not start: {why}{said}"
-        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
+        what, cause = start_cause(outcome)
+        text = f"{self._name} did not start: {why}{what}{said}"
+        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints) from cause
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""

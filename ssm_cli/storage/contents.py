@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.errors import StorageDamaged, StorageError, message_of
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
@@ -134,7 +134,7 @@ def _state(value: bytes) -> Any:
     try:
         return msgspec.to_builtins(msgspec.msgpack.decode(value), str_keys=True)
     except (msgspec.MsgspecError, TypeError) as error:
-        return f"<state that cannot be shown: {error}>"
+        return f"<state that cannot be shown: {message_of(error)}>"
 
 
 def _plain(value: tuple[Any, ...]) -> Any:

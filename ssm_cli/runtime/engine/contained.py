@@ -29,7 +29,7 @@ from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
-from ssm_cli.runtime.reports import error_text, no_text
+from ssm_cli.runtime.reports import error_text
 
 BUILTIN = frozenset({str, int, float, bool, bytes, NoneType})  # whose methods are no user code
 PLAIN_ERRORS = frozenset({BaseException.__str__, KeyError.__str__})
@@ -78,7 +78,7 @@ def said_by(world: World, cell: Cell, error: BaseException) -> str:
     """Return what an exception of user code says, bounded."""
     if is_plain_error(error):
         return error_text(error)
-    text: str = contained(world, cell, no_text, bounded, error)
+    text: str = contained(world, cell, partial(unshowable, error), bounded, error)
     return text
 
 

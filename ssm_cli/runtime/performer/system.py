@@ -246,8 +246,10 @@ def stop_process(world: World, cell: Cell, reason: ExitReason) -> None:
     if not isinstance(final, Crash):
         raise CalleeCrashed(text, worker=name, reason=str(final))
     own_frames_only(final.error)
-    text = f"{text}: {type(final.error).__name__}: {crash_text(final)}"
-    raise CalleeCrashed(text, worker=name, reason=final.kind, error=final.error) from final.error
+    said = crash_text(final)
+    text = f"{text}: {type(final.error).__name__}: {said}"
+    crash = CalleeCrashed(text, worker=name, reason=final.kind, error=final.error, said=said)
+    raise crash from final.error
 
 
 def end_far_or_near(world: World, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:
