@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Armed, How
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
@@ -15,9 +16,6 @@ from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
 
 MOST_MARKS = 256  # places at which history can be cut off
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -12,8 +12,9 @@ from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Continue
 from ssm_cli.errors import DecodeError, Denied, StorageError
+from ssm_cli.runtime.durable.keeper import Accepted, Keeper
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Cause, Change, How, Input
+from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.values import digest, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
@@ -21,9 +22,6 @@ from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, Time
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import crash_text, error_detail
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
 
 HOW: dict[Kind, How] = {
     Kind.CALL: "call",
@@ -34,20 +32,6 @@ HOW: dict[Kind, How] = {
 FROM_OTHERS = frozenset({"call", "cast", "info"})
 MOST_CRASHES = 1000  # inputs a worker whose crashes are counted; the oldest go
 MOST_REFUSED = 10_000  # inputs in quarantine; what comes then is taken again
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """An input that is about to be stepped, as its record will say.
-
-    `timeout_ms` is the time-out of its worker that was under way.
-    """
-
-    how: How
-    data: bytes
-    key: str = ""
-    cause: Cause | None = None
-    request: str = ""
-    timeout_ms: float | None = None
 
 
 def admit(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
@@ -26,9 +25,6 @@ from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, TimerDu
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import crash_text, error_detail
 from ssm_cli.spec.model import OnCrash
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
 
 
 def kept_of(cell: WorkerCell) -> Kept | None:

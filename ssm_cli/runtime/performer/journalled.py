@@ -15,7 +15,8 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.inputs import HOW, Accepted
+from ssm_cli.runtime.durable.inputs import HOW
+from ssm_cli.runtime.durable.keeper import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.values import digest_of_output
