@@ -7,12 +7,15 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.codec.classes import Inexact
+from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
     Record,
+    Repair,
     Start,
     chain_of,
     decode_entry,
@@ -28,6 +31,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Saved,
     unpack,
 )
+from ssm_cli.runtime.durable.values import plain_of, text_of
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -125,15 +129,15 @@ def kind_of(record: Record) -> str:
 
 def _text(record: Record, name: str, value: bytes) -> Any:
     """Bytes as text, or, for a state, as the data that they hold."""
-    if isinstance(record, Start | Change) and name == "state":
+    if isinstance(record, Start | Change | Repair) and name == "state":
         return _state(value)
-    return value.decode("utf-8", "backslashreplace")
+    return text_of(value)
 
 
 def _state(value: bytes) -> Any:
     try:
-        return msgspec.to_builtins(msgspec.msgpack.decode(value), str_keys=True)
-    except (msgspec.MsgspecError, TypeError) as error:
+        return jsonable(plain_of(value))
+    except (msgspec.MsgspecError, Inexact, TypeError) as error:
         return f"<state that cannot be shown: {error}>"
 
 

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
     "cluster": {"runtime", "spec"},
-    "storage": {"runtime", "spec"},
+    "storage": {"codec", "runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},

@@ -10,6 +10,7 @@ from ssm_cli.commands.records import instant, json_line
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.snapshots import STATE, Aside, Refused, Saved, pack
+from ssm_cli.runtime.durable.values import text_of
 from ssm_cli.storage.contents import (
     Contents,
     change,
@@ -115,7 +116,7 @@ def one_json(store: FolderStore) -> list[str]:
 
 
 def _text(refused: Refused) -> str:
-    return refused.data.decode("utf-8", "backslashreplace")
+    return text_of(refused.data)
 
 
 def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:

@@ -99,7 +99,7 @@ def head(keeper: Keeper, marks: list[Mark], sent: tuple[Sent, ...]) -> Head:
     crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
     return Head(
         keeper.entry, keeper.chain, keeper.seq, keeper.at_s(), tuple(marks),
-        sent, crashes, keeper.number,
+        sent, crashes, keeper.number, keeper.recovered.tailed(),
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def counts(timer: TimerDue) -> bool:
 
 def armed(kept: Kept, timer: TimerDue, due_s: float, after_ms: float) -> Armed:
     """Return a timer as it is written, with the record that has started it."""
-    return Armed(timer.key, due_s, after_ms, kept.written(timer.message), timer.cause)
+    return Armed(timer.key, due_s, after_ms, kept.values.written(timer.message), timer.cause)
 
 
 def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
@@ -170,9 +170,9 @@ def sent_of(keeper: Keeper) -> Iterator[Sent]:
         kept: Kept = cell.ensure_extra().kept
         how: How = "info" if kind is Kind.INFO else "cast"
         if isinstance(message, Caused):
-            yield Sent(message.cause, kept.worker, how, kept.written(message.message))
+            yield Sent(message.cause, kept.worker, how, kept.values.written(message.message))
         elif isinstance(message, ContinueDue) and message.cause and goes_on(cell, message):
-            yield Sent(message.cause, kept.worker, "continue", kept.written(message.message))
+            yield Sent(message.cause, kept.worker, "continue", kept.values.written(message.message))
     yield from keeper.recovered.unsent()
 
 

@@ -16,7 +16,7 @@ from ssm_cli.runtime.durable.keeper import Accepted, Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
-from ssm_cli.runtime.durable.values import digest, digest_of_output
+from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
@@ -72,16 +72,16 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
     """What the record of an input will say; raises `StorageError` if it cannot be recorded."""
     if type(came) is bytes:
         request = "" if pending is None else pending.request
-        return Accepted(HOW[kind], came, request=request)
+        return Accepted(HOW[kind], kept.values.came(came), request=request)
     match came:
         case TimeoutDue():
             return Accepted("timeout", b"")
         case TimerDue(key=key, cause=cause):
-            return Accepted("timer", kept.written(message), key=key, cause=cause)
+            return Accepted("timer", kept.values.written(message), key=key, cause=cause)
         case ContinueDue(cause=cause) | Caused(cause=cause):
-            return Accepted(HOW[kind], kept.written(message), cause=cause)
+            return Accepted(HOW[kind], kept.values.written(message), cause=cause)
     request = "" if pending is None else pending.request
-    return Accepted(HOW[kind], kept.written(message), request=request)
+    return Accepted(HOW[kind], kept.values.written(message), request=request)
 
 
 def refuse_input(
@@ -115,12 +115,12 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     assert now is not None, "an input is admitted before it is stepped"
     state_hash = kept.hash(outcome.state)
     for target, message in to_be_written(keeper.world, cell, outcome):
-        target.written(message)
+        target.values.written(message)
     replied = now.how == "call" and answers(outcome)
     output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
         state = kept.values.dump(cell.state)
-        keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
+        keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code), len(state))
         kept.resync = False
         replan(cell)
     keeper.now = None
@@ -235,9 +235,9 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
 
 def _bytes_of(kept: Kept, message: Any) -> bytes:
     if type(message) is bytes:
-        return message
+        return kept.values.came(message)
     try:
-        return kept.written(message)
+        return kept.values.written(message)
     except StorageError:
         return b""
 
@@ -257,6 +257,6 @@ def count(keeper: Keeper, cell: WorkerCell, kept: Kept, data: bytes, error: str)
         refused = Refused(number, kept.worker, keeper.at_s(), data, crashes, error)
         kept.refused[key] = number
         keeper.change(number_key(INPUT, number), pack(refused))
-        shown = str(data, "utf-8", "replace")[:1000]
+        shown = text_of(data)[:1000]
         what = {"input": shown, "crashes": crashes, "number": number}
         keeper.world.report("quarantined", cell, what)

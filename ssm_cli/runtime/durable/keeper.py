@@ -182,7 +182,13 @@ class Keeper:
         kept = self.kept.get(name)
         if kept is None:
             cell.behaviour = behaviour_of(cell.spec.start)
-            kept = Kept(name, cell.spec.options, cell.behaviour, codec_of(cell))
+            kept = Kept(
+                name,
+                cell.spec.options,
+                cell.behaviour,
+                codec_of(cell),
+                self.recovered.renamed(name),
+            )
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last

@@ -92,7 +92,7 @@ def bring_back(keeper: Keeper) -> None:
         if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
             world.drop(world.root, record.worker, record.how, "not running")
             continue
-        message = cell.ensure_extra().kept.codec.decode(record.data)
+        message = cell.ensure_extra().kept.values.read(record.data)
         if record.how == "timer":
             token: Marked = TimerDue(0, cell, cell.starts, record.key, message, record.cause)
         elif record.how == "continue":

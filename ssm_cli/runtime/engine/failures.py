@@ -69,7 +69,9 @@ def not_running(cell: Cell) -> NoProc:
     """Return the error for a call of a node that does not run."""
     doing = "is being restarted" if comes_back(cell) else "is not running"
     name: str = cell.spec.id
-    return NoProc(f"{name} {doing}", worker=name, reason="noproc")
+    trouble = getattr(getattr(cell.extra, "kept", None), "trouble", None)
+    text = f"{name} {doing}" if trouble is None else str(trouble)
+    return NoProc(text, worker=name, reason="noproc")
 
 
 def interrupted(cell: Cell) -> CalleeStopped:
