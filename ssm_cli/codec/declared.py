@@ -93,10 +93,12 @@ class Declared:
                     f"{field}: {self._walk(held, f'{path}.{field}')}" for field, held in fields
                 )
             return name
-        subclasses: list[type] = type.__subclasses__(said)
-        for below in subclasses:
-            self._walk(below, path)
-        if not subclasses and not is_open(said):
+        before = len(self.refused)
+        below: list[type] = [] if is_open(said) else type.__subclasses__(said)
+        for kind in below:
+            self._walk(kind, path)
+        del self.refused[before:]
+        if not is_open(said) and not any(map(kept_form, below)):
             self.refused.append((path, name))
         return name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
+from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Shutdown, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.calling.waiting import Serving
@@ -19,6 +19,14 @@ from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 
 DRAIN_S = 1.0
+
+
+def unkept(outcome: ExitReason | Ignore) -> list[str]:
+    """What the first state of a durable worker holds that cannot be kept, if that was why."""
+    while isinstance(outcome, Shutdown) and isinstance(outcome.detail, FailedToStart):
+        outcome = outcome.detail.reason
+    error = outcome.error if isinstance(outcome, Crash) else None
+    return [str(error)] if isinstance(error, StorageError) else []
 
 
 class Lifecycle:
@@ -80,7 +88,7 @@ class Lifecycle:
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
         complaints = world.judge.complaints
-        said = "".join(f"\n{complaint}" for complaint in complaints)
+        said = "".join(f"\n{complaint}" for complaint in (*complaints, *unkept(outcome)))
         text = f"{self._name} did not start: {why}{said}"
         raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
 

@@ -106,23 +106,22 @@ def in_quarantine(cell: WorkerCell, number: int) -> Denied:
 
 
 def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> int:
-    """Record an input that was stepped; the number of its record.
+    """Record an input that was stepped; the number of its record, 0 where states alone are kept.
 
     Raises:
         StorageError: the new state, or what it sends, cannot be written; nothing is recorded.
     """
+    state_hash = kept.hash(outcome.state)
+    if not kept.journals:
+        return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
-    state_hash = kept.hash(outcome.state)
     for target, message in to_be_written(keeper.world, cell, outcome):
         target.values.written(message)
     replied = now.how == "call" and answers(outcome)
     output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
-        state = kept.values.dump(cell.state)
-        keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code), len(state))
-        kept.resync = False
-        replan(cell)
+        tell_state(keeper, cell, kept)
     keeper.now = None
     keeper.remember(cell, now.timeout_ms)
     record = Input(
@@ -144,6 +143,14 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     if now.request:
         keeper.sessions.learn(seq, record)
     return seq
+
+
+def tell_state(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
+    """Record the state that a worker has, as what is in the journal is another one."""
+    state = kept.values.dump(cell.state)
+    keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code), len(state))
+    kept.resync = False
+    replan(cell)
 
 
 def to_be_written(

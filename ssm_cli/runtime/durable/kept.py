@@ -82,9 +82,7 @@ class Kept:
         """Return how the inputs of this worker are served, if it is a pure step."""
         if self.plain and not (self.resync or self.refused):
             return Plan.RECORD
-        options = self.options
-        often = options.save_inputs is not None or options.save_seconds is not None
-        return Plan.CARE if self.journals or self.refused or often else Plan.STEP
+        return Plan.CARE
 
     def adopt(self, life: Life) -> None:
         """Begin with what the records of an earlier process came to."""

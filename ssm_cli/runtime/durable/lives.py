@@ -42,6 +42,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     if not kept.journals:
         kept.armed, kept.timeout_ms = (), None
+        kept.values.dump(cell.state)  # so that it can be saved is known from the start
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None

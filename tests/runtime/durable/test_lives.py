@@ -278,15 +278,14 @@ def test_a_state_is_saved_so_many_seconds_after_the_first_input_that_is_not() ->
     assert world.seen() == [0, 1, 2]  # at 10 s, before the input at 12 s
 
 
-def test_a_state_that_cannot_be_saved_is_reported_and_the_one_before_stays() -> None:
+def test_a_state_that_cannot_be_saved_crashes_its_input_and_the_one_before_stays() -> None:
     world = World(tree(worker("a", persist="snapshot")))
     world.node.call("a", Add(1))
+    with pytest.raises(CalleeCrashed, match="the state of a cannot outlive the process"):
+        world.node.call("a", Bad("state"))
+    assert world.seen() == [1]
     world.restart()
-    world.node.call("a", Bad("state"))
-    reported: list[str] = []
-    world.node.subscribe(lambda report: reported.append(report.event))
-    world.restart()
-    assert "unsaved" in reported
+    assert world.events("unsaved") == []
     assert world.seen() == [1]
 
 
