@@ -49,6 +49,7 @@ class Classes:
         known: found in annotations; others are looked for in the modules that are loaded.
         tagged: the names of those that stand in a union with others.
         renamed: names of modules, classes and fields (`module:Class.field`) that have changed.
+        home: the module of the code; a class of its name is looked for in that one alone.
     """
 
     def __init__(
@@ -56,10 +57,12 @@ class Classes:
         known: Mapping[str, type] | None = None,
         tagged: Iterable[str] = (),
         renamed: Mapping[str, str] | None = None,
+        home: str = "",
     ) -> None:
         self._known = dict(known or {})
         self._tagged = frozenset(tagged)
         self._renamed = dict(renamed or {})
+        self._home = home
         self._seen: dict[type, Form] = {}
 
     def form(self, kind: type) -> Form:
@@ -79,7 +82,7 @@ class Classes:
 
     def find(self, name: str) -> type | None:
         """The class that a name stands for."""
-        return self._known.get(name) or found(name)
+        return self._known.get(name) or found(name, self._home)
 
     @property
     def has_renames(self) -> bool:
@@ -105,6 +108,22 @@ class Classes:
         """What a field of a class, as that is called by now, is called by now."""
         name = self._renamed.get(f"{kind}.{field}", field)
         return name.rpartition(".")[2]
+
+    def then(self, name: str) -> str:
+        """What a class was called, before any rename; the way back from `now`."""
+        for old, new in self._renamed.items():
+            if name == new or name.startswith((f"{new}:", f"{new}.")):
+                return old + name[len(new) :]
+        return name
+
+    def fields_then(self, form: Form) -> tuple[str, ...]:
+        """What the fields of a class were called."""
+        was = {
+            new.rpartition(".")[2]: old.rpartition(".")[2]
+            for old, new in self._renamed.items()
+            if old.rpartition(".")[0] in (form.name, self.then(form.name))
+        }
+        return tuple(was.get(field, field) for field in form.fields)
 
 
 def _hint(kind: type) -> str:

@@ -29,7 +29,7 @@ _decode = msgspec.msgpack.Decoder(tuple[Any, Any]).decode
 
 def is_exact(data: bytes) -> bool:
     """Whether bytes are of this encoding."""
-    return data[:2] == MARK
+    return data.startswith(MARK)
 
 
 def write(value: Any, classes: Classes) -> bytes:
@@ -44,18 +44,19 @@ def write(value: Any, classes: Classes) -> bytes:
     return MARK + _written(value, classes, _encode)[0]
 
 
-def canonical(value: Any, classes: Classes) -> tuple[bytes, bool]:
+def canonical(value: Any, classes: Classes, *, then: bool = False) -> tuple[bytes, bool]:
     """Bytes that two values share if they are the same in all but the order of dicts and sets.
 
-    The second result says whether parts of it had to be walked, which takes longer. Raises as
-    `write` does.
+    The second result says whether parts of it had to be walked, which takes longer. With `then`,
+    classes and fields have the names that they had before they were renamed. Raises as `write`
+    does.
     """
     if type(value) is dict and _is_plain(value):
         try:
             return canonical_bytes(value), False
         except (OverflowError, UnicodeEncodeError):
             pass  # a large number, or odd text: the walk writes them apart
-    return _written(value, classes, canonical_bytes)
+    return _written(value, classes, canonical_bytes, then=then)
 
 
 def _is_plain(value: dict[Any, Any]) -> bool:
@@ -66,15 +67,25 @@ def _is_plain(value: dict[Any, Any]) -> bool:
     return True
 
 
-def _written(value: Any, classes: Classes, encode: Callable[[Any], bytes]) -> tuple[bytes, bool]:
-    writer = Writer(classes, canonical=encode is canonical_bytes)
+def _written(
+    value: Any, classes: Classes, encode: Callable[[Any], bytes], *, then: bool = False
+) -> tuple[bytes, bool]:
+    in_order = encode is canonical_bytes
+    writer = Writer(classes, canonical=in_order, then=then)
     try:
         body = writer.lower(value)
         return encode((writer.head(), body)), writer.walked
     except (OverflowError, UnicodeEncodeError):  # a large number, or odd text, is somewhere
-        writer = Writer(classes, canonical=encode is canonical_bytes, careful=True)
+        writer = Writer(classes, canonical=in_order, careful=True, then=then)
         body = writer.lower(value)
         return encode((writer.head(), body)), True
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether two that `write` has written hold the same, whatever unions their classes are in."""
+    heads, bodies = zip(*(_decode(data[len(MARK) :]) for data in (one, other)), strict=True)
+    classes = [[(name, fields) for name, fields, _ in head] for head in heads]
+    return classes[0] == classes[1] and _encode(bodies[0]) == _encode(bodies[1])
 
 
 def read(data: bytes, classes: Classes) -> Any:
@@ -84,7 +95,7 @@ def read(data: bytes, classes: Classes) -> Any:
         Inexact: the classes in it have changed, or are gone; says where.
         msgspec.MsgspecError: it is nothing that `write` has written.
     """
-    head, body = _decode(data[2:])
+    head, body = _decode(data[len(MARK) :])
     return Reader(classes, head).lift(body)
 
 
@@ -93,5 +104,11 @@ def read_plain(data: bytes) -> Any:
 
     Enum members are their values. Raises as `read` does.
     """
-    head, body = _decode(data[2:])
+    head, body = _decode(data[len(MARK) :])
     return Reader(Classes(), head, plain=True).lift(body)
+
+
+def names_in(data: bytes) -> list[str]:
+    """The classes, and their fields as `module:Class.field`, that bytes of `write` name."""
+    head, _ = _decode(data[len(MARK) :])
+    return [name for kind, fields, _ in head for name in (kind, *(f"{kind}.{f}" for f in fields))]

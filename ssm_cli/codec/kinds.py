@@ -198,15 +198,17 @@ def name_of(kind: Any) -> str:
     return f"{lasting(kind.__module__)}:{kind.__qualname__}"
 
 
-def found(name: str) -> type | None:
+def found(name: str, home: str = "") -> type | None:
     """The class of that name in a module that is loaded; None where there is none.
 
-    Nothing is imported, and no code runs: what a file says is looked up, not carried out.
+    Nothing is imported, and no code runs: what a file says is looked up, not carried out. Of
+    modules that share a lasting name, `home` is the one.
     """
     wanted, _, path = name.partition(":")
-    for module in [*sys.modules]:
+    modules = [home] if home and lasting(home) == wanted else [*sys.modules]
+    for module in modules:
         if lasting(module) == wanted:
-            at: Any = sys.modules[module]
+            at: Any = sys.modules.get(module)
             for part in path.split("."):
                 at = getattr(at, "__dict__", {}).get(part)
             if isinstance(at, type):

@@ -41,10 +41,18 @@ canonical_bytes = msgspec.msgpack.Encoder(order="deterministic").encode
 class Writer:
     """One walk from a value to its form. `canonical` makes equal values equal in any order."""
 
-    def __init__(self, classes: Classes, *, canonical: bool = False, careful: bool = False) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        *,
+        canonical: bool = False,
+        careful: bool = False,
+        then: bool = False,
+    ) -> None:
         self.classes = classes
         self.canonical = canonical
         self.careful = careful
+        self.then = then
         self.walked = False
         self._order: dict[str, int] = {}
         self._late: set[str] = set()
@@ -137,9 +145,12 @@ class Writer:
 
     def ref(self, form: Form) -> int | str:
         """What stands for a class: its number, or, in a set, its name."""
-        name = form.name
+        name, fields = form.name, form.fields
+        if self.then:
+            name, fields = self.classes.then(name), self.classes.fields_then(form)
         if name not in self._heads:
-            self._heads[name] = [name, list(form.fields), self.classes.is_tagged(name)]
+            tagged = not self.canonical and self.classes.is_tagged(name)
+            self._heads[name] = [name, list(fields), tagged]
         if self._inline:
             self._late.add(name)
             return name

@@ -11,6 +11,7 @@ from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import StorageDamaged, StorageError
 from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.rebuild import head_of
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
@@ -22,7 +23,6 @@ from ssm_cli.runtime.durable.records import (
 )
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
-    HEAD,
     INPUT,
     STATE,
     Aside,
@@ -59,11 +59,10 @@ class Contents(msgspec.Struct, frozen=True):
 
 def contents(store: Store) -> Contents:
     """What a store holds; raises `StorageError` where a part of it cannot be read."""
-    data = store.get(HEAD)
     return Contents(
         store.where(),
         store.size_bytes(),
-        Head() if data is None else unpack(HEAD, data, Head),
+        head_of(store),
         store.first(),
         store.last(),
         tuple(unpack(key, store.get(key) or b"", Saved) for key in store.keys(STATE)),
@@ -97,9 +96,7 @@ def before(store: Store, first: int) -> tuple[bytes, int]:
     """The chain value and the last record before an entry, the oldest that is kept."""
     if first == 1:
         return START_OF_CHAIN, 0
-    data = store.get(HEAD)
-    head = Head() if data is None else unpack(HEAD, data, Head)
-    for mark in head.marks:
+    for mark in head_of(store).marks:
         if mark.entry == first - 1:
             return mark.chain, mark.seq
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")

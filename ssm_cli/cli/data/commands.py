@@ -184,9 +184,82 @@ def _let_go(
         return shown.let_in(store, number, again=again)
 
 
+def repair(
+    ctx: typer.Context,
+    worker: Annotated[str, typer.Argument(metavar="WORKER", help="the worker to repair")],
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+    file: Annotated[
+        str | None, typer.Option("--tree", metavar="FILE", help="the tree, with its code")
+    ] = None,
+    as_new: Annotated[
+        bool, typer.Option("--as-new", help="take what the code that is here makes of it")
+    ] = False,
+    from_saved: Annotated[
+        bool, typer.Option("--from-saved", help="go on with the saved state")
+    ] = False,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="JSON", help="go on with this state")
+    ] = None,
+    rename: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--rename", metavar="OLD NEW", help="a name has become another"),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="begin by init")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> int:
+    """Show what is stored of a worker that cannot go on, and say what it goes on with."""
+    env: Environment = ctx.obj
+    from ssm_cli.runtime.clock import SystemClock  # noqa: PLC0415 - as above
+    from ssm_cli.storage.repair import Repairing  # noqa: PLC0415 - as above
+
+    given = [as_new, from_saved, state is not None, rename is not None, forget]
+    if sum(given) > 1:
+        raise typer.BadParameter("give one of --as-new, --from-saved, --state, --rename, --forget")
+    spec = None
+    if file is not None:
+        from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
+
+        spec = load_tree(file)
+    if file is not None and tree is None and data is None:
+        tree = Path(file).stem
+    with opened(env, tree, data, writing=True) as store:
+        found = Repairing(store, worker, spec, SystemClock().wall_s())
+        if not any(given):
+            _print(env, found.look())
+            return ExitCode.DONE
+        if state is not None:
+            lines = found.state(state)
+        elif rename is not None:
+            lines = found.rename(*rename)
+        else:
+            way = found.as_new if as_new else found.from_saved if from_saved else found.forget
+            lines = way()
+        _print(env, lines)
+        if not yes and not _consents(env, worker):
+            _print(env, ["nothing was changed"])
+            return ExitCode.DENIED
+        number = found.carry_out()
+    before = "" if rename is not None and rename[0] != worker else "; what was before is set aside"
+    _print(env, [f"{worker} is repaired, by record {number}{before}"])
+    return ExitCode.DONE
+
+
+def _consents(env: Environment, worker: str) -> bool:
+    """Ask whether to go on; raises `CommandError` where nobody can answer."""
+    if not env.stdin_is_tty:
+        raise CommandError(
+            f"nothing was changed: to repair {worker} without being asked, say --yes"
+        )
+    env.stdout.write(f"repair {worker}? [y/N] ")
+    env.stdout.flush()
+    return env.stdin.readline().strip().lower() in ("y", "yes")
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
     "ls": list_data, "verify": verify, "export": export,
-    "backup": backup, "compact": compact, "quarantine": quarantine,
+    "backup": backup, "compact": compact, "quarantine": quarantine, "repair": repair,
 }  # fmt: skip
 
 

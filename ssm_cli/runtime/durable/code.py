@@ -27,7 +27,8 @@ class Facts:
     Attributes:
         code: how its records name it.
         said: the type of its states, Any where nothing says it.
-        declared: what that type, and those of its inputs, say.
+        declared: what that type says.
+        home: the module of its code.
     """
 
     def __init__(self, behaviour: Behaviour) -> None:
@@ -38,6 +39,7 @@ class Facts:
         self.tagged = self.declared.tagged | inputs.tagged
         form = self.declared.digest()
         code = callback_of(behaviour)
+        self.home = str(getattr(code, "__module__", ""))
         self.code = Code(lasting_name(code), behaviour.version, form, digest_of(code))
 
     def classes_for(self, worker: str, renamed: dict[str, str]) -> Classes:
@@ -52,7 +54,7 @@ class Facts:
                 f"plain data, dataclasses or msgspec.Struct types there, and make a {name} in "
                 f"`restore`, outside the state"
             )
-        return Classes(self.classes, self.tagged, renamed)
+        return Classes(self.classes, self.tagged, renamed, self.home)
 
 
 def facts_of(behaviour: Behaviour) -> Facts:

@@ -23,7 +23,7 @@ from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import Recovered
+from ssm_cli.runtime.durable.rebuild import Recovered, renamed_in
 from ssm_cli.runtime.durable.records import (
     Cause,
     How,
@@ -187,7 +187,7 @@ class Keeper:
                 cell.spec.options,
                 cell.behaviour,
                 codec_of(cell),
-                self.recovered.renamed(name),
+                renamed_in(self.store, name),
             )
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again

@@ -25,7 +25,7 @@ from ssm_cli.runtime.durable.records import (
     Start,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
-from ssm_cli.runtime.durable.values import ODD, Values, digest
+from ssm_cli.runtime.durable.values import ODD, Values, digest, text_of
 
 KINDS: dict[How, Kind] = {
     "call": Kind.CALL,
@@ -103,7 +103,7 @@ class Life:
         self._written_by(saved.code())
         if saved.has:
             try:
-                self.state = self._values.revive(saved.state, saved.code())
+                self.state = self._revived(saved.state, saved.code())
             except Unrecovered as error:
                 self.trouble = error
 
@@ -119,8 +119,10 @@ class Life:
         What cannot be done is a `trouble`, and not raised; what comes then waits for a record that
         brings a state.
         """
-        if seq <= self._since:
-            return ()
+        return () if seq <= self._since else self.again(seq, record)
+
+    def again(self, seq: int, record: Record) -> Sequence[Brought]:
+        """The same for a record of a tail, whatever its number is."""
         self.touched = True
         if self.trouble is not None:
             if type(record) is not Repair and getattr(record, "state", None) is None:
@@ -148,10 +150,13 @@ class Life:
                 self._leave(kept=record.kept)
         return ()
 
+    def _revived(self, data: bytes, by: Code) -> Any:
+        return self._values.revive(data, by)
+
     def _put(self, state: bytes, by: Code) -> None:
         """Go on with a state that a record brings."""
         self._last = None
-        self.has, self.state = True, self._values.revive(state, by)
+        self.has, self.state = True, self._revived(state, by)
 
     def _repaired(self, record: Repair) -> None:
         self._written_by(record.code)
@@ -295,3 +300,40 @@ class Life:
         except Unrecovered as error:
             error.record = seq
             self.trouble = error
+
+
+class Anew(Life):
+    """The same, and what comes is taken as it is: somebody wants to see it, and may consent.
+
+    Attributes:
+        notes: what has come otherwise, a line each.
+    """
+
+    def __init__(
+        self, worker: str, behaviour: Behaviour, values: Values, saved: Saved | None
+    ) -> None:
+        self.notes: list[str] = []
+        self._at = 0
+        super().__init__(worker, behaviour, values, saved, check_every=1)
+
+    def again(self, seq: int, record: Record) -> Sequence[Brought]:
+        """Step a record; one that cannot be is left out, and noted."""
+        self._at = seq
+        brought = super().again(seq, record)
+        if self.trouble is not None and self.trouble.reason in ("raises", "undecodable"):
+            self.notes.append(f"record {seq} is left out: {self.trouble}")
+            self.trouble = None
+        return brought
+
+    def _check(self, record: Input, output: Any) -> None:
+        try:
+            super()._check(record, output)
+        except Unrecovered as error:
+            self.notes.append(f"record {self._at} ({text_of(record.data)[:60]}): {error}")
+
+    def _revived(self, data: bytes, by: Code) -> Any:
+        """A state of whatever code, if it is one of the code that is here."""
+        try:
+            return super()._revived(data, by)
+        except Unrecovered:
+            return super()._revived(data, Code())

@@ -7,11 +7,11 @@ record of a worker, and its last, against the hashes that were taken then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import StorageDamaged, Unrecovered
 from ssm_cli.runtime.durable.kept import Kept
@@ -113,8 +113,7 @@ class Recovered:
         for path, spec in walk(tree):
             if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
                 self._specs[spec.id], self._paths[path] = spec, spec.id
-        data = store.get(HEAD)
-        self.head = Head() if data is None else unpack(HEAD, data, Head)
+        self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
         self.at_s, self.number = self.head.at_s, self.head.number
         self.sessions = Sessions()
@@ -160,19 +159,7 @@ class Recovered:
             self._tails[worker] = Tail(worker, saved_of(self._store, worker))
         if not self.troubles:
             return
-        causes: set[Cause] = set()
-        for _, batch, _ in batches(self._store, self.head):
-            for seq, record in enumerate(batch.records, batch.first):
-                tail = self._tails.get(getattr(record, "worker", ""))
-                if tail is not None and tail.worker in self.troubles:
-                    tail.add(seq, record)
-                if type(record) is Input and record.cause is not None:
-                    causes.add(record.cause)
-        for worker in self.troubles:
-            tail = self._tails[worker]
-            own = {seq for seq, _ in tail.records}
-            arrived = {cause for cause in causes if cause[0] in own}
-            tail.arrived = tuple(sorted(arrived | {*tail.arrived}))
+        fill(self._store, self.head, [self._tails[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...], seen: Seen | None) -> None:
         lives = self._lives
@@ -231,26 +218,16 @@ class Recovered:
         return self._begin(worker, spec)
 
     def _begin(self, worker: str, spec: WorkerSpec) -> Life:
-        behaviour = behaviour_of(spec.start)
-        wanted = spec.options.codec
-        codec = codec_for(
-            behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
-        )
+        behaviour, values = code_in(spec, renamed_in(self._store, worker))
         saved = saved_of(self._store, worker)
-        values = Values(worker, behaviour, codec, self.renamed(worker))
         life = Life(worker, behaviour, values, saved, check_every=self._check_every)
         self._lives[worker] = life
         if saved is not None:
             for seq, record in saved.tail:
-                for brought in life.take(seq, record):
+                for brought in life.again(seq, record):
                     if brought.cause not in saved.arrived:
                         self._bring(brought)
         return life
-
-    def renamed(self, worker: str) -> dict[str, str]:
-        """The names of its code, classes and fields that have become others."""
-        data = self._store.get(RENAMED + worker)
-        return {} if data is None else unpack(RENAMED + worker, data, Renamed).names
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
@@ -274,7 +251,7 @@ class Recovered:
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
             life = Life(worker, kept.behaviour, kept.values, saved)
             for seq, record in () if saved is None else saved.tail:
-                life.take(seq, record)
+                life.again(seq, record)
             life.finish()
             if life.trouble is not None:
                 self.troubles[worker] = kept.trouble = told(life, self._store.where())
@@ -344,6 +321,52 @@ def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
             raise StorageDamaged(f"record {seq + 1} of the journal is missing")
         entry, chain, seq = number, chain_of(data), seq + len(batch.records)
         yield number, batch, chain
+
+
+def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int]:
+    """Add to tails what stands of their workers behind the saved states.
+
+    Returns:
+        The number and the chain value of the last entry, and its last record.
+    """
+    by_name = {tail.worker: tail for tail in tails}
+    causes: set[Cause] = set()
+    last = head.entry, head.chain, head.seq
+    for number, batch, chain in batches(store, head):
+        last = number, chain, batch.first + len(batch.records) - 1
+        for seq, record in enumerate(batch.records, batch.first):
+            tail = by_name.get(getattr(record, "worker", ""))
+            if tail is not None:
+                tail.add(seq, record)
+            if type(record) is Input and record.cause is not None:
+                causes.add(record.cause)
+    for tail in tails:
+        own = {seq for seq, _ in tail.records}
+        arrived = {cause for cause in causes if cause[0] in own}
+        tail.arrived = tuple(sorted(arrived | {*tail.arrived}))
+    return last
+
+
+def head_of(store: Store) -> Head:
+    """Up to where the saved states of a store go."""
+    data = store.get(HEAD)
+    return Head() if data is None else unpack(HEAD, data, Head)
+
+
+def renamed_in(store: Store, worker: str) -> dict[str, str]:
+    """The names of a worker's code, classes and fields that have become others."""
+    data = store.get(RENAMED + worker)
+    return {} if data is None else unpack(RENAMED + worker, data, Renamed).names
+
+
+def code_in(spec: WorkerSpec, renamed: dict[str, str]) -> tuple[Behaviour, Values]:
+    """The code of a worker, and what writes and reads its values."""
+    behaviour = behaviour_of(spec.start)
+    wanted = spec.options.codec
+    codec = codec_for(
+        behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
+    )
+    return behaviour, Values(spec.id, behaviour, codec, renamed)
 
 
 def told(life: Life, where: str) -> Unrecovered:

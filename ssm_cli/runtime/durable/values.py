@@ -16,7 +16,7 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.declared import misfit
-from ssm_cli.codec.exact import canonical, is_exact, read, read_plain, write
+from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, write
 from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable.code import facts_of
@@ -121,12 +121,15 @@ class Values:
 
     def has_hash(self, state: Any, taken: bytes) -> bool:
         """Whether a state is the one of that hash, which an older ssm may have taken."""
-        if taken[:1] == EXACT_HASH and len(taken) > DIGEST_BYTES:
-            return self.hash(state)[0] == taken
         try:
-            return digest(_old_sorted(state)) == taken
-        except (TypeError, OverflowError, ValueError, RecursionError):
-            return False
+            if taken[:1] != EXACT_HASH or len(taken) == DIGEST_BYTES:
+                return digest(_old_sorted(state)) == taken
+            found = self.hash(state)[0]
+            if found != taken and self._classes.has_renames:
+                found = EXACT_HASH + digest(canonical(state, self._classes, then=True)[0])
+        except (StorageError, TypeError, OverflowError, ValueError, RecursionError):
+            return False  # it cannot be written: the one that was could be
+        return found == taken
 
     def revive(self, data: bytes, by: Code) -> Any:
         """The state from bytes that some code has written.
@@ -138,9 +141,11 @@ class Values:
         if by.version not in ("", self.version):
             return self._migrated(data, by)
         if machine not in ("", self.code.machine):
+            old, new = machine.partition(":"), self.code.machine.partition(":")
+            names = (old[0], new[0]) if old[2] == new[2] else (machine, self.code.machine)
             raise Unrecovered(
                 f"its state was saved by {machine}, and its code is {self.code.machine} now; if "
-                f"that has moved, say so: --rename {machine} {self.code.machine}",
+                f"that has moved, say so: --rename {names[0]} {names[1]}",
                 worker=self.worker, reason="moved",
             )  # fmt: skip
         try:
@@ -177,7 +182,7 @@ class Values:
         if not is_exact(data):
             return self._old(data)
         state = read(data, self._classes)
-        if not self._classes.has_renames and write(state, self._classes) != data:
+        if not self._classes.has_renames and not alike(write(state, self._classes), data):
             raise Inexact("what is read of it is not what is stored")
         return state
 
