@@ -17,6 +17,7 @@ from ssm_cli.codec.classes import Classes, Inexact
 from ssm_cli.codec.exact import is_exact, names_in
 from ssm_cli.codec.json import data_reader, jsonable
 from ssm_cli.errors import StorageError
+from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.life import Anew
 from ssm_cli.runtime.durable.ports import Store
@@ -80,7 +81,7 @@ class Repairing:
     def look(self) -> list[str]:
         """What is stored of it, and what can be done, a line each."""
         saved, records = self._tail.saved, self._tail.records
-        state = "none" if saved is None or not saved.has else shown(saved.state)
+        state = "none" if saved is None or not saved.has else state_text(saved.state)
         by = "" if saved is None else f", by {saved.machine} version {saved.version}"
         lines = [
             f"saved state: {state} (record {0 if saved is None else saved.seq}{by})",
@@ -134,7 +135,7 @@ class Repairing:
             raise StorageError(f"no state of {self.worker} is saved: see --as-new, or --forget")
         self._goes_on("from-saved", saved.state, saved.code(), saved)
         count = len(self._tail.records)
-        return [f"state: {shown(saved.state)}", f"{count} records behind it are set aside"]
+        return [f"state: {state_text(saved.state)}", f"{count} records behind it are set aside"]
 
     def state(self, text: str) -> list[str]:
         """Prepare to go on with a state that is given as JSON; raises `StorageError`."""
@@ -151,7 +152,7 @@ class Repairing:
             raise StorageError(f"--state is no state of {self.worker}: {error}") from error
         data = values.dump(value)
         self._goes_on("state", data, values.code, self._tail.saved)
-        return [f"state: {shown(data)}"]
+        return [f"state: {state_text(data)}"]
 
     def forget(self) -> list[str]:
         """Prepare to begin by `init`; all that is stored is set aside."""
@@ -262,6 +263,11 @@ WAYS = (
 """What can be done, a line each. Each shows what it changes, asks, and is a record."""
 
 
+def now_s() -> float:
+    """The wall time, for the record of a repair."""
+    return SystemClock().wall_s()
+
+
 def spec_of(tree: SupervisorSpec | None, worker: str) -> WorkerSpec | None:
     """The spec of a worker of a tree; None without a tree, or where it is none of its file."""
     for _, spec in () if tree is None else walk(tree):
@@ -275,7 +281,7 @@ def with_worker(record: Record, worker: str) -> Record:
     return record if isinstance(record, Note) else msgspec.structs.replace(record, worker=worker)
 
 
-def shown(state: bytes | None) -> str:
+def state_text(state: bytes | None) -> str:
     """A state as JSON, for people."""
     if state is None:
         return "none"
@@ -307,5 +313,5 @@ def lines_of(state: bytes | None) -> list[str]:
     try:
         value: Any = jsonable(plain_of(state))
     except (Inexact, msgspec.MsgspecError):
-        return [shown(state)]
+        return [state_text(state)]
     return json.dumps(value, indent=1, ensure_ascii=False).splitlines()

@@ -10,8 +10,9 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
+from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.errors import StorageError, Unrecovered
+from ssm_cli.runtime.durable.checks import Checks, Notes
 from ssm_cli.runtime.durable.records import (
     Armed,
     Cause,
@@ -25,7 +26,7 @@ from ssm_cli.runtime.durable.records import (
     Start,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
-from ssm_cli.runtime.durable.values import ODD, Values, digest, text_of
+from ssm_cli.runtime.durable.values import ODD, Values
 
 KINDS: dict[How, Kind] = {
     "call": Kind.CALL,
@@ -35,7 +36,6 @@ KINDS: dict[How, Kind] = {
     "timeout": Kind.INFO,
     "continue": Kind.CONTINUE,
 }
-CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -54,7 +54,7 @@ class Life:
         worker: its id.
         behaviour, values: its code, and how its inputs and states are written.
         saved: its saved state, if there is one.
-        check_every: compare the hashes of every so-many-th record.
+        checks: what is compared with the records.
 
     Attributes:
         has: whether there is a state; else it begins with `init`.
@@ -73,8 +73,7 @@ class Life:
         behaviour: Behaviour,
         values: Values,
         saved: Saved | None,
-        *,
-        check_every: int = CHECK_EVERY,
+        checks: Checks,
     ) -> None:
         self.worker = worker
         self.has = False
@@ -86,13 +85,11 @@ class Life:
         self.trouble: Unrecovered | None = None
         self._behaviour = behaviour
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
-        self._decode, self._encode = values.codec.decode, values.codec.encode
+        self._decode = values.codec.decode
         self._since = 0 if saved is None else saved.seq
         self._values = values
-        self._wanted = self._check_every = check_every
+        self._checks = checks
         self.by = Code() if saved is None else saved.code()
-        self._sparse = False
-        self._last: tuple[int, Input, Any] | None = None
         if saved is not None:
             self._begin(saved)
 
@@ -110,8 +107,7 @@ class Life:
     def _written_by(self, code: Code) -> None:
         """The records from here on are of that code; of another one each is compared."""
         self.by = code
-        other = bool(code.digest) and code.digest != self._values.code.digest
-        self._check_every = 1 if other else self._wanted
+        self._checks.written_by(code)
 
     def take(self, seq: int, record: Record) -> Sequence[Brought]:
         """Do what a record says; what it sent to other workers, or to itself to go on with.
@@ -155,13 +151,14 @@ class Life:
 
     def _put(self, state: bytes, by: Code) -> None:
         """Go on with a state that a record brings."""
-        self._last = None
+        self._checks.forget()
         self.has, self.state = True, self._revived(state, by)
 
     def _repaired(self, record: Repair) -> None:
         self._written_by(record.code)
         self.timers = {timer.key: timer for timer in record.timers}
-        self.timeout_ms, self.has, self._last = record.timeout_ms, False, None
+        self.timeout_ms, self.has = record.timeout_ms, False
+        self._checks.forget()
         if record.state is not None:
             self._put(record.state, record.code)
 
@@ -201,7 +198,7 @@ class Life:
                 raise self._raises(error) from error
             if type(result) is tuple and len(result) == 2:
                 self.state = result[0]
-                self._compare(seq, record, result[1])
+                self._checks.compare(seq, record, self.state, result[1])
                 return ()
         return self._careful(seq, record, message)
 
@@ -228,7 +225,7 @@ class Life:
         except (Exception, SystemExit) as error:
             raise self._raises(error) from error
         self.state = outcome.state
-        self._compare(seq, record, outcome.reply)
+        self._checks.compare(seq, record, self.state, outcome.reply)
         sent: list[Brought] = []
         for index, effect in enumerate(outcome.effects):
             match effect:
@@ -249,34 +246,6 @@ class Life:
                 self.timeout_ms = ms
         return sent
 
-    def _compare(self, seq: int, record: Input, output: Any) -> None:
-        """Compare what is to be: every so-many-th record, and each whose like is seldom there.
-
-        Hashes of large states are taken now and then; each that was taken is compared. A state of
-        another version has no hash that it could be compared with; its outputs have.
-        """
-        self._last = None
-        if self.records % self._check_every == 0 or record.version != self._values.version:
-            self._check(record, output)
-        elif not record.state_hash:
-            self._sparse = True
-        elif self._sparse:
-            self._check(record, NOTHING)
-        else:
-            self._last = (seq, record, output)
-
-    def _check(self, record: Input, output: Any) -> None:
-        alike = record.version == self._values.version and record.state_hash
-        if alike and not self._values.has_hash(self.state, record.state_hash):
-            raise self._cannot("differs", "it comes to another state than it came to then")
-        if record.output_hash and output is not NOTHING:
-            try:
-                written = self._encode(output)
-            except Exception as error:
-                raise self._raises(error) from error
-            if digest(written) != record.output_hash:
-                raise self._cannot("differs", "it comes to another output than it came to then")
-
     def written(self, message: Any) -> bytes:
         """An input for this worker as it is recorded; raises `Unrecovered`."""
         try:
@@ -292,14 +261,11 @@ class Life:
 
     def finish(self) -> None:
         """Compare what the last record says."""
-        if self._last is None or not self.has or self.trouble is not None:
-            return
-        seq, record, output = self._last
-        try:
-            self._check(record, output)
-        except Unrecovered as error:
-            error.record = seq
-            self.trouble = error
+        if self.has and self.trouble is None:
+            try:
+                self._checks.finish(self.state)
+            except Unrecovered as error:
+                self.trouble = error
 
 
 class Anew(Life):
@@ -312,24 +278,17 @@ class Anew(Life):
     def __init__(
         self, worker: str, behaviour: Behaviour, values: Values, saved: Saved | None
     ) -> None:
-        self.notes: list[str] = []
-        self._at = 0
-        super().__init__(worker, behaviour, values, saved, check_every=1)
+        checks = Notes(values)
+        self.notes = checks.lines
+        super().__init__(worker, behaviour, values, saved, checks)
 
     def again(self, seq: int, record: Record) -> Sequence[Brought]:
         """Step a record; one that cannot be is left out, and noted."""
-        self._at = seq
         brought = super().again(seq, record)
         if self.trouble is not None and self.trouble.reason in ("raises", "undecodable"):
             self.notes.append(f"record {seq} is left out: {self.trouble}")
             self.trouble = None
         return brought
-
-    def _check(self, record: Input, output: Any) -> None:
-        try:
-            super()._check(record, output)
-        except Unrecovered as error:
-            self.notes.append(f"record {self._at} ({text_of(record.data)[:60]}): {error}")
 
     def _revived(self, data: bytes, by: Code) -> Any:
         """A state of whatever code, if it is one of the code that is here."""

@@ -263,7 +263,7 @@ def unrecovered(keeper: Keeper, cell: WorkerCell, why: str) -> Unrecovered:
     worker, where = cell.spec.id, keeper.store.where()
     return Unrecovered(
         f"{worker} does not start (restore): {why}, {allowed(cell)} times. All of it is kept in "
-        f"{where}: mend its code and restart it, or see `ssm data repair {worker}`",
+        f"{where}: mend its code and restart it, or see `ssm data repair {worker} --data {where}`",
         worker=worker, reason="restore",
     )  # fmt: skip
 

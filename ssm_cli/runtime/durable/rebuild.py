@@ -14,8 +14,9 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import StorageDamaged, Unrecovered
+from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import CHECK_EVERY, Brought, Life
+from ssm_cli.runtime.durable.life import Brought, Life
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Batch,
@@ -220,7 +221,7 @@ class Recovered:
     def _begin(self, worker: str, spec: WorkerSpec) -> Life:
         behaviour, values = code_in(spec, renamed_in(self._store, worker))
         saved = saved_of(self._store, worker)
-        life = Life(worker, behaviour, values, saved, check_every=self._check_every)
+        life = Life(worker, behaviour, values, saved, Checks(values, self._check_every))
         self._lives[worker] = life
         if saved is not None:
             for seq, record in saved.tail:
@@ -249,7 +250,7 @@ class Recovered:
         if life is None:
             tail = self._tails.get(worker)
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
-            life = Life(worker, kept.behaviour, kept.values, saved)
+            life = Life(worker, kept.behaviour, kept.values, saved, Checks(kept.values))
             for seq, record in () if saved is None else saved.tail:
                 life.again(seq, record)
             life.finish()
@@ -377,8 +378,8 @@ def told(life: Life, where: str) -> Unrecovered:
     by = life.by.digest
     ran = f"run the code that wrote it (digest {by}), or s" if by else "s"
     return Unrecovered(
-        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in "
-        f"{where}: {ran}ee `ssm data repair {worker}` for what can be done",
+        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in {where}: {ran}ee "
+        f"`ssm data repair {worker} --data {where}` for what can be done",
         worker=worker, reason=why.reason, record=why.record,
     )  # fmt: skip
 
