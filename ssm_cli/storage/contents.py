@@ -77,28 +77,33 @@ def history(store: Store) -> Iterator[tuple[int, Record]]:
     Raises:
         StorageDamaged: an entry is missing, or is not what was written.
     """
-    expected = store.first()
-    chain, seq = before(store, expected)
-    for number, entry in store.read(0):
+    entry, chain, seq = before(store, store.first())
+    expected = entry + 1
+    for number, data in store.read(entry):
         if number != expected:
             raise StorageDamaged(f"entry {expected} of the journal is missing; {number} is next")
-        batch = decode_entry(number, chain, entry)
+        batch = decode_entry(number, chain, data)
         if batch.first != seq + 1:
             raise StorageDamaged(f"record {seq + 1} of the journal is missing")
         for seq, record in enumerate(batch.records, batch.first):
             yield seq, record
-        chain, expected = chain_of(entry), number + 1
+        chain, expected = chain_of(data), number + 1
     if expected != store.last() + 1:
         raise StorageDamaged(f"entry {expected} of the journal is missing")
 
 
-def before(store: Store, first: int) -> tuple[bytes, int]:
-    """The chain value and the last record before an entry, the oldest that is kept."""
+def before(store: Store, first: int) -> tuple[int, bytes, int]:
+    """Where history begins, whose oldest entry that is kept is `first`.
+
+    Returns:
+        The entry before it, its chain value, and its last record. Entries that are older than the
+        oldest mark are about to be forgotten, and left out.
+    """
     if first == 1:
-        return START_OF_CHAIN, 0
+        return 0, START_OF_CHAIN, 0
     for mark in head_of(store).marks:
-        if mark.entry == first - 1:
-            return mark.chain, mark.seq
+        if mark.entry >= first - 1:
+            return mark.entry, mark.chain, mark.seq
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
 
 

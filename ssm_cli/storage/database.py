@@ -61,7 +61,8 @@ class Database:
             self._prepare(writing=writing)
             self._db.execute("BEGIN")  # one view of all, beside a process that may write
             self.seal, self.found = self._sealed(), self.ends()
-            self._db.execute("COMMIT")
+            if writing:
+                self._db.execute("COMMIT")  # a reader keeps its view for as long as it reads
         except BaseException:
             self._db.close()
             raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.data.place import folder_of
+from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import json_line
@@ -218,7 +218,7 @@ def repair(
     if sum(given) > 1:
         raise typer.BadParameter("give one of --as-new, --from-saved, --state, --rename, --forget")
     if file is not None and tree is None and data is None:
-        tree = Path(file).stem
+        data = own_folder(env.environ, Path(file).stem, Path(file))
     with opened(env, tree, data, writing=True) as store:
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):

@@ -138,7 +138,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         now.key,
         now.cause,
     )
-    kept.dirty, kept.failures = True, 0
+    kept.succeeded(now.data)
     seq = keeper.add(record, len(now.data) + len(record.output))
     if now.request:
         keeper.sessions.learn(seq, record)

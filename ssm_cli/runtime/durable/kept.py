@@ -12,7 +12,7 @@ from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Saved
-from ssm_cli.runtime.durable.values import Values
+from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.cell import Plan
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
 
@@ -102,6 +102,12 @@ class Kept:
         found, cost = self.values.hash(state)
         self._credit = min(self._credit, HASHED_BYTES) - cost
         return found
+
+    def succeeded(self, data: bytes) -> None:
+        """An input was served: its state has changed, and crashes of that very input are over."""
+        self.dirty, self.failures = True, 0
+        if self.crashes:
+            self.crashes.pop(digest(data), None)
 
     def stays(self, reason: ExitReason) -> bool:
         """Whether its next life begins with a state if it ends for `reason`."""

@@ -164,9 +164,10 @@ def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
 
 def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """A `persist: snapshot` worker has served an input: save its state if that is due."""
-    keeper.now = None
+    now, keeper.now = keeper.now, None
     kept.inputs += 1
-    kept.failures = 0
+    kept.succeeded(b"" if now is None else now.data)
+    kept.dirty = False  # it has no records
     if kept.is_due(keeper.world.clock.now_s()):
         save(keeper, cell, kept)
     elif kept.options.save_seconds is not None and not kept.timed:

@@ -210,6 +210,8 @@ class Recovered:
             counts = self._crashes.setdefault(record.worker, {})
             key = digest(record.data)
             counts[key] = counts.get(key, 0) + 1
+        elif record.worker in self._crashes:
+            self._crashes[record.worker].pop(digest(record.data), None)
 
     def _life(self, worker: str) -> Life | None:
         """The life of a journalled worker of the tree's file, begun with its saved state."""

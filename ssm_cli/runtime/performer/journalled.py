@@ -107,7 +107,7 @@ def record(
     written = write_output(world, cell, output) if kind is CALL else b""
     keeper = world.outside.keeper
     keeper.remember(cell)
-    kept.dirty, kept.failures = True, 0
+    kept.succeeded(data)
     keeper.add(
         Input(
             kept.worker, keeper.at_s(), HOW[kind], data,

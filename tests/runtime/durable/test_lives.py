@@ -27,7 +27,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.results import Continue
 from ssm_cli.runtime.durable.sessions import KEPT_ANSWERS
-from ssm_cli.runtime.durable.snapshots import Aside, unpack
+from ssm_cli.runtime.durable.snapshots import Aside, Saved, pack, unpack
 from ssm_cli.runtime.durable.values import plain_of
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, pump
 from tests.runtime.durable.parts import (
@@ -810,6 +810,49 @@ supervisor: root
 children:
   - {worker: a, start: "./counts.py:machine", persist: journal}
 """
+
+
+def test_states_of_an_older_ssm_are_read_and_written_anew() -> None:
+    world = World(tree(worker("a")))
+    world.node.call("a", Add(1))
+    world.node.stop()
+    key = "state/a"
+    saved = unpack(key, world.store.get(key), Saved)
+    older = msgspec.structs.replace(saved, state=msgspec.msgpack.encode([1, 2]), form="", digest="")
+    world.store.put({key: pack(older)}, lambda error: None)
+    world.crash()
+    assert world.seen() == [1, 2]
+    world.node.call("a", Add(3))
+    world.crash()
+    assert world.seen() == [1, 2, 3]
+
+
+def test_a_state_of_an_older_ssm_that_would_be_another_one_is_not_taken() -> None:
+    world = World(tree(worker("a")))
+    world.node.stop()
+    key = "state/a"
+    saved = unpack(key, world.store.get(key), Saved)
+    older = msgspec.structs.replace(saved, state=msgspec.msgpack.encode(["one"]), form="")
+    world.store.put({key: pack(older)}, lambda error: None)
+    world.crash()
+    assert world.events("down") == ["down a"]
+
+
+def test_a_success_of_an_input_forgets_its_crashes() -> None:
+    def fragile(message: Message, state: Any) -> Any:
+        if isinstance(message, Boom) and len(state) < 2:
+            raise ZeroDivisionError("too few")
+        return step(message, state) if isinstance(message, Add) else (state, Seen(state))
+
+    world = World(tree(worker("a", of(step=fragile), quarantine=2)))
+    for _ in range(3):
+        crash(world)
+        world.node.call("a", Add(1))
+        world.node.call("a", Add(2))
+        world.node.call("a", Boom())
+        world.crash()
+        world.node.replace_state("a", [])
+    assert world.node.quarantined() == []
 
 
 def test_a_tree_that_was_moved_to_another_folder_has_its_states(tmp_path: Path) -> None:
