@@ -32,7 +32,8 @@ class Kept:
         trouble: why it cannot go on with what is stored of it.
         armed, timeout_ms: timers of an earlier process, for its next start.
         dirty: something has happened since its state was saved.
-        failures: starts and own inputs that have failed on its saved state, one after the other.
+        failures: own inputs that have crashed it, before it has served anything.
+        tries: starts from its state that have failed, one after the other.
         refused: inputs in quarantine, by their hash, with their numbers.
         crashes: how often an input has crashed it, by its hash.
         closing: an outcome that ends it is being written; what comes meanwhile is held.
@@ -42,9 +43,9 @@ class Kept:
     """
 
     __slots__ = (
-        "_credit", "armed", "behaviour", "closing", "codec", "crashes",
-        "dirty", "failures", "has", "inputs", "journals", "last", "options", "plain",
-        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "trouble", "values", "worker",
+        "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures", "has",
+        "inputs", "journals", "last", "options", "plain", "refused", "resync", "saved_at_s",
+        "timed", "timeout_ms", "tries", "trouble", "values", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +70,7 @@ class Kept:
         self.timeout_ms: float | None = None
         self.dirty = False
         self.failures = 0
+        self.tries = 0
         self.refused: dict[bytes, int] = {}
         self.crashes: dict[bytes, int] = {}
         self.closing = False

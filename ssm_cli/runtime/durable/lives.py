@@ -219,21 +219,31 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
         raise keeper.error
 
 
-def allowed(cell: WorkerCell) -> int:
-    """How often a start from a saved state may fail: as often as its supervisor would restart."""
-    return 1 if cell.parent is None else max(1, cell.parent.spec.intensity)
+def restarts_of(cell: WorkerCell) -> int:
+    """How often its supervisor would restart a worker within its period."""
+    return 0 if cell.parent is None else cell.parent.spec.intensity
 
 
-def try_later(world: World, cell: WorkerCell, kept: Kept, reason: ExitReason) -> None:
-    """Have a start that failed tried again: the tries are spread over its supervisor's period.
+def try_anew(kept: Kept) -> None:
+    """A worker is to start that was given up while it has its state: somebody asks for it."""
+    if kept.trouble is not None and kept.has:
+        kept.trouble, kept.tries, kept.failures = None, 0, 0
 
-    The one after the last finds why it cannot go on.
+
+def try_later(world: World, cell: WorkerCell, kept: Kept, reason: ExitReason) -> bool:
+    """Have a start that failed tried again: as often as its supervisor would, over its period.
+
+    Returns False once it was tried as often; it cannot go on then.
     """
+    kept.tries += 1
+    if kept.tries > restarts_of(cell):
+        why = cause_of(reason)
+        kept.trouble = unrecovered(world.outside.keeper, cell, why, kept.tries)
+        return False
     period_s = 0.0 if cell.parent is None else cell.parent.spec.period_s
-    due_s = world.clock.now_s() + period_s / allowed(cell)
-    if kept.failures >= allowed(cell):
-        kept.trouble, due_s = unrecovered(world.outside.keeper, cell, cause_of(reason)), 0.0
+    due_s = world.clock.now_s() + period_s / restarts_of(cell)
     world.timers.start(due_s, StartAgain(cell, cell.starts))
+    return True
 
 
 def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
@@ -242,9 +252,9 @@ def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
     With `on_unrecoverable: init` what is stored of it is set aside, and it is to begin anew.
     Nothing is deleted: `ssm data` lists what was set aside, and can put it back.
     """
-    if kept.trouble is None and kept.has and kept.failures >= allowed(cell):
-        why = "its own timers and continues crash it"
-        kept.trouble = unrecovered(keeper, cell, f"{why} before it has served anything")
+    if kept.trouble is None and kept.has and kept.failures >= max(1, restarts_of(cell)):
+        why = "its own timers and continues crash it before it has served anything"
+        kept.trouble = unrecovered(keeper, cell, why, kept.failures)
     if kept.trouble is None or kept.options.on_unrecoverable is not OnUnrecoverable.INIT:
         return kept.trouble is not None
     number = keeper.next_number()
@@ -254,16 +264,16 @@ def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
     if not kept.journals and state is not None:
         keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
     keeper.world.report("fell_back", cell, {"number": number, "why": str(kept.trouble)})
-    kept.has, kept.last, kept.trouble, kept.failures = False, None, None, 0
+    kept.has, kept.last, kept.trouble, kept.failures, kept.tries = False, None, None, 0, 0
     kept.armed, kept.timeout_ms = (), None
     return False
 
 
-def unrecovered(keeper: Keeper, cell: WorkerCell, why: str) -> Unrecovered:
+def unrecovered(keeper: Keeper, cell: WorkerCell, why: str, times: int) -> Unrecovered:
     """Why a worker is down that failed as often as its supervisor would restart it."""
     worker, where = cell.spec.id, keeper.store.where()
     return Unrecovered(
-        f"{worker} does not start (restore): {why}, {allowed(cell)} times. All of it is kept in "
+        f"{worker} does not start (restore): {why} ({times} times). All of it is kept in "
         f"{where}: mend its code and restart it, or see `ssm data repair {worker} --data {where}`",
         worker=worker, reason="restore",
     )  # fmt: skip

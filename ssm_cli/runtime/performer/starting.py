@@ -167,18 +167,21 @@ def start_durable(world: World, cell: WorkerCell) -> Started:
     if kept is None:
         why = f"{cell.spec.id} has persist: {cell.spec.options.persist.value}, and its node has no"
         return Crash(StorageError(f"{why} store: give it one, Node(tree, store=FolderStore(DIR))"))
+    lives.try_anew(kept)
     fresh = not kept.has and kept.trouble is None
-    if lives.is_given_up(keeper, cell, kept):
-        return withhold(world, cell, kept)
-    if not kept.has:
-        return begin(world, cell, kept, "init" if fresh else "fallback")
-    reason = begin(world, cell, kept, "saved")
-    if reason is None or isinstance(reason, Ignore):
-        return reason
-    kept.failures += 1
-    world.report("start_failed", cell, failure(reason))
-    lives.try_later(world, cell, kept, reason)
-    return WITHHELD
+    if not lives.is_given_up(keeper, cell, kept):
+        if not kept.has:
+            return begin(world, cell, kept, "init" if fresh else "fallback")
+        reason = begin(world, cell, kept, "saved")
+        if reason is None or isinstance(reason, Ignore):
+            kept.tries = 0
+            return reason
+        world.report("start_failed", cell, failure(reason))
+        if lives.try_later(world, cell, kept, reason):
+            return WITHHELD
+        if not lives.is_given_up(keeper, cell, kept):
+            return begin(world, cell, kept, "fallback")
+    return withhold(world, cell, kept)
 
 
 def withhold(world: World, cell: WorkerCell, kept: Kept) -> Started:

@@ -320,7 +320,7 @@ def test_a_start_that_fails_on_its_state_is_tried_again_and_then_the_worker_is_d
     assert world.node.call("b", Add(1)) == Seen([1]), "the others run meanwhile"
     assert len(world.events("start_failed")) == 1, "the next try is later"
     wait_out(world, intensity + 1)
-    assert len(world.events("start_failed")) == max(1, intensity)
+    assert len(world.events("start_failed")) == intensity + 1
     assert world.events("down", "gave_up", "restarting", "fell_back") == ["down a"]
     with pytest.raises(NoProc, match=r"a does not start \(restore\): .*ssm data repair a"):
         world.node.call("a", Add(2))
@@ -329,8 +329,9 @@ def test_a_start_that_fails_on_its_state_is_tried_again_and_then_the_worker_is_d
     assert world.seen() == [1]
 
 
-def test_trouble_that_passes_keeps_the_state() -> None:
-    failures = [2]
+@pytest.mark.parametrize("intensity", [1, 3])
+def test_trouble_that_passes_keeps_the_state(intensity: int) -> None:
+    failures = [intensity]
 
     def restore(name: str, args: Mapping[str, Any], saved: Any) -> Any:
         if failures[0]:
@@ -338,12 +339,29 @@ def test_trouble_that_passes_keeps_the_state() -> None:
             raise ConnectionError("not yet")
         return saved
 
-    world = World(tree(worker("a", of(restore=restore)), intensity=3))
+    world = World(tree(worker("a", of(restore=restore)), intensity=intensity))
     world.node.call("a", Add(1))
     world.restart()
-    wait_out(world, 2)
+    wait_out(world, intensity)
     assert world.seen() == [1]
     assert world.events("down", "restarting") == []
+
+
+def test_a_worker_that_is_down_is_tried_again_when_somebody_asks_for_it() -> None:
+    there = [False]
+
+    def restore(name: str, args: Mapping[str, Any], saved: Any) -> Any:
+        if not there[0]:
+            raise ConnectionError("not yet")
+        return saved
+
+    world = World(tree(worker("a", of(restore=restore)), intensity=0))
+    world.node.call("a", Add(1))
+    world.restart()
+    assert world.events("down") == ["down a"]
+    there[0] = True
+    world.node.restart_child("root", "a")
+    assert world.seen() == [1]
 
 
 @pytest.mark.parametrize("persist", ["snapshot", "journal"])
@@ -375,7 +393,7 @@ def test_a_restart_that_fails_on_its_state_is_not_counted_by_its_supervisor() ->
     world.node.call("a", Add(1))
     crash(world)
     world.node.run(0.0)
-    wait_out(world, 4)
+    wait_out(world, 5)
     assert world.node.running
     assert world.events("down", "gave_up") == ["down a"]
     world.crash(tree(worker("a")))
