@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         SupervisorError,
         SysError,
         TreeFileError,
+        Unrecovered,
     )
     from ssm_cli.runtime.api import NodeApi
     from ssm_cli.runtime.clock import ManualClock, SystemClock
@@ -73,7 +74,9 @@ if TYPE_CHECKING:
         AutoShutdown,
         Backoff,
         OnCrash,
+        OnReplayDifference,
         OnStorageError,
+        OnUnrecoverable,
         Persist,
         Remote,
         Restart,
@@ -96,15 +99,16 @@ _HOME = {
     "cluster.link.client": "ClusterLinks",
     "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
     " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
-    " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
+    " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError"
+    " Unrecovered",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
     "runtime.remote.fake": "FakeLinks",
     "runtime.views": "NodeView Report",
     "spec.load": "load_tree",
-    "spec.model": "AutoShutdown Backoff OnCrash OnStorageError Persist Remote Restart Strategy"
-    " Supervisor Worker",
+    "spec.model": "AutoShutdown Backoff OnCrash OnReplayDifference OnStorageError OnUnrecoverable"
+    " Persist Remote Restart Strategy Supervisor Worker",
     "storage.folder": "FolderStore",
     "storage.memory": "MemoryStore",
 }
@@ -156,7 +160,9 @@ __all__ = [
     "Normal",
     "Ok",
     "OnCrash",
+    "OnReplayDifference",
     "OnStorageError",
+    "OnUnrecoverable",
     "Other",
     "Persist",
     "QueueFull",
@@ -182,6 +188,7 @@ __all__ = [
     "SystemClock",
     "TimeoutAfter",
     "TreeFileError",
+    "Unrecovered",
     "Worker",
     "__version__",
     "load_tree",

@@ -21,6 +21,7 @@
     ├── CalledFromStep        a step called its own node; return an effect instead
     ├── StorageError          what must outlive the process cannot be written or read
     │   ├── StorageDamaged    what is stored is not what was written
+    │   ├── Unrecovered       a worker cannot go on with what is stored of it; the others can
     │   ├── StorageInUse      another process is its writer
     │   └── Fenced            another owner has gone on with it; this one must end
     └── NoTree                no running tree was found, or it cannot be reached
@@ -265,6 +266,24 @@ class StorageError(SsmError):
 
 class StorageDamaged(StorageError):
     """What is stored is not what was written. Nothing was changed; the message names the place."""
+
+
+class Unrecovered(StorageError):
+    """A durable worker cannot go on with what is stored of it, all of which is still there.
+
+    Attributes:
+        worker: its id.
+        reason: a word: `differs`, `raises`, `undecodable`, `migrate`, `moved`, `restore`.
+        record: the number of the record that says so; 0 where it is the saved state.
+    """
+
+    def __init__(
+        self, message: str, *, worker: str = "", reason: str = "differs", record: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.worker = worker
+        self.reason = reason
+        self.record = record
 
 
 class StorageInUse(StorageError):

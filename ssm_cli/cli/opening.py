@@ -99,7 +99,7 @@ def served_node(
     entrances = open_doors(doors, env, called)
     try:
         links = links_for(spec, env, doors.cluster, called)
-        store = store_for(spec, env.environ, called, kept.data)
+        store = store_for(spec, env.environ, called, Path(tree), kept.data)
     except SsmError:
         for entrance in entrances:
             entrance.close()

@@ -103,7 +103,8 @@ def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
 
     spec, called = load_tree(tree), name or Path(tree).stem
     links = links_for(spec, env, None, called)
-    return Node(spec, name=called, store=store_for(spec, env.environ, called), links=links)
+    store = store_for(spec, env.environ, called, Path(tree))
+    return Node(spec, name=called, store=store, links=links)
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:

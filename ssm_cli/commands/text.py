@@ -18,6 +18,7 @@ _GLYPHS = {
     "started": "●",
     "exited": "■",
     "stopped": "■",
+    "down": "✖",
     "fell_back": "✖",
     "impure": "✖",
     "quarantined": "✖",

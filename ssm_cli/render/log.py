@@ -34,6 +34,7 @@ GLYPHS = {
     "exited": ("■", "red"),
     "ignored": ("○", "bright_black"),
     "stopped": ("■", "bright_black"),
+    "down": ("✖", "red"),
     "fell_back": ("✖", "red"),
     "impure": ("✖", "yellow"),
     "quarantined": ("✖", "yellow"),
@@ -123,6 +124,7 @@ SAYS: dict[str, Callable[[dict[str, Any]], str]] = {
     "terminated": _because("terminated"),
     "exited": _because("exited"),
     "stopped": _because("stopped"),
+    "down": lambda detail: f"is down: {detail['error']['message']}",
     "fell_back": lambda detail: f"begins anew, its saved state is set aside: {detail['why']}",
     "impure": lambda detail: f"is not pure: {detail['how']} (input {detail['input']})",
     "quarantined": lambda detail: (

@@ -6,8 +6,8 @@ from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.calling.waiting import Serving
-from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume_sent
+from ssm_cli.runtime.durable.opening import keeper_for
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
 from ssm_cli.runtime.engine.failures import start_cause

@@ -127,6 +127,14 @@ _ON_STORAGE_ERROR = (
     "What happens when the journal cannot be written: stop the tree, or refuse the inputs of "
     "durable workers until it can."
 )
+_ON_REPLAY_DIFFERENCE = (
+    "What happens when the stored inputs of a worker cannot be stepped again as they were: that "
+    "worker is down, or the tree does not start."
+)
+_ON_UNRECOVERABLE = (
+    "What it does when it cannot go on with its state: it is down until it is repaired, or its "
+    "state is set aside and it begins by init."
+)
 _CODEC = "How its inputs and outputs are written; the worker's own choice without it."
 _STEP_TIMEOUT = "How long one step may take, in milliseconds; `infinity` sets no limit."
 _INIT_TIMEOUT = "How long its init may take, in milliseconds; `infinity` sets no limit."
@@ -171,6 +179,7 @@ KEYS: tuple[Key, ...] = (
     Key("keep_records", ("root",), "integer", _KEEP_RECORDS, model.DEFAULT_KEEP_RECORDS, low=0),
     Key("journal_mb", ("root",), "number", _JOURNAL_MB, model.DEFAULT_JOURNAL_MB, above=0),
     _word("on_storage_error", ("root",), model.OnStorageError.STOP, _ON_STORAGE_ERROR),
+    _word("on_replay_difference", ("root",), model.OnReplayDifference.DOWN, _ON_REPLAY_DIFFERENCE),
     _word("restart", CHILD, model.Restart.PERMANENT, _RESTART),
     _shutdown(WORKERS, model.DEFAULT_SHUTDOWN_MS),
     _shutdown(("supervisor",), "infinity"),
@@ -192,6 +201,7 @@ KEYS: tuple[Key, ...] = (
         words=("never",),
         low=1,
     ),
+    _word("on_unrecoverable", WORKERS, model.OnUnrecoverable.DOWN, _ON_UNRECOVERABLE),
     Key("codec", WORKERS, "word", _CODEC, words=_CODECS),
     Key("label", WORKERS, "text", "Shown beside the name.", ""),
     Key(

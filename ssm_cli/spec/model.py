@@ -62,6 +62,20 @@ class OnStorageError(Enum):
     REFUSE = "refuse"
 
 
+class OnReplayDifference(Enum):
+    """What happens where stored inputs of a worker cannot be stepped again as they were."""
+
+    DOWN = "down"
+    STOP = "stop"
+
+
+class OnUnrecoverable(Enum):
+    """What a durable worker does that cannot go on with its state."""
+
+    DOWN = "down"
+    INIT = "init"
+
+
 class Takeover(Enum):
     """When a remote subtree that cannot be reached is started elsewhere."""
 
@@ -119,6 +133,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, gc=False):
     save_inputs: int | None = None
     save_seconds: float | None = None
     quarantine: int | Never = DEFAULT_QUARANTINE
+    on_unrecoverable: OnUnrecoverable = OnUnrecoverable.DOWN
 
 
 DEFAULT_OPTIONS = WorkerOptions()
@@ -160,7 +175,7 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
 
     For `simple_one_for_one`, `children` holds exactly the template. `init(name)` is asked at
     each start and may answer `Ignore()`. `queue`, and all that is about the journal
-    (`snapshot_every`, `keep_records`, `journal_mb`, `on_storage_error`), counts for the root only.
+    (`snapshot_every` to `on_replay_difference`), counts for the root only.
     """
 
     id: str
@@ -180,6 +195,7 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     keep_records: int = DEFAULT_KEEP_RECORDS
     journal_mb: float = DEFAULT_JOURNAL_MB
     on_storage_error: OnStorageError = OnStorageError.STOP
+    on_replay_difference: OnReplayDifference = OnReplayDifference.DOWN
 
     def __post_init__(self) -> None:
         """Make the period a float, as it is written in every record."""
@@ -227,6 +243,7 @@ def Worker(  # noqa: D417, N802 - some keys are described together; it reads as 
     save_inputs: int | None = None,
     save_seconds: float | None = None,
     quarantine: int | Never = DEFAULT_QUARANTINE,
+    on_unrecoverable: OnUnrecoverable | str = OnUnrecoverable.DOWN,
 ) -> WorkerSpec:
     """A worker of a tree, with the keys and units of a tree file.
 
@@ -241,18 +258,18 @@ def Worker(  # noqa: D417, N802 - some keys are described together; it reads as 
         backoff: a delay between restarts; None restarts at once, as OTP does.
         codec: text, json, msgpack or an object; None takes the behaviour's own.
         save_inputs, save_seconds: with persist snapshot, save at so many inputs or seconds, too.
-        quarantine: how often an input may crash a durable worker, or `never`.
+        quarantine, on_unrecoverable: of a durable worker, as in a tree file.
     """
     given = (
         restart, shutdown, significant, step_timeout, init_timeout, backoff, persist, on_crash,
-        codec, label, save_inputs, save_seconds, quarantine,
+        codec, label, save_inputs, save_seconds, quarantine, on_unrecoverable,
     )  # fmt: skip
     return WorkerSpec(id, start, NO_ARGS if args is None else args, options_of(given))
 
 
 def options_of(given: tuple[Any, ...]) -> WorkerOptions:
     """Return the options with these values, in the order of the fields; words become members."""
-    restart, shutdown, significant, _, _, _, persist, on_crash, _, _, _, _, quarantine = given
+    restart, shutdown, significant, _, _, _, persist, on_crash, *_, quarantine, anew = given
     # 0 equals False, and 5000.0 5000, but they are not what a tree file would take for them
     exact = type(shutdown) is int and significant is False and type(quarantine) is int
     if exact and given == DEFAULTS:
@@ -263,6 +280,7 @@ def options_of(given: tuple[Any, ...]) -> WorkerOptions:
         restart=member(Restart, restart),
         persist=member(Persist, persist),
         on_crash=member(OnCrash, on_crash),
+        on_unrecoverable=member(OnUnrecoverable, anew),
     )
     return DEFAULT_OPTIONS if exact and options == DEFAULT_OPTIONS else options
 
@@ -297,6 +315,7 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
     keep_records: int = DEFAULT_KEEP_RECORDS,
     journal_mb: float = DEFAULT_JOURNAL_MB,
     on_storage_error: OnStorageError | str = OnStorageError.STOP,
+    on_replay_difference: OnReplayDifference | str = OnReplayDifference.DOWN,
 ) -> SupervisorSpec:
     """A supervisor of a tree, with the keys and units of a tree file.
 
@@ -304,19 +323,18 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
         id: its name, unique in the tree.
         strategy: what is restarted when a child ends.
         children: in start order; for `simple_one_for_one` exactly the template.
-        intensity, period: more than so many restarts within so many seconds, and it gives up.
+        intensity, period: more restarts within so many seconds, and it gives up.
         auto_shutdown: whether the end of significant children ends it.
         max_children: the bound of a `simple_one_for_one` supervisor; None is no bound.
         restart, shutdown, significant, backoff: as for a worker; shutdown waits by default.
-        queue: at the root, how many inputs may wait in the node's queue.
-        init: `init(name)`, asked at each start; may answer `Ignore()`.
-        snapshot_every, keep_records, journal_mb, on_storage_error: of the root's journal.
+        queue, init: how many inputs may wait, at the root; asked at each start, as `init(name)`.
+        snapshot_every, ..., on_replay_difference: of the root's journal.
     """
     return SupervisorSpec(
         id, member(Strategy, strategy), _listed(children), intensity, period,
         member(AutoShutdown, auto_shutdown), max_children, member(Restart, restart), shutdown,
         significant, backoff, queue, init, snapshot_every, keep_records, journal_mb,
-        member(OnStorageError, on_storage_error),
+        member(OnStorageError, on_storage_error), member(OnReplayDifference, on_replay_difference),
     )  # fmt: skip
 
 

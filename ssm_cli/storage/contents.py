@@ -7,19 +7,22 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.codec.classes import Inexact
+from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import StorageDamaged, StorageError, message_of
 from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.rebuild import head_of
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
     Record,
+    Repair,
     Start,
     chain_of,
     decode_entry,
 )
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
-    HEAD,
     INPUT,
     STATE,
     Aside,
@@ -28,6 +31,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Saved,
     unpack,
 )
+from ssm_cli.runtime.durable.values import plain_of, text_of
 
 
 class Contents(msgspec.Struct, frozen=True):
@@ -55,11 +59,10 @@ class Contents(msgspec.Struct, frozen=True):
 
 def contents(store: Store) -> Contents:
     """What a store holds; raises `StorageError` where a part of it cannot be read."""
-    data = store.get(HEAD)
     return Contents(
         store.where(),
         store.size_bytes(),
-        Head() if data is None else unpack(HEAD, data, Head),
+        head_of(store),
         store.first(),
         store.last(),
         tuple(unpack(key, store.get(key) or b"", Saved) for key in store.keys(STATE)),
@@ -74,30 +77,33 @@ def history(store: Store) -> Iterator[tuple[int, Record]]:
     Raises:
         StorageDamaged: an entry is missing, or is not what was written.
     """
-    expected = store.first()
-    chain, seq = before(store, expected)
-    for number, entry in store.read(0):
+    entry, chain, seq = before(store, store.first())
+    expected = entry + 1
+    for number, data in store.read(entry):
         if number != expected:
             raise StorageDamaged(f"entry {expected} of the journal is missing; {number} is next")
-        batch = decode_entry(number, chain, entry)
+        batch = decode_entry(number, chain, data)
         if batch.first != seq + 1:
             raise StorageDamaged(f"record {seq + 1} of the journal is missing")
         for seq, record in enumerate(batch.records, batch.first):
             yield seq, record
-        chain, expected = chain_of(entry), number + 1
+        chain, expected = chain_of(data), number + 1
     if expected != store.last() + 1:
         raise StorageDamaged(f"entry {expected} of the journal is missing")
 
 
-def before(store: Store, first: int) -> tuple[bytes, int]:
-    """The chain value and the last record before an entry, the oldest that is kept."""
+def before(store: Store, first: int) -> tuple[int, bytes, int]:
+    """Where history begins, whose oldest entry that is kept is `first`.
+
+    Returns:
+        The entry before it, its chain value, and its last record. Entries that are older than the
+        oldest mark are about to be forgotten, and left out.
+    """
     if first == 1:
-        return START_OF_CHAIN, 0
-    data = store.get(HEAD)
-    head = Head() if data is None else unpack(HEAD, data, Head)
-    for mark in head.marks:
-        if mark.entry == first - 1:
-            return mark.chain, mark.seq
+        return 0, START_OF_CHAIN, 0
+    for mark in head_of(store).marks:
+        if mark.entry >= first - 1:
+            return mark.entry, mark.chain, mark.seq
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
 
 
@@ -125,15 +131,15 @@ def kind_of(record: Record) -> str:
 
 def _text(record: Record, name: str, value: bytes) -> Any:
     """Bytes as text, or, for a state, as the data that they hold."""
-    if isinstance(record, Start | Change) and name == "state":
+    if isinstance(record, Start | Change | Repair) and name == "state":
         return _state(value)
-    return value.decode("utf-8", "backslashreplace")
+    return text_of(value)
 
 
 def _state(value: bytes) -> Any:
     try:
-        return msgspec.to_builtins(msgspec.msgpack.decode(value), str_keys=True)
-    except (msgspec.MsgspecError, TypeError) as error:
+        return jsonable(plain_of(value))
+    except (msgspec.MsgspecError, Inexact, TypeError) as error:
         return f"<state that cannot be shown: {message_of(error)}>"
 
 

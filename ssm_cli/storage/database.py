@@ -61,7 +61,8 @@ class Database:
             self._prepare(writing=writing)
             self._db.execute("BEGIN")  # one view of all, beside a process that may write
             self.seal, self.found = self._sealed(), self.ends()
-            self._db.execute("COMMIT")
+            if writing:
+                self._db.execute("COMMIT")  # a reader keeps its view for as long as it reads
         except BaseException:
             self._db.close()
             raise
@@ -86,8 +87,10 @@ class Database:
             raise StorageDamaged(f"{self.path} is no journal of ssm, or its header is damaged")
         if made > FORMAT:
             raise newer(f"database {self.path}", made)
-        if made != FORMAT:
+        if made < 1:
             raise StorageDamaged(f"{self.path}: its header says format {made}, which never was")
+        if writing and made < FORMAT:
+            run(f"PRAGMA user_version={FORMAT}")  # an older ssm would not read what is written now
 
     def _sealed(self) -> Seal:
         """The seal that is stored, once it is seen that the cells are those that were put."""

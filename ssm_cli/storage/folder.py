@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -24,6 +25,7 @@ from ssm_cli.storage.database import Database
 DATABASE = "journal.db"
 LOCK = "lock"
 WITNESS = "witness"
+OWNER = "owner.json"  # whose data it holds; written by who opens it
 TORN_READS = 100
 
 
@@ -43,10 +45,12 @@ class FolderStore:
     def __init__(self, path: str | Path, *, writing: bool = True) -> None:
         self.path = Path(path)
         self._lock = self._witness = -1
+        self._pid = os.getpid()
         self._unseen: StorageError | None = None
         try:
             if writing:
                 self._lock = locked(self.path)
+                keep_private(self.path / DATABASE)
             else:
                 need_data(self.path)
             seen = witnessed(self.path)  # before the database: a writer is ahead with that
@@ -109,6 +113,16 @@ class FolderStore:
 
     def _ready(self) -> StorageError | None:
         """Why nothing may be written now."""
+        if os.getpid() != self._pid:
+            return StorageError(
+                f"{self.path} is written by process {self._pid}, and this is {os.getpid()}, a fork "
+                f"of it: open a store of its own there"
+            )
+        if self._lock >= 0 and not is_there(self._lock, self.path / LOCK):
+            return StorageError(
+                f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
+                f"process may be writing there; nothing more is written here"
+            )
         if self._unseen is not None:
             self._bear_witness()
         return self._unseen
@@ -213,6 +227,25 @@ def locked(path: Path) -> int:
     return descriptor
 
 
+def is_there(descriptor: int, path: Path) -> bool:
+    """Whether a file that is open is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def keep_private(path: Path) -> None:
+    """Make a database readable by its owner alone; SQLite gives its log the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if file.exists():
+                file.chmod(0o600)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process writes in a folder."""
     try:
@@ -272,16 +305,25 @@ def read_witness(data: bytes, path: Path) -> tuple[int, int]:
 def copied(store: FolderStore, target: Path) -> int:
     """Copy a store into a new folder while it may be written; the last entry that is in it.
 
+    It is written beside its place and put there once it is whole: an interrupted one is none.
+
     Raises:
         StorageError: the folder is there already, or cannot be written.
     """
+    if target.exists():
+        raise StorageError(f"{target} is there already; name a folder that is not")
+    beside = target.with_name(f"{target.name}.partial")
     try:
-        target.mkdir(mode=0o700, parents=True, exist_ok=False)
-    except FileExistsError as error:
-        raise StorageError(f"{target} is there already; name a folder that is not") from error
+        shutil.rmtree(beside, ignore_errors=True)  # of one that was interrupted
+        beside.mkdir(mode=0o700, parents=True)
+        store.database.copy(beside / DATABASE)
+        (beside / DATABASE).chmod(0o600)
+        (beside / WITNESS).touch(mode=0o600)
+        if (store.path / OWNER).exists():
+            shutil.copy(store.path / OWNER, beside / OWNER)
+        with FolderStore(beside) as copy:
+            last = copy.last()
+        beside.rename(target)
     except OSError as error:
-        raise StorageError(f"cannot make {target}: {error.strerror}") from error
-    store.database.copy(target / DATABASE)
-    (target / WITNESS).touch(mode=0o600)
-    with FolderStore(target) as copy:
-        return copy.last()
+        raise StorageError(f"cannot write {beside}: {error.strerror}") from error
+    return last

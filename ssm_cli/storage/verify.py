@@ -42,9 +42,7 @@ def verify(store: FolderStore, tree: SupervisorSpec | None = None) -> Verdict:
         try:
             recovered = Recovered(store, tree, check_every=1)
             verdict.stepped = recovered.records
-            for life in recovered.lives():
-                if life.problem is not None:
-                    verdict.problems.append(f"{life.worker}: {life.problem}")
+            verdict.problems += map(str, recovered.look().values())
         except StorageError as error:
             verdict.problems.append(str(error))
     return verdict

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "supervision": {"behaviour", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
     "cluster": {"runtime", "spec"},
-    "storage": {"runtime", "spec"},
+    "storage": {"codec", "runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
     "render": {"runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
@@ -40,7 +40,7 @@ WITHIN_RUNTIME = {
     "performer": {"performer", "durable", "remote", "engine", "looking", *RECORDS},
     "looking": {"looking", "performer", "engine", "outside", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
-    "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
+    "durable": {"durable", "engine", "looking", "outside", "reports", "views", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
 

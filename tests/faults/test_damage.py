@@ -58,7 +58,9 @@ def known(path: Path) -> Known:
     """All that a tree would begin with; `StorageError` where it would not."""
     with FolderStore(path, writing=False) as store:
         recovered = Recovered(store, SPEC)
-        lives = {life.worker: (life.has, life.state, life.timers) for life in recovered.lives()}
+        assert not recovered.look()
+        begun = recovered._lives.values()
+        lives = {life.worker: (life.has, life.state, life.timers) for life in begun}
         answers = dict(recovered.sessions._answered)
         return {"lives": lives, "answers": answers, "seq": recovered.seq, "at": recovered.at_s}
 

@@ -21,8 +21,6 @@ SCENARIOS = [*USUAL, *EDGES]
 KNOWN = (
     "durable/keeper.py:commit",  # an entry is made, and the store has not got it
     "durable/keeper.py:_stored",  # the store has it, and the keeper does not know
-    "durable/kept.py:written",  # what strikes there counts as an error of the codec
-    "durable/inputs.py:encoded_output",
 )
 
 

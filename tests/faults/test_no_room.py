@@ -188,14 +188,14 @@ def test_a_journal_of_a_newer_format_is_refused_and_left_as_it_is(
         node = Node(spec("stop"), store=store, guard=False).start()
         node.stop()
         with monkeypatch.context() as patch:
-            patch.setattr(records, "FORMAT", 2)
+            patch.setattr(records, "FORMAT", 3)
             newer = records.encode_entry(
                 node._world.outside.keeper.chain, node._world.outside.keeper.seq + 1, []
             )
         store.append(store.last() + 1, newer, lambda error: None)
         last = store.last()
         for _ in range(2):
-            with pytest.raises(StorageError, match="the journal has format 2, and this ssm reads"):
+            with pytest.raises(StorageError, match="the journal has format 3, and this ssm reads"):
                 Node(spec("stop"), store=store, guard=False).start()
         assert store.last() == last
 

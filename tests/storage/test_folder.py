@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -74,13 +75,64 @@ def test_one_process_cannot_open_a_folder_twice_to_write(tmp_path: Path) -> None
         FolderStore(tmp_path)
 
 
-def test_a_reader_sees_what_the_writer_has_written_since(tmp_path: Path) -> None:
+def test_a_reader_reads_one_moment_whatever_is_written_meanwhile(tmp_path: Path) -> None:
     filled(tmp_path)
     with FolderStore(tmp_path) as store, FolderStore(tmp_path, writing=False) as reader:
         store.append(4, b"new", Told())
         store.put({"k": b"w"}, Told())
-        assert [number for number, _ in reader.read(2)] == [3, 4]
+        store.trim(3)
+        assert [number for number, _ in reader.read(0)] == [1, 2, 3]
+        assert reader.get("k") == b"v"
+    with FolderStore(tmp_path, writing=False) as reader:
+        assert [number for number, _ in reader.read(0)] == [4]
         assert reader.get("k") == b"w"
+
+
+def test_files_of_a_folder_that_all_may_read_are_the_owners_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    filled(tmp_path)
+    (tmp_path / "journal.db").chmod(0o644)
+    with FolderStore(tmp_path) as store:
+        store.append(4, b"new", Told())
+        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        assert set(modes.values()) == {0o600}, modes
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_writer_whose_lock_is_gone_writes_no_more(tmp_path: Path, how: str) -> None:
+    filled(tmp_path)
+    with FolderStore(tmp_path) as store:
+        (tmp_path / "lock").unlink()
+        if how == "replaced":
+            (tmp_path / "lock").touch()
+        told = Told()
+        store.append(4, b"new", told)
+        store.put({"k": b"w"}, told)
+        assert all("lock was removed or replaced" in str(answer) for answer in told.answers)
+        assert len(told.answers) == 2
+    with FolderStore(tmp_path) as store:
+        assert (store.last(), store.get("k")) == (3, b"v")
+
+
+def test_a_folder_that_is_removed_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with FolderStore(tmp_path / "data") as store:
+        store.append(1, b"new", Told())
+        shutil.rmtree(tmp_path / "data")
+        told = Told()
+        store.append(2, b"new", told)
+        assert str(tmp_path / "data" / "lock") in str(told.answers[0])
+
+
+def test_a_fork_does_not_write_for_its_parent(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        child = os.fork()
+        if child == 0:
+            told = Told()
+            store.append(1, b"fork", told)
+            os._exit(7 if "a fork of it" in str(told.answers[0]) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        store.append(1, b"parent", Told())
+        assert store.last() == 1
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
@@ -111,7 +163,7 @@ def test_a_database_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Pat
     db.close()
     before = (tmp_path / "journal.db").read_bytes()
     for writing in (True, False):
-        with pytest.raises(StorageError, match="format 99, and this ssm reads up to 1"):
+        with pytest.raises(StorageError, match="format 99, and this ssm reads up to 2"):
             FolderStore(tmp_path, writing=writing)
     assert (tmp_path / "journal.db").read_bytes() == before
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ssm_cli.cli.data.place import folder_of
+from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import json_line
@@ -17,6 +17,7 @@ from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
 
 HEAD = ("NAME", "SIZE", "RECORDS", "STATES", "ASIDE", "REFUSED", "IN USE", "FOLDER")
@@ -28,6 +29,21 @@ Folder = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="the folder, in place of the name")
 ]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+
+File = Annotated[
+    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
+]
+AsNew = Annotated[
+    bool, typer.Option("--as-new", help="take what the code that is here makes of it")
+]
+FromSaved = Annotated[bool, typer.Option("--from-saved", help="go on with the saved state")]
+State = Annotated[str | None, typer.Option("--state", metavar="JSON", help="go on with this state")]
+Rename = Annotated[
+    tuple[str, str] | None,
+    typer.Option("--rename", metavar="OLD NEW", help="a name has become another"),
+]
+Forget = Annotated[bool, typer.Option("--forget", help="begin by init")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
 def list_data(
@@ -64,11 +80,7 @@ def verify(
     env: Environment = ctx.obj
     from ssm_cli.storage.verify import verify as look  # noqa: PLC0415 - as above
 
-    spec = None
-    if file is not None:
-        from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
-
-        spec = load_tree(file)
+    spec = _loaded(file)
     with opened(env, tree, data) as store:
         verdict = look(store, spec)
         where = store.where()
@@ -184,9 +196,74 @@ def _let_go(
         return shown.let_in(store, number, again=again)
 
 
+def repair(
+    ctx: typer.Context,
+    worker: Annotated[str, typer.Argument(metavar="WORKER", help="the worker to repair")],
+    tree: Tree = None,
+    *,
+    data: Folder = None,
+    file: File = None,
+    as_new: AsNew = False,
+    from_saved: FromSaved = False,
+    state: State = None,
+    rename: Rename = None,
+    forget: Forget = False,
+    yes: Yes = False,
+) -> int:
+    """Show what is stored of a worker that cannot go on, and say what it goes on with."""
+    env: Environment = ctx.obj
+    from ssm_cli.storage.repair import Repairing, now_s  # noqa: PLC0415 - as above
+
+    given = [as_new, from_saved, state is not None, rename is not None, forget]
+    if sum(given) > 1:
+        raise typer.BadParameter("give one of --as-new, --from-saved, --state, --rename, --forget")
+    if file is not None and tree is None and data is None:
+        data = own_folder(env.environ, Path(file).stem, Path(file))
+    with opened(env, tree, data, writing=True) as store:
+        found = Repairing(store, worker, _loaded(file), now_s())
+        if not any(given):
+            _print(env, found.look())
+            return ExitCode.DONE
+        if state is not None:
+            lines = found.state(state)
+        elif rename is not None:
+            lines = found.rename(*rename)
+        else:
+            lines = (found.as_new if as_new else found.from_saved if from_saved else found.forget)()
+        _print(env, lines)
+        if not yes and not _consents(env, worker):
+            return ExitCode.DENIED
+        number = found.carry_out()
+    _print(env, [f"{worker} is repaired, by record {number}; nothing that was before is gone"])
+    return ExitCode.DONE
+
+
+def _loaded(file: str | None) -> SupervisorSpec | None:
+    """Load a tree file, if one is named."""
+    if file is None:
+        return None
+    from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
+
+    return load_tree(file)
+
+
+def _consents(env: Environment, worker: str) -> bool:
+    """Ask whether to go on; raises `CommandError` where nobody can answer."""
+    if not env.stdin_is_tty:
+        raise CommandError(
+            f"nothing was changed: to repair {worker} without being asked, say --yes"
+        )
+    env.stdout.write(f"repair {worker}? [y/N] ")
+    env.stdout.flush()
+    agreed = env.stdin.readline().strip().lower() in ("y", "yes")
+    if not agreed:
+        _print(env, ["nothing was changed"])
+    return agreed
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
     "ls": list_data, "verify": verify, "export": export,
-    "backup": backup, "compact": compact, "quarantine": quarantine,
+    "backup": backup, "compact": compact, "quarantine": quarantine, "repair": repair,
 }  # fmt: skip
 
 

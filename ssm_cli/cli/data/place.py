@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import state_folder
+from ssm_cli.errors import StorageError
 
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
 
+OWNER = "owner.json"  # as `storage.folder` calls it, which is not loaded for it
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -45,13 +49,115 @@ def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) 
     return state_folder(environ) / "data" / name if given is None else given
 
 
+def own_folder(environ: Mapping[str, str], name: str, file: Path) -> Path:
+    """Return the default folder of the tree in a file: the one that says that it is that tree's.
+
+    The first of its name has the folder of that name; a tree of another file gets one of its own.
+    A file that was moved is known by what is in it.
+
+    Raises:
+        StorageError: a folder of that name is that of a file that is gone, and another one.
+    """
+    data = state_folder(environ) / "data"
+    plain, place = data / name, str(file.resolve())
+    known = {}
+    for folder in (plain, *sorted(data.glob(f"{name}-*"))):
+        owner = owner_of(folder)
+        if owner is not None and (folder == plain or owner["name"] == name):
+            known[folder] = owner
+    for folder, owner in known.items():
+        if owner["tree"] == place:
+            return folder
+    gone = {folder: owner for folder, owner in known.items() if is_gone(owner)}
+    moved = [folder for folder, owner in gone.items() if owner["digest"] == file_digest(file)]
+    if len(moved) == 1:
+        return moved[0]
+    for folder, owner in gone.items():
+        raise StorageError(
+            f"{folder} holds the data of {owner['tree']}, which is gone, and this is {place}: if "
+            f"it was moved here, say so by --data {folder}; if not, move that folder away"
+        )
+    return plain if plain not in known else data / f"{name}-{short(place)}"
+
+
+def is_gone(owner: Mapping[str, str]) -> bool:
+    """Whether the file of an owner is not where it was."""
+    return not Path(owner["tree"]).exists()
+
+
+def check_owner(folder: Path, file: Path) -> None:
+    """Raise `StorageError` where a folder is that of another tree, which is still there."""
+    owner, place = owner_of(folder), str(file.resolve())
+    if owner is None or owner["tree"] == place or is_gone(owner):
+        return
+    if owner["digest"] != file_digest(file):
+        raise StorageError(
+            f"{folder} holds the data of {owner['tree']}, and this is {place}: name another folder "
+            f"by --data, or, if these are two of one tree, remove {folder / OWNER}"
+        )
+
+
+def owner_of(folder: Path) -> dict[str, str] | None:
+    """Return whose data a folder holds; None where it does not say so."""
+    try:
+        found = json.loads((folder / OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and {"tree", "name", "digest"} <= found.keys()
+    return {key: str(value) for key, value in found.items()} if whole else None
+
+
+def note_owner(folder: Path, name: str, file: Path) -> None:
+    """Write whose data a folder holds; raises `StorageError`."""
+    owner = {"tree": str(file.resolve()), "name": name, "digest": file_digest(file)}
+    if owner == owner_of(folder):
+        return
+    beside = folder / f"{OWNER}.new"
+    try:
+        beside.write_text(json.dumps(owner) + "\n", encoding="utf-8")
+        beside.chmod(0o600)
+        beside.replace(folder / OWNER)
+    except OSError as error:
+        raise StorageError(f"cannot write {folder / OWNER}: {error.strerror}") from error
+
+
+def file_digest(file: Path) -> str:
+    """Return the digest of a tree file; "" where it cannot be read."""
+    try:
+        return short(file.read_bytes())
+    except OSError:
+        return ""
+
+
+def short(what: str | bytes) -> str:
+    """Return a short digest.
+
+    >>> short("a") == short(b"a")
+    True
+    """
+    data = what.encode() if isinstance(what, str) else what
+    return blake2b(data, digest_size=4).hexdigest()
+
+
 def store_for(
-    tree: SupervisorSpec, environ: Mapping[str, str], name: str, given: Path | None = None
+    tree: SupervisorSpec,
+    environ: Mapping[str, str],
+    name: str,
+    file: Path,
+    given: Path | None = None,
 ) -> FolderStore | None:
     """Open the store of a tree for writing; None if it has no durable worker.
 
+    Args:
+        tree: the tree, as it was loaded.
+        environ: the environment variables.
+        name: the name of the tree.
+        file: the file that it was loaded from.
+        given: the folder; without one that of this name that is this file's.
+
     Raises:
-        StorageError: it cannot be opened, or another process has it open for writing.
+        StorageError: it cannot be opened, it is another tree's, or another process has it open for
+            writing.
     """
     from ssm_cli.spec.model import Persist, WorkerSpec, walk  # noqa: PLC0415 - with a tree alone
 
@@ -63,4 +169,12 @@ def store_for(
         return None
     from ssm_cli.storage.folder import FolderStore  # noqa: PLC0415 - SQLite, for few
 
-    return FolderStore(folder_of(environ, name, given))
+    folder = own_folder(environ, name, file) if given is None else given
+    check_owner(folder, file)
+    store = FolderStore(folder)
+    try:
+        note_owner(folder, name, file)
+    except StorageError:
+        store.close()
+        raise
+    return store

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
+from ssm_cli.cli.data.place import owner_of
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant, json_line
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.snapshots import STATE, Aside, Refused, Saved, pack
+from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved, pack, unpack
+from ssm_cli.runtime.durable.values import text_of
 from ssm_cli.storage.contents import (
     Contents,
     change,
@@ -58,10 +62,11 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
 
 def one(store: FolderStore) -> list[str]:
     """Return the lines that describe one store."""
-    found = contents(store)
+    found, owner = contents(store), owner_of(store.path)
     behind = sum(1 for seq, _ in history(store) if seq > found.head.seq)
     lines = [
         f"folder:   {found.where}{' (in use)' if is_locked(store.path) else ''}",
+        *([] if owner is None else [f"tree:     {owner['tree']}"]),
         f"size:     {found.size_bytes:,} bytes",
         f"journal:  entries {found.first} to {found.last}",
         f"behind:   {behind} records behind the saved states, which are of record {found.head.seq}",
@@ -115,7 +120,7 @@ def one_json(store: FolderStore) -> list[str]:
 
 
 def _text(refused: Refused) -> str:
-    return refused.data.decode("utf-8", "backslashreplace")
+    return text_of(refused.data)
 
 
 def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:
@@ -145,4 +150,13 @@ def put_back(store: FolderStore, key: str, aside: Aside) -> None:
         )
     if aside.saved is None:
         raise StorageError(f"number {aside.number} holds no state that could be put back")
-    change(store, {STATE + aside.worker: pack(aside.saved), key: None})
+    worker = aside.worker
+    data = store.get(STATE + worker)
+    changes: dict[str, bytes | None] = {STATE + worker: pack(aside.saved), key: None}
+    if data is not None:  # the two change places: nothing is lost by a mistake
+        there = unpack(STATE + worker, data, Saved)
+        why = f"replaced by what was set aside as {aside.number}"
+        changes[key] = pack(Aside(aside.number, worker, there.at_s, why, there))
+    if aside.saved.tail:
+        changes[HEAD] = pack(structs.replace(head, tailed=(*head.tailed, worker)))
+    change(store, changes)

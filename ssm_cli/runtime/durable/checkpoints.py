@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import StorageError
+from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Armed, How
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
@@ -15,9 +16,6 @@ from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
 
 MOST_MARKS = 256  # places at which history can be cut off
 
@@ -101,7 +99,7 @@ def head(keeper: Keeper, marks: list[Mark], sent: tuple[Sent, ...]) -> Head:
     crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
     return Head(
         keeper.entry, keeper.chain, keeper.seq, keeper.at_s(), tuple(marks),
-        sent, crashes, keeper.number,
+        sent, crashes, keeper.number, keeper.recovered.tailed(),
     )  # fmt: skip
 
 
@@ -147,7 +145,7 @@ def counts(timer: TimerDue) -> bool:
 
 def armed(kept: Kept, timer: TimerDue, due_s: float, after_ms: float) -> Armed:
     """Return a timer as it is written, with the record that has started it."""
-    return Armed(timer.key, due_s, after_ms, kept.written(timer.message), timer.cause)
+    return Armed(timer.key, due_s, after_ms, kept.values.written(timer.message), timer.cause)
 
 
 def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
@@ -172,9 +170,9 @@ def sent_of(keeper: Keeper) -> Iterator[Sent]:
         kept: Kept = cell.ensure_extra().kept
         how: How = "info" if kind is Kind.INFO else "cast"
         if isinstance(message, Caused):
-            yield Sent(message.cause, kept.worker, how, kept.written(message.message))
+            yield Sent(message.cause, kept.worker, how, kept.values.written(message.message))
         elif isinstance(message, ContinueDue) and message.cause and goes_on(cell, message):
-            yield Sent(message.cause, kept.worker, "continue", kept.written(message.message))
+            yield Sent(message.cause, kept.worker, "continue", kept.values.written(message.message))
     yield from keeper.recovered.unsent()
 
 

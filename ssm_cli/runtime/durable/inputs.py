@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -11,19 +11,18 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Continue
-from ssm_cli.errors import DecodeError, Denied, StorageError
+from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
+from ssm_cli.runtime.durable.keeper import Accepted, Keeper
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Cause, Change, How, Input
+from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
-from ssm_cli.runtime.durable.values import digest, digest_of_output
+from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.reports import crash_text, error_detail
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
 
 HOW: dict[Kind, How] = {
     Kind.CALL: "call",
@@ -34,20 +33,6 @@ HOW: dict[Kind, How] = {
 FROM_OTHERS = frozenset({"call", "cast", "info"})
 MOST_CRASHES = 1000  # inputs a worker whose crashes are counted; the oldest go
 MOST_REFUSED = 10_000  # inputs in quarantine; what comes then is taken again
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """An input that is about to be stepped, as its record will say.
-
-    `timeout_ms` is the time-out of its worker that was under way.
-    """
-
-    how: How
-    data: bytes
-    key: str = ""
-    cause: Cause | None = None
-    request: str = ""
-    timeout_ms: float | None = None
 
 
 def admit(
@@ -88,16 +73,16 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
     """What the record of an input will say; raises `StorageError` if it cannot be recorded."""
     if type(came) is bytes:
         request = "" if pending is None else pending.request
-        return Accepted(HOW[kind], came, request=request)
+        return Accepted(HOW[kind], kept.values.came(came), request=request)
     match came:
         case TimeoutDue():
             return Accepted("timeout", b"")
         case TimerDue(key=key, cause=cause):
-            return Accepted("timer", kept.written(message), key=key, cause=cause)
+            return Accepted("timer", kept.values.written(message), key=key, cause=cause)
         case ContinueDue(cause=cause) | Caused(cause=cause):
-            return Accepted(HOW[kind], kept.written(message), cause=cause)
+            return Accepted(HOW[kind], kept.values.written(message), cause=cause)
     request = "" if pending is None else pending.request
-    return Accepted(HOW[kind], kept.written(message), request=request)
+    return Accepted(HOW[kind], kept.values.written(message), request=request)
 
 
 def refuse_input(
@@ -122,23 +107,22 @@ def in_quarantine(cell: WorkerCell, number: int) -> Denied:
 
 
 def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> int:
-    """Record an input that was stepped; the number of its record.
+    """Record an input that was stepped; the number of its record, 0 where states alone are kept.
 
     Raises:
         StorageError: the new state, or what it sends, cannot be written; nothing is recorded.
     """
+    state_hash = kept.hash(outcome.state)
+    if not kept.journals:
+        return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
-    state_hash = kept.hash(outcome.state)
     for target, message in to_be_written(keeper.world, cell, outcome):
-        target.written(message)
+        target.values.written(message)
     replied = now.how == "call" and answers(outcome)
     output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
-        state = kept.values.dump(cell.state)
-        keeper.add(Change(kept.worker, keeper.at_s(), state), len(state))
-        kept.resync = False
-        replan(cell)
+        tell_state(keeper, cell, kept)
     keeper.now = None
     keeper.remember(cell, now.timeout_ms)
     record = Input(
@@ -155,11 +139,19 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         now.key,
         now.cause,
     )
-    kept.dirty, kept.failures = True, 0
+    kept.succeeded(now.data)
     seq = keeper.add(record, len(now.data) + len(record.output))
     if now.request:
         keeper.sessions.learn(seq, record)
     return seq
+
+
+def tell_state(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
+    """Record the state that a worker has, as what is in the journal is another one."""
+    state = kept.values.dump(cell.state)
+    keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code), len(state))
+    kept.resync = False
+    replan(cell)
 
 
 def to_be_written(
@@ -193,9 +185,11 @@ def encoded_output(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
     try:
         return kept.codec.encode(outcome.reply)
     except Exception as error:
+        if is_from_outside(None, error):
+            raise
         if must:
             text = f"{kept.worker}: its codec cannot write its output, to be answered again: "
-            raise StorageError(f"{text}{error}") from error
+            raise StorageError(f"{text}{message_of(error)}") from error
         return b""  # whoever asked in bytes is told so
 
 
@@ -251,9 +245,9 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
 
 def _bytes_of(kept: Kept, message: Any) -> bytes:
     if type(message) is bytes:
-        return message
+        return kept.values.came(message)
     try:
-        return kept.written(message)
+        return kept.values.written(message)
     except StorageError:
         return b""
 
@@ -273,6 +267,6 @@ def count(keeper: Keeper, cell: WorkerCell, kept: Kept, data: bytes, error: str)
         refused = Refused(number, kept.worker, keeper.at_s(), data, crashes, error)
         kept.refused[key] = number
         keeper.change(number_key(INPUT, number), pack(refused))
-        shown = str(data, "utf-8", "replace")[:1000]
+        shown = text_of(data)[:1000]
         what = {"input": shown, "crashes": crashes, "number": number}
         keeper.world.report("quarantined", cell, what)

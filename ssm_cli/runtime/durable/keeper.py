@@ -15,17 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.errors import Fenced, StorageError
-from ssm_cli.runtime.durable import checkpoints
-from ssm_cli.runtime.durable.inputs import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import Recovered, recover
-from ssm_cli.runtime.durable.records import Input, Note, Record, chain_of, encode_entry
-from ssm_cli.runtime.durable.rollback import Before, bring_back, take_back
+from ssm_cli.runtime.durable.rebuild import Recovered, renamed_in
+from ssm_cli.runtime.durable.records import (
+    Cause,
+    How,
+    Input,
+    Note,
+    Record,
+    chain_of,
+    encode_entry,
+)
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.durable.snapshots import STATE, pack
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -42,6 +49,38 @@ LATE_SNAPSHOTS = 2  # times `snapshot_every` records, and states are saved befor
 Held = tuple[Pending | None, Callable[..., None], tuple[Any, ...]]
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """An input that is about to be stepped, as its record will say.
+
+    `timeout_ms` is the time-out of its worker that was under way.
+    """
+
+    how: How
+    data: bytes
+    key: str = ""
+    cause: Cause | None = None
+    request: str = ""
+    timeout_ms: float | None = None
+
+
+class Before:
+    """What a worker was before the first record of it that is not written yet.
+
+    Attributes:
+        state: its state.
+        timeout_ms: its time-out under way.
+    """
+
+    __slots__ = ("state", "timeout_ms")
+
+    def __init__(self, state: Any, timeout_ms: float | None) -> None:
+        self.state = state
+        self.timeout_ms = timeout_ms
+
+
+Befores = dict[WorkerCell, Before]
+
+
 class Flight:
     """An entry on its way to the store, and what waits for it."""
 
@@ -53,13 +92,27 @@ class Flight:
         entry: bytes,
         records: list[Record],
         held: list[Held],
-        before: dict[WorkerCell, Before],
+        before: Befores,
     ) -> None:
         self.first = first
         self.entry = entry
         self.records = records
         self.held = held
         self.before = before
+
+
+class Turns(NamedTuple):
+    """What a keeper has others do: they know it, it does not know them.
+
+    Attributes:
+        save: `save(keeper)` writes a checkpoint, as nothing is being written.
+        take_back: `take_back(keeper, lost, held, before)`: these records were not written.
+        bring_back: `bring_back(keeper)`: something can be written again.
+    """
+
+    save: Callable[[Keeper], None]
+    take_back: Callable[[Keeper, list[Record], list[Pending | None], Befores], None]
+    bring_back: Callable[[Keeper], None]
 
 
 class Keeper:
@@ -69,6 +122,7 @@ class Keeper:
         store: where they go; nobody else writes there.
         world: the node.
         recovered: what was there already.
+        turns: who saves states, and takes back what was not written.
         stop: called once when the tree must end as it cannot write.
 
     Attributes:
@@ -86,6 +140,7 @@ class Keeper:
         store: Store,
         world: World,
         recovered: Recovered,
+        turns: Turns,
         stop: Callable[[StorageError], None],
     ) -> None:
         self.store = store
@@ -101,12 +156,13 @@ class Keeper:
         self.error: StorageError | None = None
         self.sending = 0
         self.again: list[Input] = []
+        self._turns = turns
         self._stop = stop
         self._at_s = recovered.at_s
         self._records: list[Record] = []
         self._bytes = 0
         self._held: list[Held] = []
-        self._before: dict[WorkerCell, Before] = {}
+        self._before: Befores = {}
         self._flight: Flight | None = None
         self._changes: dict[str, bytes | None] = {}
 
@@ -126,7 +182,13 @@ class Keeper:
         kept = self.kept.get(name)
         if kept is None:
             cell.behaviour = behaviour_of(cell.spec.start)
-            kept = Kept(name, cell.spec.options, cell.behaviour, codec_of(cell))
+            kept = Kept(
+                name,
+                cell.spec.options,
+                cell.behaviour,
+                codec_of(cell),
+                renamed_in(self.store, name),
+            )
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last
@@ -226,10 +288,10 @@ class Keeper:
             self._release(flight.held)
             if again:
                 world.report("storage_restored", world.root)
-                bring_back(self)
+                self._turns.bring_back(self)
             due = self.seq - self.head_seq >= world.root.spec.snapshot_every
             if (due or again) and not self._records:
-                checkpoints.attempt(self)
+                self._turns.save(self)
         wake = world.outside.wake
         if wake is not None and not world.pumping:
             wake()
@@ -247,7 +309,7 @@ class Keeper:
             before, self.seq = {**before, **flight.before}, flight.first - 1
         self._records, self._held, self._before, self._bytes = [], [], {}, 0
         self.sending = 0
-        take_back(self, records, [pending for pending, _, _ in held], before)
+        self._turns.take_back(self, records, [pending for pending, _, _ in held], before)
 
     def failed(self, error: StorageError) -> None:
         """Say it once, and do what the tree's file says."""
@@ -267,18 +329,4 @@ class Keeper:
             return
         self.commit()
         if self._flight is None and self.error is None:
-            checkpoints.attempt(self)
-
-
-def keeper_for(world: World, store: Store, stop: Callable[[StorageError], None]) -> Keeper:
-    """The keeper of a node, which begins with what is stored.
-
-    Raises:
-        StorageError: that cannot be read, or does not give again what it gave.
-    """
-    recovered = recover(store, world.root.spec)
-    if recovered.records:
-        world.report(
-            "recovered", world.root, {"records": recovered.records, "where": store.where()}
-        )
-    return Keeper(store, world, recovered, stop)
+            self._turns.save(self)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
-from ssm_cli.behaviour.equality import same
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Saved
-from ssm_cli.runtime.durable.values import Values
+from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.cell import Plan
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
 
@@ -30,10 +29,11 @@ class Kept:
         journals: whether its inputs are recorded; else its state is saved now and then.
         plain: it is a pure step whose inputs are recorded.
         has, last: whether its next life begins with a state, and with which.
-        problem: why what is saved of it cannot be read.
+        trouble: why it cannot go on with what is stored of it.
         armed, timeout_ms: timers of an earlier process, for its next start.
         dirty: something has happened since its state was saved.
-        failures: starts and own inputs that have failed on its saved state, one after the other.
+        failures: own inputs that have crashed it, before it has served anything.
+        tries: starts from its state that have failed, one after the other.
         refused: inputs in quarantine, by their hash, with their numbers.
         crashes: how often an input has crashed it, by its hash.
         closing: an outcome that ends it is being written; what comes meanwhile is held.
@@ -43,28 +43,34 @@ class Kept:
     """
 
     __slots__ = (
-        "_checked", "_checks", "_credit", "armed", "behaviour", "closing", "codec", "crashes",
-        "dirty", "failures", "has", "inputs", "journals", "last", "options", "plain", "problem",
-        "refused", "resync", "saved_at_s", "timed", "timeout_ms", "values", "worker",
+        "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures", "has",
+        "inputs", "journals", "last", "options", "plain", "refused", "resync", "saved_at_s",
+        "timed", "timeout_ms", "tries", "trouble", "values", "worker",
     )  # fmt: skip
 
     def __init__(
-        self, worker: str, options: WorkerOptions, behaviour: Behaviour, codec: Codec
+        self,
+        worker: str,
+        options: WorkerOptions,
+        behaviour: Behaviour,
+        codec: Codec,
+        renamed: dict[str, str] | None = None,
     ) -> None:
         self.worker = worker
         self.options = options
         self.behaviour = behaviour
         self.codec = codec
-        self.values = Values(behaviour)
+        self.values = Values(worker, behaviour, codec, renamed)
         self.journals = options.persist is Persist.JOURNAL
         self.plain = self.journals and type(behaviour) is StateMachine
         self.has = False
         self.last: Any = None
-        self.problem: BaseException | None = None
+        self.trouble: Unrecovered | None = None
         self.armed: tuple[Armed, ...] = ()
         self.timeout_ms: float | None = None
         self.dirty = False
         self.failures = 0
+        self.tries = 0
         self.refused: dict[bytes, int] = {}
         self.crashes: dict[bytes, int] = {}
         self.closing = False
@@ -72,21 +78,17 @@ class Kept:
         self.inputs = 0
         self.saved_at_s = 0.0
         self.timed = False
-        self._checks = 0
-        self._checked = 1
         self._credit = HASHED_BYTES
 
     def plan(self) -> Plan:
         """Return how the inputs of this worker are served, if it is a pure step."""
         if self.plain and not (self.resync or self.refused):
             return Plan.RECORD
-        options = self.options
-        often = options.save_inputs is not None or options.save_seconds is not None
-        return Plan.CARE if self.journals or self.refused or often else Plan.STEP
+        return Plan.CARE
 
     def adopt(self, life: Life) -> None:
         """Begin with what the records of an earlier process came to."""
-        self.has, self.last, self.problem = life.has, life.state, life.problem
+        self.has, self.last, self.trouble = life.has, life.state, life.trouble
         self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
         self.dirty = self.dirty or life.touched
 
@@ -96,35 +98,22 @@ class Kept:
         Raises:
             StorageError: the state cannot be written, or would not come back the same.
         """
-        self._checks += 1
-        if self._checks == self._checked:  # at the 1st, 2nd, 4th, 8th, ... record
-            self._checked *= 2
-            self.values.dump(state)
         self._credit += HASHED_BYTES
         if self._credit <= 0:
             return b""
-        found, size = self.values.hash(state)
-        self._credit = min(self._credit, HASHED_BYTES) - size
+        found, cost = self.values.hash(state)
+        self._credit = min(self._credit, HASHED_BYTES) - cost
         return found
+
+    def succeeded(self, data: bytes) -> None:
+        """An input was served: its state has changed, and crashes of that very input are over."""
+        self.dirty, self.failures = True, 0
+        if self.crashes:
+            self.crashes.pop(digest(data), None)
 
     def stays(self, reason: ExitReason) -> bool:
         """Whether its next life begins with a state if it ends for `reason`."""
         return isinstance(reason, Normal | Shutdown) or self.options.on_crash is not OnCrash.INIT
-
-    def written(self, message: Any) -> bytes:
-        """The bytes of an input that came as a value.
-
-        Raises:
-            StorageError: its codec would not read back what it is.
-        """
-        try:
-            data = self.codec.encode(message)
-            again = self.codec.decode(data)
-        except Exception as error:
-            raise StorageError(f"{self.worker}: {unrecorded(message)}: {error}") from error
-        if type(again) is not type(message) or not same(again, message):
-            raise StorageError(f"{self.worker}: {unrecorded(message)}")
-        return data
 
     def is_due(self, now_s: float) -> bool:
         """Whether its state is to be saved at this input (`save_inputs`, `save_seconds`)."""
@@ -137,24 +126,5 @@ class Kept:
         self, at_s: float, seq: int, state: Any, armed: tuple[Armed, ...], timeout_ms: float | None
     ) -> Saved:
         """Its state as it is saved; raises `StorageError` where it cannot be."""
-        values = self.values
-        data = values.dump(state) if self.has else b""
-        return Saved(
-            self.worker,
-            values.machine,
-            values.version,
-            at_s,
-            seq,
-            self.has,
-            data,
-            armed,
-            timeout_ms,
-        )
-
-
-def unrecorded(message: Any) -> str:
-    """What is wrong with an input that a codec cannot write and read back."""
-    return (
-        f"the input {type(message).__name__} cannot be recorded: its codec does not read back "
-        f"what it writes; send an input of its `inputs`, or bytes"
-    )
+        data = self.values.dump(state) if self.has else b""
+        return self.values.saved(at_s, seq, (self.has, data), armed, timeout_ms)

@@ -10,21 +10,24 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
-from ssm_cli.codec.port import Codec
-from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
+from ssm_cli.errors import StorageError, Unrecovered, message_of
+from ssm_cli.runtime.durable.checks import Checks, Notes
 from ssm_cli.runtime.durable.records import (
     Armed,
     Cause,
     Change,
+    Code,
     Exit,
     How,
     Input,
     Record,
+    Repair,
     Start,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
-from ssm_cli.runtime.durable.values import Values, digest
+from ssm_cli.runtime.durable.values import ODD, Values
+from ssm_cli.runtime.outside import is_from_outside
 
 KINDS: dict[How, Kind] = {
     "call": Kind.CALL,
@@ -34,7 +37,6 @@ KINDS: dict[How, Kind] = {
     "timeout": Kind.INFO,
     "continue": Kind.CONTINUE,
 }
-CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -51,9 +53,9 @@ class Life:
 
     Args:
         worker: its id.
-        behaviour, codec, values: its code, and how its inputs and states are written.
+        behaviour, values: its code, and how its inputs and states are written.
         saved: its saved state, if there is one.
-        check_every: compare the hashes of every so-many-th record.
+        checks: what is compared with the records.
 
     Attributes:
         has: whether there is a state; else it begins with `init`.
@@ -62,19 +64,17 @@ class Life:
         timeout_ms: its time-out under way.
         records: how many were stepped again.
         touched: whether there was any record behind its saved state.
-        problem: why its saved state cannot be read; nothing is stepped then, until a record
-            brings another state.
+        by: the code that wrote what is stepped again.
+        trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
     """
 
     def __init__(
         self,
         worker: str,
         behaviour: Behaviour,
-        codec: Codec,
         values: Values,
         saved: Saved | None,
-        *,
-        check_every: int = CHECK_EVERY,
+        checks: Checks,
     ) -> None:
         self.worker = worker
         self.has = False
@@ -83,14 +83,14 @@ class Life:
         self.timeout_ms: float | None = None
         self.records = 0
         self.touched = False
-        self.problem: BaseException | None = None
+        self.trouble: Unrecovered | None = None
         self._behaviour = behaviour
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
-        self._decode, self._encode = codec.decode, codec.encode
+        self._decode = values.codec.decode
         self._since = 0 if saved is None else saved.seq
         self._values = values
-        self._check_every = check_every
-        self._last: tuple[int, Input] | None = None
+        self._checks = checks
+        self.by = Code() if saved is None else saved.code()
         if saved is not None:
             self._begin(saved)
 
@@ -98,36 +98,70 @@ class Life:
         self.has = saved.has
         self.timers = {timer.key: timer for timer in saved.timers}
         self.timeout_ms = saved.timeout_ms
+        self._written_by(saved.code())
         if saved.has:
             try:
-                self.state = self._values.revive(saved.state, saved.machine, saved.version)
-            except Exception as error:  # noqa: BLE001 - migrate is the user's; the start will fail
-                self.problem = error
+                self.state = self._revived(saved.state, saved.code())
+            except Unrecovered as error:
+                self.trouble = error
+
+    def _written_by(self, code: Code) -> None:
+        """The records from here on are of that code; of another one each is compared."""
+        self.by = code
+        self._checks.written_by(code)
 
     def take(self, seq: int, record: Record) -> Sequence[Brought]:
         """Do what a record says; what it sent to other workers, or to itself to go on with.
 
-        Raises:
-            StorageDamaged: stepping gives something else than it gave then; the record is named.
+        What cannot be done is a `trouble`, and not raised; what comes then waits for a record that
+        brings a state.
         """
-        if seq <= self._since:
-            return ()
+        return () if seq <= self._since else self.again(seq, record)
+
+    def again(self, seq: int, record: Record) -> Sequence[Brought]:
+        """The same for a record of a tail, whatever its number is."""
         self.touched = True
-        if self.problem is not None and (brings := getattr(record, "state", None)) is not None:
-            self.problem, self.has, self.state = None, True, self._values.load(brings)
-        if self.problem is not None:
+        if self.trouble is not None:
+            if type(record) is not Repair and getattr(record, "state", None) is None:
+                return ()
+            self.trouble = None
+        try:
+            return self._take(seq, record)
+        except Unrecovered as error:
+            error.record = seq
+            self.trouble = error
             return ()
+
+    def _take(self, seq: int, record: Record) -> Sequence[Brought]:
         match record:
             case Input():
                 return self._input(seq, record)
             case Start():
                 return self._start(seq, record)
-            case Change(state=state):
-                self.has, self.state, self._last = True, self._values.load(state), None
+            case Change(state=state, code=code):
+                self._put(state, code if code.version else self.by)
+            case Repair():
+                self._repaired(record)
             case Exit():
                 self.timeout_ms = None
                 self._leave(kept=record.kept)
         return ()
+
+    def _revived(self, data: bytes, by: Code) -> Any:
+        return self._values.revive(data, by)
+
+    def _put(self, state: bytes, by: Code) -> None:
+        """Go on with a state that a record brings."""
+        self._checks.forget()
+        self.has, self.state = True, self._revived(state, by)
+
+    def _repaired(self, record: Repair) -> None:
+        self._written_by(record.code)
+        self.timers = {timer.key: timer for timer in record.timers}
+        self.timeout_ms, self.has = record.timeout_ms, False
+        self._checks.forget()
+        if record.state is not None:
+            self._put(record.state, record.code)
 
     def _leave(self, *, kept: bool) -> None:
         """A life has ended; what was under way goes on where its state does."""
@@ -138,11 +172,13 @@ class Life:
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
         self.timeout_ms = record.timeout_ms
         self.timers = {timer.key: timer for timer in record.timers}
+        self._written_by(record.code)
         if record.state is not None:
-            self.has, self.state, self._last = True, self._values.load(record.state), None
+            by = record.code if record.code.version else Code(version=record.version)
+            self._put(record.state, by)
         if record.goes_on is None:
             return ()
-        message = self._decode(record.goes_on)
+        message = self._read(record.goes_on)
         return (Brought((seq, -1), self.worker, "continue", message),)
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
@@ -154,31 +190,52 @@ class Life:
         if record.outcome == "crashed":
             self._leave(kept=record.kept)
             return ()
-        message = TIMEOUT if record.how == "timeout" else self._decode(record.data)
+        message = TIMEOUT if record.how == "timeout" else self._read(record.data)
         self.records += 1
         if self._pure is not None:
-            result = self._pure(message, self.state)
+            try:
+                result = self._pure(message, self.state)
+            except (Exception, SystemExit) as error:
+                raise self._raises(error) from error
             if type(result) is tuple and len(result) == 2:
                 self.state = result[0]
-                self._compare(seq, record, result[1])
+                self._checks.compare(seq, record, self.state, result[1])
                 return ()
         return self._careful(seq, record, message)
+
+    def _read(self, data: bytes) -> Any:
+        """An input, by the codec that is here."""
+        try:
+            return self._decode(data) if data[:1] != ODD else self._values.read(data)
+        except Exception as error:
+            if is_from_outside(None, error):
+                raise
+            why = f"its code does not take it any more: {message_of(error)}"
+            raise self._cannot("undecodable", why) from error
+
+    def _cannot(self, reason: str, why: str) -> Unrecovered:
+        return Unrecovered(why, worker=self.worker, reason=reason)
+
+    def _raises(self, error: BaseException) -> Unrecovered:
+        return self._cannot(
+            "raises", f"its code raises {type(error).__name__} for it: {message_of(error)}"
+        )
 
     def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
         """The same with effects, or for callbacks."""
         caller = Caller(0, []) if record.how == "call" else None
         try:
             outcome = advance(self._behaviour, KINDS[record.how], message, caller, self.state)
-        except Exception as error:
-            raise self._differs(seq, f"it raises {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise self._raises(error) from error
         self.state = outcome.state
-        self._compare(seq, record, outcome.reply)
+        self._checks.compare(seq, record, self.state, outcome.reply)
         sent: list[Brought] = []
         for index, effect in enumerate(outcome.effects):
             match effect:
                 case StartTimer(key, after_ms, brings):
                     due_s = record.at_s + after_ms / 1000
-                    data, cause = self._encode(brings), (seq, index)
+                    data, cause = self.written(brings), (seq, index)
                     self.timers[key] = Armed(key, due_s, after_ms, data, cause)
                 case CancelTimer(key):
                     self.timers.pop(key, None)
@@ -193,47 +250,53 @@ class Life:
                 self.timeout_ms = ms
         return sent
 
-    def _compare(self, seq: int, record: Input, output: Any) -> None:
-        self._last = (seq, record)
-        if self.records % self._check_every == 0:
-            self._check(seq, record)
-            if record.output_hash and output is not NOTHING:
-                self._check_output(seq, record, output)
-
-    def _check(self, seq: int, record: Input) -> None:
-        if record.state_hash and self._values.hash(self.state)[0] != record.state_hash:
-            raise self._differs(seq, "its state is another one")
-
-    def _check_output(self, seq: int, record: Input, output: Any) -> None:
-        if digest(self._encode(output)) != record.output_hash:
-            raise self._differs(seq, "its output is another one")
-
     def written(self, message: Any) -> bytes:
-        """An input for this worker as its codec writes it."""
-        return self._encode(message)
+        """An input for this worker as it is recorded; raises `Unrecovered`."""
+        try:
+            return self._values.written(message)
+        except StorageError as error:
+            raise self._cannot("raises", str(error)) from error
 
     def saved(self, at_s: float, seq: int) -> Saved:
         """What is to be saved of it; raises `StorageError` where that cannot be written."""
-        values = self._values
-        data = values.dump(self.state) if self.has else b""
-        return Saved(
-            self.worker, values.machine, values.version, at_s, seq, self.has, data,
-            tuple(self.timers.values()), self.timeout_ms,
-        )  # fmt: skip
+        data = self._values.dump(self.state) if self.has else b""
+        timers = tuple(self.timers.values())
+        return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout_ms)
 
     def finish(self) -> None:
-        """Compare what the last record says of the state."""
-        if self._last is not None and self.has and self.problem is None:
-            self._check(*self._last)
-
-    def _differs(self, seq: int, how: str) -> StorageDamaged:
-        return StorageDamaged(
-            f"record {seq}, an input of {self.worker}, does not give again what it gave: {how}. "
-            f"Its step is not a pure function of input and state, or its code has changed since; "
-            f"nothing was changed. Run the code that wrote it, and stop the tree in order"
-        )
+        """Compare what the last record says."""
+        if self.has and self.trouble is None:
+            try:
+                self._checks.finish(self.state)
+            except Unrecovered as error:
+                self.trouble = error
 
 
-def differs(error: StorageError) -> bool:
-    """Whether an error says that stepping again gave something else."""
-    return isinstance(error, StorageDamaged) and "does not give again" in str(error)
+class Anew(Life):
+    """The same, and what comes is taken as it is: somebody wants to see it, and may consent.
+
+    Attributes:
+        notes: what has come otherwise, a line each.
+    """
+
+    def __init__(
+        self, worker: str, behaviour: Behaviour, values: Values, saved: Saved | None
+    ) -> None:
+        checks = Notes(values)
+        self.notes = checks.lines
+        super().__init__(worker, behaviour, values, saved, checks)
+
+    def again(self, seq: int, record: Record) -> Sequence[Brought]:
+        """Step a record; one that cannot be is left out, and noted."""
+        brought = super().again(seq, record)
+        if self.trouble is not None and self.trouble.reason in ("raises", "undecodable"):
+            self.notes.append(f"record {seq} is left out: {self.trouble}")
+            self.trouble = None
+        return brought
+
+    def _revived(self, data: bytes, by: Code) -> Any:
+        """A state of whatever code, if it is one of the code that is here."""
+        try:
+            return super()._revived(data, by)
+        except Unrecovered:
+            return super()._revived(data, Code())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
@@ -22,13 +21,10 @@ from ssm_cli.runtime.durable.snapshots import (
 )
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
-from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, TimerDue
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain, TimerDue
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import crash_text, error_detail
-from ssm_cli.spec.model import OnCrash
-
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.spec.model import OnCrash, OnUnrecoverable
 
 
 def kept_of(cell: WorkerCell) -> Kept | None:
@@ -46,6 +42,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     if not kept.journals:
         kept.armed, kept.timeout_ms = (), None
+        kept.values.dump(cell.state)  # so that it can be saved is known from the start
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None
@@ -59,7 +56,8 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         kept.values.version,
         armed_of(keeper.world, cell, kept),
         cell.ensure_extra().timeout_ms,
-        None if token is None else kept.written(token.message),
+        None if token is None else kept.values.written(token.message),
+        kept.values.code,
     )
     seq = keeper.add(record, 0 if state is None else len(state))
     if token is not None:
@@ -105,7 +103,7 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message: object = kept.codec.decode(timer.data)
+        message: object = kept.values.read(timer.data)
         if timer.cause is not None:
             message = Caused(timer.cause, message)
         commit.start_timer(world, cell, timer.key, left_s, message)
@@ -166,9 +164,10 @@ def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
 
 def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """A `persist: snapshot` worker has served an input: save its state if that is due."""
-    keeper.now = None
+    now, keeper.now = keeper.now, None
     kept.inputs += 1
-    kept.failures = 0
+    kept.succeeded(b"" if now is None else now.data)
+    kept.dirty = False  # it has no records
     if kept.is_due(keeper.world.clock.now_s()):
         save(keeper, cell, kept)
     elif kept.options.save_seconds is not None and not kept.timed:
@@ -195,12 +194,8 @@ def reread(keeper: Keeper, kept: Kept) -> None:
     data = keeper.store.get(key)
     if data is None:
         return
-    kept.has, kept.problem = True, None
-    try:
-        saved = unpack(key, data, Saved)
-        kept.last = kept.values.revive(saved.state, saved.machine, saved.version)
-    except Exception as error:  # noqa: BLE001 - migrate is the user's; the start will fail
-        kept.problem = error
+    saved = unpack(key, data, Saved)
+    kept.has, kept.last = True, kept.values.revive(saved.state, saved.code())
 
 
 def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
@@ -216,7 +211,7 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
     keeper.commit()  # what waits is not to fail with this
     keeper.remember(cell, cell.ensure_extra().timeout_ms)
     kept.dirty, kept.resync = True, False
-    keeper.add(Change(kept.worker, keeper.at_s(), data), len(data))
+    keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code), len(data))
     cell.state = state
     replan(cell)
     keeper.commit()
@@ -224,32 +219,67 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
         raise keeper.error
 
 
-def allowed(cell: WorkerCell) -> int:
-    """How often a start from a saved state may fail: as often as its supervisor would restart."""
-    return 1 if cell.parent is None else max(1, cell.parent.spec.intensity)
+def restarts_of(cell: WorkerCell) -> int:
+    """How often its supervisor would restart a worker within its period."""
+    return 0 if cell.parent is None else cell.parent.spec.intensity
 
 
-def falls_back(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason | None) -> bool:
-    """Whether a worker has failed too often on its saved state; that is set aside then.
+def try_anew(kept: Kept) -> None:
+    """A worker is to start that was given up while it has its state: somebody asks for it."""
+    if kept.trouble is not None and kept.has:
+        kept.trouble, kept.tries, kept.failures = None, 0, 0
 
-    Nothing is deleted: `ssm data` lists what was set aside, and can put it back.
+
+def try_later(world: World, cell: WorkerCell, kept: Kept, reason: ExitReason) -> bool:
+    """Have a start that failed tried again: as often as its supervisor would, over its period.
+
+    Returns False once it was tried as often; it cannot go on then.
     """
-    if kept.failures < allowed(cell) or not kept.has:
+    kept.tries += 1
+    if kept.tries > restarts_of(cell):
+        why = cause_of(reason)
+        kept.trouble = unrecovered(world.outside.keeper, cell, why, kept.tries)
         return False
-    why = "its own inputs crash it" if reason is None else told(reason)
-    number = keeper.next_number()
-    state = aside_of(keeper, kept)
-    aside = Aside(number, kept.worker, keeper.at_s(), why, state)
-    keeper.change(number_key(ASIDE, number), pack(aside))
-    if not kept.journals and state is not None:
-        keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
-    kept.has, kept.last, kept.problem, kept.failures = False, None, None, 0
-    kept.armed, kept.timeout_ms = (), None
-    keeper.world.report("fell_back", cell, {"number": number, "why": why})
+    period_s = 0.0 if cell.parent is None else cell.parent.spec.period_s
+    due_s = world.clock.now_s() + period_s / restarts_of(cell)
+    world.timers.start(due_s, StartAgain(cell, cell.starts))
     return True
 
 
-def told(reason: ExitReason) -> str:
+def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
+    """Whether a worker cannot go on with its state, tried often enough, and is to be down.
+
+    With `on_unrecoverable: init` what is stored of it is set aside, and it is to begin anew.
+    Nothing is deleted: `ssm data` lists what was set aside, and can put it back.
+    """
+    if kept.trouble is None and kept.has and kept.failures >= max(1, restarts_of(cell)):
+        why = "its own timers and continues crash it before it has served anything"
+        kept.trouble = unrecovered(keeper, cell, why, kept.failures)
+    if kept.trouble is None or kept.options.on_unrecoverable is not OnUnrecoverable.INIT:
+        return kept.trouble is not None
+    number = keeper.next_number()
+    state = aside_of(keeper, kept)
+    aside = Aside(number, kept.worker, keeper.at_s(), str(kept.trouble), state)
+    keeper.change(number_key(ASIDE, number), pack(aside))
+    if not kept.journals and state is not None:
+        keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
+    keeper.world.report("fell_back", cell, {"number": number, "why": str(kept.trouble)})
+    kept.has, kept.last, kept.trouble, kept.failures, kept.tries = False, None, None, 0, 0
+    kept.armed, kept.timeout_ms = (), None
+    return False
+
+
+def unrecovered(keeper: Keeper, cell: WorkerCell, why: str, times: int) -> Unrecovered:
+    """Why a worker is down that failed as often as its supervisor would restart it."""
+    worker, where = cell.spec.id, keeper.store.where()
+    return Unrecovered(
+        f"{worker} does not start (restore): {why} ({times} times). All of it is kept in "
+        f"{where}: mend its code and restart it, or see `ssm data repair {worker} --data {where}`",
+        worker=worker, reason="restore",
+    )  # fmt: skip
+
+
+def cause_of(reason: ExitReason) -> str:
     """Why a start failed, in a line."""
     if isinstance(reason, Crash):
         return f"{type(reason.error).__name__}: {crash_text(reason)}"
@@ -257,17 +287,13 @@ def told(reason: ExitReason) -> str:
 
 
 def aside_of(keeper: Keeper, kept: Kept) -> Saved | None:
-    """The state that is set aside: as it was in memory, else as it is saved."""
-    if kept.problem is None:
+    """What is set aside of a worker: as it was in memory, else as it is stored."""
+    if kept.has:
         try:
             return kept.snapshot(keeper.at_s(), keeper.seq, kept.last, kept.armed, None)
         except StorageError:
-            pass  # what is saved is the next best, and what the start has failed on
-    data = keeper.store.get(STATE + kept.worker)
-    try:
-        return None if data is None else unpack(STATE + kept.worker, data, Saved)
-    except StorageError:
-        return None  # it stays where it is
+            pass  # what is stored is the next best, and what the start has failed on
+    return keeper.recovered.set_aside(kept.worker, keeper.at_s())
 
 
 def resume_sent(keeper: Keeper) -> None:
@@ -283,7 +309,7 @@ def resume_sent(keeper: Keeper) -> None:
         ):
             world.drop(world.root, sent.to, sent.how, "not running")
             continue
-        message = kept.codec.decode(sent.data)
+        message = kept.values.read(sent.data)
         if sent.how == "continue":
             token = ContinueDue(cell.starts, message, sent.cause)
             world.queue.appendleft((cell, KINDS[sent.how], token, None))

@@ -7,15 +7,20 @@ record of a worker, and its last, against the hashes that were taken then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ssm_cli.behaviour.dispatch import behaviour_of
+import msgspec
+
+from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.codec.build import codec_for
-from ssm_cli.errors import StorageDamaged
+from ssm_cli.errors import StorageDamaged, Unrecovered
+from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import CHECK_EVERY, Brought, Life, differs
+from ssm_cli.runtime.durable.life import Brought, Life
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
+    Batch,
+    Cause,
     Exit,
     Input,
     Note,
@@ -28,9 +33,11 @@ from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     HEAD,
     INPUT,
+    RENAMED,
     STATE,
     Head,
     Refused,
+    Renamed,
     Saved,
     Sent,
     unpack,
@@ -46,32 +53,33 @@ def recover(store: Store, tree: SupervisorSpec) -> Recovered:
 
     Raises as `Recovered` does.
     """
-    try:
-        return Recovered(store, tree)
-    except StorageDamaged as error:
-        if not differs(error):
-            raise
-    return Recovered(store, tree, check_every=1)
+    recovered = Recovered(store, tree)
+    if any(trouble.reason == "differs" for trouble in recovered.troubles.values()):
+        return Recovered(store, tree, check_every=1)
+    return recovered
 
 
 class Tail:
-    """A worker that is none of the tree's file: its records wait until one of its name is there."""
+    """Records that wait: nobody of their name is in the tree's file, or it cannot go on."""
 
     def __init__(self, worker: str, saved: Saved | None) -> None:
         self.worker = worker
         self.saved = saved
+        self.since = 0 if saved is None else saved.seq
         self.records: list[tuple[int, Record]] = [] if saved is None else [*saved.tail]
+        self.arrived: tuple[Cause, ...] = () if saved is None else saved.arrived
         self.changed = False
+
+    def add(self, seq: int, record: Record) -> None:
+        """A record of it was read."""
+        if seq > max(self.since, self.records[-1][0] if self.records else 0):
+            self.records.append((seq, record))
+            self.changed = True
 
     def as_saved(self, at_s: float) -> Saved:
         """What is to be saved of it."""
-        base = self.saved
-        if base is None:
-            return Saved(self.worker, "", "", at_s, 0, False, b"", tail=tuple(self.records))
-        return Saved(
-            base.worker, base.machine, base.version, base.at_s, base.seq, base.has, base.state,
-            base.timers, base.timeout_ms, tuple(self.records),
-        )  # fmt: skip
+        base = self.saved or Saved(self.worker, "", "", at_s, 0, False, b"")
+        return msgspec.structs.replace(base, tail=tuple(self.records), arrived=self.arrived)
 
 
 class Recovered:
@@ -83,9 +91,12 @@ class Recovered:
         check_every: compare the hashes of every so-many-th record.
         seen: called with each record behind the saved states.
 
+    Attributes:
+        troubles: why workers cannot go on, by worker. Their saved states, and all records behind
+            those, are kept as they are.
+
     Raises:
-        StorageDamaged: something stored is not what was written, or does not give again what it
-            gave.
+        StorageDamaged: something stored is not what was written.
         StorageError: a newer ssm has written it.
     """
 
@@ -103,8 +114,7 @@ class Recovered:
         for path, spec in walk(tree):
             if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
                 self._specs[spec.id], self._paths[path] = spec, spec.id
-        data = store.get(HEAD)
-        self.head = Head() if data is None else unpack(HEAD, data, Head)
+        self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
         self.at_s, self.number = self.head.at_s, self.head.number
         self.sessions = Sessions()
@@ -112,6 +122,7 @@ class Recovered:
         self.records = 0
         self._lives: dict[str, Life] = {}
         self._tails: dict[str, Tail] = {}
+        self.troubles: dict[str, Unrecovered] = {}
         self._sent = {sent.cause: sent for sent in self.head.sent}
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
         self._refused = self._quarantine()
@@ -133,18 +144,23 @@ class Recovered:
                 f"the journal ends at entry {self._store.last()}, and the saved states are of "
                 f"entry {self.head.entry}: entries are missing"
             )
-        for number, entry in self._store.read(self.head.entry):
-            if number != self.entry + 1:
-                raise StorageDamaged(
-                    f"entry {self.entry + 1} of the journal is missing; the next is {number}"
-                )
-            batch = decode_entry(number, self.chain, entry)
-            if batch.first != self.seq + 1:
-                raise StorageDamaged(f"record {self.seq + 1} of the journal is missing")
-            self.entry, self.chain = number, chain_of(entry)
+        for worker in self.head.tailed:
+            self._life(worker)
+        for number, batch, chain in batches(self._store, self.head):
+            self.entry, self.chain = number, chain
             self._take(batch.records, seen)
         for life in self._lives.values():
             life.finish()
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Keep all that is stored of workers that cannot go on, for when they can."""
+        for worker in [w for w, life in self._lives.items() if life.trouble is not None]:
+            self.troubles[worker] = told(self._lives.pop(worker), self._store.where())
+            self._tails[worker] = Tail(worker, saved_of(self._store, worker))
+        if not self.troubles:
+            return
+        fill(self._store, self.head, [self._tails[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...], seen: Seen | None) -> None:
         lives = self._lives
@@ -194,6 +210,8 @@ class Recovered:
             counts = self._crashes.setdefault(record.worker, {})
             key = digest(record.data)
             counts[key] = counts.get(key, 0) + 1
+        elif record.worker in self._crashes:
+            self._crashes[record.worker].pop(digest(record.data), None)
 
     def _life(self, worker: str) -> Life | None:
         """The life of a journalled worker of the tree's file, begun with its saved state."""
@@ -203,28 +221,24 @@ class Recovered:
         return self._begin(worker, spec)
 
     def _begin(self, worker: str, spec: WorkerSpec) -> Life:
-        behaviour = behaviour_of(spec.start)
-        wanted = spec.options.codec
-        codec = codec_for(
-            behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
-        )
+        behaviour, values = code_in(spec, renamed_in(self._store, worker))
         saved = saved_of(self._store, worker)
-        values = Values(behaviour)
-        life = Life(worker, behaviour, codec, values, saved, check_every=self._check_every)
-        for seq, record in () if saved is None else saved.tail:
-            life.take(seq, record)
+        life = Life(worker, behaviour, values, saved, Checks(values, self._check_every))
         self._lives[worker] = life
+        if saved is not None:
+            for seq, record in saved.tail:
+                for brought in life.again(seq, record):
+                    if brought.cause not in saved.arrived:
+                        self._bring(brought)
         return life
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
         tail = self._tails.get(record.worker)
         if tail is None:
-            tail = self._tails[record.worker] = Tail(
-                record.worker, saved_of(self._store, record.worker)
-            )
-        tail.records.append((seq, record))
-        tail.changed = True
+            tail = Tail(record.worker, saved_of(self._store, record.worker))
+            self._tails[record.worker] = tail
+        tail.add(seq, record)
 
     def give(self, kept: Kept) -> None:
         """A durable worker is in the tree: tell it what is known of it, once."""
@@ -232,30 +246,43 @@ class Recovered:
         kept.refused = self._refused.get(worker, {})
         kept.crashes = self._crashes.get(worker, {})
         life = self._lives.get(worker)
+        if worker in self.troubles:
+            kept.trouble = self.troubles[worker]
+            return
         if life is None:
             tail = self._tails.get(worker)
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
-            life = Life(worker, kept.behaviour, kept.codec, kept.values, saved)
+            life = Life(worker, kept.behaviour, kept.values, saved, Checks(kept.values))
             for seq, record in () if saved is None else saved.tail:
-                life.take(seq, record)
+                life.again(seq, record)
             life.finish()
+            if life.trouble is not None:
+                self.troubles[worker] = kept.trouble = told(life, self._store.where())
+                self._tails[worker] = tail or Tail(worker, saved)
+                return
         kept.adopt(life)
         for known in (self._refused, self._crashes, self._lives, self._tails):
             known.pop(worker, None)  # now: what is interrupted before is done again
 
-    def lives(self) -> Iterator[Life]:
-        """The workers of the tree's file that have a state, with it; before they are given."""
+    def set_aside(self, worker: str, at_s: float) -> Saved | None:
+        """What is stored of a worker that cannot go on, as somebody has consented to go on anew."""
+        self.troubles.pop(worker, None)
+        tail = self._tails.pop(worker, None)
+        return saved_of(self._store, worker) if tail is None else tail.as_saved(at_s)
+
+    def look(self) -> dict[str, Unrecovered]:
+        """Read the saved states that no record stands behind, too; what cannot go on."""
         for worker, spec in self._specs.items():
-            life = self._lives.get(worker)
-            if life is None and STATE + worker in self._store.keys(STATE + worker):
-                life = self._begin(worker, spec)
-            if life is not None:
-                yield life
+            known = worker in self._lives or worker in self.troubles
+            if not known and self._store.get(STATE + worker) is not None:
+                self._begin(worker, spec).finish()
+        self._hold_back()
+        return self.troubles
 
     def tails(self, at_s: float) -> Iterator[Saved]:
         """What is to be saved of workers that nobody has asked for; raises `StorageError`."""
         for life in self._lives.values():  # a supervisor that did not start has not asked for its
-            if life.touched and life.problem is None:
+            if life.touched:
                 yield life.saved(at_s, self.seq)
         for tail in self._tails.values():
             if tail.changed:
@@ -268,14 +295,95 @@ class Recovered:
         for tail in self._tails.values():
             tail.changed = False
 
+    def tailed(self) -> tuple[str, ...]:
+        """The workers whose saved states have, or will have, a tail."""
+        return tuple(worker for worker, tail in self._tails.items() if tail.records)
+
     def unsent(self) -> Iterator[Sent]:
         """What was sent between durable workers, was not served, and has not been taken up."""
         return iter(self._sent.values())
 
     def take_sent(self) -> list[Sent]:
-        """The same, taken up."""
-        sent, self._sent = sorted(self._sent.values(), key=lambda one: one.cause), {}
-        return sent
+        """The same, taken up; what waits for a worker that cannot go on goes on waiting."""
+        waits = {cause: one for cause, one in self._sent.items() if one.to in self.troubles}
+        taken = [one for cause, one in self._sent.items() if cause not in waits]
+        self._sent = waits
+        return sorted(taken, key=lambda one: one.cause)
+
+
+def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
+    """What stands behind the saved states: the entries, each checked by the chain."""
+    entry, chain, seq = head.entry, head.chain, head.seq
+    for number, data in store.read(entry):
+        if number != entry + 1:
+            raise StorageDamaged(
+                f"entry {entry + 1} of the journal is missing; the next is {number}"
+            )
+        batch = decode_entry(number, chain, data)
+        if batch.first != seq + 1:
+            raise StorageDamaged(f"record {seq + 1} of the journal is missing")
+        entry, chain, seq = number, chain_of(data), seq + len(batch.records)
+        yield number, batch, chain
+
+
+def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int]:
+    """Add to tails what stands of their workers behind the saved states.
+
+    Returns:
+        The number and the chain value of the last entry, and its last record.
+    """
+    by_name = {tail.worker: tail for tail in tails}
+    causes: set[Cause] = set()
+    last = head.entry, head.chain, head.seq
+    for number, batch, chain in batches(store, head):
+        last = number, chain, batch.first + len(batch.records) - 1
+        for seq, record in enumerate(batch.records, batch.first):
+            tail = by_name.get(getattr(record, "worker", ""))
+            if tail is not None:
+                tail.add(seq, record)
+            if type(record) is Input and record.cause is not None:
+                causes.add(record.cause)
+    for tail in tails:
+        own = {seq for seq, _ in tail.records}
+        arrived = {cause for cause in causes if cause[0] in own}
+        tail.arrived = tuple(sorted(arrived | {*tail.arrived}))
+    return last
+
+
+def head_of(store: Store) -> Head:
+    """Up to where the saved states of a store go."""
+    data = store.get(HEAD)
+    return Head() if data is None else unpack(HEAD, data, Head)
+
+
+def renamed_in(store: Store, worker: str) -> dict[str, str]:
+    """The names of a worker's code, classes and fields that have become others."""
+    data = store.get(RENAMED + worker)
+    return {} if data is None else unpack(RENAMED + worker, data, Renamed).names
+
+
+def code_in(spec: WorkerSpec, renamed: dict[str, str]) -> tuple[Behaviour, Values]:
+    """The code of a worker, and what writes and reads its values."""
+    behaviour = behaviour_of(spec.start)
+    wanted = spec.options.codec
+    codec = codec_for(
+        behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
+    )
+    return behaviour, Values(spec.id, behaviour, codec, renamed)
+
+
+def told(life: Life, where: str) -> Unrecovered:
+    """Why a worker cannot go on, with all that its reader has to know."""
+    why, worker = life.trouble, life.worker
+    assert why is not None, "asked only then"
+    at = f"record {why.record}: " if why.record else ""
+    by = life.by.digest
+    ran = f"run the code that wrote it (digest {by}), or s" if by else "s"
+    return Unrecovered(
+        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in {where}: {ran}ee "
+        f"`ssm data repair {worker} --data {where}` for what can be done",
+        worker=worker, reason=why.reason, record=why.record,
+    )  # fmt: skip
 
 
 def saved_of(store: Store, worker: str) -> Saved | None:

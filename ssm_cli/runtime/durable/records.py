@@ -14,7 +14,7 @@ import msgspec
 
 from ssm_cli.errors import StorageDamaged, StorageError
 
-FORMAT = 1
+FORMAT = 2  # 1: states without the types in them
 CHAIN_BYTES = 16
 START_OF_CHAIN = b"\0" * CHAIN_BYTES
 
@@ -24,6 +24,22 @@ Source = Literal["init", "saved", "last_good", "fallback"]
 Cause = tuple[int, int]
 
 
+class Code(msgspec.Struct, frozen=True, array_like=True):
+    """What wrote a state.
+
+    Attributes:
+        machine: the name of the code, `module:step` or `module:Class`; "" where it is not known.
+        version: its version.
+        form: the digest of the types of its states.
+        digest: the digest of the module that it is in.
+    """
+
+    machine: str = ""
+    version: str = ""
+    form: str = ""
+    digest: str = ""
+
+
 class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
     """An input that a worker was stepped with.
 
@@ -31,7 +47,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
         worker: its id.
         at_s: the node's wall time.
         how: how it came.
-        data: the input in the worker's codec.
+        data: the input in the worker's codec; written exactly where that would not bring it back.
         outcome: what it came to; `silent` where nobody waits, or the reply comes later.
         output_hash: of the encoded output; empty where there is none.
         state_hash: of the state after it; empty where it was not taken, see `Keeper`.
@@ -71,6 +87,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
         version: of its code.
         timers, timeout_ms: those that its `init` has started.
         goes_on: what its `init` wants to go on with (`then=Continue(...)`).
+        code: its code.
     """
 
     worker: str
@@ -82,6 +99,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     timers: tuple[Armed, ...] = ()
     timeout_ms: float | None = None
     goes_on: bytes | None = None
+    code: Code = Code()
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
@@ -90,6 +108,30 @@ class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
     worker: str
     at_s: float
     state: bytes
+    code: Code = Code()
+
+
+class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
+    """Somebody has consented to what a worker goes on with, in place of what was before.
+
+    Attributes:
+        worker: its id.
+        at_s: when, by the wall clock.
+        how: `as-new`, `from-saved`, `state`, `rename` or `forget`.
+        state: what it goes on with; None where it begins by `init`.
+        code: whose state that is.
+        number: of what was set aside.
+        timers, timeout_ms: those under way.
+    """
+
+    worker: str
+    at_s: float
+    how: str
+    state: bytes | None
+    code: Code
+    number: int
+    timers: tuple[Armed, ...] = ()
+    timeout_ms: float | None = None
 
 
 class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
@@ -124,7 +166,7 @@ class Armed(msgspec.Struct, frozen=True, array_like=True):
     cause: Cause | None = None
 
 
-Record = Input | Start | Change | Exit | Note
+Record = Input | Start | Change | Exit | Note | Repair
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

@@ -8,11 +8,11 @@ brought, nobody would send again: those inputs come back once something can be w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.keeper import Before, Keeper
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
@@ -21,28 +21,10 @@ from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
-if TYPE_CHECKING:
-    from ssm_cli.runtime.durable.keeper import Keeper
-
 NOT_WRITTEN = (
     "the input could not be written, so it does not count and its state is as before; "
     "it is safe to send it again"
 )
-
-
-class Before:
-    """What a worker was before the first record of it that is not written yet.
-
-    Attributes:
-        state: its state.
-        timeout_ms: its time-out under way.
-    """
-
-    __slots__ = ("state", "timeout_ms")
-
-    def __init__(self, state: Any, timeout_ms: float | None) -> None:
-        self.state = state
-        self.timeout_ms = timeout_ms
 
 
 def take_back(
@@ -110,7 +92,7 @@ def bring_back(keeper: Keeper) -> None:
         if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
             world.drop(world.root, record.worker, record.how, "not running")
             continue
-        message = cell.ensure_extra().kept.codec.decode(record.data)
+        message = cell.ensure_extra().kept.values.read(record.data)
         if record.how == "timer":
             token: Marked = TimerDue(0, cell, cell.starts, record.key, message, record.cause)
         elif record.how == "continue":

@@ -1,7 +1,7 @@
 """What is kept beside the journal, as cells: saved states, the head, and what was set aside.
 
 Each cell is a checksum of 16 bytes and a value behind it. Keys: `head`; `state/WORKER`;
-`request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`.
+`request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`; `renamed/WORKER`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Armed,
     Cause,
+    Code,
     How,
     Outcome,
     Record,
@@ -29,6 +30,7 @@ STATE = "state/"
 REQUEST = "request/"
 ASIDE = "aside/"
 INPUT = "input/"
+RENAMED = "renamed/"
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
@@ -44,7 +46,9 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
         timers: those under way.
         timeout_ms: the time-out under way (`TimeoutAfter`).
         tail: records behind the state that could not be stepped yet, as the worker is none of
-            the tree's file (a dynamic child); with their numbers.
+            the tree's file (a dynamic child), or cannot go on; with their numbers.
+        form, digest: of the code, too; see `Code`.
+        arrived: what records of the tail have sent, and has been served.
     """
 
     worker: str
@@ -57,6 +61,13 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
     timers: tuple[Armed, ...] = ()
     timeout_ms: float | None = None
     tail: tuple[tuple[int, Record], ...] = ()
+    form: str = ""
+    digest: str = ""
+    arrived: tuple[Cause, ...] = ()
+
+    def code(self) -> Code:
+        """Whose state it is."""
+        return Code(self.machine, self.version, self.form, self.digest)
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True):
@@ -92,6 +103,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
         sent: inputs under way between durable workers.
         crashes: how often which input has crashed which worker, by the hash of the input.
         number: the last number given to what was set aside or quarantined.
+        tailed: workers whose saved states have a tail.
     """
 
     entry: int = 0
@@ -102,6 +114,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     sent: tuple[Sent, ...] = ()
     crashes: dict[str, dict[bytes, int]] = {}
     number: int = 0
+    tailed: tuple[str, ...] = ()
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
@@ -136,8 +149,15 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     error: str
 
 
-Cell = Saved | Head | Answered | Aside | Refused
-T = TypeVar("T", Saved, Head, Answered, Aside, Refused)
+class Renamed(msgspec.Struct, frozen=True, array_like=True, tag="renamed"):
+    """Names of a worker's code, its classes and their fields that have become others."""
+
+    worker: str
+    names: dict[str, str]
+
+
+Cell = Saved | Head | Answered | Aside | Refused | Renamed
+T = TypeVar("T", Saved, Head, Answered, Aside, Refused, Renamed)
 
 _encode = msgspec.msgpack.Encoder().encode
 _plain = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode

@@ -1,11 +1,12 @@
-"""How the states of one kind of worker are written and read back: MessagePack, by their type."""
+"""How the states of one worker, and inputs that came as values, are written and brought back.
+
+What is written names the types in it (`codec.exact`), so it comes back as it was or not at all.
+Files of an older ssm hold states that were read back by the type of the code alone; they are read
+so once more, and refused where that makes another state of them.
+"""
 
 from __future__ import annotations
 
-import inspect
-import re
-import typing
-from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -13,18 +14,27 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour
-from ssm_cli.behaviour.equality import same
-from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.errors import StorageError
+from ssm_cli.codec.classes import Inexact
+from ssm_cli.codec.declared import misfit
+from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, write
+from ssm_cli.codec.port import Codec
+from ssm_cli.errors import StorageError, Unrecovered, message_of
+from ssm_cli.runtime.durable.code import facts_of
+from ssm_cli.runtime.durable.records import Armed, Code
+from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.outside import is_from_outside
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
 DIGEST_BYTES = 8
 SHORT_BYTES = 64  # of an output whose digest is remembered
-FROM_FILE = re.compile(r"^ssm_file_[0-9a-f]{16}_")  # how `spec.modules` names what is no package's
+EXACT_HASH = b"\x02"  # the first byte of a state's hash; those of an older ssm have none
+WALKED = 8  # a byte that is hashed in a walk takes so many times as long
+ODD = b"\xc1"  # the first byte of an input that is not as its codec writes it
+RAW = b"\xc1\x00"  # one that came so from outside
 
-_plain = msgspec.msgpack.Decoder().decode
-_written = msgspec.msgpack.Encoder().encode
-_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
+_old_plain = msgspec.msgpack.Decoder().decode
+_old_written = msgspec.msgpack.Encoder().encode
+_old_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 def digest(data: bytes) -> bytes:
@@ -47,108 +57,212 @@ _remembered = lru_cache(maxsize=1024)(digest)
 
 
 class Values:
-    """Writes and reads the states of one behaviour.
+    """Writes and reads the states and the inputs of one worker.
+
+    Args:
+        worker: its id.
+        behaviour: its code.
+        codec: that of its inputs.
+        renamed: names of its code, its classes and their fields that have become others.
 
     Attributes:
-        machine: the name of the code that the states belong to, `module:step` or `module:Class`.
-        version: its version.
+        code: how its records name its code.
+
+    Raises:
+        StorageError: the type of its states holds what cannot be kept.
     """
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        code: Any = behaviour.step if isinstance(behaviour, StateMachine) else type(behaviour)
-        self.machine = f"{lasting(code.__module__)}:{getattr(code, '__qualname__', code)}"
+    def __init__(
+        self,
+        worker: str,
+        behaviour: Behaviour,
+        codec: Codec,
+        renamed: dict[str, str] | None = None,
+    ) -> None:
+        facts = facts_of(behaviour)
+        self.worker = worker
+        self.code: Code = facts.code
         self.version = behaviour.version
-        self._behaviour = behaviour
-        self._decode = self._decoder(state_type(behaviour))
-
-    def _decoder(self, wanted: Any) -> Callable[[bytes], Any]:
-        if wanted is Any:
-            return _plain
-        try:
-            return msgspec.msgpack.Decoder(wanted).decode
-        except TypeError as error:
-            raise StorageError(
-                f"the state of {self.machine} cannot be told apart once it is written: {error}; "
-                f"give its type as `state=`, with tagged msgspec.Struct types in a union"
-            ) from error
+        self.codec = codec
+        self._said = facts.said
+        self._migrate = behaviour.migrate
+        self._classes = facts.classes_for(worker, renamed or {})
 
     def dump(self, state: Any) -> bytes:
-        """The bytes of a state; raises `StorageError` where it would not come back the same."""
+        """The bytes of a state; raises `StorageError` where it would not come back as it is."""
         try:
-            data = _written(state)
-        except (TypeError, OverflowError, ValueError, RecursionError) as error:
-            raise StorageError(
-                f"the state of {self.machine} cannot be written: {error}; a state that outlives "
-                f"the process is made of plain data, dataclasses and msgspec.Struct types"
-            ) from error
+            data = write(state, self._classes)
+        except Inexact as error:
+            raise self._refused(error) from error
         if len(data) > MAX_STATE_BYTES:
             raise StorageError(
-                f"the state of {self.machine} takes {len(data)} bytes; at most "
+                f"the state of {self.worker} takes {len(data)} bytes; at most "
                 f"{MAX_STATE_BYTES} can be saved"
-            )
-        if not same(self.load(data), state):
-            raise StorageError(
-                f"the state of {self.machine} would not come back as it is (a tuple as a list, a "
-                f"class as a mapping?); give its type as `state=`, or annotate `step`"
             )
         return data
 
-    def load(self, data: bytes) -> Any:
-        """The state that bytes stand for; raises `StorageError`."""
-        try:
-            return self._decode(data)
-        except msgspec.MsgspecError as error:
-            raise StorageError(
-                f"what is saved is no state of {self.machine} version {self.version}: {error}"
-            ) from error
-
-    def revive(self, data: bytes, machine: str, version: str) -> Any:
-        """The state from bytes that a machine of some version has saved.
-
-        Raises:
-            StorageError: another machine has saved it, or it cannot be read.
-        """
-        if machine == self.machine and version == self.version:
-            return self.load(data)
-        behaviour = self._behaviour
-        if version != self.version and behaviour.migrate is not None:
-            return behaviour.migrate(version, _plain(data))
-        raise StorageError(
-            f"the state was saved by {machine} version {version}, and this is {self.machine} "
-            f"version {self.version}; give it a migrate(old_version, state)"
+    def _refused(self, error: Inexact) -> StorageError:
+        return StorageError(
+            f"the state of {self.worker} cannot outlive the process: state{error.path}: {error.why}"
         )
 
     def hash(self, state: Any) -> tuple[bytes, int]:
-        """The digest of a state, and how many bytes it was taken of.
+        """The digest of a state, and what taking it has cost, in bytes of plain data.
 
         It does not depend on the order in which a dict or a set was filled.
+
+        Raises:
+            StorageError: the state would not come back as it is.
         """
         try:
-            data = _sorted(state)
-        except (TypeError, OverflowError, ValueError, RecursionError) as error:
-            raise StorageError(f"the state of {self.machine} cannot be written: {error}") from error
-        return digest(data), len(data)
+            data, walked = canonical(state, self._classes)
+        except Inexact as error:
+            raise self._refused(error) from error
+        return EXACT_HASH + digest(data), len(data) * (WALKED if walked else 1)
+
+    def has_hash(self, state: Any, taken: bytes) -> bool:
+        """Whether a state is the one of that hash, which an older ssm may have taken."""
+        try:
+            if taken[:1] != EXACT_HASH or len(taken) == DIGEST_BYTES:
+                return digest(_old_sorted(state)) == taken
+            found = self.hash(state)[0]
+            if found != taken and self._classes.has_renames:
+                found = EXACT_HASH + digest(canonical(state, self._classes, then=True)[0])
+        except (StorageError, TypeError, OverflowError, ValueError, RecursionError):
+            return False  # it cannot be written: the one that was could be
+        return found == taken
+
+    def revive(self, data: bytes, by: Code) -> Any:
+        """The state from bytes that some code has written.
+
+        Raises:
+            Unrecovered: it is not a state of the code that is here, and no `migrate` makes it one.
+        """
+        machine = self._classes.now(by.machine)
+        if by.version not in ("", self.version):
+            return self._migrated(data, by)
+        if machine not in ("", self.code.machine):
+            old, new = machine.partition(":"), self.code.machine.partition(":")
+            names = (old[0], new[0]) if old[2] == new[2] else (machine, self.code.machine)
+            raise Unrecovered(
+                f"its state was saved by {machine}, and its code is {self.code.machine} now; if "
+                f"that has moved, say so: --rename {names[0]} {names[1]}",
+                worker=self.worker, reason="moved",
+            )  # fmt: skip
+        try:
+            state = self._load(data)
+            if by.form != self.code.form:
+                misfit(state, self._said)
+        except (Inexact, msgspec.MsgspecError) as error:
+            where = f" at state{error.path}" if isinstance(error, Inexact) else ""
+            raise Unrecovered(
+                f"its state cannot be read{where}: {error}. Give its code another `version`, and a "
+                f"migrate(old_version, state)",
+                worker=self.worker, reason="migrate",
+            ) from error  # fmt: skip
+        return state
+
+    def _migrated(self, data: bytes, by: Code) -> Any:
+        here = f"version {self.version} of {self.code.machine}"
+        if self._migrate is None:
+            raise Unrecovered(
+                f"its state was saved by version {by.version} of {by.machine}, and this is {here} "
+                f"without a migrate(old_version, state)",
+                worker=self.worker, reason="migrate",
+            )  # fmt: skip
+        try:
+            return self._migrate(by.version, plain_of(data))
+        except Exception as error:
+            if is_from_outside(None, error):
+                raise
+            raise Unrecovered(
+                f"the migrate of {here} raised {type(error).__name__} for a state of version "
+                f"{by.version}: {message_of(error)}",
+                worker=self.worker, reason="migrate",
+            ) from error  # fmt: skip
+
+    def _load(self, data: bytes) -> Any:
+        if not is_exact(data):
+            return self._old(data)
+        state = read(data, self._classes)
+        if not self._classes.has_renames and not alike(write(state, self._classes), data):
+            raise Inexact("what is read of it is not what is stored")
+        return state
+
+    def _old(self, data: bytes) -> Any:
+        """A state of an older ssm: read by its type, and the same if written as it was then."""
+        if self._said is Any:
+            return _old_plain(data)
+        try:
+            state = msgspec.msgpack.decode(data, type=self._said)
+            alike = _old_plain(_old_written(state)) == _old_plain(data)
+        except TypeError as error:
+            raise Inexact(message_of(error)) from error
+        if not alike:
+            raise Inexact("what is read of it is not what is stored")
+        return state
+
+    def saved(
+        self,
+        at_s: float,
+        seq: int,
+        state: tuple[bool, bytes],
+        armed: tuple[Armed, ...],
+        timeout_ms: float | None,
+    ) -> Saved:
+        """What is saved of the worker by the code that is here: whether it has a state, and it."""
+        code = self.code
+        return Saved(
+            self.worker, code.machine, code.version, at_s, seq, *state, armed, timeout_ms,
+            form=code.form, digest=code.digest,
+        )  # fmt: skip
+
+    # -- inputs ---------------------------------------------------------------------------------
+
+    def written(self, message: Any) -> bytes:
+        """The bytes of an input that came as a value: its codec's, if that brings it back.
+
+        Raises:
+            StorageError: it would not come back as it is.
+        """
+        try:
+            exact = write(message, self._classes)
+        except Inexact as error:
+            raise StorageError(
+                f"an input of {self.worker} cannot be recorded: "
+                f"{type(message).__name__}{error.path}: {error.why}"
+            ) from error
+        try:
+            data = self.codec.encode(message)
+            if type(data) is bytes and write(self.codec.decode(data), self._classes) == exact:
+                return self.came(data)
+        except Exception as error:
+            if is_from_outside(None, error):
+                raise
+        return exact  # it may be no input of its codec, and is one all the same
+
+    def came(self, data: bytes) -> bytes:
+        """The bytes of an input, as they came, for its record."""
+        return data if data[:1] != ODD else RAW + data
+
+    def read(self, data: bytes) -> Any:
+        """The input that bytes of a record stand for; raises as its codec does."""
+        if data[:1] != ODD:
+            return self.codec.decode(data)
+        raw = data[: len(RAW)] == RAW
+        return self.codec.decode(data[len(RAW) :]) if raw else read(data, self._classes)
 
 
-def lasting(module: str) -> str:
-    """The name of a module without what depends on the folder that a file of it lies in.
-
-    A state is not to be lost because a tree was moved, or is started by its own file.
-
-    >>> lasting("ssm_file_0123456789abcdef_bank"), lasting("shop.bank")
-    ('bank', 'shop.bank')
-    """
-    return FROM_FILE.sub("", module)
+def plain_of(data: bytes) -> Any:
+    """A state without the classes in it, as `migrate` gets it, and people."""
+    return read_plain(data) if is_exact(data) else _old_plain(data)
 
 
-def state_type(behaviour: Behaviour) -> Any:
-    """The type of a behaviour's states: given, or that of the second parameter of `step`."""
-    if behaviour.state is not None:
-        return behaviour.state
-    if not isinstance(behaviour, StateMachine):
-        return Any
-    try:
-        names = list(inspect.signature(behaviour.step).parameters)
-        return typing.get_type_hints(behaviour.step).get(names[1], Any)
-    except (TypeError, ValueError, NameError, IndexError):
-        return Any  # no Python function, or its annotations name what is not there
+def text_of(data: bytes) -> str:
+    """An input as text, for people."""
+    if data[:1] == ODD and data[:2] != RAW:
+        try:
+            return str(read_plain(data))
+        except (Inexact, msgspec.MsgspecError):
+            pass  # shown as it is
+    return data.removeprefix(RAW).decode("utf-8", "backslashreplace")

@@ -96,6 +96,13 @@ class SaveDue(msgspec.Struct, frozen=True, eq=False):
     starts: int
 
 
+class StartAgain(msgspec.Struct, frozen=True, eq=False):
+    """A durable worker that could not start from its state is to try again."""
+
+    cell: WorkerCell
+    starts: int
+
+
 class ContinueDue(msgspec.Struct, eq=False):
     """A `then=Continue(message)` on its way through the queue; void with the life `starts`.
 
@@ -115,7 +122,7 @@ class Caused(msgspec.Struct, frozen=True, eq=False):
 
 
 Entry = ChildEnded | TryAgain | Restart | EndWorker | Asked | StopTree
-Timed = TimerDue | TimeoutDue | SaveDue | TryAgain | Restart
+Timed = TimerDue | TimeoutDue | SaveDue | StartAgain | TryAgain | Restart
 Marked = TimerDue | TimeoutDue | ContinueDue | Caused
 MARKED = (TimerDue, TimeoutDue, ContinueDue, Caused)
 

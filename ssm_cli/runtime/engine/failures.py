@@ -81,7 +81,9 @@ def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:
 def not_running(cell: Cell) -> NoProc:
     """Return the error for a call of a node that does not run."""
     name: str = cell.spec.id
-    return NoProc(f"{name} {absence(cell)}", worker=name, reason="noproc")
+    trouble = getattr(getattr(cell.extra, "kept", None), "trouble", None)
+    text = f"{name} {absence(cell)}" if trouble is None else str(trouble)
+    return NoProc(text, worker=name, reason="noproc")
 
 
 def absence(cell: Cell) -> str:

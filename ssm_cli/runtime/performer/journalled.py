@@ -15,10 +15,11 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.inputs import HOW, Accepted
+from ssm_cli.runtime.durable.inputs import HOW
+from ssm_cli.runtime.durable.keeper import Accepted
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Input
-from ssm_cli.runtime.durable.values import digest_of_output
+from ssm_cli.runtime.durable.values import ODD, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
@@ -55,18 +56,18 @@ def serve_plainly(
         guard.cell = None
         if is_from_outside(guard, error):
             interrupt(world, cell, pending, error)
-        keeper.now = Accepted(HOW[kind], data)
+        keeper.now = Accepted(HOW[kind], kept.values.came(data))
         own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return None
     guard.cell = None
     if type(result) is not tuple or len(result) != 2:
-        keeper.now = Accepted(HOW[kind], data)
+        keeper.now = Accepted(HOW[kind], kept.values.came(data))
         return message, result
     try:
         record(world, cell, (kind, data), *result)
     except StorageError as error:
-        keeper.now = Accepted(HOW[kind], data)
+        keeper.now = Accepted(HOW[kind], kept.values.came(data))
         crashed(world, cell, message, pending, error)
         return None
     cell.state = result[0]
@@ -101,11 +102,12 @@ def record(
     """Record a plain input; raises `StorageError` where its state cannot be written."""
     kind, data = came
     kept: Kept = cell.ensure_extra().kept
+    data = data if data[:1] != ODD else kept.values.came(data)
     state_hash = kept.hash(state)
     written = write_output(world, cell, output) if kind is CALL else b""
     keeper = world.outside.keeper
     keeper.remember(cell)
-    kept.dirty, kept.failures = True, 0
+    kept.succeeded(data)
     keeper.add(
         Input(
             kept.worker, keeper.at_s(), HOW[kind], data,

@@ -11,6 +11,7 @@ from ssm_cli.runtime.engine.entries import (
     Entry,
     Restart,
     SaveDue,
+    StartAgain,
     StopTree,
     Timed,
     TimeoutDue,
@@ -21,10 +22,10 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import end_own
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.stopping import stop_tree
-from ssm_cli.runtime.performer.supervise import on_exit, on_restart, on_try_again
+from ssm_cli.runtime.performer.supervise import on_exit, on_restart, on_start_again, on_try_again
 
 
-def perform(world: World, entry: Entry | Timed) -> None:
+def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case for each entry
     """Do what an entry says; each looks first whether it has become void."""
     match entry:
         case EndWorker():
@@ -43,6 +44,8 @@ def perform(world: World, entry: Entry | Timed) -> None:
             answer_request(world, entry)
         case SaveDue():
             save_unserved(world.outside.keeper, entry)
+        case StartAgain():
+            on_start_again(world, entry)
         case StopTree():
             stop_tree(world, entry.reason)
 

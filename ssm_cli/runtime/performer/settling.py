@@ -36,7 +36,7 @@ def commit_outcome(
         crashed(world, cell, message, pending, full)
         return
     kept, seq = kept_of(cell), 0
-    if kept is not None and kept.journals:
+    if kept is not None:
         try:
             seq = accept(world.outside.keeper, cell, kept, outcome)
         except StorageError as error:

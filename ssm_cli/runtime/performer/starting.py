@@ -45,7 +45,7 @@ from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.remote.life import start_remote
-from ssm_cli.runtime.reports import Detail, Group, failure
+from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     OnCrash,
@@ -56,6 +56,13 @@ from ssm_cli.spec.model import (
 NONE = Persist.NONE  # looked at for each start: a global is quick
 
 IGNORE = Ignore()
+
+
+class Withheld(Ignore, frozen=True):
+    """A durable worker cannot go on with its state: to its supervisor as if `init` had ignored."""
+
+
+WITHHELD = Withheld()
 ANSWERS = frozenset({Ok, Ignore, Stop})
 RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
@@ -75,6 +82,8 @@ def come_up(world: World, cell: Cell) -> Started:
     result: Started = start(world, cell)
     if result is None:
         world.report("started", cell)
+    elif result is WITHHELD:
+        cell.status = CellStatus.UNDEFINED  # why is reported
     else:
         world.report(*started(cell, result))
     return result
@@ -151,28 +160,36 @@ def nothing(_name: str, _args: object) -> None:
 def start_durable(world: World, cell: WorkerCell) -> Started:
     """Start a worker whose state outlives it: with what is there, else by `init`.
 
-    Where it cannot start with what is there as often as its supervisor would restart it, that is
-    set aside, and it starts by `init` within the same start. Its first start is tried again here;
-    the others are tried again by its supervisor.
+    Where it cannot start with what is there, that is tried again, as often as its supervisor would
+    restart it and over its period; then it is down, and its supervisor leaves it alone.
     """
-    kept = kept_of(cell)
+    kept, keeper = kept_of(cell), world.outside.keeper
     if kept is None:
         why = f"{cell.spec.id} has persist: {cell.spec.options.persist.value}, and its node has no"
         return Crash(StorageError(f"{why} store: give it one, Node(tree, store=FolderStore(DIR))"))
-    reason: ExitReason | None = None
-    while kept.has:
-        if lives.falls_back(world.outside.keeper, cell, kept, reason):
+    lives.try_anew(kept)
+    fresh = not kept.has and kept.trouble is None
+    if not lives.is_given_up(keeper, cell, kept):
+        if not kept.has:
+            return begin(world, cell, kept, "init" if fresh else "fallback")
+        reason = begin(world, cell, kept, "saved")
+        if reason is None or isinstance(reason, Ignore):
+            kept.tries = 0
+            return reason
+        world.report("start_failed", cell, failure(reason))
+        if lives.try_later(world, cell, kept, reason):
+            return WITHHELD
+        if not lives.is_given_up(keeper, cell, kept):
             return begin(world, cell, kept, "fallback")
-        started = begin(world, cell, kept, "saved")
-        if started is None or isinstance(started, Ignore):
-            return started
-        reason = started
-        kept.failures += 1
-        if kept.failures < lives.allowed(cell):
-            if cell.starts > 1:
-                return reason
-            world.report("start_failed", cell, failure(reason))
-    return begin(world, cell, kept, "init")
+    return withhold(world, cell, kept)
+
+
+def withhold(world: World, cell: WorkerCell, kept: Kept) -> Started:
+    """Report that a worker is down, and why."""
+    assert kept.trouble is not None, "it has a reason"
+    what = {"reason": kept.trouble.reason, "error": error_detail(kept.trouble)}
+    world.report("down", cell, what)
+    return WITHHELD
 
 
 def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started:
@@ -180,8 +197,6 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
     spec, behaviour = cell.spec, kept.behaviour
     call: Any = behaviour.restore if source == "saved" else behaviour.init
     last = (kept.last,) if source == "saved" else ()
-    if last and kept.problem is not None:
-        return Crash(kept.problem)
     try:
         if call is None:
             result = Ok(*last or (None,))
@@ -271,7 +286,7 @@ def start_children(world: World, sup: SupervisorCell) -> ExitReason | None:
     for child, outcome in start_all(world, tuple(sup.children.values())):
         if not isinstance(outcome, Ignore):
             return Shutdown(FailedToStart(child.spec.id, outcome))
-        if child.spec.restart.value == "temporary":
+        if child.spec.restart.value == "temporary" and outcome is not WITHHELD:
             forget(world, child)
     return None
 

@@ -18,11 +18,12 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
-from ssm_cli.runtime.engine.entries import ChildEnded, Restart, TryAgain
+from ssm_cli.runtime.engine.entries import ChildEnded, Restart, StartAgain, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import forget
 from ssm_cli.runtime.performer.ending import drop_requests, terminate_all, terminate_children
 from ssm_cli.runtime.performer.starting import (
+    WITHHELD,
     Started,
     start_all,
     start_cell,
@@ -94,6 +95,15 @@ def on_restart(world: World, entry: Restart) -> None:
             cell.extra.delay_until_s = None
         stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id)
         restart(world, sup, cell, Restarted(stop, start, entry.restarts))
+
+
+def on_start_again(world: World, entry: StartAgain) -> None:
+    """Try to start a durable worker again that could not start from its state; it counts not."""
+    cell, sup = entry.cell, entry.cell.parent
+    if sup is None or cell.status is not CellStatus.UNDEFINED or cell.starts != entry.starts:
+        return
+    if sup.status is CellStatus.RUNNING and sup.children.get(cell.spec.id) is cell:
+        settle_start(world, sup, cell, start_cell(world, cell))
 
 
 def judge(world: World, sup: SupervisorCell, cell: Cell, ended: ExitReason | None) -> Verdict:
@@ -233,7 +243,7 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
         return
     if isinstance(outcome, Ignore):
         refuse_below(world, child)
-        if sup.spec.strategy is SIMPLE:
+        if sup.spec.strategy is SIMPLE and outcome is not WITHHELD:
             forget(world, child)
     else:
         child.status, child.last_reason = CellStatus.RESTARTING, outcome

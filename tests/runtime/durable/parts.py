@@ -91,7 +91,6 @@ def bad(what: str, state: State) -> Any:
     """What a step answers that cannot be written, by what it is."""
     return {
         "state": ([object()], Seen([])),
-        "tuple": ((1, 2), Seen([])),
         "timer": (state, Seen([]), [StartTimer("k", 5, object())]),
         "cast": (state, Seen([]), [Cast(None, object())]),
     }[what]

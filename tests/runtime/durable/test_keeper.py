@@ -472,7 +472,7 @@ def test_a_tree_that_cannot_write_its_start_does_not_start() -> None:
 # -- what cannot be written ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["state", "tuple", "timer", "cast"])
+@pytest.mark.parametrize("what", ["state", "timer", "cast"])
 def test_what_could_not_be_recovered_is_a_crash_before_anything_is_answered(what: str) -> None:
     world = World(tree(worker("a")))
     world.node.call("a", Bad("state") if what == "never" else Get())
@@ -483,10 +483,10 @@ def test_what_could_not_be_recovered_is_a_crash_before_anything_is_answered(what
     assert world.seen() == [1]
 
 
-@pytest.mark.parametrize("message", [object(), ("no", "input"), 7, "text"])
+@pytest.mark.parametrize("message", [object(), ["in", [object()]], Later])
 def test_an_input_that_cannot_be_recorded_is_refused(message: Any) -> None:
     world = World(tree(worker("a")))
-    with pytest.raises(DecodeError, match="cannot be recorded"):
+    with pytest.raises(DecodeError, match="an input of a cannot be recorded"):
         world.node.call("a", message)
     world.node.cast("a", message)
     world.node.run()
@@ -504,7 +504,9 @@ def test_a_state_that_cannot_be_written_is_not_put_in_the_place_of_another() -> 
     for persist in ("journal", "snapshot"):
         world = World(tree(worker("a", persist=persist)))
         world.node.call("a", Add(1))
-        with pytest.raises(StorageError, match="cannot be written"):
+        with pytest.raises(
+            StorageError, match=r"the state of a cannot outlive the process: state\[0\]"
+        ):
             world.node.replace_state("a", [object()])
         assert world.seen() == [1]
 

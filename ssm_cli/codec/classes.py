@@ -1,0 +1,133 @@
+"""The classes that exactly written values may hold, and what is wrong where one cannot be."""
+
+from __future__ import annotations
+
+import builtins
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Mapping
+
+from msgspec.msgpack import Ext
+
+from ssm_cli.codec.kinds import FACTORIES, Form, found, kept_form, name_of
+
+PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+TAGS = [Ext(code, b"") for code in range(14)]
+(
+    DICT_TAG, TUPLE_TAG, SET_TAG, FROZEN_TAG, STANDARD_TAG, RECORD_TAG, ENUM_TAG, ORDERED_TAG,
+    COUNTER_TAG, DEFAULT_TAG, DEQUE_TAG, BIG_TAG, ODD_TAG, UNSET_TAG,
+) = TAGS  # fmt: skip
+FACTORY_TYPES: dict[str, type] = {
+    **{f"builtins:{name}": getattr(builtins, name) for name in FACTORIES},
+    **{f"collections:{kind.__name__}": kind for kind in (Counter, OrderedDict, defaultdict, deque)},
+}
+"""What the factory of a `defaultdict` may be besides a class of the program, by name."""
+
+
+class Inexact(ValueError):
+    """A value cannot be written so that it comes back as it is, or cannot be brought back.
+
+    Attributes:
+        path: where in the value, as `.owner.tags[2]`; "" is the value itself.
+        why: what is wrong there.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+        self.path = ""
+
+    def at(self, step: str) -> Inexact:
+        """Note that it lies below this attribute, index or key."""
+        self.path = step + self.path
+        return self
+
+
+class Classes:
+    """The classes that values may hold, by the names that stand for them in what is written.
+
+    Args:
+        known: found in annotations; others are looked for in the modules that are loaded.
+        tagged: the names of those that stand in a union with others.
+        renamed: names of modules, classes and fields (`module:Class.field`) that have changed.
+        home: the module of the code; a class of its name is looked for in that one alone.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, type] | None = None,
+        tagged: Iterable[str] = (),
+        renamed: Mapping[str, str] | None = None,
+        home: str = "",
+    ) -> None:
+        self._known = dict(known or {})
+        self._tagged = frozenset(tagged)
+        self._renamed = dict(renamed or {})
+        self._home = home
+        self._seen: dict[type, Form] = {}
+
+    def form(self, kind: type) -> Form:
+        """The form of a class whose instance is written; raises `Inexact` where it has none."""
+        form = self._seen.get(kind)
+        if form is None:
+            form = kept_form(kind)
+            if form is None:
+                raise Inexact(f"a {name_of(kind)} cannot be kept{_hint(kind)}")
+            if self.find(form.name) is not kind:
+                raise Inexact(
+                    f"a {form.name} cannot be kept: a later process does not find this class by "
+                    f"its name; define it in a module, or name it in `state=`"
+                )
+            self._seen[kind] = form
+        return form
+
+    def find(self, name: str) -> type | None:
+        """The class that a name stands for."""
+        return self._known.get(name) or found(name, self._home)
+
+    @property
+    def has_renames(self) -> bool:
+        """Whether any name has become another."""
+        return bool(self._renamed)
+
+    def is_tagged(self, name: str) -> bool:
+        """Whether that class stands in a union with others."""
+        return name in self._tagged
+
+    def now(self, name: str) -> str:
+        """What a name of a class is called by now; the longest rename that fits counts.
+
+        >>> Classes(renamed={"shop.old": "shop.new"}).now("shop.old:Cart")
+        'shop.new:Cart'
+        """
+        for old in sorted(self._renamed, key=len, reverse=True):
+            if name == old or name.startswith((f"{old}:", f"{old}.")):
+                return self._renamed[old] + name[len(old) :]
+        return name
+
+    def field_now(self, kind: str, field: str) -> str:
+        """What a field of a class, as that is called by now, is called by now."""
+        name = self._renamed.get(f"{kind}.{field}", field)
+        return name.rpartition(".")[2]
+
+    def then(self, name: str) -> str:
+        """What a class was called, before any rename; the way back from `now`."""
+        for old, new in self._renamed.items():
+            if name == new or name.startswith((f"{new}:", f"{new}.")):
+                return old + name[len(new) :]
+        return name
+
+    def fields_then(self, form: Form) -> tuple[str, ...]:
+        """What the fields of a class were called."""
+        was = {
+            new.rpartition(".")[2]: old.rpartition(".")[2]
+            for old, new in self._renamed.items()
+            if old.rpartition(".")[0] in (form.name, self.then(form.name))
+        }
+        return tuple(was.get(field, field) for field in form.fields)
+
+
+def _hint(kind: type) -> str:
+    bases = [base.__name__ for base in kind.__mro__[1:] if base.__module__ == "builtins"]
+    if bases and bases[0] != "object":
+        return f", as it is a subclass of {bases[0]}; keep a {bases[0]}, or a dataclass with one"
+    return "; keep what it is made of in a dataclass or a msgspec.Struct, or make it in `restore`"

@@ -1,0 +1,114 @@
+"""The exact encoding: what comes back is of the same type and value as what was written.
+
+MessagePack has None, booleans, integers of 64 bits, floats, text, bytes, lists and maps; those
+stand for themselves. All else is a list whose first element is an `Ext` that says what it is, and
+how the rest is to be read; no list of a program's begins so. Classes are written by their names and
+the names of their fields, once for a value. A byte that MessagePack never begins with marks the
+whole.
+
+One walk makes this form of a value (`lowering`), and one makes a value of it (`lifting`). A value
+whose parts are all plain is not walked: MessagePack is written from it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.classes import PLAIN, Classes
+from ssm_cli.codec.lifting import Reader
+from ssm_cli.codec.lowering import Writer, canonical_bytes
+
+MARK = b"\xc1\x02"  # MessagePack, UTF-8 and JSON never begin with the first
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[Any, Any]).decode
+
+
+def is_exact(data: bytes) -> bool:
+    """Whether bytes are of this encoding."""
+    return data.startswith(MARK)
+
+
+def write(value: Any, classes: Classes) -> bytes:
+    """The bytes of a value.
+
+    Raises:
+        Inexact: it would not come back as it is; says where and why.
+
+    >>> read(write({1: (2.0, True)}, Classes()), Classes())
+    {1: (2.0, True)}
+    """
+    return MARK + _written(value, classes, _encode)[0]
+
+
+def canonical(value: Any, classes: Classes, *, then: bool = False) -> tuple[bytes, bool]:
+    """Bytes that two values share if they are the same in all but the order of dicts and sets.
+
+    The second result says whether parts of it had to be walked, which takes longer. With `then`,
+    classes and fields have the names that they had before they were renamed. Raises as `write`
+    does.
+    """
+    if type(value) is dict and _is_plain(value):
+        try:
+            return canonical_bytes(value), False
+        except (OverflowError, UnicodeEncodeError):
+            pass  # a large number, or odd text: the walk writes them apart
+    return _written(value, classes, canonical_bytes, then=then)
+
+
+def _is_plain(value: dict[Any, Any]) -> bool:
+    """Whether a dict is one of MessagePack as it is; the usual state, looked at for each input."""
+    for key, held in value.items():  # noqa: SIM110 - in a loop, as `all` takes three times as long
+        if type(key) is not str or type(held) not in PLAIN:
+            return False
+    return True
+
+
+def _written(
+    value: Any, classes: Classes, encode: Callable[[Any], bytes], *, then: bool = False
+) -> tuple[bytes, bool]:
+    in_order = encode is canonical_bytes
+    writer = Writer(classes, canonical=in_order, then=then)
+    try:
+        body = writer.lower(value)
+        return encode((writer.head(), body)), writer.walked
+    except (OverflowError, UnicodeEncodeError):  # a large number, or odd text, is somewhere
+        writer = Writer(classes, canonical=in_order, careful=True, then=then)
+        body = writer.lower(value)
+        return encode((writer.head(), body)), True
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether two that `write` has written hold the same, whatever unions their classes are in."""
+    heads, bodies = zip(*(_decode(data[len(MARK) :]) for data in (one, other)), strict=True)
+    classes = [[(name, fields) for name, fields, _ in head] for head in heads]
+    return classes[0] == classes[1] and _encode(bodies[0]) == _encode(bodies[1])
+
+
+def read(data: bytes, classes: Classes) -> Any:
+    """The value that bytes stand for.
+
+    Raises:
+        Inexact: the classes in it have changed, or are gone; says where.
+        msgspec.MsgspecError: it is nothing that `write` has written.
+    """
+    head, body = _decode(data[len(MARK) :])
+    return Reader(classes, head).lift(body)
+
+
+def read_plain(data: bytes) -> Any:
+    """The same without any class: records are dicts (with their `type` where a union has others).
+
+    Enum members are their values. Raises as `read` does.
+    """
+    head, body = _decode(data[len(MARK) :])
+    return Reader(Classes(), head, plain=True).lift(body)
+
+
+def names_in(data: bytes) -> list[str]:
+    """The classes, and their fields as `module:Class.field`, that bytes of `write` name."""
+    head, _ = _decode(data[len(MARK) :])
+    return [name for kind, fields, _ in head for name in (kind, *(f"{kind}.{f}" for f in fields))]

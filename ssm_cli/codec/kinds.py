@@ -1,0 +1,216 @@
+"""Which values of the standard library, and which classes, can be written and brought back exactly.
+
+A value of the standard library is known by the name of its type and is made again by a function of
+this table. A class of a program is known by the names of its fields; an instance is made without
+running its `__init__`, but for `msgspec.Struct`, which has no other way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cached_property, lru_cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import msgspec
+
+BUILTINS = (int, float, complex, str, bytes, bytearray, list, dict, set, frozenset, BaseException)
+FROM_FILE = re.compile(r"^ssm_file_[0-9a-f]{16}_")  # how `spec.modules` names what is no package's
+
+
+class Parts(NamedTuple):
+    """How values of one type of the standard library become plainer values, and come back."""
+
+    parts: Callable[[Any], Any]
+    make: Callable[[Any, Any], Any]
+
+
+def _text(kind: Any, text: Any) -> Any:
+    return kind(text)
+
+
+def _spread(kind: Any, parts: Any) -> Any:
+    return kind(*parts)
+
+
+def _zone_key(zone: Any) -> str:
+    if zone.key is None:
+        raise ValueError(
+            "a ZoneInfo without a key; make it by its name, as ZoneInfo('Europe/Oslo')"
+        )
+    return str(zone.key)
+
+
+def _moment(kind: Any, parts: Any) -> Any:
+    """A datetime or a time from its text, its fold and its zone."""
+    text, fold, zone = parts
+    return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
+
+
+def _moment_parts(value: Any) -> Any:
+    return (value.replace(tzinfo=None, fold=0).isoformat(), value.fold, value.tzinfo)
+
+
+_TEXT = Parts(str, _text)
+
+STANDARD: dict[str, Parts] = {
+    "builtins:complex": Parts(lambda v: (v.real, v.imag), _spread),
+    "builtins:bytearray": Parts(bytes, _text),
+    "builtins:range": Parts(lambda v: (v.start, v.stop, v.step), _spread),
+    "datetime:date": Parts(lambda v: v.isoformat(), lambda kind, text: kind.fromisoformat(text)),
+    "datetime:datetime": Parts(_moment_parts, _moment),
+    "datetime:time": Parts(_moment_parts, _moment),
+    "datetime:timedelta": Parts(lambda v: (v.days, v.seconds, v.microseconds), _spread),
+    "datetime:timezone": Parts(lambda v: v.__getinitargs__(), _spread),
+    "decimal:Decimal": _TEXT,
+    "fractions:Fraction": _TEXT,
+    "uuid:UUID": Parts(lambda v: v.bytes, lambda kind, data: kind(bytes=data)),
+    "zoneinfo:ZoneInfo": Parts(_zone_key, _text),
+    **{
+        f"pathlib:{name}": _TEXT
+        for name in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath")
+    },
+    **{
+        f"ipaddress:IPv{number}{what}": _TEXT
+        for number in (4, 6)
+        for what in ("Address", "Network", "Interface")
+    },
+}
+"""By the name of the type; what `parts` gives is written in its place, and given to `make`."""
+
+FACTORIES = frozenset(
+    {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "set",
+     "str", "tuple"}
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def standard(kind: type) -> str:
+    """The name in `STANDARD` of a type; "" where it is none of these, but a namesake or a subclass.
+
+    >>> import decimal
+    >>> standard(decimal.Decimal), standard(list)
+    ('decimal:Decimal', '')
+    """
+    module = kind.__module__.partition(".")[0]  # of a path it is `pathlib._local`, in Python 3.13
+    name = f"{module}:{kind.__qualname__}"
+    known = name in STANDARD and getattr(sys.modules.get(module), kind.__qualname__, None) is kind
+    return name if known else ""
+
+
+def standard_type(name: str) -> Any:
+    """The type of a name in `STANDARD`."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+class Form(NamedTuple):
+    """What an instance of a class is made of.
+
+    Attributes:
+        kind: the class.
+        name: its lasting name.
+        fields: the names of its fields, in order; none of an enum.
+        make: makes an instance of the values of some of these fields.
+    """
+
+    kind: type
+    name: str
+    fields: tuple[str, ...]
+    make: Callable[[type, Mapping[str, Any]], Any]
+
+    def stray(self, value: Any) -> list[str]:
+        """What an instance holds besides its fields, and would not have when it comes back."""
+        held = getattr(value, "__dict__", None)
+        if not held or held.keys() <= set(self.fields):
+            return []
+        cached = {
+            name
+            for base in self.kind.__mro__
+            for name, found in vars(base).items()
+            if isinstance(found, cached_property)
+        }
+        return sorted(held.keys() - set(self.fields) - cached)
+
+
+def _bare(kind: type, values: Mapping[str, Any]) -> Any:
+    made: Any = object.__new__(kind)
+    for name, value in values.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def _called(kind: type, values: Mapping[str, Any]) -> Any:
+    return kind(**values)
+
+
+def _joined(kind: Any, values: Mapping[str, Any]) -> Any:
+    return tuple.__new__(kind, values.values())
+
+
+def _member(kind: Any, values: Mapping[str, Any]) -> Any:
+    return kind(values["value"])
+
+
+@lru_cache(maxsize=4096)
+def kept_form(kind: Any) -> Form | None:
+    """The form of a class of a program; None of a class whose instances cannot be made again."""
+    make: Callable[[type, Mapping[str, Any]], Any] = _bare
+    if issubclass(kind, Enum):
+        return Form(kind, name_of(kind), (), _member)
+    if issubclass(kind, tuple):
+        fields, make = getattr(kind, "_fields", None), _joined
+    elif issubclass(kind, BUILTINS):
+        fields = None
+    elif issubclass(kind, msgspec.Struct):
+        fields, make = kind.__struct_fields__, _called
+    elif dataclasses.is_dataclass(kind):
+        fields, make = tuple(field.name for field in dataclasses.fields(kind)), _bare
+    else:
+        held, make = vars(kind).get("__attrs_attrs__"), _bare
+        fields = None if held is None else tuple(field.name for field in held)
+    return None if fields is None else Form(kind, name_of(kind), fields, make)
+
+
+def lasting(module: str) -> str:
+    """The name of a module without what depends on the folder that a file of it lies in.
+
+    A state is not to be lost because a tree was moved, or is started by its own file.
+
+    >>> lasting("ssm_file_0123456789abcdef_bank"), lasting("shop.bank")
+    ('bank', 'shop.bank')
+    """
+    if module == "__main__":
+        main = sys.modules.get(module)
+        spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        if spec is not None:
+            return str(spec.name).removesuffix(".__main__")
+        return module if path is None else re.split(r"[/\\]", path)[-1].removesuffix(".py")
+    return FROM_FILE.sub("", module)
+
+
+def name_of(kind: Any) -> str:
+    """The name that stands for a class in what is written, `module:Class`."""
+    return f"{lasting(kind.__module__)}:{kind.__qualname__}"
+
+
+def found(name: str, home: str = "") -> type | None:
+    """The class of that name in a module that is loaded; None where there is none.
+
+    Nothing is imported, and no code runs: what a file says is looked up, not carried out. Of
+    modules that share a lasting name, `home` is the one.
+    """
+    wanted, _, path = name.partition(":")
+    modules = [home] if home and lasting(home) == wanted else [*sys.modules]
+    for module in modules:
+        if lasting(module) == wanted:
+            at: Any = sys.modules.get(module)
+            for part in path.split("."):
+                at = getattr(at, "__dict__", {}).get(part)
+            if isinstance(at, type):
+                return at
+    return None

@@ -1,0 +1,210 @@
+"""From a value to its form in MessagePack: the walk that writes."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from ssm_cli.codec.classes import (
+    BIG_TAG,
+    COUNTER_TAG,
+    DEFAULT_TAG,
+    DEQUE_TAG,
+    DICT_TAG,
+    ENUM_TAG,
+    FACTORY_TYPES,
+    FROZEN_TAG,
+    ODD_TAG,
+    ORDERED_TAG,
+    PLAIN,
+    RECORD_TAG,
+    SET_TAG,
+    STANDARD_TAG,
+    TUPLE_TAG,
+    UNSET_TAG,
+    Classes,
+    Inexact,
+)
+from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard
+from ssm_cli.errors import message_of
+
+MAX_DEPTH = 200  # levels that a value may be nested
+TEXT = frozenset({str})
+SMALL = range(-(2**63), 2**64)
+
+canonical_bytes = msgspec.msgpack.Encoder(order="deterministic").encode
+
+
+class Writer:
+    """One walk from a value to its form. `canonical` makes equal values equal in any order."""
+
+    def __init__(
+        self,
+        classes: Classes,
+        *,
+        canonical: bool = False,
+        careful: bool = False,
+        then: bool = False,
+    ) -> None:
+        self.classes = classes
+        self.canonical = canonical
+        self.careful = careful
+        self.then = then
+        self.walked = False
+        self._order: dict[str, int] = {}
+        self._late: set[str] = set()
+        self._heads: dict[str, list[Any]] = {}
+        self._inline = 0
+        self._depth = 0
+
+    def head(self) -> list[Any]:
+        """The classes that the form refers to, with their fields."""
+        late = sorted(self._late - self._order.keys())
+        return [self._heads[name] for name in [*self._order, *late]]
+
+    def lower(self, value: Any) -> Any:
+        """The form of a value."""
+        kind = type(value)
+        if kind in PLAIN:
+            return self._plain(value) if self.careful else value
+        if self._depth >= MAX_DEPTH:
+            raise Inexact(f"it is nested deeper than {MAX_DEPTH} levels, or holds itself")
+        self._depth += 1
+        how = HOW_LOWERED.get(kind)
+        lowered = how(self, value) if how is not None else self._other(kind, value)
+        self._depth -= 1
+        return lowered
+
+    def _plain(self, value: Any) -> Any:
+        """An integer of more than 64 bits, and text that is half a surrogate pair, apart."""
+        if type(value) is int and value not in SMALL:
+            return [BIG_TAG, hex(value)]
+        if type(value) is str:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return [ODD_TAG, value.encode("utf-8", "surrogatepass")]
+        return value
+
+    def items(self, values: Iterable[Any], step: str = "[{}]") -> list[Any]:
+        """The forms of some values."""
+        self.walked = True
+        lowered: list[Any] = []
+        try:
+            for value in values:
+                lowered.append(self.lower(value))  # noqa: PERF401 - how far it came is told
+        except Inexact as error:
+            raise error.at(step.format(len(lowered))) from None
+        return lowered
+
+    def sequence(self, value: Any) -> Any:
+        """A list as it is where all in it is plain."""
+        if not self.careful and PLAIN.issuperset(map(type, value)):
+            return value
+        return self.items(value)
+
+    def mapping(self, value: Any) -> Any:
+        """A map of MessagePack where its keys are plain, else the tagged list of `pairs`."""
+        plain = (TEXT if self.canonical else PLAIN).issuperset(map(type, value))
+        if not plain or self.careful:
+            return [DICT_TAG, *self.pairs(value)]
+        values = value.values()
+        if PLAIN.issuperset(map(type, values)):
+            return value
+        self.walked = True
+        lowered = {}
+        for key, held in value.items():
+            try:
+                lowered[key] = self.lower(held)
+            except Inexact as error:
+                raise error.at(f"[{key!r}]") from None
+        return lowered
+
+    def pairs(self, value: Any, *, ordered: bool = False) -> list[Any]:
+        """Keys and values, in turn."""
+        self.walked = True
+        found = []
+        for key, held in value.items():
+            try:
+                found.append((self.lower(key), self.lower(held)))
+            except Inexact as error:
+                raise error.at(f"[{key!r:.60}]") from None
+        if self.canonical and not ordered:
+            found.sort(key=lambda pair: canonical_bytes(pair[0]))
+        return [part for pair in found for part in pair]
+
+    def unordered(self, value: Any) -> list[Any]:
+        """The elements of a set, in an order that only they make."""
+        self._inline += 1
+        lowered = self.items(value, "{{element {}}}")
+        self._inline -= 1
+        return sorted(lowered, key=canonical_bytes)
+
+    def ref(self, form: Form) -> int | str:
+        """What stands for a class: its number, or, in a set, its name."""
+        name, fields = form.name, form.fields
+        if self.then:
+            name, fields = self.classes.then(name), self.classes.fields_then(form)
+        if name not in self._heads:
+            tagged = not self.canonical and self.classes.is_tagged(name)
+            self._heads[name] = [name, list(fields), tagged]
+        if self._inline:
+            self._late.add(name)
+            return name
+        return self._order.setdefault(name, len(self._order))
+
+    def _other(self, kind: type, value: Any) -> Any:
+        self.walked = True
+        name = standard(kind)
+        if name:
+            try:
+                parts = STANDARD[name].parts(value)
+            except ValueError as error:
+                raise Inexact(message_of(error)) from None
+            return [STANDARD_TAG, name, self.lower(parts)]
+        form = self.classes.form(kind)
+        ref = self.ref(form)
+        if isinstance(value, Enum):
+            return [ENUM_TAG, ref, value.name, self.lower(value.value)]
+        if stray := form.stray(value):
+            raise Inexact(f"it holds `{stray[0]}`, which is no field of {form.name}")
+        lowered: list[Any] = [RECORD_TAG, ref]
+        for field in form.fields:
+            try:
+                held = getattr(value, field, UNSET_TAG)
+                lowered.append(held if held is UNSET_TAG else self.lower(held))
+            except Inexact as error:
+                raise error.at(f".{field}") from None
+        return lowered
+
+    def factory(self, kind: Any) -> str | int | None:
+        """What stands for the factory of a `defaultdict`."""
+        if kind is None:
+            return None
+        if isinstance(kind, type):
+            name = f"{kind.__module__}:{kind.__qualname__}"
+            if name in FACTORY_TYPES:
+                return name
+            if kept_form(kind) is not None:
+                return self.classes.form(kind).name
+        raise Inexact(
+            f"its default_factory {getattr(kind, '__qualname__', type(kind).__name__)} cannot be "
+            f"kept: give it a type (int, list, dict, a dataclass), or None"
+        )
+
+
+HOW_LOWERED: dict[type, Callable[[Writer, Any], Any]] = {
+    list: Writer.sequence,
+    dict: Writer.mapping,
+    tuple: lambda w, value: [TUPLE_TAG, *w.sequence(value)],
+    set: lambda w, value: [SET_TAG, *w.unordered(value)],
+    frozenset: lambda w, value: [FROZEN_TAG, *w.unordered(value)],
+    OrderedDict: lambda w, value: [ORDERED_TAG, *w.pairs(value, ordered=True)],
+    Counter: lambda w, value: [COUNTER_TAG, *w.pairs(value)],
+    defaultdict: lambda w, value: [DEFAULT_TAG, w.factory(value.default_factory), *w.pairs(value)],
+    deque: lambda w, value: [DEQUE_TAG, value.maxlen, *w.items(value)],
+}

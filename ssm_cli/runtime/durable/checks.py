@@ -1,0 +1,103 @@
+"""Checks: whether what is stepped again comes to what its records say that it came to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.errors import Unrecovered
+from ssm_cli.runtime.durable.records import Code, Input
+from ssm_cli.runtime.durable.values import Values, digest, text_of
+from ssm_cli.runtime.outside import is_from_outside
+
+CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
+
+
+class Checks:
+    """Compares states and outputs of one worker with the hashes that were taken of them.
+
+    Args:
+        values: how they are written.
+        every: compare the hashes of every so-many-th record.
+    """
+
+    def __init__(self, values: Values, every: int = CHECK_EVERY) -> None:
+        self._values = values
+        self._wanted = self._every = every
+        self._count = 0
+        self._sparse = False
+        self._last: tuple[int, Input, Any] | None = None
+
+    def written_by(self, code: Code) -> None:
+        """The records from here on are of that code; of another one each is compared."""
+        other = bool(code.digest) and code.digest != self._values.code.digest
+        self._every = 1 if other else self._wanted
+
+    def forget(self) -> None:
+        """The state is another one than the last record came to."""
+        self._last = None
+
+    def compare(self, seq: int, record: Input, state: Any, output: Any) -> None:
+        """Compare what is to be: every so-many-th record, and each whose like is seldom there.
+
+        Hashes of large states are taken now and then; each that was taken is compared. A state of
+        another version has no hash that it could be compared with; its outputs have.
+
+        Raises:
+            Unrecovered: it is something else.
+        """
+        self._last = None
+        self._count += 1
+        if self._count % self._every == 0 or record.version != self._values.version:
+            self.check(seq, record, state, output)
+        elif not record.state_hash:
+            self._sparse = True
+        elif self._sparse:
+            self.check(seq, record, state, NOTHING)
+        else:
+            self._last = (seq, record, output)
+
+    def finish(self, state: Any) -> None:
+        """Compare what the last record says; raises `Unrecovered`."""
+        if self._last is not None:
+            seq, record, output = self._last
+            self.check(seq, record, state, output)
+
+    def check(self, seq: int, record: Input, state: Any, output: Any) -> None:
+        """Compare one record with what it comes to now; raises `Unrecovered`."""
+        values = self._values
+        alike = record.version == values.version and record.state_hash
+        if alike and not values.has_hash(state, record.state_hash):
+            raise self._differs(seq, "state")
+        if record.output_hash and output is not NOTHING:
+            try:
+                written = values.codec.encode(output)
+            except Exception as error:
+                if is_from_outside(None, error):
+                    raise
+                raise self._differs(seq, "output") from error
+            if digest(written) != record.output_hash:
+                raise self._differs(seq, "output")
+
+    def _differs(self, seq: int, what: str) -> Unrecovered:
+        why = f"it comes to another {what} than it came to then"
+        return Unrecovered(why, worker=self._values.worker, reason="differs", record=seq)
+
+
+class Notes(Checks):
+    """The same, and what differs is noted: somebody wants to see it, and may consent.
+
+    Attributes:
+        lines: what has come otherwise.
+    """
+
+    def __init__(self, values: Values) -> None:
+        super().__init__(values, every=1)
+        self.lines: list[str] = []
+
+    def check(self, seq: int, record: Input, state: Any, output: Any) -> None:
+        """Compare one record with what it comes to now, and note it."""
+        try:
+            super().check(seq, record, state, output)
+        except Unrecovered as error:
+            self.lines.append(f"record {seq} ({text_of(record.data)[:60]}): {error}")
