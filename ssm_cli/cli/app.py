@@ -97,7 +97,7 @@ def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
 
     try:
-        return version("ssm-cli")
+        return version("supervised-state-machines")
     except PackageNotFoundError:
         return "unknown: run from a checkout that is not installed"
 

@@ -23,14 +23,14 @@ HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 
 
 def with_cluster(
-    env: Environment, url: str | None, ask: Callable[[NatsCluster], Awaitable[Any]]
+    env: Environment, url: str | None, role: str, ask: Callable[[NatsCluster], Awaitable[Any]]
 ) -> Any:
-    """Run a request to a cluster over a connection of its own."""
+    """Run a request to a cluster over a connection of its own, with the permissions of a role."""
     import asyncio  # noqa: PLC0415 - a call over HTTP does without
 
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - not for help
 
-    access = access_of(env, url)
+    access = access_of(env, url, role)
 
     async def main() -> Any:
         connection = await open_cluster(access, "ssm")
@@ -48,7 +48,7 @@ def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None)
     from ssm_cli.commands.records import json_line  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    found: list[Member] = with_cluster(env, cluster, look)
+    found: list[Member] = with_cluster(env, cluster, "look", look)
     if output in ("json", "jsonl"):
         lines = [json_line(_record(seen)) for seen in found]
     elif output in (None, "text"):
@@ -98,7 +98,7 @@ def move(
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
-    before = with_cluster(env, cluster, lambda c: directory.move(c, subtree, node, name))
+    before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
     env.stdout.write(f"{subtree} is at {node} already\n" if before == node else f"{moved}\n")
     return ExitCode.DONE
@@ -119,7 +119,7 @@ def call_by_name(
             )
             env.stdout.write(output.decode("utf-8", "replace") + "\n")
 
-    with_cluster(env, url, ask)
+    with_cluster(env, url, "call", ask)
     return ExitCode.DONE
 
 
@@ -129,7 +129,7 @@ def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 
     try:
-        found: list[Member] = with_cluster(env, None, look)
+        found: list[Member] = with_cluster(env, None, "look", look)
     except NoTree as error:
         return [f"where remote children would go is not known: {error}"]
     nodes = [seen.advert for seen in found if seen.answers]

@@ -1,0 +1,89 @@
+"""Files for their owner alone: mode 0600 whatever the folder and the umask, checked when read.
+
+States, inputs, logs and secrets are in them. A folder that others may enter, a umask of 0 or one
+of 0777, a file that an older version made: none of them changes who may read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ssm_cli.errors import CommandError
+
+MODE = 0o600
+OTHERS = 0o077  # the bits of a mode that let other users in
+MAX_SECRET = 65_536  # bytes of a file with secrets
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Return a descriptor of a file that only its owner can open; with `O_CREAT` it is made.
+
+    Raises:
+        OSError: it cannot be opened, or is a symbolic link.
+    """
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+    facts = os.fstat(descriptor)
+    regular = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
+    if regular and stat.S_IMODE(facts.st_mode) != MODE:
+        os.fchmod(descriptor, MODE)
+    return descriptor
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file anew that only its owner can read; who reads it sees the old or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    beside.replace(path)
+
+
+def make_private(path: Path) -> None:
+    """Create a file empty, or take what is there from other users; it is not opened if it is there.
+
+    Closing a descriptor of a file drops the locks that this process has on it, and SQLite has some.
+    """
+    try:
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        facts = path.stat()
+        if facts.st_uid == os.geteuid() and facts.st_mode & OTHERS and stat.S_ISREG(facts.st_mode):
+            path.chmod(MODE)
+
+
+def read_secret(path: Path) -> str:
+    """Return the text of a file with secrets.
+
+    Raises:
+        CommandError: it is missing, no file, too large, not ASCII, somebody else's, or others may
+            read it; the message says what to do, and nothing of the content.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise CommandError(f"{path} is no file; expected one with secrets")
+        if facts.st_uid not in (0, os.geteuid()):
+            raise CommandError(f"{path} belongs to somebody else; make a file of your own")
+        mode = stat.S_IMODE(facts.st_mode)
+        if mode & OTHERS:
+            raise CommandError(
+                f"{path} can be read by others (mode {mode:o}); run chmod 600 {path}"
+            )
+        data = file.read(MAX_SECRET + 1)
+    if len(data) > MAX_SECRET:
+        raise CommandError(f"{path} is longer than {MAX_SECRET} bytes; is it the right file?")
+    if not data.isascii():
+        line = data[: next(n for n, byte in enumerate(data) if byte > 0x7F)].count(b"\n") + 1
+        raise CommandError(f"{path}:{line}: expected ASCII alone")
+    return data.decode("ascii")
