@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssm_cli.errors import CommandError
+
+if TYPE_CHECKING:
+    import ssl
 
 MODE = 0o600
 OTHERS = 0o077  # the bits of a mode that let other users in
@@ -31,8 +36,10 @@ def open_private(path: Path, flags: int) -> int:
     return descriptor
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file anew that only its owner can read; who reads it sees the old or the new one.
+def write_private(path: Path, text: str, *, anew: bool = False) -> None:
+    """Write a whole file that only its owner can read; who reads it sees the old or the new one.
+
+    With `anew` a file that is there already is left as it is.
 
     Raises:
         OSError: it cannot be written.
@@ -42,7 +49,12 @@ def write_private(path: Path, text: str) -> None:
     descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    beside.replace(path)
+    if anew:
+        with suppress(FileExistsError):
+            path.hardlink_to(beside)
+        beside.unlink()
+    else:
+        beside.replace(path)
 
 
 def make_private(path: Path) -> None:
@@ -69,7 +81,7 @@ def read_secret(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise CommandError(f"{path} is no file; expected one with secrets")
@@ -80,10 +92,67 @@ def read_secret(path: Path) -> str:
             raise CommandError(
                 f"{path} can be read by others (mode {mode:o}); run chmod 600 {path}"
             )
-        data = file.read(MAX_SECRET + 1)
+        data = os.read(descriptor, MAX_SECRET + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_SECRET:
         raise CommandError(f"{path} is longer than {MAX_SECRET} bytes; is it the right file?")
     if not data.isascii():
         line = data[: next(n for n, byte in enumerate(data) if byte > 0x7F)].count(b"\n") + 1
         raise CommandError(f"{path}:{line}: expected ASCII alone")
     return data.decode("ascii")
+
+
+def password_in(path: Path) -> str:
+    """Return the password that is the one line of a file. Raises `CommandError` if it is none."""
+    text = read_secret(path).removesuffix("\n").removesuffix("\r")
+    if not text or not text.isprintable():
+        raise CommandError(f"{path}: expected one line with a password, and nothing else")
+    return text
+
+
+def load_pair(context: ssl.SSLContext, cert: Path, key: Path | None, password: str | None) -> None:
+    """Load a certificate and its key into a TLS context; nobody is asked for a password.
+
+    Args:
+        context: its later connections use them.
+        cert: a PEM file, the certificate first, then those that signed it.
+        key: a PEM file; None if it is in that of the certificate.
+        password: of the key; None if it has none.
+
+    Raises:
+        CommandError: a file cannot be read, is no PEM, does not fit the other, or the key is
+            encrypted and the password is wrong or missing; the message does not show it.
+    """
+    place, asked = key or cert, False
+
+    def given() -> str:
+        nonlocal asked
+        asked = True
+        if password is None:
+            raise CommandError(f"{place} is encrypted; give a file with its password")
+        return password
+
+    for path in {cert, place}:
+        _need_file(path)
+    try:
+        context.load_cert_chain(cert, place, given)
+    except OSError as error:  # ssl.SSLError is one
+        why = "expected a certificate and its key in PEM"
+        if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
+            why = "the key is not that of the certificate"
+        elif asked:
+            why = "the password of the key is wrong"
+        raise CommandError(f"cannot use {cert} and {place} for TLS: {why}") from error
+
+
+def _need_file(path: Path) -> None:
+    """Raise `CommandError` unless it is a file that can be read: TLS does not say which is not."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}") from error
+    regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    os.close(descriptor)
+    if not regular:
+        raise CommandError(f"{path} is no file; expected a PEM file")

@@ -13,6 +13,7 @@ from ssm_cli.cli.cluster import asking
 from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.login import login
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.run import run
 from ssm_cli.commands.records import message_of
@@ -37,8 +38,8 @@ def make_app() -> typer.Typer:
     for name, about_data in data.COMMANDS.items():
         kept.command(name)(about_data)
     app.add_typer(kept, name="data")
-    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
-    for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
+    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema, login, node)
+    for command in (*listing.COMMANDS, *own, *asking.COMMANDS):
         app.command()(command)
     return app
 

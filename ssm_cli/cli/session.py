@@ -37,6 +37,8 @@ class Interrupts:
     While the tree starts, the first raises `KeyboardInterrupt`, and `Node.start` stops what has
     started. Later nothing is raised into interrupted code (it may be half-way through a restart):
     the signal is stored, and the bound task is cancelled between two steps.
+
+    `renew_by` gives SIGHUP another meaning, for those who have no terminal that hangs up.
     """
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,6 +46,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.caught: int | None = None
         self.starting = False
+        self._renew: Callable[[], object] | None = None
         self._task: asyncio.Task[object] | None = None
         self._before: list[tuple[int, object]] = []
 
@@ -55,8 +58,13 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before:
+        for number, handler in reversed(self._before):
             signal.signal(number, handler)  # type: ignore[arg-type]  # it came from signal.signal
+
+    def renew_by(self, renew: Callable[[], object]) -> None:
+        """Have SIGHUP renew something from now on, whether it was ignored before or not."""
+        self._renew = renew
+        self._before.append((signal.SIGHUP, signal.signal(signal.SIGHUP, self._on_signal)))
 
     def wake(self) -> None:
         """Cancel the bound task; safe to call from a signal handler."""
@@ -72,6 +80,9 @@ class Interrupts:
             self._task.cancel()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._renew is not None:
+            self._renew()
+            return
         if self.caught is not None:
             os._exit(128 + number)
         self.caught = number
@@ -142,8 +153,10 @@ class Session:
         self._interrupts = Interrupts()
         self._defect: BaseException | None = None
 
-    def run(self, commands: Commands | None) -> int:
+    def run(self, commands: Commands | None, renew: Callable[[], None] | None = None) -> int:
         """Start the tree, run the commands, stop the tree; None waits until the tree ends.
+
+        `renew` is called between two steps when SIGHUP arrives, which then ends nothing.
 
         Returns:
             7 if the root gave up; 128 + the signal that ended it (0 where there are no
@@ -159,6 +172,9 @@ class Session:
         factory = quick_loop() if commands is None else None
         try:
             with self._interrupts, asyncio.Runner(loop_factory=factory) as runner:
+                if renew is not None:
+                    call_soon = runner.get_loop().call_soon_threadsafe
+                    self._interrupts.renew_by(lambda: call_soon(renew))
                 code = runner.run(self._run(commands))
         finally:
             self._node.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
+from ssm_cli.private import password_in
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.jetstream.wire import Access
@@ -37,12 +39,14 @@ def given_access(env: Environment, url: str | None) -> Access | None:
     url = url or environ.get("SSM_CLUSTER")
     if not url:
         return None
+    secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
     return msgspec.structs.replace(
         access_at(url),
         creds=environ.get("SSM_CLUSTER_CREDS", ""),
         ca=environ.get("SSM_CLUSTER_CA", ""),
         cert=environ.get("SSM_CLUSTER_CERT", ""),
         key=environ.get("SSM_CLUSTER_KEY", ""),
+        key_password=password_in(Path(secret)) if secret else "",
     )
 
 

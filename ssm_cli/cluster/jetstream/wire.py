@@ -19,6 +19,8 @@ import msgspec
 
 from ssm_cli.cluster.ports import CallLost, ClusterError, OnMessage
 from ssm_cli.cluster.protocol.roles import NOBODY
+from ssm_cli.errors import CommandError
+from ssm_cli.private import load_pair
 
 INSTALL = "pip install 'supervised-state-machines[cluster]'"
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
@@ -35,6 +37,7 @@ class Access(msgspec.Struct, frozen=True):
         creds: a file with a user's credentials (JWT and key); "" without.
         ca: a file with the certificates to trust; "" takes the system's.
         cert, key: the client's own certificate and its key; "" without.
+        key_password: of the key; "" if it has none.
         user, password: those of the server's configuration; a password alone is a token.
         inbox: the subject below which answers come; "" for that of the client library.
     """
@@ -44,6 +47,7 @@ class Access(msgspec.Struct, frozen=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
+    key_password: str = ""
     user: str = ""
     password: str = ""
     inbox: str = ""
@@ -297,8 +301,12 @@ def secure(access: Access) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=str(Path(access.ca)) if access.ca else None)
-        if access.cert:
-            context.load_cert_chain(access.cert, access.key or None)
     except OSError as error:
-        raise ClusterError(f"cannot read the certificates: {error}") from error
+        raise ClusterError(f"cannot read the certificates of {access.ca}: {error}") from error
+    if access.cert:
+        key = Path(access.key) if access.key else None
+        try:
+            load_pair(context, Path(access.cert), key, access.key_password or None)
+        except CommandError as error:
+            raise ClusterError(str(error)) from error
     return context

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 CHUNK = 65_536
+HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:%")
 FRESH_S = 20.0  # an idle connection is used again within; the server keeps it for a minute
 
 
@@ -38,12 +39,21 @@ class Address(msgspec.Struct, frozen=True):
         return self.path or f"{scheme}://{self.host_header}{self.prefix}"
 
     @property
+    def bracketed(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def netloc(self) -> str:
+        """The host and the port, whatever the port."""
+        return f"{self.bracketed}:{self.port}"
+
+    @property
     def host_header(self) -> str:
         """The value of the `Host` header."""
         if self.path:
             return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+        return self.bracketed if self.port == (443 if self.tls else 80) else self.netloc
 
 
 def address_of(url: str) -> Address:
@@ -61,8 +71,14 @@ def address_of(url: str) -> Address:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:
-        port, host = None, None
-    if parts.scheme not in ("http", "https") or not host:
+        parts, port, host = urlsplit(""), None, None
+    if "@" in url:
+        raise CommandError(
+            "the URL of a tree has no user and no password in it, which every user of this "
+            "computer could read; put the token into SSM_TOKEN, or see `ssm login`"
+        )
+    known = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    if not (known and host and set(host) <= HOST_CHARACTERS):
         raise CommandError(f"`{url}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/")
