@@ -81,9 +81,16 @@ def ask_many(
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
-def run_script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
+def run_script(
+    env: Environment,
+    node: HttpNode,
+    lines: Iterable[str],
+    output: str | None = None,
+    *,
+    keep_going: bool,
+) -> int:
     """Execute the lines of a script; return the exit code of the first that failed."""
-    printer = Printer(env)
+    printer = Printer(env, output or "text")
     results = Results()
     first = 0
     for line in lines:

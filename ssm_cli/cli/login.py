@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import Output
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
@@ -22,9 +23,7 @@ def login(
     output: Output = None,
 ) -> int:
     """Keep the token of a tree of another computer; it is asked for, or read from stdin."""
-    from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - not needed for help
-    from ssm_cli.commands.results import made_result  # noqa: PLC0415 - as above
-    from ssm_cli.http.client import logins  # noqa: PLC0415 - as above
+    from ssm_cli.http.client import logins  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
     called, path = logins.host_to_log_in(host), logins.logins_path(env.environ)
@@ -33,7 +32,7 @@ def login(
         raise CommandError(f"no token is kept for {called}; {path} has those that are")
     line = f"the token for {called} is {'forgotten' if remove else f'kept in {path}'}"
     record = {"v": 1, "type": "done", "verb": "login", "host": called, "removed": remove}
-    Printer(env).result(made_result("login", (line,), (record,), output))
+    answer(env, output, [line], [record])
     return ExitCode.DONE
 
 

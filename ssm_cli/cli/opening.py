@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.environment import state_folder
-from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import say
-from ssm_cli.commands.results import made_result
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
@@ -233,7 +232,7 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
     if started:
         record = {"v": 1, "type": "done", "verb": "run", "name": name, "pid": child.pid}
         line = f"{name} runs as process {child.pid}"
-        Printer(env).result(made_result("run", (line,), (record,), output))
+        answer(env, output, [line], [record])
         child.returncode = 0  # it is not waited for: it goes on without us
         code = 0
     else:
