@@ -109,6 +109,7 @@ STRANGE = {
     "a reply that says it failed": (http('{"v":1,"type":"reply","outcome":"crashed"}'), "crashed"),
     "deep JSON": (http(DEEP), "[["),
     "JSON that is no UTF-8": (http(b'{"a":"\xff"}'), "xff"),
+    "JSON that is no UTF-8 with 500": (http(b'{"a":"\xff"}', "500 X"), "status 500"),
     "gzip": (http(zlib.compress(b"{}"), content_encoding="deflate"), "status 200"),
     "another protocol": (b"SSH-2.0-OpenSSH_9.6\r\n", "before it answered"),
     "another protocol with lines": (b"220 mail ESMTP\r\n\r\n", "does not speak HTTP"),
@@ -274,6 +275,7 @@ def test_a_stop_is_waited_for_until_it_answers(monkeypatch: pytest.MonkeyPatch) 
     "data",
     [
         b"data: {\n\n", b"data: []\n\n", b"data: null\n\n", b"data: \xff\n\n",
+        b'data: {"a":"\xff"}\n\n',
         b"data: " + b"[" * 200_000 + b"\n\n",
     ],
     ids=lambda data: data[:12],

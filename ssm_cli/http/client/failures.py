@@ -56,7 +56,7 @@ def record_of(body: bytes) -> dict[str, Any]:
     """Decode the record in a response; `NoTree` if there is none."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.NoTree(
             f"the server is no tree: it answered {body[:100]!r}; is the URL right?"
         ) from error

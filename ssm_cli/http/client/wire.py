@@ -179,7 +179,7 @@ class EventParser:
 def _record(data: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NoTree(f"the server sends what is no record of a tree: {data[:80]!r}") from error
 
 
