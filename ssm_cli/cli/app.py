@@ -11,34 +11,46 @@ import typer
 from ssm_cli.cli import files, listing, verbs
 from ssm_cli.cli.cluster import asking
 from ssm_cli.cli.cluster.node import node
+from ssm_cli.cli.completion import completion
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.help import Sections, help_, usage_line
+from ssm_cli.cli.login import login
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.run import run
 from ssm_cli.commands.text import visible
 from ssm_cli.errors import SsmError, TreeFileError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
+EPILOG = (
+    "`ssm help COMMAND` explains a command. "
+    "--install-completion and --show-completion take the name of a shell, too."
+)
+
 
 def make_app() -> typer.Typer:
     """Build the program with all its commands; it keeps no state."""
     app = typer.Typer(
         name="ssm",
+        cls=Sections,
         add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        epilog=EPILOG,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_ssm)
     app.command()(run)
     verbs.register(app)
-    kept = typer.Typer(help="What is kept of trees: list, verify, export, copy, compact it.")
+    about = "What is kept of trees: list, verify, export, copy, compact it."
+    kept = typer.Typer(help=about, cls=Sections)
     for name, about_data in data.COMMANDS.items():
         kept.command(name)(about_data)
     app.add_typer(kept, name="data")
-    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema)
-    for command in (*listing.COMMANDS, *own, node, *asking.COMMANDS):
+    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema, login, node)
+    for command in (*listing.COMMANDS, *own, *asking.COMMANDS):
         app.command()(command)
+    app.command("help", hidden=True)(help_)
     return app
 
 
@@ -49,10 +61,13 @@ def main(arguments: Sequence[str], env: Environment) -> int:
     is one line and exit code 70; `SSM_DEBUG=1` adds the traceback.
     """
     try:
-        code = make_app()(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
+        code = completion(arguments, env)
+        if code is None:
+            code = make_app()(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()
     except typer.TyperException as error:
-        code = _usage(error, env)
+        _tell(env, usage_line(error))
+        code = ExitCode.USAGE
     except (KeyboardInterrupt, typer.Abort):
         code = ExitCode.INTERRUPTED
     except SsmError as error:
@@ -96,19 +111,9 @@ def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
 
     try:
-        return version("ssm-cli")
+        return version("supervised-state-machines")
     except PackageNotFoundError:
         return "unknown: run from a checkout that is not installed"
-
-
-def _usage(error: typer.TyperException, env: Environment) -> int:
-    """Print a usage error: the usage line, and what is wrong."""
-    show = getattr(error, "show", None)
-    if show is None:
-        _tell(env, f"ssm: {message_of(error)}")
-    else:
-        show(file=env.stderr)
-    return ExitCode.USAGE
 
 
 def _tell(env: Environment, *lines: str) -> None:

@@ -85,13 +85,19 @@ def ask_many(
 
 
 def run_script(
-    env: Environment, node: HttpNode, source: str, lines: Iterable[str], *, keep_going: bool
+    env: Environment,
+    node: HttpNode,
+    source: str,
+    lines: Iterable[str],
+    output: str | None = None,
+    *,
+    keep_going: bool,
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
     `source` is what complaints call the script.
     """
-    printer = Printer(env)
+    printer = Printer(env, output or "text")
     results = Results()
     first = 0
     for number, line in enumerate(lines, 1):

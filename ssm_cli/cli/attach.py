@@ -12,8 +12,9 @@ import msgspec
 from ssm_cli.cli.where import say
 from ssm_cli.commands.records import each_node
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
-from ssm_cli.http.client.connection import open_stream, parts
-from ssm_cli.http.client.node import HttpNode, report_of
+from ssm_cli.http.client.answers import report_of
+from ssm_cli.http.client.connection import is_stream, open_stream, parts
+from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import EventParser, Response
 from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import Supervisor, SupervisorSpec
@@ -156,13 +157,13 @@ class AttachedNode:
             headers = {"last-event-id": str(self._seq)}
             writer.write(connection.encoded("GET", "/v1/reports", b"", headers))
             async for part in parts(reader, response):
-                if part.status == 200:
+                if is_stream(part):
                     for record in parser.feed(part.take()):
                         self._take(record)
         finally:
             writer.close()
-        if response.status not in (0, 200):
-            raise NoTree(f"{self.name} refused the reports with status {response.status}")
+        if response.status and not is_stream(response):
+            self._near.calls.refuse(response)
 
     def _take(self, record: dict[str, object]) -> None:
         if record["type"] == "dropped":

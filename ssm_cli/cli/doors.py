@@ -16,6 +16,10 @@ TlsCert = Annotated[
     Path | None, typer.Option(metavar="FILE", help="serve TLS with this certificate (PEM)")
 ]
 TlsKey = Annotated[Path | None, typer.Option(metavar="FILE", help="the certificate's key (PEM)")]
+TlsPassword = Annotated[
+    Path | None,
+    typer.Option("--tls-password-file", metavar="FILE", help="has the password of the key"),
+]
 AllowHost = Annotated[
     list[str] | None,
     typer.Option(metavar="HOST", help="a name by which TCP clients may call it; repeatable"),
@@ -33,14 +37,15 @@ class Doors:
     http: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    allow_hosts: tuple[str, ...] = ()
+    tls_password: Path | None = None
+    allow_hosts: list[str] | None = None
     insecure: bool = False
     cluster: str | None = None
 
     def arguments(self) -> list[str]:
         """Return these settings as command-line options."""
         pairs = {"--http": self.http, "--tls-cert": self.tls_cert, "--tls-key": self.tls_key}
-        pairs |= {"--cluster": self.cluster}
+        pairs |= {"--tls-password-file": self.tls_password, "--cluster": self.cluster}
         given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
-        hosts = [word for host in self.allow_hosts for word in ("--allow-host", host)]
+        hosts = [word for host in self.allow_hosts or () for word in ("--allow-host", host)]
         return [*given, *hosts, *(["--insecure"] if self.insecure else [])]

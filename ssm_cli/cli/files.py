@@ -8,46 +8,63 @@ from typing import Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.errors import CommandError
+from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import Output
+from ssm_cli.errors import CommandError, TreeFileError
+from ssm_cli.exit_codes import ExitCode
 
 
 def check(
     ctx: typer.Context,
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
+    *,
+    output: Output = None,
 ) -> int:
     """Validate a tree file without starting it; prints every complaint, and who would host what."""
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - not needed for help
     from ssm_cli.spec.model import RemoteSpec, WorkerSpec, walk  # noqa: PLC0415 - as above
 
-    specs = [spec for _, spec in walk(load_tree(tree))]
+    env: Environment = ctx.obj
+    head = {"v": 1, "type": "check", "tree": tree}
+    try:
+        specs = [spec for _, spec in walk(load_tree(tree))]
+    except TreeFileError as error:
+        if output in (None, "text"):
+            raise
+        answer(env, output, (), [head | {"ok": False, "complaints": list(error.complaints)}])
+        return ExitCode.USAGE
     remote = [spec for spec in specs if isinstance(spec, RemoteSpec)]
     workers = sum(isinstance(spec, WorkerSpec) for spec in specs)
-    counts = [_count(len(specs) - workers - len(remote), "supervisor"), _count(workers, "worker")]
-    if remote:
-        counts.append(f"{len(remote)} remote")
-    env: Environment = ctx.obj
-    env.stdout.write(f"{tree}: ok, {', '.join(counts)}\n")
+    supervisors = len(specs) - workers - len(remote)
+    counts = [_count(supervisors, "supervisor"), _count(workers, "worker")]
+    places: list[str] = []
     if remote:
         from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
 
-        env.stdout.write("".join(f"{line}\n" for line in where_to(env, remote)))
-    return 0
+        counts.append(f"{len(remote)} remote")
+        places = where_to(env, remote)
+    record = head | {"ok": True, "supervisors": supervisors, "workers": workers}
+    record |= {"remote": len(remote), "places": places}
+    answer(env, output, [f"{tree}: ok, {', '.join(counts)}", *places], [record])
+    return ExitCode.DONE
 
 
-def schema(ctx: typer.Context) -> int:
+def schema(ctx: typer.Context, *, output: Output = None) -> int:
     """Print the JSON Schema of a tree file, for editors."""
     import json  # noqa: PLC0415 - only here
 
     from ssm_cli.spec.schema import json_schema  # noqa: PLC0415 - only here
 
-    env: Environment = ctx.obj
-    env.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
-    return 0
+    made = json_schema()
+    answer(ctx.obj, output, json.dumps(made, indent=2, ensure_ascii=False).split("\n"), [made])
+    return ExitCode.DONE
 
 
 def new(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="made if it is not there")],
+    *,
+    output: Output = None,
 ) -> int:
     """Write a tree, a worker, its test and a README to start from; overwrite nothing."""
     there = [name for name in FILES if (folder / name).exists()]
@@ -64,10 +81,10 @@ def new(
         raise CommandError(
             f"cannot write {error.filename or folder}: {error.strerror}; name another folder"
         ) from error
-    env: Environment = ctx.obj
-    lines = [f"wrote {folder / name}" for name in FILES]
-    env.stdout.write("\n".join([*lines, f"next: ssm run {folder / 'tree.yaml'}"]) + "\n")
-    return 0
+    files = [str(folder / name) for name in FILES]
+    lines = [*(f"wrote {file}" for file in files), f"next: ssm run {folder / 'tree.yaml'}"]
+    answer(ctx.obj, output, lines, [{"v": 1, "type": "done", "verb": "new", "files": files}])
+    return ExitCode.DONE
 
 
 def _count(number: int, noun: str) -> str:

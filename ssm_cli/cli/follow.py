@@ -11,7 +11,8 @@ from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import Command
 from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.http.client.node import HttpNode, report_of
+from ssm_cli.http.client.answers import report_of
+from ssm_cli.http.client.node import HttpNode
 
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment

@@ -10,8 +10,9 @@ from typing import Annotated, Any, get_args
 import typer
 
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
-from ssm_cli.commands.records import each_node, json_line
+from ssm_cli.commands.records import each_node, tree_record
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
@@ -42,13 +43,7 @@ def ls(ctx: typer.Context, output: Output = None) -> int:
 
     env: Environment = ctx.obj
     found = running_trees(env.environ, lambda line: say(env, line))
-    if output in ("json", "jsonl"):
-        lines = [json_line(record) for record in found]
-    elif output in (None, "text"):
-        lines = table([HEAD, *map(_row, found)])
-    else:
-        raise typer.BadParameter(f"-o takes one of text, json, not `{output}`")
-    env.stdout.write("".join(f"{line}\n" for line in lines))
+    answer(env, output, table([HEAD, *map(_row, found)]), found)
     return ExitCode.DONE
 
 
@@ -110,6 +105,7 @@ def wait(
     ] = 30.0,
     name: Name = None,
     url: Url = None,
+    output: Output = None,
 ) -> int:
     """Wait until a worker or supervisor is in a state, or one of its numbers is right."""
     holds = condition_of(condition)
@@ -119,6 +115,8 @@ def wait(
     while True:
         view = next((v for v in each_node(node.tree()) if worker in (v.id, v.path)), None)
         if view is not None and holds(view):
+            record = {"v": 1, "type": "done", "verb": "wait", "worker": worker, "for": condition}
+            answer(env, output, (), [record | {"node": tree_record(view)}])
             return ExitCode.DONE
         if time.monotonic() >= end_s:
             break

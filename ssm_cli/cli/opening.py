@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import socket
-import ssl
+import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.environment import state_folder
+from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import say
 from ssm_cli.errors import CommandError, SsmError
-from ssm_cli.exit_codes import ExitCode
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
+from ssm_cli.http.tls import ServerTls
+from ssm_cli.private import open_private
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
 
@@ -29,15 +33,20 @@ if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
 
 MAX_SAID = 65_536  # bytes of the output of a tree that did not start
+MAX_LOG = 8 << 20  # bytes of a log, from which on a tree in the background begins another
+READY = "SSM_READY_FD"
+STDERR = 2
 
 
-def open_doors(doors: Doors, env: Environment, name: str) -> tuple[Entrance, ...]:
+def open_doors(
+    doors: Doors, env: Environment, name: str, tls: ServerTls | None
+) -> tuple[Entrance, ...]:
     """Open the sockets that the options ask for; clients are not served yet.
 
     Raises:
         CommandError: a tree of that name runs, or an address cannot be bound.
     """
-    tcp = _tcp(doors, env) if doors.http is not None else ()
+    tcp = _tcp(doors, env, tls) if doors.http is not None else ()
     if doors.no_socket:
         return tcp
     sock, path, said = places.listen(name, env.environ)
@@ -46,57 +55,74 @@ def open_doors(doors: Doors, env: Environment, name: str) -> tuple[Entrance, ...
     return (Entrance(sock, path=path), *tcp)
 
 
-def _tcp(doors: Doors, env: Environment) -> tuple[Entrance, ...]:
+def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entrance, ...]:
     assert doors.http is not None
     host, port = host_and_port(doors.http)
-    context = _tls(doors)
-    if context is None and not is_loopback(host) and not doors.insecure:
+    if tls is None and not is_loopback(host) and not doors.insecure:
         raise CommandError(
             f"{host} can be reached from other machines, and the token would be readable on "
             f"the way; give --tls-cert and --tls-key, or --insecure if something else encrypts"
         )
     tokens = access.server_tokens(env.environ)
-    hosts = (*access.LOOPBACK, host, f"[{host}]", *doors.allow_hosts)
+    hosts = (*access.LOOPBACK, host, f"[{host}]", *(doors.allow_hosts or ()))
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family, backlog=places.BACKLOG)
     except OSError as error:
         raise CommandError(f"cannot listen at {doors.http}: {error.strerror}") from error
     shown = f"[{host}]" if ":" in host else host
-    scheme = "http" if context is None else "https"
+    scheme = "http" if tls is None else "https"
     where = access.tokens_path(env.environ)
     token = "$SSM_TOKEN" if env.environ.get("SSM_TOKEN") else f"a token of {where}"
     say(env, f"serving {scheme}://{shown}:{sock.getsockname()[1]}, to those with {token}")
-    return (Entrance(sock, gate=access.Gate(tokens, hosts), tls=context),)
+    return (
+        Entrance(sock, gate=access.Gate(tokens, hosts), tls=None if tls is None else tls.context),
+    )
 
 
-def _tls(doors: Doors) -> ssl.SSLContext | None:
-    if doors.tls_cert is None and doors.tls_key is None:
+def tls_of(doors: Doors) -> ServerTls | None:
+    """Return the certificate that the options name; None without.
+
+    Raises:
+        CommandError: it cannot be used.
+    """
+    if (doors.tls_cert, doors.tls_key, doors.tls_password) == (None, None, None):
         return None
     if doors.tls_cert is None or doors.tls_key is None:
         raise CommandError("TLS needs both --tls-cert and --tls-key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(doors.tls_cert, doors.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        files = f"{doors.tls_cert} and {doors.tls_key}"
-        raise CommandError(f"cannot use {files} for TLS: {error.strerror or error}") from error
-    return context
+    return ServerTls(doors.tls_cert, doors.tls_key, doors.tls_password)
+
+
+def renewal(tls: ServerTls | None, env: Environment) -> Callable[[], None] | None:
+    """Return a function that reads the certificate again and says what came of it; None without."""
+    if tls is None:
+        return None
+
+    def renew() -> None:
+        try:
+            tls.reload()
+        except CommandError as error:
+            say(env, f"the certificate in use stays: {error}")
+        else:
+            say(env, f"the certificate was read again from {tls.cert}")
+
+    return renew
 
 
 def served_node(
     tree: str, name: str | None, env: Environment, doors: Doors, *, eager: bool, kept: Kept
-) -> ServedNode:
-    """Return the node of a tree file with its listeners, not started.
+) -> tuple[ServedNode, Callable[[], None] | None]:
+    """Return the node of a tree file with its listeners, not started; and how to renew TLS.
 
     Raises:
         TreeFileError: the file does not validate.
         CommandError: a listener cannot be opened.
         StorageError: the store cannot be opened.
     """
+    ready = ready_pipe(env)  # before code of the tree runs, which could start programs
     spec = load_tree(tree)
-    called = name or Path(tree).stem
-    entrances = open_doors(doors, env, called)
+    called, tls = name or Path(tree).stem, tls_of(doors)
+    entrances = open_doors(doors, env, called, tls)
     try:
         links = links_for(spec, env, doors.cluster, called)
         store = store_for(spec, env.environ, called, Path(tree), kept.data)
@@ -104,16 +130,16 @@ def served_node(
         for entrance in entrances:
             entrance.close()
         raise
-    ready = env.environ.get("SSM_READY_FD", "")
 
     def opened() -> None:
-        if ready.isdigit():
-            os.write(int(ready), b"\n")
-            os.close(int(ready))
+        if ready is not None:
+            with suppress(OSError), ready:  # nobody waits for it any more
+                ready.write(b"\n")
 
     node = Node(spec, name=called, store=store, verify_pure=kept.verify_pure, links=links)
     file = str(Path(tree).absolute())
-    return ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
+    served = ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
+    return served, renewal(tls, env)
 
 
 def host_and_port(text: str) -> tuple[str, int]:
@@ -141,32 +167,76 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def detach(env: Environment, name: str, arguments: Sequence[str]) -> int:
+def ready_pipe(env: Environment) -> io.FileIO | None:
+    """Return the pipe of `$SSM_READY_FD`, to say on that clients are served; None if it is not set.
+
+    The variable is taken away and the descriptor is closed in children: it is meant for us alone.
+
+    Raises:
+        CommandError: it is no descriptor of a pipe or a socket.
+    """
+    given = env.environ.get(READY)
+    if given is None:
+        return None
+    if env.environ is os.environ:
+        del os.environ[READY]
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else -1
+    with suppress(OSError):  # it is not open, or only to be read
+        mode = os.fstat(number).st_mode
+        if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and number > STDERR:
+            os.set_inheritable(number, False)
+            return io.FileIO(number, "w")
+    raise CommandError(
+        f"{READY} is {given[:20]!r}; expected the number of an open pipe, above {STDERR}"
+    )
+
+
+def open_log(path: Path) -> int:
+    """Return a descriptor at the end of a log; one that has grown large is kept as `.1` beside it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.is_file() and path.stat().st_size > MAX_LOG:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return open_private(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+
+
+def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -> int:
     """Run `ssm run` with these arguments in the background; return once it accepts clients.
 
     If it ends before that, print its output and return its exit code.
+
+    Raises:
+        CommandError: no tree can be called so, or one of that name runs.
     """
-    log = state_folder(env.environ) / f"{name}.log"
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = places.socket_path(name, env.environ)
+    if place.exists() and places.is_alive(place):
+        raise CommandError(places.runs_already(name, place))
+    log = open_log(state_folder(env.environ) / f"{name}.log")
+    before = os.lseek(log, 0, os.SEEK_END)
     reading, writing = os.pipe()
-    with log.open("wb") as file:
-        child = subprocess.Popen(  # noqa: S603 - it is this program itself
-            [sys.executable, "-m", "ssm_cli", "run", *arguments],
-            env={**env.environ, "SSM_READY_FD": str(writing)},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            pass_fds=(writing,),
-            start_new_session=True,
-        )
+    child = subprocess.Popen(  # noqa: S603 - it is this program itself
+        [sys.executable, "-m", "ssm_cli", "run", *arguments],
+        env={**env.environ, READY: str(writing)},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        pass_fds=(writing,),
+        start_new_session=True,
+    )
     os.close(writing)
     started = os.read(reading, 1)
     os.close(reading)
     if started:
-        env.stdout.write(f"{name} runs as process {child.pid}\n")
+        record = {"v": 1, "type": "done", "verb": "run", "name": name, "pid": child.pid}
+        line = f"{name} runs as process {child.pid}"
+        answer(env, output, [line], [record])
         child.returncode = 0  # it is not waited for: it goes on without us
-        return ExitCode.DONE
-    code = child.wait()
-    with log.open("rb") as file:
-        env.stderr.write(file.read(MAX_SAID).decode("utf-8", "replace"))
-    return code if code > 0 else 128 - code
+        code = 0
+    else:
+        code = child.wait()
+        env.stderr.write(os.pread(log, MAX_SAID, before).decode("utf-8", "replace"))
+    os.close(log)
+    return code if code >= 0 else 128 - code

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
-from ssm_cli.commands.results import Result
+from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import report_line
 from ssm_cli.runtime.views import CrashReport, Report
 
@@ -82,6 +82,18 @@ class Printer:
         except OSError as error:
             self.broken = self.broken or error
             silence(stream)
+
+
+def answer(env: Environment, output: str | None, lines: Sequence[str], made: list[Any]) -> None:
+    """Print the one answer of a command: its lines, or its records with `-o json`.
+
+    Raises:
+        OSError: standard output cannot be written.
+    """
+    printer = Printer(env)
+    printer.result(made_result("answer", tuple(lines), made, output))
+    if printer.broken is not None:
+        raise printer.broken
 
 
 def silence(stream: TextIO) -> None:

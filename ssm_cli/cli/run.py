@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,7 @@ def run(
     http: doors.Http = None,
     tls_cert: doors.TlsCert = None,
     tls_key: doors.TlsKey = None,
+    secret: doors.TlsPassword = None,
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
     cluster: Cluster = None,
@@ -78,20 +80,24 @@ def run(
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env: Environment = ctx.obj
-    kept = Kept(data, verify_pure)
-    hosts = tuple(allow_host or ())
-    how = doors.Doors(no_socket, http, tls_cert, tls_key, hosts, insecure, cluster)
+    env, kept = _environment(ctx), Kept(data, verify_pure)
+    how = doors.Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster)
     _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
-        return _detached(env, tree, name, [*how.arguments(), *kept.arguments()])
+        return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
     from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
-    with closing(served_node(tree, name, env, how, eager=headless, kept=kept)) as served:
-        if not (headless or script or command or env.dumb or output != "text" or plain):
-            return _show(served, env, Path(tree).name, ui, ascii_only=ascii_only)
-        source = None if headless else (command, script)
-        return _play(served, env, source, (output, keep_going, quiet))
+    served, renew = served_node(tree, name, env, how, eager=headless, kept=kept)
+    with closing(served):
+        if headless or script or command or env.dumb or output != "text" or plain:
+            source = None if headless else (command, script)
+            return _play(served, env, source, (output, keep_going, quiet), renew)
+        return _show(served, env, Path(tree).name, ui, ascii_only=ascii_only)
+
+
+def _environment(ctx: typer.Context) -> Environment:
+    env: Environment = ctx.obj
+    return env
 
 
 def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
@@ -136,12 +142,13 @@ def _check(
         raise typer.BadParameter("--detach needs the socket: how else would you stop the tree?")
 
 
-def _detached(env: Environment, tree: str, name: str | None, more: list[str]) -> int:
+def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
     """Run the tree in the background."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
-    return detach(env, called, [tree, "--headless", "--quiet", "--name", called, *more])
+    words = ["--headless", "--quiet", "--name", called, *more, "--", tree]
+    return detach(env, called, words, output)
 
 
 def _show(
@@ -160,10 +167,11 @@ def _play(
     env: Environment,
     source: tuple[list[str] | None, str | None] | None,
     how_to: tuple[str, bool, bool],
+    renew: Callable[[], None] | None,
 ) -> int:
     """Run the tree without a screen; `source` is `-c` and `--script`, None is headless.
 
-    `how_to` is `-o`, `--keep-going` and `--quiet`.
+    `how_to` is `-o`, `--keep-going` and `--quiet`; `renew` is called at SIGHUP if it is headless.
     """
     output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
@@ -176,7 +184,7 @@ def _play(
         serve=served.serve,
     )  # fmt: skip
     if source is None:
-        return session.run(None)
+        return session.run(None, renew)
     commands, script = source
     if commands:
         given = lines.fixed(commands)

@@ -39,6 +39,8 @@ class Interrupts:
     started. Later nothing is raised into interrupted code (it may be half-way through a restart):
     the signal is stored, and the bound task is cancelled between two steps.
 
+    `renew_by` gives SIGHUP another meaning, for those who have no terminal that hangs up.
+
     Args:
         clear: called between two steps at a SIGINT while a task is bound, in place of a stop: a
             person at a prompt drops a line, or stops waiting for a call.
@@ -50,6 +52,7 @@ class Interrupts:
         self.caught: int | None = None
         self._clear = clear
         self.starting = False
+        self._renew: Callable[[], object] | None = None
         self._task: asyncio.Task[object] | None = None
         self._before: list[tuple[int, object]] = []
 
@@ -61,8 +64,13 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before:
+        for number, handler in reversed(self._before):
             signal.signal(number, handler)  # type: ignore[arg-type]  # it came from signal.signal
+
+    def renew_by(self, renew: Callable[[], object]) -> None:
+        """Have SIGHUP renew something from now on, whether it was ignored before or not."""
+        self._renew = renew
+        self._before.append((signal.SIGHUP, signal.signal(signal.SIGHUP, self._on_signal)))
 
     def wake(self) -> None:
         """Cancel the bound task; safe to call from a signal handler."""
@@ -78,6 +86,9 @@ class Interrupts:
             self._task.cancel()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._renew is not None:
+            self._renew()
+            return
         loop = None if self._task is None else self._task.get_loop()
         if number == signal.SIGINT and self._clear is not None and loop is not None:
             loop.call_soon_threadsafe(self._clear)
@@ -156,8 +167,10 @@ class Session:
         self._waits: asyncio.Task[Result] | None = None
         self._defect: BaseException | None = None
 
-    def run(self, commands: Commands | None) -> int:
+    def run(self, commands: Commands | None, renew: Callable[[], None] | None = None) -> int:
         """Start the tree, run the commands, stop the tree; None waits until the tree ends.
+
+        `renew` is called between two steps when SIGHUP arrives, which then ends nothing.
 
         Returns:
             7 if the root gave up; 128 + the signal that ended it (0 where there are no
@@ -173,6 +186,9 @@ class Session:
         factory = quick_loop() if commands is None else None
         try:
             with self._interrupts, asyncio.Runner(loop_factory=factory) as runner:
+                if renew is not None:
+                    call_soon = runner.get_loop().call_soon_threadsafe
+                    self._interrupts.renew_by(lambda: call_soon(renew))
                 code = runner.run(self._run(commands))
         finally:
             self._node.close()

@@ -16,7 +16,18 @@ import typer
 from ssm_cli.cli import listing
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.where import STDIN, Name, Output, Tree, Url, Where, Words, Worker, name_of
+from ssm_cli.cli.where import (
+    STDIN,
+    Name,
+    Output,
+    Tree,
+    TreeOutput,
+    Url,
+    Where,
+    Words,
+    Worker,
+    name_of,
+)
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verbs import TABLE, Verb
 from ssm_cli.errors import CommandError
@@ -50,36 +61,14 @@ def call(
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue and print its output, one a line; stop at a failure."""
-    if cluster is not None:
-        return _far(ctx.obj, cluster, worker, inputs, (timeout, name, request_id))
     head = ["call", *_options("--timeout", timeout), *_options("-o", output)]
+    if cluster is not None:
+        from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
+
+        commands = [parse_words([*head, worker, given], ()) for given in inputs]
+        tree_id = {"tree": name or "", "request_id": request_id or ""}
+        return call_by_name(ctx.obj, cluster, commands, **tree_id)
     return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
-
-
-def _far(
-    env: Environment,
-    cluster: str,
-    worker: str,
-    inputs: list[str],
-    given: tuple[str | None, str | None, str | None],
-) -> int:
-    """Call `SUBTREE.WORKER` in a cluster, wherever it runs."""
-    from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
-
-    timeout, tree, request_id = given
-    try:
-        timeout_s = 5.0 if timeout is None else float(timeout)
-    except ValueError as error:
-        raise typer.BadParameter(f"--timeout takes seconds, not `{timeout}`") from error
-    return call_by_name(
-        env,
-        cluster,
-        worker,
-        inputs,
-        timeout_s=timeout_s,
-        tree=tree or "",
-        request_id=request_id or "",
-    )
 
 
 def cast(
@@ -128,7 +117,7 @@ def tree_(
     url: Url = None,
     name: Name = None,
     watch: Annotated[bool, typer.Option("--watch", help="print it again when it changes")] = False,
-    output: Output = None,
+    output: TreeOutput = None,
 ) -> int:
     """Print the tree with state, restarts and budget left."""
     command = parse_words(["tree", *_options("-o", output)], ())
@@ -152,6 +141,7 @@ def script(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="run on after a command that fails")
     ] = False,
+    output: Output = None,
 ) -> int:
     """Run the commands of a file against a running tree."""
     env: Environment = ctx.obj
@@ -161,12 +151,13 @@ def script(
 
         lines = ask.lines_of(env, file)
         source = name_of(file)
-        return ask.run_script(env, where.connect(env), source, lines, keep_going=keep_going)
+        connected = where.connect(env)
+        return ask.run_script(env, connected, source, lines, output, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
     node = _node(tree, env)
-    session = _session(env, node, keep_going=keep_going)
+    session = _session(env, node, output, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
     return session.run(parsed(given, WorkerNames(node), session.results, name_of(file)))
 
@@ -284,9 +275,12 @@ def _node(tree: str, env: Environment) -> Node:
     return node_of(tree, env)
 
 
-def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Session:
+def _session(
+    env: Environment, node: Node, output: str | None = None, *, keep_going: bool = False
+) -> Session:
     """Return a session that starts the tree, runs commands and stops it, without reports."""
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
-    return Session(node, Printer(env), reports=False, keep_going=keep_going, log="")
+    printer = Printer(env, output or "text")
+    return Session(node, printer, reports=False, keep_going=keep_going, log="")

@@ -19,8 +19,35 @@ Tree = Annotated[
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="the tree at http://HOST:PORT, unix:PATH")
 ]
+FORMATS = ("text", "json", "jsonl")
+
+
+def known_format(given: str | None, formats: tuple[str, ...] = FORMATS) -> str | None:
+    """Return the value of `-o` if there is such a format; raises a usage error otherwise."""
+    if given is not None and given not in formats:
+        raise typer.BadParameter(f"takes one of {', '.join(formats)}, not `{given}`")
+    return given
+
+
+def tree_format(given: str | None) -> str | None:
+    """Return the value of `-o` of `ssm tree`, likewise."""
+    return known_format(given, (*FORMATS, "dot"))
+
+
+def format_or_none(given: str | None) -> str | None:
+    """Return the value of `-o`, likewise; typer hands a callback what its parameters are called."""
+    return known_format(given)
+
+
 Output = Annotated[
-    str | None, typer.Option("-o", "--output", metavar="FORMAT", help="text or json; tree also dot")
+    str | None,
+    typer.Option("-o", "--output", metavar="FORMAT", help="text or json", callback=format_or_none),
+]
+TreeOutput = Annotated[
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FORMAT", help="text, json or dot", callback=tree_format
+    ),
 ]
 
 

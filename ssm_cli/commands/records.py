@@ -202,12 +202,24 @@ def done_record(verb: str, arguments: dict[str, str]) -> Record:
 
 
 def json_line(record: object) -> str:
-    """A record on one line.
+    r"""Return a record on one line; what does not print is escaped, as JSON allows.
 
-    >>> json_line({"v": 1, "output": "Ok"})
-    '{"v":1,"output":"Ok"}'
+    C1 and DEL, marks of direction, separators of lines and the like cannot reach a terminal, or
+    part a line for a reader.
+
+    >>> json_line({"v": 1, "output": "Ok \x9b \u2028 é"})
+    '{"v":1,"output":"Ok \\u009b \\u2028 é"}'
     """
-    return msgspec.json.encode(record).decode()
+    line = msgspec.json.encode(record).decode()
+    return line if line.isprintable() else "".join(map(_printing, line))
+
+
+def _printing(character: str) -> str:
+    """Return a character as it stands in JSON; one that does not print as its UTF-16 escapes."""
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
 
 
 def clean(text: str) -> str:

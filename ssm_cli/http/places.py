@@ -126,10 +126,7 @@ def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, 
     with _locked(path.parent):
         if path.exists():
             if is_alive(path):
-                raise CommandError(
-                    f"a tree called {name} runs already, at {path}; `ssm ls` shows it; "
-                    f"give this one another --name, or stop that one with `ssm stop {name}`"
-                )
+                raise CommandError(runs_already(name, path))
             said.append(_removed(path))
         sock = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
@@ -142,6 +139,14 @@ def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, 
         finally:
             os.umask(before)
     return sock, path, said
+
+
+def runs_already(name: str, path: Path) -> str:
+    """Return the refusal of a name that a running tree has."""
+    return (
+        f"a tree called {name} runs already, at {path}; `ssm ls` shows it; "
+        f"give this one another --name, or stop that one with `ssm stop {name}`"
+    )
 
 
 def make_folder(where: Path) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.private import make_private
 from ssm_cli.runtime.durable.records import FORMAT, newer
 from ssm_cli.runtime.durable.snapshots import is_sound
 from ssm_cli.storage.seal import Seal, after, weight
@@ -50,6 +52,9 @@ class Database:
     def __init__(self, path: Path, *, writing: bool) -> None:
         self.path = path
         try:
+            if writing:
+                with suppress(OSError):  # SQLite cannot open it then, and says why
+                    make_private(path)  # its log and its shared memory get its mode
             self._open("mode=rwc" if writing else read_mode(path), writing=writing)
         except TROUBLE as error:
             raise self.failed("open", error) from error
@@ -224,10 +229,11 @@ class Database:
     def copy(self, target: Path) -> None:
         """Copy it as it stands, while it may be written (SQLite's online backup)."""
         try:
+            make_private(target)
             with sqlite3.connect(target) as other:
                 self._db.backup(other)
             other.close()
-        except TROUBLE as error:
+        except (*TROUBLE, OSError) as error:
             raise self.failed("copy", error) from error
 
     def close(self) -> None:

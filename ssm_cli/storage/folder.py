@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
+from ssm_cli.private import open_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.storage.database import Database
@@ -89,9 +90,8 @@ class FolderStore:
             )
 
     def _open_witness(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            self._witness = os.open(self.path / WITNESS, flags, 0o600)
+            self._witness = open_private(self.path / WITNESS, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StorageError(f"cannot write {self.path / WITNESS}: {error.strerror}") from error
         self._bear_witness()
@@ -208,7 +208,7 @@ def locked(path: Path) -> int:
     """The descriptor of a folder's lock, held; the folder is made if need be."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(path / LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise StorageError(
             f"cannot write in {path}: {error.strerror}; name another folder by --data"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "ssm_cli"
-SHARED = frozenset({"errors", "exit_codes", "__init__", "__main__"})
+SHARED = frozenset({"errors", "exit_codes", "private", "__init__", "__main__"})
 """Modules directly in the package; each is a room of its own, named after it."""
 
 

@@ -68,8 +68,9 @@ def layer_of(room: str) -> int:
 
 
 def beside(room: str) -> set[str]:
-    """All may use the errors; the codes of the process are for those who end it."""
-    return {"errors"} if layer_of(room) < layer_of("commands") else {"errors", "exit_codes"}
+    """All may use the errors, and all above the core files; who ends the process, its codes."""
+    levels = [{"errors"}, {"private"}, {"exit_codes"}, set()]
+    return set().union(*levels[: layer_of(room) + 1])
 
 
 def of_rooms() -> list[Module]:
@@ -159,6 +160,11 @@ def reachable(graph: Mapping[str, Collection[str]], start: str) -> set[str]:
 def test_exit_codes_imports_errors_alone() -> None:
     (codes,) = (module for module in modules() if module.name == "exit_codes")
     assert codes.rooms == {"errors"}
+
+
+def test_private_files_import_errors_alone() -> None:
+    (private,) = (module for module in modules() if module.name == "private")
+    assert private.rooms == {"errors"}
 
 
 def test_errors_imports_nothing_of_the_package() -> None:

@@ -1,7 +1,7 @@
 """ssm: a StateMachine under a supervisor, called through the public API with default settings."""
 
 # The adapter that the peer benchmark loads: run.py with BENCH_OURS=<this file> and
-# BENCH_OURS_PYTHON=<a Python that has ssm-cli>. `kit` is the benchmark's own module.
+# BENCH_OURS_PYTHON=<a Python that has ssm installed>. `kit` is the benchmark's own module.
 
 from __future__ import annotations
 

@@ -210,8 +210,10 @@ def test_without_the_extra_one_line_names_the_command(shell: Shell, words: tuple
         capture_output=True, text=True, timeout=SOON_S, check=False,
     )  # fmt: skip
     assert done.returncode == 5
-    wanted = "ssm: remote children need the extra `cluster`: pip install 'ssm-cli[cluster]'\n"
-    assert done.stderr == wanted
+    assert done.stderr == (
+        "ssm: remote children need the extra `cluster`: "
+        "pip install 'supervised-state-machines[cluster]'\n"
+    )
 
 
 def test_code_that_is_not_on_the_node_is_undef(shell: Shell) -> None:

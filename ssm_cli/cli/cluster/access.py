@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.errors import NoTree
+from ssm_cli.private import password_in
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.jetstream.wire import Access
@@ -24,37 +26,46 @@ NO_CLUSTER = (
 
 def given_access(env: Environment, url: str | None) -> Access | None:
     """Return the access to the cluster named by option or variable; None if none is."""
-    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - for clusters alone
+    import msgspec  # noqa: PLC0415 - for clusters alone
+
+    from ssm_cli.cluster.jetstream.wire import access_at  # noqa: PLC0415 - as above
 
     environ = env.environ
+    if url is not None and "@" in url:
+        raise typer.BadParameter(
+            "--cluster takes a URL without a user and a password, which every user of this "
+            "computer could read; put that URL into the variable SSM_CLUSTER"
+        )
     url = url or environ.get("SSM_CLUSTER")
     if not url:
         return None
-    return Access(
-        url,
+    secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
+    return msgspec.structs.replace(
+        access_at(url),
         creds=environ.get("SSM_CLUSTER_CREDS", ""),
         ca=environ.get("SSM_CLUSTER_CA", ""),
         cert=environ.get("SSM_CLUSTER_CERT", ""),
         key=environ.get("SSM_CLUSTER_KEY", ""),
+        key_password=password_in(Path(secret)) if secret else "",
     )
 
 
-def access_of(env: Environment, url: str | None) -> Access:
-    """Return the access to the named cluster, or to this user's embedded server.
+def access_of(env: Environment, url: str | None, role: str) -> Access:
+    """Return the access to the named cluster, or in a role to this user's embedded server.
 
     Raises:
         NoTree: there is none.
     """
     from ssm_cli.cluster.jetstream.embedded import running_server  # noqa: PLC0415 - for clusters alone
-    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
         return given
-    here = running_server(state_folder(env.environ) / "cluster")
-    if not here:
+    here = running_server(state_folder(env.environ) / "cluster", ClusterRole(role))
+    if here is None:
         raise NoTree(NO_CLUSTER)
-    return Access(here)
+    return here
 
 
 def links_for(
@@ -73,4 +84,4 @@ def links_for(
     from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
 
     need_client()
-    return ClusterLinks(access_of(env, url), name)
+    return ClusterLinks(access_of(env, url, "tree"), name)

@@ -10,27 +10,30 @@ import typer
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.listing import table
+from ssm_cli.cli.printer import Printer, answer
 from ssm_cli.cli.where import Output
-from ssm_cli.errors import NoTree
+from ssm_cli.errors import NoTree, SsmError
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.agent.directory import Member
     from ssm_cli.cluster.jetstream.cluster import NatsCluster
+    from ssm_cli.commands.parse import Command
     from ssm_cli.spec.model import RemoteSpec
 
+FAR_S = 3600.0  # what no limit becomes
 HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 
 
 def with_cluster(
-    env: Environment, url: str | None, ask: Callable[[NatsCluster], Awaitable[Any]]
+    env: Environment, url: str | None, role: str, ask: Callable[[NatsCluster], Awaitable[Any]]
 ) -> Any:
-    """Run a request to a cluster over a connection of its own."""
+    """Run a request to a cluster over a connection of its own, with the permissions of a role."""
     import asyncio  # noqa: PLC0415 - a call over HTTP does without
 
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - not for help
 
-    access = access_of(env, url)
+    access = access_of(env, url, role)
 
     async def main() -> Any:
         connection = await open_cluster(access, "ssm")
@@ -45,17 +48,10 @@ def with_cluster(
 def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None) -> int:
     """List the nodes of a cluster, and the subtrees that they host."""
     from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - not needed for help
-    from ssm_cli.commands.records import json_line  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    found: list[Member] = with_cluster(env, cluster, look)
-    if output in ("json", "jsonl"):
-        lines = [json_line(_record(seen)) for seen in found]
-    elif output in (None, "text"):
-        lines = table([HEAD, *map(_row, found)])
-    else:
-        raise typer.BadParameter(f"-o takes one of text, json, not `{output}`")
-    env.stdout.write("".join(f"{line}\n" for line in lines))
+    found: list[Member] = with_cluster(env, cluster, "look", look)
+    answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
     return ExitCode.DONE
 
 
@@ -93,34 +89,79 @@ def move(
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="the tree, where several have it")
     ] = "",
+    output: Output = None,
 ) -> int:
     """Have a subtree end in order, and go on at another node with its state."""
     from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
-    before = with_cluster(env, cluster, lambda c: directory.move(c, subtree, node, name))
+    before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
-    env.stdout.write(f"{subtree} is at {node} already\n" if before == node else f"{moved}\n")
+    line = f"{subtree} is at {node} already" if before == node else moved
+    record = {"v": 1, "type": "done", "verb": "move", "subtree": subtree}
+    answer(env, output, [line], [record | {"from": before, "to": node}])
     return ExitCode.DONE
+
+
+class ByName:
+    """A `ValueCaller` that calls `subtree.worker` in a cluster, wherever it runs.
+
+    Args:
+        cluster: where it is.
+        tree: the name of the tree, where several have such a subtree; "" for any.
+        request_id: with the same one a call is stepped once; "" for one of its own.
+    """
+
+    def __init__(self, cluster: NatsCluster, tree: str, request_id: str) -> None:
+        self._cluster = cluster
+        self._tree = tree
+        self._id = request_id
+
+    def call_value(
+        self, worker: str, message: bytes, timeout_s: float | None
+    ) -> tuple[bytes, object]:
+        """Refuse: a cluster is asked from asyncio alone."""
+        raise NotImplementedError
+
+    async def acall_value(
+        self,
+        worker: str,
+        message: bytes,
+        timeout_s: float | None,
+        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
+    ) -> tuple[bytes, object]:
+        """Return the output, twice: its value is not known here."""
+        from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
+
+        limit_s = FAR_S if timeout_s is None else timeout_s
+        output = await directory.call(
+            self._cluster, worker, message, limit_s, tree=self._tree, id_=self._id
+        )
+        if answered is not None:
+            answered((output, output))
+        return output, output
 
 
 def call_by_name(
-    env: Environment, url: str, worker: str, inputs: list[str],
-    *, timeout_s: float, tree: str, request_id: str,
-) -> int:  # fmt: skip
-    """Call `subtree.worker` with each input, and print the outputs; stops at a failure."""
-    from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
+    env: Environment, url: str, commands: list[Command], *, tree: str, request_id: str
+) -> int:
+    """Call `subtree.worker` with each input, and print the outcomes; stops at a failure."""
+    from ssm_cli.commands.execute import aexecute  # noqa: PLC0415 - not needed for help
 
-    async def ask(connection: NatsCluster) -> None:
-        for text in inputs:
-            data = text.encode("utf-8", "surrogateescape")
-            output = await directory.call(
-                connection, worker, data, timeout_s, tree=tree, id_=request_id
-            )
-            env.stdout.write(output.decode("utf-8", "replace") + "\n")
+    printer = Printer(env)
 
-    with_cluster(env, url, ask)
-    return ExitCode.DONE
+    async def ask(connection: NatsCluster) -> int:
+        caller: Any = ByName(connection, tree, request_id)  # a call asks no more of a tree
+        for command in commands:
+            result = await aexecute(command, caller)
+            printer.result(result)
+            if printer.broken is not None:
+                raise printer.broken
+            if result.exit_code:
+                return int(result.exit_code)
+        return ExitCode.DONE
+
+    return int(with_cluster(env, url, "call", ask))
 
 
 def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
@@ -129,7 +170,7 @@ def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 
     try:
-        found: list[Member] = with_cluster(env, None, look)
+        found: list[Member] = with_cluster(env, None, "look", look)
     except NoTree as error:
         return [f"where remote children would go is not known: {error}"]
     nodes = [seen.advert for seen in found if seen.answers]

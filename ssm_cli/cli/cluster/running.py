@@ -41,7 +41,7 @@ async def _node(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as closing:
-        access = await _access(env, url, closing)
+        access, theirs = await _access(env, url, closing)
         connection = await open_cluster(access, f"node {name}")
         closing.push_async_callback(connection.close)
         shown = " ".join(f"{key}={value}" for key, value in labels.items())
@@ -50,27 +50,34 @@ async def _node(
             f"nats-server {connection.version}{', ' + shown if shown else ''}\n"
         )
         env.stderr.flush()
-        await Agent(connection, access, name, labels, folder).run(stop)
+        await Agent(connection, theirs, name, labels, folder).run(stop)
     return ExitCode.DONE
 
 
-async def _access(env: Environment, url: str | None, closing: contextlib.AsyncExitStack) -> Access:
-    """Return the access to the named cluster, or to the embedded server; start it if need be."""
+async def _access(
+    env: Environment, url: str | None, closing: contextlib.AsyncExitStack
+) -> tuple[Access, Access]:
+    """Return the accesses of a node and of its subtrees to the named cluster.
+
+    Without a name it is that of the embedded server, which is started if need be.
+    """
     from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.jetstream.wire import Access  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
-        return given
+        return given, given
     folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     for _ in _tries():
-        if here := running_server(folder):
-            return Access(here)
+        here = running_server(folder, ClusterRole.NODE)
+        theirs = running_server(folder, ClusterRole.SUBTREE)
+        if here is not None and theirs is not None:
+            return here, theirs
         if server.take():
             closing.callback(server.stop)
             await server.start()
-            return Access(server.url)
+            continue
         await asyncio.sleep(LOOK_S)
     raise NoTree(f"another process holds {folder}, and no server of it comes up")
 

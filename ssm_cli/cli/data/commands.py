@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
+from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import Output
 from ssm_cli.commands.records import json_line
 from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode
@@ -19,6 +21,7 @@ from ssm_cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
+    from ssm_cli.storage.repair import Repairing
 
 HEAD = ("NAME", "SIZE", "RECORDS", "STATES", "ASIDE", "REFUSED", "IN USE", "FOLDER")
 
@@ -28,7 +31,6 @@ Tree = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="the folder, in place of the name")
 ]
-Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 File = Annotated[
     str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
@@ -47,23 +49,18 @@ Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
 def list_data(
-    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = "text"
+    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
 ) -> int:
     """List the data of all trees; of one: its states, what was set aside, its quarantine."""
     env: Environment = ctx.obj
-    _check_output(output)
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - SQLite is not needed for help
 
     if tree is not None or data is not None:
         with opened(env, tree, data) as store:
-            _print(env, shown.one(store) if output == "text" else shown.one_json(store))
+            answer(env, output, shown.one(store), [shown.one_record(store)])
         return ExitCode.DONE
-    folders = folders_in(env)
-    rows = [shown.summary(folder) for folder in folders]
-    if output == "text":
-        _print(env, table([HEAD, *(shown.row(row) for row in rows)]))
-    else:
-        _print(env, [json_line(row) for row in rows])
+    rows = [shown.summary(folder) for folder in folders_in(env)]
+    answer(env, output, table([HEAD, *(shown.row(row) for row in rows)]), rows)
     return ExitCode.DONE
 
 
@@ -75,6 +72,7 @@ def verify(
     file: Annotated[
         str | None, typer.Option("--tree", metavar="FILE", help="step its inputs again, too")
     ] = None,
+    output: Output = None,
 ) -> int:
     """Check all that is kept: every checksum, the chain, and, with --tree, every step again."""
     env: Environment = ctx.obj
@@ -87,7 +85,9 @@ def verify(
     if verdict.problems:
         raise StorageError("\n".join(f"{where}: {problem}" for problem in verdict.problems))
     again = "" if spec is None else f", {verdict.stepped} stepped again with the same results"
-    _print(env, [f"{where}: ok, {verdict.records} records, {verdict.inputs} inputs{again}"])
+    line = f"{where}: ok, {verdict.records} records, {verdict.inputs} inputs{again}"
+    facts = {"folder": where, "records": verdict.records, "inputs": verdict.inputs}
+    answer(env, output, [line], [done("verify") | facts | {"stepped": verdict.stepped}])
     return ExitCode.DONE
 
 
@@ -99,9 +99,11 @@ def export(
     worker: Annotated[
         str | None, typer.Option("--worker", metavar="NAME", help="only records of this worker")
     ] = None,
+    output: Output = None,
 ) -> int:
     """Print the journal, one JSON record a line, oldest first."""
     env: Environment = ctx.obj
+    del output  # JSON is the one form that it has
     from ssm_cli.storage.contents import history, stored_text  # noqa: PLC0415 - as above
 
     with opened(env, tree, data) as store:
@@ -117,6 +119,7 @@ def backup(
     tree: Tree = None,
     *,
     data: Folder = None,
+    output: Output = None,
 ) -> int:
     """Copy what is kept of a tree into a new folder, while the tree may be running."""
     env: Environment = ctx.obj
@@ -124,11 +127,14 @@ def backup(
 
     with opened(env, tree, data) as store:
         last = copied(store, target)
-    _print(env, [f"{target}: a copy up to entry {last}; start from it by --data {target}"])
+    line = f"{target}: a copy up to entry {last}; start from it by --data {target}"
+    answer(env, output, [line], [done("backup") | {"folder": str(target), "entry": last}])
     return ExitCode.DONE
 
 
-def compact(ctx: typer.Context, tree: Tree = None, *, data: Folder = None) -> int:
+def compact(
+    ctx: typer.Context, tree: Tree = None, *, data: Folder = None, output: Output = None
+) -> int:
     """Forget the history behind the saved states, and give its room back; the tree is stopped."""
     env: Environment = ctx.obj
     from ssm_cli.storage.contents import contents  # noqa: PLC0415 - as above
@@ -141,7 +147,9 @@ def compact(ctx: typer.Context, tree: Tree = None, *, data: Folder = None) -> in
         store.database.vacuum()
         after = store.size_bytes()
         where = store.where()
-    _print(env, [f"{where}: {before} bytes before, {after} bytes now"])
+    sizes = {"folder": where, "before_bytes": before, "after_bytes": after}
+    line = f"{where}: {before} bytes before, {after} bytes now"
+    answer(env, output, [line], [done("compact") | sizes])
     return ExitCode.DONE
 
 
@@ -154,6 +162,7 @@ def quarantine(
         int | None, typer.Option("--retry", metavar="N", help="let number N in again")
     ] = None,
     drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
+    output: Output = None,
 ) -> int:
     """List inputs in quarantine and states that were set aside; try one again, or drop it."""
     env: Environment = ctx.obj
@@ -164,9 +173,11 @@ def quarantine(
     number = retry if drop is None else drop
     if number is None:
         with opened(env, tree, data) as store:
-            _print(env, shown.held(store))
+            answer(env, output, shown.held(store), [shown.held_record(store)])
         return ExitCode.DONE
-    _print(env, _let_go(env, tree, data, number, again=drop is None))
+    lines = _let_go(env, tree, data, number, again=drop is None)
+    record = done("quarantine") | {"number": number, "again": drop is None, "text": lines[0]}
+    answer(env, output, lines, [record])
     return ExitCode.DONE
 
 
@@ -209,6 +220,7 @@ def repair(
     rename: Rename = None,
     forget: Forget = False,
     yes: Yes = False,
+    output: Output = None,
 ) -> int:
     """Show what is stored of a worker that cannot go on, and say what it goes on with."""
     env: Environment = ctx.obj
@@ -222,7 +234,8 @@ def repair(
     with opened(env, tree, data, writing=True) as store:
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):
-            _print(env, found.look())
+            lines = found.look()
+            answer(env, output, lines, [done("repair") | {"worker": worker, "found": lines}])
             return ExitCode.DONE
         if state is not None:
             lines = found.state(state)
@@ -230,11 +243,20 @@ def repair(
             lines = found.rename(*rename)
         else:
             lines = (found.as_new if as_new else found.from_saved if from_saved else found.forget)()
-        _print(env, lines)
-        if not yes and not _consents(env, worker):
-            return ExitCode.DENIED
-        number = found.carry_out()
-    _print(env, [f"{worker} is repaired, by record {number}; nothing that was before is gone"])
+        return _carry_out(env, output, found, lines, asks=not yes)
+
+
+def _carry_out(
+    env: Environment, output: str | None, found: Repairing, lines: list[str], *, asks: bool
+) -> int:
+    """Repair a worker as prepared, once somebody consents."""
+    worker = found.worker
+    if asks and not _consents(env, worker, lines):
+        return ExitCode.DENIED
+    number = found.carry_out()
+    said = f"{worker} is repaired, by record {number}; nothing that was before is gone"
+    record = done("repair") | {"worker": worker, "record": number, "changes": lines}
+    answer(env, output, [*(() if asks else lines), said], [record])
     return ExitCode.DONE
 
 
@@ -247,17 +269,17 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
     return load_tree(file)
 
 
-def _consents(env: Environment, worker: str) -> bool:
-    """Ask whether to go on; raises `CommandError` where nobody can answer."""
+def _consents(env: Environment, worker: str, lines: list[str]) -> bool:
+    """Show what would change, and ask whether to go on; `CommandError` where nobody can answer."""
     if not env.stdin_is_tty:
         raise CommandError(
             f"nothing was changed: to repair {worker} without being asked, say --yes"
         )
-    env.stdout.write(f"repair {worker}? [y/N] ")
+    env.stdout.write("".join(f"{line}\n" for line in lines) + f"repair {worker}? [y/N] ")
     env.stdout.flush()
     agreed = env.stdin.readline().strip().lower() in ("y", "yes")
     if not agreed:
-        _print(env, ["nothing was changed"])
+        env.stdout.write("nothing was changed\n")
     return agreed
 
 
@@ -302,10 +324,6 @@ def opened(
         yield store
 
 
-def _print(env: Environment, lines: list[str]) -> None:
-    env.stdout.write("".join(f"{line}\n" for line in lines))
-
-
-def _check_output(output: str) -> None:
-    if output not in ("text", "json", "jsonl"):
-        raise typer.BadParameter(f"-o takes one of text, json, not `{output}`")
+def done(verb: str) -> dict[str, Any]:
+    """Return the beginning of the record of a command of `ssm data`."""
+    return {"v": 1, "type": "done", "verb": f"data {verb}"}

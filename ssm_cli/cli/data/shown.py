@@ -9,7 +9,7 @@ from msgspec import structs
 
 from ssm_cli.cli.data.place import owner_of
 from ssm_cli.cli.listing import table
-from ssm_cli.commands.records import instant, json_line
+from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved, pack, unpack
@@ -96,7 +96,7 @@ def held(store: FolderStore, found: Contents | None = None) -> list[str]:
     return ["", *table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *cut])]
 
 
-def one_json(store: FolderStore) -> list[str]:
+def one_record(store: FolderStore) -> dict[str, Any]:
     """Return one store as a JSON record."""
     found = contents(store)
     states = [
@@ -104,6 +104,17 @@ def one_json(store: FolderStore) -> list[str]:
          "seq": s.seq, "bytes": len(s.state), "state": state_shown(s)}
         for s in found.states
     ]  # fmt: skip
+    head = {"v": 1, "type": "data", "folder": found.where, "in_use": is_locked(store.path)}
+    return head | counts(found) | {"states": states} | _held(found)
+
+
+def held_record(store: FolderStore) -> dict[str, Any]:
+    """Return aside states and quarantined inputs as a JSON record."""
+    found = contents(store)
+    return {"v": 1, "type": "quarantine", "folder": found.where} | _held(found)
+
+
+def _held(found: Contents) -> dict[str, Any]:
     asides = [
         {"number": a.number, "worker": a.worker, "at": instant(a.at_s), "reason": a.reason,
          "state": None if a.saved is None else state_shown(a.saved)}
@@ -114,9 +125,7 @@ def one_json(store: FolderStore) -> list[str]:
          "crashes": r.crashes, "error": r.error}
         for r in found.refused
     ]  # fmt: skip
-    head = {"v": 1, "type": "data", "folder": found.where, "in_use": is_locked(store.path)}
-    lists = {"states": states, "aside": asides, "refused": refused}
-    return [json_line(head | counts(found) | lists)]
+    return {"aside": asides, "refused": refused}
 
 
 def _text(refused: Refused) -> str:

@@ -26,6 +26,7 @@ from ssm_cli.cluster.protocol.messages import (
     Start,
     Stop,
     control,
+    leased,
 )
 
 BEAT_S = 1.0  # between two adverts
@@ -38,7 +39,7 @@ class Agent:
 
     Args:
         cluster: a connection; subtrees make their own.
-        access: how they do.
+        access: how they do, with the permissions of a subtree.
         name: of the node, unique in the cluster.
         labels: what `place` asks for.
         folder: where tree files and modules are found.
@@ -59,7 +60,7 @@ class Agent:
             name,
             labels,
             python=platform.python_version(),
-            version=version("ssm-cli"),
+            version=version("supervised-state-machines"),
             host=socket.gethostname(),
             pid=os.getpid(),
             boot=os.urandom(8).hex(),
@@ -72,10 +73,13 @@ class Agent:
             ClusterError: another node has the name, or nothing can be kept there.
         """
         cells = await self._cluster.cells(names.ADVERTS, replicas_of(self._cluster))
-        subject = names.agent(self.name)
-        if isinstance(await self._cluster.calls.call(subject, PING, 0.5), bytes):
+        looks, serve = names.looks(self.name), self._cluster.calls.serve
+        if isinstance(await self._cluster.calls.call(looks, PING, 0.5), bytes):
             raise ClusterError(f"a node {self.name} is in the cluster already; give another --name")
-        handle = await self._cluster.calls.serve(subject, self._on_control)
+        handles = [
+            await serve(looks, self._on_look),
+            await serve(names.agent(self.name), self._on_order),
+        ]
         while not stop.is_set():
             await self._present(cells)
             try:
@@ -85,7 +89,8 @@ class Agent:
         self._advert = msgspec.structs.replace(self._advert, draining=True)
         await self._present(cells)
         await self._drain()
-        await handle.close()
+        for handle in handles:
+            await handle.close()
         await cells.cas(self.name, None, self._revision)
 
     async def _present(self, cells: Cells) -> None:
@@ -111,14 +116,16 @@ class Agent:
         for child in list(self._children.values()):
             child.kill()
 
-    def _on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
+    def _on_look(self, _: str, __: bytes, answer: Answer | None) -> None:
+        """Say what runs here, whatever the question: who may look only cannot ask for more."""
+        _say(answer, Said(ok=True, hosted=self._hosted()))
+
+    def _on_order(self, _: str, data: bytes, answer: Answer | None) -> None:
         match control(data):
             case Start() as start:
                 self._spawn(self._start(start, answer))
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
-            case Ping():
-                _say(answer, Said(ok=True, hosted=self._hosted()))
             case _:
                 _say(answer, Said(ok=False, reason="undecodable"))
 
@@ -152,9 +159,12 @@ class Agent:
             _say(answer, said)
             return
         if child is None:
-            if self._advert.draining or len(self._children) >= MOST_HOSTED:
-                _say(answer, Said(ok=False, reason="no_node", detail="the node takes no more"))
+            refusal = await self._refusal(start)
+            child = self._children.get(key)  # the same start, asked for twice meanwhile
+            if refusal is not None and child is None:
+                _say(answer, refusal)
                 return
+        if child is None:
             # The server that we were given may be the one that is gone.
             access = msgspec.structs.replace(self._access, url=self._cluster.urls)
             child = Child(Job(start, access, self.name, self._folder))
@@ -163,6 +173,28 @@ class Agent:
         told = await child.started
         ok = told.event == "started"
         _say(answer, Said(ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch))
+
+    async def _refusal(self, start: Start) -> Said | None:
+        """Return why a subtree is not started: no room, or no lease of its parent asks for it.
+
+        Orders are messages without a sender. The lease is its proof: only who may place subtrees
+        can write one, and it names this node, the epoch, the revision and the code.
+        """
+        if self._advert.draining or len(self._children) >= MOST_HOSTED:
+            return Said(ok=False, reason="no_node", detail="the node takes no more")
+        cells = await self._cluster.cells(names.leases(start.tree), start.replicas)
+        found = await cells.get(start.subtree)
+        if isinstance(found, Unknown):
+            return Said(ok=False, reason="noconnection", detail=found.detail)
+        revision, data = found
+        lease = None if data is None else leased(data)
+        asked = None if lease is None or lease.released else lease
+        if asked is not None and (revision, asked.node, asked.epoch, asked.spec) == (
+            start.revision, self.name, start.epoch, start.spec,
+        ):  # fmt: skip
+            return None
+        why = f"no lease asks this node for epoch {start.epoch} of {start.spec}"
+        return Said(ok=False, reason="fenced", detail=why, epoch=start.epoch)
 
     async def _follow(self, child: Child) -> None:
         """Wait for the end of a subtree's process, and report it."""

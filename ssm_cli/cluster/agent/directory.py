@@ -35,7 +35,7 @@ async def look(cluster: Cluster) -> list[Member]:
     found = await adverts(cluster)
     if isinstance(found, Unknown):
         raise ClusterError(f"the cluster does not answer: {found.detail}")
-    subjects = [names.agent(advert.node) for advert in found]
+    subjects = [names.looks(advert.node) for advert in found]
     said = await asyncio.gather(*(ask(cluster, subject, Ping(), ASK_S) for subject in subjects))
     return [
         Member(

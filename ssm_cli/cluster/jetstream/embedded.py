@@ -1,7 +1,9 @@
 """A nats-server of our own: found, checked, started, and gone when we are gone.
 
 One for a user and a folder: a lock keeps it from being started twice, and a file beside the lock
-says where it listens, so that the next node, and `ssm run`, find it.
+says where it listens, so that the next node, and `ssm run`, find it. Every program of the computer
+can reach its port; so it wants a password, which that file has, for its owner alone. There is one
+for each role, made anew at each start.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import ctypes
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,12 +25,16 @@ from typing import IO
 import msgspec
 
 from ssm_cli.cluster.jetstream.cluster import OLDEST, version_of
-from ssm_cli.cluster.jetstream.wire import INSTALL
+from ssm_cli.cluster.jetstream.wire import INSTALL, Access
 from ssm_cli.cluster.ports import ClusterError
+from ssm_cli.cluster.protocol.roles import ClusterRole, inbox, permissions
+from ssm_cli.private import open_private, read_secret, write_private
 
 READY_S = 10.0
 POLL_S = 0.01
 PR_SET_PDEATHSIG = 1
+SECRET_BYTES = 32  # of each password
+TOLD = "server.json"  # where it listens, and the password of each role
 CONFIG = """\
 server_name: {name}
 listen: "127.0.0.1:-1"
@@ -37,6 +44,9 @@ ping_max: 2
 jetstream {{
   store_dir: {store}
   sync_interval: always
+}}
+authorization {{
+  users: {users}
 }}
 """
 
@@ -77,12 +87,10 @@ class Embedded:
     """A nats-server on the loopback interface, on a port of its choice.
 
     Attributes:
-        url: where it listens.
         program: what runs.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
-        self.url = ""
         self.program = find_server(environ)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,7 +99,7 @@ class Embedded:
     def take(self) -> bool:
         """Become the one who runs it; False where another process does already."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self._folder / "lock").open("ab")
+        lock = os.fdopen(open_private(self._folder / "lock", os.O_RDWR | os.O_CREAT), "rb")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -106,27 +114,33 @@ class Embedded:
         Raises:
             ClusterError: it ended, or does not come up in time.
         """
-        self._spawn()
+        passwords = {role: secrets.token_urlsafe(SECRET_BYTES) for role in ClusterRole}
+        self._spawn(passwords)
+        url = ""
         for _ in range(int(READY_S / POLL_S)):
-            self.url = self._listening()
-            if self.url or not self._alive():
+            url = self._listening()
+            if url or not self._alive():
                 break
             await asyncio.sleep(POLL_S)
-        if not self.url:
+        if not url:
             self.stop()
             raise ClusterError(f"nats-server did not come up; see {self._folder / 'server.log'}")
-        self._tell()
+        told = msgspec.json.encode({"url": url, **passwords}).decode()
+        write_private(self._folder / TOLD, told)
 
-    def _spawn(self) -> None:
+    def _spawn(self, passwords: Mapping[ClusterRole, str]) -> None:
         ports = self._folder / "ports"
         shutil.rmtree(ports, ignore_errors=True)
-        ports.mkdir()
-        config = self._folder / "server.conf"
+        ports.mkdir(mode=0o700)
+        (self._folder / "store").mkdir(mode=0o700, exist_ok=True)
+        (self._folder / "store").chmod(0o700)
+        config, flags = self._folder / "server.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         text = CONFIG.format(
-            name=f"ssm-{os.getpid()}", ports=_quoted(ports), store=_quoted(self._folder / "store")
-        )
-        config.write_text(text, encoding="utf-8")
-        with (self._folder / "server.log").open("wb") as log:
+            name=f"ssm-{os.getpid()}", ports=_quoted(ports), store=_quoted(self._folder / "store"),
+            users=_users(passwords),
+        )  # fmt: skip
+        write_private(config, text)
+        with os.fdopen(open_private(self._folder / "server.log", flags), "wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the program that was looked at above
                 [self.program, "--config", str(config)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -144,13 +158,10 @@ class Embedded:
                 return str(urls[0])
         return ""
 
-    def _tell(self) -> None:
-        (self._folder / "url").write_text(self.url, encoding="utf-8")
-
     def stop(self) -> None:
         """End it, and let go of the folder."""
         if self._process is not None:
-            (self._folder / "url").unlink(missing_ok=True)
+            (self._folder / TOLD).unlink(missing_ok=True)
             self._process.terminate()
             try:
                 self._process.wait(READY_S)
@@ -163,23 +174,39 @@ class Embedded:
             self._lock = None
 
 
-def running_server(folder: Path) -> str:
-    """Return the URL of the running server of a folder; "" if none runs.
+def running_server(folder: Path, role: ClusterRole) -> Access | None:
+    """Return the access of a role to the running server of a folder; None if none runs.
 
     The lock decides: the system releases it with its process, while the file may be stale.
+
+    Raises:
+        CommandError: others could have read the passwords, or written them.
     """
     try:
         with (folder / "lock").open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return ""
+            return None
     except BlockingIOError:
         pass
     except OSError:
-        return ""
-    try:
-        return (folder / "url").read_text(encoding="utf-8")
-    except OSError:
-        return ""
+        return None
+    if not (folder / TOLD).exists():
+        return None
+    told = msgspec.json.decode(read_secret(folder / TOLD), type=dict[str, str])
+    return Access(told["url"], user=role, password=told[role], inbox=inbox(role))
+
+
+def _users(passwords: Mapping[ClusterRole, str]) -> str:
+    """Return the users of the server's configuration; JSON is a form of its syntax."""
+    users = [
+        {
+            "user": role,
+            "password": password,
+            "permissions": permissions(role)._asdict(),
+        }
+        for role, password in passwords.items()
+    ]
+    return msgspec.json.encode(users).decode()
 
 
 def _quoted(path: Path) -> str:

@@ -13,17 +13,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from ssm_cli.cluster.ports import CallLost, ClusterError, OnMessage
-from ssm_cli.errors import message_of
+from ssm_cli.cluster.protocol.roles import NOBODY
+from ssm_cli.errors import CommandError, message_of
+from ssm_cli.private import load_pair
 
-INSTALL = "pip install 'ssm-cli[cluster]'"
+INSTALL = "pip install 'supervised-state-machines[cluster]'"
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
 CONNECT_S = 3.0
-NOBODY = "ssm.nobody"
 MAX_BUFFERED_BYTES = 2 * 1024 * 1024  # that wait for a connection; more is refused
 
 
@@ -35,6 +37,9 @@ class Access(msgspec.Struct, frozen=True):
         creds: a file with a user's credentials (JWT and key); "" without.
         ca: a file with the certificates to trust; "" takes the system's.
         cert, key: the client's own certificate and its key; "" without.
+        key_password: of the key; "" if it has none.
+        user, password: those of the server's configuration; a password alone is a token.
+        inbox: the subject below which answers come; "" for that of the client library.
     """
 
     url: str
@@ -42,6 +47,30 @@ class Access(msgspec.Struct, frozen=True):
     ca: str = ""
     cert: str = ""
     key: str = ""
+    key_password: str = ""
+    user: str = ""
+    password: str = ""
+    inbox: str = ""
+
+
+def access_at(url: str) -> Access:
+    """Return the access to the servers of a URL; a user and a password are taken out of it.
+
+    What is shown, or handed to other processes, is the URL without them.
+
+    >>> access_at("nats://ann:secret@h1:4222,nats://h2:4222").url
+    'nats://h1:4222,nats://h2:4222'
+    """
+    user = password = ""
+    bare = []
+    for one in url.split(","):
+        scheme, found, rest = one.strip().rpartition("://")
+        given, at, place = rest.rpartition("@")
+        if at:
+            user, colon, password = given.partition(":")
+            user, password = (unquote(user), unquote(password)) if colon else ("", unquote(user))
+        bare.append(f"{scheme}{found}{place}")
+    return Access(",".join(bare), user=user, password=password)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -197,34 +226,69 @@ async def connect(access: Access, name: str) -> Wire:
         ClusterError: there is no client library, or no server that takes us.
     """
     need_client()
-    import nats  # noqa: PLC0415 - only who uses a cluster needs it
-    from nats import errors  # noqa: PLC0415 - as above
+    from nats import errors  # noqa: PLC0415 - only who uses a cluster needs it
+    from nats.aio.client import Client  # noqa: PLC0415 - as above
 
-    options: dict[str, Any] = {}
-    if access.creds:
-        options["user_credentials"] = access.creds
-    if context := secure(access):
-        options["tls"] = context
+    client: Any = Client()  # its annotations take whole seconds alone
+    heard = Heard()
     try:
-        client = await asyncio.wait_for(
-            nats.connect(
+        await asyncio.wait_for(
+            client.connect(
                 access.url.split(","), name=name, max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_S, connect_timeout=CONNECT_S, ping_interval=PING_S,
-                max_outstanding_pings=2, error_cb=_quiet,
-                pending_size=MAX_BUFFERED_BYTES, **options,
+                max_outstanding_pings=2, error_cb=heard.error,
+                pending_size=MAX_BUFFERED_BYTES, **_options(access),
             ),
             CONNECT_S * 2,
         )  # fmt: skip
-    except (TimeoutError, errors.Error, OSError) as error:
-        why = message_of(error) or type(error).__name__
+    except ClusterError as error:
+        await client.close()
+        raise ClusterError(f"the cluster at {access.url} {error}") from error
+    except (TimeoutError, errors.Error, OSError, ValueError) as error:
+        await client.close()
+        why = heard.last or message_of(error) or type(error).__name__
         raise ClusterError(
             f"no cluster at {access.url}: {why}; start one with `ssm node`, or give --cluster URL"
         ) from error
+    heard.connecting = False
     return Wire(client, errors)
 
 
-async def _quiet(_: Exception) -> None:
-    """Errors of the connection show in what is asked of it."""
+def _options(access: Access) -> dict[str, Any]:
+    """Return how somebody proves who they are, as the client library takes it."""
+    options: dict[str, Any] = {}
+    if access.creds:
+        options["user_credentials"] = access.creds
+    if access.password:
+        named = {"user": access.user, "password": access.password}
+        options |= named if access.user else {"token": access.password}
+    if access.inbox:
+        options["inbox_prefix"] = access.inbox
+    if context := secure(access):
+        options["tls"] = context
+    return options
+
+
+class Heard:
+    """What goes wrong while a connection is made; later errors show in what is asked of it.
+
+    Attributes:
+        connecting: whether a refusal ends the attempt.
+        last: the last error, for people.
+    """
+
+    def __init__(self) -> None:
+        self.connecting = True
+        self.last = ""
+
+    async def error(self, error: Exception) -> None:
+        """Note an error; raise `ClusterError` where the server refuses us: that does not pass."""
+        self.last = str(error) or type(error).__name__
+        if self.connecting and "authorization" in self.last.lower():
+            raise ClusterError(
+                "refuses us: it wants a user and a password, a certificate or credentials, and "
+                "these are none or wrong; see docs/how-to/secure-a-cluster.md"
+            )
 
 
 def secure(access: Access) -> ssl.SSLContext | None:
@@ -237,8 +301,12 @@ def secure(access: Access) -> ssl.SSLContext | None:
         return None
     try:
         context = ssl.create_default_context(cafile=str(Path(access.ca)) if access.ca else None)
-        if access.cert:
-            context.load_cert_chain(access.cert, access.key or None)
     except OSError as error:
-        raise ClusterError(f"cannot read the certificates: {error}") from error
+        raise ClusterError(f"cannot read the certificates of {access.ca}: {error}") from error
+    if access.cert:
+        key = Path(access.key) if access.key else None
+        try:
+            load_pair(context, Path(access.cert), key, access.key_password or None)
+        except CommandError as error:
+            raise ClusterError(str(error)) from error
     return context

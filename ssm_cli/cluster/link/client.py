@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.jetstream.wire import Access, access_at
 from ssm_cli.cluster.link.frames import (
     Answered,
     CallChild,
@@ -40,7 +40,7 @@ class ClusterLinks(LinkProcess):
     """
 
     def __init__(self, access: Access | str, tree: str, clock: Clock | None = None) -> None:
-        known = Access(access) if isinstance(access, str) else access
+        known = access_at(access) if isinstance(access, str) else access
         super().__init__(known, tree, SystemClock() if clock is None else clock)
         self._n = 0
         self._deaths = 0

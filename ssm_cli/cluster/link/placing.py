@@ -85,7 +85,7 @@ class Placing:
                 why = "; ".join(f"{a.node} {misfit(a, self._job.place)}" for a in nodes)
                 detail = placed.detail if lost else why or placed.detail
                 return Placed(ok=False, reason="no_node", detail=detail)
-            said = await ask(self._cluster, names.agent(fit[0]), Ping(), ANSWER_S)
+            said = await ask(self._cluster, names.looks(fit[0]), Ping(), ANSWER_S)
             if isinstance(said, CallLost):  # its lease can be over long before the servers know
                 placed = Placed(ok=False, reason="no_node", detail=f"{fit[0]} does not answer")
                 lost.append(fit[0])
@@ -104,7 +104,7 @@ class Placing:
         revision, known = found
         job = self._job
         epoch = 1 if known is None else known.epoch + 1
-        value = msgspec.json.encode(Lease(node, epoch, job.ttl_s))
+        value = msgspec.json.encode(Lease(node, epoch, job.ttl_s, spec=job.spec))
         written = await (await self.cells()).cas(job.name, value, revision)
         if isinstance(written, Conflict):
             return Placed(ok=False, reason="conflict", detail="another parent places it, too")

@@ -28,7 +28,6 @@ from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Exited, Lease, Start
 from ssm_cli.errors import Fenced, SsmError, StartFailed, StorageDamaged, StorageError
 from ssm_cli.runtime.node import Node
-from ssm_cli.spec.model import SupervisorSpec
 
 LINE_BYTES = 1024 * 1024  # of a job
 DRAIN_S = 2.0
@@ -88,11 +87,10 @@ class Host:
         """Host the subtree; return how it ended."""
         job = self._job
         try:
-            tree = tree_of(job.start.spec, Path(job.folder))
             cluster = await open_cluster(job.access, f"{job.start.subtree}@{job.node}")
             try:
-                return await self._own(tree, cluster)
-            except StartFailed:
+                return await self._own(cluster)
+            except (StartFailed, Undefined):
                 await self._leave()
                 raise
             finally:
@@ -100,18 +98,20 @@ class Host:
         except SsmError as error:
             return Told("ended", _word_for(error), str(error))
 
-    async def _own(self, tree: SupervisorSpec, cluster: NatsCluster) -> Told:
+    async def _own(self, cluster: NatsCluster) -> Told:
+        """Take the lease; only then load code, rebuild the state and serve."""
         start, loop = self._job.start, asyncio.get_running_loop()
         self._holding = holding = Holding(
             await cluster.cells(names.leases(start.tree), start.replicas),
             cluster.time,
             key=start.subtree,
-            value=Lease(self._job.node, start.epoch, start.ttl_s),
+            value=Lease(self._job.node, start.epoch, start.ttl_s, spec=start.spec),
             revision=start.revision,
             stop=self.stop,
         )
         if not await holding.begin():
             raise Fenced("the lease is not ours")
+        tree = tree_of(start.spec, Path(self._job.folder))
         owner = f"{self._job.node}/{loop.time():.0f}"
         self._store = store = await open_store(cluster, start, owner)
         node = Node(tree, name=start.subtree, store=store).start()

@@ -43,13 +43,17 @@ class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """Who owns a subtree. The cell's revision is its pulse; `beat` makes each write another."""
+    """Who owns a subtree. The cell's revision is its pulse; `beat` makes each write another.
+
+    `spec` is the code that its parent wants run. An agent loads nothing that no lease names.
+    """
 
     node: str
     epoch: int
     ttl_s: float
     beat: int = 0
     released: bool = False
+    spec: str = ""
 
 
 class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="start"):
@@ -143,6 +147,21 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     output: bytes = b""
     error: str = ""
     reason: str = ""
+
+
+_lease_decoder: msgspec.json.Decoder[Lease] = msgspec.json.Decoder(Lease)
+
+
+def leased(data: bytes) -> Lease | None:
+    """Decode a lease; None if the bytes are none.
+
+    >>> leased(b"{}") is None
+    True
+    """
+    try:
+        return _lease_decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None
 
 
 Control = Start | Stop | Ping

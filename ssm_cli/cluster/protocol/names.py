@@ -89,5 +89,10 @@ def exits(tree: str, subtree: str) -> str:
 
 
 def agent(node: str) -> str:
-    """Where a node's agent answers."""
+    """Return the subject of orders to a node's agent: whoever may publish there has code run."""
     return f"ssm.node.{word(node)}.ctl"
+
+
+def looks(node: str) -> str:
+    """Return the subject of questions to a node's agent, which change nothing."""
+    return f"ssm.node.{word(node)}.look"

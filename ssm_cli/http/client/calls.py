@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain, count
-from typing import Any
+from typing import Any, Never
 from urllib.parse import quote
 
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.errors import SsmError
+from ssm_cli.errors import CallTimeout, NoTree, SsmError
+from ssm_cli.http.client.answers import Answered, DoneAnswer, ReplyAnswer, decoded, no_tree
 from ssm_cli.http.client.connection import Address, Connection, open_stream, parts
-from ssm_cli.http.client.failures import raise_error, raise_reply, record_of
+from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
 
 GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
@@ -75,7 +77,7 @@ class HttpCalls:
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
         """Receive the output of the next call that was sent, or raise its error."""
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
-        return _reply_of(self.connection.receive(wait_s), worker)
+        return self._reply_of(self.connection.receive(wait_s), worker)
 
     async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         """`call` for asyncio, on a connection of its own."""
@@ -101,50 +103,77 @@ class HttpCalls:
         return answer
 
     async def _acall(self, worker: str, message: Any, timeout_s: float | None) -> tuple[bytes, Any]:
+        import asyncio  # noqa: PLC0415 - `ssm call` does without
+
         request = self.call_bytes(worker, message, timeout_s)
         response = Response()
+        wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
         try:
-            reader, writer = await open_stream(self.connection.address)
-            try:
-                writer.write(request)
-                async for _ in parts(reader, response):
-                    pass
-            finally:
-                writer.close()
+            async with asyncio.timeout(wait_s):
+                reader, writer = await open_stream(self.connection.address)
+                try:
+                    writer.write(request)
+                    async for _ in parts(reader, response):
+                        pass
+                finally:
+                    writer.close()
+        except TimeoutError as error:
+            where = self.connection.address.shown
+            why = f"{where} did not answer to the end within {wait_s:g} s"
+            raise CallTimeout(why, worker=worker, reason="timeout") from error
         except OSError as error:
             self.connection.lost(error)
-        return _reply_of(response, worker)
+        return self._reply_of(response, worker)
 
     def cast(self, worker: str, message: Any) -> None:
         """Write `message` to the queue and go on."""
         body, kind = _body(message)
-        self.ask("POST", f"{worker_path(worker)}/cast", body, kind)
+        self.ask("POST", f"{worker_path(worker)}/cast", DoneAnswer, body, kind=kind)
 
     def ask(
         self,
         method: str,
         target: str,
+        answer: type[Answered],
         body: bytes = b"",
+        *,
         kind: str = "text/plain; charset=utf-8",
         timeout_s: float | None = 30.0,
-    ) -> Any:
-        """Request a route and decode its JSON answer; raise a failure as its original error."""
+    ) -> Answered:
+        """Request a route and decode its JSON answer; raise a failure as its original error.
+
+        Raises:
+            NoTree: the answer is not of that type, so it is not that of a tree.
+        """
         headers = {"content-type": kind} if body else {}
         response = self.connection.request(method, target, body, headers, timeout_s)
-        answer = bytes(response.body)
         if response.status >= 400:
             name = target.split("/")[3] if target.count("/") > 2 else ""
-            raise_error(record_of(answer), name, response.status)
-        return msgspec.json.decode(answer)
+            raise_error(self._failed(response), name, response.status)
+        return decoded(response, answer, self.connection.address.shown)
 
+    def refuse(self, response: Response) -> Never:
+        """Raise the error of a response that is not the stream of reports."""
+        if response.status >= 400:
+            raise_error(self._failed(response), "", response.status)
+        raise no_tree(response, self.connection.address.shown)
 
-def _reply_of(response: Response, worker: str) -> tuple[bytes, Any]:
-    record = record_of(bytes(response.body))
-    if response.status != 200:
-        if record.get("type") == "reply":
-            raise_reply(record, worker)
-        raise_error(record, worker, response.status)
-    return str(record["output"]).encode("utf-8", "surrogateescape"), record["value"]
+    def _failed(self, response: Response) -> dict[str, Any]:
+        """Return the error or reply record of a failure; `NoTree` if it is none."""
+        with suppress(NoTree):  # the error below says more of the response
+            record = record_of(bytes(response.body))
+            if record.get("type") in {"error", "reply"} and error_in(record) is not None:
+                return record
+        raise no_tree(response, self.connection.address.shown)
+
+    def _reply_of(self, response: Response, worker: str) -> tuple[bytes, Any]:
+        if response.status >= 400:
+            record = self._failed(response)
+            if record["type"] == "reply":
+                raise_reply(record, worker)
+            raise_error(record, worker, response.status)
+        reply = decoded(response, ReplyAnswer, self.connection.address.shown)
+        return reply.output.encode("utf-8", "surrogateescape"), reply.value
 
 
 def _body(message: Any) -> tuple[bytes, str]:

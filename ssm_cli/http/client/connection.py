@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Never
 from urllib.parse import urlsplit
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 CHUNK = 65_536
+HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:%")
+REST_S = 30.0  # how long the rest of a response may take that has begun without a limit
 FRESH_S = 20.0  # an idle connection is used again within; the server keeps it for a minute
 
 
@@ -38,12 +40,21 @@ class Address(msgspec.Struct, frozen=True):
         return self.path or f"{scheme}://{self.host_header}{self.prefix}"
 
     @property
+    def bracketed(self) -> str:
+        """The host as it stands in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def netloc(self) -> str:
+        """The host and the port, whatever the port."""
+        return f"{self.bracketed}:{self.port}"
+
+    @property
     def host_header(self) -> str:
         """The value of the `Host` header."""
         if self.path:
             return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+        return self.bracketed if self.port == (443 if self.tls else 80) else self.netloc
 
 
 def address_of(url: str) -> Address:
@@ -61,8 +72,16 @@ def address_of(url: str) -> Address:
         parts = urlsplit(url)
         port, host = parts.port, parts.hostname
     except ValueError:
-        port, host = None, None
-    if parts.scheme not in ("http", "https") or not host:
+        parts, port, host = urlsplit(""), None, None
+    if "@" in url:
+        raise CommandError(
+            "the URL of a tree has no user and no password in it, which every user of this "
+            "computer could read; put the token into SSM_TOKEN, or see `ssm login`"
+        )
+    known = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    labels = (host or "").removesuffix(".").split(".")
+    fits = set(host or "") <= HOST_CHARACTERS and all(0 < len(label) < 64 for label in labels)
+    if not (known and host and fits):
         raise CommandError(f"`{url}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/")
@@ -107,7 +126,7 @@ class Connection:
 
         Raises:
             NoTree: nothing listens, or the connection ended before the response.
-            CallTimeout: nothing was received for `timeout_s` seconds.
+            CallTimeout: the response was not there whole within `timeout_s` seconds.
         """
         self.send([self.encoded(method, target, body, headers)])
         return self.receive(timeout_s)
@@ -142,16 +161,17 @@ class Connection:
             pass
         return response
 
-    def stream(self, target: str, headers: Mapping[str, str]) -> Iterator[bytes]:
-        """Yield the body of an endless response as it is received."""
+    def stream(
+        self, target: str, headers: Mapping[str, str], refused: Callable[[Response], Never]
+    ) -> Iterator[bytes]:
+        """Yield the body of an endless response as it is received; `refused` raises for another."""
         self.send([self.encoded("GET", target, b"", headers)])
         response = Response()
         for _ in self._feed(response, None):
-            if response.status == 200:
+            if is_stream(response):
                 yield response.take()
-        if response.status != 200:
-            yield from ()
-            raise NoTree(f"{self.address.shown} refused the reports: {bytes(response.body)!r}")
+        if not is_stream(response):
+            refused(response)
         yield response.take()
 
     def until_closed(self, timeout_s: float) -> None:
@@ -175,8 +195,13 @@ class Connection:
         return self._socket or self._connected()
 
     def _feed(self, response: Response, timeout_s: float | None) -> Iterator[None]:
+        """Yield each time more of a response has come.
+
+        Without a limit the first byte is waited for as long as it takes, and so is more of a
+        stream; whatever else has begun has to end in time.
+        """
         sock = self._socket or self._connected()
-        sock.settimeout(timeout_s)
+        limit = Limit(timeout_s)
         data, self._rest = self._rest, b""
         try:
             while True:
@@ -185,6 +210,7 @@ class Connection:
                     yield
                 if response.complete:
                     break
+                sock.settimeout(limit.left_s(data, response))
                 data = sock.recv(CHUNK)
                 if not data:
                     response.end()
@@ -193,7 +219,8 @@ class Connection:
                     response.closes = True
         except TimeoutError as error:
             self.close()
-            text = f"{self.address.shown} did not answer within {timeout_s:g} s"
+            part = "to the end " if response.status else ""
+            text = f"{self.address.shown} did not answer {part}within {limit.limit_s:g} s"
             raise CallTimeout(text, reason="timeout") from error
         except OSError as error:
             self.lost(error)
@@ -229,6 +256,35 @@ class Connection:
             f"the tree at {self.address.shown} went away before it answered: "
             f"{error.strerror or error}; `ssm ls` shows what runs"
         ) from error
+
+
+class Limit:
+    """How long a response may take; once it has begun it has to end, unless it is a stream.
+
+    Attributes:
+        limit_s: from its begin, in seconds; None as long as there is none.
+    """
+
+    def __init__(self, limit_s: float | None) -> None:
+        self.limit_s = limit_s
+        self._begun_s = time.monotonic()
+
+    def left_s(self, came: bytes, response: Response) -> float | None:
+        """Return the seconds that are left after `came`; raises `TimeoutError` if none are."""
+        if self.limit_s is None and came and not is_stream(response):
+            self.limit_s, self._begun_s = REST_S, time.monotonic()
+        if self.limit_s is None:
+            return None
+        left_s = self._begun_s + self.limit_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
+
+def is_stream(response: Response) -> bool:
+    """Return whether a response is the stream of reports, as far as it has come."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return response.status == 200 and kind == "text/event-stream"
 
 
 async def open_stream(

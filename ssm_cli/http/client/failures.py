@@ -30,13 +30,25 @@ class RemoteError(Exception):
     """An exception of a step in another process, whose class has the original's name."""
 
 
+class Detail(msgspec.Struct, frozen=True):
+    """What an error record says; of another program's JSON it may say nothing."""
+
+    type: str = ""
+    message: str = ""
+    reason: str = ""
+    expected: tuple[str, ...] = ()
+    column: int = 0
+    term: Any = None
+
+
 def remote_error(kind: str, message: str) -> RemoteError:
     """Return an exception whose class is called `kind`.
 
     >>> type(remote_error("KeyError", "'x'")).__name__
     'KeyError'
     """
-    made: type[RemoteError] = type(kind, (RemoteError,), {})
+    name = kind if kind.isidentifier() else "Exception"
+    made: type[RemoteError] = type(name, (RemoteError,), {})
     return made(message)
 
 
@@ -44,44 +56,53 @@ def record_of(body: bytes) -> dict[str, Any]:
     """Decode the record in a response; `NoTree` if there is none."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise errors.NoTree(
             f"the server is no tree: it answered {body[:100]!r}; is the URL right?"
         ) from error
 
 
+def error_in(record: dict[str, Any]) -> Detail | None:
+    """Return what an error record says; None if it is none."""
+    try:
+        return msgspec.convert(record.get("error"), Detail)
+    except msgspec.ValidationError:
+        return None
+
+
 def raise_reply(record: dict[str, Any], worker: str) -> Never:
     """Raise the error of a reply record whose outcome is not `replied`."""
-    error = record.get("error")
-    if record.get("type") != "reply" or not isinstance(error, dict):
+    error = error_in(record)
+    if record.get("type") != "reply" or error is None:
         raise_error(record, worker)
     outcome = record.get("outcome")
-    message, reason = str(error.get("message", "")), str(error.get("reason", ""))
     if outcome == "crashed":
-        cause = remote_error(str(error.get("type", "Exception")), message)
-        text = f"{worker} crashed: {type(cause).__name__}: {message}"
-        raise errors.CalleeCrashed(text, worker=worker, reason=reason, error=cause, said=message)
+        cause = remote_error(error.type or "Exception", error.message)
+        text = f"{worker} crashed: {type(cause).__name__}: {error.message}"
+        raise errors.CalleeCrashed(
+            text, worker=worker, reason=error.reason, error=cause, said=error.message
+        )
     if outcome == "undecodable":
-        expected = tuple(str(word) for word in error.get("expected", ()))
-        column = int(error.get("column", 0))
-        raise errors.DecodeError(message, worker=worker, expected=expected, column=column)
-    raise OUTCOMES.get(str(outcome), errors.CallError)(message, worker=worker, reason=reason)
+        raise errors.DecodeError(
+            error.message, worker=worker, expected=error.expected, column=error.column
+        )
+    kind = OUTCOMES.get(str(outcome), errors.CallError)
+    raise kind(error.message, worker=worker, reason=error.reason)
 
 
 def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
     """Raise the error of an error record."""
-    error = record.get("error")
-    error = error if isinstance(error, dict) else {}
-    kind = str(error.get("type", ""))
-    message = str(error.get("message", f"the server answered with status {status}"))
+    error = error_in(record) or Detail()
+    kind = error.type
+    message = error.message or f"the server answered with status {status}"
     if kind in WITH_TERM:
-        raise WITH_TERM[kind](message, term=error.get("term"))
+        raise WITH_TERM[kind](message, term=error.term)
     if kind == "DecodeError":
         raise errors.DecodeError(message, worker=name)
     if kind in BY_TYPE:
-        raise BY_TYPE[kind](message, worker=name, reason=str(error.get("reason", "")))
+        raise BY_TYPE[kind](message, worker=name, reason=error.reason)
     if kind == "CommandError":
-        raise errors.CommandError(message, column=int(error.get("column", 1)))
+        raise errors.CommandError(message, column=error.column or 1)
     if status in (401, 403):
         raise errors.Denied(message, worker=name)
     if status in (429, 503):

@@ -56,10 +56,10 @@ def find(
 
 
 def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
-    from ssm_cli.http.access import client_token  # noqa: PLC0415 - for TCP only
+    from ssm_cli.http.client.logins import token_for  # noqa: PLC0415 - for TCP only
 
     address = address_of(url)
-    return HttpNode(address, None if address.path else client_token(environ))
+    return HttpNode(address, token_for(address, environ))
 
 
 def _named(name: str, environ: Mapping[str, str]) -> HttpNode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +11,17 @@ import msgspec
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.port import Constructor
 from ssm_cli.commands.values import StateText
+from ssm_cli.http.client.answers import (
+    DoneAnswer,
+    InfoAnswer,
+    Missed,
+    ReportHead,
+    StartedChild,
+    StateAnswer,
+    StatusAnswer,
+    checked,
+    report_of,
+)
 from ssm_cli.http.client.calls import (
     HttpCalls,
     child_path,
@@ -37,7 +47,6 @@ from ssm_cli.runtime.views import (
 )
 from ssm_cli.spec.model import ChildSpec
 
-REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind"}
 STOPPING_S = 10.0
 
 
@@ -73,13 +82,12 @@ class HttpNode:
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """Return the constructors of the worker's inputs."""
-        found = self.ask("GET", f"{worker_path(worker)}/constructors")
-        return msgspec.convert(found, tuple[Constructor, ...])
+        return self.ask("GET", f"{worker_path(worker)}/constructors", tuple[Constructor, ...])
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """Return the names of all nodes in start order."""
         query = "" if kind is None else f"?kind={kind}"
-        return msgspec.convert(self.ask("GET", f"/v1/names{query}"), list[str])
+        return self.ask("GET", f"/v1/names{query}", list[str])
 
     def tree(self) -> NodeView:
         """Return a view of the whole tree."""
@@ -87,35 +95,40 @@ class HttpNode:
 
     def look(self, timeout_s: float) -> NodeView:
         """Return a view of the whole tree; `CallTimeout` if it takes longer than `timeout_s`."""
-        return msgspec.convert(self.ask("GET", "/v1/tree", timeout_s=timeout_s), NodeView)
+        return self.ask("GET", "/v1/tree", NodeView, timeout_s=timeout_s)
 
     def info(self, timeout_s: float | None = 30.0) -> dict[str, Any]:
         """Return name, file, process id, uptime and counts of the tree."""
-        found = self.ask("GET", "/v1/info", timeout_s=timeout_s)
-        return msgspec.convert(found, dict[str, Any])
+        found = self.ask("GET", "/v1/info", dict[str, Any], timeout_s=timeout_s)
+        checked(found, InfoAnswer, self.connection.address.shown)
+        return found
 
     def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
         """Return the kept reports after number `after`, oldest first; at most `last`."""
         query = {"after": after} | ({} if last is None else {"last": last})
-        found = self.ask("GET", f"/v1/log?{urlencode(query)}")
-        return [report_of(record) for record in msgspec.convert(found, list[dict[str, Any]])]
+        found = self.ask("GET", f"/v1/log?{urlencode(query)}", list[dict[str, Any]])
+        return [report_of(record, self.connection.address.shown) for record in found]
 
     def quarantined(self) -> list[dict[str, Any]]:
         """Return the inputs in quarantine: they crashed their worker too often."""
-        return msgspec.convert(self.ask("GET", "/v1/quarantine"), list[dict[str, Any]])
+        return self.ask("GET", "/v1/quarantine", list[dict[str, Any]])
 
     def release_input(self, number: int) -> dict[str, Any]:
         """Release an input from quarantine and return it."""
-        return msgspec.convert(self.ask("DELETE", f"/v1/quarantine/{number}"), dict[str, Any])
+        return self.ask("DELETE", f"/v1/quarantine/{number}", dict[str, Any])
 
     def follow(self, after: int = 0) -> Iterator[dict[str, Any]]:
         """Yield the records of the report stream after number `after`, as they are received.
 
         Ends with the tree. The last record of a reader that was too slow has the type `dropped`.
         """
-        parser = EventParser()
-        for data in self.connection.stream("/v1/reports", {"last-event-id": str(after)}):
-            yield from parser.feed(data)
+        parser, where = EventParser(), self.connection.address.shown
+        headers = {"last-event-id": str(after)}
+        for data in self.connection.stream("/v1/reports", headers, self.calls.refuse):
+            for record in parser.feed(data):
+                dropped = record.get("type") == "dropped"
+                checked(record, Missed if dropped else ReportHead, where)
+                yield record
 
     def encode(self, worker: str, value: Any) -> bytes:
         """Return a state as the worker's codec encoded it if just read; else encode it as JSON."""
@@ -133,26 +146,27 @@ class HttpNode:
 
     def which_children(self, supervisor: str) -> list[ChildInfo]:
         """Return the children, last started first."""
-        found = self.ask("GET", f"{supervisor_path(supervisor)}/children")
-        return msgspec.convert(found, list[ChildInfo])
+        return self.ask("GET", f"{supervisor_path(supervisor)}/children", list[ChildInfo])
 
     def count_children(self, supervisor: str) -> Counts:
         """Count specs, active children, supervisors and workers."""
-        return msgspec.convert(self.ask("GET", f"{supervisor_path(supervisor)}/count"), Counts)
+        return self.ask("GET", f"{supervisor_path(supervisor)}/count", Counts)
 
     def get_childspec(self, supervisor: str, child: str) -> ChildSpecView:
         """Return the child spec of `child`."""
-        return msgspec.convert(self.ask("GET", child_path(supervisor, child)), ChildSpecView)
+        return self.ask("GET", child_path(supervisor, child), ChildSpecView)
 
     def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
         """Start a child from a spec, a label, or the text of a spec as in a tree file."""
         text = spec if isinstance(spec, str) else text_of_spec(spec)
-        found = self.ask("POST", f"{supervisor_path(supervisor)}/children", text.encode())
-        return msgspec.convert(found["child"], str | None)
+        target = f"{supervisor_path(supervisor)}/children"
+        return self.ask("POST", target, StartedChild, text.encode()).child
 
     def whereis(self, name: str) -> ProcessRef | None:
         """Return the process registered under a name, if it runs."""
-        return msgspec.convert(self.ask("GET", node_path(name)), ProcessRef | None)
+        kind: Any = ProcessRef | None
+        found: ProcessRef | None = self.ask("GET", node_path(name), kind)
+        return found
 
     def terminate_child(self, supervisor: str, child: ChildName) -> None:
         """Stop a child and keep its spec, except for temporary children."""
@@ -160,74 +174,78 @@ class HttpNode:
             target = f"{child_path(supervisor, child)}/terminate"
         else:
             target = f"{child_path(supervisor, child.id)}/terminate?starts={child.starts}"
-        self.ask("POST", target)
+        self.ask("POST", target, DoneAnswer)
 
     def restart_child(self, supervisor: str, child: str) -> str | None:
         """Start a stopped child; None if its init answered ignore."""
-        found = self.ask("POST", f"{child_path(supervisor, child)}/restart")
-        return msgspec.convert(found["child"], str | None)
+        return self.ask("POST", f"{child_path(supervisor, child)}/restart", StartedChild).child
 
     def delete_child(self, supervisor: str, child: str) -> None:
         """Delete the spec of a stopped child."""
-        self.ask("DELETE", child_path(supervisor, child))
+        self.ask("DELETE", child_path(supervisor, child), DoneAnswer)
 
     # -- sys -----------------------------------------------------------------------------------
 
     def get_state(self, worker: str) -> Any:
         """Return the worker's state as JSON data."""
-        found = self.ask("GET", f"{worker_path(worker)}/state")
-        self._shown = (worker, found["value"], str(found["text"]).encode())
-        return found["value"]
+        found = self.ask("GET", f"{worker_path(worker)}/state", StateAnswer)
+        self._shown = (worker, found.value, found.text.encode())
+        return found.value
 
     def replace_state(self, worker: str, state: Any) -> Any:
         """Replace the worker's state; it is sent as JSON."""
         if isinstance(state, StateText):
             state = state(None)  # as JSON has it; the node knows the type
         body = msgspec.json.encode(jsonable(state))
-        self.ask("PUT", f"{worker_path(worker)}/state", body, "application/json")
+        self.ask("PUT", f"{worker_path(worker)}/state", DoneAnswer, body, kind="application/json")
         return state
 
     def suspend(self, name: str) -> None:
         """Suspend a worker or a supervisor."""
-        self.ask("POST", f"{node_path(name)}/suspend")
+        self.ask("POST", f"{node_path(name)}/suspend", DoneAnswer)
 
     def resume(self, name: str) -> None:
         """Resume a worker or a supervisor."""
-        self.ask("POST", f"{node_path(name)}/resume")
+        self.ask("POST", f"{node_path(name)}/resume", DoneAnswer)
 
     def trace(self, worker: str, on: bool = True) -> None:
         """Turn the tracing of a worker's inputs and outputs on or off."""
-        self.ask("POST", f"{worker_path(worker)}/trace?on={str(on).lower()}")
+        self.ask("POST", f"{worker_path(worker)}/trace?on={str(on).lower()}", DoneAnswer)
 
     def statistics(self, worker: str) -> Statistics:
         """Return the counters of a worker."""
-        return msgspec.convert(self.ask("GET", f"{worker_path(worker)}/stats"), Statistics)
+        return self.ask("GET", f"{worker_path(worker)}/stats", Statistics)
 
     def kill(self, name: str) -> None:
         """Kill a worker or a supervisor."""
-        self.ask("POST", f"{node_path(name)}/kill")
+        self.ask("POST", f"{node_path(name)}/kill", DoneAnswer)
 
     def stop(self, reason: object = "shutdown") -> None:
         """Stop the whole tree in order, and wait until its listeners are closed."""
         del reason  # from afar a tree is stopped in one way
-        self.ask("POST", "/v1/stop", timeout_s=None)
+        self.ask("POST", "/v1/stop", DoneAnswer, timeout_s=None)
         self.connection.until_closed(STOPPING_S)
 
     def get_status(self, worker: str) -> Status:
         """Return a worker's status; its state and its events are JSON data."""
-        found = self.ask("GET", f"{worker_path(worker)}/status")
-        status = msgspec.convert(found["status"], Status)
-        self._shown = (worker, status.state, str(found["text"]).encode())
-        return status
+        found = self.ask("GET", f"{worker_path(worker)}/status", StatusAnswer)
+        self._shown = (worker, found.status.state, found.text.encode())
+        return found.status
 
     def keep(self, worker: str, events: int) -> None:
         """Keep the last `events` events of a worker; 0 turns that off."""
-        self.ask("POST", f"{worker_path(worker)}/keep?events={events}")
+        self.ask("POST", f"{worker_path(worker)}/keep?events={events}", DoneAnswer)
 
     def change_code(self, worker: str, old_version: str, extra: object = None) -> None:
         """Run `code_change` of a suspended worker; `extra` is sent as JSON."""
         target = f"{worker_path(worker)}/change-code?{urlencode({'old_version': old_version})}"
-        self.ask("POST", target, msgspec.json.encode(jsonable(extra)), "application/json")
+        self.ask(
+            "POST",
+            target,
+            DoneAnswer,
+            msgspec.json.encode(jsonable(extra)),
+            kind="application/json",
+        )
 
     def crash_reports(
         self, worker: str | None = None, last: int | None = None
@@ -235,24 +253,11 @@ class HttpNode:
         """Return the last crash reports (of one worker), oldest first."""
         given = {"worker": worker, "last": last}
         query = urlencode({key: value for key, value in given.items() if value is not None})
-        return msgspec.convert(self.ask("GET", f"/v1/crashes?{query}"), list[CrashReport])
+        return self.ask("GET", f"/v1/crashes?{query}", list[CrashReport])
 
     def stop_process(
         self, name: str, reason: object = "normal", timeout_s: float | None = None
     ) -> None:
         """Stop one worker or supervisor in order; `reason` is sent as text."""
         query = {"reason": str(reason)} | ({} if timeout_s is None else {"timeout": timeout_s})
-        self.ask("POST", f"{node_path(name)}/stop?{urlencode(query)}")
-
-
-def report_of(record: dict[str, Any]) -> Report:
-    """Convert a report record to a report.
-
-    >>> report_of({"seq": 1, "at": "1970-01-01T00:00:01.500000Z", "event": "started",
-    ...            "id": "kv1", "path": "root/kv1", "kind": "worker", "n": 2}).detail
-    {'n': 2}
-    """
-    at_s = datetime.fromisoformat(record["at"]).timestamp()
-    detail = {key: value for key, value in record.items() if key not in REPORT_KEYS}
-    head = (record["event"], record["id"], record["path"], record["kind"])
-    return Report(record["seq"], at_s, *head, detail)
+        self.ask("POST", f"{node_path(name)}/stop?{urlencode(query)}", DoneAnswer)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,11 @@ MAX_HEAD = 65_536  # bytes
 MAX_LINE = 1024  # bytes of the line before a chunk
 MAX_BODY = 256 << 20  # bytes of one response
 MAX_EVENT = 1 << 20  # bytes of one event of a stream
+MAX_INTERIM = 8  # answers `100 Continue` before one response
+TOO_LONG = f"the server sends more than {MAX_BODY} bytes in one response"
+_STATUS = re.compile(r"HTTP/1\.[01] ([1-9][0-9]{2})(?: |$)")
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_CHUNK = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 class Response:
@@ -39,6 +45,7 @@ class Response:
         self._left: int | None = None
         self._chunked = False
         self._buffer = bytearray()
+        self._interim = 0
 
     @property
     def rest(self) -> bytes:
@@ -51,12 +58,9 @@ class Response:
         if not self.status:
             self._head()
         if self.status and not self.complete:
-            try:
-                self._take_body()
-            except ValueError as error:
-                raise NoTree("the server does not speak HTTP: a chunk has no length") from error
+            self._take_body()
             if len(self.body) > MAX_BODY:
-                raise NoTree(f"the server sends more than {MAX_BODY} bytes in one response")
+                raise NoTree(TOO_LONG)
 
     def take(self) -> bytes:
         """Return and clear the part of the body received since the last `take`."""
@@ -70,27 +74,40 @@ class Response:
             self.complete = True
 
     def _head(self) -> None:
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
+        """Parse the status and the headers, once they are there whole."""
+        while not self.status:
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
             if len(head) > MAX_HEAD:
                 raise NoTree("the server does not speak HTTP: its headers do not end")
-            return
-        self._buffer = rest
-        first, *lines = head.decode("latin-1").split("\r\n")
-        words = first.split(" ", 2)
-        if not first.startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
-            raise NoTree(f"the server does not speak HTTP: it answered {first[:80]!r}")
-        if words[1].startswith("1"):  # 100 Continue: the response itself comes next
-            self._head()
-            return
-        self.status = int(words[1])
+            if not found:
+                return
+            self._buffer = rest
+            first, *lines = head.decode("latin-1").split("\r\n")
+            match = _STATUS.match(first)
+            if match is None:
+                raise NoTree(f"the server does not speak HTTP: it answered {first[:80]!r}")
+            if match[1].startswith("1"):  # 100 Continue: the response itself comes next
+                self._interim += 1
+                if self._interim > MAX_INTERIM:
+                    raise NoTree("the server answers again and again that it will answer")
+                continue
+            self.status = int(match[1])
+            self._framing(lines)
+
+    def _framing(self, lines: list[str]) -> None:
+        """Keep the headers, and what they say about the length of the body."""
         self.headers = {
             name.strip().lower(): value.strip()
             for name, _, value in (line.partition(":") for line in lines)
         }
         self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        length = self.headers.get("content-length", "")
-        self._left = int(length) if length.isdigit() and not self._chunked else None
+        length = "0" if self.status in (204, 304) else self.headers.get("content-length")
+        if length is not None and not self._chunked:
+            if not _LENGTH.fullmatch(length):
+                raise NoTree(f"the server does not speak HTTP: a length of {length[:20]!r}")
+            self._left = int(length)
+            if self._left > MAX_BODY:
+                raise NoTree(TOO_LONG)
         self.closes = "close" in self.headers.get("connection", "").lower()
 
     def _take_body(self) -> None:
@@ -111,17 +128,33 @@ class Response:
     def _take_chunk(self) -> bool:
         """Consume one chunk of the buffer; return False if it is incomplete."""
         line, found, rest = self._buffer.partition(b"\r\n")
+        word = line.partition(b";")[0].strip()
+        if len(line) > MAX_LINE or (found and not _CHUNK.fullmatch(word)):
+            raise NoTree("the server does not speak HTTP: a chunk has no length")
         if not found:
-            if len(line) > MAX_LINE:
-                raise ValueError
             return False
-        size = int(line.partition(b";")[0], 16)
+        size = int(word, 16)
+        if len(self.body) + size > MAX_BODY:
+            raise NoTree(TOO_LONG)
+        if size == 0:
+            return self._take_trailers(rest)
         if len(rest) < size + 2:
             return False
+        if rest[size : size + 2] != b"\r\n":
+            raise NoTree("the server does not speak HTTP: a chunk is longer than it says")
         self.body += rest[:size]
         self._buffer = rest[size + 2 :]
-        self.complete = size == 0
         return True
+
+    def _take_trailers(self, rest: bytearray) -> bool:
+        """Consume what follows the last chunk; return False if its empty line is to come."""
+        trailers, found, after = (b"\r\n" + rest).partition(b"\r\n\r\n")
+        if len(trailers) > MAX_HEAD:
+            raise NoTree("the server does not speak HTTP: its trailers do not end")
+        if found:
+            self._buffer = bytearray(after)
+            self.complete = True
+        return bool(found)
 
 
 class EventParser:
@@ -140,7 +173,14 @@ class EventParser:
         if len(self._buffer) > MAX_EVENT:
             raise NoTree(f"an event is larger than {MAX_EVENT} bytes")
         lines = (line for event in events for line in event.split(b"\n"))
-        return [msgspec.json.decode(line[6:]) for line in lines if line.startswith(b"data: ")]
+        return [_record(line[6:]) for line in lines if line.startswith(b"data: ")]
+
+
+def _record(data: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NoTree(f"the server sends what is no record of a tree: {data[:80]!r}") from error
 
 
 def request_bytes(

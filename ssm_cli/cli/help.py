@@ -1,0 +1,100 @@
+"""Help: the commands in sections, none of them cut; `ssm help`; and how wrong usage is told."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import Output
+from ssm_cli.commands.verbs import TABLE, nearest
+from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
+
+WHOLE = 10_000  # characters of a line of help: more than any has, so that none is cut
+MORE = "More"
+
+
+def _verbs(section: str) -> tuple[str, ...]:
+    return tuple(verb.name for verb in TABLE if verb.section == section)
+
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Trees": ("run", "ls", "attach", *_verbs("tree"), "wait", "script"),
+    "Workers": _verbs("workers"),
+    "Supervisors": _verbs("supervisors"),
+    "Files and data": ("new", "check", "schema", "data"),
+    "Other computers": ("login", "node", "nodes", "move"),
+}
+"""The commands by what they are about, in the order in which help shows them; it is not listed."""
+
+
+def section_of(command: str) -> str:
+    """Return the section of help in which a command stands."""
+    return next((title for title, names in SECTIONS.items() if command in names), MORE)
+
+
+class Sections(TyperGroup):
+    """A program whose help lists its commands in sections, each line as long as it is."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # its types are private
+        """Write the sections of commands."""
+        shown = {title: list[tuple[str, str]]() for title in (*SECTIONS, MORE)}
+        top = ctx.parent is None
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                line = command.get_short_help_str(WHOLE)
+                shown[section_of(name) if top else MORE].append((name, line))
+        widest = max(len(name) for rows in shown.values() for name, _ in rows)
+        for title, rows in shown.items():
+            if rows:
+                with formatter.section(title if top else "Commands"):
+                    formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
+
+
+def help_(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]", help="as `call`, or `data ls`")
+    ] = None,
+    *,
+    output: Output = None,
+) -> int:
+    """List the commands, or explain one."""
+    env: Environment = ctx.obj
+    here = ctx.find_root()
+    for word in words or ():
+        command = here.command
+        known = command.commands if isinstance(command, TyperGroup) else {}
+        if word not in known:
+            meant = nearest(word, known)
+            hint = (
+                f"did you mean `{meant}`?" if meant else f"`{here.command_path} --help` lists them"
+            )
+            raise CommandError(f"`{word}` is no command; {hint}")
+        here = typer.Context(known[word], info_name=word, parent=here)
+    text = here.get_help()
+    record = {"v": 1, "type": "help", "command": here.command_path, "text": text}
+    answer(env, output, text.split("\n"), [record])
+    return ExitCode.DONE
+
+
+def usage_line(error: Any) -> str:
+    """Return what is wrong with the words of a command line, in the style of all errors.
+
+    `error` is what typer raises.
+    """
+    text = str(error.format_message()).strip().removesuffix(".")
+    text = re.sub(r"^Invalid value(: | for )", "", text)
+    text = re.sub(r"^No such command '(.*?)'", r"`\1` is no command", text, flags=re.DOTALL)
+    text = re.sub(r"is not a valid (float|integer)( range)?$", "is no number", text)
+    text = text.replace(". Did you mean", "; did you mean").removesuffix("?")
+    text = re.sub(r"'([^'\n]*)'", r"`\1`", text)
+    where = getattr(error, "ctx", None)
+    path = "ssm" if where is None else where.command_path
+    return f"ssm: {text[:1].lower()}{text[1:]}; `{path} --help` shows how to write it"

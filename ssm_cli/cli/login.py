@@ -1,0 +1,45 @@
+"""`ssm login`: the token of a tree of another computer, kept for that computer alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.printer import answer
+from ssm_cli.cli.where import Output
+from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
+
+MAX_TYPED = 4096  # characters of a token, before it is checked
+
+
+def login(
+    ctx: typer.Context,
+    host: Annotated[str, typer.Argument(metavar="HOST", help="or HOST:PORT, https://HOST:PORT")],
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="forget the token of HOST")] = False,
+    output: Output = None,
+) -> int:
+    """Keep the token of a tree of another computer; it is asked for, or read from stdin."""
+    from ssm_cli.http.client import logins  # noqa: PLC0415 - not needed for help
+
+    env: Environment = ctx.obj
+    called, path = logins.host_to_log_in(host), logins.logins_path(env.environ)
+    there = logins.store_login(path, called, None if remove else _asked(env, called))
+    if remove and not there:
+        raise CommandError(f"no token is kept for {called}; {path} has those that are")
+    line = f"the token for {called} is {'forgotten' if remove else f'kept in {path}'}"
+    record = {"v": 1, "type": "done", "verb": "login", "host": called, "removed": remove}
+    answer(env, output, [line], [record])
+    return ExitCode.DONE
+
+
+def _asked(env: Environment, host: str) -> str:
+    """Return the token that a person types without an echo, or the first line of a pipe."""
+    if env.stdin_is_tty:
+        from getpass import getpass  # noqa: PLC0415 - only here
+
+        return getpass(f"token for {host}: ", env.stderr)
+    return env.stdin.readline(MAX_TYPED).removesuffix("\n").removesuffix("\r")
