@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         SysError,
         TreeFileError,
     )
+    from ssm_cli.http.asgi import AsgiApp, asgi_app
     from ssm_cli.runtime.api import NodeApi
     from ssm_cli.runtime.clock import ManualClock, SystemClock
     from ssm_cli.runtime.node import Node
@@ -97,6 +98,7 @@ _HOME = {
     "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
     " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
     " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError",
+    "http.asgi": "AsgiApp asgi_app",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -113,6 +115,7 @@ _ROOM = {name: room for room, names in _HOME.items() for name in names.split()}
 __all__ = [
     "TIMEOUT",
     "Answer",
+    "AsgiApp",
     "AutoShutdown",
     "Backoff",
     "Busy",
@@ -184,6 +187,7 @@ __all__ = [
     "TreeFileError",
     "Worker",
     "__version__",
+    "asgi_app",
     "load_tree",
 ]
 

@@ -20,6 +20,7 @@ _GLYPHS = {
     "stopped": "■",
     "fell_back": "✖",
     "impure": "✖",
+    "loop_failed": "✖",
     "quarantined": "✖",
     "storage_failed": "✖",
     "unsaved": "✖",

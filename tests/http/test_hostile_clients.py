@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.http.door import Limits
-from tests.http.serving import DEADLINE_S, Served, answer_of, response_from, serve
+from ssm_cli.http.parsing import Limits
+from tests.http.serving import Served, answer_of, response_from, serve, until_closed
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.
 QUICK = Limits(header_s=0.1, body_s=0.1, idle_s=1.0, write_s=0.1, refused_s=0.1, watch_s=0.05)
@@ -34,14 +34,6 @@ async def others(served: Served) -> AsyncIterator[None]:
     done.set()
     await task
     assert count > 0
-
-
-async def until_closed(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(DEADLINE_S):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
 
 
 @pytest.mark.parametrize(
