@@ -20,12 +20,13 @@ from ssm_cli.http.exchange import Application
 from ssm_cli.http.parsing import Limits
 from ssm_cli.http.protocol import HttpProtocol, Shared
 
-ACCEPTED = 16  # clients that are let in at a time
+ACCEPTED = 4  # clients that are let in at a time; so many more than meant may be here for a moment
 CLOSING_S = 2.0  # how long responses under way may take once the door closes
 KEPT_FILES = 64  # descriptors that no client gets, or a quarter where there are few
 KEPT_FOR_OWNER = 16  # ... and that TCP leaves to the Unix socket
 LINGERING = 16  # refused clients that may read why
 OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+TURNS = 4  # of the loop, until the socket of a connection that was aborted is closed
 PAUSE_S = 0.1  # before the next client is accepted where something has run out
 Greeting = asyncio.Task[None]
 
@@ -88,7 +89,7 @@ class Door:
             with contextlib.suppress(OSError):  # it has gone already
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if client.fileno() >= self._most and not self._give_way(1):
-            client.close()
+            client.close()  # there is no time to say why
             return
         task = self.loop.create_task(self._greet(client, is_full=self._is_full()))
         self._greetings[task] = None
@@ -109,6 +110,7 @@ class Door:
         """Make a connection of a socket."""
         limit_s = None if self._context is None else self.limits.header_s
         try:
+            client = await self._placed(client)
             _, connection = await self.loop.connect_accepted_socket(
                 lambda: HttpProtocol(self.state), client, ssl=self._context,
                 ssl_handshake_timeout=limit_s,
@@ -118,6 +120,22 @@ class Door:
             return
         if is_full:
             connection.refuse(503, f"{self.limits.connections} clients are here; try again later")
+
+    async def _placed(self, client: socket.socket) -> socket.socket:
+        """Give a client the descriptor of one that gave way, where its own is one of the last.
+
+        Raises:
+            OSError: none has become free.
+        """
+        for _ in range(TURNS):
+            if client.fileno() < self._most:
+                return client
+            await asyncio.sleep(0)
+            placed = client.dup()
+            client.close()
+            client = placed
+        client.close()
+        raise OSError(errno.EMFILE, "no descriptor has become free")
 
     def _greeted(self, task: Greeting) -> None:
         self._greetings.pop(task, None)

@@ -146,6 +146,8 @@ class HttpProtocol(asyncio.Protocol):
             answer = exchange.refusal or self._app.answer(exchange)
             if type(answer) is HttpAnswer:
                 self._send(exchange, answer)
+                if ready and self.transport.is_closing():  # the client has gone meanwhile
+                    ready.clear()
             else:
                 self.task = self._shared.loop.create_task(self._carry_out(exchange, answer))
                 self.task.add_done_callback(self._carried_out)
@@ -208,6 +210,8 @@ class HttpProtocol(asyncio.Protocol):
 
     async def _send_parts(self, parts: Parts, *, in_chunks: bool) -> None:
         async for part in parts:
+            if self.transport.is_closing():
+                return
             if part:  # an empty chunk would be the last
                 whole = b"%x\r\n%s\r\n" % (len(part), part) if in_chunks else part
                 self.transport.write(whole)
