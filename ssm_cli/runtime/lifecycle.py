@@ -10,9 +10,9 @@ from ssm_cli.runtime.durable.keeper import keeper_for
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
-from ssm_cli.runtime.engine.outside import handler_codes, in_signal_handler
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import handler_codes, in_signal_handler
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.mend import heal, is_looping, loop_code, mend
 from ssm_cli.runtime.performer.starting import start_cell, without_collector

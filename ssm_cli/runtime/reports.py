@@ -20,7 +20,8 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.traces import calls_user, in_runtime_alone, trace_of
+from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.traces import calls_user
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
@@ -278,8 +279,8 @@ def error_text(error: BaseException) -> str:
     try:
         return str(error)[:1000]
     except Exception as failed:
-        if in_runtime_alone(trace_of(failed)):
-            raise  # it is from outside
+        if is_from_outside(None, failed):
+            raise
         return no_text(failed)
 
 
