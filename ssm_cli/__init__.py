@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         TreeFileError,
         Unrecovered,
     )
+    from ssm_cli.http.asgi import AsgiApp, asgi_app
     from ssm_cli.runtime.api import NodeApi
     from ssm_cli.runtime.clock import ManualClock, SystemClock
     from ssm_cli.runtime.node import Node
@@ -101,6 +102,7 @@ _HOME = {
     " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
     " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError"
     " Unrecovered",
+    "http.asgi": "AsgiApp asgi_app",
     "runtime.api": "NodeApi",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
@@ -117,6 +119,7 @@ _ROOM = {name: room for room, names in _HOME.items() for name in names.split()}
 __all__ = [
     "TIMEOUT",
     "Answer",
+    "AsgiApp",
     "AutoShutdown",
     "Backoff",
     "Busy",
@@ -191,6 +194,7 @@ __all__ = [
     "Unrecovered",
     "Worker",
     "__version__",
+    "asgi_app",
     "load_tree",
 ]
 

@@ -19,7 +19,7 @@ from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.errors import CommandError, StartFailed
+from ssm_cli.errors import CommandError, SsmError, StartFailed
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.runtime.api import NodeApi
@@ -166,6 +166,7 @@ class Session:
         self._interrupts = Interrupts(self._clear if interactive else None)
         self._waits: asyncio.Task[Result] | None = None
         self._defect: BaseException | None = None
+        self._silent_until_s = 0.0
 
     def run(self, commands: Commands | None, renew: Callable[[], None] | None = None) -> int:
         """Start the tree, run the commands, stop the tree; None waits until the tree ends.
@@ -181,7 +182,8 @@ class Session:
             StartFailed: the tree did not come up.
             StorageError: durable state cannot be written.
             OSError: the output cannot be written.
-            BaseException: a callback of the event loop raised it, which is a defect of ssm.
+            BaseException: a callback of the event loop raised it while commands were run, which is
+                a defect of ssm. Without commands it is reported, and the tree goes on.
         """
         factory = quick_loop() if commands is None else None
         try:
@@ -192,6 +194,10 @@ class Session:
                 code = runner.run(self._run(commands))
         finally:
             self._node.close()
+        return self._end(code, headless=commands is None)
+
+    def _end(self, code: int, *, headless: bool) -> int:
+        """Return the exit code, or raise why there is none; `code` is that of the commands."""
         if self._defect is not None:
             raise self._defect
         if self._node.storage_error is not None:
@@ -202,14 +208,15 @@ class Session:
             )
             return ExitCode.GAVE_UP
         if self._interrupts.caught is not None:
-            return ExitCode.DONE if commands is None else 128 + self._interrupts.caught
+            return ExitCode.DONE if headless else 128 + self._interrupts.caught
         broken = self._printer.broken
         if broken is not None and not isinstance(broken, BrokenPipeError):
             raise broken
         return code if broken is None else ExitCode.BROKEN_PIPE
 
     async def _run(self, commands: Commands | None) -> int:
-        asyncio.get_running_loop().set_exception_handler(self._on_defect)
+        handler = self._outlive if commands is None else self._on_defect
+        asyncio.get_running_loop().set_exception_handler(handler)
         unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
         try:
             self._start()
@@ -344,6 +351,18 @@ class Session:
         elif self._defect is None:
             self._defect = error
             self._interrupts.wake()
+
+    def _outlive(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Report what the event loop tells of, and go on: it belongs to no call.
+
+        Every time is a report; a line is printed once a second at most.
+        """
+        error = context.get("exception") or SsmError(str(context.get("message")))
+        self._node.note_failure(error)
+        if loop.time() >= self._silent_until_s:
+            self._silent_until_s = loop.time() + 1
+            kind = type(error).__name__
+            self._printer.notice(f"the event loop failed, and goes on: {kind}: {error}")
 
     def _on_report(self, report: Report) -> None:
         """Print a report; called from inside the node, never raises."""

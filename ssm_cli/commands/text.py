@@ -21,6 +21,7 @@ _GLYPHS = {
     "down": "✖",
     "fell_back": "✖",
     "impure": "✖",
+    "loop_failed": "✖",
     "quarantined": "✖",
     "storage_failed": "✖",
     "unsaved": "✖",

@@ -45,7 +45,7 @@ class Gate:
     """
 
     def __init__(self, tokens: Mapping[str, Role], hosts: tuple[str, ...] = LOOPBACK) -> None:
-        self._tokens = [(f"Bearer {token}".encode(), role) for token, role in tokens.items()]
+        self._tokens = [(token.encode(), role) for token, role in tokens.items()]
         self._hosts = frozenset(host.lower().encode() for host in hosts)
 
     def check(self, headers: Mapping[bytes, bytes], needed: Role) -> None:
@@ -74,10 +74,14 @@ class Gate:
             )
 
     def _role_of(self, given: bytes) -> Role:
-        """Return the role of a token, comparing all tokens in constant time."""
+        """Return the role of the token in an `Authorization`; compare all in constant time."""
         found = Role.NOBODY
+        scheme, _, shown = given.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return found
+        shown = shown.strip(b" \t")
         for token, role in self._tokens:
-            if hmac.compare_digest(token, given):
+            if hmac.compare_digest(token, shown):
                 found = role
         return found
 

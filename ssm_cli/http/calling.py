@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -23,7 +23,6 @@ WAITING_ROOM = 256  # calls that wait for room in the node's queue; one more is 
 KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the oldest go
 STEPPED = (CalleeCrashed, CalleeStopped)  # a call that ended so may have changed the worker
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Answer = tuple[int, bytes]
 
 
@@ -38,6 +37,31 @@ class ReplyRecord(msgspec.Struct):
     output: str
     value: Any
     ms: float
+
+
+class HttpCall(msgspec.Struct):
+    """A call as it was asked for.
+
+    Attributes:
+        worker: its name or path, as it was written.
+        data: the input, in the worker's codec or as JSON.
+        is_json: whether it is JSON.
+        timeout_s: how long to wait for the outcome.
+        key: the `Idempotency-Key`; a retry with the same key is not stepped again.
+        begun_s: when it was asked for.
+    """
+
+    worker: str
+    data: bytes
+    is_json: bool = False
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    key: str | None = None
+    begun_s: float = 0.0
+
+    @property
+    def end_s(self) -> float:
+        """When its time is over."""
+        return self.begun_s + self.timeout_s
 
 
 class Remembered(msgspec.Struct):
@@ -55,138 +79,127 @@ class Calling:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._waiting = 0
+        self._waiting: set[asyncio.Task[None]] = set()
         self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
         self.calls = 0
         self.call_seconds = 0.0
 
-    async def call(
-        self,
-        worker: str,
-        data: bytes,
-        *,
-        is_json: bool = False,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        key: str | None = None,
-        receive: Receive | None = None,
-    ) -> Answer:
-        """Step a worker; return the status and the reply record, whatever the outcome.
+    def call(self, asked: HttpCall) -> Answer | Coroutine[Any, Any, Answer]:
+        """Step a worker; answer with the status and the reply record, whatever the outcome.
 
-        Args:
-            worker: its name or path.
-            data: the input, in the worker's codec or as JSON.
-            is_json: whether it is JSON.
-            timeout_s: how long to wait for the outcome.
-            key: the `Idempotency-Key`; a retry with the same key is not stepped again.
-            receive: the ASGI callable; a disconnect ends the wait.
+        The input is in the queue, or waits for room in it, when this returns; where the outcome
+        is not there yet the answer has to be awaited. Who gives up waiting changes nothing.
+
+        Raises:
+            HttpError: the key is none, or belongs to another input.
         """
-        node = self._node
-        begun_s = node.now_s()
+        asked.begun_s = self._node.now_s()
         try:
-            pending = await self._pending(worker, data, is_json, timeout_s, key)
-            if not pending.done:
-                await _settled(pending, timeout_s - (node.now_s() - begun_s), receive)
-                if not pending.done:
-                    raise _late(worker, timeout_s)
-            if pending.error is not None:
-                raise pending.error
+            pending = self._pending(asked)
         except CallError as error:
-            ms = self._spent_ms(begun_s)
-            failed = failed_reply_record(worker, _text(data), error, ms)
-            return status_of(error), _encode(failed)
-        value = pending.value
-        ms = round(self._spent_ms(begun_s), 3)
-        text = value_text(node, worker, value)
-        shown = text if type(value) is Replayed else node.data(worker, value)
-        record = ReplyRecord(1, "reply", worker, _text(data), "replied", text, shown, ms)
+            return self._failed(asked, error)
+        return self._answer(asked, pending) if pending.done else self._later(asked, pending)
+
+    async def _later(self, asked: HttpCall, pending: Pending) -> Answer:
+        """Wait for the outcome, or for the end of the time."""
+        if await outcome(pending, max(0.0, asked.end_s - self._node.now_s())):
+            return self._answer(asked, pending)
+        text = f"{asked.worker} did not answer within {asked.timeout_s:g} s"
+        late = f"{text}; a late reply is dropped"
+        return self._failed(asked, CallTimeout(late, worker=asked.worker, reason="timeout"))
+
+    def _answer(self, asked: HttpCall, pending: Pending) -> Answer:
+        """Return the answer for an outcome that is there."""
+        error, worker, value = pending.error, asked.worker, pending.value
+        if error is not None:
+            if isinstance(error, CallError):
+                return self._failed(asked, error)
+            raise error
+        ms = round(self._spent_ms(asked), 3)
+        text = value_text(self._node, worker, value)
+        shown = text if type(value) is Replayed else self._node.data(worker, value)
+        record = ReplyRecord(1, "reply", worker, _text(asked.data), "replied", text, shown, ms)
         return 200, _encode(record)
 
-    def _spent_ms(self, begun_s: float) -> float:
-        spent_s = self._node.now_s() - begun_s
+    def _failed(self, asked: HttpCall, error: CallError) -> Answer:
+        ms = self._spent_ms(asked)
+        failed = failed_reply_record(asked.worker, _text(asked.data), error, ms)
+        return status_of(error), _encode(failed)
+
+    def _spent_ms(self, asked: HttpCall) -> float:
+        spent_s = self._node.now_s() - asked.begun_s
         self.calls += 1
         self.call_seconds += spent_s
         return spent_s * 1000
 
-    async def _pending(
-        self, worker: str, data: bytes, is_json: bool, timeout_s: float, key: str | None
-    ) -> Pending:
-        """Return the pending call: a new one, or the one cached under the key.
+    def _pending(self, asked: HttpCall) -> Pending:
+        """Return the pending call: a new one, or the one remembered under the key.
 
-        A durable worker stores the key itself, beyond the life of this process.
+        The key is taken before anything is waited for, and stands for one worker however that is
+        spelt. A durable worker stores the key itself, beyond the life of this process.
         """
+        key = asked.key
         if key is None:
-            return await self._begin(worker, data, is_json, timeout_s, "")
+            return self._begin(asked)
         if not key:
             raise HttpError(400, "the Idempotency-Key is empty; leave it out, or give one")
-        checked_request_id(key, worker)
-        known = self._kept.get((worker, key))
+        checked_request_id(key, asked.worker)
+        place = (self._node.id_of(asked.worker) or asked.worker, key)
+        known = self._kept.get(place)
         if known is not None:
-            if known.data != data:
-                text = f"the Idempotency-Key {key} belongs to another input of {worker}"
+            if known.data != asked.data:
+                text = f"the Idempotency-Key {key} belongs to another input of {asked.worker}"
                 raise HttpError(422, f"{text}; use a new key for a new call")
             if _is_kept(known.pending):
                 return known.pending
-        pending = await self._begin(worker, data, is_json, timeout_s, key)
-        self._kept[worker, key] = Remembered(data, pending)
+        pending = self._begin(asked)
+        self._kept[place] = Remembered(asked.data, pending)
         if len(self._kept) > KEPT_KEYS:
             self._kept.popitem(last=False)
         return pending
 
-    async def _begin(
-        self, worker: str, data: bytes, is_json: bool, timeout_s: float, request_id: str
-    ) -> Pending:
-        """Start a new call."""
-        message = self._node.decode(worker, data, "json") if is_json else data
-        try:
-            return self._node.begin(worker, message, request_id)
-        except QueueFull:
-            return await self._with_room(worker, message, timeout_s, request_id)
+    def _begin(self, asked: HttpCall) -> Pending:
+        """Start a new call; where the queue is full it waits for room.
 
-    async def _with_room(
-        self, worker: str, message: Any, timeout_s: float, request_id: str = ""
-    ) -> Pending:
-        """Start a call once the queue has room; `QueueFull` if `WAITING_ROOM` calls wait."""
-        if self._waiting >= WAITING_ROOM:
-            raise QueueFull(
-                f"the queue is full, and {WAITING_ROOM} callers wait for room; try again later",
-                worker=worker,
-            )
-        self._waiting += 1
-        end_s = self._node.now_s() + timeout_s
+        Raises:
+            QueueFull: `WAITING_ROOM` calls wait.
+        """
+        node, worker = self._node, asked.worker
+        message = node.decode(worker, asked.data, "json") if asked.is_json else asked.data
         try:
-            while True:
-                await asyncio.sleep(0)  # a turn of the node
-                try:
-                    return self._node.begin(worker, message, request_id)
-                except QueueFull:
-                    if self._node.now_s() >= end_s:
-                        raise
-        finally:
-            self._waiting -= 1
+            return node.begin(worker, message, asked.key or "")
+        except QueueFull:
+            if len(self._waiting) >= WAITING_ROOM:
+                text = f"the queue is full, and {WAITING_ROOM} callers wait for room"
+                raise QueueFull(f"{text}; try again later", worker=worker) from None
+        owed = Pending()
+        task = asyncio.get_running_loop().create_task(self._with_room(asked, message, owed))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return owed
+
+    async def _with_room(self, asked: HttpCall, message: Any, owed: Pending) -> None:
+        """Start a call once the queue has room; `owed` gets its outcome, or fails."""
+        while True:
+            await asyncio.sleep(0)  # a turn of the node
+            try:
+                pending = self._node.begin(asked.worker, message, asked.key or "")
+            except QueueFull as error:
+                if self._node.now_s() >= asked.end_s:
+                    owed.fail(error)
+                    return
+            except CallError as error:
+                owed.fail(error)
+                return
+            else:
+                break
+        if await outcome(pending, None):
+            owed.resolve(pending.value) if pending.error is None else owed.fail(pending.error)
 
 
 def _is_kept(pending: Pending) -> bool:
     """Return whether a retry must not step again: the call is pending, or was stepped."""
     return not pending.done or pending.error is None or isinstance(pending.error, STEPPED)
-
-
-async def _settled(pending: Pending, timeout_s: float, receive: Receive | None) -> None:
-    """Wait for the outcome, for the deadline, or for the client to go away."""
-    waiting = asyncio.ensure_future(outcome(pending, max(0.0, timeout_s)))
-    watched: set[asyncio.Future[Any]] = {waiting}
-    gone = None if receive is None else asyncio.ensure_future(receive())
-    if gone is not None:
-        watched.add(gone)
-    try:
-        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for future in watched:
-            future.cancel()
-
-
-def _late(worker: str, timeout_s: float) -> CallTimeout:
-    text = f"{worker} did not answer within {timeout_s:g} s; a late reply is dropped"
-    return CallTimeout(text, worker=worker, reason="timeout")
 
 
 def _text(data: bytes) -> str:

@@ -3,28 +3,33 @@
 No reader has a buffer of its own: each reads the node's ring of reports at its own pace. A reader
 that falls behind the ring gets a `dropped` record and is disconnected; so no reader can slow down
 the node or make it use more memory.
+
+The id of an event names the run of the tree as well as the report: `INSTANCE-SEQ`. A browser that
+resumes after the tree was started anew begins at the first report of the new run.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import re
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from ssm_cli.commands.records import report_record
+from ssm_cli.http.exchange import Parts, Stream
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
 
 MAX_READERS = 64
-BATCH = 200  # reports written at a time
+BATCH = 200  # reports written at a time, at most ...
+BATCH_BYTES = 65_536  # ... and so many bytes, or one report
 PAUSE_S = 0.01  # between two batches, so that a storm of reports leaves time for the node
 PING_S = 15.0  # a comment this often keeps proxies awake, and finds readers that are gone
+ID_PATTERN = "^([0-9a-f]{1,32}-)?[0-9]{1,15}$"
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+_ID = re.compile(ID_PATTERN.encode())
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,59 +42,78 @@ class Events:
         self._readers: set[asyncio.Event] = set()
         self._unsubscribe: Callable[[], None] | None = None
 
-    async def serve(self, after: int, receive: Receive, send: Send) -> None:
-        """Send every report after number `after`, until the tree ends or the reader disconnects.
+    def resume_after(self, given: bytes) -> int:
+        """Return the number of the report that a `Last-Event-ID` names; 0 for another run's.
 
-        A number beyond the last report belongs to another tree: the reader starts from 0.
+        Raises:
+            HttpError: it is none of our ids, and no number.
+        """
+        if _ID.fullmatch(given) is None:
+            raise HttpError(400, "`Last-Event-ID` is the id of an event, or the number of a report")
+        instance, _, number = given.rpartition(b"-")
+        return int(number) if instance in (b"", self._instance) else 0
+
+    def stream(self, after: int) -> Stream:
+        """Return every report after number `after`, until the tree ends.
+
+        A number beyond the last report belongs to another run: the reader starts from 0.
+
+        Raises:
+            HttpError: `MAX_READERS` follow already.
         """
         if len(self._readers) >= MAX_READERS:
             text = f"{MAX_READERS} readers follow the reports already; try again later"
             raise HttpError(503, text, (RETRY_AFTER,))
-        if after > self._node.last_seq:
-            after = 0
+        headers = ((b"cache-control", b"no-store"), (b"ssm-instance", self._instance))
+        parts = self._follow(after if after <= self._node.last_seq else 0)
+        return Stream(parts, b"text/event-stream", headers, follows=True)
+
+    async def _follow(self, seq: int) -> Parts:
+        if len(self._readers) >= MAX_READERS:
+            return  # others have come since
         news = asyncio.Event()
         self._join(news)
-        gone = asyncio.ensure_future(_left(receive))
-        gone.add_done_callback(lambda _: news.set())
         try:
-            await send(self._head())
-            await self._follow(after, news, gone, send)
-            await send({"type": "http.response.body", "body": b""})
+            yield b": follow\n\n"
+            while True:
+                news.clear()
+                reports = self._node.reports(after=seq)
+                if reports and reports[0].seq > seq + 1:
+                    yield self._dropped(seq, reports[0].seq)
+                    return
+                at = 0
+                while at < len(reports) and self._node.last_seq - seq <= len(reports):
+                    data, at = self._batch(reports, at)
+                    seq = reports[at - 1].seq
+                    yield data
+                if seq >= self._node.last_seq:
+                    if not self._node.running:
+                        return
+                    yield await self._ping_unless(news)
+                await asyncio.sleep(PAUSE_S)
         finally:
-            gone.cancel()
             self._leave(news)
 
-    def _head(self) -> dict[str, Any]:
-        headers = [
-            (b"content-type", b"text/event-stream"),
-            (b"cache-control", b"no-store"),
-            (b"ssm-instance", self._instance),
-        ]
-        return {"type": "http.response.start", "status": 200, "headers": headers}
+    def _batch(self, reports: Sequence[Report], at: int) -> tuple[bytes, int]:
+        """Return the next events, and where those behind them begin."""
+        parts: list[bytes] = []
+        size = 0
+        for report in reports[at : at + BATCH]:
+            parts.append(self._event(report))
+            size += len(parts[-1])
+            if size >= BATCH_BYTES:
+                break
+        return b"".join(parts), at + len(parts)
 
-    async def _follow(
-        self, seq: int, news: asyncio.Event, gone: asyncio.Future[None], send: Send
-    ) -> None:
-        await send(_chunk(b": follow\n\n"))
-        while not gone.done():
-            news.clear()
-            reports = self._node.reports(after=seq)
-            if reports and reports[0].seq > seq + 1:
-                await send(_chunk(_dropped(seq, reports[0].seq)))
-                return
-            for begin in range(0, len(reports), BATCH):
-                batch = reports[begin : begin + BATCH]
-                await send(_chunk(b"".join(map(_event, batch))))
-                seq = batch[-1].seq
-                if self._node.last_seq - seq > len(reports):
-                    break  # it fell behind while it was written to: look at the ring again
-            if seq < self._node.last_seq:
-                await asyncio.sleep(PAUSE_S)
-                continue
-            if not self._node.running:
-                return
-            await asyncio.wait({gone}, timeout=PAUSE_S)
-            await _news_or_ping(news, send)
+    @staticmethod
+    async def _ping_unless(news: asyncio.Event) -> bytes:
+        """Wait for news; return a comment if there was none for `PING_S`."""
+        try:
+            async with asyncio.timeout(PING_S):
+                await news.wait()
+        except TimeoutError:
+            return b": ping\n\n"
+        return b""
 
     def _join(self, news: asyncio.Event) -> None:
         self._readers.add(news)
@@ -107,36 +131,19 @@ class Events:
         for news in self._readers:
             news.set()
 
+    def _event(self, report: Report) -> bytes:
+        data = _encode(report_record(report))
+        return b"id: %s-%d\ndata: %s\n\n" % (self._instance, report.seq, data)
 
-async def _news_or_ping(news: asyncio.Event, send: Send) -> None:
-    try:
-        await asyncio.wait_for(news.wait(), PING_S)
-    except TimeoutError:
-        await send(_chunk(b": ping\n\n"))
-
-
-async def _left(receive: Receive) -> None:
-    """Wait until the reader disconnects."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-def _chunk(data: bytes) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": True}
-
-
-def _event(report: Report) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (report.seq, _encode(report_record(report)))
-
-
-def _dropped(seq: int, next_seq: int) -> bytes:
-    """Return the event for a reader that was too slow; it resumes at the number in `next`."""
-    record = {
-        "v": 1,
-        "type": "dropped",
-        "after": seq,
-        "next": next_seq,
-        "missed": next_seq - seq - 1,
-        "message": "the reader fell behind the reports that are kept; resume at `next`",
-    }
-    return b"id: %d\nevent: dropped\ndata: %s\n\n" % (next_seq - 1, _encode(record))
+    def _dropped(self, seq: int, next_seq: int) -> bytes:
+        """Return the event for a reader that was too slow; it resumes at the number in `next`."""
+        record = {
+            "v": 1,
+            "type": "dropped",
+            "after": seq,
+            "next": next_seq,
+            "missed": next_seq - seq - 1,
+            "message": "the reader fell behind the reports that are kept; resume at `next`",
+        }
+        data = _encode(record)
+        return b"id: %s-%d\nevent: dropped\ndata: %s\n\n" % (self._instance, next_seq - 1, data)

@@ -9,6 +9,7 @@ import msgspec
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.http.access import Role
+from ssm_cli.http.events import ID_PATTERN
 from ssm_cli.http.routes import ROUTES, Route
 from ssm_cli.runtime.durable.sessions import MAX_REQUEST_CHARACTERS
 from ssm_cli.runtime.views import (
@@ -29,7 +30,7 @@ ANYTHING: Schema = {}
 OUTCOMES = [
     "replied", "crashed", "noproc", "timeout", "undecodable", "queue_full", "stopped", "denied",
 ]  # fmt: skip
-TRANSPORT = (400, 408, 413, 429, 431, 503)
+TRANSPORT = (400, 408, 413, 417, 429, 431, 501, 503)
 """What every route may answer before its handler is asked: bounds of the connection."""
 
 
@@ -93,7 +94,7 @@ def _parameters(route: Route) -> list[Schema]:
         key = {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_CHARACTERS}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": key})
     if route.handler == "reports":
-        number = {"type": "string", "pattern": "^[0-9]{1,15}$"}
+        number = {"type": "string", "pattern": ID_PATTERN}
         found.append({"name": "Last-Event-ID", "in": "header", "schema": number})
     return found
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.commands.handlers import all_run
-from ssm_cli.commands.records import done_record, report_record, tree_record
+from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
+from ssm_cli.http.exchange import Stream
+from ssm_cli.http.slices import SLICE, array_of, finished, tree_parts, with_steps
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
-from ssm_cli.runtime.views import NodeView, ProcessRef
+from ssm_cli.runtime.views import ProcessRef
 
 MAX_LOG = 10_000
 
@@ -56,6 +57,7 @@ class Requests:
     def __init__(self, node: Node, about: About) -> None:
         self._node = node
         self._about = about
+        self._readiness = node.readiness()
 
     async def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
         return await ask_supervisor(self._node, supervisor, verb, *args)
@@ -189,25 +191,30 @@ class Requests:
         await self._ask(request.name, "delete_child", request.names["child"])
         return done_record("delete-child", request.names)
 
-    def info(self, _request: Request) -> object:
+    async def info(self, _request: Request) -> object:
         """Return the record that `ssm ls` shows of a tree."""
-        view = self._node.tree()
-        workers, restarts = totals(view)
+        listing = self._node.listing()
+        census, root = await finished(listing.census()), listing.glance(listing.root)
+        assert census is not None
+        assert root is not None
         return {
             "v": 1,
             "type": "info",
             "name": self._node.name,
             **msgspec.to_builtins(self._about),
-            "state": view.state,
-            "uptime_s": round(view.uptime_s, 3),
-            "workers": workers,
-            "restarts": restarts,
+            "state": root.view.state,
+            "uptime_s": round(root.view.uptime_s, 3),
+            "workers": census.workers - census.remotes,
+            "restarts": census.restarts,
             "seq": self._node.last_seq,
         }
 
     def tree(self, _request: Request) -> object:
         """Return the tree as in `ssm tree -o json`, with the steps of its workers."""
-        return with_steps(self._node.tree())
+        listing = self._node.listing()
+        if listing.nodes <= SLICE:
+            return with_steps(self._node.tree())
+        return Stream(tree_parts(listing))
 
     def names(self, request: Request) -> object:
         """Return the names of all nodes."""
@@ -217,7 +224,7 @@ class Requests:
         """Return the kept reports."""
         last = min(request.query.get("last", MAX_LOG), MAX_LOG)
         reports = self._node.reports(request.query.get("after", 0), last)
-        return [report_record(report) for report in reports]
+        return array_of(reports, report_record)
 
     def quarantined(self, _request: Request) -> object:
         """Return the inputs in quarantine."""
@@ -235,9 +242,10 @@ class Requests:
         """Report the process as live; it would not answer otherwise."""
         return {"v": 1, "type": "health", "status": "ok"}
 
-    def ready(self, _request: Request) -> object:
+    async def ready(self, _request: Request) -> object:
         """Report whether every permanent child runs; 503 if not."""
-        if not all_run(without_held(self._node.tree()), self._node):
+        await finished(self._readiness.refresh())
+        if not self._readiness.is_ready():
             raise HttpError(503, f"something that should run in {self._node.name} does not")
         return {"v": 1, "type": "health", "status": "ok"}
 
@@ -257,38 +265,3 @@ def _quarantined(one: Quarantined) -> object:
 def _child(verb: str, name: str | None) -> object:
     """Return a record with the name of a started child; null if its init answered ignore."""
     return done_record(verb, {}) | {"child": name}
-
-
-def totals(view: NodeView) -> tuple[int, int]:
-    """Count the workers of a subtree, and the restarts of all its nodes.
-
-    >>> totals(NodeView("kv1", "kv1", "worker", "running", restarts=2))
-    (1, 2)
-    """
-    workers, restarts = int(view.kind == "worker"), view.restarts
-    for child in view.children:
-        more = totals(child)
-        workers, restarts = workers + more[0], restarts + more[1]
-    return workers, restarts
-
-
-def without_held(view: NodeView) -> NodeView:
-    """Return a tree without the children of suspended supervisors, which do not answer now.
-
-    >>> held = NodeView("s", "s", "supervisor", "suspended", children=(NodeView("k", "s/k",
-    ...     "worker", "stopped"),))
-    >>> without_held(held).children
-    ()
-    """
-    below = () if view.state == "suspended" else tuple(map(without_held, view.children))
-    return msgspec.structs.replace(view, children=below)
-
-
-def with_steps(view: NodeView) -> dict[str, Any]:
-    """Return the record of a subtree with the steps of its workers."""
-    record = tree_record(view)
-    if view.kind == "worker":
-        record["steps"] = view.steps
-    else:
-        record["children"] = [with_steps(child) for child in view.children]
-    return record

@@ -17,7 +17,8 @@ from ssm_cli.runtime.node import Node
 if TYPE_CHECKING:
     from ssm_cli.http.access import Gate
     from ssm_cli.http.app import Service
-    from ssm_cli.http.door import Door, Limits
+    from ssm_cli.http.door import Door
+    from ssm_cli.http.parsing import Limits
 
 
 class Entrance:
@@ -120,7 +121,8 @@ class ServedNode:
 
     async def _open(self, entrance: Entrance) -> None:
         from ssm_cli.http.app import App, Service  # noqa: PLC0415 - 100 ms that most runs save
-        from ssm_cli.http.door import Door, Limits  # noqa: PLC0415 - as above
+        from ssm_cli.http.door import Door  # noqa: PLC0415 - as above
+        from ssm_cli.http.parsing import Limits  # noqa: PLC0415 - as above
         from ssm_cli.http.requests import About  # noqa: PLC0415 - as above
 
         if self._service is None:

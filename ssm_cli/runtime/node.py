@@ -30,6 +30,7 @@ from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.starting import without_collector
 from ssm_cli.runtime.remote.ports import Links
+from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import SupervisorSpec
 
@@ -137,6 +138,7 @@ class Node(metaclass=Parts):
         looks = Looks(world)
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
         self.reports, self.subscribe = looks.reports, looks.subscribe
+        self.id_of, self.readiness = looks.id_of, looks.readiness
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input
@@ -184,6 +186,11 @@ class Node(metaclass=Parts):
     def storage_error(self) -> StorageError | None:
         """Why what must outlive the process cannot be written; None where it can be."""
         return self._keeps.storage_error
+
+    def note_failure(self, error: BaseException) -> None:
+        """Report `loop_failed`: what runs the node has failed in something that is no call."""
+        world = self._world
+        world.report("loop_failed", world.root, {"error": error_detail(error)})
 
     def now_s(self) -> float:
         """Return the time of the node's clock: monotonic seconds."""

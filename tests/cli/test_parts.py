@@ -152,7 +152,32 @@ def test_an_environment_without_a_terminal_is_dumb() -> None:
     assert not env_of(SSM_DEBUG="0").debug
 
 
-def test_a_defect_in_a_callback_ends_the_session_and_stops_the_tree() -> None:
+def test_a_headless_tree_outlives_what_its_event_loop_reports() -> None:
+    node, env = Node(Supervisor("root"), name="unlucky"), env_of()
+
+    def stumble() -> None:
+        raise OSError(24, "Too many open files")
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            loop.call_soon(stumble)
+        loop.call_exception_handler({"message": "an answer failed"})
+        loop.call_later(0.01, node.stop)
+        await node.serve()
+
+    assert Session(node, Printer(env), reports=False, serve=serve).run(None) == 0
+    told = [r.detail["error"]["message"] for r in node.reports() if r.event == "loop_failed"]
+    assert told == ["an answer failed", *["[Errno 24] Too many open files"] * 3]
+    assert said(env)[1] == "ssm: the event loop failed, and goes on: SsmError: an answer failed\n"
+
+
+async def nothing_to_do() -> AsyncIterator[Command | CommandError]:
+    await asyncio.Event().wait()
+    yield Command("names")
+
+
+def test_a_defect_in_a_callback_ends_a_script_and_stops_the_tree() -> None:
     node = Node(Supervisor("root"), name="defective")
 
     def stumble() -> None:
@@ -163,5 +188,5 @@ def test_a_defect_in_a_callback_ends_the_session_and_stops_the_tree() -> None:
         await node.serve()
 
     with pytest.raises(KeyError, match="a defect"):
-        Session(node, Printer(env_of()), serve=serve).run(None)
+        Session(node, Printer(env_of()), serve=serve).run(nothing_to_do())
     assert not node.running

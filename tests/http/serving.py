@@ -13,7 +13,7 @@ import msgspec
 
 from ssm_cli.http.access import Gate
 from ssm_cli.http.client.wire import EventParser, Response, request_bytes
-from ssm_cli.http.door import Limits
+from ssm_cli.http.parsing import Limits
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
@@ -57,6 +57,27 @@ class Served:
         finally:
             writer.close()
 
+    async def talk(self, *pieces: bytes, count: int, ends: bool = False) -> list[Answer]:
+        """The first `count` answers to what is sent on one connection, a piece at a time.
+
+        A piece is sent once the loop has had time for the one before. `ends` closes the sending
+        half behind the last one.
+        """
+        reader, writer = await self.connect()
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await self.answered_elsewhere()
+            if ends:
+                writer.write_eof()
+            return await answers_from(reader, count)
+        finally:
+            writer.close()
+
+    async def answered_elsewhere(self) -> None:
+        """Let a request of another client be served: what was sent before has been read."""
+        assert (await self.ask("GET", "/health/live"))[0] == 200
+
     async def call(self, worker: str, text: str, query: str = "", **headers: str) -> Answer:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.ask("POST", f"/v1/workers/{worker}/call{query}", text, named)
@@ -79,6 +100,33 @@ async def response_from(reader: asyncio.StreamReader, response: Response) -> Res
                 break
             response.feed(data)
     return response
+
+
+async def answers_from(reader: asyncio.StreamReader, count: int) -> list[Answer]:
+    """The next answers of a connection; fewer if it ends before."""
+    found: list[Answer] = []
+    rest = b""
+    async with asyncio.timeout(DEADLINE_S):
+        while len(found) < count:
+            response = Response()
+            response.feed(rest)
+            while not response.complete:
+                data = await reader.read(65_536)
+                if not data:
+                    return found
+                response.feed(data)
+            rest = response.rest
+            found.append(answer_of(response))
+    return found
+
+
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """All that comes until the connection ends."""
+    async with asyncio.timeout(DEADLINE_S):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
 
 
 async def events(served: Served, after: int, most: int) -> list[dict[str, Any]]:

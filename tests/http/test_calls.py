@@ -89,6 +89,35 @@ def test_json_is_an_input_of_a_worker_that_reads_text() -> None:
     asyncio.run(main())
 
 
+DEEP = "[" * 300_000
+CLOSED = "[" * 20_000 + "]" * 20_000
+
+
+@pytest.mark.parametrize(
+    "body", [DEEP, CLOSED, '{"a":' * 100_000, '{"type":"Store","key":' + CLOSED]
+)
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("POST", "/v1/workers/kv2/call"), ("POST", "/v1/workers/kv2/cast"),
+     ("PUT", "/v1/workers/kv2/state"), ("POST", "/v1/supervisors/root/children"),
+     ("POST", "/v1/workers/kv2/change-code?old_version=1")],
+)  # fmt: skip
+def test_what_is_nested_too_deeply_is_a_bad_request(
+    method: str, target: str, body: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            headers = {"content-type": "application/json"}
+            status, record, _ = await served.ask(method, target, body, headers)
+            assert status in (400, 409), record
+            assert len(record["error"]["message"]) < 1000
+            assert served.node.get_state("kv2") == {}
+            assert (await served.ask("GET", "/health/ready"))[0] == 200
+
+    asyncio.run(main())
+    assert capsys.readouterr().err == ""
+
+
 def test_a_call_that_takes_too_long_is_504_and_its_worker_lives_on() -> None:
     async def main() -> None:
         async with serve(HOLDER) as served:

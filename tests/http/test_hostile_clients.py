@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from random import SystemRandom
 
+import msgspec
 import pytest
 
 from ssm_cli.http.client.wire import Response, request_bytes
-from ssm_cli.http.door import Limits
-from tests.http.serving import DEADLINE_S, Served, answer_of, response_from, serve
+from ssm_cli.http.parsing import Limits
+from tests.http.hostile import Hostile
+from tests.http.limited import running
+from tests.http.serving import Served, answer_of, response_from, serve, until_closed
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.
 QUICK = Limits(header_s=0.1, body_s=0.1, idle_s=1.0, write_s=0.1, refused_s=0.1, watch_s=0.05)
@@ -34,14 +41,6 @@ async def others(served: Served) -> AsyncIterator[None]:
     done.set()
     await task
     assert count > 0
-
-
-async def until_closed(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(DEADLINE_S):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
 
 
 @pytest.mark.parametrize(
@@ -174,3 +173,35 @@ def test_what_follows_a_refusal_is_forgotten() -> None:
             assert served.node.get_state("kv1") == {}
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_clients_that_mix_it_all_lose_nothing_that_was_acknowledged(
+    tmp_path: Path, uvloop: bool
+) -> None:
+    """`SSM_HOSTILE_S` says for how many seconds, `SSM_HOSTILE_SEED` from which seed."""
+    length_s = float(os.environ.get("SSM_HOSTILE_S", "3"))
+    seed = os.environ.get("SSM_HOSTILE_SEED", "") or str(SystemRandom().randrange(1 << 32))
+    print(f"seed {seed}")
+
+    async def storm(seconds: float, clients: list[Hostile]) -> None:
+        until_s = asyncio.get_running_loop().time() + seconds
+        await asyncio.gather(*(client.run(until_s) for client in clients))
+
+    with running(tmp_path, 256, uvloop=uvloop) as program:
+        clients = [Hostile(program, f"k{n}", f"{seed} {n}") for n in range(40)]
+        asyncio.run(storm(min(2.0, length_s), clients))  # so that what is kept for good is there
+        assert program.ask("GET", "/health/ready")[0] == 200
+        before = program.memory_bytes()
+        asyncio.run(storm(length_s, clients))
+        assert program.ask("GET", "/health/ready")[0] == 200
+        status, body = program.ask("GET", "/v1/workers/kv1/state")
+        assert status == 200
+        kept = msgspec.json.decode(body)["value"]
+        lost = {c.name: c.acknowledged for c in clients if kept.get(c.name, 0) < c.acknowledged}
+        assert lost == {}
+        assert sum(client.acknowledged > 0 for client in clients) > len(clients) // 2
+        assert program.memory_bytes() - before < 20_000_000
+        code, said = program.stop()
+        assert (code, len(said.splitlines())) == (0, 1), said  # the line that tells where it is

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from ssm_cli.http.client.wire import request_bytes
-from ssm_cli.http.door import Limits
+from ssm_cli.http.parsing import Limits
 from ssm_cli.runtime import reports
-from tests.http.serving import DEADLINE_S, events, serve
+from tests.http.serving import DEADLINE_S, Served, events, serve
 
 
 def test_a_reader_resumes_after_the_report_it_saw_last() -> None:
@@ -90,7 +90,31 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_the_tree_goes_on() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("given", ["x", "-1", "1" * 20])
+def test_the_id_of_an_event_names_the_run_of_the_tree() -> None:
+    async def read(served: Served, given: str) -> list[bytes]:
+        reader, writer = await served.connect()
+        writer.write(request_bytes("GET", "/v1/reports", "h", b"", {"last-event-id": given}))
+        found: list[bytes] = []
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < 3:
+                line = await reader.readline()
+                found += [line.strip()] if line.startswith((b"id: ", b"ssm-instance: ")) else []
+        writer.close()
+        return found
+
+    async def main() -> None:
+        async with serve() as served:
+            instance, first, _ = await read(served, "0")
+            run = instance.removeprefix(b"ssm-instance: ")
+            assert first == b"id: %s-1" % run
+            assert (await read(served, f"{run.decode()}-4"))[1] == b"id: %s-5" % run
+            assert (await read(served, "4"))[1] == b"id: %s-5" % run
+            assert (await read(served, "00ff-4"))[1] == b"id: %s-1" % run  # of another run
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("given", ["x", "-1", "1" * 20, "00ff-", "00ff-x", "-", "ABC-1", "0-1-2"])
 def test_a_number_that_is_none_is_refused(given: str) -> None:
     async def main() -> None:
         async with serve() as served:

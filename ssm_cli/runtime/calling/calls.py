@@ -204,6 +204,7 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         return pending
 
+    @loop_code
     def begin(
         self, worker: str, message: Any, request_id: str = "", far_s: float = 60.0
     ) -> Pending:
@@ -218,6 +219,33 @@ class Calls:
             NoProc: no such worker.
             CalleeStopped: the tree is down.
         """
+        world = self._world
+        cell = world.names.get(worker)
+        busy = world.queue or world.lane or world.pumping or request_id != ""
+        if busy or type(cell) is not WorkerCell or cell.step is None:
+            return self._begin_in_turn(worker, message, request_id, far_s)
+        pending = Pending()
+        world.pumping = True
+        try:
+            output = step_now(world, cell, message)
+            if type(output) is Odd:
+                deal_with(world, cell, message, pending, output)
+            else:
+                pending.value, pending.done = output, True
+            if world.outbox:
+                early_replies(world)
+        except BaseException:
+            mend(world)
+            raise
+        finally:
+            leave(world)
+        wake = world.outside.wake
+        if wake is not None and (type(output) is Odd or world.lane or world.queue):
+            wake()
+        return pending
+
+    def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
+        """Begin a call that may have to wait, or that is more than a plain step."""
         world = self._world
         pending = Pending(request=checked_request_id(request_id, worker))
         if (far := far_of(world, worker)) is not None:

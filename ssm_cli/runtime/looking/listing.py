@@ -12,7 +12,7 @@ from itertools import islice
 
 import msgspec
 
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import delay_of, state_of, view
 from ssm_cli.runtime.views import NodeView
@@ -32,12 +32,16 @@ class Census(msgspec.Struct):
     """Counts over a whole tree, taken bit by bit.
 
     Attributes:
-        workers: how many there are.
+        workers: how many there are, remote children too.
+        remotes: how many of them are remote.
+        restarts: of all nodes.
         steps: by the name of each supervisor, the inputs that the workers below it have served.
         troubled: by the name of each supervisor, its first children that do not run.
     """
 
     workers: int = 0
+    remotes: int = 0
+    restarts: int = 0
     steps: dict[str, int] = {}
     troubled: dict[str, list[str]] = {}
 
@@ -54,6 +58,11 @@ class Listing:
         """The name of the root."""
         name: str = self._world.root.spec.id
         return name
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes the tree has."""
+        return len(self._world.names)
 
     @property
     def queue(self) -> int:
@@ -127,6 +136,7 @@ class Listing:
             name = supervisor.spec.id
             line = (*above, name)
             census.steps.setdefault(name, 0)
+            census.restarts += max(0, supervisor.starts - 1)
             cells = iter(tuple(supervisor.children.values()))
             while batch := list(islice(cells, CENSUS_CELLS)):
                 steps = 0
@@ -135,6 +145,8 @@ class Listing:
                         waiting.append((cell, line))
                         continue
                     census.workers += 1
+                    census.remotes += type(cell) is RemoteCell
+                    census.restarts += max(0, cell.starts - 1)
                     steps += cell.steps
                     if cell.status is not CellStatus.RUNNING:
                         _remember(census, name, cell)

@@ -7,6 +7,7 @@ from functools import partial
 
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.listing import Listing
+from ssm_cli.runtime.looking.readiness import Readiness
 from ssm_cli.runtime.looking.show import view_tree, walk
 from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.views import Kind, NodeView, Report
@@ -28,6 +29,15 @@ class Looks:
     def tree(self) -> NodeView:
         """The whole tree, as it stands."""
         return view_tree(self._world)
+
+    def id_of(self, name: str) -> str | None:
+        """The id of the node of that id or path, running or not; None for none."""
+        cell = self._world.find(name)
+        return None if cell is None else str(cell.spec.id)
+
+    def readiness(self) -> Readiness:
+        """What tells, again and again, whether every node that should run does."""
+        return Readiness(self._world)
 
     def listing(self) -> Listing:
         """The tree piece by piece, for who shows a part of it at a time."""

@@ -1,0 +1,100 @@
+"""Our routes in somebody else's server: the application behind ASGI 3.
+
+The doors do not need it. A server of ASGI has bounds of its own on headers, time and connections;
+that on the body is kept here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from ssm_cli.http.access import LOOPBACK, Gate, Role
+from ssm_cli.http.app import App, Service
+from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream, refusal
+from ssm_cli.http.requests import About
+from ssm_cli.runtime.node import Node
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def asgi_app(
+    node: Node, tokens: Mapping[str, str] | None = None, hosts: tuple[str, ...] = LOOPBACK
+) -> AsgiApp:
+    """Return the routes of a node as an ASGI application, for the loop that serves the node.
+
+    Args:
+        node: running, and served by that loop.
+        tokens: the role of each token, `read`, `call` or `admin`; None asks for none.
+        hosts: the names by which clients may call it.
+    """
+    roles = {token: Role[role.upper()] for token, role in (tokens or {}).items()}
+    service = Service(node, About(pid=os.getpid(), instance=secrets.token_hex(8)))
+    return AsgiApp(App(service, None if tokens is None else Gate(roles, hosts)))
+
+
+class AsgiApp:
+    """An ASGI application that asks one of ours.
+
+    Args:
+        app: what answers, an `App` with its gate.
+        body_bytes: what a body may have; may be set.
+    """
+
+    def __init__(self, app: Application, body_bytes: int = 1 << 20) -> None:
+        self._app = app
+        self.body_bytes = body_bytes
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one request; other scopes than `http` are left alone."""
+        if scope["type"] != "http":
+            return
+        path = scope.get("raw_path") or scope["path"].encode()
+        exchange = Exchange(
+            scope["method"].encode(), path, scope["query_string"], dict(scope["headers"])
+        )
+        answer = self._app.admit(exchange)
+        if answer is None and not (exchange.early or await self._read(exchange, receive)):
+            answer = refusal(413, f"the body is larger than {self.body_bytes} bytes; split it")
+        given = answer or self._app.answer(exchange)
+        if not isinstance(given, HttpAnswer | Stream):
+            given = await given
+        await _send(given, send, exchange.method)
+
+    async def _read(self, exchange: Exchange, receive: Receive) -> bool:
+        """Read the body; return False if it is too large, or ends early."""
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if message["type"] == "http.disconnect" or size > self.body_bytes:
+                return False
+            parts.append(part)
+            more = message.get("more_body", False)
+        exchange.body = b"".join(parts)
+        return True
+
+
+async def _send(given: HttpAnswer | Stream, send: Send, method: bytes) -> None:
+    """Send an answer, whole or in parts."""
+    start: dict[str, Any] = {"type": "http.response.start", "status": 200}
+    if isinstance(given, HttpAnswer):
+        length = (b"content-length", b"%d" % len(given.body))
+        closing = ((b"connection", b"close"),) if given.closes else ()
+        headers = [(b"content-type", JSON), length, *given.headers, *closing]
+        body = b"" if method == b"HEAD" else given.body
+        await send(start | {"status": given.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return
+    await send(start | {"headers": [(b"content-type", given.kind), *given.headers]})
+    async with contextlib.aclosing(given.parts) as parts:
+        if method != b"HEAD":
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

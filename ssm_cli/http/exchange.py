@@ -1,0 +1,91 @@
+"""What passes between a connection and the application: a request, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any, Protocol
+
+import msgspec
+
+JSON = b"application/json"
+Headers = tuple[tuple[bytes, bytes], ...]
+Parts = AsyncGenerator[bytes, None]
+
+
+class HttpAnswer(msgspec.Struct):
+    """A whole answer.
+
+    Attributes:
+        body: JSON.
+        closes: the connection ends with it.
+    """
+
+    status: int
+    body: bytes
+    headers: Headers = ()
+    closes: bool = False
+
+
+class Stream(msgspec.Struct):
+    """An answer in parts, each sent once the client has room for it.
+
+    Attributes:
+        kind: its `Content-Type`.
+        follows: it has no end of its own; it ends when the client closes its sending half.
+    """
+
+    parts: Parts
+    kind: bytes = JSON
+    headers: Headers = ()
+    follows: bool = False
+
+
+class Exchange(msgspec.Struct):
+    """A request, and what is known of its answer.
+
+    Attributes:
+        method, path, query, headers: as they were sent; names of headers in lower case.
+        body: complete when the application is asked for the answer.
+        found: what `admit` leaves for `answer`.
+        early: set by `admit`: the answer does not depend on the body.
+        refusal: the answer of `admit`, or of the connection itself.
+        is_persistent: the connection goes on behind the answer.
+        is_old: HTTP/1.0.
+        is_queued: it waits for its answer, or has it.
+        expects: the client wants to hear `100 Continue` before it sends the body.
+        size: of what came with its headers and of its body, about, in bytes.
+    """
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    found: Any = None
+    early: bool = False
+    refusal: HttpAnswer | None = None
+    is_persistent: bool = True
+    is_old: bool = False
+    is_queued: bool = False
+    expects: bool = False
+    size: int = 0
+
+
+class Application(Protocol):
+    """What answers requests. Neither method raises, but for a defect."""
+
+    def admit(self, exchange: Exchange) -> HttpAnswer | None:
+        """Look at a request without its body; return a refusal, or None to go on."""
+        ...
+
+    def answer(self, exchange: Exchange) -> HttpAnswer | Stream | Awaitable[HttpAnswer | Stream]:
+        """Answer a request, in the order of the requests of its connection."""
+        ...
+
+
+def refusal(status: int, message: str) -> HttpAnswer:
+    """Return the error record of a connection, which closes behind it."""
+    error = {"type": "HttpError", "message": message}
+    body = msgspec.json.encode({"v": 1, "type": "error", "error": error})
+    headers = ((b"retry-after", b"1"),) if status in (429, 503) else ()
+    return HttpAnswer(status, body, headers=headers, closes=True)

@@ -1,0 +1,95 @@
+"""Floods of connections on the real program: the tree outlives them, and works meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssm_cli.http.client.wire import request_bytes
+from ssm_cli.http.door import ACCEPTED
+from tests.http.limited import BEARER, DEADLINE_S, Program, need_files, running
+
+pytestmark = [
+    pytest.mark.skipif(not need_files(2000), reason="needs 2,000 file descriptors"),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+HALF = request_bytes("POST", "/v1/workers/kv1/call", "localhost", b"Store x 1", BEARER)[:-3]
+RESET = struct.pack("ii", 1, 0)
+
+
+@contextlib.contextmanager
+def opened(program: Program, count: int, *, unix: bool) -> Iterator[list[socket.socket]]:
+    """So many connections, as far as they can be had; closed at the end."""
+    found: list[socket.socket] = []
+    for _ in range(count):
+        with contextlib.suppress(ConnectionError, BlockingIOError):
+            found.append(program.connect(unix=unix))
+    try:
+        yield found
+    finally:
+        for sock in found:
+            sock.close()
+
+
+def works(program: Program, *, unix: bool = True) -> bool:
+    """Whether a call is answered; one that is turned away comes again."""
+    for _ in range(20):
+        try:
+            target = "/v1/workers/kv1/call"
+            return program.ask("POST", target, b"Lookup x", unix=unix)[0] == 200
+        except (ConnectionError, AssertionError):
+            continue
+    return False
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+@pytest.mark.parametrize(
+    ("files", "count", "unix"),
+    [(1024, 1015, False), (256, 260, True), (256, 600, False), (64, 100, True), (64, 100, False)],
+)
+def test_idle_connections_end_no_tree_and_lock_nobody_out(
+    tmp_path: Path, files: int, count: int, unix: bool, uvloop: bool
+) -> None:
+    with running(tmp_path, files, uvloop=uvloop) as program:
+        with opened(program, count, unix=unix):
+            assert works(program)
+            assert works(program, unix=False)
+            assert program.descriptors() <= files - min(64, files // 4) + ACCEPTED
+        assert works(program)
+        code, said = program.stop()
+        assert (code, "failed" in said) == (0, False)
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"x", b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"])
+@pytest.mark.parametrize("unix", [False, True])
+def test_connections_that_are_reset_end_no_tree(
+    tmp_path: Path, sent: bytes, unix: bool, uvloop: bool
+) -> None:
+    with running(tmp_path, 256, uvloop=uvloop) as program:
+        for _ in range(500):
+            with opened(program, 1, unix=unix) as found:
+                for sock in found:
+                    with contextlib.suppress(ConnectionError):
+                        sock.sendall(sent)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        assert works(program)
+        code, said = program.stop()
+        assert (code, "failed" in said) == (0, False)
+
+
+def test_busy_connections_leave_the_unix_socket_to_its_owner(tmp_path: Path) -> None:
+    """Bodies that do not come do not give way; the last descriptors are not for TCP."""
+    with running(tmp_path, 96) as program, opened(program, 120, unix=False) as held:
+        for sock in held:
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(HALF)
+        assert works(program)
+        assert program.ask("POST", "/v1/stop")[0] == 200
+        assert program.process.wait(timeout=DEADLINE_S) == 0

@@ -1,0 +1,187 @@
+"""A tree of thousands: what is asked about all of it never holds the loop for long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from ssm_cli import Restart, StateMachine, Supervisor, Worker
+from ssm_cli.commands.handlers import all_run
+from ssm_cli.http.slices import SLICE, with_steps
+from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.looking import readiness, show
+from ssm_cli.runtime.node import Node
+from ssm_cli.spec.model import Backoff, SupervisorSpec
+from tests.http.serving import Served, serve
+from tests.http.trees import wide
+
+
+async def turns_during(served: Served, target: str) -> tuple[int, Any]:
+    """How often the loop went round while a request was answered, and the answer."""
+    turns, asking = 0, asyncio.create_task(served.ask("GET", target))
+    while not asking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    status, answer, _ = asking.result()
+    assert status == 200, answer
+    return turns, answer
+
+
+@pytest.mark.parametrize("target", ["/v1/tree", "/metrics", "/v1/log"])
+def test_a_large_answer_is_made_in_slices(target: str) -> None:
+    async def main() -> None:
+        async with serve(wide(3000)) as served:
+            turns, _ = await turns_during(served, target)
+            assert turns >= 3000 // SLICE
+
+    asyncio.run(main())
+
+
+def comparable(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of a tree without what changes from moment to moment."""
+    children = [comparable(child) for child in record.get("children", [])]
+    return {k: v for k, v in record.items() if k != "uptime_s"} | {"children": children}
+
+
+@pytest.mark.parametrize("spec", [wide(0), wide(1), "trees/kv.yaml"])
+def test_the_tree_in_slices_is_the_tree(
+    spec: SupervisorSpec | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with serve(spec) as served:
+            monkeypatch.setattr("ssm_cli.http.requests.SLICE", 0)
+            _, answer, headers = await served.ask("GET", "/v1/tree")
+            assert headers["transfer-encoding"] == "chunked"
+            whole = msgspec.json.decode(msgspec.json.encode(with_steps(served.node.tree())))
+            assert comparable(answer) == comparable(whole)
+            assert list(answer) == list(whole)
+
+    asyncio.run(main())
+
+
+def test_a_node_that_goes_while_the_tree_is_shown_is_left_out() -> None:
+    async def main() -> None:
+        async with serve(wide(1000)) as served:
+            asking = asyncio.create_task(served.ask("GET", "/v1/tree"))
+            for number in range(999, 499, -1):
+                served.node.terminate_child("root", f"w{number}")
+                served.node.delete_child("root", f"w{number}")
+                await asyncio.sleep(0)
+            _, answer, _ = await asking
+            assert 500 <= len(answer["children"]) <= 1000
+
+    asyncio.run(main())
+
+
+def test_the_log_is_the_same_in_slices() -> None:
+    async def main() -> None:
+        async with serve(wide(500)) as served:
+            _, whole, headers = await served.ask("GET", "/v1/log")
+            assert headers["transfer-encoding"] == "chunked"
+            assert [report["seq"] for report in whole] == list(range(1, len(whole) + 1))
+            assert (await served.ask("GET", "/v1/log?last=0"))[1] == []
+
+    asyncio.run(main())
+
+
+# -- /health/ready ---------------------------------------------------------------------------------
+
+
+def ready(node: Node, kept: readiness.Readiness) -> bool:
+    for _ in kept.refresh():
+        pass
+    return kept.is_ready()
+
+
+def test_ready_looks_at_what_was_reported_since_and_at_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Node(wide(2000)) as node:
+        kept = node.readiness()
+        assert ready(node, kept)
+        looked: list[str] = []
+        state_of = show.state_of
+
+        def counted(world: Any, cell: Any) -> Any:
+            looked.append(cell.spec.id)
+            return state_of(world, cell)
+
+        monkeypatch.setattr(readiness, "state_of", counted)
+        assert ready(node, kept)
+        assert looked == ["root"]
+        looked.clear()
+        node.kill("w7")
+        assert ready(node, kept)
+        assert set(looked) == {"root", "w7"}
+        node.terminate_child("root", "w8")
+        assert not ready(node, kept)
+        looked.clear()
+        assert not ready(node, kept)
+        assert set(looked) == {"root", "w8"}
+
+
+STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("terminate_child", ("storage", "kv2")), ("restart_child", ("storage", "kv2")),
+    ("kill", ("kv3",)), ("suspend", ("kv1",)), ("suspend", ("storage",)),
+    ("resume", ("storage",)), ("terminate_child", ("root", "storage")),
+    ("restart_child", ("root", "storage")), ("terminate_child", ("root", "kv1")),
+    ("delete_child", ("root", "kv1")), ("terminate_child", ("storage", "kv3")),
+    ("suspend", ("storage",)), ("resume", ("storage",)), ("delete_child", ("storage", "kv3")),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("most", [0, 3, 1000])
+def test_ready_is_what_a_look_at_the_whole_tree_says(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "MOST_REPORTS", most)
+    temporary = Worker("brief", kv_store, restart=Restart.TEMPORARY)
+    transient = Worker("calm", kv_store, restart=Restart.TRANSIENT)
+    storage = Supervisor("storage", children=[Worker("kv2", kv_store), Worker("kv3", kv_store)])
+    tree = Supervisor("root", children=[Worker("kv1", kv_store), storage, temporary, transient])
+    with Node(tree) as node:
+        kept = node.readiness()
+        assert ready(node, kept)
+        for verb, names in (*STEPS, ("stop_process", ("calm", "normal")),
+                            ("stop_process", ("brief", "normal"))):  # fmt: skip
+            getattr(node, verb)(*names)
+            held = any(view.state == "suspended" for view in node.tree().children if view.children)
+            if not held:
+                assert ready(node, kept) == all_run(node.tree(), node), (verb, names)
+        node.stop()
+        assert not ready(node, kept)
+
+
+def test_what_is_below_a_suspended_supervisor_does_not_count() -> None:
+    with Node(Supervisor("root", children=[wide_below("held", 2)])) as node:
+        kept = node.readiness()
+        node.terminate_child("held", "a1")
+        assert not ready(node, kept)
+        node.suspend("held")
+        assert ready(node, kept)
+        node.resume("held")
+        assert not ready(node, kept)
+
+
+def wide_below(name: str, count: int) -> SupervisorSpec:
+    return Supervisor(name, children=[Worker(f"a{n}", kv_store) for n in range(count)])
+
+
+def test_a_restart_that_waits_is_not_ready() -> None:
+    def step(_message: object, _state: object) -> tuple[object, object]:
+        raise ValueError
+
+    backoff = Backoff(initial_ms=60_000, max_ms=60_000)
+    worker = Worker("w", StateMachine(step=step, init=lambda _n, _a: 0), backoff=backoff)
+
+    async def main() -> None:
+        async with serve(Supervisor("root", children=[worker])) as served:
+            assert (await served.ask("GET", "/health/ready"))[0] == 200
+            served.node.cast("w", "x")
+            status, record, _ = await served.ask("GET", "/health/ready")
+            assert (status, record["error"]["type"]) == (503, "HttpError")
+
+    asyncio.run(main())
