@@ -10,7 +10,10 @@ from ssm_cli.cli.environment import Environment
 
 def main() -> None:
     """Run `ssm` with the arguments of this process, and exit with its code."""
-    sys.exit(app.main(sys.argv[1:], Environment.of_process()))
+    env = Environment.of_process()
+    code = app.main(sys.argv[1:], env)
+    env.give_back()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ into a runaway step by the guard so that `except Exception` cannot swallow it.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -56,11 +58,18 @@ class CallError(SsmError):
         self.worker = worker
         self.reason = reason
 
+    def __str__(self) -> str:
+        """Return the text; it begins with the name of the worker if that is not in it already."""
+        text = super().__str__()
+        named = re.search(rf"(?<![\w.-]){re.escape(self.worker)}(?![\w-])", text)
+        return text if named or not self.worker else f"{self.worker}: {text}"
+
 
 class CalleeCrashed(CallError):
     """The step raised or overran its limit. Raised to the caller whose input did it.
 
-    `error` is the exception of the step; for an overrun it is the `StepTimeout`.
+    `error` is the exception of the step; for an overrun it is the `StepTimeout`. `said` is its
+    text, made under the limit of the step: to show it runs no code of the worker any more.
     """
 
     outcome = "crashed"
@@ -72,11 +81,13 @@ class CalleeCrashed(CallError):
         worker: str = "",
         reason: str = "crash",
         error: BaseException | None = None,
+        said: str | None = None,
     ) -> None:
         self.args = (message,)  # and not three constructors: each crash with a caller makes one
         self.worker = worker
         self.reason = reason
         self.error = error
+        self.said = said
 
 
 class CalleeStopped(CallError):
@@ -233,11 +244,12 @@ class TreeFileError(SpecError):
 
 
 class CommandError(SsmError):
-    """A line is no command. `column` is where it goes wrong, from 1."""
+    """A line is no command. `column` is where it goes wrong, from 1; `place` its file and line."""
 
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
         self.column = column
+        self.place = ""
 
 
 class CalledFromStep(SsmError):
@@ -291,3 +303,37 @@ class StepTimeout(BaseException):
     """
 
     owner: int = 0
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Return whether an exception out of user code is meant for whoever runs that code.
+
+    It is Ctrl-C, or the limit of a step that runs the code. Whatever else code raises is its own:
+    `SystemExit`, `GeneratorExit` and classes of its own, too.
+
+    >>> is_interruption(KeyboardInterrupt()), is_interruption(SystemExit(9))
+    (True, False)
+    """
+    kind = type(error)
+    return kind is KeyboardInterrupt or (kind is StepTimeout and bool(vars(error).get("owner")))
+
+
+def message_of(
+    error: BaseException, passes: Callable[[BaseException], bool] = is_interruption
+) -> str:
+    """Return what an exception says; one that cannot say it is shown by its class alone.
+
+    The one way from an exception of the user's to text. `__str__` is code of the user's, and may
+    take any time: for the error of a step see `CalleeCrashed.said`. What it raises goes on where
+    `passes` says so.
+
+    >>> message_of(ValueError("no"))
+    'no'
+    """
+    try:
+        return str.__str__(str(error))
+    except BaseException as failed:
+        if passes(failed):
+            raise
+        kind, why = type(error).__name__, type(failed).__name__
+        return f"<{kind} that cannot be shown: {why}>"

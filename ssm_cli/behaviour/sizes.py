@@ -15,8 +15,9 @@ MOST_LOOKED_AT = 64  # objects; a value of more is not kept as it is
 MOST_WRITTEN_BYTES = 1024 * 1024  # a larger value is not even written as text
 MOST_WAITING = 10_000  # objects that were seen and not looked at; nor is a value of more
 
-MOST_LIGHT = 8  # objects in a value that is small at a glance: four keys and their values
-LIGHT_BYTES = 1024  # of each
+MOST_LIGHT = 16  # objects in two values that are small at a glance
+LIGHT_BYTES = 8192  # of all of them
+FLAT_BYTES = 2048  # of a dict, list or tuple alone: it holds no more than some 250 objects then
 
 ATOMS = frozenset({bool, bytearray, bytes, complex, float, int, str, type(None)})
 """Types whose objects hold no others."""
@@ -25,8 +26,6 @@ SHARED = frozenset(
     {type, types.BuiltinFunctionType, types.CodeType, types.ModuleType, type(msgspec.Struct)}
 )
 """Types whose objects are not a value's own."""
-
-EMPTY = frozenset({dict, list, set, frozenset, tuple})
 
 
 class AsText(str):
@@ -45,10 +44,8 @@ def size_of(value: Any) -> float:
     (True, inf)
     """
     kind = type(value)
-    if kind in EMPTY and not value:
-        return 64
-    parts = flat_parts(value)
-    if parts and len(parts) <= MOST_LOOKED_AT and ATOMS.issuperset(map(type, parts)):
+    parts = () if kind in ATOMS else flat_parts(value)
+    if len(parts) <= MOST_LOOKED_AT and ATOMS.issuperset(map(type, parts)):
         flat = shallow(value) + sum(map(getsizeof, parts))  # mostly, and many times as quick
         return flat if flat <= MOST_WRITTEN_BYTES else math.inf
     total, waiting, seen = 0, [value], {id(value)}
@@ -71,34 +68,26 @@ def size_of(value: Any) -> float:
     return math.nan if waiting else total
 
 
-def is_light(value: Any) -> bool:
-    """Return whether a value is small at a glance: an atom, or up to four of them in one object.
+def are_light(one: Any, other: Any) -> bool:
+    """Return whether two values are small at a glance: together a few atoms, in one object each.
 
-    >>> is_light("x"), is_light({"x": 1}), is_light("x" * 5_000), is_light([[]])
-    (True, True, False, False)
+    >>> are_light("x", {"x": 1}), are_light("x" * 9_000, None), are_light([[]], "x")
+    (True, False, False)
     """
-    kind = type(value)
-    if kind in ATOMS:
-        return getsizeof(value) <= LIGHT_BYTES
-    parts = flat_parts(value)
-    if not parts:
-        return kind in EMPTY and not value
-    if len(parts) > MOST_LIGHT:
+    parts = (*flat_parts(one), *flat_parts(other))
+    if len(parts) > MOST_LIGHT or not ATOMS.issuperset(map(type, parts)):
         return False
-    for part in parts:  # noqa: SIM110 - for each crash: a generator takes as long as all the rest
-        if type(part) not in ATOMS or getsizeof(part) > LIGHT_BYTES:
-            return False
-    return True
+    return sum(map(getsizeof, parts)) <= LIGHT_BYTES
 
 
 def flat_parts(value: Any) -> Sequence[Any]:
-    """Return what a small dict, list, tuple or struct holds; nothing of any other value."""
+    """Return what a small dict, list, tuple or struct holds, or the value itself."""
     kind = type(value)
-    if kind is dict:
-        return (*value, *value.values()) if len(value) <= MOST_LOOKED_AT // 2 else ()
-    if kind is list or kind is tuple:
-        return value  # type: ignore[no-any-return]  # a list or a tuple
-    return msgspec.structs.astuple(value) if issubclass(kind, msgspec.Struct) else ()
+    if kind is dict or kind is list or kind is tuple:
+        if getsizeof(value) > FLAT_BYTES:
+            return (value,)
+        return (*value, *value.values()) if kind is dict else value
+    return msgspec.structs.astuple(value) if issubclass(kind, msgspec.Struct) else (value,)
 
 
 def shallow(one: object) -> int:

@@ -15,9 +15,8 @@ from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.run import run
-from ssm_cli.commands.records import message_of
 from ssm_cli.commands.text import visible
-from ssm_cli.errors import SsmError, TreeFileError
+from ssm_cli.errors import SsmError, TreeFileError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 

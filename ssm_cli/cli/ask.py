@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import execute
-from ssm_cli.commands.parse import Command, parse_line, parse_words
+from ssm_cli.commands.parse import Command, parse_line, parse_words, refuse_bytes
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
 
+LOG = "ssm log"
 PATTERN = frozenset("*?[")
 MAX_SCRIPT = 16 << 20  # bytes
 
@@ -39,12 +42,12 @@ def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
 def carry_out(command: Command, node: HttpNode) -> Result:
     """Execute one command. A child spec is sent as text and parsed by the tree."""
     if command.verb != "start-child":
-        return execute(command, node)
+        return execute(command, node, log=LOG)
     given = command.arguments
     try:
         child = node.start_child(given["sup"], given["spec"])
     except SsmError as error:
-        return refused(error, command.verb, command.output)
+        return refused(error, command.verb, command.output, command.place)
     line = "ignored" if child is None else child
     record = {"v": 1, "type": "done", "verb": command.verb, **given, "child": child}
     return made_result(command.verb, (line,), (record,), command.output, value=child)
@@ -81,25 +84,31 @@ def ask_many(
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
-def run_script(env: Environment, node: HttpNode, lines: Iterable[str], *, keep_going: bool) -> int:
-    """Execute the lines of a script; return the exit code of the first that failed."""
+def run_script(
+    env: Environment, node: HttpNode, source: str, lines: Iterable[str], *, keep_going: bool
+) -> int:
+    """Execute the lines of a script; return the exit code of the first that failed.
+
+    `source` is what complaints call the script.
+    """
     printer = Printer(env)
     results = Results()
     first = 0
-    for line in lines:
+    for number, line in enumerate(lines, 1):
+        place = f"{source}:{number}"
         try:
-            pipeline = split(line)
+            pipeline = split(refuse_bytes(line))
             text = results.substitute(pipeline.command)
             command = parse_line(text, node.names() if _is_call(text) else ())
             if command is None:
                 continue
-            result = carry_out(command, node)
+            result = carry_out(msgspec.structs.replace(command, place=place), node)
             if result.records and not result.error:
                 results.add(result)
             if pipeline.program or pipeline.file:
                 result = _sent_on(pipeline, result)
         except CommandError as error:
-            result = refused(error)
+            result = refused(error, place=place)
         printer.result(result)
         first = first or int(result.exit_code)
         if result.ends or (first and not keep_going):
@@ -127,9 +136,19 @@ def _is_call(line: str) -> bool:
 def lines_of(env: Environment, path: str) -> list[str]:
     """Return the lines of a script; `-` is standard input."""
     if path == "-":
-        return env.stdin.read(MAX_SCRIPT).splitlines()
+        return lines_in(env.stdin.read(MAX_SCRIPT + 1), "<stdin>")
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:  # noqa: PTH123 - a name of the user's
-            return file.read(MAX_SCRIPT).splitlines()
+            return lines_in(file.read(MAX_SCRIPT + 1), path)
     except OSError as error:
         raise CommandError(f"cannot read the script {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL
+        raise CommandError(f"cannot read the script {path!r}: no file has that name") from error
+
+
+def lines_in(text: str, source: str) -> list[str]:
+    """Return the lines of a script, which ends at line feeds alone; refuse one that is too long."""
+    if len(text) > MAX_SCRIPT:
+        raise CommandError(f"{source} is longer than {MAX_SCRIPT >> 20} MiB; pipe it in parts")
+    text = text.removeprefix("\ufeff").removesuffix("\n")
+    return text.split("\n") if text else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -48,18 +49,25 @@ class Environment:
     def of_process(cls) -> Environment:
         """That of this process. A stream that is closed reads as empty and forgets what it gets.
 
+        The streams are of its own, beside those of `sys`, which workers may close or replace.
         What a stream's encoding cannot carry is written as its escape rather than refused.
         """
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
         return cls(
-            sys.stdin or io.StringIO(),
-            sys.stdout or io.StringIO(),
-            sys.stderr or io.StringIO(),
+            _beside(sys.stdin),
+            _beside(sys.stdout),
+            _beside(sys.stderr),
             os.environ,
             shutil.get_terminal_size().columns,
         )
+
+    def give_back(self) -> None:
+        """Make these the streams of `sys`, whatever workers have made of those, at the end."""
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name, None)
+            if type(stream) is io.TextIOWrapper:
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+        sys.stdout, sys.stderr = self.stdout, self.stderr
 
     @property
     def stdin_is_tty(self) -> bool:
@@ -81,6 +89,24 @@ class Environment:
     def debug(self) -> bool:
         """Whether defects of ssm itself are shown with their traceback (`SSM_DEBUG=1`)."""
         return self.environ.get("SSM_DEBUG", "") not in ("", "0")
+
+
+def _beside(stream: TextIO | None) -> TextIO:
+    """Return a second stream on the descriptor of a first; what both are written to keeps order."""
+    if not isinstance(stream, io.TextIOWrapper) or fileno_of(stream) is None:
+        return stream or io.StringIO()
+    writes = stream.writable()
+    second = open(  # noqa: SIM115 - a descriptor, and it lives as long as the process
+        stream.fileno(),
+        "w" if writes else "r",
+        encoding=stream.encoding if writes else "utf-8",
+        errors="backslashreplace" if writes else "surrogateescape",
+        closefd=False,
+    )
+    if writes:
+        second.reconfigure(line_buffering=stream.line_buffering)
+        stream.reconfigure(line_buffering=True)
+    return second
 
 
 def fileno_of(stream: TextIO) -> int | None:

@@ -59,7 +59,7 @@ def watch(env: Environment, node: HttpNode, command: Command) -> int:
     printer = Printer(env)
     seen: tuple[str, ...] = ()
     while True:
-        result = execute(command, node)
+        result = execute(command, node, log="ssm log")
         if isinstance(result.exit_code, ExitCode) and result.exit_code is ExitCode.NO_TREE:
             return ExitCode.DONE if seen else ExitCode.NO_TREE
         if result.lines != seen:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ssm_cli.cli.environment import Environment, fileno_of
-from ssm_cli.commands.parse import MAX_LINE, Command, parse_line
+from ssm_cli.commands.parse import MAX_LINE, Command, parse_line, refuse_bytes
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.shell.pipeline import Pipeline, split
 from ssm_cli.repl.shell.results import Results
@@ -45,6 +45,8 @@ async def of_file(path: str) -> AsyncIterator[str]:
         handle = Path(path).open("rb", buffering=0)  # noqa: ASYNC230, SIM115 - opening does not wait; closed below
     except OSError as error:
         raise CommandError(f"cannot read the script {path}: {error.strerror}") from error
+    except ValueError as error:  # a NUL
+        raise CommandError(f"cannot read the script {path!r}: no file has that name") from error
     with handle:
         async for line in of_descriptor(handle.fileno()):
             yield line
@@ -117,7 +119,7 @@ class Piped(Command, frozen=True):
 
 
 def _read_line(line: str, names: Collection[str], results: Results) -> Command | None:
-    pipeline = split(line)
+    pipeline = split(refuse_bytes(line))
     command = parse_line(results.substitute(pipeline.command), names)
     if command is None or not (pipeline.program or pipeline.file):
         return command
@@ -125,7 +127,10 @@ def _read_line(line: str, names: Collection[str], results: Results) -> Command |
 
 
 async def parsed(
-    lines: AsyncIterator[str], names: Collection[str], results: Results | None = None
+    lines: AsyncIterator[str],
+    names: Collection[str],
+    results: Results | None = None,
+    source: str = "",
 ) -> AsyncIterator[Command | CommandError]:
     """Yield the command of each line, or the error of a line that does not parse.
 
@@ -133,16 +138,22 @@ async def parsed(
         lines: a script.
         names: those of the workers.
         results: those of the lines before, which a line may name by number.
+        source: what complaints call the script; "" where a person types.
     """
     results = Results() if results is None else results
+    number = 0
     try:
         async for line in lines:
+            number += 1
+            place = f"{source}:{number}" if source else ""
             try:
                 command = _read_line(line, names, results)
             except CommandError as error:
+                error.place = place
                 yield error
             else:
                 if command is not None:
-                    yield command
+                    yield msgspec.structs.replace(command, place=place) if place else command
     except CommandError as error:
+        error.place = f"{source}:{number + 1}" if source else ""
         yield error

@@ -12,8 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from ssm_cli.cli.ask import LOG
 from ssm_cli.cli.environment import fileno_of
 from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.where import STDIN
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, execute
 from ssm_cli.commands.parse import MAX_LINE, Command, parse_words
 from ssm_cli.errors import CommandError, SsmError
@@ -36,6 +40,7 @@ class Lines:
         self.ended = self.fileno is None
         self._ready: deque[str] = deque()
         self._rest = b""
+        self._taken = 0
         if self.fileno is None:
             self._ready.extend(line.rstrip("\n") for line in env.stdin)
 
@@ -52,7 +57,13 @@ class Lines:
 
     def pop(self) -> str:
         """Return the next line."""
+        self._taken += 1
         return self._ready.popleft()
+
+    def command(self, head: list[str], line: str) -> Command:
+        """Return the command of the line taken last, `head` being what stands before the input."""
+        command = parse_words([*head, line], ())
+        return msgspec.structs.replace(command, place=f"{STDIN}:{self._taken}")
 
     def read(self) -> None:
         """Read available input; block if there is none."""
@@ -63,7 +74,10 @@ class Lines:
             self.ended = True
             lines = [self._rest] if self._rest else []
         if len(self._rest) > MAX_LINE:
-            raise CommandError(f"a line is longer than {MAX_LINE} bytes; split it")
+            number = self._taken + len(self._ready) + len(lines) + 1
+            too_long = CommandError(f"a line is longer than {MAX_LINE} bytes; split it")
+            too_long.place = f"{STDIN}:{number}"
+            raise too_long
         decoded = (line.removesuffix(b"\r") for line in lines)
         self._ready.extend(line.decode("utf-8", "surrogateescape") for line in decoded)
 
@@ -132,7 +146,7 @@ class _Pipeline:
         while self._lines and len(self._sent) < AHEAD:
             if self._sent and self._bytes > AHEAD_BYTES:
                 break
-            command = parse_words([*self._head, self._lines.pop()], ())
+            command = self._lines.command(self._head, self._lines.pop())
             data = command.arguments["input"].encode("utf-8", "surrogateescape")
             wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
             worker = command.arguments["worker"]
@@ -157,7 +171,7 @@ class _Pipeline:
     def _take(self) -> int:
         command, size = self._sent.popleft()
         self._bytes -= size
-        result = execute(command, self._replies)  # type: ignore[arg-type]  # a call asks no more of it
+        result = execute(command, self._replies, log=LOG)  # type: ignore[arg-type]  # a call asks no more of it
         self._printer.result(result)
         if self._printer.broken is not None:
             raise self._printer.broken

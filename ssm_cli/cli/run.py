@@ -13,6 +13,7 @@ from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
+from ssm_cli.cli.where import name_of
 
 if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
@@ -166,7 +167,7 @@ def _play(
     """
     output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
-    from ssm_cli.cli.session import Session, WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.cli.session import PROMPT, Session, WorkerNames  # noqa: PLC0415 - as above
 
     printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
@@ -182,5 +183,7 @@ def _play(
     elif script not in (None, "-"):
         given = lines.of_file(str(script))
     else:
-        given = lines.of_stdin(env, (lambda: printer.prompt("ssm> ")) if typing else None)
-    return session.run(lines.parsed(given, WorkerNames(served.node), session.results))
+        given = lines.of_stdin(env, (lambda: printer.prompt(PROMPT)) if typing else None)
+    source_name = "" if typing else "-c" if commands else name_of(script or "-")
+    names = WorkerNames(served.node)
+    return session.run(lines.parsed(given, names, session.results, source_name))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ssm_cli.cli.lines import Piped
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, aexecute
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, StartFailed
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
     from ssm_cli.runtime.views import Report
 
+PROMPT = "ssm> "
 Commands = AsyncIterator[Command | CommandError]
 
 
@@ -37,12 +38,17 @@ class Interrupts:
     While the tree starts, the first raises `KeyboardInterrupt`, and `Node.start` stops what has
     started. Later nothing is raised into interrupted code (it may be half-way through a restart):
     the signal is stored, and the bound task is cancelled between two steps.
+
+    Args:
+        clear: called between two steps at a SIGINT while a task is bound, in place of a stop: a
+            person at a prompt drops a line, or stops waiting for a call.
     """
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self) -> None:
+    def __init__(self, clear: Callable[[], None] | None = None) -> None:
         self.caught: int | None = None
+        self._clear = clear
         self.starting = False
         self._task: asyncio.Task[object] | None = None
         self._before: list[tuple[int, object]] = []
@@ -72,6 +78,10 @@ class Interrupts:
             self._task.cancel()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        loop = None if self._task is None else self._task.get_loop()
+        if number == signal.SIGINT and self._clear is not None and loop is not None:
+            loop.call_soon_threadsafe(self._clear)
+            return
         if self.caught is not None:
             os._exit(128 + number)
         self.caught = number
@@ -115,6 +125,7 @@ class Session:
         timeout_s: seconds that a call waits unless it says otherwise.
         interactive: a person types; failures do not set the exit code.
         serve: runs the node until it is down; by default `Node.serve`.
+        log: see `execute`.
 
     Attributes:
         results: the results of the commands, by number.
@@ -130,6 +141,7 @@ class Session:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         interactive: bool = False,
         serve: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        log: str = LOG,
     ) -> None:
         self._node = node
         self._serve_node = serve or node.serve
@@ -138,8 +150,10 @@ class Session:
         self._interactive = interactive
         self._reports = reports
         self._timeout_s = timeout_s
+        self._log = log
         self.results = Results()
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts(self._clear if interactive else None)
+        self._waits: asyncio.Task[Result] | None = None
         self._defect: BaseException | None = None
 
     def run(self, commands: Commands | None) -> int:
@@ -237,13 +251,37 @@ class Session:
             command = await self._next(commands, serving)
             if command is None:
                 break
-            result = await self._execute(command)
+            result = await self._interruptible(command)
+            if result is None:
+                continue
             if result.ends:
                 break
             first = first or (0 if self._interactive else int(result.exit_code))
             if first and not self._keep_going:
                 break
         return first
+
+    async def _interruptible(self, command: Command | CommandError) -> Result | None:
+        """Execute a command; None if the person at the prompt stops waiting for it."""
+        if not self._interactive:
+            return await self._execute(command)
+        self._waits = asyncio.ensure_future(self._execute(command))
+        try:
+            return await self._waits
+        except asyncio.CancelledError:
+            if self._ending():
+                raise
+            self._printer.notice("the call goes on; nobody waits for it any more")
+            return None
+        finally:
+            self._waits = None
+
+    def _clear(self) -> None:
+        """Stop waiting for the command under way; else begin the line again."""
+        if self._waits is not None:
+            self._waits.cancel()
+        else:
+            self._printer.prompt(f"\n{PROMPT}")
 
     async def _next(
         self, commands: Commands, serving: asyncio.Task[None]
@@ -264,15 +302,15 @@ class Session:
         if isinstance(command, Piped):
             from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
 
-            result = await aexecute(command, self._node, self._timeout_s)
+            result = await aexecute(command, self._node, self._timeout_s, log=self._log)
             try:
                 result = await redirected(command.pipeline, result)
             except CommandError as error:
-                result = refused(error)
+                result = refused(error, place=command.place)
             self._printer.result(result)
         else:
             show = self._printer.result
-            result = await aexecute(command, self._node, self._timeout_s, show=show)
+            result = await aexecute(command, self._node, self._timeout_s, show=show, log=self._log)
         if result.records and not result.error:
             self.results.add(result)
         return result

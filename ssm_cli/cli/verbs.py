@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from ssm_cli.cli import listing
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.where import Name, Output, Tree, Url, Where, Words, Worker
+from ssm_cli.cli.where import STDIN, Name, Output, Tree, Url, Where, Words, Worker, name_of
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.verbs import TABLE, Verb
 from ssm_cli.errors import CommandError
@@ -159,14 +160,15 @@ def script(
         from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
         lines = ask.lines_of(env, file)
-        return ask.run_script(env, where.connect(env), lines, keep_going=keep_going)
-    from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - as above
+        source = name_of(file)
+        return ask.run_script(env, where.connect(env), source, lines, keep_going=keep_going)
+    from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
     from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
 
     node = _node(tree, env)
     session = _session(env, node, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
-    return session.run(parsed(given, WorkerNames(node), session.results))
+    return session.run(parsed(given, WorkerNames(node), session.results, name_of(file)))
 
 
 OWN: dict[str, Callable[..., int]] = {
@@ -247,8 +249,10 @@ def _inputs(
     node.calls.use_keys(request_id)
     lines = pipeline.Lines(env) if "-" in inputs else None
     for given in inputs:
-        words = [given] if given != "-" or lines is None else lines
-        code = ask.ask(env, node, (parse_words([*head, worker, word], ()) for word in words))
+        if given != "-" or lines is None:
+            code = ask.ask(env, node, [parse_words([*head, worker, given], ())])
+        else:
+            code = ask.ask(env, node, (lines.command([*head, worker], line) for line in lines))
         if code:
             return code
     return 0
@@ -265,8 +269,11 @@ async def _given(
 
     for given in inputs:
         if given == "-":
+            number = 0
             async for line in of_stdin(env):
-                yield parse_words([*head, line.rstrip("\n")], ())
+                number += 1
+                command = parse_words([*head, line.rstrip("\n")], ())
+                yield msgspec.structs.replace(command, place=f"{STDIN}:{number}")
         else:
             yield parse_words([*head, given], ())
 
@@ -282,4 +289,4 @@ def _session(env: Environment, node: Node, *, keep_going: bool = False) -> Sessi
     from ssm_cli.cli.printer import Printer  # noqa: PLC0415 - only with a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
 
-    return Session(node, Printer(env), reports=False, keep_going=keep_going)
+    return Session(node, Printer(env), reports=False, keep_going=keep_going, log="")

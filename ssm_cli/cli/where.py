@@ -24,6 +24,9 @@ Output = Annotated[
 ]
 
 
+STDIN = "<stdin>"  # what complaints call standard input
+
+
 @dataclass(frozen=True)
 class Where:
     """A tree: started here from a file, or running, by URL or by name."""
@@ -41,6 +44,15 @@ class Where:
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
 
         return find(env.environ, self.url, self.name, lambda line: say(env, line))
+
+
+def name_of(script: str) -> str:
+    """Return what complaints call a script: `-` is standard input.
+
+    >>> name_of("kv.ssm"), name_of("-")
+    ('kv.ssm', '<stdin>')
+    """
+    return STDIN if script == "-" else script
 
 
 def say(env: Environment, line: str) -> None:

@@ -16,7 +16,7 @@ import msgspec
 
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
 from ssm_cli.codec.words import REFUSALS, shorten, suggestion
-from ssm_cli.errors import DecodeError
+from ssm_cli.errors import DecodeError, message_of
 
 MAX_INPUT_BYTES = 1 << 20
 MAX_REPR_CHARACTERS = 10_000
@@ -49,7 +49,7 @@ class DataCodec:
         try:
             decoded = self._decode(data)
         except REFUSALS as error:
-            raise DecodeError(f"the input is not {self._name}: {error}") from error
+            raise DecodeError(f"the input is not {self._name}: {message_of(error)}") from error
         return self._input(decoded) if self._shapes else decoded
 
     def encode(self, value: Any) -> bytes:
@@ -121,7 +121,7 @@ def _build(shape: Shape, readers: Mapping[str, _Read], given: Mapping[Any, Any])
     try:
         return shape.make(**values)
     except Exception as error:
-        problem = f"{name}: refused: {shorten(str(error), 200)}"
+        problem = f"{name}: refused: {shorten(message_of(error), 200)}"
         raise DecodeError(problem, expected=(signature,)) from error
 
 
@@ -129,7 +129,7 @@ def _value(constructor: str, key: str, one: _Read, data: Any) -> Any:
     try:
         return one.read(data)
     except REFUSALS as error:
-        why = f": {error}" if isinstance(error, msgspec.MsgspecError) else ""
+        why = f": {message_of(error)}" if isinstance(error, msgspec.MsgspecError) else ""
         raise DecodeError(
             f"{constructor}: {key}: expected {one.slot.type.expected}, "
             f"got `{shorten(safe_repr(data))}`{why}",

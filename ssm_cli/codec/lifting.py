@@ -11,6 +11,7 @@ from msgspec.msgpack import Ext
 
 from ssm_cli.codec.classes import FACTORY_TYPES, Classes, Inexact
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard_type
+from ssm_cli.errors import message_of
 
 COMPOUND = frozenset({list, dict})
 
@@ -83,7 +84,9 @@ class Reader:
         try:
             return STANDARD[name].make(standard_type(name), parts)
         except Exception as error:  # noqa: BLE001 - a zone or a type that this Python lacks
-            raise Inexact(f"a {name} cannot be made of {parts!r:.60}: {error}") from None
+            raise Inexact(
+                f"a {name} cannot be made of {parts!r:.60}: {message_of(error)}"
+            ) from None
 
     def _head(self, ref: int | str) -> tuple[str, list[str], bool]:
         if type(ref) is int:
@@ -140,7 +143,7 @@ class Reader:
                 form.kind, {field: values[field] for field in form.fields if field in values}
             )
         except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's
-            raise Inexact(f"a {name} cannot be made of it: {error}") from None
+            raise Inexact(f"a {name} cannot be made of it: {message_of(error)}") from None
 
     def default(self, data: list[Any]) -> Any:
         """A `defaultdict` with its factory."""

@@ -30,6 +30,7 @@ from ssm_cli.codec.classes import (
     Inexact,
 )
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard
+from ssm_cli.errors import message_of
 
 MAX_DEPTH = 200  # levels that a value may be nested
 TEXT = frozenset({str})
@@ -163,7 +164,7 @@ class Writer:
             try:
                 parts = STANDARD[name].parts(value)
             except ValueError as error:
-                raise Inexact(str(error)) from None
+                raise Inexact(message_of(error)) from None
             return [STANDARD_TAG, name, self.lower(parts)]
         form = self.classes.form(kind)
         ref = self.ref(form)

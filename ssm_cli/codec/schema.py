@@ -20,6 +20,7 @@ import msgspec
 
 from ssm_cli.codec.port import Constructor, Field
 from ssm_cli.codec.words import REFUSALS, TEXT_RANK, WordType, choice_type, starts, union_of
+from ssm_cli.errors import message_of
 
 MAX_CACHED_CLASSES = 1024
 _CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -331,7 +332,8 @@ def _hints_of(record: type, *, lenient: bool) -> dict[str, Any]:
         if lenient:
             return {}
         raise TypeError(
-            f"{record.__name__}: the type of a field cannot be resolved: {error}; "
+            f"{record.__name__}: the type of a field cannot be resolved: "
+            f"{message_of(error)}; "
             f"define it at the top of the module in which {record.__name__} is"
         ) from error
 

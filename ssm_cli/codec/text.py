@@ -38,7 +38,7 @@ from ssm_cli.codec.words import (
     suggestion,
     tokenize,
 )
-from ssm_cli.errors import DecodeError
+from ssm_cli.errors import DecodeError, message_of
 
 _SPECIAL = re.compile(r"[\"'\\\[{=]").search
 
@@ -130,7 +130,7 @@ class TextCodec:
         try:
             return shape.make(**{shape.slots[i].field.name: v for i, v in given.items()})
         except Exception as error:
-            problem = f"{name}: refused: {shorten(str(error), 200)}"
+            problem = f"{name}: refused: {shorten(message_of(error), 200)}"
             raise DecodeError(problem, expected=(shape.constructor.signature,), column=1) from error
 
 
@@ -230,7 +230,7 @@ def _argument(name: str, index: int, slot: Slot, word: Word) -> Argument:
     try:
         return Argument(word, index, read(word.text))
     except REFUSALS as error:
-        why = f": {error}" if isinstance(error, msgspec.MsgspecError) else ""
+        why = f": {message_of(error)}" if isinstance(error, msgspec.MsgspecError) else ""
         hint = suggestion(word.text, (*slot.type.choices, *slot.type.accepts))
         return Argument(word, index, None, f"{problem}{why}{hint}", expected)
 

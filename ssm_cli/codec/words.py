@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.errors import message_of
+
 MAX_SHOWN_CHARACTERS = 60  # of a word in an error message
 
 _WORD_START = re.compile(r"\S")
@@ -132,7 +134,7 @@ def _quoted_at(text: str, at: int) -> tuple[str, int, str, bool]:
     try:
         return unescape(text[at + 1 : end]), end + 1, "", False
     except ValueError as error:
-        return text[at + 1 : end], end + 1, str(error), False
+        return text[at + 1 : end], end + 1, message_of(error), False
 
 
 def _json_at(text: str, at: int) -> tuple[str, int, str, bool]:

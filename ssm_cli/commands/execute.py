@@ -16,6 +16,7 @@ from ssm_cli.exit_codes import exit_code_of
 from ssm_cli.runtime.api import NodeApi
 
 DEFAULT_TIMEOUT_S = 5.0
+LOG = "log"  # at a prompt and in a script
 Clock = Callable[[], float]
 
 
@@ -45,6 +46,7 @@ def execute(
     api: NodeApi,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
+    log: str = LOG,
 ) -> Result:
     """Carry out a command and wait for it.
 
@@ -53,6 +55,7 @@ def execute(
         api: the tree to ask.
         timeout_s: seconds that a call waits, unless the command says otherwise.
         clock: monotonic seconds, for the duration of a call.
+        log: how reports are asked for at the door where the result is read; "" if they cannot be.
 
     Returns:
         The result. Every `SsmError` becomes a result with `error` set; nothing else is caught.
@@ -67,7 +70,7 @@ def execute(
         else:
             output = value = api.call(worker, data, wait_s)
     except SsmError as error:
-        return _failed(command, error, (clock() - begun) * 1000)
+        return _failed(command, error, (clock() - begun) * 1000, log)
     return _replied(command, api, output, value, (clock() - begun) * 1000)
 
 
@@ -76,7 +79,9 @@ async def aexecute(
     api: NodeApi,
     timeout_s: float | None = DEFAULT_TIMEOUT_S,
     clock: Clock = time.perf_counter,
+    *,
     show: Callable[[Result], None] | None = None,
+    log: str = LOG,
 ) -> Result:
     """`execute` for asyncio: while a call waits, other tasks run. Cancelling it stops waiting.
 
@@ -87,7 +92,7 @@ async def aexecute(
         result = _execute_at_once(command, api)
     else:
         worker, data, wait_s = _call_of(command, timeout_s)
-        answer = _Answer(command, api, clock, show)
+        answer = _Answer(command, api, clock, show, log)
         try:
             if isinstance(api, ValueCaller):
                 await api.acall_value(worker, data, wait_s, answer.take)
@@ -97,6 +102,8 @@ async def aexecute(
         except SsmError as error:
             if answer.result is None:
                 answer.take(error)
+        finally:
+            answer.forget()
         assert answer.result is not None
         return answer.result
     if show is not None:
@@ -113,19 +120,25 @@ class _Answer:
         api: NodeApi,
         clock: Clock,
         show: Callable[[Result], None] | None,
+        log: str,
     ) -> None:
         self.result: Result | None = None
         self._command = command
         self._api = api
         self._clock = clock
         self._show = show
+        self._log = log
         self._begun = clock()
+
+    def forget(self) -> None:
+        """Show nothing that comes from now on: nobody waits any more."""
+        self._show = None
 
     def take(self, answer: tuple[bytes, object] | SsmError) -> None:
         """The outcome is there."""
         ms = (self._clock() - self._begun) * 1000
         if isinstance(answer, SsmError):
-            self.result = _failed(self._command, answer, ms)
+            self.result = _failed(self._command, answer, ms, self._log)
         else:
             self.result = _replied(self._command, self._api, *answer, ms)
         if self._show is not None:
@@ -137,7 +150,7 @@ def _execute_at_once(command: Command, api: NodeApi) -> Result:
     try:
         return HANDLERS[command.verb](command, api)
     except SsmError as error:
-        return refused(error, command.verb, command.output)
+        return refused(error, command.verb, command.output, command.place)
 
 
 def _call_of(command: Command, timeout_s: float | None) -> tuple[str, bytes, float | None]:
@@ -155,15 +168,16 @@ def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: f
     return made_result("call", text.output_lines(shown), (record,), command.output, value=value)
 
 
-def _failed(command: Command, error: SsmError, ms: float) -> Result:
+def _failed(command: Command, error: SsmError, ms: float, log: str) -> Result:
     """A call with another outcome than `replied`."""
     if not isinstance(error, CallError):
-        return refused(error, "call", command.output)
-    worker, given = command.arguments["worker"], command.arguments["input"]
-    record = records.failed_reply_record(worker, given, error, ms)
+        return refused(error, "call", command.output, command.place)
+    worker, given, place = *_asked(command), command.place
+    record = records.failed_reply_record(worker, given, error, ms, place)
+    line = text.brief(_failure_line(worker, given, error, log), 4000)
     return made_result(
         "call",
-        (text.brief(_failure_line(worker, given, error), 4000),),
+        (f"{place}: {line}" if place else line,),
         (record,),
         command.output,
         exit_code=exit_code_of(error),
@@ -171,14 +185,20 @@ def _failed(command: Command, error: SsmError, ms: float) -> Result:
     )
 
 
-def _failure_line(worker: str, given: str, error: CallError) -> str:
-    """What happened, to whom, and what next."""
+def _asked(command: Command) -> tuple[str, str]:
+    return command.arguments["worker"], command.arguments["input"]
+
+
+def _failure_line(worker: str, given: str, error: CallError, log: str) -> str:
+    """What happened, to whom, and what next at the door where it is read."""
     match error:
         case CalleeCrashed(error=BaseException() as cause):
-            what = f"{type(cause).__name__}: {records.message_of(cause)}"
-            return f"{worker} crashed on `{given}`: {what}; `log` shows what was restarted"
+            what = f"{type(cause).__name__}: {records.crash_said(error)}"
+            next_ = f"; `{log}` shows what its supervisor did" if log else ""
+            return f"{worker} crashed on `{given}`: {what}{next_}"
         case DecodeError():
             at = f" at column {error.column} of the input" if error.column else ""
-            return f"{worker} was not touched{at}: {error}"
+            wrong = str(error).removeprefix(f"{worker}: ")
+            return f"{worker} was not touched{at}: {wrong}"
         case _:
             return str(error)

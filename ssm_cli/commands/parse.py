@@ -24,7 +24,8 @@ class Command(msgspec.Struct, frozen=True):
     """A command that can be executed: its verb, and its arguments and options by name.
 
     `arguments` holds texts by parameter name. `output` is what `-o` asked for, or None;
-    `last` belongs to `log`, `timeout_s` (seconds) to `call`.
+    `last` belongs to `log`, `timeout_s` (seconds) to `call`. `place` is where the command was
+    written, `kv.ssm:3` or `<stdin>:3`; "" where a person has just typed it.
     """
 
     verb: str
@@ -32,6 +33,7 @@ class Command(msgspec.Struct, frozen=True):
     output: str | None = None
     last: int | None = None
     timeout_s: float | None = None
+    place: str = ""
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -40,6 +42,21 @@ class _Word(msgspec.Struct, frozen=True):
     text: str
     column: int
     rest: str
+
+
+def refuse_bytes(line: str) -> str:
+    """Return a line of a script, unless bytes of it are no UTF-8: they came as surrogates.
+
+    Raises:
+        CommandError: they are; it names the first.
+    """
+    if not line.isascii():
+        for column, character in enumerate(line, 1):
+            if "\udc80" <= character <= "\udcff":
+                byte = f"the byte 0x{ord(character) - 0xDC00:02x}"
+                wrong = f"is not UTF-8: {byte} does not belong here; save the script as UTF-8"
+                raise CommandError(wrong, column=column)
+    return line
 
 
 def parse_line(line: str, names: Collection[str]) -> Command | None:
@@ -56,7 +73,7 @@ def parse_line(line: str, names: Collection[str]) -> Command | None:
 
     >>> parse_line("kv2 Store x 1", ["kv2"])
     Command(verb='call', arguments={'worker': 'kv2', 'input': 'Store x 1'}, output=None, \
-last=None, timeout_s=None)
+last=None, timeout_s=None, place='')
     >>> parse_line("  # a comment", []) is None
     True
     """

@@ -9,7 +9,14 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.errors import CalleeCrashed, CallError, CommandError, DecodeError, SsmError
+from ssm_cli.errors import (
+    CalleeCrashed,
+    CallError,
+    CommandError,
+    DecodeError,
+    SsmError,
+    message_of,
+)
 from ssm_cli.runtime.views import CrashReport, NodeView, Report
 
 Record = dict[str, Any]
@@ -37,12 +44,18 @@ def reply_record(worker: str, text: str, output: str, value: object, ms: float) 
     }
 
 
-def failed_reply_record(worker: str, text: str, error: CallError, ms: float) -> Record:
-    """The record of a call with any other outcome: `error` in place of `output` and `value`."""
+def failed_reply_record(
+    worker: str, text: str, error: CallError, ms: float, place: str = ""
+) -> Record:
+    """The record of a call with any other outcome: `error` in place of `output` and `value`.
+
+    `place` as in `Command`.
+    """
     return {
         **_call_head(worker, text, error.outcome),
         "error": error_detail(error),
         "ms": round(ms, 3),
+        **_placed(place),
     }
 
 
@@ -56,9 +69,14 @@ def _call_head(worker: str, text: str, outcome: str) -> Record:
     }
 
 
-def error_record(error: SsmError) -> Record:
-    """The record of a command that failed, other than a call."""
-    return {"v": VERSION, "type": "error", "error": error_detail(error)}
+def error_record(error: SsmError, place: str = "") -> Record:
+    """The record of a command that failed, other than a call; `place` as in `Command`."""
+    at = place or (error.place if isinstance(error, CommandError) else "")
+    return {"v": VERSION, "type": "error", "error": error_detail(error), **_placed(at)}
+
+
+def _placed(place: str) -> Record:
+    return {"place": clean(place)} if place else {}
 
 
 def error_detail(error: SsmError) -> Record:
@@ -71,7 +89,7 @@ def error_detail(error: SsmError) -> Record:
         case CalleeCrashed(error=BaseException() as cause):
             return {
                 "type": type(cause).__name__,
-                "message": clean(message_of(cause)),
+                "message": clean(crash_said(error)),
                 "reason": error.reason,
             }
         case DecodeError():
@@ -88,6 +106,13 @@ def error_detail(error: SsmError) -> Record:
 
 def _typed(error: SsmError) -> Record:
     return {"type": type(error).__name__, "message": clean(str(error))}
+
+
+def crash_said(error: CalleeCrashed) -> str:
+    """What the exception of a step says."""
+    if error.said is not None or error.error is None:
+        return error.said or ""
+    return message_of(error.error)
 
 
 def report_record(report: Report) -> Record:
@@ -183,14 +208,6 @@ def json_line(record: object) -> str:
     '{"v":1,"output":"Ok"}'
     """
     return msgspec.json.encode(record).decode()
-
-
-def message_of(error: BaseException) -> str:
-    """What an exception says; one whose text cannot be made is shown by its class alone."""
-    try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may raise anything
-        return f"<{type(error).__name__} that cannot be shown: {type(broken).__name__}>"
 
 
 def clean(text: str) -> str:

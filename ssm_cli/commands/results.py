@@ -9,7 +9,7 @@ import msgspec
 
 from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
 
@@ -37,16 +37,22 @@ class Result(msgspec.Struct, frozen=True):
     ends: bool = False
 
 
-def refused(error: SsmError, kind: str = "error", output: str | None = None) -> Result:
+def refused(
+    error: SsmError, kind: str = "error", output: str | None = None, place: str = ""
+) -> Result:
     """The result of a line that is no command, or of a command that failed.
+
+    `place` is where the command was written, as in `Command`.
 
     >>> refused(CommandError("`cal` is no command", column=1)).exit_code.name
     'USAGE'
     """
-    record = records.error_record(error)
-    line = text.brief(records.message_of(error), 4000)
+    record = records.error_record(error, place)
+    line = text.brief(message_of(error), 4000)
     if isinstance(error, CommandError):
+        place = place or error.place
         line = f"column {error.column}: {line}"
+    line = f"{place}: {line}" if place else line
     return made_result(kind, (line,), (record,), output, exit_code=exit_code_of(error), error=True)
 
 

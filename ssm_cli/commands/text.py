@@ -83,7 +83,9 @@ def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str,
     label = f" ({brief(view.label, 40)})" if view.label else ""
     budget = "-" if view.budget_left is None else f"{view.budget_left}/{view.intensity}"
     name = f"{'  ' * depth}{brief(view.id)}{label}"
-    state = view.state if view.delay_ms is None else f"{view.state} in {view.delay_ms:.0f} ms"
+    state: str = view.state
+    if view.delay_ms is not None:
+        state = f"{state}, retry in {view.delay_ms / 1000:.1f}s"
     if view.age_s is not None:
         state = f"{state}, seen {view.age_s:.1f} s ago"
     where = view.strategy or (f"{view.node} #{view.epoch}" if view.node else "-")
@@ -134,8 +136,8 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
 
 
-def crash_lines(report: CrashReport) -> tuple[str, ...]:
-    """A crash report as lines: what, by which input, in which state, where, and what was done."""
+def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, ...]:
+    """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
     budget = ""
     if report.restarts is not None:
         within = f"in {report.period:g} s" if report.period is not None else ""
@@ -143,6 +145,7 @@ def crash_lines(report: CrashReport) -> tuple[str, ...]:
     by = f" ({report.strategy}{budget})" if report.strategy else ""
     rows = [
         ("worker", f"{report.path}, under {report.supervisor}"),
+        ("time", datetime.fromtimestamp(report.at_s, zone).strftime("%Y-%m-%d %H:%M:%S")),
         ("error", f"{report.error_type}: {report.error_message}"),
         ("reason", report.reason),
         ("input", report.input),

@@ -13,7 +13,7 @@ from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CommandError, SysError
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec
-from ssm_cli.spec.validate import Problem
+from ssm_cli.spec.problems import Problem
 
 NUMBERS = frozenset({int, float})
 

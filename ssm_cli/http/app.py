@@ -9,8 +9,6 @@ status and the record that `statuses.py` maps its error to.
 from __future__ import annotations
 
 import inspect
-import sys
-import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,6 +24,7 @@ from ssm_cli.http.requests import About, Request, Requests, handlers
 from ssm_cli.http.routes import Query, Route, Table, text_of
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.outside import complain
 
 MAX_BODY = 1 << 20  # bytes
 READ_AND_FORGOTTEN = 8 << 20  # bytes of a body that is too large, so that its sender hears of it
@@ -276,6 +275,6 @@ def _refusal(worker: str, error: HttpError) -> bytes:
 
 async def _defect(send: Send, error: Exception) -> None:
     """Answer 500 for an error of ssm itself; print its traceback on standard error."""
-    traceback.print_exception(error, file=sys.stderr)
+    complain("a request could not be answered: a defect", error)
     text = f"defect: {type(error).__name__}; the server's standard error has the traceback"
     await respond(send, 500, _encode(error_record(SsmError(text))))

@@ -25,13 +25,19 @@ def crash_panel(report: CrashReport) -> Panel:
 
 
 def crash_texts(report: CrashReport) -> list[Text]:
-    """The same as lines of the output, without a frame.
+    """The same as lines of the output, without a frame: who and when, then the facts.
 
     Each is a key and what it says, in the colours of the panel.
     """
+    who = Text.assemble(
+        ("  ✖ ", "red"), (one_line(report.path), "bold"), f" crashed at {clock(report.at_s)}"
+    )
     return [
-        Text.assemble(f"  {key:<9} ", (one_line(value, LIMIT), style))
-        for key, value, style in facts(report)
+        who,
+        *(
+            Text.assemble(f"  {key:<9} ", (one_line(value, LIMIT), style))
+            for key, value, style in facts(report)
+        ),
     ]
 
 

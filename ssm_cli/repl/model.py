@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from rich.text import Text
 
+from ssm_cli.errors import message_of
 from ssm_cli.render.log import in_restart_log, log_line
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.repl.tree.detail import detail_of
@@ -105,7 +106,7 @@ class Model:
 
     def defect(self, error: BaseException | None, message: str = "") -> None:
         """Say that something failed that should not have; the tree lives on."""
-        what = message if error is None else f"{type(error).__name__}: {error}"
+        what = message if error is None else f"{type(error).__name__}: {message_of(error)}"
         told = f"a defect, not of your tree, which lives on: {what}; please report it"
         if not self.output or told not in self.output[-1].plain:  # not ten times a second
             self.notice(told, "red")

@@ -32,6 +32,19 @@ PAUSE = 0.1  # of the time that a try of a restart took
 LONGEST_PAUSE_S = 0.25
 
 
+def repeated(callback: Callable[[Driver], None]) -> Callable[[Driver], None]:
+    """Have the driver take a turn again where a callback is interrupted: nobody else would."""
+
+    def taken(driver: Driver) -> None:
+        try:
+            callback(driver)
+        except BaseException:
+            driver.wake(again=True)  # the turn that is scheduled may be the one that was cut
+            raise
+
+    return taken
+
+
 class Driver:
     """Serves one node from one running loop."""
 
@@ -53,14 +66,15 @@ class Driver:
         self._waiting: deque[asyncio.Future[None]] = deque()  # callers who wait for room
         self.watched = -1  # the file descriptor that brings news of remote children
 
-    def wake(self) -> None:
-        """There is work: take a turn as soon as the loop gets to it."""
+    def wake(self, *, again: bool = False) -> None:
+        """There is work: take a turn as soon as the loop gets to it, or one more."""
         if self.loop.is_closed():  # the node goes on without asyncio, served by its callers
             self._world.outside.wake = None
             return
-        if not self._scheduled:
+        if again or not self._scheduled:
             self._scheduled = self.loop.call_soon(self._turn) is not None
 
+    @repeated
     def _turn(self) -> None:
         self._scheduled = False
         world = self._world
@@ -91,10 +105,10 @@ class Driver:
         """Let as many callers go on as there is room for, in the order in which they came."""
         room = self._world.bound - len(self._world.queue) if self._world.running else math.inf
         while self._waiting and room > 0:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            if not self._waiting[0].done():
+                self._waiting[0].set_result(None)
                 room -= 1
+            self._waiting.popleft()  # last: what is interrupted is done again
 
     def _await_timer(self) -> None:
         world = self._world
@@ -116,10 +130,10 @@ class Driver:
         self._turn()
 
     def _tell_down(self) -> None:
-        down, self._down = self._down, []
-        for future in down:
-            if not future.done():
-                future.set_result(None)
+        while self._down:
+            if not self._down[-1].done():
+                self._down[-1].set_result(None)
+            self._down.pop()
 
     async def until_down(self) -> None:
         """Wait until the tree is down."""
@@ -254,20 +268,21 @@ class Driver:
         """Look for calls whose time is over at `end_s`, unless that is done sooner anyway."""
         if self._sweep is not None:
             self._sweep.cancel()
-        self.sweep_s = end_s
         delay_s = max(0.0, end_s - self._world.clock.now_s())
         self._sweep = self.loop.call_later(delay_s, self._sweep_over)
+        self.sweep_s = end_s  # last: a sweep that is interrupted is due until the next is set
 
+    @repeated
     def _sweep_over(self) -> None:
         now_s = self._world.clock.now_s()
-        if self._sweep is not None:
-            self._sweep.cancel()
-        self._sweep, self.sweep_s = None, float("inf")
         over = [(pending, end) for pending, end in self._ends.items() if end[0] <= now_s]
         for pending, (_, timeout_s, worker) in over:
             pending.fail(late(worker, timeout_s))
         if self._ends:
             self._sweep_at(min(self._ends.values())[0])
+        elif self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep, self.sweep_s = None, float("inf")
 
     def close(self) -> None:
         """Let go of the loop."""

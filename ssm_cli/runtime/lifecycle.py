@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Shutdown, reason_of, term_of
+from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
 from ssm_cli.runtime.calling.waiting import Serving
@@ -10,23 +10,16 @@ from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.opening import keeper_for
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
-from ssm_cli.runtime.engine.outside import handler_codes, in_signal_handler
+from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import handler_codes, in_signal_handler
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.mend import heal, is_looping, loop_code, mend
 from ssm_cli.runtime.performer.starting import start_cell, without_collector
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 
 DRAIN_S = 1.0
-
-
-def unkept(outcome: ExitReason | Ignore) -> list[str]:
-    """What the first state of a durable worker holds that cannot be kept, if that was why."""
-    while isinstance(outcome, Shutdown) and isinstance(outcome.detail, FailedToStart):
-        outcome = outcome.detail.reason
-    error = outcome.error if isinstance(outcome, Crash) else None
-    return [str(error)] if isinstance(error, StorageError) else []
 
 
 class Lifecycle:
@@ -88,9 +81,10 @@ class Lifecycle:
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
         complaints = world.judge.complaints
-        said = "".join(f"\n{complaint}" for complaint in (*complaints, *unkept(outcome)))
-        text = f"{self._name} did not start: {why}{said}"
-        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints)
+        said = "".join(f"\n{complaint}" for complaint in complaints)
+        what, cause = start_cause(outcome)
+        text = f"{self._name} did not start: {why}{what}{said}"
+        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints) from cause
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""

@@ -19,8 +19,10 @@ from ssm_cli.behaviour.reasons import (
     Normal,
     Shutdown,
 )
+from ssm_cli.errors import is_interruption, message_of
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.traces import calls_user, in_runtime_alone, trace_of
+from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.traces import calls_user
 from ssm_cli.runtime.views import Kind, Report
 
 KEPT_REPORTS = 10_000
@@ -271,21 +273,16 @@ def error_detail(error: BaseException) -> Fields:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception says, bounded to 1,000 characters; never raises an `Exception`.
+    """What an exception says, bounded to 1,000 characters; see `message_of`.
 
     Of a user's exception only under the guard: see `engine/contained.py`.
     """
-    try:
-        return str(error)[:1000]
-    except Exception as failed:
-        if in_runtime_alone(trace_of(failed)):
-            raise  # it is from outside
-        return no_text(failed)
+    return message_of(error, passes_on)[:1000]
 
 
-def no_text(failed: BaseException) -> str:
-    """What stands for the text of an exception that cannot say what it is."""
-    return f"<error that cannot be shown: {type(failed).__name__}>"
+def passes_on(failed: BaseException) -> bool:
+    """Return whether what came of asking for a text is meant for whoever runs the loop."""
+    return is_interruption(failed) or is_from_outside(None, failed)
 
 
 def crash_text(reason: Crash) -> str:

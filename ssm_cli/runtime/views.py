@@ -17,7 +17,7 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     `busy_s` is an estimate of the seconds spent in its steps;
     `restarts` is how often it was started again; `queue` the inputs that wait for it;
     `budget_left` how many more restarts a supervisor has in the current window. The fields from
-    `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a worker
+    `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a node
     that is held back by its back-off. `node`, `epoch` and `age_s` (of the last sign of life) are
     those of a remote child.
     """

@@ -17,10 +17,10 @@ import msgspec
 from ssm_cli.errors import SpecError
 from ssm_cli.spec.keys import WORKER, fault, sentence, shown
 from ssm_cli.spec.model import AutoShutdown, SupervisorSpec, WorkerSpec
+from ssm_cli.spec.problems import Problem
 from ssm_cli.spec.rules import args_fault
 from ssm_cli.spec.validate import (
     Checker,
-    Problem,
     Sound,
     Taken,
     check_childspecs,

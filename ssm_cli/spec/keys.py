@@ -340,8 +340,12 @@ def sentence(wrong: str, expected: str = "", meant: str = "") -> str:
     return "; ".join(parts)
 
 
-def _printable(text: str) -> str:
-    """The beginning of a text; control characters are spelled out, so that no terminal obeys."""
+def printable(text: str) -> str:
+    r"""The beginning of a text; control characters are spelled out, so that no terminal obeys.
+
+    >>> print(printable("a\x1b"))
+    a\x1b
+    """
     short = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
 
@@ -358,7 +362,7 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
         case bool():
             return "true" if value else "false"
         case str():
-            return f'the text "{_printable(value)}"'
+            return f'the text "{printable(value)}"'
         case int() if abs(value) >= 10**MAX_SHOWN:
             return f"a whole number of more than {MAX_SHOWN} digits"
         case int() | float() | Enum():

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from ssm_cli.errors import TreeFileError
+from ssm_cli.spec.files import Unfit, bytes_of, decoded
 from ssm_cli.spec.judge import complaints_text
 from ssm_cli.spec.keys import nearest, sentence, shown
 from ssm_cli.spec.model import SupervisorSpec
-from ssm_cli.spec.modules import Resolver, importable, line_in, load_file, raised
-from ssm_cli.spec.validate import FILE, Problem, check_spec
+from ssm_cli.spec.modules import Resolver, beside, importable, load_file, place_in, raised
+from ssm_cli.spec.places import Places
+from ssm_cli.spec.problems import FILE, Problem
+from ssm_cli.spec.validate import check_spec
 
-MAX_BYTES = 64 * 1024 * 1024
 SUFFIXES = (".yaml", ".yml", ".py")
+KIND = "a tree file, .yaml, .yml or .py"
 
 
 def load_tree(path: str | Path) -> SupervisorSpec:
@@ -56,40 +58,17 @@ def _about_file(wrong: str, expected: str = "", meant: str = "") -> Problem:
     return Problem(FILE, sentence(wrong, expected, meant), 1, 1)
 
 
-def _unfit(file: Path) -> Problem | None:
-    """Why the file is not even opened."""
-    wanted = "a tree file, .yaml, .yml or .py"
-    if file.is_dir():
-        return _about_file("is a folder", wanted)
-    if file.suffix not in SUFFIXES:
-        return _about_file(f"has the suffix {file.suffix or '(none)'}", wanted)
-    if not file.exists():
-        beside = [p.name for p in file.parent.glob("*") if p.suffix in SUFFIXES]
-        return _about_file("does not exist", wanted, nearest(file.name, sorted(beside)))
-    return None if file.is_file() else _about_file("is no regular file", wanted)
-
-
 def _read(file: Path) -> str | Problem:
     """The text of the file, or the one thing that is wrong with it."""
-    try:
-        if unfit := _unfit(file):
-            return unfit
-        with file.open("rb") as stream:
-            return _decoded(stream.read(MAX_BYTES + 1))
-    except OSError as error:
-        return _about_file(f"cannot be read: {error.strerror or error}", "a file you may read")
-
-
-def _decoded(data: bytes) -> str | Problem:
-    if len(data) > MAX_BYTES:
-        return _about_file("is too large", f"at most {MAX_BYTES // 1024**2} MiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        wrong = f"is not UTF-8: the byte 0x{data[error.start]:02x} does not belong here"
-        return Problem(FILE, sentence(wrong, "a file saved as UTF-8"), line, column)
+    found = bytes_of(file, KIND)
+    what = found.found if isinstance(found, Unfit) else "file"
+    if what != "folder" and file.suffix not in SUFFIXES:
+        return _about_file(f"has the suffix {file.suffix or '(none)'}", KIND)
+    if isinstance(found, Unfit) and what == "nothing":
+        return _about_file(found.wrong, KIND, nearest(file.name, beside(file, SUFFIXES)))
+    text = decoded(found) if isinstance(found, bytes) else found
+    if isinstance(text, Unfit):
+        return Problem(FILE, sentence(text.wrong, text.wanted), text.line, text.column)
     if not text.strip():
         return _about_file("is empty", "a tree, beginning with `supervisor: NAME`")
     return text
@@ -107,17 +86,18 @@ def _yaml_tree(file: Path, text: str) -> tuple[SupervisorSpec | None, list[Probl
 
 
 def _python_tree(file: Path, text: str) -> tuple[SupervisorSpec | None, list[Problem]]:
+    when, places = "when it is run", Places("")
     try:
         module, tree = _run(file)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code raises anything
+        when, places = "when its tree is looked at", Places(text)
+        if not isinstance(tree, SupervisorSpec):
+            return None, [Problem(FILE, _no_tree(module, tree), *places.tree)]
+        return tree, [places.placed(problem, tree) for problem in check_spec(tree)]
+    except BaseException as error:  # noqa: BLE001 - user code raises anything
         filename = str(file.absolute())
-        column = error.offset if isinstance(error, SyntaxError) else None
-        line, wrong = line_in(error, filename) or 1, raised(error, filename, "when it is run")
-        return None, [Problem(FILE, wrong, line, max(column or 1, 1))]
-    places = _Places(text)
-    if not isinstance(tree, SupervisorSpec):
-        return None, [Problem(FILE, _no_tree(module, tree), *places.tree)]
-    return tree, [places.placed(problem) for problem in check_spec(tree)]
+        line, column = place_in(error, filename)
+        wrong = raised(error, filename, when)
+        return None, [Problem(FILE, wrong, *((line, column) if line else places.tree))]
 
 
 def _run(file: Path) -> tuple[ModuleType, object]:
@@ -138,35 +118,3 @@ def _no_tree(module: ModuleType, tree: object) -> str:
     specs = [name for name, value in vars(module).items() if isinstance(value, SupervisorSpec)]
     meant = f"tree = {specs[-1]}" if specs else nearest("tree", sorted(vars(module)))
     return sentence("has no `tree`", wanted, meant)
-
-
-class _Places:
-    """Where things are in the text of a Python tree, as well as its syntax tells.
-
-    `tree` is the line and column at which `tree` is defined; 1, 1 if nowhere.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.tree = (1, 1)
-        self._built: dict[str, tuple[int, int]] = {}
-        for node in ast.walk(ast.parse(text)):
-            match node:
-                case ast.Call(args=[ast.Constant(value=str() as name), *_]):
-                    # The last one wins: of a name given twice, that is the one to change.
-                    place = (node.lineno, node.col_offset + 1)
-                    self._built[name] = max(place, self._built.get(name, place))
-                case (
-                    ast.FunctionDef(name="tree")
-                    | ast.AsyncFunctionDef(name="tree")
-                    | ast.Name(id="tree", ctx=ast.Store())
-                ):
-                    self.tree = (node.lineno, node.col_offset + 1)
-
-    def placed(self, problem: Problem) -> Problem:
-        """The problem at the call that builds its node; else where `tree` is defined."""
-        name = problem.path.rpartition("/")[2]
-        # A name may hold dots, and the key follows after one: the longest that is known wins.
-        while name not in self._built and "." in name:
-            name = name.rpartition(".")[0]
-        line, column = self._built.get(name, self.tree)
-        return Problem(problem.path, problem.message, line, column)

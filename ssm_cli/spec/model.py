@@ -197,6 +197,11 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     on_storage_error: OnStorageError = OnStorageError.STOP
     on_replay_difference: OnReplayDifference = OnReplayDifference.DOWN
 
+    def __post_init__(self) -> None:
+        """Make the period a float, as it is written in every record."""
+        if type(self.period_s) is int and 0 < self.period_s < 2**53:
+            msgspec.structs.force_setattr(self, "period_s", float(self.period_s))
+
 
 class RemoteSpec(msgspec.Struct, frozen=True):
     """A subtree on another computer: a child that a node of a cluster hosts.

@@ -13,18 +13,25 @@ import pkgutil
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
 import msgspec
 
+from ssm_cli.errors import is_interruption, message_of
 from ssm_cli.spec.code import is_worker, start_fault
+from ssm_cli.spec.files import Unfit, bytes_of
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+SYNTAX = frozenset({SyntaxError, IndentationError, TabError})
 MAX_SAID = 400  # characters of an exception's text that a fault repeats
+
+
+_NONE = object()
 
 
 class Resolved(msgspec.Struct, frozen=True):
@@ -52,8 +59,7 @@ def importable(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The code that was run may have taken it out itself.
-        if entry in sys.path:
+        with suppress(ValueError, AttributeError):  # the code may have taken it out, or the list
             sys.path.remove(entry)
 
 
@@ -62,7 +68,7 @@ def module_name(path: Path) -> str:
 
     Types are found again by module and name, so the name may not change from run to run.
     """
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()
+    digest = hashlib.sha256(bytes(path.resolve())).hexdigest()
     stem = re.sub(r"\W", "_", path.stem)
     return f"ssm_file_{digest[:16]}_{stem}"
 
@@ -96,29 +102,54 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-def line_in(error: BaseException, filename: str) -> int:
-    """The line of `filename` at which `error` left it or was raised; 0 if it was never there."""
-    if isinstance(error, SyntaxError) and error.filename == filename:
-        return error.lineno or 0
+def place_in(error: BaseException, filename: str) -> tuple[int, int]:
+    """The line and column of `filename` at which `error` left it; 0 and 1 if it was never there."""
+    if type(error) in SYNTAX and error.filename == filename:  # type: ignore[attr-defined]  # by its type
+        return _number(error.lineno), max(_number(error.offset), 1)  # type: ignore[attr-defined]  # as above
     line = 0
-    trace: TracebackType | None = error.__traceback__
+    trace = _trace_of(error)
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == filename:
             line = trace.tb_lineno
         trace = trace.tb_next
-    return line
+    return line, 1
 
 
 def raised(error: BaseException, filename: str, when: str = "on import") -> str:
-    """What running `filename` raised, and at which line of which file, in words."""
-    line = line_in(error, filename)
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    """What running `filename` raised, and at which line of which file, in words.
+
+    Raises the error again if it is an interruption, as Ctrl-C is.
+    """
+    if is_interruption(error):
+        raise error
+    line, _ = place_in(error, filename)
+    syntax: Any = error if type(error) in SYNTAX else None
+    text = syntax.msg if syntax and type(syntax.msg) is str else message_of(error)
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    what = "is not valid Python" if isinstance(error, SyntaxError) else f"raises {when}"
+    what = "is not valid Python" if syntax else f"raises {when}"
     place = f" at {Path(filename).name} line {line}" if line else ""
-    if isinstance(error, SyntaxError) and error.filename not in {None, filename}:
-        place += f", in {Path(str(error.filename)).name} line {error.lineno}"
+    if syntax and type(syntax.filename) is str and syntax.filename != filename:
+        place += f", in {Path(syntax.filename).name} line {_number(syntax.lineno)}"
     return f"{what}: {' '.join(said.split())[:MAX_SAID]}{place}"
+
+
+def _number(value: object) -> int:
+    """A line or a column; those of an error that code has made itself may be anything."""
+    return value if type(value) is int else 0
+
+
+def _trace_of(error: BaseException) -> TracebackType | None:
+    """The traceback of an exception, whatever its class makes of that attribute."""
+    trace: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return trace
+
+
+def beside(path: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """The names of the files of some kinds in the folder of `path`; none if it cannot be read."""
+    try:
+        return sorted(p.name for p in path.parent.iterdir() if p.suffix in suffixes)
+    except (OSError, ValueError):
+        return []
 
 
 class Resolver:
@@ -158,29 +189,32 @@ class Resolver:
 
     def _load(self, target: str) -> ModuleType | str:
         path = self._folder / target
-        if path.suffix != ".py" or not path.is_file():
-            beside = (f"{target.rpartition('/')[0]}/{p.name}" for p in path.parent.glob("*.py"))
-            wanted = f"a Python file in {path.parent}"
-            return sentence("is no Python file", wanted, nearest(target, sorted(beside)))
+        wanted = f"a Python file in {path.parent}"
+        found = bytes_of(path, wanted)
+        if path.suffix != ".py" or (isinstance(found, Unfit) and found.found == "nothing"):
+            near = nearest(path.name, beside(path, (".py",)))
+            meant = near and f"{target.rpartition('/')[0]}/{near}"
+            return sentence("is no Python file", wanted, meant)
+        if isinstance(found, Unfit):
+            return sentence(found.wrong, found.wanted)
         try:
             return load_file(path)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code raises anything
+        except BaseException as error:  # noqa: BLE001 - user code raises anything
             return raised(error, str(path.absolute()))
 
     def _import(self, target: str) -> ModuleType | str:
         try:
             return importlib.import_module(target)
-        except ModuleNotFoundError as error:
-            missing = error.name or ""
-            if target == missing or target.startswith(f"{missing}."):
+        except BaseException as error:  # noqa: BLE001 - user code raises anything
+            said = raised(error, _origin(error))
+            missing = error.name if type(error) is ModuleNotFoundError else None
+            if type(missing) is str and (target == missing or target.startswith(f"{missing}.")):
                 return sentence(
                     "cannot be found",
                     "an installed module, or ./file.py relative to the tree file",
                     self._nearest_module(target, missing),
                 )
-            return raised(error, _origin(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code raises anything
-            return raised(error, _origin(error))
+            return said
 
     def _nearest_module(self, target: str, missing: str) -> str:
         beside = f"./{target.replace('.', '/')}.py"
@@ -203,10 +237,10 @@ def _form_fault(reference: str, target: str) -> str:
 
 def _origin(error: BaseException) -> str:
     """The file whose import raised `error`: the outermost one that is not the import system."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return error.filename
+    if type(error) in SYNTAX and type(error.filename) is str:  # type: ignore[attr-defined]  # by its type
+        return error.filename  # type: ignore[attr-defined]  # as above
     machinery = {__file__, importlib.__file__}
-    trace = error.__traceback__
+    trace = _trace_of(error)
     while trace is not None:
         filename = trace.tb_frame.f_code.co_filename
         if filename not in machinery and not filename.startswith("<frozen "):
@@ -220,18 +254,19 @@ def _workers(module: object) -> Iterable[str]:
 
 
 def _attribute(module: ModuleType, target: str, attribute: str) -> Resolved:
+    """The worker of that name in a module; to look at what is there runs the user's code."""
     value: object = module
-    for name in attribute.split("."):
-        try:
-            value = getattr(value, name)
-        except AttributeError:
-            inside = {*_workers(module), *(n for n in dir(value) if not n.startswith("__"))}
-            meant = nearest(name, sorted(inside))
-            wanted = f"a StateMachine or a subclass of GenServer in {target}"
-            return Resolved(fault=sentence(f"{target} has no {name}", wanted, meant))
-        except Exception as error:  # noqa: BLE001 - a module's __getattr__ is the user's code
-            return Resolved(
-                fault=f"names {name} in {target}, which {raised(error, '', 'when looked up')}"
-            )
-    wrong = start_fault(value)
+    try:
+        for name in attribute.split("."):
+            inner = getattr(value, name, _NONE)
+            if inner is _NONE:
+                inside = {*_workers(module), *(n for n in dir(value) if not n.startswith("__"))}
+                meant = nearest(name, sorted(inside))
+                wanted = f"a StateMachine or a subclass of GenServer in {target}"
+                return Resolved(fault=sentence(f"{target} has no {name}", wanted, meant))
+            value = inner
+        wrong = start_fault(value)
+    except BaseException as error:  # noqa: BLE001 - user code raises anything
+        said = raised(error, "", "when looked up")
+        return Resolved(fault=f"names {attribute} in {target}, which {said}")
     return Resolved(fault=f"{attribute} in {target} {wrong}") if wrong else Resolved(value)

@@ -28,6 +28,7 @@ from ssm_cli.spec.model import (
     WorkerOptions,
     WorkerSpec,
 )
+from ssm_cli.spec.problems import Problem
 from ssm_cli.spec.rules import (
     DEPTH_FAULT,
     args_fault,
@@ -38,26 +39,11 @@ from ssm_cli.spec.rules import (
     template_fault,
 )
 
-FILE = "(file)"  # where a problem is that belongs to no node of the tree
 MAX_SEEN = 1024  # settings and code that are remembered as sound
 OTP_KEYS = frozenset(
     {"strategy", "intensity", "period", "auto_shutdown", "restart", "shutdown", "significant"}
 )
 Taken = Callable[[str], str | None]
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong: where in the tree, and a sentence that follows the path.
-
-    `line` and `column` count from 1; 0 where the spec did not come from a file. `otp` says that
-    OTP's supervisor refuses it, too, when it starts, with a term of its own.
-    """
-
-    path: str
-    message: str
-    line: int = 0
-    column: int = 0
-    otp: bool = False
 
 
 def check_spec(spec: SupervisorSpec) -> list[Problem]:
@@ -223,6 +209,19 @@ class Checker:
         starts: bool = True,
     ) -> Iterator[Problem]:
         """Yield the problems of a child of `parent`, which is at `path` and so many levels deep."""
+        for problem in self._child(child, parent, path, place, depth, starts=starts):
+            yield problem if problem.place else msgspec.structs.replace(problem, place=place)
+
+    def _child(
+        self,
+        child: object,
+        parent: SupervisorSpec,
+        path: str,
+        place: int,
+        depth: int,
+        *,
+        starts: bool,
+    ) -> Iterator[Problem]:
         if isinstance(child, WorkerSpec):
             yield from self._worker(child, path, place, otp=starts)
         elif isinstance(child, RemoteSpec):

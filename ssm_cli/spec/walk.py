@@ -18,7 +18,7 @@ from typing import Any
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ssm_cli.spec import keys
-from ssm_cli.spec.keys import Key, fault, nearest, sentence, shown
+from ssm_cli.spec.keys import Key, fault, nearest, printable, sentence, shown
 from ssm_cli.spec.model import (
     DEFAULT_OPTIONS,
     MAX_DEPTH,
@@ -34,6 +34,7 @@ from ssm_cli.spec.model import (
     WorkerSpec,
 )
 from ssm_cli.spec.modules import Resolved
+from ssm_cli.spec.problems import Problem
 from ssm_cli.spec.rules import (
     DEPTH_FAULT,
     args_fault,
@@ -43,8 +44,17 @@ from ssm_cli.spec.rules import (
     remote_fault,
     template_fault,
 )
-from ssm_cli.spec.validate import Problem
-from ssm_cli.spec.yaml_nodes import MAP, SEQ, STR, at, plain_value, scalar
+from ssm_cli.spec.yaml_nodes import (
+    MAP,
+    SEQ,
+    STR,
+    NoValueError,
+    at,
+    described,
+    plain_value,
+    scalar,
+    tag_fault,
+)
 
 _CHILD_KINDS = ("worker", "supervisor", "remote")
 _ON: Mapping[keys.Place, str] = {
@@ -81,7 +91,10 @@ class FieldReader:
         for key_node, value_node in node.value:
             name = key_node.value
             if not isinstance(name, str):
-                self.complain(key_node, path, f"has {_shown(key_node)} as a key", "text")
+                kind = shown({} if isinstance(key_node, MappingNode) else [])
+                self.complain(key_node, path, f"has {kind} as a key", "text")
+            elif name in table and key_node.tag != STR:
+                self.complain(key_node, f"{path}.{name}", tag_fault(key_node), "text")
             elif name in entries:
                 line = entries[name].start_mark.line + 1
                 wrong = f"is there twice, first at line {line}"
@@ -94,7 +107,7 @@ class FieldReader:
 
     def _unknown(self, key_node: Node, table: Mapping[str, Key], path: str) -> None:
         name = str(key_node.value)
-        where = f"{path}.{name[: keys.MAX_NAME]}"
+        where = f"{path}.{printable(name)}"
         places = [place for key in keys.KEYS if key.name == name for place in key.on]
         if places:
             wanted = f"it on {keys.either(dict.fromkeys(_ON[place] for place in places))} only"
@@ -119,15 +132,15 @@ class FieldReader:
     def scalar(self, key: Key, node: Node, path: str) -> tuple[bool, Any]:
         """Return whether a node holds a valid value for its key, and that value."""
         if not isinstance(node, ScalarNode):
-            self.complain(node, f"{path}.{key.name}", f"is {_shown(node)}", keys.expected(key))
+            self.complain(node, f"{path}.{key.name}", described(node), keys.expected(key))
             return False, None
         known = (key.name, node.tag, node.value)
         if known in self._scalars:
             return True, self._scalars[known]
         try:
             value = scalar(node)
-        except ValueError as error:
-            self.complain(node, f"{path}.{key.name}", str(error), keys.expected(key))
+        except NoValueError as error:
+            self.complain(node, f"{path}.{key.name}", error.wrong, keys.expected(key))
             return False, None
         if wrong := fault(key, value):
             self.problems.append(at(node, f"{path}.{key.name}", wrong))
@@ -138,7 +151,7 @@ class FieldReader:
     def _backoff(self, node: Node, path: str) -> Backoff | None:
         if not isinstance(node, MappingNode) or node.tag != MAP:
             wanted = keys.expected(keys.WORKER["backoff"])
-            self.complain(node, path, f"is {_shown(node)}", wanted)
+            self.complain(node, path, described(node), wanted)
             return None
         entries = self.entries(node, keys.BACKOFF, path)
         backoff = Backoff(**self.values(entries, keys.BACKOFF, path))
@@ -150,11 +163,11 @@ class FieldReader:
         """Return the name of a child; the last part of its path if the name is invalid."""
         if node is None:
             return path.rpartition("/")[2]
-        if node.tag != STR or not keys.NAME.fullmatch(node.value):
+        if not _is_name(node):
             wanted = keys.expected(key)
             if isinstance(node, ScalarNode) and node.tag != STR and node.value:
                 wanted += f'; did you mean "{node.value[: keys.MAX_NAME]}", in quotes?'
-            self.complain(node, f"{path}.{key.name}", f"is {_shown(node)}", wanted)
+            self.complain(node, f"{path}.{key.name}", described(node), wanted)
             return path.rpartition("/")[2]
         name = str(node.value)
         if name in self._first:
@@ -207,13 +220,13 @@ class TreeReader:
         path = f"{parent}/child#{place}" if parent else "root"
         if not isinstance(node, MappingNode) or node.tag != MAP:
             wanted = "`worker`, `supervisor` or `remote`" if parent else "`supervisor`"
-            self._complain(node, path, f"is {_shown(node)}", f"a mapping with {wanted}")
+            self._complain(node, path, described(node), f"a mapping with {wanted}")
             return path, ""
         kinds = {key.value: value for key, value in node.value if key.value in _CHILD_KINDS}
         if len(kinds) != 1:
             return path, self._guess(node, path, bool(kinds), at_root=not parent)
         ((kind, named),) = kinds.items()
-        if named.tag == STR and keys.NAME.fullmatch(named.value):
+        if _is_name(named):
             path = f"{parent}/{named.value}" if parent else named.value
         return path, kind
 
@@ -253,7 +266,7 @@ class TreeReader:
             return [], 0
         if not isinstance(node, SequenceNode) or node.tag != SEQ:
             wanted = keys.expected(keys.ROOT["children"])
-            self._complain(node, f"{path}.children", f"is {_shown(node)}", wanted)
+            self._complain(node, f"{path}.children", described(node), wanted)
             return [], None
         children: list[ChildSpec] = []
         for place, child in enumerate(node.value, 1):
@@ -303,7 +316,7 @@ class TreeReader:
             found = plain_value(node, f"{path}.place", self.problems)
         if found is not None and not fault(key, found):
             return dict(found)
-        self._complain(node, f"{path}.place", f"is {_shown(node)}", keys.expected(key))
+        self._complain(node, f"{path}.place", described(node), keys.expected(key))
         return {}
 
     def _start(self, node: Node | None, worker: Node, path: str) -> object:
@@ -321,7 +334,7 @@ class TreeReader:
 
     def _args(self, node: Node, path: str) -> dict[str, Any]:
         if not isinstance(node, MappingNode) or node.tag != MAP:
-            self._complain(node, path, f"is {_shown(node)}", keys.expected(keys.WORKER["args"]))
+            self._complain(node, path, described(node), keys.expected(keys.WORKER["args"]))
             return {}
         args: dict[str, Any] = plain_value(node, path, self.problems)
         if wrong := args_fault(args):
@@ -338,17 +351,15 @@ class TreeReader:
             self.problems.append(at(entries["significant"], f"{path}.significant", wrong))
 
 
+def _is_name(node: Node) -> bool:
+    """Whether a node holds a valid name."""
+    if node.tag != STR or not isinstance(node, ScalarNode):
+        return False
+    return keys.NAME.fullmatch(node.value) is not None
+
+
 def _judged(name: str, default: Enum, entries: _Entries, values: Mapping[str, Any]) -> str | None:
     """The word of an entry, its default where it is left out, None where it is wrong."""
     if name in entries and name not in values:
         return None
     return str(values.get(name, default).value)
-
-
-def _shown(node: Node) -> str:
-    if isinstance(node, ScalarNode):
-        try:
-            return shown(scalar(node))
-        except ValueError:
-            return shown(node.value)
-    return shown({} if isinstance(node, MappingNode) else [])

@@ -14,12 +14,13 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from ssm_cli.spec.keys import sentence, shown
-from ssm_cli.spec.validate import FILE, Problem
+from ssm_cli.spec.keys import printable, sentence, shown
+from ssm_cli.spec.problems import FILE, Problem
 
 MAX_ALIASED = 1_000_000  # nodes that aliases may add to those written down
 MAX_NESTING = 400  # levels of collections: twice MAX_DEPTH, and as much again for args
 MAX_ARGS_DEPTH = 64  # levels of collections in args
+MAX_DIGITS = 4300  # of a whole number: what Python reads
 STR = "tag:yaml.org,2002:str"
 MAP = "tag:yaml.org,2002:map"
 SEQ = "tag:yaml.org,2002:seq"
@@ -66,19 +67,21 @@ def compose(text: str) -> Node | Problem:
 
     A problem is all that is wrong where the text is no YAML, is empty or holds several documents.
     """
-    loader = BoundedLoader(text)
+    loader = None
     try:
+        loader = BoundedLoader(text)
         root: Node | None = loader.get_node() if loader.check_node() else None
         if root is None or (isinstance(root, ScalarNode) and not root.value):
             return Problem(FILE, sentence("is empty", "a mapping with `supervisor`"), 1, 1)
         if loader.check_node():
             wanted = "one tree in a file; write each to a file of its own"
             return at(loader.get_node(), FILE, sentence("has several YAML documents", wanted))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
         return _syntax_problem(text, error)
     finally:
-        loader.dispose()
-    if "&" in text and isinstance(root, CollectionNode):
+        if loader is not None:
+            loader.dispose()
+    if ("&" in text or "<<" in text) and isinstance(root, CollectionNode):
         return _resolve_aliases(root) or root
     return root
 
@@ -96,15 +99,25 @@ def _syntax_problem(text: str, error: Exception) -> Problem:
                 wanted = "spaces for indentation"
         case yaml.reader.ReaderError():
             # Its position counts bytes or characters, as the loader is; the first is meant.
-            before = text[: text.find(chr(error.character))]
-            place = before.count("\n") + 1, len(before) - before.rfind("\n")
+            place = _place(text, text.find(chr(error.character)))
             wrong = f"has the character U+{error.character:04X}: {error.reason}"
             wanted = "printable text, or an escape in double quotes"
-        case _:
+        case UnicodeEncodeError():
+            place = _place(text, error.start)
+            wrong, wanted = "has bytes that are no UTF-8", "text in UTF-8"
+        case TooDeepError() | RecursionError():
             mark = getattr(error, "mark", None)
             wrong, wanted = "is nested too deep", f"at most {MAX_NESTING} levels"
+        case _:
+            wrong, wanted = "is not valid YAML", "well-formed YAML"
     line, column = (mark.line + 1, mark.column + 1) if mark else place
     return Problem(FILE, sentence(wrong, wanted), line, column)
+
+
+def _place(text: str, at: int) -> tuple[int, int]:
+    """The line and column of a character of a text."""
+    before = text[: max(at, 0)]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 def _inside(node: Node) -> Iterator[Node]:
@@ -164,23 +177,75 @@ def _merge(node: MappingNode) -> Problem | None:
 
 
 _CONSTRUCTOR = SafeConstructor()
+_YAML = "tag:yaml.org,2002:"
+_TEXT = frozenset({STR, f"{_YAML}value"})  # a bare = stands for itself
+_WANTED = {
+    "null": "null or ~",
+    "bool": "true or false",
+    "int": f"a whole number of at most {MAX_DIGITS} digits",
+    "float": "a number, such as 1.5, 1e3 or .inf",
+    "timestamp": "a date that exists, such as 2026-01-31, or quotes around a text",
+    "binary": "text in base64",
+}
+"""The scalars that have a value of their own, by tag, and how they are written."""
+
+
+class NoValueError(ValueError):
+    """A scalar stands for no value: what is wrong with it, and what was expected."""
+
+    def __init__(self, wrong: str, wanted: str) -> None:
+        super().__init__(sentence(wrong, wanted))
+        self.wrong = wrong
+        self.wanted = wanted
+
+
+def tag_of(node: Node) -> str:
+    """The tag of a node as people write it, at most `MAX_NAME` characters.
+
+    >>> tag_of(ScalarNode("tag:yaml.org,2002:set", ""))
+    '!!set'
+    """
+    tag: str = node.tag
+    return printable(f"!!{tag.removeprefix(_YAML)}" if tag.startswith(_YAML) else tag)
+
+
+def tag_fault(node: Node) -> str:
+    """What a node is that has a tag which it should not have."""
+    unknown = "" if node.tag.startswith(_YAML) else "unknown "
+    return f"has the {unknown}tag {tag_of(node)}"
+
+
+def described(node: Node) -> str:
+    """What a node is, as a complaint says it: its value, or the tag that it should not have."""
+    if isinstance(node, ScalarNode):
+        try:
+            return f"is {shown(scalar(node))}"
+        except NoValueError as error:
+            return error.wrong
+    plain = MAP if isinstance(node, MappingNode) else SEQ
+    if node.tag != plain:
+        return tag_fault(node)
+    return f"is {shown({} if plain == MAP else [])}"
 
 
 def scalar(node: ScalarNode) -> Any:
     """The plain value of a scalar: text, a number, a boolean, None, a date, bytes.
 
     Raises:
-        ValueError: its tag is unknown, or its text is no value of its tag.
+        NoValueError: its tag is none of a scalar, or its text is no value of its tag.
     """
-    if node.tag == STR:
+    if node.tag in _TEXT:
         return node.value
-    construct = SafeConstructor.yaml_constructors.get(node.tag)
-    if construct is None:
-        raise ValueError(f"has the unknown tag {node.tag}")
+    name = node.tag.removeprefix(_YAML)
+    if name not in _WANTED or not node.tag.startswith(_YAML):
+        raise NoValueError(tag_fault(node), "plain YAML")
+    if name == "int" and len(node.value) > MAX_DIGITS:
+        raise NoValueError(f"is a whole number of more than {MAX_DIGITS} digits", _WANTED[name])
     try:
-        return construct(_CONSTRUCTOR, node)
-    except (yaml.YAMLError, ValueError, OverflowError, LookupError) as error:
-        raise ValueError(f"is no {node.tag.rpartition(':')[2]}: {error}") from error
+        return SafeConstructor.yaml_constructors[node.tag](_CONSTRUCTOR, node)
+    except Exception as error:  # PyYAML's constructors raise whatever their parts do
+        wrong = f"is {shown(node.value)}, which is no {name}"
+        raise NoValueError(wrong, _WANTED[name]) from error
 
 
 def plain_value(node: Node, path: str, problems: list[Problem], depth: int = 1) -> Any:
@@ -191,14 +256,14 @@ def plain_value(node: Node, path: str, problems: list[Problem], depth: int = 1) 
     if isinstance(node, ScalarNode):
         try:
             return scalar(node)
-        except ValueError as error:
-            problems.append(at(node, path, sentence(str(error), "plain YAML")))
+        except NoValueError as error:
+            problems.append(at(node, path, str(error)))
             return None
     wrong, wanted = "", "a plain mapping or list"
     if depth > MAX_ARGS_DEPTH:
         wrong, wanted = "is nested too deep", f"at most {MAX_ARGS_DEPTH} levels"
-    elif node.tag not in {MAP, SEQ}:
-        wrong = f"has the tag {node.tag}"
+    elif node.tag != (MAP if isinstance(node, MappingNode) else SEQ):
+        wrong = described(node)
     if wrong:
         problems.append(at(node, path, sentence(wrong, wanted)))
         return None
@@ -216,8 +281,11 @@ def _plain_mapping(
             kind = shown({} if isinstance(key_node, MappingNode) else [])
             problems.append(at(key_node, path, sentence(f"has {kind} as a key", "text")))
             continue
-        inner = f"{path}.{key_node.value}"
+        inner = f"{path}.{printable(key_node.value)}"
+        known = len(problems)
         name = plain_value(key_node, inner, problems)
+        if len(problems) > known:
+            continue
         if name in result:
             problems.append(at(key_node, inner, sentence("is there twice", "each key once")))
             continue

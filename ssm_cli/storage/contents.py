@@ -9,7 +9,7 @@ import msgspec
 
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.json import jsonable
-from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.errors import StorageDamaged, StorageError, message_of
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import head_of
 from ssm_cli.runtime.durable.records import (
@@ -140,7 +140,7 @@ def _state(value: bytes) -> Any:
     try:
         return jsonable(plain_of(value))
     except (msgspec.MsgspecError, Inexact, TypeError) as error:
-        return f"<state that cannot be shown: {error}>"
+        return f"<state that cannot be shown: {message_of(error)}>"
 
 
 def _plain(value: tuple[Any, ...]) -> Any:

@@ -16,7 +16,7 @@ import msgspec
 from ssm_cli.codec.classes import Classes, Inexact
 from ssm_cli.codec.exact import is_exact, names_in
 from ssm_cli.codec.json import data_reader, jsonable
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StorageError, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.life import Anew
@@ -142,14 +142,16 @@ class Repairing:
         try:
             given = json.loads(text)
         except ValueError as error:
-            raise StorageError(f"--state takes JSON: {error}") from error
+            raise StorageError(f"--state takes JSON: {message_of(error)}") from error
         if self._spec is None:
             raise StorageError("--state is read by the type of the code: name it by --tree FILE")
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
         try:
             value = data_reader(state_type(behaviour))(given)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
-            raise StorageError(f"--state is no state of {self.worker}: {error}") from error
+            raise StorageError(
+                f"--state is no state of {self.worker}: {message_of(error)}"
+            ) from error
         data = values.dump(value)
         self._goes_on("state", data, values.code, self._tail.saved)
         return [f"state: {state_text(data)}"]
@@ -288,7 +290,7 @@ def state_text(state: bytes | None) -> str:
     try:
         return json.dumps(jsonable(plain_of(state)), ensure_ascii=False)
     except (Inexact, msgspec.MsgspecError) as error:
-        return f"<it cannot be shown: {error}>"
+        return f"<it cannot be shown: {message_of(error)}>"
 
 
 def difference(before: bytes | None, after: bytes | None) -> list[str]:

@@ -23,7 +23,14 @@ from typing import Any, Protocol
 import msgspec
 
 from ssm_cli.behaviour.reasons import ExitReason, Lost, is_abnormal
-from ssm_cli.spec.model import AutoShutdown, Backoff, Restart, Strategy, SupervisorSpec
+from ssm_cli.spec.model import (
+    AutoShutdown,
+    Backoff,
+    Restart,
+    Strategy,
+    SupervisorSpec,
+    WorkerSpec,
+)
 from ssm_cli.supervision.window import RestartWindow
 
 PERMANENT, TRANSIENT, TEMPORARY = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
@@ -186,10 +193,22 @@ def scope(
     """
     if strategy is ONE_FOR_ONE or strategy is SIMPLE:
         return NOBODY, [child]
-    names = affected(strategy, children, child)
-    stop = [name for name in names if name != child]
-    start = [n for n in names if n == child or children[n].spec.restart is not TEMPORARY]
-    return stop, start
+    start = affected(strategy, children, child)
+    stop = start.copy()
+    stop.remove(child)
+    going = {name for name in stop if restart_of(children[name].spec) is TEMPORARY}
+    return stop, [name for name in start if name not in going] if going else start
+
+
+def restart_of(spec: Any) -> Restart:
+    """Return which ends of a child are followed by a restart: for many, with no property between.
+
+    >>> restart_of(SupervisorSpec("root")) is Restart.PERMANENT
+    True
+    """
+    options = spec.options if type(spec) is WorkerSpec else spec
+    restart: Restart = options.restart
+    return restart
 
 
 def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:

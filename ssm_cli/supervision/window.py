@@ -9,13 +9,13 @@ class RestartWindow:
     """The times of the restarts in the period, oldest first; owned by one supervisor.
 
     A restart exactly `period_s` old still counts. Amortised O(1) per restart, and never more
-    entries than restarts within one period. Source: OTP `supervisor:add_restart/3`.
+    entries than restarts between two counts, one of which precedes each restart.
+    Source: OTP `supervisor:add_restart/3`.
 
     >>> window = RestartWindow(5.0)
-    >>> [window.add(now) for now in (0.0, 1.0, 6.0, 6.5)]
-    [1, 2, 2, 2]
-    >>> window.count(99.0)
-    0
+    >>> for now_s in (0.0, 1.0, 6.0, 6.5): window.add(now_s)
+    >>> window.count(6.5), window.count(99.0)
+    (2, 0)
     """
 
     __slots__ = ("_times_s", "period_s")
@@ -35,13 +35,12 @@ class RestartWindow:
         self.count(now_s)
         return list(self._times_s)
 
-    def add(self, now_s: float) -> int:
-        """Count a restart at `now_s`; how many there are in the period now, with this one."""
+    def add(self, now_s: float) -> None:
+        """Count a restart at `now_s`, not before that of the last one."""
         self._times_s.append(now_s)
-        return self.count(now_s)
 
     def count(self, now_s: float) -> int:
-        """How many restarts lie in the period that ends at `now_s`."""
+        """Return how many restarts lie in the period that ends at `now_s`; forget older ones."""
         times_s = self._times_s
         oldest_s = now_s - self.period_s
         while times_s and times_s[0] < oldest_s:

@@ -33,12 +33,12 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
-RECORDS = {"reports", "traces", "views"}
+RECORDS = {"outside", "reports", "traces", "views"}
 
 WITHIN_RUNTIME = {
-    "engine": {"engine", "clock", "reports", "traces", "views"},
+    "engine": {"engine", "clock", *RECORDS},
     "performer": {"performer", "durable", "remote", "engine", "looking", *RECORDS},
-    "looking": {"looking", "performer", "engine", "reports", "views"},
+    "looking": {"looking", "performer", "engine", "outside", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
     "durable": {"durable", "engine", "looking", "reports", "views", "clock"},
 }

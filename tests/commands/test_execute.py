@@ -96,7 +96,7 @@ def test_a_crash_names_the_exception_of_the_step() -> None:
     assert result.lines == (
         (
             "kv2 crashed on `Lookup crash`: ZeroDivisionError: division by zero; "
-            "`log` shows what was restarted"
+            "`log` shows what its supervisor did"
         ),
     )
     assert result.records == (

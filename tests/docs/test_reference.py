@@ -14,6 +14,7 @@ from ssm_cli.cli.app import make_app
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CallError
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.runtime.views import CrashReport
 from ssm_cli.spec import keys
 from ssm_cli.spec.keys import Key, Place
 from tests.architecture.source import ROOT, modules
@@ -141,3 +142,8 @@ def test_decisions_are_numbered_without_a_gap_and_say_why() -> None:
         text = page.read_text(encoding="utf-8")
         headings = [line for line in text.splitlines() if line.startswith("## ")]
         assert headings == ["## Context", "## Decision", "## Consequences"], page.name
+
+
+def test_the_fields_of_a_crash_report_are_in_the_reference_of_python() -> None:
+    documented = first_words(REFERENCE / "python.md", "## Crash reports")
+    assert documented == list(CrashReport.__struct_fields__)

@@ -32,7 +32,7 @@ ROOMS = str(PACKAGE / "runtime") + "/"
 NO_ENGINE = ("views.py", "api.py")  # shapes of what is shown: nothing is done there
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
-MOST_A_LINE = 3  # points of one line, over all scenarios, for each method
+MOST_A_LINE = 2  # points of one line, over all scenarios, for each method
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
 Trace = Callable[[FrameType, str, Any], Any]

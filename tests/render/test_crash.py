@@ -6,6 +6,7 @@ import msgspec
 from rich.console import Console
 
 from ssm_cli.render.crash import crash_panel, crash_texts
+from ssm_cli.render.log import clock
 from ssm_cli.runtime.views import CrashReport
 
 REPORT = CrashReport(
@@ -62,7 +63,8 @@ def test_a_hostile_state_does_not_reach_the_terminal() -> None:
 
 
 def test_the_lines_of_the_output_say_the_same_without_a_frame() -> None:
-    assert [text.plain for text in crash_texts(REPORT)][:2] == [
+    assert [text.plain for text in crash_texts(REPORT)][:3] == [
+        f"  ✖ root/kv2 crashed at {clock(REPORT.at_s)}",
         "  error     KeyError: 'x'",
         "  reason    crash",
     ]

@@ -71,7 +71,7 @@ def test_an_error_that_cannot_say_what_it_is_does_not_hurt_the_report() -> None:
         node.cast("a", raise_mute)
         node.run()
         (crash,) = (report for report in node.reports() if report.event == "crashed")
-        message = "<error that cannot be shown: RuntimeError>"
+        message = "<MuteError that cannot be shown: RuntimeError>"
         assert crash.detail["error"] == {"type": "MuteError", "message": message}
         assert node.call("a", "on") == "on"
 

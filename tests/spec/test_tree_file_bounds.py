@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssm_cli.errors import TreeFileError
-from ssm_cli.spec import load as loading
+from ssm_cli.spec import files
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec
 
@@ -49,7 +49,9 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     too_long = tmp_path / f"{'x' * 300}.yaml"
     assert "(file): cannot be read: File name too long; expected" in complaint_about(too_long)
-    assert "(file): does not exist; expected" in complaint_about(tmp_path / "a\0b.yaml")
+    assert "(file): has a name that no file can have; expected" in complaint_about(
+        tmp_path / "a\0b.yaml"
+    )
 
 
 def test_bytes_that_are_not_utf8_are_told_with_their_place(tmp_path: Path) -> None:
@@ -80,9 +82,9 @@ def test_a_file_over_the_bound_is_not_parsed(
 ) -> None:
     file = tmp_path / "tree.yaml"
     with file.open("wb") as stream:
-        stream.truncate(loading.MAX_BYTES + 1)
+        stream.truncate(files.MAX_BYTES + 1)
     assert "1:1: (file): is too large; expected at most 64 MiB" in complaint_about(file)
-    monkeypatch.setattr(loading, "MAX_BYTES", 3)
+    monkeypatch.setattr(files, "MAX_BYTES", 3)
     file.write_text("a: 1")
     assert "is too large" in complaint_about(file)
 

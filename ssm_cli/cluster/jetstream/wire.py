@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.ports import CallLost, ClusterError, OnMessage
+from ssm_cli.errors import message_of
 
 INSTALL = "pip install 'ssm-cli[cluster]'"
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
@@ -215,7 +216,7 @@ async def connect(access: Access, name: str) -> Wire:
             CONNECT_S * 2,
         )  # fmt: skip
     except (TimeoutError, errors.Error, OSError) as error:
-        why = str(error) or type(error).__name__
+        why = message_of(error) or type(error).__name__
         raise ClusterError(
             f"no cluster at {access.url}: {why}; start one with `ssm node`, or give --cluster URL"
         ) from error

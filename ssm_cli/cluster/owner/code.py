@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from ssm_cli.errors import SsmError, TreeFileError
+from ssm_cli.errors import SsmError, TreeFileError, message_of
 from ssm_cli.spec.judge import complaints_of, complaints_text
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
@@ -40,7 +40,7 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
         tree = getattr(importlib.import_module(module), attribute)
         tree = tree() if callable(tree) else tree
     except Exception as error:
-        raise Undefined(f"{reference}: {type(error).__name__}: {error}") from error
+        raise Undefined(f"{reference}: {type(error).__name__}: {message_of(error)}") from error
     if problems := check_spec(tree):
         raise Undefined(complaints_text(reference, complaints_of(problems)))
     assert isinstance(tree, SupervisorSpec)

@@ -60,7 +60,7 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
     if outcome == "crashed":
         cause = remote_error(str(error.get("type", "Exception")), message)
         text = f"{worker} crashed: {type(cause).__name__}: {message}"
-        raise errors.CalleeCrashed(text, worker=worker, reason=reason, error=cause)
+        raise errors.CalleeCrashed(text, worker=worker, reason=reason, error=cause, said=message)
     if outcome == "undecodable":
         expected = tuple(str(word) for word in error.get("expected", ()))
         column = int(error.get("column", 0))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from rich.text import Text
+
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.commands.results import Result, refused
@@ -133,7 +135,8 @@ class Commands:
     def show(self, result: Result, number: int | None = None) -> None:
         """Put what a command came to into the output."""
         if result.kind == "crash" and isinstance(result.value, list) and not result.output:
-            self._model.say(text for report in result.value for text in crash_texts(report))
+            blocks = ([*crash_texts(report), Text("")] for report in result.value)
+            self._model.say([text for block in blocks for text in block][:-1])
             return
         ms = _duration_ms(result)
         self._model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))

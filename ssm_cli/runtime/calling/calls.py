@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.errors import CallTimeout
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
@@ -133,6 +134,8 @@ class Calls:
         error = pending.error
         if error is not None:
             pending.error = None
+            if isinstance(error, CallTimeout):
+                error.worker = cell.spec.id
             try:
                 raise error
             finally:

@@ -38,9 +38,8 @@ class Messages:
         `state` may be a function of the old state; if it raises, the state stays and `SysError`
         is raised with `callback_failed`.
         """
-        change = state if callable(state) else lambda _: state
         cell = need_worker(self._world, worker)
-        return redacted(self._world, cell, self._serving.act(system.replace_state, cell, change))
+        return redacted(self._world, cell, self._serving.act(system.replace_state, cell, state))
 
     def suspend(self, name: str) -> None:
         """Hold a worker or a supervisor: its inputs queue up, bounded (`sys:suspend/1`)."""

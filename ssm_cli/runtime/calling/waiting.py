@@ -8,6 +8,7 @@ from typing import Any
 
 from ssm_cli.errors import CallTimeout, NoProc, SsmError
 from ssm_cli.runtime.engine.cell import Cell
+from ssm_cli.runtime.engine.failures import NOT_STARTED
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
@@ -142,7 +143,8 @@ class Serving:
         world = self._world
         forbid_reentry(world)
         if not world.running:
-            raise NoProc("the tree is not running", worker=cell.spec.id, reason="noproc")
+            name = cell.spec.id
+            raise NoProc(f"{name}: {NOT_STARTED}", worker=name, reason="noproc")
         self.settle()
         world.pumping = True  # a reader of reports must not run the node meanwhile
         try:

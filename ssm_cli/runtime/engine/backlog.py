@@ -46,7 +46,8 @@ def refuse_below(world: World, cell: Cell) -> None:
         refuse_held(world, cell)
     elif isinstance(cell, SupervisorCell):
         for child in tuple(cell.children.values()):
-            refuse_below(world, child)
+            if child.extra is not None or type(child) is not WorkerCell:  # else nothing waits
+                refuse_below(world, child)
 
 
 def no_process(

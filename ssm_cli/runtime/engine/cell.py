@@ -47,6 +47,7 @@ class Plan(IntEnum):
 
 UNDEFINED = CellStatus.UNDEFINED  # a global is quick
 RUNNING = CellStatus.RUNNING
+STEP = Plan.STEP
 
 
 class Extra:
@@ -243,22 +244,18 @@ def seconds(ms: float | str) -> float:
 
 def replan(cell: WorkerCell) -> None:
     """Choose how the inputs of a worker are served, after a setting of it has changed."""
-    cell.step = None
-    plan, extra = Plan.DOWN, cell.extra
-    if cell.status is RUNNING:
-        pure = type(cell.behaviour) is StateMachine
-        plan = Plan.CARE if extra is None or not pure else plan_of(extra)
-        if extra is not None and (extra.suspended or (extra.kept and extra.kept.closing)):
-            plan = Plan.HELD
-        elif pure and (extra is None or plan is Plan.STEP):
-            plan, cell.step = Plan.STEP, cell.behaviour.step
+    extra, plan = cell.extra, STEP
+    if cell.status is not RUNNING:
+        plan = Plan.DOWN
+    elif extra is not None and (extra.suspended or (extra.kept and extra.kept.closing)):
+        plan = Plan.HELD
+    elif type(cell.behaviour) is not StateMachine:
+        plan = Plan.CARE
+    elif extra is not None:
+        if extra.debug is not None or extra.checked or extra.timeout:
+            plan = Plan.CARE
+        elif extra.kept is not None:
+            plan = extra.kept.plan()
+    cell.step = cell.behaviour.step if plan is STEP else None
     if extra is not None:
         extra.plan = plan
-
-
-def plan_of(extra: Extra) -> Plan:
-    """Return how inputs of a pure step that runs are served, by what else there is to do for it."""
-    kept = extra.kept
-    if extra.debug is not None or extra.checked or extra.timeout:
-        return Plan.CARE
-    return Plan.STEP if kept is None else kept.plan()

@@ -122,15 +122,15 @@ def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -
                 forget_caller(world, waiting)
     name = cell.spec.id
     replaced = with_key(world, cell, key, callers.get)
-    if replaced is not UNUSABLE:
-        with_key(world, cell, key, callers.__setitem__, pending)
     if replaced is UNUSABLE:
         text = f"{name} deferred a call under a key that cannot be hashed and compared"
         pending.fail(CalleeStopped(text, worker=name, reason="badarg"))
-    elif replaced is not None:
+        return
+    if replaced is not None and replaced is not pending:
         said = named(world, cell, key, repr)
         text = f"{name} deferred another call under the key {said}; give each call its own key"
         replaced.fail(CalleeStopped(text, worker=name, reason="replaced"))
+    with_key(world, cell, key, callers.__setitem__, pending)  # last: a try that was cut is repeated
 
 
 def with_key(

@@ -11,6 +11,7 @@ in the reason: what reports and callers are told later runs no user code any mor
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from functools import partial
 from types import NoneType
@@ -26,13 +27,19 @@ from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import StepTimeout
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.guard import guarded
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.reports import error_text, no_text
+from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.reports import error_text
 
 BUILTIN = frozenset({str, int, float, bool, bytes, NoneType})  # whose methods are no user code
 PLAIN_ERRORS = frozenset({BaseException.__str__, KeyError.__str__})
 ARGS: Any = vars(BaseException)["args"]
+PYTHONS_OWN = frozenset(
+    kind
+    for kind in vars(builtins).values()
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind.__str__ in PLAIN_ERRORS
+)
+"""The errors that Python itself raises and whose text is that of their arguments."""
 
 
 def contained(
@@ -71,7 +78,7 @@ def said_by(world: World, cell: Cell, error: BaseException) -> str:
     """Return what an exception of user code says, bounded."""
     if is_plain_error(error):
         return error_text(error)
-    text: str = contained(world, cell, no_text, bounded, error)
+    text: str = contained(world, cell, partial(unshowable, error), bounded, error)
     return text
 
 
@@ -96,6 +103,27 @@ def ended_by(world: World, cell: Cell, error: BaseException) -> ExitReason:
         if is_plain_error(error):
             return reason
     return with_text(world, cell, reason)
+
+
+def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
+    """Return the exit reason that an error raised by a pure step stands for; None: look closer.
+
+    Most are errors of Python's own, raised in the step's own frame, with texts and numbers in them:
+    they come from nowhere else, and no user code is in them. Drops our frame from its traceback.
+    """
+    if type(error) not in PYTHONS_OWN:
+        return None
+    trace = error.__traceback__
+    trace = trace and trace.tb_next
+    if trace is None or trace.tb_next is not None:
+        return None
+    if trace.tb_frame.f_code is not getattr(step, "__code__", None):
+        return None
+    for one in error.args:
+        if type(one) not in BUILTIN:
+            return None
+    error.__traceback__ = trace
+    return Crash(error)
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:

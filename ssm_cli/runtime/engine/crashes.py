@@ -76,15 +76,13 @@ class CrashNotes:
 
     Attributes:
         room: that of the events which its workers keep.
-        same: an input that was looked at, and is kept as it is: it need not be looked at again.
     """
 
-    __slots__ = ("_notes", "room", "same")
+    __slots__ = ("_notes", "room")
 
     def __init__(self) -> None:
         self._notes: deque[KeptCrash] = deque(maxlen=KEPT_CRASHES)
         self.room = Room()
-        self.same: Any = None
 
     def take_over(self, other: CrashNotes, copied: Callable[[CrashNote], CrashNote]) -> None:
         """Become a copy of `other`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Shutdown
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
+from ssm_cli.runtime.engine.crashes import places_of, stack_of
 from ssm_cli.runtime.reports import crash_text
 
+NOT_STARTED = "the tree is not running; start it by `with Node(tree)` or `start()`"
 COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
 
 
@@ -17,6 +19,17 @@ def comes_back(cell: Cell) -> bool:
             return False
         cell = cell.parent
     return True
+
+
+def start_cause(reason: object) -> tuple[str, BaseException | None]:
+    """Return what a failed start comes down to, in words, and the exception of that `init`."""
+    while isinstance(reason, Shutdown) and isinstance(reason.detail, FailedToStart):
+        reason = reason.detail.reason
+    if not isinstance(reason, Crash):
+        return "", None
+    said = f"; {type_name_of(reason.error)}: {crash_text(reason)}"
+    stack = stack_of(places_of(reason.error))
+    return f"{said}, at {stack[-1]}" if stack else said, reason.error
 
 
 def callee_error(cell: Cell, reason: ExitReason) -> CallError:
@@ -33,7 +46,7 @@ def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed
     Its cause is the exception of the worker, whose traceback shows the place.
     """
     said = f"{name} crashed: {kind}: {text}"
-    error = CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error)
+    error = CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error, said=text)
     error.__cause__ = reason.error
     return error
 
@@ -62,20 +75,32 @@ def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:
     if gave_up:
         text = "the tree is not running: its root reached its restart intensity and gave up"
         return GaveUp(text, worker=name, reason="noproc")
-    return CalleeStopped("the tree is not running", worker=name, reason="noproc")
+    return CalleeStopped(NOT_STARTED, worker=name, reason="noproc")
 
 
 def not_running(cell: Cell) -> NoProc:
     """Return the error for a call of a node that does not run."""
-    doing = "is being restarted" if comes_back(cell) else "is not running"
     name: str = cell.spec.id
     trouble = getattr(getattr(cell.extra, "kept", None), "trouble", None)
-    text = f"{name} {doing}" if trouble is None else str(trouble)
+    text = f"{name} {absence(cell)}" if trouble is None else str(trouble)
     return NoProc(text, worker=name, reason="noproc")
+
+
+def absence(cell: Cell) -> str:
+    """Return why a node does not run, and what comes next, in words that follow its name."""
+    if not comes_back(cell):
+        return "is not running: it has ended or was terminated; restart_child starts it again"
+    held: Cell | None = cell
+    while held is not None:
+        if held.extra is not None and held.extra.delay_until_s is not None:
+            whose = "its back-off" if held is cell else f"the back-off of {held.spec.id} above it"
+            return f"is being restarted: {whose} is not over; the tree tells when it is tried again"
+        held = held.parent
+    return "is being restarted; try again"
 
 
 def interrupted(cell: Cell) -> CalleeStopped:
     """Return the error for a call that an exception from outside has cut short."""
     name: str = cell.spec.id
-    text = f"the call of {name} was interrupted from outside, by a signal for example"
+    text = f"the call of {name} was interrupted from outside, as by a signal; call it again"
     return CalleeStopped(text, worker=name, reason="interrupted")

@@ -13,7 +13,7 @@ a local variable; the first marked frame tells whose callback it is.
 - The interrupted frame is code of the runtime: the engine is at work, within a call that the
   callback made or just before or after it. The next tick looks again.
 - A callback of another node is further inside, made by this one (a step called a node): the
-  exception passes through that node, which takes it for one from outside (`engine/outside.py`).
+  exception passes through that node, which takes it for one from outside (`runtime/outside.py`).
 - A debugger is at work in the callback: its limit begins anew.
 
 User code may swallow the exception with a bare `except`: it is raised again at each tick. After

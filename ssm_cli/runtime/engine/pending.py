@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ssm_cli.errors import CallTimeout, SsmError
-from ssm_cli.runtime.engine.outside import forgive
+from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.traces import calls_user
 
 FAILED = "a listener for the outcome of a call failed"

@@ -14,9 +14,9 @@ from ssm_cli.runtime.engine.cell import Extra, WorkerCell, replan
 from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.crashes import kept
 from ssm_cli.runtime.engine.events import MOST_EVENT_BYTES, EventLog, Room
-from ssm_cli.runtime.engine.outside import complain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.outside import complain
 from ssm_cli.runtime.views import SysEvent
 
 Hook = Callable[[Any, SysEvent, str], Any]

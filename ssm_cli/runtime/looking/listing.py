@@ -14,7 +14,7 @@ import msgspec
 
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import state_of, view
+from ssm_cli.runtime.looking.show import delay_of, state_of, view
 from ssm_cli.runtime.views import NodeView
 
 CENSUS_CELLS = 5_000  # looked at between two rests of a census; some tenths of a millisecond
@@ -95,6 +95,7 @@ class Listing:
             intensity=spec.intensity,
             period=spec.period_s,
             budget_left=max(0, spec.intensity - cell.window.count(now_s)),
+            delay_ms=delay_of(cell, now_s),
         )
 
     def size(self, name: str) -> int:

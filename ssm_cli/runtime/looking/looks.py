@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ssm_cli.runtime.engine.outside import forgive
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.listing import Listing
 from ssm_cli.runtime.looking.show import view_tree, walk
+from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.views import Kind, NodeView, Report
 
 FAILED = "a report reader failed and is unsubscribed"

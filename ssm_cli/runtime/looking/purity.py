@@ -12,6 +12,7 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.contained import said_by
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.outside import is_from_outside
 
 
 class Purity:
@@ -32,7 +33,9 @@ class Purity:
         """What the callback answers; see `dispatch.advance`."""
         try:
             first, second = copy.deepcopy((message, state)), copy.deepcopy((message, state))
-        except Exception as error:  # noqa: BLE001 - whatever the user's objects raise
+        except Exception as error:
+            if is_from_outside(self._world.guard, error):
+                raise
             said = said_by(self._world, self._world.root, error)
             self._report(message, f"its state cannot be copied to check it: {said}")
             return advance(behaviour, kind, message, caller, state)
@@ -40,8 +43,10 @@ class Purity:
         failed: Exception | None = None
         try:
             outcome = advance(behaviour, kind, first[0], caller, first[1])
-        except Exception as error:  # noqa: BLE001 - a crash, which is raised again below
-            failed = error
+        except Exception as error:
+            if is_from_outside(self._world.guard, error):
+                raise
+            failed = error  # a crash, which is raised again below
         if not equal(first[1], state):
             self._report(message, "it changes the state that it is given, in place")
         elif not equal(first[0], message):
@@ -58,7 +63,9 @@ class Purity:
         """Run it again, and say so if it answers, or raises, something else."""
         try:
             other = advance(*again)
-        except Exception as error:  # noqa: BLE001 - it may crash the second time alone
+        except Exception as error:
+            if is_from_outside(self._world.guard, error):
+                raise
             if type(error) is not type(failed):
                 self._report(message, f"it raises {type(error).__name__} the second time alone")
             return

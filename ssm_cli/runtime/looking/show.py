@@ -84,14 +84,12 @@ def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeVie
         if isinstance(cell, RemoteCell):
             return view_remote(world, cell, path)
         assert isinstance(cell, WorkerCell)
-        extra = cell.extra
-        held = len(extra.backlog) if extra is not None else 0
-        until_s = extra.delay_until_s if extra is not None else None
+        held = len(cell.extra.backlog) if cell.extra is not None else 0
         return NodeView(
             spec.id, path, "worker", state_of(world, cell), restarts, uptime_s,
             queue=waiting[id(cell)] + held, steps=cell.steps, busy_s=cell.busy_s(),
             label=cell.spec.options.label,
-            delay_ms=None if until_s is None else max(0.0, (until_s - now_s) * 1000),
+            delay_ms=delay_of(cell, now_s),
         )  # fmt: skip
     used = cell.window.count(now_s)
     return NodeView(
@@ -99,7 +97,14 @@ def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeVie
         strategy=cell.spec.strategy.value, intensity=cell.spec.intensity,
         period=cell.spec.period_s, budget_left=max(0, cell.spec.intensity - used),
         children=tuple(view(world, child, path, waiting) for child in cell.children.values()),
+        delay_ms=delay_of(cell, now_s),
     )  # fmt: skip
+
+
+def delay_of(cell: Cell, now_s: float) -> float | None:
+    """The milliseconds until a node is tried again that its back-off holds back; else None."""
+    until_s = cell.extra.delay_until_s if cell.extra is not None else None
+    return None if until_s is None else max(0.0, (until_s - now_s) * 1000)
 
 
 def view_remote(world: World, cell: RemoteCell, path: str) -> NodeView:

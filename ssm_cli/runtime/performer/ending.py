@@ -37,10 +37,10 @@ from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, pl
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import Group, crash_text, ending, failure
 from ssm_cli.spec.model import (
@@ -275,19 +275,20 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     stop_timeout(world, cell)
     extra.suspended = False
     extra.plan = Plan.DOWN
-    callers, held = [*extra.callers.values()], tuple(extra.backlog)
-    extra.callers.clear()
-    extra.backlog.clear()
-    for pending in callers:
+    for pending in tuple(extra.callers.values()):
         pending.fail(callee_error(cell, reason))
         forget_caller(world, pending)
-    for kind, message, call in held:
+    extra.callers.clear()  # last, as below: what is interrupted is done again
+    while extra.backlog:
+        kind, message, call = extra.backlog[0]
+        if isinstance(message, Caused):  # recorded: its next life gets it
+            world.queue.append((cell, *extra.backlog.popleft()))
+            continue
         if call is not None:
             call.fail(callee_error(cell, reason))
-        elif isinstance(message, Caused):
-            world.queue.append((cell, kind, message, None))  # recorded: its next life gets it
         else:
             no_process(world, cell, kind, message, None)
+        extra.backlog.popleft()
 
 
 def tell_failed(world: World, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:

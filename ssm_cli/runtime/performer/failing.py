@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.behaviour.sizes import cut, is_light, size_of
+from ssm_cli.behaviour.sizes import are_light, cut, size_of
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
@@ -24,10 +24,10 @@ from ssm_cli.runtime.engine.crashes import (
 )
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import interrupted
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.ending import end_worker, tell_failed
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.reports import crash_text, error_detail, error_text
@@ -132,14 +132,13 @@ def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -
 
 def kept_crash(world: World, cell: WorkerCell, message: Any) -> tuple[Any, Any, Any]:
     """Return what is kept of a crash: the input for its report and for its note, and the state."""
-    if is_light(message) and is_light(cell.state):
+    if are_light(message, cell.state):
         return message, message, cell.state
     size, state = size_of(message), cell.state
     write = partial(shown, world)
     if not size_of(state) <= MOST_VALUE_BYTES:  # nan is not
         state = kept(cell, state, MOST_VALUE_BYTES, write)
     if size <= MOST_TOLD_BYTES:
-        world.crashes.same = message
         return message, message, state
     told = kept(cell, message, MOST_TOLD_BYTES, write)
     return told, message if size <= MOST_VALUE_BYTES else told, state

@@ -12,7 +12,7 @@ from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CalledFromStep, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.failures import comes_back, not_running, tree_down
+from ssm_cli.runtime.engine.failures import NOT_STARTED, comes_back, not_running, tree_down
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
@@ -29,6 +29,8 @@ def need(world: World, name: str) -> Cell:
     cell = world.find(name) if len(name) <= MOST_NAME_CHARACTERS else None
     if cell is not None:
         return cell
+    if not world.names:
+        raise NoProc(f"{cut(name)}: {NOT_STARTED}", worker=cut(name), reason="noproc")
     near: list[str] = []
     if len(name) <= MOST_COMPARED_CHARACTERS:
         names = islice(world.names, MOST_NAMES_COMPARED)

@@ -22,9 +22,9 @@ from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.values import ODD, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import engine_code
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.failing import (
     crashed,
     interrupt,

@@ -31,21 +31,22 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Kind, Outcome, of_step
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.behaviour.results import NOTHING, Caller
 from ssm_cli.runtime.durable.inputs import admit
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.backlog import hold, no_process
 from ssm_cli.runtime.engine.cell import CellStatus, Plan, WorkerCell
-from ssm_cli.runtime.engine.contained import ended_by
+from ssm_cli.runtime.engine.contained import ended_by, told_at_a_glance
 from ssm_cli.runtime.engine.entries import MARKED
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.pending import Pending, Waiter
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import (
     crashed,
@@ -323,11 +324,12 @@ def step_failed(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
 ) -> None:
     """A pure step raised: the straight way where that goes, else the careful one."""
-    own = getattr(cell.step, "__code__", None)
-    if is_from_outside(world.guard, error, own):
-        interrupt(world, cell, pending, error)
-    own_frames_only(error)
-    reason = ended_by(world, cell, error)
+    reason: ExitReason | None = told_at_a_glance(cell.step, error)
+    if reason is None:
+        if is_from_outside(world.guard, error, getattr(cell.step, "__code__", None)):
+            interrupt(world, cell, pending, error)
+        own_frames_only(error)
+        reason = ended_by(world, cell, error)
     if not crash_plainly(world, cell, message, pending, reason):
         end_crashed(world, cell, message, pending, reason)
 

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import msgspec
 
 from ssm_cli.behaviour.reasons import NOPROC, Crash, ExitReason
-from ssm_cli.behaviour.sizes import EMPTY
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNote, Places, places_of
 from ssm_cli.runtime.engine.failures import crash_error
@@ -25,12 +24,11 @@ from ssm_cli.runtime.performer.failing import kept_crash, told_input
 from ssm_cli.runtime.performer.starting import come_up
 from ssm_cli.runtime.performer.supervise import limits_of, settle_start
 from ssm_cli.runtime.reports import Entry, crash_text
-from ssm_cli.runtime.traces import trace_of
 from ssm_cli.spec.model import OnCrash, Strategy
 from ssm_cli.supervision.decisions import Restarted, verdict
 
 ONE_FOR_ONE = Strategy.ONE_FOR_ONE  # looked at for each crash: globals are quick
-INIT = OnCrash.INIT
+INIT, RESTARTING = OnCrash.INIT, CellStatus.RESTARTING
 
 
 def crash_plainly(
@@ -44,25 +42,18 @@ def crash_plainly(
     decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s=now_s)
     if type(decided) is not Restarted:
         return False
-    error, limits = reason.error, limits_of(sup, decided.restarts)
-    kind, text, wall_s = type(error).__name__, crash_text(reason), world.clock.wall_s()
-    name: str = cell.spec.id
-    told, noted, state = message, message, cell.state
-    if message is not world.crashes.same or type(state) not in EMPTY or state:
-        told, noted, state = kept_crash(world, cell, message)
+    error, wall_s = reason.error, world.clock.wall_s()
+    kind, text = type(error).__name__, crash_text(reason)
+    told, noted, state = kept_crash(world, cell, message)
     crash = PlainCrash(
-        wall_s, world, sup, cell, told, cell.starts + 1, reason.kind, kind, text, limits
+        wall_s, world, sup, cell, told, cell.starts + 1, reason.kind, kind, text, decided
     )
-    seq, trace = world.reports.seq + 1, trace_of(error)
-    if trace is not None and trace.tb_next is None:
-        places: Any = ((trace.tb_frame.f_code, trace.tb_lasti),)
-    else:
-        places = places_of(error)
-    world.crashes.add(PlainNote(seq, crash, noted, state, places, decided))
-    cell.status = CellStatus.RESTARTING
+    note = PlainNote(world.reports.seq + 1, crash, noted, state, places_of(error))
+    world.crashes.add(note)
+    cell.status = RESTARTING
     sup.window.add(now_s)
     if pending is not None:
-        pending.fail(crash_error(name, reason, kind, text))
+        pending.fail(crash_error(cell.spec.id, reason, kind, text))
     extra = cell.ensure_extra()
     extra.crashes += 1
     cell.step, cell.state, cell.last_reason = None, None, NOPROC  # it holds frames alive
@@ -108,7 +99,7 @@ class PlainCrash(msgspec.Struct, eq=False):
     reason: str
     kind: str
     text: str
-    limits: dict[str, Any]
+    decided: Restarted
 
     def entries(self) -> Iterator[Entry]:
         """The reports that it stands for, in order."""
@@ -118,7 +109,7 @@ class PlainCrash(msgspec.Struct, eq=False):
         yield at_s, "crashed", cell, self.failure
         yield at_s, "terminating", cell, ended
         yield at_s, "terminated", cell, ended
-        yield at_s, "restarting", sup, what | self.limits
+        yield at_s, "restarting", sup, what | limits_of(sup, self.decided.restarts)
         yield at_s, "starting", cell, self.starts
 
     def failure(self) -> dict[str, Any]:
@@ -136,12 +127,12 @@ class PlainNote(msgspec.Struct, eq=False):
     message: Any
     state: Any
     places: Places
-    decided: Restarted
 
     def note(self) -> CrashNote:
         """Return the note."""
-        crash, decided = self.crash, self.decided
+        crash, decided = self.crash, self.crash.decided
         return CrashNote(
             self.seq, crash.at_s, crash.cell, self.message, self.state, crash.reason, crash.kind,
-            crash.text, self.places, (), decided.word, decided.start, crash.limits,
+            crash.text, self.places, (), decided.word, decided.start,
+            limits_of(crash.sup, decided.restarts),
         )  # fmt: skip

@@ -40,8 +40,8 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.contained import ended_by, with_text
 from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.children import arrange, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.remote.life import start_remote

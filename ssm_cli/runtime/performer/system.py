@@ -5,7 +5,6 @@ They act at once, ahead of the queue. Source: OTP `sys`, `gen_server:stop/3`, `e
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -29,10 +28,10 @@ from ssm_cli.runtime.engine.contained import ended_by, named, said_by
 from ssm_cli.runtime.engine.events import EventLog
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.guard import guarded
-from ssm_cli.runtime.engine.outside import is_from_outside
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change_debug
 from ssm_cli.runtime.looking.show import redacted
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.ending import (
     end_worker,
     kill_supervisor,
@@ -93,15 +92,18 @@ def get_state(world: World, cell: WorkerCell) -> Any:
     return cell.state
 
 
-def replace_state(world: World, cell: WorkerCell, convert: Callable[[Any], Any]) -> Any:
-    """Put `convert(state)` in the place of the state; if it raises, the state stays.
+def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
+    """Put `given`, or what it makes of the state if it can be called, in the place of the state.
 
     Raises:
-        SysError: `callback_failed`; the cause is chained.
+        SysError: `callback_failed`: it raised, and the state stays; the cause is chained.
     """
     hear(world, cell)
+    if not callable(given):
+        take_state(world, cell, given)
+        return cell.state
     try:
-        state = guarded(world.guard, cell, cell.step_limit_s(), foreign, convert, cell.state)
+        state = guarded(world.guard, cell, cell.step_limit_s(), foreign, given, cell.state)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -244,8 +246,10 @@ def stop_process(world: World, cell: Cell, reason: ExitReason) -> None:
     if not isinstance(final, Crash):
         raise CalleeCrashed(text, worker=name, reason=str(final))
     own_frames_only(final.error)
-    text = f"{text}: {type(final.error).__name__}: {crash_text(final)}"
-    raise CalleeCrashed(text, worker=name, reason=final.kind, error=final.error) from final.error
+    said = crash_text(final)
+    text = f"{text}: {type(final.error).__name__}: {said}"
+    crash = CalleeCrashed(text, worker=name, reason=final.kind, error=final.error, said=said)
+    raise crash from final.error
 
 
 def end_far_or_near(world: World, cell: SupervisorCell | RemoteCell, reason: ExitReason) -> None:
