@@ -290,7 +290,7 @@ def state_text(state: bytes | None) -> str:
     try:
         return json.dumps(jsonable(plain_of(state)), ensure_ascii=False)
     except (Inexact, msgspec.MsgspecError) as error:
-        return f"<it cannot be shown: {error}>"
+        return f"<it cannot be shown: {message_of(error)}>"
 
 
 def difference(before: bytes | None, after: bytes | None) -> list[str]:

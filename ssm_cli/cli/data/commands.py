@@ -271,11 +271,12 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
 
 def _consents(env: Environment, worker: str, lines: list[str]) -> bool:
     """Show what would change, and ask whether to go on; `CommandError` where nobody can answer."""
+    env.stdout.write("".join(f"{line}\n" for line in lines))
     if not env.stdin_is_tty:
         raise CommandError(
             f"nothing was changed: to repair {worker} without being asked, say --yes"
         )
-    env.stdout.write("".join(f"{line}\n" for line in lines) + f"repair {worker}? [y/N] ")
+    env.stdout.write(f"repair {worker}? [y/N] ")
     env.stdout.flush()
     agreed = env.stdin.readline().strip().lower() in ("y", "yes")
     if not agreed:
