@@ -138,7 +138,7 @@ def test_lines_are_piped_in_order_and_end_at_a_failure(running: Shell) -> None:
     assert running.run("call", "kv1", "-", given=lines) == "Ok\n" * 500
     lines = "Lookup k7\nLookup crash\nStore z 1\n"
     out = running.run("call", "kv1", "-", given=lines, code=1)
-    assert out.startswith("Result 7\nkv1 crashed on")
+    assert out.startswith("Result 7\n<stdin>:2: kv1 crashed on")
     assert running.run("call", "kv1", "Lookup z") == "Result None\n"
 
 

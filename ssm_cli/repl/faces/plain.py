@@ -63,6 +63,7 @@ class Plain:
         finally:
             self.flush()
             self._stream.write(f"\r{'':<{len(PROMPT)}}\r" if self._asked else "")
+            self._stream.flush()  # the next face may write by a stream of its own
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_reader(descriptor)
             self.on = False
