@@ -59,9 +59,13 @@ class CallError(SsmError):
         self.reason = reason
 
     def __str__(self) -> str:
-        """Return the text; it begins with the name of the worker if that is not in it already."""
+        """Return the text; it begins with the name of the worker if that is not in it already.
+
+        In the text of another computer a worker has its name there, without that of the subtree.
+        """
         text = super().__str__()
-        named = re.search(rf"(?<![\w.-]){re.escape(self.worker)}(?![\w-])", text)
+        there = re.escape(self.worker.rpartition(".")[2])
+        named = re.search(rf"(?<![\w-]){there}(?![\w-])", text)
         return text if named or not self.worker else f"{self.worker}: {text}"
 
 

@@ -96,14 +96,18 @@ def before(store: Store, first: int) -> tuple[int, bytes, int]:
     """Where history begins, whose oldest entry that is kept is `first`.
 
     Returns:
-        The entry before it, its chain value, and its last record. Entries that are older than the
-        oldest mark are about to be forgotten, and left out.
+        The entry before it, its chain value, and its last record. What a kill kept from being
+        forgotten, ahead of the oldest mark, is left out.
+
+    Raises:
+        StorageDamaged: nothing says that it may begin there; entries are missing.
     """
     if first == 1:
         return 0, START_OF_CHAIN, 0
-    for mark in head_of(store).marks:
-        if mark.entry >= first - 1:
-            return mark.entry, mark.chain, mark.seq
+    head = head_of(store)
+    kept = head.marks[:1] if any(mark.entry == first - 1 for mark in head.before) else ()
+    for mark in (*kept, *(mark for mark in head.marks if mark.entry == first - 1)):
+        return mark.entry, mark.chain, mark.seq
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
 
 

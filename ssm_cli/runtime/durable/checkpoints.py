@@ -97,9 +97,11 @@ def states_of(
 def head(keeper: Keeper, marks: list[Mark], sent: tuple[Sent, ...]) -> Head:
     """What a recovery will begin with."""
     crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
+    first = keeper.store.first()
+    begins = {m for m in (*keeper.recovered.head.before, *keeper.marks[:1]) if m.entry == first - 1}
     return Head(
         keeper.entry, keeper.chain, keeper.seq, keeper.at_s(), tuple(marks),
-        sent, crashes, keeper.number, keeper.recovered.tailed(),
+        sent, crashes, keeper.number, keeper.recovered.tailed(), tuple(begins),
     )  # fmt: skip
 
 

@@ -104,6 +104,8 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
         crashes: how often which input has crashed which worker, by the hash of the input.
         number: the last number given to what was set aside or quarantined.
         tailed: workers whose saved states have a tail.
+        before: where the journal began when this was written, if not at entry 1: what lies between
+            there and the first mark is forgotten next, and may be there still.
     """
 
     entry: int = 0
@@ -115,6 +117,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     crashes: dict[str, dict[bytes, int]] = {}
     number: int = 0
     tailed: tuple[str, ...] = ()
+    before: tuple[Mark, ...] = ()
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
