@@ -63,9 +63,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         return
     pytest.importorskip("nats", reason="the extra `cluster` is not installed")
     servers = Servers(tmp_path).start_all()
-    tree = tmp_path / "billing.yaml"
-    tree.write_text(TREE)
-    nodes = {"n1": start_node(servers.url, "n1", tmp_path / "log")}
+    (tmp_path / "billing.yaml").write_text(TREE)
+    nodes = {"n1": start_node(servers.url, "n1", tmp_path / "log", folder=str(tmp_path))}
     links = ClusterLinks(servers.url, "shop")
 
     def kill() -> None:
@@ -76,7 +75,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
     try:
         until_nodes(servers.url, 1)
-        yield World(links, str(tree), kill)
+        yield World(links, "billing.yaml", kill)
     finally:
         links.close()
         end(nodes)

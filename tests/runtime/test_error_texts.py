@@ -25,6 +25,7 @@ ELSEWHERE = {
     errors.Denied: "tests/http/test_gate.py",
     errors.StorageError: "tests/faults/test_no_room.py",
     errors.StorageDamaged: "tests/faults/test_damage.py",
+    errors.Unrecovered: "tests/faults/test_evolution.py",
     errors.StepTimeout: "no SsmError: tests/runtime/test_guard.py",
 }
 

@@ -29,9 +29,12 @@ def spawn(command: list[str], *, inside: str = "", **more: Any) -> subprocess.Po
     return subprocess.Popen([*prefix, *command], cwd=ROOT, env=environ, text=True, **more)
 
 
-def start_node(url: str, name: str, log: Path, inside: str = "") -> subprocess.Popen[str]:
-    """`ssm node`."""
+def start_node(
+    url: str, name: str, log: Path, inside: str = "", folder: str = "."
+) -> subprocess.Popen[str]:
+    """`ssm node`, whose trees are in `folder`."""
     command = [sys.executable, "-m", "ssm_cli", "node", "--cluster", url, "--name", name]
+    command += ["--dir", folder]
     with log.open("a") as out:
         return spawn(command, inside=inside, stdout=out, stderr=out)
 
