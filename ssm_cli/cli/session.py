@@ -19,7 +19,7 @@ from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.errors import CommandError, SsmError, StartFailed
+from ssm_cli.errors import CommandError, SsmError, StartFailed, message_of
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.runtime.api import NodeApi
@@ -362,7 +362,7 @@ class Session:
         if loop.time() >= self._silent_until_s:
             self._silent_until_s = loop.time() + 1
             kind = type(error).__name__
-            self._printer.notice(f"the event loop failed, and goes on: {kind}: {error}")
+            self._printer.notice(f"the event loop failed, and goes on: {kind}: {message_of(error)}")
 
     def _on_report(self, report: Report) -> None:
         """Print a report; called from inside the node, never raises."""

@@ -60,10 +60,10 @@ class Door:
 
     def _look(self) -> None:
         """Every `watch_s`: renew the `Date` header and close connections that are too slow."""
+        self._timers["look"] = self.loop.call_later(self.limits.watch_s, self._look)
         self.state.tick()
         for connection in tuple(self.state.connections):
             connection.look(self.state.now_s)
-        self._timers["look"] = self.loop.call_later(self.limits.watch_s, self._look)
 
     # -- letting in ----------------------------------------------------------------------------
 

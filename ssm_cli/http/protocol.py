@@ -96,6 +96,7 @@ class HttpProtocol(asyncio.Protocol):
         self._reader.end()
         self._ready.clear()
         if self.task is not None:
+            self.task.remove_done_callback(self._carried_out)  # asyncio cannot abort what is lost
             self.task.cancel()
 
     def data_received(self, data: bytes) -> None:

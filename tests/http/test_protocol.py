@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable
 
 import pytest
 
 from ssm_cli.http.access import Gate, Role
 from ssm_cli.http.client.wire import request_bytes
+from ssm_cli.http.exchange import Exchange, HttpAnswer
 from ssm_cli.http.parsing import Limits
+from ssm_cli.http.protocol import HttpProtocol, Shared
 from tests.http.serving import Answer, Served, answers_from, serve, until_closed
 from tests.http.trees import wide
 
@@ -484,3 +487,50 @@ def test_a_large_answer_is_not_kept_for_who_does_not_read() -> None:
             writer.close()
 
     asyncio.run(main())
+
+
+class Lost(asyncio.Transport):
+    """A transport that is closed: to abort it fails, as that of asyncio does then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_lost = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.is_lost
+
+    def is_closing(self) -> bool:
+        return self.is_lost
+
+    def abort(self) -> None:
+        assert not self.is_lost, "a connection that is lost was aborted"
+
+
+class Waiting:
+    """An application whose answers never come."""
+
+    def admit(self, _exchange: Exchange) -> None:
+        """Refuse nothing."""
+
+    def answer(self, _exchange: Exchange) -> Awaitable[HttpAnswer]:
+        return asyncio.get_running_loop().create_future()
+
+
+def test_a_connection_that_is_lost_during_an_answer_is_not_touched_again() -> None:
+    told: list[object] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: told.append(context))
+        transport = Lost()
+        protocol = HttpProtocol(Shared(Waiting(), Limits(), loop))
+        protocol.connection_made(transport)
+        protocol.data_received(LIVE)
+        assert protocol.busy
+        transport.is_lost = True
+        protocol.connection_lost(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert told == []
