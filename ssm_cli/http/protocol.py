@@ -97,7 +97,7 @@ class HttpProtocol(asyncio.Protocol):
         self._ready.clear()
         if self.task is not None:
             self.task.remove_done_callback(self._carried_out)  # asyncio cannot abort what is lost
-            self.task.cancel()
+            self._shared.loop.call_soon(self.task.cancel)  # once it has begun what it waits for
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, then answer what is complete."""
