@@ -28,6 +28,7 @@ def plain(folder: Path, *more: str, term: str = "dumb") -> Iterator[pexpect.spaw
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": term},
         encoding="utf-8",
         timeout=30,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # `nohup` is inherited
     )
     try:
         yield child
