@@ -105,8 +105,9 @@ def before(store: Store, first: int) -> tuple[int, bytes, int]:
     if first == 1:
         return 0, START_OF_CHAIN, 0
     head = head_of(store)
-    kept = head.marks[:1] if any(mark.entry == first - 1 for mark in head.before) else ()
-    for mark in (*kept, *(mark for mark in head.marks if mark.entry == first - 1)):
+    begins = {mark.entry: mark for mark in head.marks}
+    begins |= {mark.entry: head.marks[0] for mark in head.before}
+    if mark := begins.get(first - 1):
         return mark.entry, mark.chain, mark.seq
     raise StorageDamaged(f"the journal begins with entry {first}, and nothing says what was before")
 

@@ -54,7 +54,10 @@ class Database:
         try:
             if writing:
                 with suppress(OSError):  # SQLite cannot open it then, and says why
-                    make_private(path)  # its log and its shared memory get its mode
+                    make_private(path)  # its log and its shared memory get its mode, if made now
+                    for kind in ("-wal", "-shm"):
+                        if (beside := path.with_name(path.name + kind)).exists():
+                            make_private(beside)
             self._open("mode=rwc" if writing else read_mode(path), writing=writing)
         except TROUBLE as error:
             raise self.failed("open", error) from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
-from ssm_cli.private import open_private
+from ssm_cli.private import make_private, open_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.storage.database import Database
@@ -51,7 +51,6 @@ class FolderStore:
         try:
             if writing:
                 self._lock = locked(self.path)
-                keep_private(self.path / DATABASE)
             else:
                 need_data(self.path)
             seen = witnessed(self.path)  # before the database: a writer is ahead with that
@@ -235,17 +234,6 @@ def is_there(descriptor: int, path: Path) -> bool:
         return False
 
 
-def keep_private(path: Path) -> None:
-    """Make a database readable by its owner alone; SQLite gives its log the same mode."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-            if file.exists():
-                file.chmod(0o600)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-
-
 def is_locked(path: Path) -> bool:
     """Whether a process writes in a folder."""
     try:
@@ -317,8 +305,7 @@ def copied(store: FolderStore, target: Path) -> int:
         shutil.rmtree(beside, ignore_errors=True)  # of one that was interrupted
         beside.mkdir(mode=0o700, parents=True)
         store.database.copy(beside / DATABASE)
-        (beside / DATABASE).chmod(0o600)
-        (beside / WITNESS).touch(mode=0o600)
+        make_private(beside / WITNESS)
         if (store.path / OWNER).exists():
             shutil.copy(store.path / OWNER, beside / OWNER)
         with FolderStore(beside) as copy:

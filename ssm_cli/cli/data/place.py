@@ -13,6 +13,7 @@ import typer
 
 from ssm_cli.cli.environment import state_folder
 from ssm_cli.errors import StorageError
+from ssm_cli.private import write_private
 
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
@@ -112,11 +113,8 @@ def note_owner(folder: Path, name: str, file: Path) -> None:
     owner = {"tree": str(file.resolve()), "name": name, "digest": file_digest(file)}
     if owner == owner_of(folder):
         return
-    beside = folder / f"{OWNER}.new"
     try:
-        beside.write_text(json.dumps(owner) + "\n", encoding="utf-8")
-        beside.chmod(0o600)
-        beside.replace(folder / OWNER)
+        write_private(folder / OWNER, json.dumps(owner) + "\n")
     except OSError as error:
         raise StorageError(f"cannot write {folder / OWNER}: {error.strerror}") from error
 

@@ -204,7 +204,6 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         return pending
 
-    @loop_code
     def begin(
         self, worker: str, message: Any, request_id: str = "", far_s: float = 60.0
     ) -> Pending:
@@ -221,28 +220,10 @@ class Calls:
         """
         world = self._world
         cell = world.names.get(worker)
-        busy = world.queue or world.lane or world.pumping or request_id != ""
-        if busy or type(cell) is not WorkerCell or cell.step is None:
+        busy = world.queue or world.lane or world.pumping or not world.guard.armed
+        if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        pending = Pending()
-        world.pumping = True
-        try:
-            output = step_now(world, cell, message)
-            if type(output) is Odd:
-                deal_with(world, cell, message, pending, output)
-            else:
-                pending.value, pending.done = output, True
-            if world.outbox:
-                early_replies(world)
-        except BaseException:
-            mend(world)
-            raise
-        finally:
-            leave(world)
-        wake = world.outside.wake
-        if wake is not None and (type(output) is Odd or world.lane or world.queue):
-            wake()
-        return pending
+        return self._step_and_wake(cell, message, Pending())
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
@@ -257,6 +238,11 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)
             return pending
+        return self._step_and_wake(cell, message, pending)
+
+    def _step_and_wake(self, cell: WorkerCell, message: Any, pending: Pending) -> Pending:
+        """Step a worker at once, and wake whoever serves the node for what that has set off."""
+        world = self._world
         before_s = world.timers.next_s()
         self._step(cell, message, pending)
         changed = world.lane or world.queue or world.timers.next_s() != before_s
