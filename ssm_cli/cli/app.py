@@ -60,6 +60,11 @@ def main(arguments: Sequence[str], env: Environment) -> int:
     A mistake of the user is a message on standard error without a traceback. A defect of ssm
     is one line and exit code 70; `SSM_DEBUG=1` adds the traceback.
     """
+    with env.at_end:
+        return _outcome(arguments, env)
+
+
+def _outcome(arguments: Sequence[str], env: Environment) -> int:
     try:
         code = completion(arguments, env)
         if code is None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -37,6 +37,7 @@ class Environment:
         stderr: where reports and diagnostics go.
         environ: the environment variables.
         width: columns of the terminal.
+        at_end: what a command leaves open, closed at its end.
     """
 
     stdin: TextIO
@@ -44,6 +45,7 @@ class Environment:
     stderr: TextIO
     environ: Mapping[str, str]
     width: int = 80
+    at_end: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod
     def of_process(cls) -> Environment:

@@ -70,7 +70,9 @@ class Where:
         """Connect to the selected running tree. Raises `NoTree`."""
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
 
-        return find(env.environ, self.url, self.name, lambda line: say(env, line))
+        node = find(env.environ, self.url, self.name, lambda line: say(env, line))
+        env.at_end.callback(node.connection.close)
+        return node
 
 
 def name_of(script: str) -> str:

@@ -25,8 +25,6 @@ from tests.architecture.source import ROOT
 
 TREE = str(ROOT / "trees" / "kv.yaml")
 SPEC = '{"worker": "kv9", "start": "ssm_cli.machines.kv:kv_store"}'
-left_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""A verb leaves its connection to the end of the process, which is not that of the test."""
 PERSONS = {"attach": "a person is there", "node": "goes on until a signal"}
 """The commands that answer nothing, and why."""
 
@@ -179,7 +177,6 @@ def records(out: str) -> list[Any]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-@left_open
 @pytest.mark.parametrize("verb", list(ANSWERS))
 @pytest.mark.parametrize("where", ["running", "here"])
 def test_a_verb_answers_json_and_nothing_else(
@@ -203,7 +200,6 @@ def test_the_table_of_verbs_is_whole() -> None:
     assert asked - set(ANSWERS) == {"stop"}
 
 
-@left_open
 @pytest.mark.parametrize(
     "words",
     [
@@ -266,7 +262,6 @@ def test_json_leaves_what_prints_as_it_is() -> None:
     assert json_line({"a": 'é ☃ 😀 \\ " \n'}) == '{"a":"é ☃ 😀 \\\\ \\" \\n"}'
 
 
-@left_open
 def test_hostile_text_of_a_worker_is_escaped_in_json(tree: dict[str, str]) -> None:
     given = f'Store "{HOSTILE[3:]}" 1'
     code, out, _ = run("call", "kv2", given, "-o", "json", environ=tree)

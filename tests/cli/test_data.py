@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import program
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0
@@ -44,15 +44,7 @@ def place(tmp_path: Path) -> Path:
 
 def ssm(place: Path, *words: str, code: int = 0) -> str:
     """What the program prints, on either stream."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", *words],
-        cwd=place,
-        env=environ(place),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    ran = program.ssm(*words, cwd=place, env=environ(place), timeout_s=DEADLINE_S)
     assert ran.returncode == code, ran.stdout + ran.stderr
     return ran.stdout + ran.stderr
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.program import Ran, ssm
 
 TREE = """\
 supervisor: root
@@ -17,20 +17,12 @@ children:
   - {worker: kv1, start: "ssm_cli.machines.kv:kv_store"}
 """
 SCRIPT = b"# a comment\n\nkv1 Store x 1\nkv1 Look x\n"
-Ran = subprocess.CompletedProcess[bytes]
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.yaml").write_text(TREE)
-
-
-def ssm(*words: str, given: bytes = b"") -> Ran:
-    return subprocess.run(
-        [sys.executable, "-m", "ssm_cli", *words],
-        input=given, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
 
 
 @contextmanager
@@ -43,7 +35,7 @@ def running() -> Iterator[None]:
 
 
 def refusals(run: Ran) -> list[str]:
-    return [line for line in run.stderr.decode().splitlines() if not line[:2].isdigit()]
+    return [line for line in run.stderr.splitlines() if not line[:2].isdigit()]
 
 
 WAYS = {
@@ -102,7 +94,7 @@ def test_an_input_from_standard_input_says_its_line(near: bool) -> None:
     else:
         with running():
             run = ssm("call", "kv1", "-", given=given)
-    assert run.stdout.decode().splitlines() == ["Ok", "Result 1"]
+    assert run.stdout.splitlines() == ["Ok", "Result 1"]
     assert refusals(run)[0].startswith("<stdin>:3: kv1 was not touched at column 1 of the input: ")
 
 
@@ -129,14 +121,14 @@ ADVICE = "; `{}` shows what its supervisor did"
 
 def test_advice_is_that_of_the_door() -> None:
     """At a prompt and in scripts `log`; in a shell `ssm log`; of a tree that is gone, none."""
-    in_script = ssm("run", "t.yaml", "--quiet", "-c", "kv1 Lookup crash").stderr.decode()
+    in_script = ssm("run", "t.yaml", "--quiet", "-c", "kv1 Lookup crash").stderr
     assert ADVICE.format("log") in in_script
-    gone = ssm("call", "--tree", "t.yaml", "kv1", "Lookup crash").stderr.decode()
+    gone = ssm("call", "--tree", "t.yaml", "kv1", "Lookup crash").stderr
     assert "kv1 crashed" in gone
     assert "log" not in gone
     with running():
-        one = ssm("call", "kv1", "Lookup crash").stderr.decode()
-        piped = ssm("call", "kv1", "-", given=b"Lookup crash\n").stderr.decode()
+        one = ssm("call", "kv1", "Lookup crash").stderr
+        piped = ssm("call", "kv1", "-", given=b"Lookup crash\n").stderr
     assert ADVICE.format("ssm log") in one
     assert ADVICE.format("ssm log") in piped
 
@@ -146,8 +138,8 @@ def test_a_timeout_of_0_does_not_wait_and_the_input_is_stepped(near: bool) -> No
     if near:
         words = ("-c", "call --timeout 0 kv1 Store x 1", "-c", "kv1 Lookup x")
         run = ssm("run", "t.yaml", "--quiet", "--keep-going", *words)
-        assert run.stdout.splitlines()[-1] == b"Result 1"
+        assert run.stdout.splitlines()[-1] == "Result 1"
         return
     with running():
         assert ssm("call", "--timeout", "0", "kv1", "Store x 1").returncode in {0, 124}
-        assert ssm("call", "kv1", "Lookup x").stdout == b"Result 1\n"
+        assert ssm("call", "kv1", "Lookup x").stdout == "Result 1\n"

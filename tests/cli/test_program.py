@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests import program
+from tests.program import Ran
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0  # a bound for a machine under load; nothing waits for it
 
@@ -92,16 +95,8 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb"} | more
 
 
-def ssm(*arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "ssm_cli", *arguments],
-        input=stdin,
-        capture_output=True,
-        encoding="utf-8",
-        env=environment(**more),
-        timeout=DEADLINE_S,
-        check=False,
-    )
+def ssm(*arguments: str, stdin: str = "", **more: str) -> Ran:
+    done = program.ssm(*arguments, given=stdin, env=environment(**more), timeout_s=DEADLINE_S)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

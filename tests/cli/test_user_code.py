@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from ssm_cli import CalleeCrashed, Node, StateMachine, Supervisor, Worker
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.exit_codes import ExitCode
+from tests.program import Ran, ssm
 
 STEP = """\
 import sys
@@ -50,9 +49,7 @@ STREAMS = {
 }
 
 
-def ran(
-    folder: Path, code: str, *commands: str, given: str = ""
-) -> subprocess.CompletedProcess[str]:
+def ran(folder: Path, code: str, *commands: str, given: str = "") -> Ran:
     """Run commands on a tree whose worker `w` does `act()` at the input `odd`."""
     (folder / "w.py").write_text(STEP.format(code=code))
     (folder / "t.yaml").write_text(
@@ -60,10 +57,7 @@ def ran(
         "- {worker: w, start: './w.py:echo', step_timeout: 50}\n"
     )
     how = [option for command in commands for option in ("-c", command)]
-    return subprocess.run(
-        [sys.executable, "-m", "ssm_cli", "run", "t.yaml", "--quiet", "--keep-going", *how],
-        cwd=folder, capture_output=True, text=True, timeout=60, input=given, check=False,
-    )  # fmt: skip
+    return ssm("run", "t.yaml", "--quiet", "--keep-going", *how, cwd=folder, given=given)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)

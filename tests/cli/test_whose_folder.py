@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import program
 
 TREE = """
 supervisor: root
@@ -28,10 +28,7 @@ def place(tmp_path: Path) -> Path:
 def ssm(place: Path, project: str, *args: str, code: int = 0) -> str:
     folder = place / project
     environ = {**os.environ, "XDG_STATE_HOME": str(place / "state"), "XDG_RUNTIME_DIR": str(place)}
-    done = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", "run", "tree.yaml", "--quiet", *args], cwd=folder,
-        capture_output=True, text=True, check=False, env=environ,
-    )  # fmt: skip
+    done = program.ssm("run", "tree.yaml", "--quiet", *args, cwd=folder, env=environ)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.architecture.source import ROOT
 from tests.cluster.real.scene import children_of, command_of
+from tests.program import ssm
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
@@ -64,10 +65,7 @@ class Shell:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command that ends."""
-        return subprocess.run(
-            [sys.executable, "-m", "ssm_cli", *words], cwd=self.folder, env=self.environ,
-            capture_output=True, text=True, timeout=SOON_S, check=False,
-        )  # fmt: skip
+        return ssm(*words, cwd=self.folder, env=self.environ, timeout_s=SOON_S)
 
     def until(self, holds: Callable[[], bool]) -> None:
         end_s = time.monotonic() + SOON_S

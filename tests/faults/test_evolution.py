@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.faults.evolution import CASES, OTHER, TREE, Case, edited
+from tests.program import ssm
 
 ROOT = Path(__file__).parents[2]
 ENDS = ("kill", "stop")
@@ -70,10 +71,7 @@ class Matrix:
             path.write_text(edited(path.read_text(), case.way))
             return ""
         command = ["data", "repair", "w", "--data", "data", *case.way, "--yes"]
-        found = subprocess.run(
-            [sys.executable, "-m", "ssm_cli", *command], cwd=folder, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+        found = ssm(*command, cwd=folder)
         assert found.returncode == 0, found.stdout + found.stderr
         return found.stdout
 

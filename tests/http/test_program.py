@@ -16,6 +16,7 @@ import pytest
 
 from tests.http.serving import ROOT
 from tests.ports import free_ports
+from tests.program import Run, ssm
 
 DEADLINE_S = 60.0
 IMPORTED_NEVER = (
@@ -40,16 +41,7 @@ class Shell:
 
     def run(self, *arguments: str, code: int = 0, given: str = "") -> str:
         """What is printed; the exit code must be `code`."""
-        done = subprocess.run(
-            self.argv(*arguments),
-            cwd=ROOT,
-            env=self.environ,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+        done = ssm(*arguments, cwd=ROOT, env=self.environ, given=given, timeout_s=DEADLINE_S)
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         return done.stdout + done.stderr
 
@@ -161,6 +153,7 @@ def test_a_request_id_makes_a_retry_safe(running: Shell) -> None:
 def test_a_log_is_followed_to_the_end_of_the_tree(running: Shell) -> None:
     following = running.start("log", "-f", "-n", "1")
     assert following.stdout is not None
+    assert following.stdout.readline()  # it follows from here on
     assert "log" not in running.run("call", "kv1", "Store x 1")
     running.run("stop")
     out, _ = following.communicate(timeout=DEADLINE_S)
@@ -170,9 +163,11 @@ def test_a_log_is_followed_to_the_end_of_the_tree(running: Shell) -> None:
 
 
 def test_a_hundred_calls_at_once_are_all_answered(running: Shell) -> None:
-    calls = [running.start("call", "kv1", f"Store k{number} 1") for number in range(100)]
-    answers = [call.communicate(timeout=DEADLINE_S)[0] for call in calls]
-    assert answers == ["Ok\n"] * 100
+    words = [["ssm", "call", "kv1", f"Store k{number} 1"] for number in range(100)]
+    calls = [Run(each, ROOT, running.environ) for each in words]
+    answers = [call.talk(b"", DEADLINE_S) for call in calls]
+    assert answers == [(b"Ok\n", b"")] * 100
+    assert [call.code() for call in calls] == [0] * 100
     assert "steps:    100" in running.run("stats", "kv1")
 
 

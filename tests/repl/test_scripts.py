@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import program
 from tests.architecture.source import ROOT
+from tests.program import Ran
 
 
-def run(folder: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, script: str, *options: str) -> Ran:
     """Run a script against the demo's tree."""
     folders = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
-    return subprocess.run(
-        [sys.executable, "-m", "ssm_cli", "run", "trees/kv.yaml", *options],
-        cwd=ROOT,
-        env={**os.environ, **dict.fromkeys(folders, str(folder)), "PYTHONPATH": str(ROOT)},
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environ = {**os.environ, **dict.fromkeys(folders, str(folder)), "PYTHONPATH": str(ROOT)}
+    return program.ssm("run", "trees/kv.yaml", *options, cwd=ROOT, env=environ, given=script)
 
 
 def test_a_script_pipes_its_output_names_results_and_writes_files(tmp_path: Path) -> None:
@@ -79,15 +71,8 @@ def test_a_script_against_a_running_tree_and_one_that_starts_it_take_the_same(
     )
 
     def ssm(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "ssm_cli", *words],
-            cwd=ROOT,
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
+        done = program.ssm(*words, cwd=ROOT, env=environ)
+        done.check_returncode()
         return done.stdout
 
     here = ssm("script", str(file), "--tree", "trees/kv.yaml")

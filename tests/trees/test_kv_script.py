@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.program import ssm
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = ("--keep-going", "-o", "json")
@@ -33,15 +32,7 @@ STOP = [
 
 
 def run(tree: str, script: Path) -> tuple[int, list[dict[str, Any]]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", "run", tree, "--script", script, *OPTIONS],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
+    done = ssm("run", tree, "--script", str(script), *OPTIONS, cwd=ROOT, timeout_s=DEADLINE_S)
     assert done.stderr == ""
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 

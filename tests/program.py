@@ -1,0 +1,112 @@
+"""The program `ssm` as a process of its own, without the price of its imports.
+
+Theory of operation. A server that has imported all of it is started with the first run. For each
+run it forks a process which becomes the program: folder, environment, streams, signals and the end
+of the interpreter are that process's own. What a fork cannot show (which modules a command imports,
+what the environment does to the interpreter itself, another umask) is tried with `subprocess`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CHUNK_BYTES = 65536
+Ran = subprocess.CompletedProcess[str]
+
+
+def ssm(
+    *words: str,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    given: str | bytes = "",
+    timeout_s: float = 60,
+) -> Ran:
+    """Run the program with `given` on its standard input; what it printed, read as UTF-8."""
+    run = Run(["ssm", *words], cwd, os.environ if env is None else env)
+    out, err = run.talk(given.encode() if isinstance(given, str) else given, timeout_s)
+    return Ran(words, run.code(), out.decode(errors="surrogateescape"), err.decode())
+
+
+class Run:
+    """One process of the server: its pipes, and the socket that tells its end."""
+
+    def __init__(self, words: list[str], cwd: Path | str | None, env: Mapping[str, str]) -> None:
+        request = json.dumps([words, str(cwd or Path.cwd()), dict(env)]).encode()
+        theirs_in, self._in = os.pipe()
+        self._out, theirs_out = os.pipe()
+        self._err, theirs_err = os.pipe()
+        self._end, theirs_end = socket.socketpair()
+        with theirs_end:
+            theirs = [theirs_in, theirs_out, theirs_err]
+            socket.send_fds(server(), [request], [*theirs, theirs_end.fileno()])
+        for descriptor in theirs:
+            os.close(descriptor)
+        self._pid = int(self._end.recv(32))
+
+    def talk(self, given: bytes, timeout_s: float) -> tuple[bytes, bytes]:
+        """Write `given`, and read both outputs to their ends; kill it when the time is over."""
+        until_s = time.monotonic() + timeout_s
+        read: dict[int, bytearray] = {self._out: bytearray(), self._err: bytearray()}
+        os.set_blocking(self._in, False)
+        with selectors.DefaultSelector() as selector:
+            for descriptor in read:
+                selector.register(descriptor, selectors.EVENT_READ)
+            selector.register(self._in, selectors.EVENT_WRITE)
+            while selector.get_map():
+                ready = selector.select(until_s - time.monotonic())
+                if not ready:
+                    os.kill(self._pid, signal.SIGKILL)
+                    raise subprocess.TimeoutExpired("ssm", timeout_s, *map(bytes, read.values()))
+                for key, _ in ready:
+                    if key.fd == self._in:
+                        given, over = written(key.fd, given)
+                    else:
+                        chunk = os.read(key.fd, CHUNK_BYTES)
+                        read[key.fd] += chunk
+                        over = not chunk
+                    if over:
+                        selector.unregister(key.fd)
+                        os.close(key.fd)
+        return bytes(read[self._out]), bytes(read[self._err])
+
+    def code(self) -> int:
+        """Wait for its end; return its exit code, or the negative number of the signal."""
+        with self._end:
+            self._end.settimeout(60)
+            return int(self._end.recv(32))
+
+
+def written(descriptor: int, data: bytes) -> tuple[bytes, bool]:
+    """Write what has room; return what is left, and whether that was all or nobody reads."""
+    try:
+        left = data[os.write(descriptor, data[:CHUNK_BYTES]) :] if data else b""
+    except BrokenPipeError:
+        return b"", True
+    return left, not left
+
+
+@cache
+def server() -> socket.socket:
+    """Start the server; it ends with this process, or with the last that shares this socket."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.fork_server", str(theirs.fileno())],
+            cwd=ROOT,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        ).returncode = 0  # nobody waits for it
+    atexit.register(ours.close)
+    return ours
