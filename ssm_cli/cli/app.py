@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
 from ssm_cli.cli import files, listing, verbs
 from ssm_cli.cli.cluster import asking
@@ -28,8 +29,11 @@ EPILOG = (
 )
 
 
-def make_app() -> typer.Typer:
-    """Build the program with all its commands; it keeps no state."""
+def make_app(word: str = "") -> typer.Typer:
+    """Build the program with all its commands, or with the one alone that `word` names.
+
+    It keeps no state. To build one command takes typer some milliseconds.
+    """
     app = typer.Typer(
         name="ssm",
         cls=Sections,
@@ -51,7 +55,15 @@ def make_app() -> typer.Typer:
     for command in (*listing.COMMANDS, *own, *asking.COMMANDS):
         app.command()(command)
     app.command("help", hidden=True)(help_)
+    commands = [info for info in app.registered_commands if _name(info) == word]
+    groups = [info for info in app.registered_groups if info.name == word]
+    if commands or groups:
+        app.registered_commands, app.registered_groups = commands, groups
     return app
+
+
+def _name(info: CommandInfo) -> str:
+    return str(info.name or getattr(info.callback, "__name__", ""))
 
 
 def main(arguments: Sequence[str], env: Environment) -> int:
@@ -68,7 +80,9 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
     try:
         code = completion(arguments, env)
         if code is None:
-            code = make_app()(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
+            word = arguments[0] if arguments and arguments[0] != "help" else ""
+            app = make_app(word)
+            code = app(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()
     except typer.TyperException as error:
         _tell(env, usage_line(error))

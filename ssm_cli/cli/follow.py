@@ -26,7 +26,7 @@ def follow(env: Environment, node: HttpNode, last: int | None, output: str | Non
 
     Returns 7 if the root gave up. Raises `NoTree` if the tree went away without a last report.
     """
-    printer = Printer(env, output or "text")
+    printer = Printer(env, output or "text", asked=True)
     seq, ended = 0, None
     for report in node.reports(last=last):
         printer.report(report)

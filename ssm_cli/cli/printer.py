@@ -17,17 +17,19 @@ from ssm_cli.runtime.views import CrashReport, Report
 class Printer:
     """Prints results, reports and notices in order.
 
-    As text, results go to standard output, failures and reports to standard error. As JSON,
-    results, failures and reports go to standard output, one value a line, in UTF-8.
+    As text, results go to standard output, failures to standard error, and so do reports, unless
+    they are what was asked for (`asked`). As JSON all of them go to standard output, one value a
+    line, in UTF-8.
 
     It is called from inside the node as a reader of reports and must not raise: the error of a
     stream that cannot be written is stored in `broken`, and later output is dropped.
     """
 
-    def __init__(self, env: Environment, output: str = "text") -> None:
+    def __init__(self, env: Environment, output: str = "text", *, asked: bool = False) -> None:
         self.broken: OSError | None = None
         self._env = env
         self._json = output in ("json", "jsonl")
+        self._reports = env.stdout if self._json or asked else env.stderr
         if self._json and isinstance(env.stdout, io.TextIOWrapper):
             env.stdout.reconfigure(encoding="utf-8")
 
@@ -61,10 +63,9 @@ class Printer:
 
     def report(self, report: Report) -> None:
         """Print a report."""
-        if self._json:
-            self._write(self._env.stdout, records.json_line(records.report_record(report)))
-        else:
-            self._write(self._env.stderr, report_line(report))
+        record = records.report_record
+        line = records.json_line(record(report)) if self._json else report_line(report)
+        self._write(self._reports, line)
 
     def notice(self, line: str) -> None:
         """Print a diagnostic line to standard error."""
