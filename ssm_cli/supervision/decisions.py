@@ -126,13 +126,15 @@ def verdict(
         held: how many restarts of it in a row its back-off has held up.
     """
     spec = child.spec
-    if ended is not None and not is_restarted(spec.restart, ended):
+    options = flags_of(spec)
+    restart = options.restart
+    if restart is not PERMANENT and ended is not None and not is_restarted(restart, ended):
         return on_end(flags.auto_shutdown, children, child)
     restarts = window.count(now_s) + is_counted(child, ended)
     if restarts > flags.intensity:
         return GiveUp(restarts)
     stop, start = scope(flags.strategy, children, spec.id)
-    backoff: Backoff | None = spec.backoff
+    backoff: Backoff | None = options.backoff
     if backoff is None:
         return Restarted(stop, start, restarts)
     if ended is not None and now_s - child.since_s > flags.period_s:
@@ -196,19 +198,17 @@ def scope(
     start = affected(strategy, children, child)
     stop = start.copy()
     stop.remove(child)
-    going = {name for name in stop if restart_of(children[name].spec) is TEMPORARY}
+    going = {name for name in stop if flags_of(children[name].spec).restart is TEMPORARY}
     return stop, [name for name in start if name not in going] if going else start
 
 
-def restart_of(spec: Any) -> Restart:
-    """Return which ends of a child are followed by a restart: for many, with no property between.
+def flags_of(spec: Any) -> Any:
+    """Return what has the options of a child spec: for many, with no property between.
 
-    >>> restart_of(SupervisorSpec("root")) is Restart.PERMANENT
+    >>> flags_of(SupervisorSpec("root")).restart is Restart.PERMANENT
     True
     """
-    options = spec.options if type(spec) is WorkerSpec else spec
-    restart: Restart = options.restart
-    return restart
+    return spec.options if type(spec) is WorkerSpec else spec
 
 
 def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:

@@ -59,7 +59,6 @@ class Extra:
         callers: calls to be answered later, by the key of their `Defer`, or by their `Caller`.
         checked: its callbacks are run twice, to see whether they are pure.
         crash: the note of its last crash, until its supervisor has decided.
-        crashes: how many there were.
         debug: see `looking/debug.py`; None while nobody looks.
         delay_until_s: when its back-off is over.
         kept: what the node's keeper knows of a worker whose state outlives it (`durable/kept.py`).
@@ -70,8 +69,8 @@ class Extra:
     """
 
     __slots__ = (
-        "attempt", "backlog", "callers", "checked", "crash", "crashes", "debug", "delay_until_s",
-        "kept", "plan", "suspended", "timeout", "timeout_ms", "timers",
+        "attempt", "backlog", "callers", "checked", "crash", "debug", "delay_until_s", "kept",
+        "plan", "suspended", "timeout", "timeout_ms", "timers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -83,7 +82,6 @@ class Extra:
         self.suspended = False
         self.debug: Any = None
         self.crash: Any = None
-        self.crashes = 0
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
@@ -155,9 +153,13 @@ class Cell:
 
 
 class WorkerCell(Cell):
-    """A worker. `step` is set while its plan is `STEP`: inputs go straight to it; see `loop`."""
+    """A worker. `step` is set while its plan is `STEP`: inputs go straight to it; see `loop`.
 
-    __slots__ = ("behaviour", "codec", "state", "step")
+    Attributes:
+        crashes: how many there were.
+    """
+
+    __slots__ = ("behaviour", "codec", "crashes", "state", "step")
 
     kind: ClassVar[Kind] = "worker"
 
@@ -165,7 +167,7 @@ class WorkerCell(Cell):
         self.spec = spec  # all of it here: to ask the class above takes as long again
         self.parent = parent
         self.status = UNDEFINED
-        self.starts = self.steps = 0
+        self.starts = self.steps = self.crashes = 0
         self.since_s = self.timed_s = 0.0
         self.extra = None
         self.last_reason = NOPROC

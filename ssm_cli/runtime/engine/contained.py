@@ -119,11 +119,10 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
         return None
     if trace.tb_frame.f_code is not getattr(step, "__code__", None):
         return None
-    for one in error.args:
-        if type(one) not in BUILTIN:
-            return None
+    if not BUILTIN.issuperset(map(type, error.args)):
+        return None
     error.__traceback__ = trace
-    return Crash(error)
+    return Crash(error, "crash", str(error)[:1000])
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:

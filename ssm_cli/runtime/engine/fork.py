@@ -116,6 +116,7 @@ class Forking:
         new.status, new.starts, new.steps = cell.status, cell.starts, cell.steps
         new.since_s, new.timed_s = cell.since_s + self._shift_s, cell.timed_s
         new.last_reason, new.behaviour, new.codec = cell.last_reason, cell.behaviour, cell.codec
+        new.crashes = cell.crashes
         new.state = cell.state if self._values is None else self._value(cell.state)
         new.step = cell.step
         self._cells[id(cell)] = new
@@ -141,7 +142,7 @@ class Forking:
     def _extra(self, cell: Cell, extra: Extra) -> None:
         """Give a copied cell an `Extra` of its own."""
         new = cell.extra = Extra()
-        for field in ("attempt", "checked", "crashes", "suspended", "timeout", "timeout_ms"):
+        for field in ("attempt", "checked", "suspended", "timeout", "timeout_ms"):
             setattr(new, field, getattr(extra, field))
         new.timers = dict(extra.timers)
         new.callers = {key: self._single(call) for key, call in extra.callers.items()}

@@ -114,7 +114,7 @@ def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -
     word, kind, text = str(reason), "Exited", str(reason)
     places: Any = ()
     if isinstance(reason, Crash):
-        extra.crashes += 1
+        cell.crashes += 1
         kind, text = type(reason.error).__name__, crash_text(reason)
         places = places_of(reason.error)
 

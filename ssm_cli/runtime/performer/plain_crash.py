@@ -54,8 +54,7 @@ def crash_plainly(
     sup.window.add(now_s)
     if pending is not None:
         pending.fail(crash_error(cell.spec.id, reason, kind, text))
-    extra = cell.ensure_extra()
-    extra.crashes += 1
+    cell.crashes += 1
     cell.step, cell.state, cell.last_reason = None, None, NOPROC  # it holds frames alive
     cell.starts += 1
     world.reports.add_many(crash)

@@ -214,7 +214,7 @@ def statistics(world: World, cell: WorkerCell) -> Statistics:
         id=cell.spec.id,
         steps=cell.steps,
         starts=cell.starts,
-        crashes=0 if cell.extra is None else cell.extra.crashes,
+        crashes=cell.crashes,
         uptime_s=world.clock.now_s() - cell.since_s if running else 0.0,
         queue=waiting_for(world, cell),
     )
