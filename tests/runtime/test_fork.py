@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
@@ -415,5 +416,13 @@ def test_values_have_one_digest_by_content_and_type(one: object, other: object, 
 
 def test_a_value_that_contains_itself_has_a_digest() -> None:
     loop: list[Any] = []
-    loop.append(loop)
+    loop.append({"loop": loop, "set": {1, 2}})
     assert sum_of(loop) == sum_of(loop)
+
+
+def test_what_many_refer_to_is_looked_at_once() -> None:
+    one: list[Any] = [1]
+    for _ in range(60):
+        one = [one, one]
+    assert sum_of(one) == sum_of(copy.deepcopy(one))
+    assert sum_of([one[0], one[0]]) == sum_of([one[0], copy.deepcopy(one[0])])

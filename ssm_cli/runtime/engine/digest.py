@@ -8,7 +8,7 @@ count (starts, steps, reports), and how long ago something began.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from hashlib import blake2b
@@ -100,30 +100,47 @@ def sum_of(value: object) -> bytes:
     >>> sum_of({"x": 1, "y": 2}) == sum_of({"y": 2, "x": 1}), sum_of(1) == sum_of(True)
     (True, False)
     """
-    return _sum(value, 0, set())
+    return Sums().of(value)
 
 
-def _sum(value: Any, depth: int, above: set[int]) -> bytes:
-    kind = type(value)
-    head = f"{kind.__module__}.{kind.__qualname__}:"
-    if kind in PLAIN:
-        return _hash(head, repr(value).encode("utf-8", "surrogatepass"))
-    if depth > MOST_DEPTH or id(value) in above:
-        return _hash(head, b"above")
-    above.add(id(value))
-    try:
-        return _hash(head, *(_sum(part, depth + 1, above) for part in _parts(value)))
-    finally:
-        above.discard(id(value))
+class Sums:
+    """Digests of values. An object that many refer to is looked at once, and kept meanwhile."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, bytes]] = {}
+
+    def of(self, value: Any, depth: int = 0) -> bytes:
+        """Return the digest of a value that is nested `depth` deep."""
+        kind = type(value)
+        head = f"{kind.__module__}.{kind.__qualname__}:"
+        if kind in PLAIN:
+            return _hash(head, repr(value).encode("utf-8", "surrogatepass"))
+        known = self._known.get(id(value))
+        if known is not None:
+            return known[1]
+        above = _hash(head, b"above")
+        if depth > MOST_DEPTH:
+            return above
+        self._known[id(value)] = value, above  # for what it holds, if that refers to it again
+        parts = [self.of(part, depth + 1) for part in _parts(value)]
+        if is_unordered(value):
+            parts.sort()
+        found = _hash(head, *parts)
+        self._known[id(value)] = value, found
+        return found
 
 
-def _parts(value: Any) -> Sequence[object]:
-    """Return what a value consists of, in an order of its own."""
+def is_unordered(value: Any) -> bool:
+    """Return whether the order of what a value holds does not count."""
+    return isinstance(value, Mapping | AbstractSet)
+
+
+def _parts(value: Any) -> Iterable[object]:
+    """Return what a value consists of."""
     if isinstance(value, Enum):
         return (value.name,)
-    if isinstance(value, Mapping | AbstractSet):
-        items = value.items() if isinstance(value, Mapping) else value
-        return sorted(sum_of(item) for item in items)
+    if is_unordered(value):
+        return value.items() if isinstance(value, Mapping) else value
     if isinstance(value, deque):
         return (value.maxlen, *value)
     if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview | range):
