@@ -6,6 +6,7 @@ What a test leaves running is stopped at its end, so that a failure does not hol
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,13 @@ import pytest
 from ssm_cli.errors import SsmError
 from ssm_cli.http.client.connection import Address
 from ssm_cli.http.client.node import HttpNode
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _garbage_of_its_own() -> None:
+    """What the tests before have left is not searched again whenever garbage is collected."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

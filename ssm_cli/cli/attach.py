@@ -36,7 +36,8 @@ def session(env: Environment, near: HttpNode, ui: str | None) -> int:
 
     node = AttachedNode(near)
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
-    code = run_session(node, env, title=title, ui=ui)
+    with env.never_waiting() as own:
+        code = run_session(node, own, title=title, ui=ui)
     if node.running:
         say(env, f"detached; {node.name} runs on; `ssm stop {node.name}` stops it")
     return code

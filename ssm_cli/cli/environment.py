@@ -7,10 +7,10 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -61,6 +61,36 @@ class Environment:
             os.environ,
             shutil.get_terminal_size().columns,
         )
+
+    @contextlib.contextmanager
+    def never_waiting(self) -> Iterator[Environment]:
+        """Yield one whose outputs never make a tree wait for a reader; see `Outlet`.
+
+        What they keep is written at the end of the block. Streams without a descriptor stay.
+
+        Raises:
+            OSError: nobody reads what is left.
+        """
+        from ssm_cli.render.outlet import Outlet  # noqa: PLC0415 - asyncio only with a tree
+
+        outlets: dict[tuple[int, int, int], Outlet] = {}
+        found: list[TextIO] = []
+        for stream in (self.stdout, self.stderr):
+            number = fileno_of(stream)
+            if number is None:
+                found.append(stream)
+                continue
+            facts = os.fstat(number)
+            key = facts.st_dev, facts.st_ino, facts.st_rdev
+            if key not in outlets:
+                stream.flush()
+                outlets[key] = Outlet(stream)
+            found.append(cast("TextIO", outlets[key]))
+        try:
+            yield replace(self, stdout=found[0], stderr=found[1])
+        finally:
+            for outlet in outlets.values():
+                outlet.finish()
 
     def give_back(self) -> None:
         """Make these the streams of `sys`, whatever workers have made of those, at the end."""

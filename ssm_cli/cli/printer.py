@@ -11,6 +11,7 @@ from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import report_line
+from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
 
@@ -30,7 +31,7 @@ class Printer:
         self._env = env
         self._json = output in ("json", "jsonl")
         self._reports = env.stdout if self._json or asked else env.stderr
-        if self._json and isinstance(env.stdout, io.TextIOWrapper):
+        if self._json and isinstance(env.stdout, io.TextIOWrapper | Outlet):
             env.stdout.reconfigure(encoding="utf-8")
 
     def result(self, result: Result) -> None:
@@ -65,7 +66,7 @@ class Printer:
         """Print a report."""
         record = records.report_record
         line = records.json_line(record(report)) if self._json else report_line(report)
-        self._write(self._reports, line)
+        self._write(self._reports, line, asked=False)
 
     def notice(self, line: str) -> None:
         """Print a diagnostic line to standard error."""
@@ -76,13 +77,28 @@ class Printer:
         stream = self._env.stdout if self._env.stdout_is_tty else self._env.stderr
         self._write(stream, text, end="")
 
-    def _write(self, stream: TextIO, line: str, end: str = "\n") -> None:
+    async def drained(self) -> None:
+        """Wait until the results so far are read, or most of them; the tree is served meanwhile."""
+        for stream in (self._env.stdout, self._env.stderr):
+            if isinstance(stream, Outlet):
+                try:
+                    await stream.drained()
+                except OSError as error:
+                    self._lose(stream, error)
+
+    def _write(self, stream: TextIO, line: str, end: str = "\n", *, asked: bool = True) -> None:
         try:
-            stream.write(line + end)
+            if asked:
+                stream.write(line + end)
+            else:
+                offer(stream, line + end)
             stream.flush()
         except OSError as error:
-            self.broken = self.broken or error
-            silence(stream)
+            self._lose(stream, error)
+
+    def _lose(self, stream: TextIO, error: OSError) -> None:
+        self.broken = self.broken or error
+        silence(stream)
 
 
 def answer(env: Environment, output: str | None, lines: Sequence[str], made: list[Any]) -> None:

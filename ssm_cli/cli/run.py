@@ -87,12 +87,13 @@ def run(
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
     from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
-    served, renew = served_node(tree, name, env, how, eager=headless, kept=kept)
-    with closing(served):
-        if headless or script or command or env.dumb or output != "text" or plain:
-            source = None if headless else (command, script)
-            return _play(served, env, source, (output, keep_going, quiet), renew)
-        return _show(served, env, Path(tree).name, ui, ascii_only=ascii_only)
+    with env.never_waiting() as own:
+        served, renew = served_node(tree, name, own, how, eager=headless, kept=kept)
+        with closing(served):
+            if headless or script or command or env.dumb or output != "text" or plain:
+                source = None if headless else (command, script)
+                return _play(served, own, source, (output, keep_going, quiet), renew)
+            return _show(served, own, Path(tree).name, ui, ascii_only=ascii_only)
 
 
 def _environment(ctx: typer.Context) -> Environment:

@@ -275,6 +275,7 @@ class Session:
             if command is None:
                 break
             result = await self._interruptible(command)
+            await self._printer.drained()
             if result is None:
                 continue
             if result.ends:

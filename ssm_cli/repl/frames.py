@@ -40,6 +40,7 @@ class Frames:
         model: what it shows.
         flush: awaited before each frame.
         now: a monotonic clock, in seconds.
+        unread: bytes of earlier frames that nobody has read yet; the next ones wait for that.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Frames:
         model: Model,
         flush: Callable[[], Awaitable[None]],
         now: Callable[[], float],
+        unread: Callable[[], int] = lambda: 0,
     ) -> None:
         self._app = app
         self._model = model
         self._flush = flush
         self._now = now
+        self._unread = unread
         self._refresh_s = 0.0
         self._render_s = 0.0
         self._began_s = 0.0
@@ -66,7 +69,7 @@ class Frames:
             await asyncio.sleep(frame_interval(self._refresh_s + self._render_s, busy=busy))
             try:
                 self._model.count()
-                if self._model.is_due():
+                if self._model.is_due() and not self._unread():
                     await self._flush()
                     self.draw()
             except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on

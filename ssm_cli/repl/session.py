@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol, TextIO, cast
 
 from prompt_toolkit.application import in_terminal
@@ -21,6 +22,7 @@ from prompt_toolkit.output import Output, create_output
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
 from ssm_cli.render.log import in_restart_log, log_text
+from ssm_cli.render.outlet import Frame, unread
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
 from ssm_cli.repl.faces.ascii import AsciiStream
@@ -93,12 +95,15 @@ def run_session(
         settings = load_settings(env.environ)
     except CommandError as error:
         complaint = str(error)
-    stdout = cast("TextIO", AsciiStream(env.stdout)) if ascii_only or settings.ascii else env.stdout
-    output = create_output(stdout)
+    frame = Frame(env.stdout)
+    stdout, frames = env.stdout, cast("TextIO", frame)
+    if ascii_only or settings.ascii:
+        stdout, frames = (cast("TextIO", AsciiStream(each)) for each in (stdout, frames))
     session = Session(
-        node, env, title, source=create_input(env.stdin), output=output, settings=settings,
-        stdout=stdout, ui=ui, serve=serve,
+        node, env, title, source=create_input(env.stdin), output=create_output(frames),
+        settings=settings, stdout=stdout, ui=ui, serve=serve,
     )  # fmt: skip
+    frame.redraw = session.draw_anew
     if complaint is not None:
         session.model.notice(complaint, "red")
     return asyncio.run(session.run())
@@ -155,7 +160,8 @@ class Session:
     ) -> None:
         """Connect the frames, the life cycle and the actions."""
         settings = self._settings
-        self._frames = Frames(self.app, self.model, self._flush, now)
+        waiting = partial(unread, env.stdout)
+        self._frames = Frames(self.app, self.model, self._flush, now, waiting)
         self._life = Life(
             node, self.app, self.inline, self.plain, self.model,
             serve=serve, stdout=stdout, now=now,
@@ -191,6 +197,12 @@ class Session:
         if startup.is_file():
             self.commands.put(f"source {startup}")
         return await self._life.run(self._on_report, self._frames.run, self.commands.run)
+
+    def draw_anew(self) -> None:
+        """Draw the whole screen: frames were dropped as nobody read them."""
+        if self.app.is_running:
+            self.app.renderer.clear()
+            self._frames.invalidate()
 
     def quit(self) -> None:
         """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -24,15 +22,6 @@ KNOWN = (
     "durable/keeper.py:commit",  # an entry is made, and the store has not got it
     "durable/keeper.py:_stored",  # the store has it, and the keeper does not know
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _own_garbage() -> Iterator[None]:
-    """What thousands of tests before these have left is not searched for garbage in their runs."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @cache

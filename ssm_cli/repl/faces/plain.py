@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from ssm_cli.render.outlet import offer
 from ssm_cli.repl.model import Model
 
 PROMPT = "ssm> "
@@ -93,7 +94,7 @@ class Plain:
         prompt = PROMPT if self._asked and (kept or ask) else ""
         text = before + "".join(f"{line.plain.ljust(len(PROMPT))}\n" for line in kept) + prompt
         if text:
-            self._stream.write(text)
+            offer(self._stream, text)
             self._stream.flush()
 
     def _read(self, descriptor: int) -> None:

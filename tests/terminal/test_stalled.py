@@ -1,0 +1,147 @@
+"""A terminal or a pipe that nobody reads: the tree goes on, and what was dropped is said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ssm_cli.errors import CalleeCrashed
+from ssm_cli.http.client.connection import Address
+from ssm_cli.http.client.node import HttpNode
+from tests.terminal.conftest import DEADLINE_S, TREE, Open
+
+CRASHES = 600
+LONG = "x" * 900  # each crash makes five reports, some of which show the input
+BUSY = """
+supervisor: root
+intensity: 1000000
+children:
+- {worker: kv, start: './busy.py:machine'}
+"""
+CODE = """
+from ssm_cli import StateMachine
+
+def step(message, state):
+    if message.startswith("crash"):
+        raise ValueError(message)
+    return state + 1, message
+
+machine = StateMachine(step=step, init=lambda name, args: 0)
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "busy.py").write_text(CODE)
+    path = tmp_path / "tree.yaml"
+    path.write_text(BUSY)
+    return path
+
+
+def until(holds: Callable[[], bool]) -> None:
+    for _ in range(int(DEADLINE_S / 0.02)):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come to hold")
+
+
+@contextmanager
+def another_shell(folder: Path) -> Iterator[HttpNode]:
+    """The tree as another shell finds it."""
+    until(lambda: bool(list(folder.rglob("*.sock"))))
+    (path,) = folder.rglob("*.sock")
+    node = HttpNode(Address(path=str(path)))
+    with closing(node.connection):
+        yield node
+
+
+def crash_often(node: HttpNode) -> None:
+    """Have the tree make far more reports than any pipe or terminal holds."""
+    for _ in range(CRASHES):
+        with pytest.raises(CalleeCrashed):
+            node.call("kv", f"crash {LONG}".encode(), timeout_s=DEADLINE_S)
+    assert node.call("kv", b"still here", timeout_s=DEADLINE_S) == b"still here"
+
+
+@contextmanager
+def program(folder: Path, *words: str, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ssm_cli", "run", str(folder / "tree.yaml"), *words],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder), "XDG_STATE_HOME": str(folder)},
+        cwd=TREE.parents[1],
+        **streams,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_reports_to_a_pipe_that_nobody_reads_are_dropped_and_counted(tree: Path) -> None:
+    with program(tree.parent, "--headless", stderr=subprocess.PIPE) as process:
+        with another_shell(tree.parent) as node:
+            for _ in range(3):
+                crash_often(node)
+            node.stop()
+        assert process.stderr is not None
+        told = process.stderr.read().decode().splitlines()
+        assert process.wait(DEADLINE_S) == 0
+    assert any("lines were dropped: nobody read them" in line for line in told)
+
+
+def test_reports_that_are_never_read_do_not_keep_the_program_from_its_end(tree: Path) -> None:
+    with program(tree.parent, "--headless", stderr=subprocess.PIPE) as process:
+        with another_shell(tree.parent) as node:
+            crash_often(node)
+            node.stop()
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_results_that_were_asked_for_wait_for_their_reader_and_none_is_lost(tree: Path) -> None:
+    script = tree.parent / "a.ssm"
+    script.write_text("".join(f"kv {number}-{LONG}\n" for number in range(500)))
+    words = ("--quiet", "--script", str(script))
+    with program(tree.parent, *words, stdout=subprocess.PIPE) as process:
+        with another_shell(tree.parent) as node:
+            until(lambda: int(str(node.get_state("kv"))) > 60)
+            assert node.call("kv", b"still here", timeout_s=DEADLINE_S) == b"still here"
+        assert process.poll() is None
+        assert process.stdout is not None
+        told = process.stdout.read().decode().splitlines()
+        assert process.wait(DEADLINE_S) == 0
+    assert told == [f"{number}-{LONG}" for number in range(500)]
+
+
+@pytest.mark.parametrize("ui", ["full", "inline", "plain"])
+def test_a_tree_goes_on_whose_terminal_is_not_read(terminal: Open, tree: Path, ui: str) -> None:
+    screen = terminal("--ui", ui, tree=tree)
+    screen.shows("kv" if ui != "plain" else "ssm>")
+    with another_shell(tree.parent) as node:
+        crash_often(node)
+    screen.type("kv hello\r")
+    screen.shows("hello")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+@pytest.mark.parametrize("how", ["--plain", "--ui=plain"])
+def test_a_tree_goes_on_behind_ctrl_s(terminal: Open, tree: Path, how: str) -> None:
+    screen = terminal(how, tree=tree)
+    screen.shows("ssm>")
+    screen.type("\x13")
+    with another_shell(tree.parent) as node:
+        crash_often(node)
+    screen.type("\x11kv hello\r")
+    screen.shows("hello")
+    screen.type("\x04")
+    assert screen.ends() == 0
