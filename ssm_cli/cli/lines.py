@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
+import subprocess
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
 
@@ -40,8 +42,16 @@ async def of_stdin(
 
 
 async def of_file(path: str) -> AsyncIterator[str]:
-    """Yield the lines of a script. Raises `CommandError` if it cannot be read."""
+    """Yield the lines of a script. Raises `CommandError` if it cannot be read.
+
+    To open what is no file on a disk may wait for a writer: that is left to another process.
+    """
     try:
+        mode = Path(path).stat().st_mode  # noqa: ASYNC240 - a look at a name
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            async for line in of_program(["cat", "--", path]):
+                yield line
+            return
         handle = Path(path).open("rb", buffering=0)  # noqa: ASYNC230, SIM115 - opening does not wait; closed below
     except OSError as error:
         raise CommandError(f"cannot read the script {path}: {error.strerror}") from error
@@ -50,6 +60,21 @@ async def of_file(path: str) -> AsyncIterator[str]:
     with handle:
         async for line in of_descriptor(handle.fileno()):
             yield line
+
+
+async def of_program(words: list[str]) -> AsyncIterator[str]:
+    """Yield the lines that a program writes; it is ended when nobody wants more."""
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 - it starts and is not waited for
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None, "it was asked for"
+    with process.stdout:
+        try:
+            async for line in of_descriptor(process.stdout.fileno()):
+                yield line
+        finally:
+            process.kill()
+            process.wait()
 
 
 async def of_descriptor(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -80,15 +80,13 @@ def run(
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env, kept = _environment(ctx), Kept(data, verify_pure)
+    env, kept = cast("Environment", ctx.obj), Kept(data, verify_pure)
     how = doors.Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster)
     _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
-    from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
-
     with env.never_waiting() as own:
-        served, renew = served_node(tree, name, own, how, eager=headless, kept=kept)
+        served, renew = _served(tree, name, own, how, eager=headless, kept=kept)
         with closing(served):
             if headless or script or command or env.dumb or output != "text" or plain:
                 source = None if headless else (command, script)
@@ -96,9 +94,12 @@ def run(
             return _show(served, own, Path(tree).name, ui, ascii_only=ascii_only)
 
 
-def _environment(ctx: typer.Context) -> Environment:
-    env: Environment = ctx.obj
-    return env
+def _served(
+    tree: str, name: str | None, env: Environment, how: doors.Doors, *, eager: bool, kept: Kept
+) -> tuple[ServedNode, Callable[[], None] | None]:
+    from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
+
+    return served_node(tree, name, env, how, eager=eager, kept=kept)
 
 
 def node_of(tree: str, env: Environment, name: str | None = None) -> Node:

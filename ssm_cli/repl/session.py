@@ -90,11 +90,7 @@ def run_session(
         StartFailed: the tree did not come up; no screen was opened.
         KeyboardInterrupt: Ctrl-C while it started or stopped; it is down.
     """
-    settings, complaint = Settings(), None
-    try:
-        settings = load_settings(env.environ)
-    except CommandError as error:
-        complaint = str(error)
+    settings, complaint = settings_of(env.environ)
     frame = Frame(env.stdout)
     stdout, frames = env.stdout, cast("TextIO", frame)
     if ascii_only or settings.ascii:
@@ -107,6 +103,14 @@ def run_session(
     if complaint is not None:
         session.model.notice(complaint, "red")
     return asyncio.run(session.run())
+
+
+def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
+    """Return the user's settings; where they cannot be read, the usual ones, and why."""
+    try:
+        return load_settings(environ), None
+    except CommandError as error:
+        return Settings(), str(error)
 
 
 class Session:

@@ -57,6 +57,7 @@ READS_CLOCKS = {
     "http.client.connection": "how long a connection has been idle",
     "cli.listing": "until when to wait for a worker",
     "cli.follow": "a pause between two looks",
+    "render.outlet": "for how long nobody has read, at the end of a program",
     "repl.session": "default of an argument: when to draw the next frame",
 }
 

@@ -145,3 +145,78 @@ def test_a_tree_goes_on_behind_ctrl_s(terminal: Open, tree: Path, how: str) -> N
     screen.shows("hello")
     screen.type("\x04")
     assert screen.ends() == 0
+
+
+# -- files that are none ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize("ui", ["full", "plain"])
+@pytest.mark.parametrize("line", ["tree > {}", "tree >> {}", "source {}"])
+def test_a_command_waits_for_the_other_end_of_a_pipe_and_the_tree_does_not(
+    terminal: Open, tree: Path, fifo: Path, ui: str, line: str
+) -> None:
+    screen = terminal("--ui", ui, tree=tree)
+    screen.shows("kv" if ui == "full" else "ssm>")
+    screen.type(f"{line.format(fifo)}\r")
+    with another_shell(tree.parent) as node:
+        for _ in range(3):
+            assert node.call("kv", b"still here", timeout_s=DEADLINE_S) == b"still here"
+    screen.type("\x03")
+    screen.type("kv hello\r")
+    screen.shows("hello")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+def test_a_pipe_is_written_to_and_read_like_a_file(terminal: Open, tree: Path, fifo: Path) -> None:
+    screen = terminal("--ui", "plain", tree=tree)
+    screen.shows("ssm>")
+    screen.type(f"kv hello > {fifo}\r")
+    assert fifo.read_text() == "hello\n"
+    screen.shows(f"1 line to {fifo}")
+    screen.type(f"source {fifo}\r")
+    fifo.write_text("kv first\nkv second\n")
+    screen.shows("first", "second")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+def test_a_script_that_is_a_pipe_without_a_writer_keeps_nobody_waiting(
+    tree: Path, fifo: Path
+) -> None:
+    with program(tree.parent, "--script", str(fifo), stdout=subprocess.PIPE) as process:
+        with another_shell(tree.parent) as node:
+            assert node.call("kv", b"still here", timeout_s=DEADLINE_S) == b"still here"
+        fifo.write_text("kv one\nkv two\n")
+        assert process.stdout is not None
+        assert process.stdout.read() == b"one\ntwo\n"
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_a_history_that_is_a_pipe_is_not_kept_and_the_session_goes_on(
+    terminal: Open, tree: Path
+) -> None:
+    history = tree.parent / "ssm" / "history"
+    history.parent.mkdir(exist_ok=True)
+    os.mkfifo(history)
+    screen = terminal("--ui", "full", tree=tree)
+    screen.shows("not kept: it is a pipe")
+    screen.type("kv hello\r")
+    screen.shows("hello")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+def test_a_program_that_fails_fails_the_command_and_the_script(tree: Path) -> None:
+    words = ("--quiet", "-c", "kv one | false", "-c", "kv two")
+    with program(tree.parent, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        out, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, out) == (74, b"")
+    assert err.decode() == "`false` ended with exit code 1\n"

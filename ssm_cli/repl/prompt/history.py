@@ -6,9 +6,12 @@ memory of it: the session goes on, and says so once.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from platformdirs import user_state_dir
 from prompt_toolkit.history import History
@@ -61,8 +64,7 @@ class PersistentHistory(History):
             return
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            with os.fdopen(os.open(self._path, flags, 0o600), "r+b") as file:
+            with _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
                 _append(file.fileno(), string)
         except OSError as error:
             self._fail(error)
@@ -75,6 +77,15 @@ class PersistentHistory(History):
             notice(f"the history in {self._path} is not kept: {why}; this session goes on without")
 
 
+def _opened(path: Path, flags: int) -> BinaryIO:
+    """Open a file, made for its owner alone; no pipe, which might block."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a pipe")
+    return os.fdopen(descriptor, "rb" if flags == os.O_RDONLY else "r+b")
+
+
 def _append(descriptor: int, line: str) -> None:
     """Write one line; a torn last line of an earlier session is ended first."""
     size = os.fstat(descriptor).st_size
@@ -85,7 +96,7 @@ def _append(descriptor: int, line: str) -> None:
 
 def _tail(path: Path) -> list[str]:
     """The lines at the end of the file, at most `READ_BYTES` of them."""
-    with path.open("rb") as file:
+    with _opened(path, os.O_RDONLY) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - READ_BYTES))
         text = file.read(READ_BYTES).decode("utf-8", "replace")

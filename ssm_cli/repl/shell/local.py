@@ -18,7 +18,7 @@ from ssm_cli.render.reply import echo
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import write_template
-from ssm_cli.repl.shell.programs import edited
+from ssm_cli.repl.shell.programs import contents, edited
 from ssm_cli.repl.shell.verbs import SORTS, Local
 from ssm_cli.runtime.api import NodeApi
 
@@ -122,11 +122,7 @@ class Locals:
             CommandError: the file cannot be read, or scripts run each other without end.
         """
         path = Path(name).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
-        try:
-            with path.open("rb") as file:
-                data = file.read(SCRIPT_BYTES + 1)
-        except OSError as error:
-            raise CommandError(f"cannot read {path}: {error.strerror}", column=8) from error
+        data = await contents(path, SCRIPT_BYTES + 1)
         if len(data) > SCRIPT_BYTES or self._depth >= SOURCE_DEPTH:
             most = f"{SCRIPT_BYTES:,} bytes, and scripts run each other {SOURCE_DEPTH} deep"
             raise CommandError(f"{path} is not run: a script has at most {most}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import msgspec
 
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.pipeline import Pipeline
 
 OUTPUT_BYTES = 1024 * 1024  # of a program's output that are kept; the rest is read and dropped
@@ -28,6 +30,8 @@ POLL_S = 0.02  # where the system has no process descriptors
 async def redirected(pipeline: Pipeline, result: Result) -> Result:
     """A result after its output has gone through a program, or into a file.
 
+    It is a failure where the program fails.
+
     Raises:
         CommandError: the file cannot be written.
     """
@@ -37,18 +41,53 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
     if pipeline.program:
         text, code = await filtered(pipeline.program, data)
         lines = tuple(text.splitlines())
-        if code:
-            lines = (*lines, f"`{pipeline.program}` ended with exit code {code}")
-        return msgspec.structs.replace(result, lines=lines, output="text")
+        if not code:
+            return msgspec.structs.replace(result, lines=lines, output="text")
+        lines = (*lines, f"`{pipeline.program}` ended with exit code {code}")
+        return Result(result.kind, lines, exit_code=ExitCode.IO_ERROR, error=True, output="text")
     path = Path(pipeline.file).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
     try:
-        with path.open("ab" if pipeline.append else "wb") as file:
-            file.write(data)
+        if is_kept(path):
+            with path.open("ab" if pipeline.append else "wb") as file:
+                file.write(data)
+        else:
+            said, code = await filtered(f"cat > {shlex.quote(str(path))}", data)
+            if code:
+                raise CommandError(f"cannot write {path}: {said.strip()}")
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
     count = len(result.lines)
     said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
     return msgspec.structs.replace(result, lines=(said,), output="text")
+
+
+def is_kept(path: Path) -> bool:
+    """Return whether a path is a file on a disk, or of none: to open anything else may block."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode) or path.is_dir()
+    except FileNotFoundError:
+        return True
+
+
+async def contents(path: Path, most_bytes: int) -> bytes:
+    """Return what a file, or whatever else has that name, holds; at most `most_bytes`.
+
+    Raises:
+        CommandError: it cannot be read.
+    """
+    try:
+        if is_kept(path):
+            with path.open("rb") as file:
+                return file.read(most_bytes)
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}", column=8) from error
+    text, code = await filtered(f"cat -- {shlex.quote(str(path))}", b"")
+    if code:
+        raise CommandError(f"cannot read {path}: {text.strip()}", column=8)
+    data = text.encode("utf-8", "surrogateescape")
+    if len(data) >= OUTPUT_BYTES:
+        raise CommandError(f"cannot read {path}: it has more than {OUTPUT_BYTES:,} bytes", column=8)
+    return data[:most_bytes]
 
 
 async def filtered(program: str, data: bytes) -> tuple[str, int]:
