@@ -265,7 +265,13 @@ class NoTree(SsmError):
 
 
 class StorageError(SsmError):
-    """What must outlive the process cannot be written or read: a full disk, a read-only folder."""
+    """What must outlive the process cannot be written or read: a full disk, a read-only folder.
+
+    Attributes:
+        unsure: whether what was to be written may be there at the next start all the same.
+    """
+
+    unsure: bool = False
 
 
 class StorageDamaged(StorageError):

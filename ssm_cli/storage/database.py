@@ -28,6 +28,8 @@ CREATE TABLE cell (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), puts INTEGER, sum BLOB);
 INSERT INTO seal VALUES (1, 0, zeroblob(16));
 """
+UNWRITTEN = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY)
+"""Errors of a commit that has not written its end, so that the next process does not take it."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 TROUBLE = (sqlite3.Error, UnicodeDecodeError)
 """What its functions raise; the latter where damage is in the text of a message or of a key."""
@@ -131,20 +133,28 @@ class Database:
         return StorageError(text + hint)
 
     def write(self, statements: Iterator[tuple[str, tuple[object, ...]]]) -> StorageError | None:
-        """Carry out all of these in one transaction, and sync it; why, if that fails."""
-        run = self._db.execute
+        """Carry out all of these in one transaction, and sync it; why, if that fails.
+
+        A sync that fails leaves what was written in the log, where the next process finds it: the
+        error is `unsure` then. What this one writes next takes its place.
+        """
+        run, committing, doing = self._db.execute, False, "write"
         try:
             run("BEGIN IMMEDIATE")
             for statement, values in statements:
                 run(statement, values)
+            committing = True
             run("COMMIT")
         except TROUBLE as error:
             if self._db.in_transaction:
                 try:
                     run("ROLLBACK")
                 except TROUBLE:
-                    return self.failed("roll back", error)
-            return self.failed("write", error)
+                    doing = "roll back"
+            failed = self.failed(doing, error)
+            code = getattr(error, "sqlite_errorcode", 0)
+            failed.unsure = committing and code not in UNWRITTEN
+            return failed
         return None
 
     def put(self, changes: Mapping[str, bytes | None]) -> StorageError | None:

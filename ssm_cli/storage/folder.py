@@ -5,6 +5,9 @@ ends. The witness is a small file that says after each commit what the last entr
 cells were put. It is not synced: after a power cut it may be behind the database, and that is fine.
 If it is ahead, something that was acknowledged is gone (a database that was put back from a copy,
 a write-ahead log that was deleted or damaged at its end), which SQLite by itself cannot see.
+
+It also says which entry was denied, as its sync failed: a process that is killed then leaves it in
+the log, and it is undone when the folder is opened.
 """
 
 from __future__ import annotations
@@ -13,21 +16,19 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
-from ssm_cli.private import make_private, open_private
+from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
-from ssm_cli.runtime.durable.records import CHAIN_BYTES
 from ssm_cli.storage.database import Database
+from ssm_cli.storage.witness import Witness, fingerprint, of_folder
 
 DATABASE = "journal.db"
 LOCK = "lock"
 WITNESS = "witness"
 OWNER = "owner.json"  # whose data it holds; written by who opens it
-TORN_READS = 100
 
 
 class FolderStore:
@@ -48,15 +49,20 @@ class FolderStore:
         self._lock = self._witness = -1
         self._pid = os.getpid()
         self._unseen: StorageError | None = None
+        self._denied = ""
+        self._undone = 0
         try:
             if writing:
                 self._lock = locked(self.path)
             else:
                 need_data(self.path)
-            seen = witnessed(self.path)  # before the database: a writer is ahead with that
+            seen = of_folder(
+                self.path / WITNESS
+            )  # before the database: a writer is ahead with that
             self._db = Database(self.path / DATABASE, writing=writing)
             self._first, self._last = self._db.found
             self._compare(seen)
+            self._undo(seen, writing=writing)
             if writing:
                 self._open_witness()
         except BaseException:
@@ -69,7 +75,23 @@ class FolderStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _compare(self, seen: tuple[int, int] | None) -> None:
+    def _undo(self, seen: Witness | None, *, writing: bool) -> None:
+        """Take out the last entry where it was denied; a reader leaves it, and does not read it."""
+        if seen is None or not seen.denied or self._last != seen.last + 1:
+            return
+        for number, entry in self._db.entries(seen.last):
+            if fingerprint(entry) != seen.denied:
+                return  # another one: it was written in the place of the one that was denied
+            self._undone, self._denied = number, seen.denied
+        self._last = seen.last
+        if writing and self._undone:
+            drop = "DELETE FROM entry WHERE number = ?"
+            error = self._db.write(iter([(drop, (self._undone,))]))
+            if error is not None:
+                raise error
+            self._undone, self._denied = 0, ""
+
+    def _compare(self, seen: Witness | None) -> None:
         """Refuse a database that lacks what was acknowledged."""
         puts = self._db.seal.puts
         if seen is None:
@@ -79,11 +101,12 @@ class FolderStore:
                     f"the journal are there; if you know they are, put an empty file in its place"
                 )
             return
-        lost = f"entry {seen[0]}" if seen[0] > self._last else f"put {seen[1]} of saved states"
-        if seen[0] > self._last or seen[1] > puts:
+        less = seen.last > self._last
+        lost = f"entry {seen.last}" if less else f"put {seen.puts} of saved states"
+        if less or seen.puts > puts:
             raise StorageDamaged(
                 f"{lost} in {self.path / DATABASE} was acknowledged, and the last that is "
-                f"there is {self._last if seen[0] > self._last else puts}: its write-ahead log was "
+                f"there is {self._last if less else puts}: its write-ahead log was "
                 f"damaged or removed, or the file is an older copy; restore it, or, if you accept "
                 f"the loss, empty {WITNESS}"
             )
@@ -105,7 +128,8 @@ class FolderStore:
         """
         self._unseen = None
         try:
-            os.pwrite(self._witness, write_witness(self._last, self._db.seal.puts), 0)
+            said = Witness(self._last, self._db.seal.puts, self._denied)
+            os.pwrite(self._witness, said.written(), 0)
         except OSError as error:
             text = f"cannot write {self.path / WITNESS}: {error.strerror}"
             self._unseen = StorageError(text)
@@ -137,17 +161,36 @@ class FolderStore:
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Write an entry, durably."""
         statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
-        error = self._ready() or self._db.write(iter([(statement, (number, entry))]))
+        error = self._ready()
+        if error is None and self._denied and self._denied == fingerprint(entry):
+            self._denied = ""  # this very one again: it may be there from now on
+            error = self._say_for_good()
+        if error is None:
+            error = self._db.write(iter([(statement, (number, entry))]))
         if error is None:
             if not self._last:
                 self._first = number
-            self._last = number
+            self._last, self._denied = number, ""
             self._bear_witness()
+        elif error.unsure:
+            self._denied = fingerprint(entry)
+            error.unsure = self._say_for_good() is not None
         done(error)
+
+    def _say_for_good(self) -> StorageError | None:
+        """Bear witness, and sync that; why, if it cannot be."""
+        self._bear_witness()
+        if self._unseen is None:
+            try:
+                os.fsync(self._witness)
+            except OSError as error:
+                return StorageError(f"cannot sync {self.path / WITNESS}: {error.strerror}")
+        return self._unseen
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
         """The entries behind `after`, in order."""
-        return self._db.entries(after)
+        entries = self._db.entries(after)
+        return entries if not self._undone else (one for one in entries if one[0] <= self._last)
 
     def trim(self, upto: int) -> None:
         """Forget the entries up to that number, but for the last; raises `StorageError`."""
@@ -170,6 +213,7 @@ class FolderStore:
         """Store all of these, durably and together."""
         error = self._ready() or self._db.put(changes)
         if error is None:
+            self._denied = ""  # what is written takes the place of what was denied
             self._bear_witness()
         done(error)
 
@@ -180,6 +224,10 @@ class FolderStore:
     def where(self) -> str:
         """The folder."""
         return str(self.path)
+
+    def denial(self) -> str:
+        """What a copy of its database needs as its witness, to be without what was denied."""
+        return Witness(self._last, 0, self._denied).written().decode() if self._undone else ""
 
     @property
     def database(self) -> Database:
@@ -249,47 +297,6 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def witnessed(path: Path) -> tuple[int, int] | None:
-    """What the witness of a folder has seen acknowledged; None where there is none."""
-    for _ in range(TORN_READS):  # its writer may be at it right now
-        try:
-            data = (path / WITNESS).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StorageError(f"cannot read {path / WITNESS}: {error.strerror}") from error
-        if is_whole(data):
-            break
-    return read_witness(data, path / WITNESS)
-
-
-def write_witness(last: int, puts: int) -> bytes:
-    """The bytes of a witness: the last entry, and how often cells were put.
-
-    >>> read_witness(write_witness(7, 2), Path("witness"))
-    (7, 2)
-    """
-    body = f"{last:020} {puts:020}\n".encode()
-    return blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode() + b" " + body
-
-
-def is_whole(data: bytes) -> bool:
-    """Whether a witness is one that was written, or empty."""
-    check, _, body = data.partition(b" ")
-    return not data or check == blake2b(body, digest_size=CHAIN_BYTES).hexdigest().encode()
-
-
-def read_witness(data: bytes, path: Path) -> tuple[int, int]:
-    """What a witness has seen acknowledged, nothing if it is empty; raises `StorageDamaged`."""
-    if not is_whole(data):
-        raise StorageDamaged(
-            f"{path} is not what was written; only it tells whether the last entries of the "
-            f"journal are there; if you know they are, empty it"
-        )
-    last, _, puts = data.partition(b" ")[2].partition(b" ")
-    return int(last or 0), int(puts or 0)
-
-
 def copied(store: FolderStore, target: Path) -> int:
     """Copy a store into a new folder while it may be written; the last entry that is in it.
 
@@ -305,7 +312,7 @@ def copied(store: FolderStore, target: Path) -> int:
         shutil.rmtree(beside, ignore_errors=True)  # of one that was interrupted
         beside.mkdir(mode=0o700, parents=True)
         store.database.copy(beside / DATABASE)
-        make_private(beside / WITNESS)
+        write_private(beside / WITNESS, store.denial())
         if (store.path / OWNER).exists():
             shutil.copy(store.path / OWNER, beside / OWNER)
         with FolderStore(beside) as copy:

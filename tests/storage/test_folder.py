@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,8 @@ import pytest
 from ssm_cli import FolderStore, StorageDamaged, StorageError, StorageInUse
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.storage.database import APPLICATION
+from ssm_cli.storage.folder import copied
+from ssm_cli.storage.witness import Witness, checksum, said_in
 from tests.storage.contract import StoreContract, Told
 
 
@@ -312,3 +315,85 @@ def test_a_reader_that_opens_while_a_writer_commits_sees_no_damage(tmp_path: Pat
             store.put({"k": str(number).encode()}, Told())
             with FolderStore(tmp_path, writing=False) as reader:
                 assert reader.last() == number
+
+
+def unsynced(monkeypatch: pytest.MonkeyPatch, store: FolderStore, entry: bytes) -> StorageError:
+    """Why an entry is not written whose sync fails; it is in the log all the same."""
+    failed = StorageError("its sync failed")
+    failed.unsure = True
+    told: list[StorageError | None] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(store.database, "write", lambda _: failed)
+        store.append(store.last() + 1, entry, told.append)
+    assert told == [failed]
+    return failed
+
+
+def left_in_the_log(path: Path, number: int, entry: bytes) -> None:
+    """As a process leaves an entry that is killed behind a sync that failed."""
+    with sqlite3.connect(path / "journal.db") as db:
+        db.execute("INSERT INTO entry VALUES (?, ?)", (number, entry))
+    db.close()
+
+
+def test_an_entry_that_was_denied_is_undone_when_the_folder_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FolderStore(tmp_path) as store:
+        store.append(1, b"one", Told())
+        assert not unsynced(monkeypatch, store, b"two").unsure, "it can be undone"
+    left_in_the_log(tmp_path, 2, b"two")
+    with FolderStore(tmp_path, writing=False) as reader:
+        assert (reader.last(), [*reader.read(0)]) == (1, [(1, b"one")])
+        copied(reader, tmp_path / "copy")
+    for folder in (tmp_path / "copy", tmp_path):
+        with FolderStore(folder) as store:
+            assert [*store.read(0)] == [(1, b"one")]
+            store.append(2, b"other", Told())
+        with FolderStore(folder) as store:
+            assert [*store.read(0)] == [(1, b"one"), (2, b"other")]
+
+
+def test_an_entry_in_the_place_of_one_that_was_denied_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FolderStore(tmp_path) as store:
+        store.append(1, b"one", Told())
+        unsynced(monkeypatch, store, b"two")
+    left_in_the_log(tmp_path, 2, b"other")
+    with FolderStore(tmp_path) as store:
+        assert [*store.read(0)] == [(1, b"one"), (2, b"other")]
+
+
+def test_the_very_entry_that_was_denied_stays_once_it_is_written_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FolderStore(tmp_path) as store:
+        store.append(1, b"one", Told())
+        unsynced(monkeypatch, store, b"two")
+        store.append(2, b"two", Told())
+        before = (tmp_path / "witness").read_bytes()
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 2
+    assert said_in(before, tmp_path) == Witness(2, 0, "")
+
+
+def test_where_a_denial_cannot_be_said_for_good_the_error_is_unsure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_sync(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with FolderStore(tmp_path) as store:
+        store.append(1, b"one", Told())
+        monkeypatch.setattr("os.fsync", no_sync)
+        assert unsynced(monkeypatch, store, b"two").unsure
+
+
+def test_a_witness_of_an_older_ssm_is_read(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        store.append(1, b"one", Told())
+    body = f"{1:020} {0:020}\n".encode()
+    (tmp_path / "witness").write_bytes(checksum(body) + b" " + body)
+    with FolderStore(tmp_path) as store:
+        assert store.last() == 1

@@ -106,12 +106,12 @@ class Turns(NamedTuple):
 
     Attributes:
         save: `save(keeper)` writes a checkpoint, as nothing is being written.
-        take_back: `take_back(keeper, lost, held, before)`: these records were not written.
+        take_back: `take_back(keeper, lost, held, before, error)`: these records were not written.
         bring_back: `bring_back(keeper)`: something can be written again.
     """
 
     save: Callable[[Keeper], None]
-    take_back: Callable[[Keeper, list[Record], list[Pending | None], Befores], None]
+    take_back: Callable[[Keeper, list[Record], list[Pending | None], Befores, StorageError], None]
     bring_back: Callable[[Keeper], None]
 
 
@@ -279,7 +279,7 @@ class Keeper:
         assert flight is not None, "a store tells once of each entry"
         world = self.world
         if error is not None:
-            self._lost(flight)
+            self._lost(flight, error)
             self.failed(error)
         else:
             again, self.error = self.error is not None, None
@@ -300,7 +300,7 @@ class Keeper:
         for _, function, args in held:
             function(*args)
 
-    def _lost(self, flight: Flight | None) -> None:
+    def _lost(self, flight: Flight | None, error: StorageError) -> None:
         """Take back all that has not been written: states, records, and what was held."""
         records, held, before = self._records, self._held, self._before
         self.seq -= len(records)
@@ -309,7 +309,8 @@ class Keeper:
             before, self.seq = {**before, **flight.before}, flight.first - 1
         self._records, self._held, self._before, self._bytes = [], [], {}, 0
         self.sending = 0
-        self._turns.take_back(self, records, [pending for pending, _, _ in held], before)
+        waiting = [pending for pending, _, _ in held]
+        self._turns.take_back(self, records, waiting, before, error)
 
     def failed(self, error: StorageError) -> None:
         """Say it once, and do what the tree's file says."""
@@ -325,7 +326,7 @@ class Keeper:
     def finish(self) -> None:
         """The tree is down: write what is left, and save what has changed."""
         if isinstance(self.error, Fenced):
-            self._lost(None)  # what belongs to another owner now is not ours to write
+            self._lost(None, self.error)  # what belongs to another owner now is not ours to write
             return
         self.commit()
         if self._flight is None and self.error is None:

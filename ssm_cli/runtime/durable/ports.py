@@ -37,8 +37,9 @@ class Journal(Protocol):
         Args:
             number: which one it is: the one behind the last that was appended.
             entry: its bytes.
-            done: called once: with None when it is durable, else with why it is not. `Fenced`
-                says that another owner has written that number; nothing of ours is stored then.
+            done: called once: with None when it is durable, else with why it is not: then it is
+                not there at the next start either, unless the error is `unsure`. `Fenced` says that
+                another owner has written that number; nothing of ours is stored then.
         """
         ...
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CalleeStopped
+from ssm_cli.errors import CalleeStopped, StorageError
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.keeper import Before, Keeper
 from ssm_cli.runtime.durable.life import KINDS
@@ -25,6 +25,11 @@ NOT_WRITTEN = (
     "the input could not be written, so it does not count and its state is as before; "
     "it is safe to send it again"
 )
+NOT_KNOWN = (
+    "the input does not count now and its state is as before, but it is not known whether it is on "
+    "the disk: after the next start it may be there; look before you send it again, or send it "
+    "with the same request id"
+)
 
 
 def take_back(
@@ -32,6 +37,7 @@ def take_back(
     lost: Sequence[Record],
     held: Sequence[Pending | None],
     before: dict[WorkerCell, Before],
+    error: StorageError,
 ) -> None:
     """Take back records that were not written, the last ones of all.
 
@@ -40,6 +46,7 @@ def take_back(
         lost: the records.
         held: the calls that wait for them.
         before: what the workers were before.
+        error: why.
     """
     world = keeper.world
     keeper.sessions.forget(keeper.seq)
@@ -61,7 +68,8 @@ def take_back(
             replan(known)
     for pending in held:
         if pending is not None:
-            pending.fail(CalleeStopped(NOT_WRITTEN, reason="storage"))
+            told = NOT_KNOWN if error.unsure else NOT_WRITTEN
+            pending.fail(CalleeStopped(told, reason="storage"))
 
 
 def is_sent_again(keeper: Keeper, record: Input) -> bool:
