@@ -19,6 +19,7 @@ class GenServer:
     Class attributes:
         inputs: the union of its message constructors (see `StateMachine.inputs`).
         outputs: the union of its reply constructors.
+        reads: those of its inputs that only read (see `StateMachine.reads`).
         codec: `text`, `json`, `msgpack`, or an object with `decode` and `encode`.
         trap_exit: exit signals from others arrive in `handle_info` as `ExitSignal`. The exit of
             its supervisor always runs `terminate` under a supervisor.
@@ -28,6 +29,7 @@ class GenServer:
 
     inputs: ClassVar[Any] = None
     outputs: ClassVar[Any] = None
+    reads: ClassVar[Any] = None
     codec: ClassVar[Any] = "text"
     trap_exit: ClassVar[bool] = False
     version: ClassVar[str] = "1"

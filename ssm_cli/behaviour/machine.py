@@ -23,6 +23,8 @@ class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             `msgspec.Struct` types. Without it the codec hands over text, JSON or MessagePack
             values as they are.
         outputs: the same for its outputs; documentation and help only.
+        reads: those of its inputs that only read (`Get | List`): they are not journalled, and a
+            step that changes the state on one, or asks for anything but an answer, is a crash.
         codec: `text`, `json`, `msgpack`, or an object with `decode(bytes)` and `encode(value)`;
             the child spec may name another.
         redact: `redact(value)` hides what must not be seen in a state or an input before it
@@ -42,6 +44,7 @@ class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     terminate: Callable[[str, Any, Any], None] | None = None
     inputs: Any = None
     outputs: Any = None
+    reads: Any = None
     codec: Any = "text"
     redact: Callable[[Any], Any] | None = None
     version: str = "1"

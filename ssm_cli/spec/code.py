@@ -18,6 +18,7 @@ from typing import Any
 
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reading import classes_of
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence, shown
 
 LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_cal`, `handleCall`
@@ -114,11 +115,26 @@ def _waiting_faults(code: object, names: tuple[str, ...]) -> Iterator[str]:
 
 
 def _shared_faults(code: Any) -> Iterator[str]:
-    """What both kinds of code have in common: codec and version."""
+    """What both kinds of code have in common: codec, reads and version."""
     if wrong := codec_fault(code.codec):
         yield f"has a codec that {wrong}"
+    for kind in _odd_reads(code):
+        yield sentence(f"has the reads {shown(kind)}", "classes of its inputs, as Get | List")
     if not isinstance(code.version, str):
         yield sentence(f"has the version {shown(code.version)}", "text")
+
+
+def _odd_reads(code: Any) -> Iterator[object]:
+    """What is in its `reads` and no class, or none of its inputs where those are classes."""
+    try:
+        reads, inputs = classes_of(code.reads), classes_of(code.inputs)
+    except TypeError:  # what cannot be hashed is no class
+        yield code.reads
+        return
+    listed = all(isinstance(kind, type) for kind in inputs) and inputs
+    for kind in sorted(reads, key=repr):
+        if not isinstance(kind, type) or (listed and kind not in inputs):
+            yield kind
 
 
 def _making_fault(server: type[GenServer]) -> str | None:

@@ -239,7 +239,7 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
             keeper.sessions.learn(seq, record)
     if now.how not in FROM_OTHERS:
         kept.failures += 1
-    elif isinstance(reason, Crash):
+    elif isinstance(reason, Crash) and type(message) not in kept.reads:
         count(keeper, cell, kept, now.data, text)
 
 

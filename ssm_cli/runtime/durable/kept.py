@@ -6,9 +6,10 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reading import classes_of
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
-from ssm_cli.errors import Unrecovered
+from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Saved
@@ -28,6 +29,7 @@ class Kept:
         behaviour, codec, values: its code, and how inputs and states are written.
         journals: whether its inputs are recorded; else its state is saved now and then.
         plain: it is a pure step whose inputs are recorded.
+        reads: the classes of its inputs that only read.
         has, last: whether its next life begins with a state, and with which.
         trouble: why it cannot go on with what is stored of it.
         armed, timeout_ms: timers of an earlier process, for its next start.
@@ -44,8 +46,8 @@ class Kept:
 
     __slots__ = (
         "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures", "has",
-        "inputs", "journals", "last", "options", "plain", "refused", "resync", "saved_at_s",
-        "timed", "timeout_ms", "tries", "trouble", "values", "worker",
+        "inputs", "journals", "last", "options", "plain", "reads", "refused", "resync",
+        "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,7 @@ class Kept:
         self.values = Values(worker, behaviour, codec, renamed)
         self.journals = options.persist is Persist.JOURNAL
         self.plain = self.journals and type(behaviour) is StateMachine
+        self.reads = classes_of(behaviour.reads)
         self.has = False
         self.last: Any = None
         self.trouble: Unrecovered | None = None
@@ -104,6 +107,30 @@ class Kept:
         found, cost = self.values.hash(state)
         self._credit = min(self._credit, HASHED_BYTES) - cost
         return found
+
+    def before(self, state: Any) -> bytes:
+        """The bytes of its state before it is read; empty where it is too large for each time.
+
+        Raises:
+            StorageError: the state cannot be written.
+        """
+        self._credit += HASHED_BYTES
+        if self._credit <= 0:
+            return b""
+        data = self.values.dump(state)
+        self._credit = min(self._credit, HASHED_BYTES) - 2 * len(data)
+        return data
+
+    def is_still(self, before: bytes, was: Any, state: Any) -> bool:
+        """Whether a state that was read is what it was, as far as it was looked at."""
+        try:
+            if self.values.dump(state) == before if before else state is was:
+                return True
+            if before:
+                was = self.values.revive(before, self.values.code)
+            return self.values.hash(state)[0] == self.values.hash(was)[0]
+        except StorageError:
+            return False
 
     def succeeded(self, data: bytes) -> None:
         """An input was served: its state has changed, and crashes of that very input are over."""

@@ -258,6 +258,8 @@ def replan(cell: WorkerCell) -> None:
             plan = Plan.CARE
         elif extra.kept is not None:
             plan = extra.kept.plan()
+    if plan is STEP and cell.behaviour.reads is not None:
+        plan = Plan.CARE
     cell.step = cell.behaviour.step if plan is STEP else None
     if extra is not None:
         extra.plan = plan

@@ -33,23 +33,25 @@ from ssm_cli.runtime.performer.failing import (
 )
 
 CALL = Kind.CALL
+UNSTEPPED = object()
 
 
 def serve_plainly(
     world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> tuple[Any, Any] | None:
-    """Serve a plain input. An answer that is no pair is handed back, to go on with care."""
+    """Serve a plain input. An answer that is no pair is handed back; a read is, `UNSTEPPED`."""
     guard, keeper, kept = world.guard, world.outside.keeper, cell.ensure_extra().kept
-    guard.used = True
+    guard.used, guard.cell = True, cell
     if not guard.armed:
         guard.arm()
-    guard.cell = cell
     try:
         message = kept.codec.decode(data)
     except BaseException as error:  # noqa: BLE001 - a codec may be the user's own
         guard.cell = None
         undecodable(world, cell, data, pending, error)
         return None
+    if type(message) in kept.reads:
+        return message, UNSTEPPED
     try:
         result = kept.behaviour.step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash

@@ -31,8 +31,10 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Kind, Outcome, of_step
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reading import is_reading
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.behaviour.results import NOTHING, Caller
+from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.inputs import admit
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine import commit
@@ -55,10 +57,11 @@ from ssm_cli.runtime.performer.failing import (
     own_frames_only,
     undecodable,
 )
-from ssm_cli.runtime.performer.journalled import serve_plainly
+from ssm_cli.runtime.performer.journalled import UNSTEPPED, serve_plainly
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
+from ssm_cli.runtime.performer.reading import answer_read, to_be_read
 from ssm_cli.runtime.performer.settling import commit_outcome
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.traces import calls_user
@@ -377,6 +380,9 @@ def serve_carefully(
     message = message_of(world, cell, came, pending)
     if message is NOTHING:
         return
+    if is_reading(cell.behaviour, message) and not isinstance(came, MARKED):
+        serve_reading(world, cell, kind, message, pending)
+        return
     kept, keeper = kept_of(cell), world.outside.keeper
     if kept is not None and not admit(keeper, cell, kind, came, message, call=pending):
         return
@@ -386,6 +392,22 @@ def serve_carefully(
     outcome = run_callback(world, cell, kind, message, pending)
     if outcome is not None:
         commit_outcome(world, cell, message, pending, outcome)
+
+
+def serve_reading(
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+) -> None:
+    """Serve an input that only reads: it is not recorded, and leaves a time-out under way."""
+    try:
+        before = to_be_read(world, cell)
+    except StorageError as error:
+        crashed(world, cell, message, pending, error)
+        return
+    if cell.extra is not None and cell.extra.debug is not None:
+        observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
+    outcome = run_callback(world, cell, kind, message, pending)
+    if outcome is not None:
+        answer_read(world, cell, (message, pending), outcome, before)
 
 
 def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | None) -> Any:
@@ -404,7 +426,12 @@ def serve_journalled(
 ) -> None:
     """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
     left = serve_plainly(world, cell, kind, data, pending)
-    if left is not None:
+    if left is None:
+        return
+    if left[1] is UNSTEPPED:
+        world.guard.cell = None
+        serve_reading(world, cell, kind, left[0], pending)
+    else:
         finish_step(world, cell, left[0], pending, left[1])
 
 

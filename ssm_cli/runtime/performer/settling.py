@@ -48,11 +48,7 @@ def commit_outcome(
         note_end(world, cell, message, reason)
     cell.state = outcome.state
     cell.steps += 1
-    reply = outcome.reply
-    if cell.extra is not None and cell.extra.debug is not None:
-        silent = reply is NOTHING or pending is None
-        event = SysEvent("noreply", cell.state) if silent else SysEvent("out", reply, caller=True)
-        observe(world, cell, cell.extra, event)
+    show_answer(world, cell, outcome.reply, pending)
     if kept is None:
         conclude(world, cell, pending, outcome)
     elif kept.journals:
@@ -62,6 +58,14 @@ def commit_outcome(
         conclude(world, cell, pending, outcome)
     if outcome.then is not None and outcome.stop is None and not (kept and kept.journals):
         commit.plan_next(world, cell, outcome.then)
+
+
+def show_answer(world: World, cell: WorkerCell, reply: Any, pending: Pending | None) -> None:
+    """Show the answer of a worker to who looks at it (`sys`)."""
+    if cell.extra is not None and cell.extra.debug is not None:
+        silent = reply is NOTHING or pending is None
+        event = SysEvent("noreply", cell.state) if silent else SysEvent("out", reply, caller=True)
+        observe(world, cell, cell.extra, event)
 
 
 def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:

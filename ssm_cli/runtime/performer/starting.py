@@ -126,7 +126,7 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         cell.state = result
         cell.status = RUNNING
         cell.since_s = world.clock.now_s()
-        if cell.extra is None:
+        if cell.extra is None and behaviour.reads is None:
             cell.step = behaviour.step
         else:
             replan(cell)
@@ -364,7 +364,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # 
 def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
     """`init` and `step` of a worker whose start is its `init` and no more; else none."""
     begins_anew = options.on_crash is OnCrash.INIT and options.persist is Persist.NONE
-    if type(behaviour) is StateMachine and begins_anew:
+    if type(behaviour) is StateMachine and begins_anew and behaviour.reads is None:
         return behaviour.init, behaviour.step
     return None, None
 

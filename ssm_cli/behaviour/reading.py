@@ -1,0 +1,45 @@
+"""Inputs that are declared as reading (`reads`): they answer from the state and change nothing."""
+
+from __future__ import annotations
+
+import types
+from functools import lru_cache
+from typing import Any, Union, get_args, get_origin
+
+from ssm_cli.behaviour.dispatch import Behaviour, Outcome
+
+
+@lru_cache(maxsize=1024)
+def classes_of(reads: Any) -> frozenset[Any]:
+    """The classes of one class or a union of them; none of None.
+
+    >>> sorted(kind.__name__ for kind in classes_of(int | str))
+    ['int', 'str']
+    """
+    if reads is None:
+        return frozenset()
+    reads = getattr(reads, "__value__", reads)  # of a `type` statement
+    parts = get_args(reads) if get_origin(reads) in (Union, types.UnionType) else (reads,)
+    return frozenset(parts)
+
+
+def is_reading(behaviour: Behaviour, message: Any) -> bool:
+    """Whether an input is declared as reading."""
+    reads = behaviour.reads
+    return reads is not None and type(message) in classes_of(reads)
+
+
+def asks_for_more(outcome: Outcome) -> str:
+    """Return what a step asks for that may only read; "" if it only answers.
+
+    >>> asks_for_more(Outcome(1, "answer"))
+    ''
+    """
+    for asked, what in (
+        (outcome.effects, "effects"),
+        (outcome.stop, "the end of its worker"),
+        (outcome.then, "something to go on with"),
+    ):
+        if asked:
+            return what
+    return ""
