@@ -21,7 +21,7 @@ from ssm_cli.runtime.durable.snapshots import (
 )
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
-from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain, TimerDue
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import crash_text, error_detail
 from ssm_cli.spec.model import OnCrash, OnUnrecoverable
@@ -85,10 +85,10 @@ def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
         return ()
     shift_s = world.clock.wall_s() - world.clock.now_s()
     now_s = world.clock.now_s()
+    found = map(world.timers.find, cell.extra.timers.values())
     return tuple(
         checkpoints.armed(kept, timer, due_s + shift_s, (due_s - now_s) * 1000)
-        for due_s, _, timer in world.timers.waiting()
-        if isinstance(timer, TimerDue) and timer.cell is cell and timer.starts == cell.starts
+        for due_s, timer in filter(None, found)
     )
 
 

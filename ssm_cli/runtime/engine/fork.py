@@ -74,7 +74,7 @@ class Forking:
         )
         other.lane = deque(map(self._entry, world.lane))
         other.retries = deque(map(self._entry, world.retries))
-        timers = [(s + self._shift_s, n, self._entry(e)) for s, n, e in world.timers.heap]
+        timers = [(s + self._shift_s, n, self._entry(e)) for s, n, e in world.timers.waiting()]
         other.timers.take_over(world.timers, timers)
         other.callers = {n: self._single(call) for n, call in world.callers.items()}
         other.crashes.take_over(world.crashes, self._note)

@@ -1,8 +1,9 @@
-"""Timers: what is due when. A heap; cancelled timers are skipped when they come up."""
+"""Timers: what is due when. A heap of numbers; cancelled timers are skipped when they come up."""
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -15,16 +16,18 @@ class Timers:
     ('sooner', None)
     """
 
-    __slots__ = ("cancelled", "heap", "number")
+    __slots__ = ("entries", "heap", "number")
 
     def __init__(self) -> None:
-        self.heap: list[tuple[float, int, Any]] = []
-        self.cancelled: set[int] = set()
+        self.heap: list[tuple[float, int]] = []
+        self.entries: dict[int, tuple[float, Any]] = {}
         self.number = 0
 
-    def take_over(self, other: Timers, heap: list[tuple[float, int, Any]]) -> None:
-        """Become a copy of `other`, whose entries in their order of time are `heap`."""
-        self.heap, self.cancelled, self.number = heap, set(other.cancelled), other.number
+    def take_over(self, other: Timers, waiting: Iterable[tuple[float, int, Any]]) -> None:
+        """Become a copy of `other`, whose timers under way are `waiting`."""
+        self.entries = {number: (due_s, entry) for due_s, number, entry in waiting}
+        self.number = other.number
+        self.rebuild()
 
     def next_number(self) -> int:
         """Return the number of a timer to be, for an entry that carries it; see `start`."""
@@ -34,26 +37,35 @@ class Timers:
     def start(self, due_s: float, entry: Any, number: int = 0) -> int:
         """Have `entry` come up at `due_s`; return its number, which is for `cancel`."""
         number = number or self.next_number()
-        heapq.heappush(self.heap, (due_s, number, entry))
+        self.entries[number] = (due_s, entry)
+        heapq.heappush(self.heap, (due_s, number))
         return number
 
     def cancel(self, number: int) -> None:
         """Forget a timer. One that has come up already is not affected."""
-        self.cancelled.add(number)
-        if len(self.cancelled) > 64 and len(self.cancelled) * 2 > len(self.heap):
-            self.heap = [due for due in self.heap if due[1] not in self.cancelled]
-            heapq.heapify(self.heap)
-            self.cancelled.clear()
+        self.entries.pop(number, None)
+        if len(self.heap) > 64 + 2 * len(self.entries):
+            self.rebuild()
 
-    def waiting(self) -> list[tuple[float, int, Any]]:
-        """Return all that are under way as (due, number, entry), in no order."""
-        return [due for due in self.heap if due[1] not in self.cancelled]
+    def rebuild(self) -> None:
+        """Forget the places of those that are cancelled."""
+        self.heap = [(due_s, number) for number, (due_s, _) in self.entries.items()]
+        heapq.heapify(self.heap)
+
+    def find(self, number: int) -> tuple[float, Any] | None:
+        """Return when a timer is due and its entry; None if it is not under way."""
+        return self.entries.get(number)
+
+    def waiting(self) -> Iterator[tuple[float, int, Any]]:
+        """Yield all that are under way as (due, number, entry), in no order."""
+        for number, (due_s, entry) in self.entries.items():
+            yield due_s, number, entry
 
     def next_s(self) -> float:
         """Return when the next one is due; infinite where there is none."""
-        heap = self.heap
-        while heap and heap[0][1] in self.cancelled:
-            self.cancelled.discard(heapq.heappop(heap)[1])
+        heap, entries = self.heap, self.entries
+        while heap and heap[0][1] not in entries:
+            heapq.heappop(heap)
         return heap[0][0] if heap else float("inf")
 
     def pop(self, now_s: float, newest: int) -> Any:
@@ -63,4 +75,4 @@ class Timers:
         """
         if self.next_s() > now_s or self.heap[0][1] > newest:
             return None
-        return heapq.heappop(self.heap)[2]
+        return self.entries.pop(heapq.heappop(self.heap)[1])[1]

@@ -50,9 +50,9 @@ def serve_plainly(
         guard.cell = None
         undecodable(world, cell, data, pending, error)
         return None
-    if type(message) in kept.reads:
-        return message, UNSTEPPED
     try:
+        if type(message) in kept.reads:
+            return message, UNSTEPPED
         result = kept.behaviour.step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
@@ -72,8 +72,7 @@ def serve_plainly(
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
         crashed(world, cell, message, pending, error)
         return None
-    cell.state = result[0]
-    cell.steps += 1
+    cell.state, cell.steps = result[0], cell.steps + 1
     if pending is not None:
         keeper.hold(pending, pending.resolve, result[1])
     return None
