@@ -283,7 +283,8 @@ class Unrecovered(StorageError):
 
     Attributes:
         worker: its id.
-        reason: a word: `differs`, `raises`, `undecodable`, `migrate`, `moved`, `restore`.
+        reason: a word: `differs`, `raises`, `undecodable`, `migrate`, `moved`, `restore`,
+            `renamed`.
         record: the number of the record that says so; 0 where it is the saved state.
     """
 

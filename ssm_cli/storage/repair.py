@@ -67,11 +67,12 @@ class Repairing:
         self._head = head_of(store)
         self._tail = Tail(worker, saved_of(store, worker))
         self._last = fill(store, self._head, [self._tail])
-        if self._tail.saved is None and not self._tail.records:
+        self._is_new = self._tail.saved is None and not self._tail.records
+        if self._is_new and self._spec is None:
             known = [key.removeprefix(STATE) for key in store.keys(STATE)]
             raise StorageError(
                 f"nothing is stored of {worker} in {store.where()}; there is of "
-                f"{', '.join(known[:20]) or 'nobody'}"
+                f"{', '.join(known[:20]) or 'nobody'}; a new worker is told by --tree FILE"
             )
         numbers = [int(key.rpartition("/")[2]) for p in (ASIDE, INPUT) for key in store.keys(p)]
         self._number = max([self._head.number, *numbers]) + 1
@@ -98,6 +99,8 @@ class Repairing:
         Raises:
             StorageError: the tree is not known, or no state comes of it.
         """
+        if self._is_new:
+            return self.forget()
         life = self._stepped()
         if life.trouble is not None:
             raise StorageError(
@@ -158,8 +161,9 @@ class Repairing:
 
     def forget(self) -> list[str]:
         """Prepare to begin by `init`; all that is stored is set aside."""
-        self._goes_on("forget", None, Code(), None)
-        return [f"{self.worker} begins by init; what is stored of it is set aside"]
+        self._goes_on("as-new" if self._is_new else "forget", None, Code(), None)
+        aside = "nothing is stored of it" if self._is_new else "what is stored of it is set aside"
+        return [f"{self.worker} begins by init; {aside}"]
 
     def _goes_on(self, how: How, state: bytes | None, code: Code, saved: Saved | None) -> None:
         timers = () if saved is None else saved.timers
@@ -167,6 +171,8 @@ class Repairing:
         self._record = Repair(
             self.worker, self._at_s, how, state, code, self._number, timers, timeout_ms
         )
+        if self._is_new:
+            return
         aside = Aside(
             self._number, self.worker, self._at_s, f"repair: {how}", self._tail.as_saved(self._at_s)
         )
@@ -178,6 +184,8 @@ class Repairing:
         Raises:
             StorageError: nothing that is stored of it has the old name.
         """
+        if self._is_new:
+            raise StorageError(f"nothing is stored of {self.worker}, so nothing has another name")
         if old == self.worker:
             return self._rename_worker(new)
         known = self._names()

@@ -299,8 +299,8 @@ CASES: dict[str, Case] = {
         ACCOUNT, PENCE, "migrate", "migrate", ["--forget"], "Account(owner='ann', pence=0)"
     ),
     "a renamed worker": Case(
-        ACCOUNT, {}, "Account(owner='ann', cents=0)", "Account(owner='ann', cents=0)",
-        ["--rename", "w", "v"], TWELVE, tree={"worker: w,": "worker: v,"},
+        ACCOUNT, {}, "renamed", "renamed", ["--rename", "w", "v"], TWELVE,
+        tree={"worker: w,": "worker: v,"}, says="--rename w v",
     ),
     "consent to begin anew": Case(
         ACCOUNT, {"StateMachine(step=step,": STEP2}, "Account(owner='ann', cents=0)",

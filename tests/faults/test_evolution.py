@@ -22,7 +22,7 @@ from tests.program import ssm
 ROOT = Path(__file__).parents[2]
 ENDS = ("kill", "stop")
 KEYS = [(name, end) for name in CASES for end in ENDS]
-TROUBLES = ("differs", "raises", "undecodable", "migrate", "moved", "restore")
+TROUBLES = ("differs", "raises", "undecodable", "migrate", "moved", "restore", "renamed")
 Result = dict[str, Any]
 
 
@@ -114,7 +114,7 @@ def expected(key: tuple[str, str]) -> str:
 
 def is_out_of_way(key: tuple[str, str]) -> bool:
     """Whether a case has a way out to go."""
-    return expected(key) in TROUBLES or key[0] == "a renamed worker"
+    return expected(key) in TROUBLES
 
 
 def name_in(key: tuple[str, str]) -> str:
@@ -131,8 +131,9 @@ def test_what_was_acknowledged_is_there_or_its_worker_says_why_not(
         assert new["states"][name_in(key)] == wanted
         assert "down" not in new["events"]
         return
-    message = new["messages"]["w"]
-    assert message.startswith(f"w does not start ({wanted}): ")
+    name = name_in(key)
+    message = new["messages"][name]
+    assert message.startswith(f"{name} does not start ({wanted}): ")
     assert CASES[key[0]].says in message
     assert "ssm data repair w" in message
     assert str(Path("data")) in message

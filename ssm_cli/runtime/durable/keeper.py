@@ -35,6 +35,7 @@ from ssm_cli.runtime.durable.records import (
 )
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.durable.snapshots import STATE, pack
+from ssm_cli.runtime.durable.unclaimed import DYNAMIC
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -188,6 +189,7 @@ class Keeper:
                 cell.behaviour,
                 codec_of(cell),
                 renamed_in(self.store, name),
+                place=self.recovered.places.get(name, DYNAMIC),
             )
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again

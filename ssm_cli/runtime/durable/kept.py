@@ -57,12 +57,14 @@ class Kept:
         behaviour: Behaviour,
         codec: Codec,
         renamed: dict[str, str] | None = None,
+        *,
+        place: str = "",
     ) -> None:
         self.worker = worker
         self.options = options
         self.behaviour = behaviour
         self.codec = codec
-        self.values = Values(worker, behaviour, codec, renamed)
+        self.values = Values(worker, behaviour, codec, renamed, place=place)
         self.journals = options.persist is Persist.JOURNAL
         self.plain = self.journals and type(behaviour) is StateMachine
         self.reads = classes_of(behaviour.reads)

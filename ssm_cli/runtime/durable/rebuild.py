@@ -7,7 +7,7 @@ record of a worker, and its last, against the hashes that were taken then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Batch,
     Cause,
+    Code,
     Exit,
     Input,
     Note,
@@ -42,6 +43,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Sent,
     unpack,
 )
+from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 
@@ -92,6 +94,7 @@ class Recovered:
         seen: called with each record behind the saved states.
 
     Attributes:
+        places: where in the tree the workers are that it starts by itself.
         troubles: why workers cannot go on, by worker. Their saved states, and all records behind
             those, are kept as they are.
 
@@ -111,6 +114,8 @@ class Recovered:
         self._check_every = check_every
         self._specs: dict[str, WorkerSpec] = {}
         self._paths: dict[str, str] = {}
+        self.places = dict(places_in(tree))
+        self._names = {spec.id for _, spec in walk(tree)}
         for path, spec in walk(tree):
             if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
                 self._specs[spec.id], self._paths[path] = spec, spec.id
@@ -152,6 +157,16 @@ class Recovered:
         for life in self._lives.values():
             life.finish()
         self._hold_back()
+        self._hold_new()
+
+    def _hold_new(self) -> None:
+        """Keep new workers from beginning anew that may be old ones of another name."""
+        seen = {worker for worker, life in self._lives.items() if life.touched}
+        new = {w: s for w, s in self._specs.items() if w in self.places and w not in seen}
+        for worker, trouble in claimed(self._store, new, self.places, self._tails, self._names):
+            self.troubles[worker] = trouble
+            self._tails[worker] = Tail(worker, None)
+            self._lives.pop(worker, None)
 
     def _hold_back(self) -> None:
         """Keep all that is stored of workers that cannot go on, for when they can."""
@@ -221,7 +236,8 @@ class Recovered:
         return self._begin(worker, spec)
 
     def _begin(self, worker: str, spec: WorkerSpec) -> Life:
-        behaviour, values = code_in(spec, renamed_in(self._store, worker))
+        names = renamed_in(self._store, worker)
+        behaviour, values = code_in(spec, names, self.places.get(worker, ""))
         saved = saved_of(self._store, worker)
         life = Life(worker, behaviour, values, saved, Checks(values, self._check_every))
         self._lives[worker] = life
@@ -311,6 +327,39 @@ class Recovered:
         return sorted(taken, key=lambda one: one.cause)
 
 
+def claimed(
+    store: Store,
+    new: Mapping[str, WorkerSpec],
+    places: Mapping[str, str],
+    tails: Mapping[str, Tail],
+    names: Collection[str],
+) -> list[tuple[str, Unrecovered]]:
+    """Return which of these workers are new and may be others, renamed, and why they do not start.
+
+    Args:
+        store: what is stored.
+        new: those that have no records behind the saved states.
+        places: where they are in the tree.
+        tails: the records behind the saved states of those that are not in the tree.
+        names: all workers of the tree.
+    """
+    stored = {key.removeprefix(STATE) for key in store.keys(STATE)} | {*tails}
+    left = [worker for worker in new if worker not in stored]
+    unclaimed: dict[str, Code] = {}
+    for worker in sorted(stored.difference(names)) if left else ():
+        tail = tails.get(worker) or Tail(worker, saved_of(store, worker))
+        code = code_of(tail.saved, tail.records)
+        if code is not None:
+            unclaimed[worker] = code
+    found: list[tuple[str, Unrecovered]] = []
+    for worker in left if unclaimed else ():
+        code = code_in(new[worker], {}, places[worker])[1].code
+        trouble = claim(worker, code, unclaimed, store.where())
+        if trouble is not None:
+            found.append((worker, trouble))
+    return found
+
+
 def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
     """What stands behind the saved states: the entries, each checked by the chain."""
     entry, chain, seq = head.entry, head.chain, head.seq
@@ -362,14 +411,14 @@ def renamed_in(store: Store, worker: str) -> dict[str, str]:
     return {} if data is None else unpack(RENAMED + worker, data, Renamed).names
 
 
-def code_in(spec: WorkerSpec, renamed: dict[str, str]) -> tuple[Behaviour, Values]:
+def code_in(spec: WorkerSpec, renamed: dict[str, str], place: str = "") -> tuple[Behaviour, Values]:
     """The code of a worker, and what writes and reads its values."""
     behaviour = behaviour_of(spec.start)
     wanted = spec.options.codec
     codec = codec_for(
         behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
     )
-    return behaviour, Values(spec.id, behaviour, codec, renamed)
+    return behaviour, Values(spec.id, behaviour, codec, renamed, place=place)
 
 
 def told(life: Life, where: str) -> Unrecovered:

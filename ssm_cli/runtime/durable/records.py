@@ -32,12 +32,14 @@ class Code(msgspec.Struct, frozen=True, array_like=True):
         version: its version.
         form: the digest of the types of its states.
         digest: the digest of the module that it is in.
+        place: where in the tree its worker is, see `unclaimed`; "" where it is not known.
     """
 
     machine: str = ""
     version: str = ""
     form: str = ""
     digest: str = ""
+    place: str = ""
 
 
 class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):

@@ -47,7 +47,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
         timeout_ms: the time-out under way (`TimeoutAfter`).
         tail: records behind the state that could not be stepped yet, as the worker is none of
             the tree's file (a dynamic child), or cannot go on; with their numbers.
-        form, digest: of the code, too; see `Code`.
+        form, digest, place: of the code, too; see `Code`.
         arrived: what records of the tail have sent, and has been served.
     """
 
@@ -64,10 +64,11 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
     form: str = ""
     digest: str = ""
     arrived: tuple[Cause, ...] = ()
+    place: str = ""
 
     def code(self) -> Code:
         """Whose state it is."""
-        return Code(self.machine, self.version, self.form, self.digest)
+        return Code(self.machine, self.version, self.form, self.digest, self.place)
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True):

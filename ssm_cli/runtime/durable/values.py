@@ -22,6 +22,7 @@ from ssm_cli.errors import StorageError, Unrecovered, message_of
 from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.runtime.durable.records import Armed, Code
 from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.unclaimed import placed
 from ssm_cli.runtime.outside import is_from_outside
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
@@ -64,6 +65,7 @@ class Values:
         behaviour: its code.
         codec: that of its inputs.
         renamed: names of its code, its classes and their fields that have become others.
+        place: where in the tree the worker is.
 
     Attributes:
         code: how its records name its code.
@@ -78,10 +80,12 @@ class Values:
         behaviour: Behaviour,
         codec: Codec,
         renamed: dict[str, str] | None = None,
+        *,
+        place: str = "",
     ) -> None:
         facts = facts_of(behaviour)
         self.worker = worker
-        self.code: Code = facts.code
+        self.code: Code = placed(facts.code, place)
         self.version = behaviour.version
         self.codec = codec
         self._said = facts.said
@@ -214,7 +218,7 @@ class Values:
         code = self.code
         return Saved(
             self.worker, code.machine, code.version, at_s, seq, *state, armed, timeout_ms,
-            form=code.form, digest=code.digest,
+            form=code.form, digest=code.digest, place=code.place,
         )  # fmt: skip
 
     # -- inputs ---------------------------------------------------------------------------------
