@@ -128,6 +128,7 @@ class Database:
             sqlite3.SQLITE_FULL: "; make room: what was acknowledged is safe",
             sqlite3.SQLITE_READONLY: "; the folder or the file may not be written",
             sqlite3.SQLITE_CANTOPEN: "; is the folder there, and may it be written?",
+            sqlite3.SQLITE_BUSY: f"; another program has had it locked for {BUSY_MS} ms: end that",
             sqlite3.SQLITE_IOERR: "; what was acknowledged is safe",
         }.get(code, "")
         return StorageError(text + hint)

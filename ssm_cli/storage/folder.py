@@ -262,16 +262,29 @@ def locked(path: Path) -> int:
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+    except BlockingIOError as error:
         os.close(descriptor)
         raise StorageInUse(
-            f"{path} is in use by process {owner or 'unknown'}: stop that tree, or name another "
-            f"folder by --data"
+            f"{path} is in use by process {owner_in(path) or 'unknown'}: stop that tree, or name "
+            f"another folder by --data"
+        ) from error
+    except OSError as error:
+        os.close(descriptor)
+        raise StorageError(
+            f"cannot lock {path / LOCK}: {error.strerror}; without a lock two processes could "
+            f"write there: name a folder on a file system that has locks, by --data"
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def owner_in(path: Path) -> str:
+    """The number of the process that has locked a folder last; "" where none has."""
+    try:
+        return (path / LOCK).read_text("ascii", "replace").strip()[:32]
+    except OSError:
+        return ""
 
 
 def is_there(descriptor: int, path: Path) -> bool:
@@ -290,8 +303,10 @@ def is_locked(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
+    except OSError:  # a file system without locks: nobody writes there
+        return False
     finally:
         os.close(descriptor)
     return False

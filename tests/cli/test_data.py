@@ -131,6 +131,45 @@ def test_an_input_is_let_in_again_while_the_tree_is_down(place: Path) -> None:
     assert "has the number 1" in ssm(place, "data", "quarantine", "--drop", "1", code=74)
 
 
+def test_what_forgets_an_input_for_good_is_asked_about(place: Path) -> None:
+    run(place, "book Lookup crash", "book Lookup crash", code=1)
+    said = ssm(place, "data", "quarantine", "--drop", "1", code=2)
+    assert "book takes Lookup crash again, which has crashed it 2 times" in said
+    assert "nothing was changed" in said
+    assert "--yes" in said
+    assert len(listed(place, "shop")["refused"]) == 1
+    ssm(place, "data", "quarantine", "--drop", "1", "--yes")
+    assert listed(place, "shop")["refused"] == []
+
+
+def test_a_state_that_is_put_back_or_dropped_is_shown_and_asked_about(place: Path) -> None:
+    run(place, "book Store a 1")
+    ssm(place, "data", "repair", "book", "--forget", "--yes")
+    run(place, "book Store b 2")
+    for way, shown in (
+        ("--retry", ("begins with this state: {'a': 1}", "set aside as 1: {'b': 2}")),
+        ("--drop", ("is gone for good: {'a': 1}", "why: repair: forget")),
+    ):
+        said = ssm(place, "data", "quarantine", way, "1", code=2)
+        assert all(line in said for line in (*shown, "nothing was changed")), said
+    ssm(place, "data", "quarantine", "--retry", "1", "--yes")
+    assert run(place, "book Lookup a") == ["Result 1"]
+    assert listed(place, "shop")["aside"][0]["state"] == {"b": 2}
+    ssm(place, "data", "quarantine", "--drop", "1", "--yes")
+    assert listed(place, "shop")["aside"] == []
+
+
+def test_the_quarantine_of_a_tree_that_runs_is_found_by_its_folder(place: Path) -> None:
+    ssm(place, "run", "shop.yaml", "--headless", "--detach", "--data", "here", "--name", "other")
+    for _ in range(2):
+        ssm(place, "call", "book", "Lookup crash", code=1)
+    said = ssm(place, "data", "quarantine", "--data", "here", "--drop", "1", code=2)
+    assert "book Lookup crash is taken again" in said
+    said = ssm(place, "data", "quarantine", "--data", "here", "--drop", "1", "--yes")
+    assert "1 is forgotten: book Lookup crash" in said
+    ssm(place, "stop")
+
+
 def test_what_is_kept_can_be_looked_at_while_the_tree_runs(place: Path) -> None:
     ssm(place, "run", "shop.yaml", "--headless", "--detach")
     ssm(place, "call", "book", "Store b 2")

@@ -17,7 +17,7 @@ import pytest
 from ssm_cli import FolderStore, StorageDamaged, StorageError, StorageInUse
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.storage.database import APPLICATION
-from ssm_cli.storage.folder import copied
+from ssm_cli.storage.folder import copied, is_locked
 from ssm_cli.storage.witness import Witness, checksum, said_in
 from tests.storage.contract import StoreContract, Told
 
@@ -397,3 +397,36 @@ def test_a_witness_of_an_older_ssm_is_read(tmp_path: Path) -> None:
     (tmp_path / "witness").write_bytes(checksum(body) + b" " + body)
     with FolderStore(tmp_path) as store:
         assert store.last() == 1
+
+
+def test_a_file_system_without_locks_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    filled(tmp_path)
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(StorageError, match=r"cannot lock .*lock: No locks available") as told:
+        FolderStore(tmp_path)
+    assert not isinstance(told.value, StorageInUse)
+    assert str(tmp_path) in str(told.value)
+    assert not is_locked(tmp_path)
+
+
+def test_a_foreign_write_lock_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssm_cli.storage.database.BUSY_MS", 20)
+    told = Told()
+    with FolderStore(filled(tmp_path)) as store:
+        other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        store.append(4, b"entry", told)
+        error = told.answers[0]
+        assert "journal.db: database is locked; another program has had it locked" in str(error)
+        assert error is not None
+        assert not error.unsure, "nothing was written, for sure"
+        other.close()
+        store.append(4, b"entry", told)
+    assert told.answers[1] is None

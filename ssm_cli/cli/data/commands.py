@@ -19,6 +19,7 @@ from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from ssm_cli.http.client.node import HttpNode
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
     from ssm_cli.storage.repair import Repairing
@@ -162,6 +163,7 @@ def quarantine(
         int | None, typer.Option("--retry", metavar="N", help="let number N in again")
     ] = None,
     drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
+    yes: Yes = False,
     output: Output = None,
 ) -> int:
     """List inputs in quarantine and states that were set aside; try one again, or drop it."""
@@ -175,36 +177,67 @@ def quarantine(
         with opened(env, tree, data) as store:
             answer(env, output, shown.held(store), [shown.held_record(store)])
         return ExitCode.DONE
-    lines = _let_go(env, tree, data, number, again=drop is None)
+    lines = _let_go(env, _folder(env, tree, data), number, again=drop is None, asks=not yes)
+    if not lines:
+        return ExitCode.DENIED
     record = done("quarantine") | {"number": number, "again": drop is None, "text": lines[0]}
     answer(env, output, lines, [record])
     return ExitCode.DONE
 
 
-def _let_go(
-    env: Environment, tree: str | None, data: Path | None, number: int, *, again: bool
-) -> list[str]:
-    """Release a quarantined input or an aside state, through the tree if it runs."""
+def _let_go(env: Environment, folder: Path, number: int, *, again: bool, asks: bool) -> list[str]:
+    """Release a quarantined input or an aside state, through the tree if it runs.
+
+    Returns:
+        What was done, a line each; nothing where nobody consented.
+    """
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import is_locked  # noqa: PLC0415 - as above
 
-    folder = _folder(env, tree, data)
     if is_locked(folder):
-        from ssm_cli.http.client.find import find  # noqa: PLC0415 - as above
-
-        node = find(env.environ, None, tree or folder.name)
-        if number not in [one["number"] for one in node.quarantined()]:
-            raise StorageError(
-                f"no input in quarantine has the number {number}; states that were set aside can "
-                f"be put back, or dropped, while the tree is stopped"
-            )
-        released = node.release_input(number)
-        given = str(released["input"])
-        if not again:
-            return [f"{number} is forgotten: {released['worker']} {given}"]
-        return [node.call(released["worker"], given.encode()).decode("utf-8", "backslashreplace")]
-    with opened(env, tree, data, writing=True) as store:
+        return _let_go_live(env, folder, number, again=again, asks=asks)
+    with opened(env, None, folder, writing=True) as store:
+        lines, destroys = shown.would_do(store, number, again=again)
+        if asks and not _consents(env, f"let go of {number}", lines, must=destroys):
+            return []
         return shown.let_in(store, number, again=again)
+
+
+def _let_go_live(
+    env: Environment, folder: Path, number: int, *, again: bool, asks: bool
+) -> list[str]:
+    """Have a tree that runs take an input again, or forget that it is in quarantine."""
+    node = _running_on(env, folder)
+    held = [one for one in node.quarantined() if one["number"] == number]
+    if not held:
+        raise StorageError(
+            f"no input in quarantine has the number {number}; states that were set aside can "
+            f"be put back, or dropped, while the tree is stopped"
+        )
+    worker, given = held[0]["worker"], str(held[0]["input"])
+    does = "is served now" if again else "is taken again when it comes, its crashes are forgotten"
+    line = (
+        f"{worker} {given} {does}; it has crashed {worker} {held[0]['crashes']} times, and its "
+        f"on_crash says what another crash does to its state"
+    )
+    if asks and not _consents(env, f"let go of {number}", [line], must=not again):
+        return []
+    node.release_input(number)
+    if not again:
+        return [f"{number} is forgotten: {worker} {given}"]
+    return [node.call(worker, given.encode()).decode("utf-8", "backslashreplace")]
+
+
+def _running_on(env: Environment, folder: Path) -> HttpNode:
+    """Return a client of the tree that writes in a folder; raises `StorageError` if none does."""
+    from ssm_cli.http.client.find import find, running_trees  # noqa: PLC0415 - as above
+    from ssm_cli.storage.folder import owner_in  # noqa: PLC0415 - as above
+
+    pid = owner_in(folder)
+    for tree in running_trees(env.environ, list[str]().append):
+        if str(tree.get("pid")) == pid:
+            return find(env.environ, None, str(tree["name"]))
+    raise StorageError(f"{folder} is in use by process {pid}, which is no tree that can be reached")
 
 
 def repair(
@@ -251,7 +284,7 @@ def _carry_out(
 ) -> int:
     """Repair a worker as prepared, once somebody consents."""
     worker = found.worker
-    if asks and not _consents(env, worker, lines):
+    if asks and not _consents(env, f"repair {worker}", lines):
         return ExitCode.DENIED
     number = found.carry_out()
     said = f"{worker} is repaired, by record {number}; nothing that was before is gone"
@@ -269,14 +302,17 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
     return load_tree(file)
 
 
-def _consents(env: Environment, worker: str, lines: list[str]) -> bool:
-    """Show what would change, and ask whether to go on; `CommandError` where nobody can answer."""
+def _consents(env: Environment, what: str, lines: list[str], *, must: bool = True) -> bool:
+    """Show what would change, and ask whether to go on.
+
+    Where nobody can answer it is refused by a `CommandError` if it `must` be asked.
+    """
+    if not env.stdin_is_tty and not must:
+        return True
     env.stdout.write("".join(f"{line}\n" for line in lines))
     if not env.stdin_is_tty:
-        raise CommandError(
-            f"nothing was changed: to repair {worker} without being asked, say --yes"
-        )
-    env.stdout.write(f"repair {worker}? [y/N] ")
+        raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")
+    env.stdout.write(f"{what}? [y/N] ")
     env.stdout.flush()
     agreed = env.stdin.readline().strip().lower() in ("y", "yes")
     if not agreed:

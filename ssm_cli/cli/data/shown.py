@@ -132,6 +132,29 @@ def _text(refused: Refused) -> str:
     return text_of(refused.data)
 
 
+def would_do(store: FolderStore, number: int, *, again: bool) -> tuple[list[str], bool]:
+    """Return what letting go of a number would do, a line each, and whether that loses something.
+
+    Raises:
+        StorageError: nothing has that number.
+    """
+    _, found = numbered(store, number)
+    worker = found.worker
+    if isinstance(found, Refused):
+        line = f"{worker} takes {_text(found)} again, which has crashed it {found.crashes} times"
+        return [f"{line} ({found.error})"], not again
+    aside = "none" if found.saved is None else str(state_shown(found.saved))
+    if not again:
+        return [f"this state of {worker} is gone for good: {aside}", f"why: {found.reason}"], True
+    data = store.get(STATE + worker)
+    saved = None if data is None else unpack(STATE + worker, data, Saved)
+    there = "none" if saved is None else str(state_shown(saved))
+    return [
+        f"{worker} begins with this state: {aside}",
+        f"in place of this one, which is set aside as {number}: {there}",
+    ], True
+
+
 def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:
     """Release number `number` of a store that no tree uses; restore a state if `again`.
 

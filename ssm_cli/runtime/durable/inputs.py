@@ -57,9 +57,9 @@ def admit(
         refuse_input(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
     if kept.refused and accepted.how in FROM_OTHERS:
-        number = kept.refused.get(digest(accepted.data))
-        if number is not None:
-            refuse_input(keeper, cell, pending, in_quarantine(cell, number))
+        refused = kept.refused.get(digest(accepted.data))
+        if refused is not None and not is_tried_again(kept, refused, cell.state):
+            refuse_input(keeper, cell, pending, in_quarantine(cell, refused.number))
             return False
     if accepted.request and pending is not None and kept.journals:
         sessions = keeper.sessions
@@ -93,6 +93,19 @@ def refuse_input(
         pending.fail(error)
     else:
         keeper.world.report("refused", cell, {"error": error_detail(error)})
+
+
+def is_tried_again(kept: Kept, refused: Refused, state: Any) -> bool:
+    """Whether an input in quarantine has crashed in another state alone, which may be at fault."""
+    return bool(refused.state) and state_hash(kept, state) != refused.state
+
+
+def state_hash(kept: Kept, state: Any) -> bytes:
+    """The hash of a state; empty where it has none."""
+    try:
+        return kept.values.hash(state)[0]
+    except StorageError:
+        return b""
 
 
 def in_quarantine(cell: WorkerCell, number: int) -> Denied:
@@ -140,6 +153,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         now.cause,
     )
     kept.succeeded(now.data)
+    let_out(keeper, kept, now.data)
     seq = keeper.add(record, len(now.data) + len(record.output))
     if now.request:
         keeper.sessions.learn(seq, record)
@@ -240,7 +254,7 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
     if now.how not in FROM_OTHERS:
         kept.failures += 1
     elif isinstance(reason, Crash) and type(message) not in kept.reads:
-        count(keeper, cell, kept, now.data, text)
+        count(keeper, cell, kept, now, text)
 
 
 def _bytes_of(kept: Kept, message: Any) -> bytes:
@@ -252,9 +266,16 @@ def _bytes_of(kept: Kept, message: Any) -> bytes:
         return b""
 
 
-def count(keeper: Keeper, cell: WorkerCell, kept: Kept, data: bytes, error: str) -> None:
+def let_out(keeper: Keeper, kept: Kept, data: bytes) -> None:
+    """An input was served: if it was in quarantine, it is not any more."""
+    refused = kept.refused.pop(digest(data), None) if kept.refused else None
+    if refused is not None:
+        keeper.change(number_key(INPUT, refused.number), None)
+
+
+def count(keeper: Keeper, cell: WorkerCell, kept: Kept, now: Accepted, error: str) -> None:
     """Count a crash of an input; put it in quarantine when it is one too many."""
-    limit = kept.options.quarantine
+    limit, data = kept.options.quarantine, now.data
     if limit == "never" or not data:
         return
     key = digest(data)
@@ -262,11 +283,13 @@ def count(keeper: Keeper, cell: WorkerCell, kept: Kept, data: bytes, error: str)
     kept.crashes[key] = crashes
     if len(kept.crashes) > MOST_CRASHES:
         del kept.crashes[next(iter(kept.crashes))]
-    if crashes >= limit and key not in kept.refused and len(kept.refused) < MOST_REFUSED:
-        number = keeper.next_number()
-        refused = Refused(number, kept.worker, keeper.at_s(), data, crashes, error)
-        kept.refused[key] = number
-        keeper.change(number_key(INPUT, number), pack(refused))
-        shown = text_of(data)[:1000]
-        what = {"input": shown, "crashes": crashes, "number": number}
-        keeper.world.report("quarantined", cell, what)
+    before = kept.refused.get(key)
+    if crashes < limit or (before is None and len(kept.refused) >= MOST_REFUSED):
+        return
+    number = keeper.next_number() if before is None else before.number
+    state = state_hash(kept, cell.state) if before is None else b""  # else it was another one
+    refused = Refused(number, kept.worker, keeper.at_s(), data, crashes, error, state)
+    kept.refused[key] = refused
+    keeper.change(number_key(INPUT, number), pack(refused))
+    what = {"input": text_of(data)[:1000], "crashes": crashes, "number": number}
+    keeper.world.report("quarantined", cell, what)

@@ -12,7 +12,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
-from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.snapshots import Refused, Saved
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.cell import Plan
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
@@ -36,7 +36,7 @@ class Kept:
         dirty: something has happened since its state was saved.
         failures: own inputs that have crashed it, before it has served anything.
         tries: starts from its state that have failed, one after the other.
-        refused: inputs in quarantine, by their hash, with their numbers.
+        refused: inputs in quarantine, by their hash.
         crashes: how often an input has crashed it, by its hash.
         closing: an outcome that ends it is being written; what comes meanwhile is held.
         resync: what is in the journal is not what it had: the next record says what it has.
@@ -76,7 +76,7 @@ class Kept:
         self.dirty = False
         self.failures = 0
         self.tries = 0
-        self.refused: dict[bytes, int] = {}
+        self.refused: dict[bytes, Refused] = {}
         self.crashes: dict[bytes, int] = {}
         self.closing = False
         self.resync = False

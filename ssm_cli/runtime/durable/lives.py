@@ -6,6 +6,7 @@ from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.inputs import let_out
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
@@ -166,7 +167,9 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """A `persist: snapshot` worker has served an input: save its state if that is due."""
     now, keeper.now = keeper.now, None
     kept.inputs += 1
-    kept.succeeded(b"" if now is None else now.data)
+    data = b"" if now is None else now.data
+    kept.succeeded(data)
+    let_out(keeper, kept, data)
     kept.dirty = False  # it has no records
     if kept.is_due(keeper.world.clock.now_s()):
         save(keeper, cell, kept)

@@ -133,11 +133,11 @@ class Recovered:
         self._refused = self._quarantine()
         self._read(seen)
 
-    def _quarantine(self) -> dict[str, dict[bytes, int]]:
-        found: dict[str, dict[bytes, int]] = {}
+    def _quarantine(self) -> dict[str, dict[bytes, Refused]]:
+        found: dict[str, dict[bytes, Refused]] = {}
         for key in self._store.keys(INPUT):
             refused = unpack(key, self._store.get(key) or b"", Refused)
-            found.setdefault(refused.worker, {})[digest(refused.data)] = refused.number
+            found.setdefault(refused.worker, {})[digest(refused.data)] = refused
             self.number = max(self.number, refused.number)
         for key in self._store.keys(ASIDE):
             self.number = max(self.number, int(key.rpartition("/")[2]))

@@ -143,7 +143,11 @@ class Aside(msgspec.Struct, frozen=True, array_like=True, tag="aside"):
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
-    """An input in quarantine: it has crashed its worker so often, the last time by `error`."""
+    """An input in quarantine: it has crashed its worker so often, the last time by `error`.
+
+    `state` is the hash of the state that it came to then: in another one it is tried once more.
+    Empty where it is refused in all states, or that is not known.
+    """
 
     number: int
     worker: str
@@ -151,6 +155,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     data: bytes
     crashes: int
     error: str
+    state: bytes = b""
 
 
 class Renamed(msgspec.Struct, frozen=True, array_like=True, tag="renamed"):

@@ -493,6 +493,38 @@ def test_an_input_that_has_crashed_so_often_is_in_quarantine(persist: str) -> No
     crash(world)
 
 
+def needs_two(message: Message, state: Any) -> Any:
+    """Crashes on a `Boom` in a state of less than two, and on `Boom(1)` in each."""
+    if message == Boom(1) or (isinstance(message, Boom) and len(state) < 2):
+        raise ZeroDivisionError("too few")
+    return (state, Seen(state)) if isinstance(message, Boom) else step(message, state)
+
+
+@pytest.mark.parametrize("end", ["none", "kill", "stop"])
+@pytest.mark.parametrize("persist", ["journal", "snapshot"])
+def test_an_input_that_crashed_because_of_the_state_is_tried_in_another(
+    persist: str, end: str
+) -> None:
+    world = World(tree(worker("a", of(step=needs_two), persist=persist, quarantine=2)))
+    for number in (0, 1):
+        for _ in range(2):
+            crash(world, message=Boom(number))
+        with pytest.raises(Denied):
+            world.node.call("a", Boom(number))
+    world.node.call("a", Add(1))
+    world.node.call("a", Add(2))
+    if end == "stop" or (end == "kill" and persist == "journal"):
+        (world.restart if end == "stop" else world.crash)()
+    assert world.node.call("a", Boom(0)) == Seen([1, 2]), "that was not its fault"
+    assert [one.input for one in world.node.quarantined()] == [b"Boom 1"]
+    crash(world, message=Boom(1))
+    world.node.call("a", Add(3))
+    for _ in range(2):
+        with pytest.raises(Denied, match="in quarantine"):
+            world.node.call("a", Boom(1))
+        world.restart()
+
+
 def test_crashes_are_counted_over_processes_and_checkpoints() -> None:
     world = World(tree(worker("a"), snapshot_every=2))
     crash(world)
