@@ -40,7 +40,7 @@ def verify(store: FolderStore, tree: SupervisorSpec | None = None) -> Verdict:
             verdict.problems.append(str(error))
     if tree is not None and not verdict.problems:
         try:
-            recovered = Recovered(store, tree, check_every=1)
+            recovered = Recovered(store, tree, check_every=1, effects=True)
             verdict.stepped = recovered.records
             verdict.problems += map(str, recovered.look().values())
         except StorageError as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import Unrecovered
-from ssm_cli.runtime.durable.records import Code, Input
+from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input
 from ssm_cli.runtime.durable.values import Values, digest, text_of
 from ssm_cli.runtime.outside import is_from_outside
 
@@ -19,9 +20,11 @@ class Checks:
     Args:
         values: how they are written.
         every: compare the hashes of every so-many-th record.
+        effects: compare what steps ask for, too.
     """
 
-    def __init__(self, values: Values, every: int = CHECK_EVERY) -> None:
+    def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
+        self._effects = effects
         self._values = values
         self._wanted = self._every = every
         self._count = 0
@@ -37,17 +40,25 @@ class Checks:
         """The state is another one than the last record came to."""
         self._last = None
 
-    def compare(self, seq: int, record: Input, state: Any, output: Any) -> None:
+    def compare(
+        self, seq: int, record: Input, state: Any, output: Any, outcome: Outcome | None = None
+    ) -> None:
         """Compare what is to be: every so-many-th record, and each whose like is seldom there.
 
         Hashes of large states are taken now and then; each that was taken is compared. A state of
-        another version has no hash that it could be compared with; its outputs have.
+        another version has no hash that it could be compared with; its outputs have. `outcome` is
+        what the step came to, where that is more than a state and an answer.
 
         Raises:
             Unrecovered: it is something else.
         """
         self._last = None
         self._count += 1
+        if self._effects and record.effects_hash != NOT_TAKEN:
+            asked = Outcome(state) if outcome is None else outcome
+            ends = (asked.stop is not None) == (record.outcome == "stopped")
+            if not (ends and self._values.has_effects(asked, record.effects_hash)):
+                raise self._differs(seq, "set of effects")
         if self._count % self._every == 0 or record.version != self._values.version:
             self.check(seq, record, state, output)
         elif not record.state_hash:

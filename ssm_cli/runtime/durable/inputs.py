@@ -151,6 +151,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         output if now.request else b"",
         now.key,
         now.cause,
+        effects_hash=kept.values.hash_of_effects(outcome),
     )
     kept.succeeded(now.data)
     let_out(keeper, kept, now.data)

@@ -229,7 +229,7 @@ class Life:
         except (Exception, SystemExit) as error:
             raise self._raises(error) from error
         self.state = outcome.state
-        self._checks.compare(seq, record, self.state, outcome.reply)
+        self._checks.compare(seq, record, self.state, outcome.reply, outcome)
         sent: list[Brought] = []
         for index, effect in enumerate(outcome.effects):
             match effect:

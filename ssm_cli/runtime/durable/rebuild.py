@@ -92,6 +92,7 @@ class Recovered:
         tree: the tree; its durable workers are stepped, others wait for their name.
         check_every: compare the hashes of every so-many-th record.
         seen: called with each record behind the saved states.
+        effects: compare what steps ask for, too.
 
     Attributes:
         places: where in the tree the workers are that it starts by itself.
@@ -109,8 +110,10 @@ class Recovered:
         tree: SupervisorSpec,
         check_every: int = CHECK_EVERY,
         seen: Seen | None = None,
+        *,
+        effects: bool = False,
     ) -> None:
-        self._store = store
+        self._store, self._effects = store, effects
         self._check_every = check_every
         self._specs: dict[str, WorkerSpec] = {}
         self._paths: dict[str, str] = {}
@@ -239,7 +242,8 @@ class Recovered:
         names = renamed_in(self._store, worker)
         behaviour, values = code_in(spec, names, self.places.get(worker, ""))
         saved = saved_of(self._store, worker)
-        life = Life(worker, behaviour, values, saved, Checks(values, self._check_every))
+        checks = Checks(values, self._check_every, effects=self._effects)
+        life = Life(worker, behaviour, values, saved, checks)
         self._lives[worker] = life
         if saved is not None:
             for seq, record in saved.tail:

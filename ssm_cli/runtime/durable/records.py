@@ -18,6 +18,8 @@ FORMAT = 2  # 1: states without the types in them
 CHAIN_BYTES = 16
 START_OF_CHAIN = b"\0" * CHAIN_BYTES
 
+NOT_TAKEN = b"?"  # a hash of a record of an older ssm
+
 How = Literal["call", "cast", "info", "continue", "timer", "timeout"]
 Outcome = Literal["replied", "silent", "crashed", "stopped"]
 Source = Literal["init", "saved", "last_good", "fallback"]
@@ -60,6 +62,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
         cause: the record and the effect of it that sent this input, or started its timer; None
             from outside.
         kept: after a crash, whether the state goes on (`on_crash`).
+        effects_hash: of what it asked for besides; empty where that is nothing.
     """
 
     worker: str
@@ -75,6 +78,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
     key: str = ""
     cause: Cause | None = None
     kept: bool = True
+    effects_hash: bytes = NOT_TAKEN
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):

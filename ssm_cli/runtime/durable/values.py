@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.dispatch import Behaviour, Outcome
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.declared import misfit
 from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, write
@@ -33,6 +33,7 @@ WALKED = 8  # a byte that is hashed in a walk takes so many times as long
 ODD = b"\xc1"  # the first byte of an input that is not as its codec writes it
 RAW = b"\xc1\x00"  # one that came so from outside
 
+_encode = msgspec.msgpack.Encoder().encode
 _old_plain = msgspec.msgpack.Decoder().decode
 _old_written = msgspec.msgpack.Encoder().encode
 _old_sorted = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -123,6 +124,34 @@ class Values:
         except Inexact as error:
             raise self._refused(error) from error
         return EXACT_HASH + digest(data), len(data) * (WALKED if walked else 1)
+
+    def hash_of_effects(self, outcome: Outcome, *, then: bool = False) -> bytes:
+        """The digest of what a step asks for besides its state and answer; empty for nothing.
+
+        Of what cannot be written, as it is for a worker that is not durable, its type counts. With
+        `then`, classes have the names that they had before they were renamed.
+        """
+        if not outcome.effects and outcome.then is None:
+            return b""
+        parts: list[Any] = []
+        for asked in (*outcome.effects, outcome.then):
+            names = () if asked is None else asked.__struct_fields__
+            parts.append(
+                (type(asked).__name__, *(self._bytes(getattr(asked, n), then=then) for n in names))
+            )
+        return EXACT_HASH + digest(_encode(parts))
+
+    def _bytes(self, value: Any, *, then: bool) -> Any:
+        try:
+            return canonical(value, self._classes, then=then)[0]
+        except Inexact:
+            return type(value).__name__
+
+    def has_effects(self, outcome: Outcome, taken: bytes) -> bool:
+        """Whether an outcome asks for what that hash was taken of."""
+        if self.hash_of_effects(outcome) == taken:
+            return True
+        return self._classes.has_renames and self.hash_of_effects(outcome, then=True) == taken
 
     def has_hash(self, state: Any, taken: bytes) -> bool:
         """Whether a state is the one of that hash, which an older ssm may have taken."""

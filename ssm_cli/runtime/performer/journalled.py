@@ -113,7 +113,7 @@ def record(
         Input(
             kept.worker, keeper.at_s(), HOW[kind], data,
             "replied" if kind is CALL else "silent",
-            digest_of_output(written), state_hash, kept.values.version,
+            digest_of_output(written), state_hash, kept.values.version, effects_hash=b"",
         ),
         len(data),
     )  # fmt: skip
