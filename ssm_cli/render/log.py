@@ -40,6 +40,7 @@ GLYPHS = {
     "impure": ("✖", "yellow"),
     "quarantined": ("✖", "yellow"),
     "storage_failed": ("✖", "bold red"),
+    "clock_behind": ("✖", "yellow"),
     "storage_restored": ("○", "bright_black"),
     "unsaved": ("✖", "yellow"),
 }
@@ -136,6 +137,7 @@ SAYS: dict[str, Callable[[dict[str, Any]], str]] = {
     "recovered": lambda detail: f"{detail['records']:,} records stepped again",
     "refused": lambda detail: f"refused: {_error(detail)}",
     "storage_failed": lambda detail: f"cannot write: {_error(detail)}",
+    "clock_behind": lambda detail: f"the clock is {detail['seconds']:,.0f} s behind the records",
     "storage_restored": lambda _detail: "can write again",
     "unsaved": lambda detail: f"cannot be saved: {_error(detail)}",
 }

@@ -12,6 +12,7 @@ from ssm_cli.runtime.durable.rebuild import recover
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.spec.model import OnReplayDifference
 
+BEHIND_S = 1.0  # that the clock may be behind the last record, and nothing is said
 TURNS = Turns(checkpoints.attempt, rollback.take_back, rollback.bring_back)
 
 
@@ -30,4 +31,7 @@ def keeper_for(world: World, store: Store, stop: Callable[[StorageError], None])
         world.report(
             "recovered", world.root, {"records": recovered.records, "where": store.where()}
         )
+    behind_s = recovered.at_s - world.clock.wall_s()
+    if behind_s > BEHIND_S:
+        world.report("clock_behind", world.root, {"seconds": behind_s})
     return Keeper(store, world, recovered, TURNS, stop)

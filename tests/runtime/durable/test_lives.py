@@ -547,7 +547,15 @@ def test_never_takes_an_input_again_and_again() -> None:
 
 @pytest.mark.parametrize(
     ("jump_s", "left_s"),
-    [(0.0, 7.0), (4.0, 3.0), (100.0, 0.0), (-3600.0, 10.0), (-2.0, 9.0)],
+    [
+        (0.0, 7.0),
+        (4.0, 3.0),
+        (100.0, 0.0),
+        (-3600.0, 10.0),
+        (-2.0, 9.0),
+        (30 * 86_400.0, 0.0),
+        (-30 * 86_400.0, 10.0),
+    ],
 )
 @pytest.mark.parametrize("snapshot_every", [1, 1000])
 def test_a_timer_has_what_is_left_of_its_time_whatever_the_wall_clock_does(
@@ -567,6 +575,21 @@ def test_a_timer_has_what_is_left_of_its_time_whatever_the_wall_clock_does(
     world.crash(jump_s=1000.0)
     world.node.run(20.0)
     assert world.seen() == [1, 7], "it fires once"
+
+
+def test_a_clock_that_was_a_month_ahead_is_told_of_and_makes_no_timer_longer() -> None:
+    world = World(tree(worker("a")))
+    world.node.call("a", Later("k", 10_000, 7))
+    world.crash(jump_s=30 * 86_400.0)
+    world.node.run(0.1)
+    assert world.seen() == [7], "due by that clock"
+    assert world.events("clock_behind") == []
+    world.node.call("a", Later("l", 10_000, 8))
+    for _ in range(2):
+        world.crash(jump_s=-30 * 86_400.0)
+        assert world.events("clock_behind") == ["clock_behind root"]
+    world.node.run(10.1)
+    assert world.seen() == [7, 8]
 
 
 def test_a_cancelled_timer_stays_cancelled_and_a_replaced_one_fires_once() -> None:
