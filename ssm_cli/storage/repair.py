@@ -21,7 +21,15 @@ from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.life import Anew
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import Tail, code_in, fill, head_of, renamed_in, saved_of
+from ssm_cli.runtime.durable.rebuild import (
+    Tail,
+    code_in,
+    fill,
+    head_of,
+    renamed_in,
+    saved_of,
+    underway_in,
+)
 from ssm_cli.runtime.durable.records import Code, Note, Record, Repair, encode_entry
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
@@ -29,11 +37,13 @@ from ssm_cli.runtime.durable.snapshots import (
     INPUT,
     RENAMED,
     REQUEST,
+    SENT,
     STATE,
     Answered,
     Aside,
     Renamed,
     Saved,
+    Underway,
     number_key,
     pack,
     unpack,
@@ -235,6 +245,12 @@ class Repairing:
             msgspec.structs.replace(one, to=new) if one.to == self.worker else one
             for one in self._head.sent
         )
+        under = tuple(
+            msgspec.structs.replace(one, to=new) if one.to == self.worker else one
+            for one in underway_in(self._store)
+        )
+        if under:
+            self._changes[SENT] = pack(Underway(under))
         tailed = tuple({*self._head.tailed, new} - {self.worker})
         self._head = msgspec.structs.replace(self._head, sent=sent, tailed=tailed)
         return [f"what is stored of {self.worker} becomes that of {new}"]

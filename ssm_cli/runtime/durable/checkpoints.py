@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -10,7 +12,17 @@ from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Armed, How
-from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Head, Mark, Saved, Sent, pack
+from ssm_cli.runtime.durable.snapshots import (
+    HEAD,
+    SENT,
+    STATE,
+    Head,
+    Mark,
+    Saved,
+    Sent,
+    Underway,
+    pack,
+)
 from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
@@ -18,121 +30,222 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.reports import error_detail
 
 MOST_MARKS = 256  # places at which history can be cut off
+SLICE_S = 0.001  # of a checkpoint, between two commits
+
+Waits = tuple[WorkerCell, Kind, Any]
+
+
+class Pass:
+    """A checkpoint under way: states are saved slice by slice, and the head at the end.
+
+    Each state is saved as it stands then, and says by its `seq` what is in it. The head is of the
+    moment when the pass began: a recovery reads the journal from there, and steps of each worker
+    what is behind its own `seq`. So what is under way between workers is written with each slice.
+
+    Attributes:
+        mark: the entry, the record and the chain value that it began at.
+        left: the workers whose states are still to be saved.
+        writing: those whose states are on their way to the store; nothing else is meanwhile.
+        sent, crashes: of the head.
+    """
+
+    __slots__ = ("at_s", "crashes", "left", "mark", "sent", "writing")
+
+    def __init__(self, keeper: Keeper, left: list[Kept]) -> None:
+        self.at_s = keeper.at_s()
+        self.mark = Mark(keeper.entry, keeper.seq, keeper.chain)
+        self.left = left
+        self.writing: list[Kept] = []
+        self.sent = tuple(sent_of(keeper, [*waiting_inputs(keeper)]))
+        self.crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
 
 
 def attempt(keeper: Keeper) -> None:
-    """Write a checkpoint; if the store fails, that is dealt with as for an entry."""
-    try:
-        write(keeper)
-    except StorageError as error:
-        keeper.head_seq = keeper.seq  # try again after as many records as before
-        keeper.failed(error)
+    """Begin a checkpoint, or go on with the one under way, for a slice."""
+    go_on(keeper, SLICE_S)
 
 
-def write(keeper: Keeper) -> None:
-    """Save the states of the journalled workers that have changed, then forget old records.
+def attempt_all(keeper: Keeper) -> None:
+    """Write a whole checkpoint of what there is now."""
+    if keeper.saving is not None:
+        for kept in keeper.saving.writing:
+            kept.dirty = True
+        keeper.saving = None
+    go_on(keeper, math.inf)
+
+
+def go_on(keeper: Keeper, limit_s: float) -> None:
+    """Save states of journalled workers that have changed for about so long, all in the end.
 
     Called when nothing is being written. A state that cannot be written is reported; its records
     stay, and with them all later ones.
     """
-    saved = [kept for kept in keeper.kept.values() if kept.journals and kept.dirty]
-    if keeper.seq == keeper.head_seq and not saved:
+    try:
+        if keeper.saving is None:
+            changed = [kept for kept in keeper.kept.values() if kept.journals and kept.dirty]
+            if keeper.seq == keeper.head_seq and not changed:
+                return
+            keeper.saving = Pass(keeper, changed)
+        if not keeper.saving.writing:
+            write_slice(keeper, keeper.saving, keeper.world.clock.now_s() + limit_s)
+    except StorageError as error:
+        keeper.world.report("unsaved", keeper.world.root, {"error": error_detail(error)})
+        give_up(keeper)
+
+
+def give_up(keeper: Keeper) -> None:
+    """Try again after as many records as before."""
+    keeper.saving, keeper.head_seq = None, keeper.seq
+
+
+def write_slice(keeper: Keeper, under: Pass, until_s: float) -> None:
+    """Save some of the states; with the last of them the head, and what is old is forgotten.
+
+    Raises:
+        StorageError: what waits, or a state that nobody has asked for, cannot be written.
+    """
+    waiting = [*waiting_inputs(keeper)]
+    states = states_until(keeper, under, run_out(keeper, waiting), until_s)
+    if states is None:
+        give_up(keeper)
         return
-    found = states_of(keeper, saved)
-    if found is None:
-        keeper.head_seq = keeper.seq  # try again after as many records as before
-        return
-    states, sent = found
     changes: dict[str, bytes | None] = {**states}
-    marks = thinned([*keeper.marks, Mark(keeper.entry, keeper.seq, keeper.chain)])
-    upto, marks = forgettable(keeper, marks)
-    answers = keeper.sessions.changes()
-    changes |= answers
-    changes[HEAD] = pack(head(keeper, marks, sent))
-
-    def done(error: StorageError | None) -> None:
-        if error is not None:
-            for kept in saved:
-                kept.dirty = True
-            keeper.failed(error)
-            return
-        keeper.sessions.stored(answers)
-        keeper.recovered.tails_saved()
-        try:
-            if upto:
-                keeper.store.trim(upto)
-        except StorageError as failed:  # the head is written, and history is longer than it need be
-            keeper.failed(failed)
-
-    for kept in saved:
-        kept.dirty = False
-    keeper.marks, keeper.head_seq = marks, keeper.seq
+    as_begun = not under.left and keeper.seq == under.mark.seq  # the head says it all
+    sent = () if as_begun else tuple(sent_of(keeper, waiting))
+    if sent or keeper.has_sent:
+        changes[SENT] = pack(Underway(sent))
+        keeper.has_sent = True
+    done = partial(slice_done, keeper, under)
+    if not under.left:
+        done = partial(head_done, keeper, under, *last_of(keeper, under, changes))
     keeper.store.put(changes, done)
 
 
-def states_of(
-    keeper: Keeper, changed: list[Kept]
-) -> tuple[dict[str, bytes], tuple[Sent, ...]] | None:
-    """The cells with the states of these workers, and what is under way between them.
-
-    None where something cannot be written; a report says what.
-    """
+def states_until(
+    keeper: Keeper, under: Pass, overdue: dict[int, list[Armed]], until_s: float
+) -> dict[str, bytes] | None:
+    """The cells of the next states; None where one cannot be written, which is reported."""
     world, found = keeper.world, dict[str, bytes]()
-    about: Cell = world.root
-    try:
-        timers = timers_of(keeper)
-        sent = tuple(sent_of(keeper))
-        for tail in keeper.recovered.tails(keeper.at_s()):
-            found[STATE + tail.worker] = pack(tail)
-        for kept in changed:
-            cell = world.names.get(kept.worker)
+    while under.left:
+        kept = under.left.pop()
+        cell = world.names.get(kept.worker)
+        try:
+            found[STATE + kept.worker] = pack(snapshot(keeper, kept, cell, overdue))
+        except StorageError as error:
             about = cell if isinstance(cell, WorkerCell) else world.root
-            found[STATE + kept.worker] = pack(snapshot(keeper, kept, cell, timers))
-    except StorageError as error:
-        world.report("unsaved", about, {"error": error_detail(error)})
-        return None
-    return found, sent
+            world.report("unsaved", about, {"error": error_detail(error)})
+            for one in under.writing:
+                one.dirty = True
+            return None
+        under.writing.append(kept)
+        kept.dirty = False
+        if world.clock.now_s() >= until_s:
+            break
+    return found
 
 
-def head(keeper: Keeper, marks: list[Mark], sent: tuple[Sent, ...]) -> Head:
+def last_of(
+    keeper: Keeper, under: Pass, changes: dict[str, bytes | None]
+) -> tuple[dict[str, bytes | None], int, list[Mark]]:
+    """Add the head to what is written, and what else belongs to it.
+
+    Returns:
+        The answers that are in it, up to which entry the journal may be forgotten, and its marks.
+    """
+    marks, upto = thinned([*keeper.marks, under.mark]), 0
+    try:
+        upto, marks = forgettable(keeper, marks)
+    except StorageError as error:  # the size of the store is not known, so nothing is forgotten
+        keeper.failed(error)
+    answers = keeper.sessions.changes()
+    for tail in keeper.recovered.tails(keeper.at_s()):
+        changes[STATE + tail.worker] = pack(tail)
+    changes |= answers
+    changes[HEAD] = pack(head(keeper, under, marks))
+    return answers, upto, marks
+
+
+def slice_done(keeper: Keeper, under: Pass, error: StorageError | None) -> None:
+    """Some of the states are saved, or cannot be."""
+    saved, under.writing = under.writing, []
+    if error is None:
+        return
+    for kept in saved:
+        kept.dirty = True
+    if keeper.saving is under:
+        give_up(keeper)
+    keeper.failed(error)
+
+
+def head_done(  # noqa: PLR0917 - the first are bound ahead
+    keeper: Keeper,
+    under: Pass,
+    answers: dict[str, bytes | None],
+    upto: int,
+    marks: list[Mark],
+    error: StorageError | None,
+) -> None:
+    """The last of the states and the head are saved, or cannot be."""
+    slice_done(keeper, under, error)
+    if error is not None:
+        return
+    keeper.marks, keeper.head_seq = marks, under.mark.seq
+    if keeper.saving is under:
+        keeper.saving = None
+    keeper.sessions.stored(answers)
+    keeper.recovered.tails_saved()
+    try:
+        if upto:
+            keeper.store.trim(upto)
+    except StorageError as failed:  # the head is written, and history is longer than it need be
+        keeper.failed(failed)
+
+
+def head(keeper: Keeper, under: Pass, marks: list[Mark]) -> Head:
     """What a recovery will begin with."""
-    crashes = {k.worker: dict(k.crashes) for k in keeper.kept.values() if k.crashes}
     first = keeper.store.first()
     begins = {m for m in (*keeper.recovered.head.before, *keeper.marks[:1]) if m.entry == first - 1}
     return Head(
-        keeper.entry, keeper.chain, keeper.seq, keeper.at_s(), tuple(marks),
-        sent, crashes, keeper.number, keeper.recovered.tailed(), tuple(begins),
+        under.mark.entry, under.mark.chain, under.mark.seq, under.at_s, tuple(marks),
+        under.sent, under.crashes, keeper.number, keeper.recovered.tailed(), tuple(begins),
     )  # fmt: skip
 
 
 def snapshot(
-    keeper: Keeper, kept: Kept, cell: Cell | None, timers: dict[int, list[Armed]]
+    keeper: Keeper, kept: Kept, cell: Cell | None, overdue: dict[int, list[Armed]]
 ) -> Saved:
-    """The state of a worker as it stands, running or not; raises `StorageError`."""
+    """The state of a worker as it stands, running or not; raises `StorageError`.
+
+    `overdue` are the timers that have run out, by the identity of their cells.
+    """
     at_s, seq = keeper.at_s(), keeper.seq
     if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
         return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout_ms)
     kept.has = True
-    timeout_ms = cell.ensure_extra().timeout_ms
-    return kept.snapshot(at_s, seq, cell.state, tuple(timers.get(id(cell), ())), timeout_ms)
+    timers = (*overdue.get(id(cell), ()), *armed_of(keeper.world, cell, kept))
+    return kept.snapshot(at_s, seq, cell.state, timers, cell.ensure_extra().timeout_ms)
 
 
-def timers_of(keeper: Keeper) -> dict[int, list[Armed]]:
-    """The timers under way of journalled workers, by the identity of their cells."""
-    world, found = keeper.world, dict[int, list[Armed]]()
-    shift_s = world.clock.wall_s() - world.clock.now_s()
-    for due_s, _, timer in world.timers.waiting():
-        if isinstance(timer, TimerDue):
-            cell = timer.cell
-            kept = None if cell.extra is None else cell.extra.kept
-            if kept is not None and kept.journals and cell.starts == timer.starts:
-                after_ms = max(0.0, due_s - world.clock.now_s()) * 1000
-                one = armed(kept, timer, due_s + shift_s, after_ms)
-                found.setdefault(id(cell), []).append(one)
-    for cell, _, message in waiting_inputs(keeper):  # those that have run out, and still wait
+def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
+    """The timers of a worker that are under way."""
+    if cell.extra is None or not cell.extra.timers:
+        return ()
+    now_s = world.clock.now_s()
+    shift_s = world.clock.wall_s() - now_s
+    found = map(world.timers.find, cell.extra.timers.values())
+    return tuple(
+        armed(kept, timer, due_s + shift_s, max(0.0, due_s - now_s) * 1000)
+        for due_s, timer in filter(None, found)
+    )
+
+
+def run_out(keeper: Keeper, waiting: list[Waits]) -> dict[int, list[Armed]]:
+    """The timers that have run out and still wait, by the identity of their cells."""
+    found: dict[int, list[Armed]] = {}
+    for cell, _, message in waiting:
         kept = cell.ensure_extra().kept
         if isinstance(message, TimerDue) and kept.journals and alive(cell) and counts(message):
-            one = armed(kept, message, world.clock.wall_s(), 0.0)
+            one = armed(kept, message, keeper.world.clock.wall_s(), 0.0)
             found.setdefault(id(cell), []).insert(0, one)
     return found
 
@@ -150,25 +263,25 @@ def armed(kept: Kept, timer: TimerDue, due_s: float, after_ms: float) -> Armed:
     return Armed(timer.key, due_s, after_ms, kept.values.written(timer.message), timer.cause)
 
 
-def waiting_inputs(keeper: Keeper) -> Iterator[tuple[WorkerCell, Kind, Any]]:
+def waiting_inputs(keeper: Keeper) -> Iterator[Waits]:
     """The inputs of durable workers that wait: in the queue, or put off."""
     for cell, kind, message, _ in keeper.world.queue:
         if cell.extra is not None and cell.extra.kept is not None:
             yield cell, kind, message
     for kept in keeper.kept.values():
-        held = keeper.world.names.get(kept.worker)
-        if isinstance(held, WorkerCell) and held.extra is not None:
+        held = kept.cell
+        if held is not None and held.extra is not None and held.extra.backlog:
             for kind, message, _ in held.extra.backlog:
                 yield held, kind, message
 
 
-def sent_of(keeper: Keeper) -> Iterator[Sent]:
+def sent_of(keeper: Keeper, waiting: list[Waits]) -> Iterator[Sent]:
     """What durable workers have sent to durable workers, and is still to be served.
 
-    It waits for a worker that has ended, too, which may start again; what that one itself wanted
-    to go on with does not.
+    `waiting` are the inputs that wait. What is for a worker that has ended waits, too, as that may
+    start again; what that one itself wanted to go on with does not.
     """
-    for cell, kind, message in waiting_inputs(keeper):
+    for cell, kind, message in waiting:
         kept: Kept = cell.ensure_extra().kept
         how: How = "info" if kind is Kind.INFO else "cast"
         if isinstance(message, Caused):

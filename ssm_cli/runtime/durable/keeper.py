@@ -34,7 +34,7 @@ from ssm_cli.runtime.durable.records import (
     encode_entry,
 )
 from ssm_cli.runtime.durable.sessions import Sessions
-from ssm_cli.runtime.durable.snapshots import STATE, pack
+from ssm_cli.runtime.durable.snapshots import SENT, STATE, pack
 from ssm_cli.runtime.durable.unclaimed import DYNAMIC
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
@@ -106,12 +106,14 @@ class Turns(NamedTuple):
     """What a keeper has others do: they know it, it does not know them.
 
     Attributes:
-        save: `save(keeper)` writes a checkpoint, as nothing is being written.
+        save: `save(keeper)` writes a slice of a checkpoint, as nothing is being written.
+        save_all: `save_all(keeper)` writes a whole one.
         take_back: `take_back(keeper, lost, held, before, error)`: these records were not written.
         bring_back: `bring_back(keeper)`: something can be written again.
     """
 
     save: Callable[[Keeper], None]
+    save_all: Callable[[Keeper], None]
     take_back: Callable[[Keeper, list[Record], list[Pending | None], Befores, StorageError], None]
     bring_back: Callable[[Keeper], None]
 
@@ -133,6 +135,8 @@ class Keeper:
         sending: how many inputs wait in what is held, to be sent.
         again: inputs that were lost with an entry, and come back; see `rollback`.
         seq, entry, chain: the last record made; the last entry written, and its chain value.
+        saving: the checkpoint under way, of `checkpoints`; None if none is.
+        has_sent: whether the store has a cell of what is under way.
         error: why the last entry could not be written; None once one could be.
     """
 
@@ -154,6 +158,8 @@ class Keeper:
         self.marks = list(recovered.head.marks)
         self.head_seq = recovered.head.seq
         self.number = recovered.number
+        self.saving: Any = None
+        self.has_sent = store.get(SENT) is not None
         self.error: StorageError | None = None
         self.sending = 0
         self.again: list[Input] = []
@@ -197,7 +203,7 @@ class Keeper:
                 kept.dirty = False
                 saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
                 self.change(STATE + name, pack(saved))
-        cell.behaviour, cell.ensure_extra().kept = kept.behaviour, kept
+        cell.behaviour, cell.ensure_extra().kept, kept.cell = kept.behaviour, kept, cell
 
     # -- recording -----------------------------------------------------------------------------
 
@@ -332,4 +338,4 @@ class Keeper:
             return
         self.commit()
         if self._flight is None and self.error is None:
-            self._turns.save(self)
+            self._turns.save_all(self)

@@ -14,7 +14,7 @@ from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Refused, Saved
 from ssm_cli.runtime.durable.values import Values, digest
-from ssm_cli.runtime.engine.cell import Plan
+from ssm_cli.runtime.engine.cell import Plan, WorkerCell
 from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
 
 HASHED_BYTES = 4096  # of state that may be hashed for each record, on average
@@ -25,6 +25,7 @@ class Kept:
 
     Attributes:
         worker: its id.
+        cell: the worker itself, once it is in the tree.
         options: its settings.
         behaviour, codec, values: its code, and how inputs and states are written.
         journals: whether its inputs are recorded; else its state is saved now and then.
@@ -45,8 +46,8 @@ class Kept:
     """
 
     __slots__ = (
-        "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures", "has",
-        "inputs", "journals", "last", "options", "plain", "reads", "refused", "resync",
+        "_credit", "armed", "behaviour", "cell", "closing", "codec", "crashes", "dirty", "failures",
+        "has", "inputs", "journals", "last", "options", "plain", "reads", "refused", "resync",
         "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "worker",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Kept:
         place: str = "",
     ) -> None:
         self.worker = worker
+        self.cell: WorkerCell | None = None
         self.options = options
         self.behaviour = behaviour
         self.codec = codec

@@ -10,7 +10,7 @@ from ssm_cli.runtime.durable.inputs import let_out
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
-from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
+from ssm_cli.runtime.durable.records import Change, Exit, Source, Start
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
@@ -55,7 +55,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         source,
         state,
         kept.values.version,
-        armed_of(keeper.world, cell, kept),
+        checkpoints.armed_of(keeper.world, cell, kept),
         cell.ensure_extra().timeout_ms,
         None if token is None else kept.values.written(token.message),
         kept.values.code,
@@ -78,19 +78,6 @@ def changes_state(kept: Kept) -> bool:
     if isinstance(behaviour, GenServer):
         return type(behaviour).restore is not GenServer.restore
     return behaviour.restore is not None
-
-
-def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
-    """Its timers under way."""
-    if cell.extra is None or not cell.extra.timers:
-        return ()
-    shift_s = world.clock.wall_s() - world.clock.now_s()
-    now_s = world.clock.now_s()
-    found = map(world.timers.find, cell.extra.timers.values())
-    return tuple(
-        checkpoints.armed(kept, timer, due_s + shift_s, (due_s - now_s) * 1000)
-        for due_s, timer in filter(None, found)
-    )
 
 
 def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
@@ -140,7 +127,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         if cell.status is CellStatus.ENDING:
             keeper.remember(cell, cell.ensure_extra().timeout_ms)
         kept.dirty = True
-        kept.armed = armed_of(keeper.world, cell, kept) if kept.has else ()
+        kept.armed = checkpoints.armed_of(keeper.world, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
     elif orderly:
         save(keeper, cell, kept)

@@ -13,7 +13,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.spec.model import OnReplayDifference
 
 BEHIND_S = 1.0  # that the clock may be behind the last record, and nothing is said
-TURNS = Turns(checkpoints.attempt, rollback.take_back, rollback.bring_back)
+TURNS = Turns(checkpoints.attempt, checkpoints.attempt_all, rollback.take_back, rollback.bring_back)
 
 
 def keeper_for(world: World, store: Store, stop: Callable[[StorageError], None]) -> Keeper:

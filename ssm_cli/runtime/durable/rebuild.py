@@ -35,12 +35,14 @@ from ssm_cli.runtime.durable.snapshots import (
     HEAD,
     INPUT,
     RENAMED,
+    SENT,
     STATE,
     Head,
     Refused,
     Renamed,
     Saved,
     Sent,
+    Underway,
     unpack,
 )
 from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in
@@ -131,7 +133,7 @@ class Recovered:
         self._lives: dict[str, Life] = {}
         self._tails: dict[str, Tail] = {}
         self.troubles: dict[str, Unrecovered] = {}
-        self._sent = {sent.cause: sent for sent in self.head.sent}
+        self._sent = {sent.cause: sent for sent in (*self.head.sent, *underway_in(store))}
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
         self._refused = self._quarantine()
         self._read(seen)
@@ -198,7 +200,7 @@ class Recovered:
             for brought in life.take(seq, record):
                 self._bring(brought)
             if type(record) is Exit or (type(record) is Input and record.outcome == "crashed"):
-                self._void(record.worker)
+                self._void(record.worker, seq)
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
         self.records += len(records)
@@ -212,10 +214,10 @@ class Recovered:
             data = life.written(brought.message)
             self._sent[brought.cause] = Sent(brought.cause, to, brought.how, data)
 
-    def _void(self, worker: str) -> None:
-        """A life has ended: what that worker wanted to go on with is void."""
+    def _void(self, worker: str, seq: int) -> None:
+        """A life has ended: what that worker wanted to go on with until then is void."""
         for cause, sent in [*self._sent.items()]:
-            if sent.how == "continue" and sent.to == worker:
+            if sent.how == "continue" and sent.to == worker and cause[0] < seq:
                 del self._sent[cause]
 
     def _note_input(self, seq: int, record: Input) -> None:
@@ -407,6 +409,12 @@ def head_of(store: Store) -> Head:
     """Up to where the saved states of a store go."""
     data = store.get(HEAD)
     return Head() if data is None else unpack(HEAD, data, Head)
+
+
+def underway_in(store: Store) -> tuple[Sent, ...]:
+    """What was under way between workers as the last states were saved, and is not in the head."""
+    data = store.get(SENT)
+    return () if data is None else unpack(SENT, data, Underway).sent
 
 
 def renamed_in(store: Store, worker: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What is kept beside the journal, as cells: saved states, the head, and what was set aside.
 
-Each cell is a checksum of 16 bytes and a value behind it. Keys: `head`; `state/WORKER`;
+Each cell is a checksum of 16 bytes and a value behind it. Keys: `head`; `sent`; `state/WORKER`;
 `request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`; `renamed/WORKER`.
 """
 
@@ -26,6 +26,7 @@ from ssm_cli.runtime.durable.records import (
 )
 
 HEAD = "head"
+SENT = "sent"
 STATE = "state/"
 REQUEST = "request/"
 ASIDE = "aside/"
@@ -121,6 +122,12 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     before: tuple[Mark, ...] = ()
 
 
+class Underway(msgspec.Struct, frozen=True, array_like=True, tag="underway"):
+    """What has been sent between durable workers since the head, as the last states were saved."""
+
+    sent: tuple[Sent, ...] = ()
+
+
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
     """What a call with a request id came to; `digest` is that of its input."""
 
@@ -165,8 +172,8 @@ class Renamed(msgspec.Struct, frozen=True, array_like=True, tag="renamed"):
     names: dict[str, str]
 
 
-Cell = Saved | Head | Answered | Aside | Refused | Renamed
-T = TypeVar("T", Saved, Head, Answered, Aside, Refused, Renamed)
+Cell = Saved | Head | Underway | Answered | Aside | Refused | Renamed
+T = TypeVar("T", Saved, Head, Underway, Answered, Aside, Refused, Renamed)
 
 _encode = msgspec.msgpack.Encoder().encode
 _plain = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode
