@@ -19,7 +19,7 @@ import msgspec
 
 from ssm_cli.codec.classes import PLAIN, Classes
 from ssm_cli.codec.lifting import Reader
-from ssm_cli.codec.lowering import Writer, canonical_bytes
+from ssm_cli.codec.lowering import Writer, canonical_bytes, in_order
 
 MARK = b"\xc1\x02"  # MessagePack, UTF-8 and JSON never begin with the first
 
@@ -53,7 +53,7 @@ def canonical(value: Any, classes: Classes, *, then: bool = False) -> tuple[byte
     """
     if type(value) is dict and _is_plain(value):
         try:
-            return canonical_bytes(value), False
+            return canonical_bytes(in_order(value)), False
         except (OverflowError, UnicodeEncodeError):
             pass  # a large number, or odd text: the walk writes them apart
     return _written(value, classes, canonical_bytes, then=then)
@@ -70,13 +70,13 @@ def _is_plain(value: dict[Any, Any]) -> bool:
 def _written(
     value: Any, classes: Classes, encode: Callable[[Any], bytes], *, then: bool = False
 ) -> tuple[bytes, bool]:
-    in_order = encode is canonical_bytes
-    writer = Writer(classes, canonical=in_order, then=then)
+    ordered = encode is canonical_bytes
+    writer = Writer(classes, canonical=ordered, then=then)
     try:
         body = writer.lower(value)
         return encode((writer.head(), body)), writer.walked
     except (OverflowError, UnicodeEncodeError):  # a large number, or odd text, is somewhere
-        writer = Writer(classes, canonical=in_order, careful=True, then=then)
+        writer = Writer(classes, canonical=ordered, careful=True, then=then)
         body = writer.lower(value)
         return encode((writer.head(), body)), True
 

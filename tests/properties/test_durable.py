@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ssm_cli import CalleeCrashed, CalleeStopped, Supervisor
+from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.spec.model import SupervisorSpec
 from tests.runtime.durable.parts import (
@@ -31,6 +32,7 @@ from tests.runtime.durable.parts import (
 ON_CRASH = {"keep": "last_good", "saved": "saved", "fresh": "init", "book": "last_good"}
 NAMES = sorted(ON_CRASH)
 LONG_MS = 1_000_000
+SLICE_S = checkpoints.SLICE_S
 
 
 def tree_of(snapshot_every: int, keep_records: int, strategy: str) -> SupervisorSpec:
@@ -68,8 +70,10 @@ class Durable(RuleBasedStateMachine):
         snapshot_every=st.integers(1, 12),
         keep_records=st.sampled_from([0, 3, 100]),
         strategy=st.sampled_from(["one_for_one", "rest_for_one", "one_for_all"]),
+        slice_s=st.sampled_from([SLICE_S, -1.0]),
     )
-    def start(self, snapshot_every: int, keep_records: int, strategy: str) -> None:
+    def start(self, snapshot_every: int, keep_records: int, strategy: str, slice_s: float) -> None:
+        checkpoints.SLICE_S = slice_s  # one state at a time where it is less than nothing
         self.world = World(tree_of(snapshot_every, keep_records, strategy))
 
     def next(self) -> int:
@@ -202,6 +206,7 @@ class Durable(RuleBasedStateMachine):
             assert found == self.model
 
     def teardown(self) -> None:
+        checkpoints.SLICE_S = SLICE_S
         if hasattr(self, "world"):
             self.world.crash()
             self.every_state_is_the_fold_of_what_was_accepted()

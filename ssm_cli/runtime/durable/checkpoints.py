@@ -62,7 +62,7 @@ class Pass:
 
 def attempt(keeper: Keeper) -> None:
     """Begin a checkpoint, or go on with the one under way, for a slice."""
-    go_on(keeper, SLICE_S)
+    advance_saving(keeper, SLICE_S)
 
 
 def attempt_all(keeper: Keeper) -> None:
@@ -71,10 +71,10 @@ def attempt_all(keeper: Keeper) -> None:
         for kept in keeper.saving.writing:
             kept.dirty = True
         keeper.saving = None
-    go_on(keeper, math.inf)
+    advance_saving(keeper, math.inf)
 
 
-def go_on(keeper: Keeper, limit_s: float) -> None:
+def advance_saving(keeper: Keeper, limit_s: float) -> None:
     """Save states of journalled workers that have changed for about so long, all in the end.
 
     Called when nothing is being written. A state that cannot be written is reported; its records
@@ -268,11 +268,13 @@ def waiting_inputs(keeper: Keeper) -> Iterator[Waits]:
     for cell, kind, message, _ in keeper.world.queue:
         if cell.extra is not None and cell.extra.kept is not None:
             yield cell, kind, message
-    for kept in keeper.kept.values():
-        held = kept.cell
-        if held is not None and held.extra is not None and held.extra.backlog:
-            for kind, message, _ in held.extra.backlog:
-                yield held, kind, message
+    for held in [*keeper.waits]:
+        extra = held.extra
+        if extra is None or not extra.backlog:
+            del keeper.waits[held]
+            continue
+        for kind, message, _ in extra.backlog:
+            yield held, kind, message
 
 
 def sent_of(keeper: Keeper, waiting: list[Waits]) -> Iterator[Sent]:

@@ -136,6 +136,7 @@ class Keeper:
         again: inputs that were lost with an entry, and come back; see `rollback`.
         seq, entry, chain: the last record made; the last entry written, and its chain value.
         saving: the checkpoint under way, of `checkpoints`; None if none is.
+        waits: the workers for which inputs may be put off.
         has_sent: whether the store has a cell of what is under way.
         error: why the last entry could not be written; None once one could be.
     """
@@ -159,6 +160,7 @@ class Keeper:
         self.head_seq = recovered.head.seq
         self.number = recovered.number
         self.saving: Any = None
+        self.waits: dict[WorkerCell, None] = {}
         self.has_sent = store.get(SENT) is not None
         self.error: StorageError | None = None
         self.sending = 0
@@ -203,7 +205,8 @@ class Keeper:
                 kept.dirty = False
                 saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
                 self.change(STATE + name, pack(saved))
-        cell.behaviour, cell.ensure_extra().kept, kept.cell = kept.behaviour, kept, cell
+        kept.waits = self.waits
+        cell.behaviour, cell.ensure_extra().kept = kept.behaviour, kept
 
     # -- recording -----------------------------------------------------------------------------
 

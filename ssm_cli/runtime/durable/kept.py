@@ -25,7 +25,6 @@ class Kept:
 
     Attributes:
         worker: its id.
-        cell: the worker itself, once it is in the tree.
         options: its settings.
         behaviour, codec, values: its code, and how inputs and states are written.
         journals: whether its inputs are recorded; else its state is saved now and then.
@@ -43,12 +42,14 @@ class Kept:
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
         timed: a timer will save its state.
+        waits: those of all durable workers for which inputs are put off; its own is put there.
     """
 
     __slots__ = (
-        "_credit", "armed", "behaviour", "cell", "closing", "codec", "crashes", "dirty", "failures",
+        "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
         "has", "inputs", "journals", "last", "options", "plain", "reads", "refused", "resync",
-        "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "worker",
+        "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "waits",
+        "worker",
     )  # fmt: skip
 
     def __init__(
@@ -62,7 +63,7 @@ class Kept:
         place: str = "",
     ) -> None:
         self.worker = worker
-        self.cell: WorkerCell | None = None
+        self.waits: dict[WorkerCell, None] = {}
         self.options = options
         self.behaviour = behaviour
         self.codec = codec

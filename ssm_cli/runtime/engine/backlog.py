@@ -21,7 +21,10 @@ VOID = (TimerDue, TimeoutDue, ContinueDue)  # with the life that they belong to
 
 def hold(cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
     """Put an input off."""
-    cell.ensure_extra().backlog.append((kind, message, pending))
+    extra = cell.ensure_extra()
+    if extra.kept is not None:
+        extra.kept.waits[cell] = None
+    extra.backlog.append((kind, message, pending))
 
 
 def release_held(world: World, cell: WorkerCell) -> None:

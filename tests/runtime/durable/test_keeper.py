@@ -19,6 +19,7 @@ from ssm_cli import (
     SysError,
 )
 from ssm_cli.errors import StartFailed
+from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.keeper import MOST_BYTES, MOST_RECORDS
 from tests.runtime.durable.parts import (
     Add,
@@ -535,3 +536,69 @@ def test_a_change_of_code_is_recorded() -> None:
     world.node.resume("a")
     world.crash()
     assert world.seen() == [1, 2]
+
+
+def sliced(monkeypatch: pytest.MonkeyPatch, *children: Any, **flags: Any) -> World:
+    """A world whose checkpoints save one state at a time; the first begins at record 10."""
+    monkeypatch.setattr(checkpoints, "SLICE_S", -1.0)
+    return World(tree(*children, snapshot_every=10, **flags))
+
+
+def saved(world: World) -> list[str]:
+    return [key.removeprefix("state/") for key in world.store.keys("state/")]
+
+
+@pytest.mark.parametrize("calls", range(1, 14))
+def test_a_checkpoint_that_a_kill_cuts_short_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    world = sliced(monkeypatch, *(worker(name) for name in "abcd"))
+    for n in range(calls):
+        world.node.call("abcd"[n % 4], Add(n))
+    assert len(saved(world)) == min(4, max(0, calls - 5))
+    before = {name: world.peek(name) for name in "abcd"}
+    world.crash()
+    assert {name: world.peek(name) for name in "abcd"} == before
+    assert world.events("down") == []
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_what_is_under_way_while_states_are_saved_arrives_once(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    world = sliced(monkeypatch, *(worker(name) for name in "abcd"))
+    for n in range(5):
+        world.node.call("a", Add(n))
+    world.node.suspend("b")
+    for n in range(5, 8):  # each call saves a state
+        world.node.call("a", Send("b", n))
+    if how == "kill":
+        world.crash()
+        world.node.run()
+        assert world.seen("b") == [5, 6, 7]
+    world.node.resume("b")
+    world.node.run()
+    world.restart()
+    world.node.run()
+    assert world.seen("b") == [5, 6, 7]
+
+
+def test_a_slice_that_cannot_be_saved_leaves_the_head_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = sliced(monkeypatch, *(worker(name) for name in "abcd"), on_storage_error="refuse")
+    put, broken = world.store.put, list[bool]()
+
+    def fails(changes: Any, done: Any) -> None:
+        if broken and any(key.startswith("state/") for key in changes):
+            done(StorageError("no room for states"))
+        else:
+            put(changes, done)
+
+    world.store.put = fails
+    for n in range(20):
+        broken[:] = [True] if n == 7 else []
+        world.node.call("abcd"[n % 4], Add(n))
+    before = {name: world.peek(name) for name in "abcd"}
+    world.crash()
+    assert {name: world.peek(name) for name in "abcd"} == before
