@@ -19,7 +19,7 @@ import msgspec
 
 from ssm_cli.codec.classes import PLAIN, Classes
 from ssm_cli.codec.lifting import Reader
-from ssm_cli.codec.lowering import Writer, canonical_bytes, in_order
+from ssm_cli.codec.lowering import LARGE, Writer, canonical_bytes, in_order
 
 MARK = b"\xc1\x02"  # MessagePack, UTF-8 and JSON never begin with the first
 
@@ -53,7 +53,7 @@ def canonical(value: Any, classes: Classes, *, then: bool = False) -> tuple[byte
     """
     if type(value) is dict and _is_plain(value):
         try:
-            return canonical_bytes(in_order(value)), False
+            return canonical_bytes(value if len(value) < LARGE else in_order(value)), False
         except (OverflowError, UnicodeEncodeError):
             pass  # a large number, or odd text: the walk writes them apart
     return _written(value, classes, canonical_bytes, then=then)

@@ -123,7 +123,8 @@ class Values:
             data, walked = canonical(state, self._classes)
         except Inexact as error:
             raise self._refused(error) from error
-        return EXACT_HASH + digest(data), len(data) * (WALKED if walked else 1)
+        taken = EXACT_HASH + blake2b(data, digest_size=DIGEST_BYTES).digest()
+        return taken, len(data) * WALKED if walked else len(data)
 
     def hash_of_effects(self, outcome: Outcome, *, then: bool = False) -> bytes:
         """The digest of what a step asks for besides its state and answer; empty for nothing.
