@@ -30,6 +30,7 @@ from ssm_cli.runtime.outside import complain
 
 MAX_QUERY = 4096  # bytes
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
+STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
 CALL_PREFIX, CALL_SUFFIX = b"/v1/workers/", b"/call"
 DEEP = "it is nested too deeply to be read or shown"
 
@@ -118,7 +119,8 @@ class App:
     def _reply(exchange: Exchange, answer: Answer) -> HttpAnswer:
         status, body = answer
         if status == 200:
-            return HttpAnswer(200, body)
+            stops = STOP_ON_FAILURE in exchange.headers
+            return HttpAnswer(200, body, headers=STOPS_HERE) if stops else HttpAnswer(200, body)
         more = (RETRY_AFTER,) if status == 503 else ()
         return HttpAnswer(status, body, headers=more, closes=STOP_ON_FAILURE in exchange.headers)
 

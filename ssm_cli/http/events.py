@@ -27,6 +27,7 @@ BATCH = 200  # reports written at a time, at most ...
 BATCH_BYTES = 65_536  # ... and so many bytes, or one report
 PAUSE_S = 0.01  # between two batches, so that a storm of reports leaves time for the node
 PING_S = 15.0  # a comment this often keeps proxies awake, and finds readers that are gone
+STREAM_HEADERS = ((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))  # for nginx
 ID_PATTERN = "^([0-9a-f]{1,32}-)?[0-9]{1,15}$"
 
 _ID = re.compile(ID_PATTERN.encode())
@@ -64,7 +65,7 @@ class Events:
         if len(self._readers) >= MAX_READERS:
             text = f"{MAX_READERS} readers follow the reports already; try again later"
             raise HttpError(503, text, (RETRY_AFTER,))
-        headers = ((b"cache-control", b"no-store"), (b"ssm-instance", self._instance))
+        headers = (*STREAM_HEADERS, (b"ssm-instance", self._instance))
         parts = self._follow(after if after <= self._node.last_seq else 0)
         return Stream(parts, b"text/event-stream", headers, follows=True)
 

@@ -241,13 +241,13 @@ class HttpProtocol(asyncio.Protocol):
             return
         reader = self._reader
         reader.since_s = self._shared.now_s
-        is_done = reader.phase is IDLE and not reader.lingers
-        if is_done or not self.transport.can_write_eof():
+        if reader.phase is IDLE and not reader.lingers:
             self.transport.close()
             return
         self.refused = True
-        with contextlib.suppress(OSError):  # the client has reset the connection
-            self.transport.write_eof()
+        if self.transport.can_write_eof():  # not with TLS: the client knows the answer's length
+            with contextlib.suppress(OSError):  # the client has reset the connection
+                self.transport.write_eof()
 
     # -- the watch -----------------------------------------------------------------------------
 

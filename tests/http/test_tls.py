@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,24 +16,13 @@ from ssm_cli.cluster.jetstream.wire import Access, secure
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.errors import CommandError
 from ssm_cli.http.tls import ServerTls
+from tests.http.certificates import make, needs_openssl
 from tests.http.test_program import Shell, shell
 from tests.ports import free_ports
 
 __all__ = ["shell"]
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+pytestmark = needs_openssl
 PASSWORD = "hunter2"  # noqa: S105 - of a key that lives as long as a test
-
-
-def make(folder: Path, name: str, password: str | None = None) -> tuple[Path, Path]:
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    how = ["-nodes"] if password is None else ["-passout", f"pass:{password}"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-days", "1", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", str(key), "-out", str(cert), *how],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
 
 
 def secret(folder: Path, text: str, mode: int = 0o600) -> Path:

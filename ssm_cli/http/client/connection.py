@@ -21,7 +21,7 @@ CONNECT_S = 5.0
 CHUNK = 65_536
 HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:%")
 REST_S = 30.0  # how long the rest of a response may take that has begun without a limit
-FRESH_S = 20.0  # an idle connection is used again within; the server keeps it for a minute
+FRESH_S = 20.0  # an idle connection is used again within; proxies keep theirs for 30 and more
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -98,12 +98,18 @@ def context_of(address: Address) -> ssl.SSLContext | None:
 
 
 class Connection:
-    """A blocking connection, opened at the first request and reopened when it was closed."""
+    """A blocking connection, opened at the first request and reopened when it was closed.
+
+    Attributes:
+        stops: the tree itself, and no proxy between, has said that it drops what was sent behind a
+            call that fails.
+    """
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self.address = address
         self.token = token
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self.stops = False
         self._socket: socket.socket | None = None
         self._used_s = 0.0
         self._rest = b""
@@ -159,6 +165,7 @@ class Connection:
         response = Response()
         for _ in self._feed(response, timeout_s):
             pass
+        self.stops = "ssm-stop-on-failure" in response.headers.get("connection", "").lower()
         return response
 
     def stream(
