@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -82,7 +83,8 @@ def address_of(url: str) -> Address:
     labels = (host or "").removesuffix(".").split(".")
     fits = set(host or "") <= HOST_CHARACTERS and all(0 < len(label) < 64 for label in labels)
     if not (known and host and fits):
-        raise CommandError(f"`{url}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
+        shown = re.split("[?#]", url)[0]  # what follows may be a secret
+        raise CommandError(f"`{shown}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/")
     return Address(host=host, port=port or (443 if tls else 80), tls=tls, prefix=prefix)
