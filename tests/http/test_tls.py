@@ -147,3 +147,38 @@ def test_a_renewed_certificate_is_served_after_sighup_and_the_tree_goes_on(
             break
     assert served(port) == pem(cert)
     shell.run("stop", "kv")
+
+
+def test_the_client_says_what_to_do_where_tls_does_not_fit(shell: Shell, tmp_path: Path) -> None:
+    cert, key = make(tmp_path, "a")
+    for tls, url, said in (
+        (True, "https://localhost", "not trusted: self-signed certificate; SSL_CERT_FILE names"),
+        (True, "http://localhost", "does it want https://?"),
+        (False, "https://localhost", "it does not speak TLS; is it http://?"),
+    ):
+        [port] = free_ports(1)
+        with_tls = ("--tls-cert", str(cert), "--tls-key", str(key)) if tls else ()
+        at = ("--http", f"127.0.0.1:{port}", *with_tls)
+        shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at)
+        assert said in shell.run("call", "--url", f"{url}:{port}", "kv1", "Lookup x", code=5)
+        shell.run("stop", "kv")
+
+
+def test_a_renewal_that_fails_is_a_line_and_the_tree_goes_on(shell: Shell, tmp_path: Path) -> None:
+    cert, key = make(tmp_path, "a", PASSWORD)
+    word = secret(tmp_path, f"{PASSWORD}\n")
+    [port] = free_ports(1)
+    at = ("--http", f"127.0.0.1:{port}", "--tls-cert", str(cert), "--tls-key", str(key))
+    at = (*at, "--tls-password-file", str(word))
+    word.write_text("wrong")
+    refused = shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at, code=2)
+    assert "password of the key is wrong" in refused
+    word.write_text(PASSWORD)
+    shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at)
+    first = served(port)
+    for spoil in (lambda: word.write_text("wrong"), word.unlink, cert.unlink):
+        spoil()
+        os.kill(shell.pid(), signal.SIGHUP)
+        assert shell.run("call", "kv1", "Store x 1") == "Ok\n"
+        assert served(port) == first
+    shell.run("stop", "kv")

@@ -252,19 +252,29 @@ class Connection:
                     self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
         except OSError as error:
             self.close()
-            why = error.strerror or str(error)
-            raise NoTree(
-                f"no tree can be reached at {address.shown}: {why}; `ssm ls` shows what runs"
-            ) from error
+            raise NoTree(f"no tree can be reached at {address.shown}: {why_not(error)}") from error
         return self._socket
 
     def lost(self, error: OSError) -> Never:
         """Close the connection and raise `NoTree`."""
         self.close()
+        plain = not (self.address.path or self.address.tls)
         raise NoTree(
             f"the tree at {self.address.shown} went away before it answered: "
             f"{error.strerror or error}; `ssm ls` shows what runs"
+            f"{', or does it want https://?' if plain else ''}"
         ) from error
+
+
+def why_not(error: OSError) -> str:
+    """Return why nobody could be reached, and what to do."""
+    reason = getattr(error, "reason", None)  # of an `ssl.SSLError`
+    if reason == "CERTIFICATE_VERIFY_FAILED":
+        why = getattr(error, "verify_message", "")
+        return f"its certificate is not trusted: {why}; SSL_CERT_FILE names one that is"
+    if reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS; is it http://?"
+    return f"{error.strerror or error}; `ssm ls` shows what runs"
 
 
 class Limit:
