@@ -168,8 +168,8 @@ def test_a_renewal_that_fails_is_a_line_and_the_tree_goes_on(shell: Shell, tmp_p
     cert, key = make(tmp_path, "a", PASSWORD)
     word = secret(tmp_path, f"{PASSWORD}\n")
     [port] = free_ports(1)
-    at = ("--http", f"127.0.0.1:{port}", "--tls-cert", str(cert), "--tls-key", str(key))
-    at = (*at, "--tls-password-file", str(word))
+    tls = ("--tls-cert", str(cert), "--tls-key", str(key), "--tls-password-file", str(word))
+    at = ("--http", f"127.0.0.1:{port}", *tls)
     word.write_text("wrong")
     refused = shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at, code=2)
     assert "password of the key is wrong" in refused
