@@ -1,7 +1,9 @@
 """`ssm call WORKER -`: one input a line, pipelined; outputs are printed in order.
 
 The server steps pipelined inputs one after the other, and drops the rest when one fails: the first
-failure stops the sequence as it would without pipelining, but without a round trip for each.
+failure stops the sequence as it would without pipelining, but without a round trip for each. A
+proxy would send the rest on: until an answer says that it came straight from a tree, inputs are
+sent one at a time.
 """
 
 from __future__ import annotations
@@ -143,9 +145,7 @@ class _Pipeline:
     def _send(self) -> None:
         """Send as many lines as the window allows."""
         requests = []
-        while self._lines and len(self._sent) < AHEAD:
-            if self._sent and self._bytes > AHEAD_BYTES:
-                break
+        while self._lines and self._may_send():
             command = self._lines.command(self._head, self._lines.pop())
             data = command.arguments["input"].encode("utf-8", "surrogateescape")
             wait_s = DEFAULT_TIMEOUT_S if command.timeout_s is None else command.timeout_s
@@ -157,11 +157,16 @@ class _Pipeline:
         if requests:
             self._node.connection.send([b"".join(requests)])
 
+    def _may_send(self) -> bool:
+        """Return whether one more input may be sent before its outputs have come."""
+        if not self._node.connection.stops:
+            return not self._sent
+        return len(self._sent) < AHEAD and self._bytes <= AHEAD_BYTES
+
     def _reply_is_next(self) -> bool:
         """Return whether to receive a reply before reading another line."""
         fileno, connection = self._lines.fileno, self._node.connection
-        may_send = len(self._sent) < AHEAD and self._bytes <= AHEAD_BYTES
-        if self._lines.ended or not may_send or connection.has_more:
+        if self._lines.ended or not self._may_send() or connection.has_more:
             return True
         assert fileno is not None
         sock = connection.readable().fileno()

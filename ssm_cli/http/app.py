@@ -8,8 +8,10 @@ request that fails is answered with the status and the record that `statuses.py`
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Coroutine
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -24,12 +26,14 @@ from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.requests import About, Request, Requests, handlers
 from ssm_cli.http.routes import Query, Route, Table, text_of
+from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import complain
 
 MAX_QUERY = 4096  # bytes
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
+STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
 CALL_PREFIX, CALL_SUFFIX = b"/v1/workers/", b"/call"
 DEEP = "it is nested too deeply to be read or shown"
 
@@ -47,6 +51,21 @@ class Service:
         self.metrics = Metrics(node, self.calling)
         self.table = Table()
         self.handlers = handlers(Requests(node, about))
+        self._document = b""
+
+    async def described(self) -> HttpAnswer:
+        """Return the OpenAPI document, with the names of nodes that there were at the first."""
+        if not self._document:
+            from ssm_cli.http.openapi import document  # noqa: PLC0415 - rare
+
+            await asyncio.sleep(0)  # each of the three steps takes some milliseconds
+            supervisor = self.node.listing().root
+            workers = each_name(self.node.listing(), "worker")
+            worker = next(filter(None, islice(workers, SLICE)), supervisor)
+            made = document(worker, supervisor)
+            await asyncio.sleep(0)
+            self._document = _encode(made)
+        return HttpAnswer(200, self._document)
 
 
 class App:
@@ -118,7 +137,8 @@ class App:
     def _reply(exchange: Exchange, answer: Answer) -> HttpAnswer:
         status, body = answer
         if status == 200:
-            return HttpAnswer(200, body)
+            stops = STOP_ON_FAILURE in exchange.headers
+            return HttpAnswer(200, body, headers=STOPS_HERE) if stops else HttpAnswer(200, body)
         more = (RETRY_AFTER,) if status == 503 else ()
         return HttpAnswer(status, body, headers=more, closes=STOP_ON_FAILURE in exchange.headers)
 
@@ -157,11 +177,7 @@ class App:
             case "metrics":
                 return Stream(service.metrics.exposition(), Metrics.KIND)
             case "openapi":
-                from ssm_cli.http.openapi import document  # noqa: PLC0415 - rare
-
-                supervisor = service.node.names("supervisor")[0]
-                worker = next(iter(service.node.names("worker")), supervisor)
-                return HttpAnswer(200, _encode(document(worker, supervisor)))
+                return service.described()
             case "stop":
                 service.node.stop()
                 return HttpAnswer(200, b'{"v":1,"type":"done","verb":"stop"}')
@@ -169,7 +185,7 @@ class App:
                 answer = service.handlers[handler](request)
                 if inspect.isawaitable(answer):
                     return _encoded(route, answer)
-                return answer if isinstance(answer, Stream) else _response(route, answer)
+                return _response(route, answer)
 
     def _route(self, exchange: Exchange) -> tuple[Route, dict[str, str]]:
         """Return the route of an authorized request and its path parameters."""
@@ -194,11 +210,11 @@ def is_call(path: bytes) -> bool:
     return path.endswith(CALL_SUFFIX) and path.startswith(CALL_PREFIX) and path.count(b"/") == 4
 
 
-def _response(route: Route, answer: object) -> HttpAnswer:
-    return HttpAnswer(route.status, _encode(answer))
+def _response(route: Route, answer: object) -> Answered:
+    return answer if isinstance(answer, Stream) else HttpAnswer(route.status, _encode(answer))
 
 
-async def _encoded(route: Route, answer: Awaitable[object]) -> HttpAnswer:
+async def _encoded(route: Route, answer: Awaitable[object]) -> Answered:
     return _response(route, await answer)
 
 

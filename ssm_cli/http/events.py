@@ -18,15 +18,18 @@ import msgspec
 
 from ssm_cli.commands.records import report_record
 from ssm_cli.http.exchange import Parts, Stream
+from ssm_cli.http.slices import SLICE
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
 
 MAX_READERS = 64
-BATCH = 200  # reports written at a time, at most ...
+BATCH = SLICE  # reports written at a time, at most ...
 BATCH_BYTES = 65_536  # ... and so many bytes, or one report
-PAUSE_S = 0.01  # between two batches, so that a storm of reports leaves time for the node
+BATCHES = 4  # so many of them, and the node goes on; it reports at most about as much meanwhile
+PAUSE_S = 0.01  # once a reader has them all: news come together
 PING_S = 15.0  # a comment this often keeps proxies awake, and finds readers that are gone
+STREAM_HEADERS = ((b"cache-control", b"no-store"), (b"x-accel-buffering", b"no"))  # for nginx
 ID_PATTERN = "^([0-9a-f]{1,32}-)?[0-9]{1,15}$"
 
 _ID = re.compile(ID_PATTERN.encode())
@@ -64,46 +67,48 @@ class Events:
         if len(self._readers) >= MAX_READERS:
             text = f"{MAX_READERS} readers follow the reports already; try again later"
             raise HttpError(503, text, (RETRY_AFTER,))
-        headers = ((b"cache-control", b"no-store"), (b"ssm-instance", self._instance))
+        headers = (*STREAM_HEADERS, (b"ssm-instance", self._instance))
         parts = self._follow(after if after <= self._node.last_seq else 0)
         return Stream(parts, b"text/event-stream", headers, follows=True)
 
     async def _follow(self, seq: int) -> Parts:
         if len(self._readers) >= MAX_READERS:
             return  # others have come since
-        news = asyncio.Event()
+        news, batches = asyncio.Event(), 0
         self._join(news)
         try:
             yield b": follow\n\n"
             while True:
                 news.clear()
-                reports = self._node.reports(after=seq)
+                reports = self._node.next_reports(seq, BATCH)
                 if reports and reports[0].seq > seq + 1:
                     yield self._dropped(seq, reports[0].seq)
                     return
-                at = 0
-                while at < len(reports) and self._node.last_seq - seq <= len(reports):
-                    data, at = self._batch(reports, at)
-                    seq = reports[at - 1].seq
+                if reports:
+                    data, seq = self._batch(reports)
                     yield data
-                if seq >= self._node.last_seq:
-                    if not self._node.running:
-                        return
-                    yield await self._ping_unless(news)
+                if seq < self._node.last_seq:
+                    batches += 1
+                    if batches % BATCHES == 0:
+                        await asyncio.sleep(0)
+                    continue
+                if not self._node.running:
+                    return
+                yield await self._ping_unless(news)
                 await asyncio.sleep(PAUSE_S)
         finally:
             self._leave(news)
 
-    def _batch(self, reports: Sequence[Report], at: int) -> tuple[bytes, int]:
-        """Return the next events, and where those behind them begin."""
+    def _batch(self, reports: Sequence[Report]) -> tuple[bytes, int]:
+        """Return the next events, and the number of the last report in them."""
         parts: list[bytes] = []
         size = 0
-        for report in reports[at : at + BATCH]:
+        for report in reports:
             parts.append(self._event(report))
             size += len(parts[-1])
             if size >= BATCH_BYTES:
                 break
-        return b"".join(parts), at + len(parts)
+        return b"".join(parts), reports[len(parts) - 1].seq
 
     @staticmethod
     async def _ping_unless(news: asyncio.Event) -> bytes:

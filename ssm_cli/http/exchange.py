@@ -48,12 +48,12 @@ class Exchange(msgspec.Struct):
         body: complete when the application is asked for the answer.
         found: what `admit` leaves for `answer`.
         early: set by `admit`: the answer does not depend on the body.
+        size: of what came with its headers and of its body, about, in bytes.
+        is_queued: it waits for its answer, or has it.
         refusal: the answer of `admit`, or of the connection itself.
         is_persistent: the connection goes on behind the answer.
         is_old: HTTP/1.0.
-        is_queued: it waits for its answer, or has it.
         expects: the client wants to hear `100 Continue` before it sends the body.
-        size: of what came with its headers and of its body, about, in bytes.
     """
 
     method: bytes
@@ -63,12 +63,12 @@ class Exchange(msgspec.Struct):
     body: bytes = b""
     found: Any = None
     early: bool = False
+    size: int = 0
+    is_queued: bool = False
     refusal: HttpAnswer | None = None
     is_persistent: bool = True
     is_old: bool = False
-    is_queued: bool = False
     expects: bool = False
-    size: int = 0
 
 
 class Application(Protocol):

@@ -29,6 +29,8 @@ ONCE = frozenset({
     b"origin",
 })  # fmt: skip
 ODD = frozenset({b"connection", b"expect", b"transfer-encoding"})
+NOTED = ONCE | ODD
+TRIED = 16
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -41,7 +43,7 @@ class Limits(msgspec.Struct, frozen=True):
     ahead_bytes: int = 1 << 18
     header_s: float = 10.0
     body_s: float = 30.0
-    idle_s: float = 60.0
+    idle_s: float = 150.0  # longer than proxies keep theirs: nginx 60 s, Go and Caddy 90 to 120 s
     write_s: float = 10.0
     refused_s: float = 2.0
     requests_per_s: int = 100_000
@@ -59,6 +61,38 @@ class Surroundings(Protocol):
 
 class Refused(Exception):
     """Aborts the parsing of a request that has been refused."""
+
+
+class KnownHead:
+    """The head of a request before, by which the next one is known again.
+
+    Attributes:
+        head: what that request began with; empty for none.
+        like: it.
+        size: of a request with that head, in bytes.
+        strange: heads since one was known again.
+    """
+
+    __slots__ = ("head", "like", "size", "strange")
+
+    def __init__(self) -> None:
+        self.head, self.size, self.strange = b"", 0, 0
+        self.like: Exchange | None = None
+
+    def remember(self, exchange: Exchange, data: bytes) -> None:
+        """Know a request again if its head came at once, at the very beginning of `data`.
+
+        Of a client whose heads are never the same, one in `TRIED` is remembered.
+        """
+        self.strange += 1
+        self.head = b""
+        if self.strange > TRIED and self.strange % TRIED:
+            return
+        size = data.find(b"\r\n\r\n") + 4
+        if size <= 4 or not data.startswith(exchange.method):
+            return  # the rest of it came later; or there are empty lines before it
+        self.head, self.like = data[:size], exchange
+        self.size = size + int(exchange.headers.get(b"content-length", b"0"))
 
 
 class RequestReader:
@@ -86,8 +120,7 @@ class RequestReader:
         self._replays = self._is_first = self._is_odd = False
         self._twice = self._url = b""
         self._data = b""  # what the request that is being read began with, if at its beginning
-        self._like: Exchange | None = None  # the request before, which began with ...
-        self._head, self._size = b"", 0  # ... and has so many bytes in all
+        self._known = KnownHead()
         self._headers: dict[bytes, bytes] = {}
         self._fed = 0  # bytes since the request began, or since the last bit of its body
         self._parts: list[bytes] = []
@@ -97,7 +130,8 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Take what was received."""
         if self.phase is IDLE:
-            if self._head and data.startswith(self._head):
+            head = self._known.head
+            if head and data.startswith(head):
                 data = self._repeat(data)
                 if not data:
                     return
@@ -109,30 +143,27 @@ class RequestReader:
 
     def _repeat(self, data: bytes) -> bytes:
         """Take the requests that begin as the one before; return what is left to be parsed."""
-        like, head, size, at = self._like, self._head, self._size, 0
-        assert like is not None
+        known, at, ready = self._known, 0, self.ready
+        like, head, size = known.like, known.head, known.size
+        if like is None or len(data) < size:
+            return data
+        known.strange = 0
         self.since_s = self._around.now_s
-        while len(data) - at >= size and data.startswith(head, at):
+        while True:
             self._requests += 1
-            if self._requests > self._limits.requests_per_s or self.ready:
+            if ready or self._requests > self._limits.requests_per_s:
                 try:
                     self._check_rate()
                 except Refused:
                     return b""
             body = data[at + len(head) : at + size]
-            exchange = Exchange(
-                like.method, like.path, like.query, like.headers, body, like.found, like.early
-            )
-            exchange.size = size
-            self._push(exchange)
+            ready.append(
+                Exchange(like.method, like.path, like.query, like.headers, body, like.found,
+                         like.early, size, True)
+            )  # fmt: skip
             at += size
-        return data[at:] if at else data
-
-    def _remember(self, exchange: Exchange) -> None:
-        """Know a request again whose head came at once, at the beginning of `_data`."""
-        size = self._data.find(b"\r\n\r\n") + 4
-        self._head, self._like = self._data[:size], exchange
-        self._size = size + int(exchange.headers.get(b"content-length", b"0"))
+            if len(data) - at < size or not data.startswith(head, at):
+                return data[at:]
 
     def refuse(self, status: int, message: str) -> None:
         """Put an error record behind the answers that are due; whatever follows is dropped."""
@@ -185,10 +216,11 @@ class RequestReader:
         """Note a header; drop a trailer."""
         if self.phase is HEAD:
             name = name.lower()
-            if name in self._headers and name in ONCE:
-                self._twice = name
-            elif name in ODD:
-                self._is_odd = True
+            if name in NOTED:
+                if name in self._headers and name in ONCE:
+                    self._twice = name
+                elif name in ODD:
+                    self._is_odd = True
             self._headers[name] = value.strip()
         elif not self._replays:
             self._fed = 0
@@ -207,7 +239,13 @@ class RequestReader:
         exchange.size = self._fed
         self.phase = BODY
         self._requests += 1
-        self._check_bounds()
+        if (
+            self._fed > limits.header_bytes
+            or len(headers) > limits.headers
+            or self._requests > limits.requests_per_s
+            or self.ready
+        ):
+            self._check_bounds()
         self._fed = 0
         keeps = exchange.is_persistent = parser.should_keep_alive()
         odd = self._is_odd or not keeps or b"host" not in headers or url[:1] != b"/" or self._twice
@@ -215,7 +253,7 @@ class RequestReader:
             self._check_odd(exchange)
         exchange.refusal = self._admit(exchange)
         if self._data and not odd and exchange.refusal is None:
-            self._remember(exchange)
+            self._known.remember(exchange, self._data)
         self._data = b""
         length = headers.get(b"content-length")
         if length is not None and len(length) > 4 and int(length) > limits.body_bytes:

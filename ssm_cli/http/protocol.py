@@ -22,6 +22,7 @@ from ssm_cli.http.exchange import JSON, Application, Exchange, Headers, HttpAnsw
 from ssm_cli.http.parsing import BODY, HEAD, IDLE, Limits, RequestReader
 
 END = b"\r\n"
+LENGTHS = tuple(b"%d\r\n" % size for size in range(1024))  # those of most answers
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -178,7 +179,9 @@ class HttpProtocol(asyncio.Protocol):
             more = self._more(exchange, answer.headers, closes=answer.closes)
         if exchange.method == b"HEAD":
             body = b""
-        self.transport.write(b"%s%d\r\n%s%s" % (head, len(answer.body), more, body))
+        size = len(answer.body)
+        length = LENGTHS[size] if size < len(LENGTHS) else b"%d\r\n" % size
+        self.transport.write(b"".join((head, length, more, body)))
 
     def _more(self, exchange: Exchange, headers: Headers, *, closes: bool) -> bytes:
         """Return the further headers of an answer; one that closes is the last."""
@@ -241,13 +244,13 @@ class HttpProtocol(asyncio.Protocol):
             return
         reader = self._reader
         reader.since_s = self._shared.now_s
-        is_done = reader.phase is IDLE and not reader.lingers
-        if is_done or not self.transport.can_write_eof():
+        if reader.phase is IDLE and not reader.lingers:
             self.transport.close()
             return
         self.refused = True
-        with contextlib.suppress(OSError):  # the client has reset the connection
-            self.transport.write_eof()
+        if self.transport.can_write_eof():  # not with TLS: the client knows the answer's length
+            with contextlib.suppress(OSError):  # the client has reset the connection
+                self.transport.write_eof()
 
     # -- the watch -----------------------------------------------------------------------------
 

@@ -12,7 +12,15 @@ from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import Stream
-from ssm_cli.http.slices import SLICE, array_of, finished, tree_parts, with_steps
+from ssm_cli.http.slices import (
+    SLICE,
+    array_parts,
+    each_name,
+    each_report,
+    finished,
+    tree_parts,
+    with_steps,
+)
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
@@ -155,7 +163,7 @@ class Requests:
 
     async def which_children(self, request: Request) -> object:
         """Return the children of a supervisor."""
-        return await self._ask(request.name, "which_children")
+        return Stream(array_parts(iter(await self._ask(request.name, "which_children"))))
 
     async def count_children(self, request: Request) -> object:
         """Count the children of a supervisor."""
@@ -218,13 +226,13 @@ class Requests:
 
     def names(self, request: Request) -> object:
         """Return the names of all nodes."""
-        return list(self._node.names(request.query.get("kind")))
+        return Stream(array_parts(each_name(self._node.listing(), request.query.get("kind"))))
 
     def log(self, request: Request) -> object:
         """Return the kept reports."""
         last = min(request.query.get("last", MAX_LOG), MAX_LOG)
-        reports = self._node.reports(request.query.get("after", 0), last)
-        return array_of(reports, report_record)
+        reports = each_report(self._node, request.query.get("after", 0), last)
+        return Stream(array_parts(map(report_record, reports)))
 
     def quarantined(self, _request: Request) -> object:
         """Return the inputs in quarantine."""

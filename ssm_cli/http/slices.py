@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from ssm_cli.commands.records import tree_record
-from ssm_cli.http.exchange import Parts, Stream
+from ssm_cli.http.exchange import Parts
 from ssm_cli.runtime.looking.listing import Listing
-from ssm_cli.runtime.views import NodeView
+from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.views import Kind, NodeView, Report
 
 SLICE = 200  # nodes or reports; about 2 ms
 
@@ -19,13 +20,12 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
-def each_seen(listing: Listing) -> Iterator[NodeView | None]:
-    """Yield each node without its children, depth-first in start order.
+def each_named(listing: Listing) -> Iterator[tuple[str, Kind] | None]:
+    """Yield the name of each node and what it is, depth-first in start order.
 
-    None ends the children of a supervisor. The tree may change between two steps: a node is shown
-    as it was when it was reached; one that has gone by then is left out.
+    None ends the children of a supervisor. The tree may change between two steps: a node that has
+    gone when it would be reached is left out.
     """
-    listing.look()
     above: list[Iterator[str]] = [iter((listing.root,))]
     while above:
         name = next(above[-1], None)
@@ -34,11 +34,20 @@ def each_seen(listing: Listing) -> Iterator[NodeView | None]:
             if above:
                 yield None
             continue
-        glance = listing.glance(name)
-        if glance is not None:
-            yield glance.view
-            if glance.view.kind == "supervisor":
+        kind = listing.kind(name)
+        if kind is not None:
+            yield name, kind
+            if kind == "supervisor":
                 above.append(iter(listing.children(name)))
+
+
+def each_seen(listing: Listing) -> Iterator[NodeView | None]:
+    """Yield each node without its children, as `each_named`, as it is when it is reached."""
+    listing.look()
+    for named in each_named(listing):
+        glance = None if named is None else listing.glance(named[0])
+        if named is None or glance is not None:
+            yield None if glance is None else glance.view
 
 
 async def rested(steps: Iterator[T]) -> AsyncIterator[list[T]]:
@@ -79,20 +88,33 @@ async def tree_parts(listing: Listing) -> Parts:
         yield b"".join(parts)
 
 
-def array_of(items: Sequence[T], record: Callable[[T], Any]) -> Stream | list[Any]:
-    """Return the records of some items: as they are, or as a stream where they are many."""
-    if len(items) <= SLICE:
-        return [record(item) for item in items]
-    return Stream(_array_parts(items, record))
-
-
-async def _array_parts(items: Sequence[T], record: Callable[[T], Any]) -> Parts:
+async def array_parts(items: Iterator[Any]) -> Parts:
+    """Yield the text of an array of whatever JSON can show; None is looked at and left out."""
     before = b"["
-    async for batch in rested(iter(items)):
-        if batch:
-            yield before + b",".join(_encode(record(item)) for item in batch)
+    async for batch in rested(items):
+        shown = [item for item in batch if item is not None]
+        if shown:
+            yield before + _encode(shown)[1:-1]
             before = b","
-    yield b"]"
+    yield b"]" if before == b"," else b"[]"
+
+
+def each_report(node: Node, after: int, last: int) -> Iterator[Report]:
+    """Yield the kept reports behind number `after`, at most the `last` ones, oldest first.
+
+    Those that come meanwhile are not among them, nor those that are forgotten before their turn.
+    """
+    end = node.last_seq
+    at = max(after, end - last)
+    while at < end and (reports := node.next_reports(at, min(SLICE, end - at))):
+        at = reports[-1].seq
+        yield from (report for report in reports if report.seq <= end)
+
+
+def each_name(listing: Listing, kind: Kind | None) -> Iterator[str | None]:
+    """Yield the names of all nodes in start order; None for one that is not of that kind."""
+    for named in each_named(listing):
+        yield named[0] if named is not None and kind in (None, named[1]) else None
 
 
 def with_steps(view: NodeView) -> dict[str, Any]:

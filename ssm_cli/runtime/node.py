@@ -139,6 +139,7 @@ class Node(metaclass=Parts):
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
         self.reports, self.subscribe = looks.reports, looks.subscribe
         self.id_of, self.readiness = looks.id_of, looks.readiness
+        self.next_reports = looks.next_reports
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input

@@ -73,8 +73,8 @@ class Several(Protocol):
         """How many they are."""
         ...
 
-    def entries(self) -> Iterator[Entry]:
-        """The reports that it stands for, in order."""
+    def entries(self, begin: int, end: int) -> Iterator[Entry]:
+        """The reports that it stands for, in order, from one index up to another."""
         ...
 
 
@@ -102,12 +102,13 @@ class Group:
         self.starts = starts
         self.count = len(subjects) * len(events)
 
-    def entries(self) -> Iterator[Entry]:
-        """The reports that it stands for, in order."""
-        for index, subject in enumerate(self.subjects):
-            for event in self.events:
-                number = self.starts[index] if event == "starting" else self.detail
-                yield self.at_s, event, subject, number
+    def entries(self, begin: int, end: int) -> Iterator[Entry]:
+        """The reports that it stands for, in order, from one index up to another."""
+        for index in range(begin, end):
+            which, of = divmod(index, len(self.events))
+            event = self.events[of]
+            number = self.starts[which] if event == "starting" else self.detail
+            yield self.at_s, event, self.subjects[which], number
 
 
 class Subscription:
@@ -210,18 +211,33 @@ class ReportStream:
 
     def since(self, after: int, last: int | None) -> list[Report]:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
-        wanted = min(self._kept, KEPT_REPORTS, max(0, self.seq - after))
-        if last is not None:
-            wanted = min(wanted, last)
-        found: list[Report] = []
-        seq = self.seq
+        wanted = self._kept_behind(after)
+        return self._between(self.seq - (wanted if last is None else min(wanted, last)), self.seq)
+
+    def following(self, after: int, most: int) -> list[Report]:
+        """The next kept reports behind `after`, at most `most`: what comes later costs nothing."""
+        begin = self.seq - self._kept_behind(after)
+        return self._between(begin, min(self.seq, begin + most))
+
+    def _kept_behind(self, after: int) -> int:
+        return min(self._kept, KEPT_REPORTS, max(0, self.seq - after))
+
+    def _between(self, begin: int, end: int) -> list[Report]:
+        """The reports behind number `begin`, up to `end`."""
+        found: list[list[Report]] = []
+        above = self.seq  # the number of the last report of an entry
         for entry in reversed(self._ring):
-            if len(found) >= wanted:
+            if above <= begin:
                 break
-            for one in (entry,) if isinstance(entry, tuple) else reversed([*entry.entries()]):
-                found.append(as_report(seq, one))
-                seq -= 1
-        return found[wanted - 1 :: -1] if wanted else []
+            below = above - size_of(entry)
+            first, last = max(begin, below) - below, min(end, above) - below
+            if first < last:
+                some = (entry,) if isinstance(entry, tuple) else entry.entries(first, last)
+                found.append(
+                    [as_report(seq, one) for seq, one in enumerate(some, below + first + 1)]
+                )
+            above = below
+        return [report for some in reversed(found) for report in some]
 
 
 def size_of(entry: Entry | Several) -> int:

@@ -73,16 +73,20 @@ class Program:
 
 @contextmanager
 def running(
-    folder: Path, files: int, tree: str = "trees/kv.yaml", *, uvloop: bool = False
+    folder: Path,
+    files: int,
+    tree: str = "trees/kv.yaml",
+    *options: str,
+    uvloop: bool = False,
 ) -> Iterator[Program]:
     """A tree that may have so many file descriptors, up while the block runs."""
     [port] = free_ports(1)
     reading, writing = os.pipe()
     command = [
         sys.executable, "-m", "ssm_cli", "run", tree, "--headless", "--quiet", "--name", "limited",
-        "--http", f"127.0.0.1:{port}", "--data", str(folder / "data"),
+        "--http", f"127.0.0.1:{port}", "--data", str(folder / "data"), *options,
     ]  # fmt: skip
-    (folder / "stubs").mkdir()
+    (folder / "stubs").mkdir(parents=True)
     if not uvloop:
         (folder / "stubs" / "uvloop.py").write_text("raise ImportError")
     environ = os.environ | {

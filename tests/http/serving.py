@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,12 +150,13 @@ async def serve(
     *,
     gate: Gate | None = None,
     limits: Limits | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Served]:
     """A tree with one door on TCP, up while the block runs."""
     spec = load_tree(ROOT / tree) if isinstance(tree, str) else tree
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     opened = asyncio.Event()
-    entrance = Entrance(sock, gate=gate, limits=limits)
+    entrance = Entrance(sock, gate=gate, tls=tls, limits=limits)
     node = Node(spec, name="kv").start()
     served = ServedNode(node, entrances=(entrance,), eager=True, opened=opened.set)
     serving = asyncio.create_task(served.serve())

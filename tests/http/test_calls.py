@@ -232,7 +232,7 @@ def test_calls_sent_ahead_are_answered_in_order_and_stop_at_a_failure() -> None:
                     for text in texts
                 )
             )
-            rest, statuses = b"", []
+            rest, statuses, says = b"", [], []
             for _ in range(3):
                 response = Response()
                 if rest:
@@ -240,7 +240,9 @@ def test_calls_sent_ahead_are_answered_in_order_and_stop_at_a_failure() -> None:
                 await response_from(reader, response)
                 rest = response.rest
                 statuses.append(answer_of(response)[0])
+                says.append(response.headers["connection"])
             assert statuses == [200, 200, 500]
+            assert says == ["ssm-stop-on-failure", "ssm-stop-on-failure", "close"]
             assert await reader.read() == b""
             writer.close()
             assert served.node.get_state("kv1") == {}

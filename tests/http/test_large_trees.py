@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pkgutil
 from typing import Any
 
 import msgspec
@@ -10,12 +11,14 @@ import pytest
 
 from ssm_cli import Restart, StateMachine, Supervisor, Worker
 from ssm_cli.commands.handlers import all_run
-from ssm_cli.http.slices import SLICE, with_steps
+from ssm_cli.http.events import BATCH, BATCHES
+from ssm_cli.http.slices import SLICE, each_report, with_steps
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.looking import readiness, show
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.views import Kind
 from ssm_cli.spec.model import Backoff, SupervisorSpec
-from tests.http.serving import Served, serve
+from tests.http.serving import Served, events, serve
 from tests.http.trees import wide
 
 
@@ -36,6 +39,144 @@ def test_a_large_answer_is_made_in_slices(target: str) -> None:
         async with serve(wide(3000)) as served:
             turns, _ = await turns_during(served, target)
             assert turns >= 3000 // SLICE
+
+    asyncio.run(main())
+
+
+class Turns:
+    """Counts what is made in each turn of the loop: a turn is what runs before the loop rests."""
+
+    def __init__(self) -> None:
+        self.most = self.made = self._now = 0
+        self._ended = False
+
+    def counting(self, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+        """Count the calls of a function."""
+        counted = pkgutil.resolve_name(place)
+
+        def wrapped(*args: Any, **named: Any) -> Any:
+            self._now, self.made = self._now + 1, self.made + 1
+            self.most = max(self.most, self._now)
+            return counted(*args, **named)
+
+        monkeypatch.setattr(place, wrapped)
+
+    async def run(self) -> None:
+        while not self._ended:
+            self._now = 0
+            await asyncio.sleep(0)
+
+    def end(self) -> None:
+        self._ended = True
+
+
+REPORT = "ssm_cli.runtime.reports.as_report"
+
+
+@pytest.mark.parametrize(
+    ("target", "made", "least"),
+    [
+        ("/v1/log", REPORT, 6000), ("/v1/log?last=5000", REPORT, 5000),
+        ("/v1/log?after=10", REPORT, 5990), ("/v1/log?last=7", REPORT, 7),
+        ("/v1/names", "ssm_cli.runtime.looking.listing.Listing.kind", 3001),
+        ("/v1/names?kind=supervisor", "ssm_cli.runtime.looking.listing.Listing.kind", 3001),
+        ("/v1/tree", "ssm_cli.http.slices.with_steps", 3001),
+        ("/metrics", "ssm_cli.http.metrics.sample", 3000),
+    ],
+)  # fmt: skip
+def test_no_turn_of_the_loop_makes_more_than_a_slice(
+    target: str, made: str, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with serve(wide(3000)) as served:
+            turns = Turns()
+            turns.counting(monkeypatch, made)
+            counting = asyncio.create_task(turns.run())
+            status, _, _ = await served.ask("GET", target)
+            turns.end()
+            await counting
+            assert status == 200
+            assert turns.made >= least
+            assert turns.most <= SLICE + 1
+
+    asyncio.run(main())
+
+
+def test_a_reader_of_reports_takes_some_slices_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with serve(wide(3000)) as served:
+            turns = Turns()
+            turns.counting(monkeypatch, REPORT)
+            counting = asyncio.create_task(turns.run())
+            found = await events(served, 0, 6000)
+            turns.end()
+            await counting
+            assert [report["seq"] for report in found] == list(range(1, 6001))
+            assert turns.most <= BATCHES * BATCH
+            assert turns.made < 7000
+
+    asyncio.run(main())
+
+
+def test_the_reports_behind_a_number_cost_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many events of one moment are one entry of the ring, which is not told as a whole."""
+    with Node(wide(3000)) as node:
+        whole = node.reports()
+        turns = Turns()
+        turns.counting(monkeypatch, REPORT)
+        for after in (0, 1, 2999, 3000, 5998, node.last_seq - 1, node.last_seq, 10**9):
+            expected = [report for report in whole if report.seq > after]
+            turns.made = 0
+            assert list(node.next_reports(after, 5)) == expected[:5]
+            assert list(node.reports(after, 5)) == expected[-5:]
+            assert turns.made <= 10
+        assert list(node.next_reports(0, 10**9)) == list(whole)
+
+
+def test_reports_that_come_or_go_meanwhile_are_left_out() -> None:
+    with Node(wide(300)) as node:
+        reports = each_report(node, 0, 10_000)
+        first = next(reports)
+        end = node.last_seq
+        for _ in range(2500):
+            node.call("w1", b"Store x 1")
+            node.kill("w1")
+            if not node.running:
+                break
+        assert first.seq == 1
+        assert max((report.seq for report in reports), default=end) <= end
+
+
+def test_the_openapi_document_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            turns = Turns()
+            turns.counting(monkeypatch, "ssm_cli.http.openapi.document")
+            found = [await served.ask("GET", "/openapi.json") for _ in range(3)]
+            assert turns.made == 1
+            assert found[0][1] == found[2][1]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [None, "worker", "supervisor"])
+def test_names_in_slices_are_the_names(kind: Kind | None) -> None:
+    async def main() -> None:
+        async with serve(wide(500)) as served:
+            query = "" if kind is None else f"?kind={kind}"
+            _, names, _ = await served.ask("GET", f"/v1/names{query}")
+            assert names == list(served.node.names(kind))
+
+    asyncio.run(main())
+
+
+def test_children_in_slices_are_the_children() -> None:
+    async def main() -> None:
+        async with serve(wide(500)) as served:
+            _, children, _ = await served.ask("GET", "/v1/supervisors/root/children")
+            assert [one["id"] for one in children] == [f"w{n}" for n in reversed(range(500))]
+            status, record, _ = await served.ask("GET", "/v1/supervisors/nope/children")
+            assert (status, record["type"]) == (404, "error")
 
     asyncio.run(main())
 

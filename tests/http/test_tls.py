@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,24 +16,13 @@ from ssm_cli.cluster.jetstream.wire import Access, secure
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.errors import CommandError
 from ssm_cli.http.tls import ServerTls
+from tests.http.certificates import make, needs_openssl
 from tests.http.test_program import Shell, shell
 from tests.ports import free_ports
 
 __all__ = ["shell"]
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes certificates")
+pytestmark = needs_openssl
 PASSWORD = "hunter2"  # noqa: S105 - of a key that lives as long as a test
-
-
-def make(folder: Path, name: str, password: str | None = None) -> tuple[Path, Path]:
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    how = ["-nodes"] if password is None else ["-passout", f"pass:{password}"]
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-days", "1", "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", str(key), "-out", str(cert), *how],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
 
 
 def secret(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -158,4 +146,39 @@ def test_a_renewed_certificate_is_served_after_sighup_and_the_tree_goes_on(
         if served(port) == pem(cert):
             break
     assert served(port) == pem(cert)
+    shell.run("stop", "kv")
+
+
+def test_the_client_says_what_to_do_where_tls_does_not_fit(shell: Shell, tmp_path: Path) -> None:
+    cert, key = make(tmp_path, "a")
+    for tls, url, said in (
+        (True, "https://localhost", "not trusted: self-signed certificate; SSL_CERT_FILE names"),
+        (True, "http://localhost", "does it want https://?"),
+        (False, "https://localhost", "it does not speak TLS; is it http://?"),
+    ):
+        [port] = free_ports(1)
+        with_tls = ("--tls-cert", str(cert), "--tls-key", str(key)) if tls else ()
+        at = ("--http", f"127.0.0.1:{port}", *with_tls)
+        shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at)
+        assert said in shell.run("call", "--url", f"{url}:{port}", "kv1", "Lookup x", code=5)
+        shell.run("stop", "kv")
+
+
+def test_a_renewal_that_fails_is_a_line_and_the_tree_goes_on(shell: Shell, tmp_path: Path) -> None:
+    cert, key = make(tmp_path, "a", PASSWORD)
+    word = secret(tmp_path, f"{PASSWORD}\n")
+    [port] = free_ports(1)
+    tls = ("--tls-cert", str(cert), "--tls-key", str(key), "--tls-password-file", str(word))
+    at = ("--http", f"127.0.0.1:{port}", *tls)
+    word.write_text("wrong")
+    refused = shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at, code=2)
+    assert "password of the key is wrong" in refused
+    word.write_text(PASSWORD)
+    shell.run("run", "trees/kv.yaml", "--headless", "--detach", *at)
+    first = served(port)
+    for spoil in (lambda: word.write_text("wrong"), word.unlink, cert.unlink):
+        spoil()
+        os.kill(shell.pid(), signal.SIGHUP)
+        assert shell.run("call", "kv1", "Store x 1") == "Ok\n"
+        assert served(port) == first
     shell.run("stop", "kv")

@@ -26,6 +26,7 @@ from ssm_cli.http.access import (
 )
 from ssm_cli.http.client.connection import address_of
 from ssm_cli.http.client.logins import host_to_log_in, logins_path, store_login, token_for
+from tests.http.test_strange_answers import answering
 
 GOOD = "good-token" * 3
 OTHER = "other-token" * 3
@@ -173,6 +174,74 @@ def test_a_login_for_loopback_stands_before_the_own_tokens(environ: dict[str, st
     store_login(logins_path(environ), "localhost:9000", GOOD)
     assert token_for(address_of("http://localhost:9000"), environ) == GOOD
     assert token_for(address_of("http://localhost:9001"), environ) != GOOD
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://localhost", "http://[::1]:80"])
+def test_the_variable_is_sent_to_loopback_before_all_others(
+    environ: dict[str, str], url: str
+) -> None:
+    store_login(logins_path(environ), "localhost", OTHER)
+    assert token_for(address_of(url), environ | {"SSM_TOKEN": GOOD}) == GOOD
+
+
+def test_the_variable_is_sent_to_the_host_of_the_url_beside_it(environ: dict[str, str]) -> None:
+    environ |= {"SSM_TOKEN": GOOD, "SSM_URL": "https://kv.example:8443/below"}
+    for url in ("https://kv.example:8443", "https://KV.example:8443/other"):
+        assert token_for(address_of(url), environ) == GOOD
+    store_login(logins_path(environ), "kv.example", OTHER)
+    assert token_for(address_of("https://kv.example:8443"), environ) == GOOD
+    assert token_for(address_of("https://kv.example"), environ) == OTHER
+
+
+ELSEWHERE = [
+    "https://kv.example", "https://10.0.0.1", "https://127.0.0.1.evil.example", "https://127.1",
+    "https://localhost.evil.example", "https://db.example", "https://db.example:8444",
+    "https://a.db.example:8443", "https://2130706433", "https://0.0.0.0:80",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("named", ["", "https://db.example:8443", "unix:/run/kv.sock"])
+def test_the_variable_is_sent_nowhere_else_and_the_error_says_what_to_do(
+    environ: dict[str, str], url: str, named: str
+) -> None:
+    environ |= {"SSM_TOKEN": GOOD, "SSM_URL": named}
+    with pytest.raises(CommandError, match=r"\$SSM_TOKEN is not sent to .*`ssm login") as refused:
+        token_for(address_of(url), environ)
+    assert f"set SSM_URL={url}" in str(refused.value)
+    assert GOOD not in str(refused.value)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("url", ["http" + url.removeprefix("https") for url in ELSEWHERE])
+def test_the_variable_is_not_sent_over_plain_http_even_to_the_host_it_is_for(
+    environ: dict[str, str], url: str, named: bool
+) -> None:
+    with pytest.raises(CommandError, match=r"plain HTTP.* use https://, or a tunnel") as refused:
+        token_for(address_of(url), environ | {"SSM_TOKEN": GOOD, "SSM_URL": url if named else ""})
+    assert GOOD not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", ["301", "302", "303", "307", "308"])
+def test_nobody_is_followed_with_a_token(status: str) -> None:
+    """Whoever answers at a URL may name another computer; it is asked nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        to = f"http://127.0.0.1:{other.getsockname()[1]}/v1/tree"
+        head = f"HTTP/1.1 {status} On\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"
+        with answering(head.encode()) as url:
+            code, out, err = run({"SSM_TOKEN": GOOD}, "tree", "--url", url)
+        assert (code, "Nobody is followed" in err, GOOD in out + err) == (5, True, False)
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+@pytest.mark.parametrize("url", [f"https://h/?token={GOOD}", f"http://h/#{GOOD}", f"h?{GOOD}"])
+def test_what_a_url_has_behind_its_path_is_refused_and_not_repeated(url: str) -> None:
+    for environ, words in (({}, ["tree", "--url", url]), ({"SSM_URL": url}, ["tree"])):
+        code, out, err = run(dict(environ), *words)
+        assert (code, "is no URL of a tree" in err) == (2, True)
+        assert GOOD not in out + err
 
 
 def test_a_socket_needs_no_token_and_reads_no_file(environ: dict[str, str]) -> None:

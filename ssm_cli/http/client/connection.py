@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ CONNECT_S = 5.0
 CHUNK = 65_536
 HOST_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:%")
 REST_S = 30.0  # how long the rest of a response may take that has begun without a limit
-FRESH_S = 20.0  # an idle connection is used again within; the server keeps it for a minute
+FRESH_S = 20.0  # an idle connection is used again within; proxies keep theirs for 30 and more
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -82,7 +83,8 @@ def address_of(url: str) -> Address:
     labels = (host or "").removesuffix(".").split(".")
     fits = set(host or "") <= HOST_CHARACTERS and all(0 < len(label) < 64 for label in labels)
     if not (known and host and fits):
-        raise CommandError(f"`{url}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
+        shown = re.split("[?#]", url)[0]  # what follows may be a secret
+        raise CommandError(f"`{shown}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/")
     return Address(host=host, port=port or (443 if tls else 80), tls=tls, prefix=prefix)
@@ -98,12 +100,18 @@ def context_of(address: Address) -> ssl.SSLContext | None:
 
 
 class Connection:
-    """A blocking connection, opened at the first request and reopened when it was closed."""
+    """A blocking connection, opened at the first request and reopened when it was closed.
+
+    Attributes:
+        stops: the tree itself, and no proxy between, has said that it drops what was sent behind a
+            call that fails.
+    """
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self.address = address
         self.token = token
         self._headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        self.stops = False
         self._socket: socket.socket | None = None
         self._used_s = 0.0
         self._rest = b""
@@ -159,6 +167,7 @@ class Connection:
         response = Response()
         for _ in self._feed(response, timeout_s):
             pass
+        self.stops = "ssm-stop-on-failure" in response.headers.get("connection", "").lower()
         return response
 
     def stream(
@@ -243,19 +252,29 @@ class Connection:
                     self._socket = context.wrap_socket(self._socket, server_hostname=address.host)
         except OSError as error:
             self.close()
-            why = error.strerror or str(error)
-            raise NoTree(
-                f"no tree can be reached at {address.shown}: {why}; `ssm ls` shows what runs"
-            ) from error
+            raise NoTree(f"no tree can be reached at {address.shown}: {why_not(error)}") from error
         return self._socket
 
     def lost(self, error: OSError) -> Never:
         """Close the connection and raise `NoTree`."""
         self.close()
+        plain = not (self.address.path or self.address.tls)
         raise NoTree(
             f"the tree at {self.address.shown} went away before it answered: "
             f"{error.strerror or error}; `ssm ls` shows what runs"
+            f"{', or does it want https://?' if plain else ''}"
         ) from error
+
+
+def why_not(error: OSError) -> str:
+    """Return why nobody could be reached, and what to do."""
+    reason = getattr(error, "reason", None)  # of an `ssl.SSLError`
+    if reason == "CERTIFICATE_VERIFY_FAILED":
+        why = getattr(error, "verify_message", "")
+        return f"its certificate is not trusted: {why}; SSL_CERT_FILE names one that is"
+    if reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS; is it http://?"
+    return f"{error.strerror or error}; `ssm ls` shows what runs"
 
 
 class Limit:

@@ -1,7 +1,8 @@
 """Logins: tokens for trees of other computers, one `HOST TOKEN` or `HOST:PORT TOKEN` a line.
 
 A token is sent to whom it was given for, and to nobody else: the tokens of this user's own trees to
-loopback, that of a login to its host; beyond loopback over TLS alone.
+loopback, `$SSM_TOKEN` there and to the host of `$SSM_URL`, that of a login to its host; beyond
+loopback over TLS alone.
 """
 
 from __future__ import annotations
@@ -23,25 +24,37 @@ def token_for(address: Address, environ: Mapping[str, str]) -> str | None:
     """Return the token that is sent to an address: `$SSM_TOKEN`, else one of a file; None if none.
 
     Raises:
-        CommandError: a file or the variable is not what it should be, or there is a token for that
-            host and the URL asks for plain HTTP.
+        CommandError: a file or the variable is not what it should be, `$SSM_TOKEN` is for another
+            host, or there is a token for this one and the URL asks for plain HTTP.
     """
     if address.path:
         return None
     given = access.given_token(environ)
-    if given is not None:
-        return given
     here = on_loopback(address.host)
-    logins = read_logins(logins_path(environ))
-    token = logins.get(address.netloc) or logins.get(address.bracketed)
+    if given is not None and here:
+        return given
+    token = given if given is not None and _is_named(address, environ) else None
     if token is None:
-        return access.client_token(environ) if here else None
-    if not (address.tls or here):
+        logins = read_logins(logins_path(environ))
+        token = logins.get(address.netloc) or logins.get(address.bracketed)
+    if (token or given) and not (address.tls or here):
         raise CommandError(
             f"the token for {address.netloc} is not sent over plain HTTP, where it could be read "
-            f"on the way; use https://, or set SSM_TOKEN if something else encrypts"
+            f"on the way; use https://, or a tunnel to a port of loopback"
         )
-    return token
+    if token is None and given is not None:
+        raise CommandError(
+            f"$SSM_TOKEN is not sent to {address.netloc}: it is for trees on loopback and for the "
+            f"host of $SSM_URL; set SSM_URL={address.shown}, or run `ssm login {address.netloc}` "
+            f"without SSM_TOKEN"
+        )
+    return access.client_token(environ) if token is None and here else token
+
+
+def _is_named(address: Address, environ: Mapping[str, str]) -> bool:
+    """Return whether `$SSM_URL` names the host and the port of an address."""
+    url = environ.get("SSM_URL")
+    return bool(url) and address_of(str(url)).netloc == address.netloc
 
 
 def on_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import delay_of, state_of, view
-from ssm_cli.runtime.views import NodeView
+from ssm_cli.runtime.views import Kind, NodeView
 
 CENSUS_CELLS = 5_000  # looked at between two rests of a census; some tenths of a millisecond
 TROUBLED = 4  # so many workers that do not run are remembered of each supervisor
@@ -157,6 +157,11 @@ class Listing:
                     looked = 0
                     yield census
         yield census
+
+    def kind(self, name: str) -> Kind | None:
+        """What a node is."""
+        cell = self._cell(name)
+        return None if cell is None else cell.kind
 
     def _cell(self, name: str) -> Cell | None:
         root = self._world.root

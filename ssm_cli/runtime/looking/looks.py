@@ -47,6 +47,13 @@ class Looks:
         """The kept reports with a `seq` greater than `after`, oldest first; at most `last`."""
         return self._world.reports.since(after, last)
 
+    def next_reports(self, after: int, most: int) -> Sequence[Report]:
+        """The next kept reports behind number `after`, oldest first, at most `most`.
+
+        It costs time for these alone, however many come later.
+        """
+        return self._world.reports.following(after, most)
+
     def subscribe(self, reader: Callable[[Report], None]) -> Callable[[], None]:
         """Call `reader` with every report from now on, in order; the result ends that.
 

@@ -10,6 +10,7 @@ and told is exactly what the careful way leaves behind: `failing.crashed` and `s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, ClassVar
 
 import msgspec
@@ -100,8 +101,11 @@ class PlainCrash(msgspec.Struct, eq=False):
     text: str
     decided: Restarted
 
-    def entries(self) -> Iterator[Entry]:
-        """The reports that it stands for, in order."""
+    def entries(self, begin: int, end: int) -> Iterator[Entry]:
+        """The reports that it stands for, in order, from one index up to another."""
+        return islice(self._all(), begin, end)
+
+    def _all(self) -> Iterator[Entry]:
         at_s, sup, cell, ended = self.at_s, self.sup, self.cell, {"reason": self.reason}
         name: str = cell.spec.id
         what = {"strategy": sup.spec.strategy.value, "child": name, "children": [name]}
