@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
@@ -50,24 +51,39 @@ def write(keeper: Keeper) -> None:
     changes |= answers
     changes[HEAD] = pack(head(keeper, marks, sent))
 
-    def done(error: StorageError | None) -> None:
-        if error is not None:
-            for kept in saved:
-                kept.dirty = True
-            keeper.failed(error)
-            return
-        keeper.sessions.stored(answers)
-        keeper.recovered.tails_saved()
-        try:
-            if upto:
-                keeper.store.trim(upto)
-        except StorageError as failed:  # the head is written, and history is longer than it need be
-            keeper.failed(failed)
+    was = keeper.marks, keeper.head_seq
+    try:
+        for kept in saved:
+            kept.dirty = False
+        keeper.marks, keeper.head_seq = marks, keeper.seq
+        keeper.store.put(changes, partial(done, keeper, saved, answers, upto))
+    except BaseException:  # from outside: it may not be saved, and is saved again
+        keeper.marks, keeper.head_seq = was
+        for kept in saved:
+            kept.dirty = True
+        raise
 
-    for kept in saved:
-        kept.dirty = False
-    keeper.marks, keeper.head_seq = marks, keeper.seq
-    keeper.store.put(changes, done)
+
+def done(
+    keeper: Keeper,
+    saved: list[Kept],
+    answers: dict[str, bytes | None],
+    upto: int,
+    error: StorageError | None,
+) -> None:
+    """A checkpoint is written, and history up to an entry may be forgotten; or it cannot be."""
+    if error is not None:
+        for kept in saved:
+            kept.dirty = True
+        keeper.failed(error)
+        return
+    keeper.sessions.stored(answers)
+    keeper.recovered.tails_saved()
+    try:
+        if upto:
+            keeper.store.trim(upto)
+    except StorageError as failed:  # the head is written, and history is longer than it need be
+        keeper.failed(failed)
 
 
 def states_of(
@@ -212,12 +228,11 @@ def thinned(marks: list[Mark]) -> list[Mark]:
 def drop_sent(world: World, after: int) -> None:
     """Take out of the queue what records with a greater number have sent: they do not count."""
     queue = world.queue
-    for _ in range(len(queue)):
-        entry = queue.popleft()
-        token = entry[2]
+    for index in reversed(range(len(queue))):
+        token = queue[index][2]
         cause = token.cause if isinstance(token, Caused | ContinueDue) else None
-        if cause is None or cause[0] <= after:
-            queue.append(entry)
+        if cause is not None and cause[0] > after:
+            del queue[index]
 
 
 def reopen(world: World, cell: WorkerCell, kept: Kept) -> None:
