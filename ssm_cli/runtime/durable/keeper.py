@@ -87,14 +87,9 @@ class Before:
 Befores = dict[WorkerCell, Before]
 
 
-class Half(NamedTuple):
-    """An input that is being recorded: its worker as it was, and what was recorded before it."""
-
-    records: list[Record]
-    size: int
-    seq: int
-    cell: WorkerCell
-    before: Before
+Half = tuple[list[Record], int, int, WorkerCell, Before]
+"""An input that is being recorded: the records, how many of them were there and the number of the
+last one, its worker, and what that was. A plain tuple, since each input makes one."""
 
 
 class Recorded:
@@ -259,9 +254,9 @@ class Keeper:
 
     def step(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """An input of a worker is about to be recorded."""
-        self.remember(cell, timeout_ms)
-        records = self._next.records
-        self.half = Half(records, len(records), self.seq, cell, Before(cell.state, timeout_ms))
+        records, before = self._next.records, Before(cell.state, timeout_ms)
+        self._next.before.setdefault(cell, before)
+        self.half = records, len(records), self.seq, cell, before
 
     def remember(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""

@@ -71,9 +71,10 @@ def mend_record(keeper: Keeper) -> None:
     """
     keeper.now, half = None, keeper.half
     if half is not None:
-        keeper.seq, lost = half.seq, half.records[half.size :]
-        del half.records[half.size :]
-        take_back(keeper, lost, [], {half.cell: half.before})
+        records, count, keeper.seq, cell, before = half
+        lost = records[count:]
+        del records[count:]
+        take_back(keeper, lost, [], {cell: before})
         keeper.half = None
         bring_back(keeper)
 
