@@ -87,9 +87,9 @@ class Before:
 Befores = dict[WorkerCell, Before]
 
 
-Half = tuple[list[Record], int, int, WorkerCell, Before]
+Half = tuple[list[Record], int, int, WorkerCell, Any, float | None]
 """An input that is being recorded: the records, how many of them were there and the number of the
-last one, its worker, and what that was. A plain tuple, since each input makes one."""
+last one, its worker, and the state and time-out of that. A plain tuple: each input makes one."""
 
 
 class Recorded:
@@ -139,6 +139,15 @@ class Flight:
         self.entry = entry
         self.recorded = recorded
         self.taken = False
+
+
+def carry_out(held: Held) -> None:
+    """Do what was held; what is interrupted is done again, to its end: each can be repeated."""
+    try:
+        held[1](*held[2])
+    except BaseException:
+        held[1](*held[2])
+        raise
 
 
 class Turns(NamedTuple):
@@ -247,20 +256,22 @@ class Keeper:
 
         `pending` is the call that is told if it never is.
         """
-        self._next.held.append((pending, function, args))
+        wait = self._next
+        wait.held.append((pending, function, args))
         self.half = None
-        if self._next.is_large():
+        if wait.size >= MOST_BYTES or len(wait.records) >= MOST_RECORDS:
             self.commit()
 
     def step(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """An input of a worker is about to be recorded."""
-        records, before = self._next.records, Before(cell.state, timeout_ms)
-        self._next.before.setdefault(cell, before)
-        self.half = records, len(records), self.seq, cell, before
+        self.remember(cell, timeout_ms)
+        records = self._next.records
+        self.half = records, len(records), self.seq, cell, cell.state, timeout_ms
 
     def remember(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""
-        self._next.before.setdefault(cell, Before(cell.state, timeout_ms))
+        if cell not in self._next.before:
+            self._next.before[cell] = Before(cell.state, timeout_ms)
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
@@ -363,12 +374,7 @@ class Keeper:
     def _release(self) -> None:
         """Have what was held happen, in order; what is interrupted is done again, to its end."""
         while self._due:
-            _, function, args = self._due.popleft()
-            try:
-                function(*args)
-            except BaseException:
-                function(*args)  # each can be repeated
-                raise
+            carry_out(self._due.popleft())
 
     def _lost(self, sent: Recorded) -> None:
         """Take back all that has not been written: states, records, and what was held."""

@@ -71,10 +71,10 @@ def mend_record(keeper: Keeper) -> None:
     """
     keeper.now, half = None, keeper.half
     if half is not None:
-        records, count, keeper.seq, cell, before = half
+        records, count, keeper.seq, cell, state, timeout_ms = half
         lost = records[count:]
         del records[count:]
-        take_back(keeper, lost, [], {cell: before})
+        take_back(keeper, lost, [], {cell: Before(state, timeout_ms)})
         keeper.half = None
         bring_back(keeper)
 
