@@ -184,20 +184,22 @@ class Driver:
         elif begun_s > self._spot_end_s:
             return None
         error: SsmError | None = None
+        pending: Pending | None = None
         world.pumping = True
         try:
             output = step_now(world, cell, message)
             if type(output) is Odd:
                 pending = Pending()
                 deal_with(world, cell, message, pending, output)
-                if not pending.done:
-                    return self._follow(pending, cell, timeout_s, begun_s)
-                output, error = pending.value, pending.error
         except BaseException:
             mend(world)
-            raise
-        finally:
             leave(world)
+            raise
+        leave(world)
+        if pending is not None:
+            if not pending.done:
+                return self._follow(pending, cell, timeout_s, begun_s)
+            output, error = pending.value, pending.error
         if timeout_s is not None and self._now_s() > begun_s + timeout_s:
             error = late(cell.spec.id, timeout_s)
         return answered(output, error)
@@ -325,7 +327,7 @@ def attach(world: World) -> Driver:
     loop = asyncio.get_running_loop()
     driver = world.outside.driver
     if not isinstance(driver, Driver) or driver.loop is not loop or world.outside.wake is None:
-        driver = world.outside.driver = Driver(world, loop)
-        world.outside.wake = driver.wake
+        driver = Driver(world, loop)
         driver.wake()
+        world.outside.driver, world.outside.wake = driver, driver.wake  # last: else it is made anew
     return driver

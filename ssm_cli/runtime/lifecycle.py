@@ -43,9 +43,9 @@ class Lifecycle:
         world = self._world
         if world.running:
             raise SsmError(f"{self._name} runs already")
-        self._remember()
         handler_codes()  # to be known later on
         try:
+            self._remember()
             world.gave_up = False
             world.running = True
             watch(world)
@@ -128,7 +128,7 @@ class Lifecycle:
             try:
                 stop_tree(world, reason_of(reason))
             finally:
-                world.pumping = False
+                world.pumping = world.running  # what is left of the tree is ended by the next call
                 self._serving.settle()
 
     def close(self) -> None:

@@ -188,8 +188,10 @@ class ReportStream:
         for one in tuple(self._readers):
             if one.told >= report.seq:
                 continue
+            late = one.told < report.seq - 1  # the one before was interrupted
             try:
-                one.told = (one.reader(report), report.seq)[1]  # nothing comes between the two
+                for each in self.since(one.told, None) if late else (report,):
+                    one.told = (one.reader(each), each.seq)[1]  # nothing comes between the two
             except BaseException as error:  # noqa: BLE001 - it may raise anything
                 one.failed(error)
                 self._let_go(one)

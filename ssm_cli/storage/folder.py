@@ -170,6 +170,9 @@ class FolderStore:
 
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Write an entry, durably."""
+        if number == self._last and dict(self.read(number - 1)) == {number: entry}:
+            done(None)
+            return
         statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
         error = self._ready()
         if error is None and self._denied and self._denied == fingerprint(entry):

@@ -35,7 +35,9 @@ class MemoryStore:
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Keep an entry."""
         if self.failing is None:
-            if number != self._last + 1:
+            if number == self._last and self._entries[number] != entry:
+                raise AssertionError(f"entry {number} is another one already")
+            if number not in (self._last, self._last + 1):
                 raise AssertionError(f"entry {number} does not follow entry {self._last}")
             self._entries[number] = entry
             self._last = number
@@ -49,9 +51,10 @@ class MemoryStore:
 
     def land(self) -> None:
         """Tell of all that was written while it was `late`."""
-        waiting, self._waiting = self._waiting, []
-        for done, error in waiting:
+        while self._waiting:
+            done, error = self._waiting[0]
             done(error)
+            self._waiting.pop(0)  # last: one that is interrupted is told again
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:
         """The entries behind `after`, in order."""

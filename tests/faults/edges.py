@@ -334,13 +334,13 @@ def awaited(stage: Stage) -> None:
         for _ in range(4):
             await asyncio.sleep(0)
             stage.clock.advance_s(1.0)
-        await asyncio.wait(stage.tasks, timeout=0.2)
+        await asyncio.wait(stage.tasks, timeout=0.02)
         never = loop.create_task(one(node.acall("a", asking(Defer("never")), timeout_s=0.02)))
         await asyncio.sleep(0)
         stage.clock.advance_s(1.0)
-        await asyncio.wait([never], timeout=0.2)
+        await asyncio.wait([never], timeout=0.02)
         down.cancel()
-        await asyncio.wait([down], timeout=0.2)
+        await asyncio.wait([down], timeout=0.02)
 
     stage.start()
     stage.act("acall", loop.run_until_complete, main())
@@ -351,7 +351,7 @@ def awaited(stage: Stage) -> None:
 GUARD: dict[str, Any] = {"guard": True}
 PURE: dict[str, Any] = {"verify_pure": True}
 
-EDGES = [
+SCENARIOS = [
     Scenario("plain", plain(*"abc"), quick_ways, kills=True, watched=False, failing_inits=2,
              loose=frozenset("c")),
     Scenario("plain_guarded", plain(*"abc"), quick_ways, kills=True, watched=False,

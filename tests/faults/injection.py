@@ -25,7 +25,8 @@ from typing import Any
 
 import ssm_cli
 from ssm_cli import SsmError
-from tests.faults.stage import Hung, Scenario, Stage, Struck, examine
+from tests.faults.stage import UNSEEN, Hung, Scenario, Stage, Struck
+from tests.faults.whole import examine
 
 PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
@@ -33,7 +34,7 @@ OURS = (f"{PACKAGE}/", f"{Path(__file__).parent}/")  # not a finalizer of somebo
 NO_ENGINE = ("views.py", "api.py")  # shapes of what is shown: nothing is done there
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
-MOST_A_LINE = 2  # points of one line, over all scenarios, for each method
+LATER_TOO = False  # strike at a later time of each line, too: twice as long
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
 Trace = Callable[[FrameType, str, Any], Any]
@@ -60,10 +61,11 @@ class Method(Enum):
 
 @dataclass(frozen=True)
 class Point:
-    """Where to strike: the `time`-th time (from 1) that a line of the engine is reached."""
+    """Where to strike: the `time`-th time (from 1) that an act (from 1) reaches a line."""
 
     code: CodeType
     line: int
+    act: int
     time: int
 
     @property
@@ -72,7 +74,7 @@ class Point:
         return f"{self.code.co_filename.removeprefix(ROOMS)}:{self.code.co_name}"
 
     def __str__(self) -> str:
-        return f"{self.place}, line {self.line}, time {self.time}"
+        return f"{self.place}, line {self.line}, act {self.act}, time {self.time}"
 
 
 _engine: dict[str, bool] = {}
@@ -97,24 +99,27 @@ def is_bare_try(frame: FrameType) -> bool:
 
 
 class Recorder:
-    """A trace function that counts the lines of the engine."""
+    """A trace function that counts the lines of the engine: how often each act reaches each."""
 
-    def __init__(self) -> None:
-        self.times: dict[Line, int] = {}
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.times: dict[Line, dict[int, int]] = {}
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
         return self.count if is_engine(frame.f_code) else None
 
     def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
         if event == "line" and not is_bare_try(frame):
-            line = (frame.f_code, frame.f_lineno)
-            self.times[line] = self.times.get(line, 0) + 1
+            acts = self.times.setdefault((frame.f_code, frame.f_lineno), {})
+            acts[self._stage.number] = acts.get(self._stage.number, 0) + 1
         return self.count
 
     def points(self) -> list[Point]:
         """The first and the last time that each line is reached."""
         return [
-            Point(*line, time) for line, times in self.times.items() for time in sorted({1, times})
+            Point(*line, act, time)
+            for line, acts in self.times.items()
+            for act, time in sorted({(min(acts), 1), (max(acts), acts[max(acts)])})
         ]
 
 
@@ -208,7 +213,7 @@ def play(scenario: Scenario, stage: Stage) -> list[str]:
         try:
             scenario.acts(stage)
         except Struck:
-            complaints += examine(stage)
+            complaints += examine(stage) if stage.fired else []
     except Hung:
         complaints.append("hung")
     except Exception as error:  # noqa: BLE001 - whatever an engine that is torn raises
@@ -229,9 +234,11 @@ def record(scenario: Scenario) -> Recorder:
     """The lines that a scenario executes; the first run warms up what is made once."""
     if scenario.name not in _recorded:
         with handlers(Terminate):
-            for _ in range(2):
-                recorder = Recorder()
-                complaints = play(scenario, Stage(scenario, recorder.trace))
+            for act in (UNSEEN, 0):
+                stage = Stage(scenario, act)
+                recorder = Recorder(stage)
+                stage.trace = recorder.trace
+                complaints = play(scenario, stage)
                 if complaints:
                     raise SsmError(f"{scenario.name} does not play: {complaints}")
         _recorded[scenario.name] = recorder
@@ -253,9 +260,10 @@ class Sweep:
 
 
 def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]]:
-    """Which points each scenario strikes: of each line some, spread over the scenarios.
+    """Which points each scenario strikes by a method: neighbouring lines are of different ones.
 
-    The first time that a line is reached is always among them, and for a loop a later one.
+    Of each line that is the first time that it is reached, by one method, and by the other one of
+    the later times, of whatever scenario.
     """
     everywhere: dict[Line, list[tuple[str, Point]]] = {}
     chosen: dict[str, list[Point]] = {scenario.name: [] for scenario in scenarios}
@@ -263,13 +271,9 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
         for point in record(scenario).points():
             everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
     for number, places in enumerate(everywhere.values()):
-        most = min(MOST_A_LINE, len(places))
-        turn = number + (method is Method.SIGNAL)  # so that neighbours, and methods, differ
-        for index in {
-            (place * len(places) // most + turn * (place > 0)) % len(places)
-            for place in range(most)
-        } | {0}:
-            name, point = places[index]
+        first = (number % 2 == 0) == (method is Method.RAISED)
+        if first or (LATER_TOO and len(places) > 1):
+            name, point = places[0 if first else 1 + number % (len(places) - 1)]
             chosen[name].append(point)
     return chosen
 
@@ -281,7 +285,7 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
         kinds = scenario.kinds or KINDS
         kind = kinds[index % len(kinds)]
         with handlers(kind):
-            stage = Stage(scenario, sys.settrace)
+            stage = Stage(scenario, point.act)
             stage.trace = Striker(point, striking(method, kind), stage).trace
             complaints = play(scenario, stage)
         found.missed += not stage.fired
@@ -326,6 +330,6 @@ def engine_lines() -> dict[str, set[int]]:
             for code in bodies
             for _, _, line in code.co_lines()
             if line is not None and line > code.co_firstlineno
-            if not linecache.getline(str(path), line).lstrip().startswith("try:")
+            if not linecache.getline(str(path), line).strip().startswith(("try:", "..."))
         }
     return found

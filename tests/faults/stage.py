@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
@@ -18,7 +17,6 @@ from ssm_cli import (
     ManualClock,
     MemoryStore,
     Node,
-    NodeView,
     Ok,
     Reply,
     Report,
@@ -28,6 +26,7 @@ from ssm_cli import (
 )
 
 OUTSIDE_TEXT = "from outside"
+UNSEEN = -1  # of an act: none is looked at
 LATER_S = 20.0  # of the manual clock: longer than any timer or back-off of the scenarios
 
 
@@ -35,8 +34,12 @@ class Hung(BaseException):
     """A run took far too long."""
 
 
+class Own(KeyboardInterrupt):
+    """An interruption that belongs to the acts: whoever acts gets it, and goes on."""
+
+
 class Struck(BaseException):
-    """The acts of a scenario are over: the exception was thrown in during the last one."""
+    """The acts of a scenario are over: the last one was struck, or was to be."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,22 @@ class Stage:
     """One run of a scenario: the node, the lives of its workers, and the outcomes of its callers.
 
     Attributes:
+        number: of the act that runs, from 1.
         fired: whether the exception was thrown in.
+        interrupted: whether it was, behind an interruption that the act raised.
+        trap: a callback, or a report, and whose: it raises `Own`, once.
         doing: the act that runs.
         came_out: the exceptions from outside that acts raised.
         tries, lives, ends: how often each `init` ran; the lives that began, and ended, in order.
         told: how many outcomes each caller of `ask` got; `asked`: which were taken by the node.
     """
 
-    def __init__(self, scenario: Scenario, trace: Any) -> None:
-        self.scenario, self.trace = scenario, trace
-        self.fired = False
+    def __init__(self, scenario: Scenario, last: int = 0) -> None:
+        self.scenario, self._last = scenario, last  # the act to be struck; 0: none
+        self.trace: Any = None
+        self.number = 0
+        self.fired = self.interrupted = False
+        self.trap: tuple[str, str] = ("", "")
         self.doing = ""
         self.came_out: list[BaseException] = []
         self.tries: Counter[str] = Counter()
@@ -106,17 +115,34 @@ class Stage:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.seen: list[int] = []
         self.clock = ManualClock()
-        options: dict[str, Any] = {"clock": self.clock, "guard": False, **scenario.options}
+        self.store = MemoryStore()
+        self.links: Any = None
+        self.renew()
+
+    def renew(self, tree: Any = None, **options: Any) -> None:
+        """Lose the process, if there is one, and begin the next with what is stored."""
+        scenario, self.clock = self.scenario, ManualClock(self.clock.wall_s())
+        options = {"clock": self.clock, "guard": False, **scenario.options, **options}
         if scenario.far:
-            options["links"] = FakeLinks(self.clock, {"far.kv": self.far})
+            self.links = options["links"] = FakeLinks(self.clock, {"far.kv": self.far})
         if scenario.durable:
-            options["store"] = MemoryStore()
-        self.node = Node(scenario.tree(self), **options)
+            options["store"] = self.store
+        self.node = Node(scenario.tree(self) if tree is None else tree, **options)
+        self.told.clear()
+        self.asked.clear()
+        self.seen.clear()
         if scenario.watched:
             self.node.subscribe(self._read)
 
     def _read(self, report: Report) -> None:
+        self.spring(report.event, report.id)  # then it is told of again
         self.seen.append(report.seq)
+
+    def spring(self, what: str, name: str) -> None:
+        """Raise `Own` if that is the trap."""
+        if self.trap == (what, name):
+            self.trap = ("", "")
+            raise Own(f"{what} {name}")
 
     def far(self, data: bytes) -> Any:
         """Answer for a worker on another computer."""
@@ -134,6 +160,7 @@ class Stage:
         life = self.tries[name]
         if "init" in args:
             args["init"](life)
+        self.spring("init", name)
         self.lives.append((name, life))
         return life
 
@@ -147,6 +174,7 @@ class Stage:
 
         def terminate(name: str, state: Any, _reason: Any) -> None:
             self.ends.append((name, state[0]))
+            self.spring("terminate", name)
 
         return StateMachine(
             step=step,
@@ -186,26 +214,31 @@ class Stage:
     # -- acts ----------------------------------------------------------------------------------
 
     def act(self, name: str, do: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Carry out one act under the trace function; its value, or the error of `ssm`'s own.
+        """Carry out one act; its value, or the error of `ssm`'s own.
+
+        The trace function looks at the act that is to be struck, or at all of them.
 
         Raises:
-            Struck: the exception was thrown in during it.
+            Struck: it was the one that is to be struck.
         """
-        self.doing = name
+        self.doing, self.number = name, self.number + 1
         value: Any = None
         try:
-            sys.settrace(self.trace)
+            sys.settrace(self.trace if self._last in (0, self.number) else None)
             try:
                 value = do(*args, **options)
             finally:
                 sys.settrace(None)
         except SsmError as error:
             value = error
+        except Own as error:
+            value = error
+            self.interrupted = self.fired  # by the first of two, which is the one that is raised
         except BaseException as error:
             if OUTSIDE_TEXT not in error.args:
                 raise
             self.came_out.append(error)
-        if self.fired:
+        if self.number == self._last:
             raise Struck
         return value
 
@@ -221,7 +254,7 @@ class Stage:
     def do(self, verb: str, *args: Any) -> Any:
         return self.act(verb, getattr(self.node, verb), *args)
 
-    def ask(self, worker: str, message: Any) -> None:
+    def ask(self, worker: str, message: Any, request: str = "") -> None:
         """One caller more, who does not wait."""
         number = len(self.told)
         self.told[number] = 0
@@ -230,7 +263,7 @@ class Stage:
             self.told[number] += 1
 
         def send() -> None:
-            self.node.send_request(worker, message, heard)
+            self.node.send_request(worker, message, heard, request_id=request)
 
         self.asked.add(number)
         try:
@@ -273,127 +306,3 @@ class Stage:
             await asyncio.wait(self.tasks)
 
         self.act("acall", loop.run_until_complete, main())
-
-
-# -- what must hold --------------------------------------------------------------------------------
-
-
-class Wrong(Exception):
-    """Something does not hold."""
-
-
-def need(truth: object, otherwise: str) -> None:
-    if not truth:
-        raise Wrong(otherwise)
-
-
-def examine(stage: Stage) -> list[str]:
-    """What is wrong with a tree after an interruption; empty if it is whole."""
-    try:
-        need(stage.came_out, "swallowed: it came out of nothing")
-        need(len(stage.came_out) == 1, "it came out more than once")
-        look_at_life(stage)
-        look_at_callers(stage)
-        look_at_workers(stage)
-        look_at_end(stage)
-        look_at_reports(stage)
-    except Wrong as wrong:
-        return [str(wrong)]
-    return []
-
-
-def look_at_life(stage: Stage) -> None:
-    """The tree runs, or what was interrupted was its start or its end."""
-    node, scenario = stage.node, stage.scenario
-    if node.running:
-        return
-    ends = stage.doing in ("start", "stop") or scenario.may_end
-    need(ends, "the tree is down")
-    look_at_lives(stage)
-    for tries_left in range(scenario.failing_inits, -1, -1):
-        try:
-            node.start()
-            break
-        except SsmError as error:
-            need(tries_left or scenario.may_end, f"it cannot be started again: {error}")
-
-
-def workers_of(view: NodeView) -> dict[str, str]:
-    """The state of each worker, in start order."""
-    found: dict[str, str] = {view.id: view.state} if view.kind == "worker" else {}
-    for child in view.children:
-        found |= workers_of(child)
-    return found
-
-
-def suspended(view: NodeView) -> list[str]:
-    """The workers and supervisors that are held."""
-    below = [name for child in view.children for name in suspended(child)]
-    return [view.id, *below] if view.state == "suspended" else below
-
-
-def look_at_callers(stage: Stage) -> None:
-    """Each caller has one outcome, once what waits was served and time has passed."""
-    node = stage.node
-    for name in suspended(node.tree()) if node.running else ():
-        node.resume(name)
-    node.run(LATER_S if node.running and "clock" not in stage.scenario.options else 0)
-    for number, times in stage.told.items():
-        all_are_due = number in stage.asked and not stage.scenario.defers
-        need(times == 1 if all_are_due else times <= 1, f"a caller got {times} outcomes")
-    for client in stage.clients:
-        state = inspect.getgeneratorstate(client)
-        need(state in (inspect.GEN_CLOSED, inspect.GEN_CREATED), "a client waits for ever")
-    if stage.tasks and stage.loop is not None:
-        waiting = asyncio.wait(stage.tasks, timeout=1)
-        _, pending = stage.loop.run_until_complete(waiting)
-        for task in pending:
-            task.cancel()
-        need(not pending, f"{len(pending)} callers of acall wait for ever")
-
-
-def look_at_workers(stage: Stage) -> None:
-    """Each worker runs and answers, but for those that an act takes away."""
-    node, loose = stage.node, stage.scenario.loose
-    if not node.running:
-        need(stage.scenario.may_end, "the tree went down")
-        return
-    for name, state in workers_of(node.tree()).items():
-        need(state == "running" or name in loose, f"{name} is {state}")
-        if state == "running":
-            answer = node.call(name, "ping", timeout_s=None)
-            need(answer == "ping", f"{name} answers {answer!r}")
-
-
-def look_at_end(stage: Stage) -> None:
-    """The tree stops in order, and each worker that ran terminates once; then it starts again."""
-    node = stage.node
-    if not node.running:
-        look_at_lives(stage)
-        return
-    ran = [name for name, state in workers_of(node.tree()).items() if state == "running"]
-    before = len(stage.ends)
-    node.stop()
-    need(not node.running, "stop left it running")
-    ended = [name for name, _ in stage.ends[before:]]
-    if not stage.scenario.kills:
-        need(ended == ran[::-1], f"ended {ended}, ran {ran}")
-    look_at_lives(stage)
-    kept = [number for number in stage.asked if stage.told[number] != 1]
-    need(not kept, f"not told at the end of the tree: {kept}")
-
-
-def look_at_lives(stage: Stage) -> None:
-    """No life ends twice, and each has ended; a saved state brings the number of a life back."""
-    twice = [life for life, times in Counter(stage.ends).items() if times > 1]
-    need(stage.scenario.durable or not twice, f"terminated twice: {twice}")
-    if not stage.scenario.kills:
-        left = sorted(set(stage.lives) - set(stage.ends))
-        need(not left, f"not terminated: {left}")
-
-
-def look_at_reports(stage: Stage) -> None:
-    """The reports have no gap, and a reader has seen each."""
-    kept = [report.seq for report in stage.node.reports()]
-    need(kept == list(range(1, len(kept) + 1)), "the reports have a gap")
-    need(not stage.scenario.watched or stage.seen == kept, "a reader of reports missed some")

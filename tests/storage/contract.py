@@ -102,6 +102,18 @@ class StoreContract:
         self.settle(store)
         assert order == ["a", "k", "b"]
 
+    def test_the_last_entry_given_again_is_written_once_and_told_of(self, store: Store) -> None:
+        self.append(store, b"a", b"b")
+        for late in (False, True):
+            told = [Told(), Told()]
+            number = store.last() + late
+            store.append(number, b"b" if number == 2 else b"c", told[0])
+            store.append(number, b"b" if number == 2 else b"c", told[1])
+            self.settle(store)
+            assert [one.answers for one in told] == [[None], [None]]
+        assert [data for _, data in store.read(0)][-2:] == [b"b", b"c"]
+        self.append(store, b"d")
+
     def test_a_trim_forgets_up_to_its_number(self, store: Store) -> None:
         self.append(store, b"a", b"b", b"c", b"d")
         store.trim(2)

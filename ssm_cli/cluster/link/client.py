@@ -125,11 +125,11 @@ class ClusterLinks(LinkProcess):
     def poll(self) -> Sequence[ports.News]:
         """Return the news since the last `poll`."""
         self._read()
-        answers, self._answers = self._answers, []
-        for answered, outcome in answers:
+        while self._answers:
+            answered, outcome = self._answers[0]
             answered(outcome)
-        news, self._news = self._news, []
-        return news
+            del self._answers[0]  # last: one that is interrupted is told again
+        return [self._news.pop(0) for _ in self._news[:]]
 
     def wait(self, seconds: float) -> None:
         """Wait until the socket is readable, for at most `timeout_s`."""

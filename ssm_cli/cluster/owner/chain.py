@@ -100,7 +100,8 @@ class Chain:
 
     def _tell(self, upto: int) -> None:
         while self._dones and self._dones[0][0] <= upto:
-            self._dones.popleft()[1](None)
+            self._dones[0][1](None)
+            self._dones.popleft()  # last: one that is interrupted is told again
 
     def _give_up(self, reason: str) -> None:
         self.fenced = reason
@@ -150,8 +151,14 @@ class Chain:
         if self.fenced:
             done(Fenced(self.fenced))
             return
-        self._last = number
+        if number <= self._last:  # given again
+            if not self._dones:
+                done(None)
+            else:
+                self._dones.append((number, done))
+            return
         self._dones.append((number, done))
+        self._last = number
         self._advance(writer.Write(number, entry))
 
     def read(self, after: int) -> Iterator[tuple[int, bytes]]:

@@ -110,9 +110,9 @@ class Calls:
             early_replies(world)
         except BaseException:
             mend(world)
-            raise
-        finally:
             leave(world)
+            raise
+        leave(world)
 
     def _outcome(
         self,

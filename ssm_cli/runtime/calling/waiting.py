@@ -114,9 +114,9 @@ class Serving:
             fire_timers(world, now_s)
         except BaseException:
             mend(world)
-            raise
-        finally:
             leave(world)
+            raise
+        leave(world)
 
     def turn(self, pending: Pending) -> None:
         """Serve the node for a turn, unless it is being served, or `pending` has its outcome."""
@@ -148,12 +148,13 @@ class Serving:
         self.settle()
         world.pumping = True  # a reader of reports must not run the node meanwhile
         try:
-            return function(world, cell, *args)
-        except SsmError:
-            raise
-        except BaseException:
-            mend(world)
-            raise
-        finally:
+            answer = function(world, cell, *args)
+        except BaseException as error:
+            if not isinstance(error, SsmError):
+                mend(world)
             leave(world)
             self.settle()
+            raise
+        leave(world)
+        self.settle()
+        return answer

@@ -67,11 +67,16 @@ def attempt(keeper: Keeper) -> None:
 
 def attempt_all(keeper: Keeper) -> None:
     """Write a whole checkpoint of what there is now."""
+    leave_off(keeper)
+    advance_saving(keeper, math.inf)
+
+
+def leave_off(keeper: Keeper) -> None:
+    """Have the next checkpoint save anew what the one under way may not have saved."""
     if keeper.saving is not None:
         for kept in keeper.saving.writing:
             kept.dirty = True
         keeper.saving = None
-    advance_saving(keeper, math.inf)
 
 
 def advance_saving(keeper: Keeper, limit_s: float) -> None:
@@ -91,6 +96,9 @@ def advance_saving(keeper: Keeper, limit_s: float) -> None:
     except StorageError as error:
         keeper.world.report("unsaved", keeper.world.root, {"error": error_detail(error)})
         give_up(keeper)
+    except BaseException:  # from outside
+        leave_off(keeper)
+        raise
 
 
 def give_up(keeper: Keeper) -> None:
@@ -327,12 +335,11 @@ def thinned(marks: list[Mark]) -> list[Mark]:
 def drop_sent(world: World, after: int) -> None:
     """Take out of the queue what records with a greater number have sent: they do not count."""
     queue = world.queue
-    for _ in range(len(queue)):
-        entry = queue.popleft()
-        token = entry[2]
+    for index in reversed(range(len(queue))):
+        token = queue[index][2]
         cause = token.cause if isinstance(token, Caused | ContinueDue) else None
-        if cause is None or cause[0] <= after:
-            queue.append(entry)
+        if cause is not None and cause[0] > after:
+            del queue[index]
 
 
 def reopen(world: World, cell: WorkerCell, kept: Kept) -> None:

@@ -137,7 +137,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     if kept.resync:
         tell_state(keeper, cell, kept)
     keeper.now = None
-    keeper.remember(cell, now.timeout_ms)
+    keeper.step(cell, now.timeout_ms)
     record = Input(
         kept.worker,
         keeper.at_s(),

@@ -7,13 +7,19 @@ Once that is durable, what was held happens, in order. If it cannot be written, 
 happens: the states go back to what was written last, callers are told, and the tree stops, or
 refuses such inputs until it can write again (`on_storage_error`).
 
+An exception from outside may cut a commit at any line. Each step of it is one assignment, and what
+is left over stays where the next `commit` finds it: an entry that was made is given to the store
+until that has taken it (`Flight.taken`; a store takes the same entry once), and what was held for
+an entry that is written stays in `_due` until it has happened.
+
 Every `snapshot_every` records the states of the workers that have changed are saved beside the
 journal (`checkpoints`), so that a recovery steps only what came after.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -82,24 +88,67 @@ class Before:
 Befores = dict[WorkerCell, Before]
 
 
-class Flight:
-    """An entry on its way to the store, and what waits for it."""
+Half = tuple[list[Record], int, int, WorkerCell, Any, float | None]
+"""An input that is being recorded: the records, how many of them were there and the number of the
+last one, its worker, and the state and time-out of that. A plain tuple: each input makes one."""
 
-    __slots__ = ("before", "entry", "first", "held", "records")
+
+class Recorded:
+    """What one entry is made of, and what waits for it.
+
+    Attributes:
+        records: what it says.
+        held: what happens once it is written.
+        before: what the workers were whose records are in it.
+        size: the bytes of inputs and states in it.
+    """
+
+    __slots__ = ("before", "held", "records", "size")
 
     def __init__(
         self,
-        first: int,
-        entry: bytes,
-        records: list[Record],
-        held: list[Held],
-        before: Befores,
+        records: list[Record] | None = None,
+        held: list[Held] | None = None,
+        before: Befores | None = None,
     ) -> None:
-        self.first = first
+        self.records = [] if records is None else records
+        self.held = [] if held is None else held
+        self.before = {} if before is None else before
+        self.size = 0
+
+    def is_large(self) -> bool:
+        """Return whether it is as large as an entry may become."""
+        count = max(len(self.records), len(self.held))
+        return count >= MOST_RECORDS or self.size >= MOST_BYTES
+
+    def then(self, later: Recorded) -> Recorded:
+        """Return both as one."""
+        records, held = [*self.records, *later.records], [*self.held, *later.held]
+        return Recorded(records, held, {**later.before, **self.before})
+
+
+class Flight:
+    """An entry on its way to the store.
+
+    Attributes:
+        taken: the store has it; what interrupts that leaves it False, and it is given again.
+    """
+
+    __slots__ = ("entry", "recorded", "taken")
+
+    def __init__(self, entry: bytes, recorded: Recorded) -> None:
         self.entry = entry
-        self.records = records
-        self.held = held
-        self.before = before
+        self.recorded = recorded
+        self.taken = False
+
+
+def carry_out(held: Held) -> None:
+    """Do what was held; what is interrupted is done again, to its end: each can be repeated."""
+    try:
+        held[1](*held[2])
+    except BaseException:
+        held[1](*held[2])
+        raise
 
 
 class Turns(NamedTuple):
@@ -132,6 +181,7 @@ class Keeper:
         kept: what is known of each durable worker, by id.
         sessions: what calls with a request id came to.
         now: the input that is being stepped.
+        half: an input that is recorded, while what it does to others is not held yet.
         sending: how many inputs wait in what is held, to be sent.
         again: inputs that were lost with an entry, and come back; see `rollback`.
         seq, entry, chain: the last record made; the last entry written, and its chain value.
@@ -168,11 +218,11 @@ class Keeper:
         self._turns = turns
         self._stop = stop
         self._at_s = recovered.at_s
-        self._records: list[Record] = []
-        self._bytes = 0
-        self._held: list[Held] = []
-        self._before: Befores = {}
+        self._next = Recorded()
+        self.half: Half | None = None
         self._flight: Flight | None = None
+        self._due: deque[Held] = deque()  # what was held for entries that are written
+        self._back = False  # something could be written again, and nobody was told yet
         self._changes: dict[str, bytes | None] = {}
 
     def at_s(self) -> float:
@@ -191,14 +241,10 @@ class Keeper:
         kept = self.kept.get(name)
         if kept is None:
             cell.behaviour = behaviour_of(cell.spec.start)
-            kept = Kept(
-                name,
-                cell.spec.options,
-                cell.behaviour,
-                codec_of(cell),
-                renamed_in(self.store, name),
-                place=self.recovered.places.get(name, DYNAMIC),
-            )
+            renamed = renamed_in(self.store, name)
+            place = self.recovered.places.get(name, DYNAMIC)
+            codec = codec_of(cell)
+            kept = Kept(name, cell.spec.options, cell.behaviour, codec, renamed, place=place)
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last
@@ -212,8 +258,8 @@ class Keeper:
 
     def add(self, record: Record, size: int = 0) -> int:
         """Put a record into the entry that will be written next; its number."""
-        self._records.append(record)
-        self._bytes += size
+        self._next.records.append(record)
+        self._next.size += size
         self.seq += 1
         return self.seq
 
@@ -222,14 +268,22 @@ class Keeper:
 
         `pending` is the call that is told if it never is.
         """
-        self._held.append((pending, function, args))
-        if self._bytes >= MOST_BYTES or len(self._records) >= MOST_RECORDS:
+        wait = self._next
+        wait.held.append((pending, function, args))
+        self.half = None
+        if wait.size >= MOST_BYTES or len(wait.records) >= MOST_RECORDS:
             self.commit()
+
+    def step(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
+        """An input of a worker is about to be recorded."""
+        self.remember(cell, timeout_ms)
+        records = self._next.records
+        self.half = records, len(records), self.seq, cell, cell.state, timeout_ms
 
     def remember(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""
-        if cell not in self._before:
-            self._before[cell] = Before(cell.state, timeout_ms)
+        if cell not in self._next.before:
+            self._next.before[cell] = Before(cell.state, timeout_ms)
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
@@ -243,10 +297,11 @@ class Keeper:
 
     def has_work(self) -> bool:
         """Whether something waits to be written, or for something that is being written."""
-        return bool(self._records or self._held or self._changes)
+        made = self._next.records or self._next.held or self._changes
+        return bool(made or self._due or (self._flight and not self._flight.taken))
 
     def is_writing(self) -> bool:
-        """Return whether an entry is on its way to the store."""
+        """Return whether an entry is under way."""
         return self._flight is not None
 
     def is_full(self) -> bool:
@@ -256,72 +311,98 @@ class Keeper:
         """
         if self._flight is None:
             return False
-        if max(len(self._records), len(self._held)) >= MOST_RECORDS or self._bytes >= MOST_BYTES:
-            return True
         late = LATE_SNAPSHOTS * self.world.root.spec.snapshot_every
-        return bool(self.seq - self.head_seq >= late)
+        return self._next.is_large() or bool(self.seq - self.head_seq >= late)
 
     def commit(self) -> None:
-        """Write what was recorded, as one entry; then what was held for it happens."""
+        """Write what was recorded, as one entry; then what was held for it happens.
+
+        Goes on with what an exception from outside has left of the commit before.
+        """
         if self._changes:
-            changes, self._changes = self._changes, {}
-            self.store.put(changes, partial(self._put, changes))
-        while self._flight is None and (self._records or self._held):
-            records, held, before = self._records, self._held, self._before
-            if not records:
-                self._held = []
-                self._release(held)
+            self._put(self._changes)
+        if self._flight is not None and not self._flight.taken:
+            self._send(self._flight)
+        if self._due or (self._back and self._flight is None):
+            self._written()
+        while self._flight is None and (self._next.records or self._next.held):
+            recorded = self._next
+            if not recorded.records:
+                self._due, self._next = deque([*self._due, *recorded.held]), Recorded()
+                self._release()
                 continue
-            first = self.seq - len(records) + 1
-            entry = encode_entry(self.chain, first, records)
-            flight = Flight(first, entry, records, held, before)
-            self._flight, self._records, self._held = flight, [], []
-            self._before, self._bytes = {}, 0
-            self.store.append(self.entry + 1, entry, self._stored)
+            first = self.seq - len(recorded.records) + 1
+            flight = Flight(encode_entry(self.chain, first, recorded.records), recorded)
+            self._flight, self._next = flight, Recorded()
+            self._send(flight)
 
-    def _put(self, changes: Mapping[str, bytes | None], error: StorageError | None) -> None:
-        if error is not None:
-            self._changes = {**changes, **self._changes}  # with the next commit, then
-            self.failed(error)
+    def _put(self, changes: dict[str, bytes | None]) -> None:
+        """Store cells; those that were not stored, or may not have been, are put again."""
 
-    def _stored(self, error: StorageError | None) -> None:
-        """The entry under way is written, or cannot be."""
-        flight, self._flight = self._flight, None
-        assert flight is not None, "a store tells once of each entry"
-        world = self.world
+        def done(error: StorageError | None) -> None:
+            if error is not None:
+                self._changes = {**changes, **self._changes}  # with the next commit, then
+                self.failed(error)
+
+        try:
+            self._changes = {}
+            self.store.put(changes, done)
+        except BaseException:
+            self._changes = {**changes, **self._changes}
+            raise
+
+    def _send(self, flight: Flight) -> None:
+        """Give an entry to the store, which tells once it is written, maybe at once."""
+        self.store.append(self.entry + 1, flight.entry, partial(self._stored, flight))
+        flight.taken = True
+
+    def _stored(self, flight: Flight, error: StorageError | None) -> None:
+        """The entry under way is written, or cannot be; told again, nothing is left to do."""
+        if self._flight is not flight:
+            return
         if error is not None:
-            self._lost(flight, error)
+            self._lost(flight.recorded, error)
             self.failed(error)
         else:
-            again, self.error = self.error is not None, None
-            self.entry += 1
-            self.chain = chain_of(flight.entry)
-            self._release(flight.held)
-            if again:
-                world.report("storage_restored", world.root)
-                self._turns.bring_back(self)
-            due = self.seq - self.head_seq >= world.root.spec.snapshot_every
-            if (due or again) and not self._records:
-                self._turns.save(self)
-        wake = world.outside.wake
-        if wake is not None and not world.pumping:
-            wake()
+            chain, due = chain_of(flight.entry), deque([*self._due, *flight.recorded.held])
+            self._back, self.error = self._back or self.error is not None, None
+            self.entry, self.chain, self._flight, self._due = self.entry + 1, chain, None, due
+            self._written()
+        if self.world.outside.wake is not None and not self.world.pumping:
+            self.world.outside.wake()
 
-    def _release(self, held: list[Held]) -> None:
-        for _, function, args in held:
-            function(*args)
+    def _written(self) -> None:
+        """An entry is written: what was held for it happens, and states are saved if it is time."""
+        self._release()
+        world, back = self.world, self._back
+        if back:
+            self._back = False
+            world.report("storage_restored", world.root)
+            self._turns.bring_back(self)
+        due = self.seq - self.head_seq >= world.root.spec.snapshot_every
+        if (due or back) and not (self._next.records or self._flight):
+            self._turns.save(self)
 
-    def _lost(self, flight: Flight | None, error: StorageError) -> None:
+    def _release(self) -> None:
+        """Have what was held happen, in order; what is interrupted is done again, to its end."""
+        while self._due:
+            carry_out(self._due.popleft())
+
+    def _lost(self, sent: Recorded, error: StorageError) -> None:
         """Take back all that has not been written: states, records, and what was held."""
-        records, held, before = self._records, self._held, self._before
-        self.seq -= len(records)
-        if flight is not None:
-            records, held = [*flight.records, *records], [*flight.held, *held]
-            before, self.seq = {**before, **flight.before}, flight.first - 1
-        self._records, self._held, self._before, self._bytes = [], [], {}, 0
-        self.sending = 0
-        waiting = [pending for pending, _, _ in held]
-        self._turns.take_back(self, records, waiting, before, error)
+        lost = sent.then(self._next)
+        seq = self.seq - len(lost.records)
+        self._flight, self._next = None, Recorded()
+        try:
+            self._take_back(seq, lost, error)
+        except BaseException:
+            self._take_back(seq, lost, error)  # it can be repeated
+            raise
+
+    def _take_back(self, seq: int, lost: Recorded, error: StorageError) -> None:
+        self.seq, self.sending = seq, 0
+        calls = [pending for pending, _, _ in lost.held]
+        self._turns.take_back(self, lost.records, calls, lost.before, error)
 
     def failed(self, error: StorageError) -> None:
         """Say it once, and do what the tree's file says."""
@@ -337,7 +418,8 @@ class Keeper:
     def finish(self) -> None:
         """The tree is down: write what is left, and save what has changed."""
         if isinstance(self.error, Fenced):
-            self._lost(None, self.error)  # what belongs to another owner now is not ours to write
+            lost = Recorded()  # what belongs to another owner now is not ours to write
+            self._lost(lost, self.error)
             return
         self.commit()
         if self._flight is None and self.error is None:

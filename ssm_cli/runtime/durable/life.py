@@ -62,7 +62,6 @@ class Life:
         state: the state.
         timers: those under way, by key.
         timeout_ms: its time-out under way.
-        records: how many were stepped again.
         touched: whether there was any record behind its saved state.
         by: the code that wrote what is stepped again.
         trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
@@ -81,7 +80,6 @@ class Life:
         self.state: Any = None
         self.timers: dict[str, Armed] = {}
         self.timeout_ms: float | None = None
-        self.records = 0
         self.touched = False
         self.trouble: Unrecovered | None = None
         self._behaviour = behaviour
@@ -191,7 +189,6 @@ class Life:
             self._leave(kept=record.kept)
             return ()
         message = TIMEOUT if record.how == "timeout" else self._read(record.data)
-        self.records += 1
         if self._pure is not None:
             try:
                 result = self._pure(message, self.state)
@@ -217,9 +214,10 @@ class Life:
         return Unrecovered(why, worker=self.worker, reason=reason)
 
     def _raises(self, error: BaseException) -> Unrecovered:
-        return self._cannot(
-            "raises", f"its code raises {type(error).__name__} for it: {message_of(error)}"
-        )
+        if is_from_outside(None, error):
+            raise error
+        why = f"its code raises {type(error).__name__} for it: {message_of(error)}"
+        return self._cannot("raises", why)
 
     def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
         """The same with effects, or for callbacks."""

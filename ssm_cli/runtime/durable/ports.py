@@ -32,14 +32,16 @@ class Journal(Protocol):
         ...
 
     def append(self, number: int, entry: bytes, done: Done) -> None:
-        """Write an entry behind the others, durably.
+        """Write an entry behind the others, durably; the last one, given again, only once.
 
         Args:
-            number: which one it is: the one behind the last that was appended.
+            number: which one it is: the one behind the last that was appended; or that of the last,
+                with the same bytes, where whoever gave it does not know whether it was taken.
             entry: its bytes.
             done: called once: with None when it is durable, else with why it is not: then it is
                 not there at the next start either, unless the error is `unsure`. `Fenced` says that
-                another owner has written that number; nothing of ours is stored then.
+                another owner has written that number; nothing of ours is stored then. What
+                interrupts it may have it called again.
         """
         ...
 

@@ -37,7 +37,7 @@ def take_back(
     lost: Sequence[Record],
     held: Sequence[Pending | None],
     before: dict[WorkerCell, Before],
-    error: StorageError,
+    error: StorageError | None = None,
 ) -> None:
     """Take back records that were not written, the last ones of all.
 
@@ -56,8 +56,6 @@ def take_back(
             kept.resync = kept.dirty = True
         if isinstance(record, Input):
             keeper.sessions.ended(record.worker, record.request)
-            if is_sent_again(keeper, record):
-                keeper.again.append(record)
     for cell, was in before.items():
         restore(world, cell, was)
     checkpoints.drop_sent(world, keeper.seq)
@@ -68,8 +66,25 @@ def take_back(
             replan(known)
     for pending in held:
         if pending is not None:
-            told = NOT_KNOWN if error.unsure else NOT_WRITTEN
+            told = NOT_KNOWN if error is not None and error.unsure else NOT_WRITTEN
             pending.fail(CalleeStopped(told, reason="storage"))
+    inputs = [record for record in lost if isinstance(record, Input)]
+    keeper.again += [record for record in inputs if is_sent_again(keeper, record)]  # once: last
+
+
+def mend_record(keeper: Keeper) -> None:
+    """Take back what is recorded of an input that an exception from outside has cut.
+
+    Its callback counts as not run; what a worker has sent, or a timer, is served again.
+    """
+    keeper.now, half = None, keeper.half
+    if half is not None:
+        records, count, keeper.seq, cell, state, timeout_ms = half
+        lost = records[count:]
+        del records[count:]
+        take_back(keeper, lost, [], {cell: Before(state, timeout_ms)})
+        keeper.half = None
+        bring_back(keeper)
 
 
 def is_sent_again(keeper: Keeper, record: Input) -> bool:
@@ -94,8 +109,8 @@ def restore(world: World, cell: WorkerCell, was: Before) -> None:
 def bring_back(keeper: Keeper) -> None:
     """Something can be written again: put what comes back into the queue, as it was sent."""
     world = keeper.world
-    again, keeper.again = keeper.again, []
-    for record in again:
+    while keeper.again:
+        record = keeper.again.pop(0)
         cell = world.names.get(record.worker)
         if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
             world.drop(world.root, record.worker, record.how, "not running")

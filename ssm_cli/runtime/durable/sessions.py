@@ -146,11 +146,12 @@ def reused(cell: WorkerCell, request: str) -> Denied:
 
 def follow(first: Pending, second: Pending) -> None:
     """Let the outcome of `first` be that of `second`, too."""
-    before = first.notify
+    before, told = first.notify, first.notify is None
 
     def both(done: Pending) -> None:
+        nonlocal told
         if before is not None:
-            before(done)
+            told = told or before(done) is None or True  # once, if this is done again
         if done.error is None:
             second.resolve(done.value)
         else:

@@ -68,8 +68,12 @@ def sends(outcome: Outcome) -> int:
 def apply_effects(
     world: World, cell: WorkerCell, effects: Sequence[Effect], pending: Pending | None
 ) -> bool:
-    """Carry out the effects of a callback, in order; return whether they defer its reply."""
-    todo = deque(effects)
+    """Carry out the effects of a callback, in order; return whether they defer its reply.
+
+    Those that are given as a deque are taken out of it one by one.
+    """
+    deferred = any(isinstance(effect, Defer) for effect in effects)
+    todo = effects if isinstance(effects, deque) else deque(effects)
     try:
         while todo:
             apply_effect(world, cell, todo[0], pending)
@@ -77,10 +81,10 @@ def apply_effects(
     except BaseException:  # from outside; what is sent is sent once or not at all, as by OTP
         if todo and isinstance(todo[0], Cast | Info | Exit):
             todo.popleft()
-        for effect in todo:
-            apply_effect(world, cell, effect, pending)
+        while todo:
+            apply_effect(world, cell, todo.popleft(), pending)
         raise
-    return any(isinstance(effect, Defer) for effect in effects)
+    return deferred
 
 
 def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
@@ -209,11 +213,14 @@ def on_timer(world: World, timer: TimerDue) -> None:
         world.queue.append((cell, Kind.INFO, timer, None))
 
 
-def plan_next(world: World, cell: WorkerCell, then: Then | None) -> None:
+def plan_next(
+    world: World, cell: WorkerCell, then: Then | None, cause: Cause | None = None
+) -> None:
     """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
     match then:
         case Continue(message):
-            world.queue.appendleft((cell, Kind.CONTINUE, ContinueDue(cell.starts, message), None))
+            token = ContinueDue(cell.starts, message, cause)
+            world.queue.appendleft((cell, Kind.CONTINUE, token, None))
         case TimeoutAfter(ms):
             start_timeout(world, cell, ms)
 

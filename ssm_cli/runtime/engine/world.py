@@ -38,13 +38,14 @@ class Outside:
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
-    __slots__ = ("advance", "driver", "keeper", "links", "unwatch", "wake")
+    __slots__ = ("advance", "driver", "keeper", "links", "news", "unwatch", "wake")
 
     def __init__(self) -> None:
         self.advance: Callable[..., Outcome] = advance
         self.driver: Any = None
         self.keeper: Any = None
         self.links: Any = None
+        self.news: deque[Any] = deque()  # of the links, until each is dealt with
         self.unwatch: Callable[[], None] | None = None
         self.wake: Callable[[], None] | None = None
 
@@ -54,6 +55,7 @@ class World:
 
     Attributes:
         batch: how many inputs are served between two looks at the clock.
+        begun: the workers whose `terminate` has begun, until they are known to be ending.
         bound: how many inputs from outside may wait; effects may exceed it (`MOST_EFFECTS`).
         callers: calls of `GenServer` workers that wait for an answer, by the number of their
             `Caller`.
@@ -72,15 +74,14 @@ class World:
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
-        torn: whether an interruption is still to be mended.
         try_s: how long the last such try took.
     """
 
     __slots__ = (
-        "batch", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
+        "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside",
         "performing", "pumping", "queue", "random", "report", "reports", "retries",
-        "retry_at_s", "root", "running", "timers", "torn", "try_s",
+        "retry_at_s", "root", "running", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +96,7 @@ class World:
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
+        self.begun: dict[Cell, bool] = {}
         self.queue: deque[Input] = deque()
         self.lane: deque[Entry] = deque()
         self.retries: deque[TryAgain] = deque()
@@ -108,7 +110,7 @@ class World:
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
-        self.pumping = self.torn = False
+        self.pumping = False
         self.running = False
         self.forked = self.gave_up = False
         self.dropped = 0

@@ -149,7 +149,7 @@ def end_worker(
     An exception in `terminate` becomes the reason; time over is `killed`. A worker that is not
     `told` to end by its supervisor has at least the time of a step (in OTP: no limit).
     """
-    if cell.status is CellStatus.ENDING:
+    if cell.status is CellStatus.ENDING or cell in world.begun:
         kill_worker(world, cell)
         return KILLED
     world.report("terminating", cell, ending(reason))
@@ -158,23 +158,27 @@ def end_worker(
         world.report("terminated", cell, ending(reason))
         release(world, cell, reason)
         return reason
-    begun: dict[Cell, bool] = {}
     try:
-        reason = run_terminate(world, cell, reason, begun, told=told)
-        cell.status = CellStatus.ENDING  # until its supervisor, or whoever ended it, has seen it
+        reason = run_terminate(world, cell, reason, told=told)
     except BaseException:
         early_replies(world)
-        if not begun:
-            run_terminate(world, cell, reason, begun, told=told)
-        cell.status = CellStatus.ENDING  # what was cut does not run again
+        if cell not in world.begun:
+            run_terminate(world, cell, reason, told=told)
+        end_begun(world)  # what was cut does not run again
         raise
+    end_begun(world)  # until its supervisor, or whoever ended it, has seen it
     return reason
 
 
-def run_terminate(
-    world: World, cell: WorkerCell, reason: ExitReason, begun: dict[Cell, bool], *, told: bool
-) -> ExitReason:
-    """Run `terminate` within its limit, and let the worker go; `begun` is not empty once it runs.
+def end_begun(world: World) -> None:
+    """Note that the workers whose `terminate` has run, or was cut, are ending."""
+    for cell in world.begun:
+        cell.status = CellStatus.ENDING
+    world.begun.clear()
+
+
+def run_terminate(world: World, cell: WorkerCell, reason: ExitReason, *, told: bool) -> ExitReason:
+    """Run `terminate` within its limit, and let the worker go; it is in `World.begun` then.
 
     Raises:
         BaseException: from outside.
@@ -183,7 +187,7 @@ def run_terminate(
     if not told:
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(world.guard, cell, limit_s, terminate, cell, reason, begun)
+        guarded(world.guard, cell, limit_s, terminate, world, cell, reason)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -201,10 +205,10 @@ def run_terminate(
     return reason
 
 
-def terminate(cell: WorkerCell, reason: ExitReason, begun: dict[Cell, bool]) -> object:
+def terminate(world: World, cell: WorkerCell, reason: ExitReason) -> object:
     """Run `terminate` of a worker; nothing comes between that and the note that it has begun."""
     ran = partial(finish, cell.behaviour, cell.spec.id, reason, cell.state)
-    return begun.setdefault(cell, True) and ran()
+    return world.begun.setdefault(cell, True) and ran()
 
 
 def note_terminate(
@@ -254,6 +258,7 @@ def kill_worker(world: World, cell: WorkerCell, reason: ExitReason = KILLED) -> 
     cell.status = CellStatus.ENDING
     world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
     release(world, cell, reason)
+    world.begun.pop(cell, None)
 
 
 def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:

@@ -59,7 +59,7 @@ def end_own(world: World, entry: EndWorker) -> None:
     if cell.status in STANDING:  # else it was stopped meanwhile, maybe with the whole tree
         final = end_worker(world, cell, final)
         announce_exit(world, cell, final)
-    if pending is not None and not pending.done:
+    if pending is not None:  # who was told already is not told again
         if entry.reply is NOTHING:
             tell_failed(world, cell, pending, final)
         else:

@@ -138,9 +138,9 @@ def make_room(world: World, within_s: float) -> None:
                 keeper.commit()
             left -= max(1, before - len(world.queue))
             if world.clock.now_s() >= end_s:
-                return
+                break
     except BaseException:
         mend(world)
-        raise
-    finally:
         leave(world)
+        raise
+    leave(world)

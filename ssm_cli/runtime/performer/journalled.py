@@ -72,9 +72,10 @@ def serve_plainly(
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
         crashed(world, cell, message, pending, error)
         return None
-    cell.state, cell.steps = result[0], cell.steps + 1
+    cell.state = result[0]
     if pending is not None:
         keeper.hold(pending, pending.resolve, result[1])
+    cell.steps, keeper.half = cell.steps + 1, None
     return None
 
 
@@ -107,7 +108,7 @@ def record(
     state_hash = kept.hash(state)
     written = write_output(world, cell, output) if kind is CALL else b""
     keeper = world.outside.keeper
-    keeper.remember(cell)
+    keeper.step(cell)
     kept.succeeded(data)
     keeper.add(
         Input(

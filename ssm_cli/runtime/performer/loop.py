@@ -24,6 +24,7 @@ The hot path is deliberately plain: it mutates in place and builds nothing nobod
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import delitem
 from typing import Any
 
 import msgspec
@@ -94,12 +95,13 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     try:
         if world.outside.links is not None:
             take_news(world)
-        return serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
+        more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
     except BaseException:
         mend(world)
-        raise
-    finally:
         leave(world)
+        raise
+    leave(world)
+    return more
 
 
 def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> bool:
@@ -153,15 +155,19 @@ def let_another(world: World) -> None:
     queue = world.queue
     for index, entry in enumerate(queue):
         if entry[0] is not queue[0][0]:
-            del queue[index]
-            queue.appendleft(entry)
+            # in one line, so that an exception from outside neither loses nor doubles it
+            (queue.appendleft(entry), delitem(queue, index + 1))  # type: ignore[func-returns-value]  # see above
             return
 
 
 def leave(world: World) -> None:
-    """End a way through the loop; the next call looks again at what cannot wait for long."""
+    """End a way through the loop; the next call looks again at what cannot wait for long.
+
+    Not in a `finally`: what a second interruption has left unmended is mended by the next call,
+    which finds the loop as if it ran (`mend.heal`).
+    """
     world.guard.cell = None
-    world.pumping = world.torn
+    world.pumping = False
     if world.retries:
         world.guard.armed = False  # the quick way of a call is taken while the guard is armed
 

@@ -20,6 +20,7 @@ from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 from ssm_cli.behaviour.reasons import SHUTDOWN
+from ssm_cli.runtime.durable.rollback import mend_record
 from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -31,7 +32,7 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.ending import finish_interrupted, terminate_children
+from ssm_cli.runtime.performer.ending import end_begun, finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit
@@ -77,12 +78,12 @@ def mend(world: World) -> None:
 
     Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
     """
-    world.torn = True  # until this has come to its end; see `loop.leave`
     world.guard.end()
     world.guard.forget_deadlines()
     world.reports.mend()
+    end_begun(world)
     if world.outside.keeper is not None:
-        world.outside.keeper.now = None
+        mend_record(world.outside.keeper)
     if isinstance(world.performing, EndWorker):
         world.lane.appendleft(world.performing)
     world.performing = None
@@ -91,7 +92,6 @@ def mend(world: World) -> None:
     elif world.running:
         mend_children(world, world.root, messages(world))
         drain(world)
-    world.torn = False
 
 
 def messages(world: World) -> set[tuple[int, int, bool]]:

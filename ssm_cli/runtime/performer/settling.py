@@ -5,13 +5,14 @@ What a journalled worker does to others is held until its input is written (`dur
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
-from msgspec import structs
+import msgspec
 
 from ssm_cli.behaviour.dispatch import Outcome
-from ssm_cli.behaviour.effects import Cast, Info
-from ssm_cli.behaviour.results import NOTHING, Continue
+from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
@@ -44,7 +45,7 @@ def commit_outcome(
             return
     if outcome.stop is not None:
         reason = with_text(world, cell, outcome.stop)
-        outcome = structs.replace(outcome, stop=reason)
+        outcome = msgspec.structs.replace(outcome, stop=reason)
         note_end(world, cell, message, reason)
     cell.state = outcome.state
     cell.steps += 1
@@ -70,8 +71,17 @@ def show_answer(world: World, cell: WorkerCell, reply: Any, pending: Pending | N
 
 def conclude(world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome) -> None:
     """What an outcome does to others: effects, the reply, the end."""
+    effects = outcome.effects
+    deferred = bool(effects) and commit.apply_effects(world, cell, effects, pending)
+    reply_or_end(world, cell, pending, outcome, deferred=deferred)
+
+
+def reply_or_end(
+    world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome, *, deferred: bool
+) -> None:
+    """Answer the call that was served, or keep it; or have the worker end."""
     reply = outcome.reply
-    if outcome.effects and commit.apply_effects(world, cell, outcome.effects, pending):
+    if deferred:
         reply, pending = NOTHING, None  # kept under its key; answered later
     if outcome.stop is not None:
         world.lane.appendleft(EndWorker(cell, outcome.stop, pending, reply))
@@ -93,23 +103,42 @@ def conclude_later(
         cell.ensure_extra().kept.closing = True
         replan(cell)
     elif outcome.then is not None:
-        commit.plan_next(world, cell, outcome.then)
-        if isinstance(outcome.then, Continue):
-            world.queue[0][2].cause = (seq, -1)
-    world.outside.keeper.sending += commit.sends(outcome)
-    world.outside.keeper.hold(pending, conclude_written, world, cell, cell.starts, pending, marked)
+        commit.plan_next(world, cell, outcome.then, (seq, -1))
+    left = Left(cell.starts, marked, deque(marked.effects), commit.sends(outcome))
+    world.outside.keeper.sending += left.sends
+    world.outside.keeper.hold(pending, conclude_written, world, cell, pending, left)
 
 
-def conclude_written(
-    world: World, cell: WorkerCell, starts: int, pending: Pending | None, outcome: Outcome
-) -> None:
-    """The record is written. The timers of its worker are void if it has ended since."""
-    world.outside.keeper.sending -= commit.sends(outcome)
-    if cell.starts == starts and cell.status is CellStatus.RUNNING:
-        conclude(world, cell, pending, outcome)
+class Left(msgspec.Struct, eq=False):
+    """What is left to do for an outcome that is being written.
+
+    Attributes:
+        starts: which life of its worker it is of.
+        outcome: without the effects.
+        effects: those still to be carried out.
+        sends: how many inputs they will put into the queue, while that is counted.
+    """
+
+    starts: int
+    outcome: Outcome
+    effects: deque[Effect]
+    sends: int
+
+
+def conclude_written(world: World, cell: WorkerCell, pending: Pending | None, left: Left) -> None:
+    """The record is written. The timers of its worker are void if it has ended since.
+
+    Can be repeated, where an exception from outside has cut it: what is done is taken off `left`.
+    """
+    keeper, outcome = world.outside.keeper, left.outcome
+    keeper.sending, left.sends = keeper.sending - left.sends, 0
+    deferred = any(isinstance(effect, Defer) for effect in outcome.effects)
+    if cell.starts == left.starts and cell.status is CellStatus.RUNNING:
+        commit.apply_effects(world, cell, left.effects, pending)
+        reply_or_end(world, cell, pending, outcome, deferred=deferred)
         return
-    sent = tuple(effect for effect in outcome.effects if isinstance(effect, Cast | Info))
-    commit.apply_effects(world, cell, sent, None)
+    left.effects = deque(effect for effect in left.effects if isinstance(effect, Cast | Info))
+    commit.apply_effects(world, cell, left.effects, None)
     if pending is not None and outcome.reply is not NOTHING:
         pending.resolve(outcome.reply)
     elif pending is not None:

@@ -74,11 +74,11 @@ class FakeLinks:
 
     def poll(self) -> Sequence[News]:
         """What has happened since the last time."""
-        answers, self._answers = self._answers, []
-        for answered, outcome in answers:
+        while self._answers:
+            answered, outcome = self._answers[0]
             answered(outcome)
-        news, self._news = self._news, []
-        return news
+            del self._answers[0]  # last: one that is interrupted is told again
+        return [self._news.pop(0) for _ in self._news[:]]
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless there are news."""

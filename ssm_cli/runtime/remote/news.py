@@ -14,13 +14,17 @@ def take_news(world: World) -> None:
     """Take what the links have heard: ends go to the supervisor, the rest is remembered."""
     if world.outside.links is None:
         return
-    for news in world.outside.links.poll():
+    waiting = world.outside.news
+    waiting.extend(world.outside.links.poll())
+    while waiting:
+        news = waiting[0]
         cell = world.names.get(news.child)
         if isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
             if isinstance(news, Ended):
                 take_end(world, cell, news)
             else:
                 take_link(world, cell, news)
+        waiting.popleft()  # last: what is interrupted is done again
 
 
 def take_end(world: World, cell: RemoteCell, news: Ended) -> None:

@@ -173,7 +173,7 @@ def test_no_more_is_stepped_than_may_wait_behind_an_entry() -> None:
         world.node.run()
     waiting = len(world.node._world.queue)
     assert waiting > 0
-    assert len(world.node._world.outside.keeper._records) < MOST_RECORDS + 100
+    assert len(world.node._world.outside.keeper._next.records) < MOST_RECORDS + 100
     world.store.land()
     world.node.run()
     assert len(world.node._world.queue) < waiting
