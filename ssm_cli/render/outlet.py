@@ -10,7 +10,6 @@ waits until it is read (`drained`). Frames of a screen come before lines to be d
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import select
@@ -19,7 +18,10 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import asyncio
 
 MOST_WAITING_BYTES = 1024 * 1024  # lines that are offered beyond it are dropped
 MOST_FRAME_BYTES = 256 * 1024  # of frames that wait; a screen is drawn anew instead
@@ -154,6 +156,8 @@ class Outlet(io.TextIOBase):
         self.waiting = self._asked = 0
 
     def _try_later(self) -> None:
+        import asyncio  # noqa: PLC0415 - whoever makes an outlet runs a tree; others import this, too
+
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # what is written next tries again, and `finish`
@@ -186,6 +190,8 @@ class Outlet(io.TextIOBase):
         Raises:
             OSError: nobody reads any more.
         """
+        import asyncio  # noqa: PLC0415 - as above
+
         self.flush()
         while self._asked > ENOUGH_BYTES:
             await asyncio.sleep(AGAIN_S[1])

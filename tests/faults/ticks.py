@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -188,6 +189,7 @@ def alarms(stage: Stage) -> None:
         stage.act("interval", interval.give_back)
         tickers(stage)
     finally:
+        atexit.unregister(own._rest)  # it would give back a timer that is nobody's
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         signal.signal(signal.SIGURG, signal.SIG_DFL)
