@@ -217,6 +217,9 @@ def test_a_body_that_is_refused_gets_its_answer_though_it_comes_on(run: Any) -> 
             writer.write(b"x" * 10_000)
             await asyncio.sleep(0)
         assert [answer[0] for answer in await answers_from(reader, 1)] == [413]
+        [connection] = served.doors[0].state.connections
+        assert connection.refused
+        assert not connection.transport.is_closing()
         await hang_up(writer)
 
     run(what, Limits())
