@@ -161,8 +161,7 @@ class Driver:
             async with asyncio.timeout(timeout_s):
                 await waiter
         except TimeoutError:
-            why = "the call timed out: the queue is full"
-            raise CallTimeout(why, reason="timeout") from None
+            raise CallTimeout("the call timed out: the queue is full", reason="timeout") from None
 
     @loop_code
     def serve(
@@ -183,8 +182,7 @@ class Driver:
             self._spot_end_s = begun_s + TURN_S
         elif begun_s > self._spot_end_s:
             return None
-        error: SsmError | None = None
-        pending: Pending | None = None
+        error = pending = None
         world.pumping = True
         try:
             output = step_now(world, cell, message)
@@ -288,9 +286,8 @@ class Driver:
 
     def close(self) -> None:
         """Let go of the loop."""
-        for handle in (self._timer, self._sweep):
-            if handle is not None:
-                handle.cancel()
+        for handle in filter(None, (self._timer, self._sweep)):
+            handle.cancel()
         if self.watched >= 0:
             self.loop.remove_reader(self.watched)
         self._tell_down()

@@ -142,7 +142,7 @@ class Flight:
         self.taken = False
 
 
-def carry_out(held: Held) -> None:
+def do_held(held: Held) -> None:
     """Do what was held; what is interrupted is done again, to its end: each can be repeated."""
     try:
         held[1](*held[2])
@@ -386,7 +386,7 @@ class Keeper:
     def _release(self) -> None:
         """Have what was held happen, in order; what is interrupted is done again, to its end."""
         while self._due:
-            carry_out(self._due.popleft())
+            do_held(self._due.popleft())
 
     def _lost(self, sent: Recorded, error: StorageError) -> None:
         """Take back all that has not been written: states, records, and what was held."""
