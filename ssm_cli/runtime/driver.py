@@ -252,7 +252,7 @@ class Driver:
 
     def _settle(self, pending: Pending) -> None:
         """The outcome of a call is there; one that comes late counts as `timeout`."""
-        end = self._ends.pop(pending, None)
+        end = self._ends.get(pending)
         if end is not None and self._now_s() > end[0]:
             pending.error = late(end[2], end[1])
         future = pending.future
@@ -263,6 +263,9 @@ class Driver:
                 future.set_exception(pending.error)
         if pending.heard is not None:
             pending.heard(pending)
+        self._ends.pop(
+            pending, None
+        )  # last: what is interrupted is done again, by a sweep at least
 
     def _sweep_at(self, end_s: float) -> None:
         """Look for calls whose time is over at `end_s`, unless that is done sooner anyway."""

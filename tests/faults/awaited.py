@@ -69,8 +69,8 @@ def at_odd_moments(stage: Stage) -> None:
     async def full() -> None:
         world.bound = 0
         try:
-            coming = [node.acall("a", add, 0.01), node.acall("a", add, 9.0)]
-            coming.append(node.acall_value("a", b"word", 0.01))
+            coming = [node.acall("a", add, 0.001), node.acall("a", add, 9.0)]
+            coming.append(node.acall_value("a", b"word", 0.001))
             await waits(stage, *coming)
         finally:
             world.bound = 2

@@ -39,14 +39,22 @@ class Cuts(MemoryStore):
     cut = ""
 
     def append(self, number: int, entry: bytes, done: Any) -> None:
-        where, self.cut = self.cut, ""
+        where = self.cut
+        if where in ("before", "told"):
+            self.cut = ""
         if where == "before":
             interrupts()
         super().append(number, entry, interrupts if where == "told" else done)
 
+    def trim(self, upto: int) -> None:
+        if self.cut == "trim":
+            self.cut = ""
+            raise StorageError("cannot be forgotten")
+        super().trim(upto)
+
     def put(self, changes: Any, done: Any) -> None:
-        where, self.cut = self.cut, ""
-        if where == "put":
+        if self.cut == "put":
+            self.cut = ""
             interrupts()
         super().put(changes, done)
 
@@ -58,7 +66,7 @@ def cut_commits(stage: Stage) -> None:
     stage.renew()
     node = stage.node
     stage.start()
-    for where in ("before", "told", "put", "before"):
+    for where in ("before", "told", "put", "trim"):
         stage.act("ask", node.send_request, "a", b"cast")
         store.cut = where
         stage.do("run")

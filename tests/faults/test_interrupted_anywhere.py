@@ -10,6 +10,7 @@ from tests.faults import (
     awaited,
     doors,
     edges,
+    last,
     pieces,
     plainly,
     recovery,
@@ -22,12 +23,13 @@ from tests.faults import (
 from tests.faults.injection import Method, Point, coverage, plan, sweep
 from tests.faults.stage import Scenario
 
-LEAST_COVERED = 0.91  # of the lines of the functions
+LEAST_COVERED = 0.92  # of the lines of the functions of the engine
 MOST_MISSED = 1 / 4  # of the points of a scenario: what is remembered changes the way taken
 MOST_BY_CHANCE = 3 / 4  # ... of one on the machine's clock: when the guard ticks is chance
 
 THEMES = (
     scenarios, edges, recovery, storing, doors, awaited, ticks, twice, pieces, plainly, rest,
+    last,
 )  # fmt: skip
 SCENARIOS: list[Scenario] = [scenario for theme in THEMES for scenario in theme.SCENARIOS]
 

@@ -78,14 +78,15 @@ def root_down(world: World, reason: ExitReason) -> None:
     keeper = world.outside.keeper
     if keeper is not None:
         keeper.finish()  # with what durable workers have sent to each other
-    waiting = [pending for _, _, _, pending in world.queue if pending is not None]
-    world.queue.clear()
     world.retries.clear()
     refuse_below(world, world.root)
     let_clock_go(world)
     world.report("stopped", world.root, ending(reason))
-    for pending in waiting:
-        pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
+    while world.queue:
+        pending = world.queue[0][3]
+        if pending is not None:
+            pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
+        world.queue.popleft()  # last: what is interrupted is done again
     world.guard.close()
     if world.outside.wake is not None:
         world.outside.wake()
