@@ -240,11 +240,7 @@ class Keeper:
         name = cell.spec.id
         kept = self.kept.get(name)
         if kept is None:
-            cell.behaviour = behaviour_of(cell.spec.start)
-            renamed = renamed_in(self.store, name)
-            place = self.recovered.places.get(name, DYNAMIC)
-            codec = codec_of(cell)
-            kept = Kept(name, cell.spec.options, cell.behaviour, codec, renamed, place=place)
+            kept = new_kept(self, cell)
             self.recovered.give(kept)
             self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last
@@ -424,3 +420,13 @@ class Keeper:
         self.commit()
         if self._flight is None and self.error is None:
             self._turns.save_all(self)
+
+
+def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
+    """Make what is known of a durable worker, before anything stored is looked at."""
+    name = cell.spec.id
+    cell.behaviour = behaviour_of(cell.spec.start)
+    renamed = renamed_in(keeper.store, name)
+    place = keeper.recovered.places.get(name, DYNAMIC)
+    options = cell.spec.options
+    return Kept(name, options, cell.behaviour, codec_of(cell), renamed, place=place)

@@ -28,7 +28,6 @@ from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.failing import (
     crashed,
     interrupt,
-    own_frames_only,
     undecodable,
 )
 
@@ -59,7 +58,6 @@ def serve_plainly(
         if is_from_outside(guard, error):
             interrupt(world, cell, pending, error)
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
-        own_frames_only(error)
         crashed(world, cell, message, pending, error)
         return None
     guard.cell = None
