@@ -156,7 +156,19 @@ class Database:
             code = getattr(error, "sqlite_errorcode", 0)
             failed.unsure = committing and code not in UNWRITTEN
             return failed
+        except BaseException:  # from outside; nothing of it, or, behind the commit, all
+            if self._db.in_transaction:
+                with suppress(*TROUBLE):
+                    run("ROLLBACK")
+            raise
         return None
+
+    def look_again(self) -> None:
+        """Take the seal from what is stored: a write was interrupted, and may be there or not."""
+        try:
+            self.seal = self._sealed()
+        except TROUBLE as error:
+            raise self.failed("read", error) from error
 
     def put(self, changes: Mapping[str, bytes | None]) -> StorageError | None:
         """Change all of these cells, and the seal with them, in one transaction."""

@@ -51,6 +51,7 @@ class FolderStore:
         self._unseen: StorageError | None = None
         self._denied = ""
         self._undone = 0
+        self._torn = False  # an exception from outside has cut a write: it may be there or not
         try:
             if writing:
                 self._lock = locked(self.path)
@@ -156,9 +157,21 @@ class FolderStore:
                 f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
                 f"process may be writing there; nothing more is written here"
             )
+        if self._torn:
+            try:
+                self._look_again()
+            except StorageError as error:
+                return error
         if self._unseen is not None:
             self._bear_witness()
         return self._unseen
+
+    def _look_again(self) -> None:
+        """Know what is stored, after a write that was cut."""
+        self._first, self._last = self._db.ends()
+        self._db.look_again()
+        self._bear_witness()
+        self._torn = False
 
     def last(self) -> int:
         """The number of the last entry; 0 where there is none."""
@@ -170,15 +183,16 @@ class FolderStore:
 
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Write an entry, durably."""
+        statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
+        error = self._ready()
         if number == self._last and dict(self.read(number - 1)) == {number: entry}:
             done(None)
             return
-        statement = "INSERT INTO entry (number, data) VALUES (?, ?)"
-        error = self._ready()
         if error is None and self._denied and self._denied == fingerprint(entry):
             self._denied = ""  # this very one again: it may be there from now on
             error = self._say_for_good()
         if error is None:
+            self._torn = True
             error = self._db.write(iter([(statement, (number, entry))]))
         if error is None:
             if not self._last:
@@ -188,6 +202,7 @@ class FolderStore:
         elif error.unsure:
             self._denied = fingerprint(entry)
             error.unsure = self._say_for_good() is not None
+        self._torn = False
         done(error)
 
     def _say_for_good(self) -> StorageError | None:
@@ -209,7 +224,9 @@ class FolderStore:
         """Forget the entries up to that number, but for the last; raises `StorageError`."""
         upto = min(upto, self._last - 1)
         if upto >= self._first:
+            self._torn = True
             error = self._db.write(iter([("DELETE FROM entry WHERE number <= ?", (upto,))]))
+            self._torn = False
             if error is not None:
                 raise error
             self._first = upto + 1
@@ -224,10 +241,14 @@ class FolderStore:
 
     def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
         """Store all of these, durably and together."""
-        error = self._ready() or self._db.put(changes)
+        error = self._ready()
+        if error is None:
+            self._torn = True
+            error = self._db.put(changes)
         if error is None:
             self._denied = ""  # what is written takes the place of what was denied
             self._bear_witness()
+        self._torn = False
         done(error)
 
     def size_bytes(self) -> int:

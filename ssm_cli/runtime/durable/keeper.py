@@ -206,8 +206,7 @@ class Keeper:
         self.sessions: Sessions = recovered.sessions
         self.now: Accepted | None = None
         self.seq, self.entry, self.chain = recovered.seq, recovered.entry, recovered.chain
-        self.marks = list(recovered.head.marks)
-        self.head_seq = recovered.head.seq
+        self.marks, self.head_seq = list(recovered.head.marks), recovered.head.seq
         self.number = recovered.number
         self.saving: Any = None
         self.waits: dict[WorkerCell, None] = {}
@@ -215,8 +214,7 @@ class Keeper:
         self.error: StorageError | None = None
         self.sending = 0
         self.again: list[Input] = []
-        self._turns = turns
-        self._stop = stop
+        self._turns, self._stop = turns, stop
         self._at_s = recovered.at_s
         self._next = Recorded()
         self.half: Half | None = None
@@ -264,10 +262,9 @@ class Keeper:
 
         `pending` is the call that is told if it never is.
         """
-        wait = self._next
-        wait.held.append((pending, function, args))
+        self._next.held.append((pending, function, args))
         self.half = None
-        if wait.size >= MOST_BYTES or len(wait.records) >= MOST_RECORDS:
+        if self._next.is_large():
             self.commit()
 
     def step(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
