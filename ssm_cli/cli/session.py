@@ -328,10 +328,12 @@ class Session:
 
             result = await aexecute(command, self._node, self._timeout_s, log=self._log)
             try:
-                result = await redirected(command.pipeline, result)
+                shown = await redirected(command.pipeline, result)
             except CommandError as error:
-                result = refused(error, place=command.place)
-            self._printer.result(result)
+                shown = refused(error, place=command.place)
+            self._printer.result(shown)
+            if not result.error and shown.error:
+                return shown
         else:
             show = self._printer.result
             result = await aexecute(command, self._node, self._timeout_s, show=show, log=self._log)

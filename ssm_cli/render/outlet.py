@@ -40,7 +40,10 @@ class Outlet(io.TextIOBase):
     Attributes:
         waiting: bytes that are kept until they can be written.
         dropped: lines that were dropped since that was said last.
+        say_dropped: the line that says so of a number.
     """
+
+    say_dropped: Callable[[int], str]
 
     def __init__(self, stream: TextIO) -> None:
         self._given = stream
@@ -54,6 +57,7 @@ class Outlet(io.TextIOBase):
         self._on_drained: Callable[[], None] | None = None
         self.waiting = 0
         self.dropped = 0
+        self.say_dropped = "ssm: {} lines were dropped: nobody read them".format
 
     # -- a text stream -------------------------------------------------------------------------
 
@@ -79,6 +83,9 @@ class Outlet(io.TextIOBase):
         """Write in another encoding from now on."""
         if isinstance(self._given, io.TextIOWrapper):
             self._given.reconfigure(encoding=encoding)
+
+    def close(self) -> None:
+        """Leave the descriptor as it is: it is that of the stream below."""
 
     def writable(self) -> bool:
         """It is written to."""
@@ -119,7 +126,7 @@ class Outlet(io.TextIOBase):
 
     def _said(self) -> str:
         missed, self.dropped = self.dropped, 0
-        return f"ssm: {missed} lines were dropped: nobody read them\n" if missed else ""
+        return f"{self.say_dropped(missed)}\n"
 
     def flush(self) -> None:
         """Write what has room; the rest is tried again by the event loop, if one runs.
