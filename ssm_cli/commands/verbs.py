@@ -185,16 +185,16 @@ def find_verb(word: str) -> Verb | None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like `word`; None where none is near.
+    """The known word that is most like `word`, whatever its case; None where none is near.
 
     At most `MAX_NAMES_SEARCHED` of the known words are looked at.
 
-    >>> nearest("cal", VERBS), nearest("xyz", VERBS)
-    ('call', None)
+    >>> nearest("cal", VERBS), nearest("KV1", ["kv1"]), nearest("xyz", VERBS)
+    ('call', 'kv1', None)
     """
-    seen = [name for _, name in zip(range(MAX_NAMES_SEARCHED), known, strict=False)]
-    found = get_close_matches(word, seen, n=1, cutoff=0.6)
-    return found[0] if found else None
+    seen = {name.lower(): name for _, name in zip(range(MAX_NAMES_SEARCHED), known, strict=False)}
+    found = get_close_matches(word.lower(), seen, n=1, cutoff=0.6)
+    return seen[found[0]] if found else None
 
 
 def help_lines(word: str | None = None) -> tuple[str, ...]:
