@@ -166,7 +166,13 @@ TABLE: tuple[Verb, ...] = (
         "session",
         aliases=("?",),
     ),
-    Verb("quit", (), "stop the tree and leave", "session", aliases=("exit",)),
+    Verb(
+        "quit",
+        (),
+        "leave; a tree that was started here is stopped",
+        "session",
+        aliases=("exit",),
+    ),
 )
 
 VERBS: dict[str, Verb] = {verb.name: verb for verb in TABLE}
@@ -201,7 +207,7 @@ def help_lines(word: str | None = None) -> tuple[str, ...]:
     """The help page, or that of one verb. Raises nothing: an unknown word gets the page.
 
     >>> help_lines("quit")[0]
-    'quit    stop the tree and leave'
+    'quit    leave; a tree that was started here is stopped'
     """
     verb = None if word is None else find_verb(word)
     if verb is not None:

@@ -97,7 +97,10 @@ class Outlet(io.TextIOBase):
         Raises:
             OSError: what was written before could not be, as nobody reads any more.
         """
-        return self._put(text, asked=True)
+        count = self._put(text, asked=True)
+        if "\n" in text:
+            self.flush()
+        return count
 
     def offer(self, text: str) -> int:
         """Write lines that nobody waits for; they are dropped where too much waits.
