@@ -49,9 +49,11 @@ class CallError(SsmError):
         outcome: one word of the contract's closed list.
         worker: the name that was called.
         reason: the exit reason as the contract spells it (`crash`, `step_timeout`, ...).
+        stepped: whether the input may have changed the worker; False if it only waited.
     """
 
     outcome: ClassVar[str] = "crashed"
+    stepped: bool = False
 
     def __init__(self, message: str, *, worker: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -77,6 +79,7 @@ class CalleeCrashed(CallError):
     """
 
     outcome = "crashed"
+    stepped = True
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class CalleeStopped(CallError):
     """The worker ended (or the whole tree stopped) before it answered."""
 
     outcome = "stopped"
+    stepped = True
 
 
 class GaveUp(CalleeStopped):

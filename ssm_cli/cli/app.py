@@ -15,7 +15,7 @@ from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.completion import completion
 from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.help import Sections, help_, usage_line
+from ssm_cli.cli.help import NobodyReads, Sections, help_, usage_line
 from ssm_cli.cli.login import login
 from ssm_cli.cli.printer import silence
 from ssm_cli.cli.run import run
@@ -93,7 +93,7 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
         complaints = error.complaints if isinstance(error, TreeFileError) else ()
         _tell(env, *(complaints or (f"ssm: {message_of(error)}",)))
         return exit_code_of(error)
-    except BrokenPipeError:
+    except (BrokenPipeError, NobodyReads):
         silence(env.stdout)
         return ExitCode.BROKEN_PIPE
     except OSError as error:

@@ -38,8 +38,26 @@ def section_of(command: str) -> str:
     return next((title for title, names in SECTIONS.items() if command in names), MORE)
 
 
+class NobodyReads(Exception):
+    """Nobody reads the output: a `BrokenPipeError` that typer does not turn into exit code 1."""
+
+
 class Sections(TyperGroup):
     """A program whose help lists its commands in sections, each line as long as it is."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Parse the words, as all groups do; raises `NobodyReads` where `--help` cannot print."""
+        try:
+            return super().make_context(*args, **more)
+        except BrokenPipeError as error:
+            raise NobodyReads from error
+
+    def invoke(self, ctx: Any) -> Any:
+        """Execute the command, as all groups do; raises `NobodyReads` where it cannot print."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise NobodyReads from error
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # its types are private
         """Write the sections of commands."""
@@ -57,10 +75,22 @@ class Sections(TyperGroup):
                     formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
 
 
+def commands(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete the names of commands: of the program, or of the group that stands before."""
+    here: Any = ctx.find_root().command
+    for word in ctx.params.get("words") or ():
+        here = getattr(here, "commands", {}).get(word)
+    known = getattr(here, "commands", {})
+    return [name for name, one in known.items() if name.startswith(incomplete) and not one.hidden]
+
+
 def help_(
     ctx: typer.Context,
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="as `call`, or `data ls`")
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND]", help="as `call`, or `data ls`", autocompletion=commands
+        ),
     ] = None,
     *,
     output: Output = None,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.records import failed_reply_record
-from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, CallTimeout, QueueFull
+from ssm_cli.errors import CallError, CallTimeout, QueueFull
 from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
@@ -21,7 +21,6 @@ DEFAULT_TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 3600.0
 WAITING_ROOM = 256  # calls that wait for room in the node's queue; one more is refused
 KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the oldest go
-STEPPED = (CalleeCrashed, CalleeStopped)  # a call that ended so may have changed the worker
 
 Answer = tuple[int, bytes]
 
@@ -199,7 +198,8 @@ class Calling:
 
 def _is_kept(pending: Pending) -> bool:
     """Return whether a retry must not step again: the call is pending, or was stepped."""
-    return not pending.done or pending.error is None or isinstance(pending.error, STEPPED)
+    error = pending.error
+    return not pending.done or error is None or (isinstance(error, CallError) and error.stepped)
 
 
 def _text(data: bytes) -> str:

@@ -3,7 +3,8 @@
 Theory of operation. `feed` takes what was received. Each request that is whole enough to be
 answered is put into `ready`; so is the refusal of one that is not to be, after which the reader is
 `deaf`: whatever follows is dropped. What has come of a request that is not complete is bounded by
-the bytes since it began, or since the last bit of its body: so is what httptools keeps of it.
+the bytes since it began, or since the last bit of its body: so is what httptools keeps of it. What
+came at once is parsed in pieces, so that the bounds are the same however it was cut.
 
 A request whose head is, byte for byte, that of the one before is not parsed again: clients say the
 same with each request, and only the body differs. Its head has been understood, and what is odd is
@@ -26,11 +27,14 @@ from ssm_cli.http.exchange import Application, Exchange, refusal
 IDLE, HEAD, BODY = "idle", "headers", "body"
 ONCE = frozenset({
     b"host", b"authorization", b"content-type", b"expect", b"idempotency-key", b"last-event-id",
-    b"origin",
+    b"origin", b"content-length", b"transfer-encoding",
 })  # fmt: skip
+FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 ODD = frozenset({b"connection", b"expect", b"transfer-encoding"})
 NOTED = ONCE | ODD
 TRIED = 16
+PIECE = 256  # bytes that are parsed between two looks at the bounds
+LONGEST_LENGTH = 19  # digits of a `Content-Length`
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -124,7 +128,7 @@ class RequestReader:
         self._headers: dict[bytes, bytes] = {}
         self._fed = 0  # bytes since the request began, or since the last bit of its body
         self._parts: list[bytes] = []
-        self._length = self._trailed = 0  # bytes of the body, and of its trailers
+        self._lines = self._size = self._length = 0  # headers, their bytes, those of the body
         self._second_s, self._requests = around.now_s, 0
 
     def feed(self, data: bytes) -> None:
@@ -136,10 +140,15 @@ class RequestReader:
                 if not data:
                     return
             self._fed, self._is_first, self._data = 0, True, data
-        self._fed += len(data)
-        self._parse(data)
-        if self._fed > self._limits.header_bytes and self.phase is not IDLE:
-            self.refuse(431, f"headers take {self._limits.header_bytes} bytes at most")
+        at, most = 0, self._limits.header_bytes
+        while at < len(data) and not self.deaf:
+            size = piece_size(self.coming, self._length)
+            part = data[at : at + size]
+            at += size
+            self._fed += len(part)
+            self._parse(part)
+            if self._fed > most and self.phase is not IDLE:
+                self.refuse(431, f"headers, trailers, extensions take {most} bytes at most")
 
     def _repeat(self, data: bytes) -> bytes:
         """Take the requests that begin as the one before; return what is left to be parsed."""
@@ -207,26 +216,26 @@ class RequestReader:
             self._fed = 0  # less than it is: what came with the request before is not known
             self._data = b""
         self._url, self._headers = b"", {}
+        self._lines = self._size = 0
 
     def on_url(self, url: bytes) -> None:
         """Note a part of the target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a header; drop a trailer."""
+        """Note a header; drop a trailer, unless it would be the framing of the request."""
+        name = name.lower()
         if self.phase is HEAD:
-            name = name.lower()
+            self._lines += 1
+            self._size += len(name) + len(value) + 4
             if name in NOTED:
                 if name in self._headers and name in ONCE:
                     self._twice = name
                 elif name in ODD:
                     self._is_odd = True
             self._headers[name] = value.strip()
-        elif not self._replays:
-            self._fed = 0
-            self._trailed += len(name) + len(value) + 4
-            if self._trailed > self._limits.header_bytes:
-                self._abort(431, f"trailers take {self._limits.header_bytes} bytes at most")
+        elif not self._replays and name in FRAMING:
+            self._abort(400, f"the header `{name.decode()}` is no trailer")
 
     def on_headers_complete(self) -> None:
         """Check the bounds and the framing, then ask the application to admit the request."""
@@ -236,54 +245,49 @@ class RequestReader:
         parser, headers, url, limits = self._parser, self._headers, self._url, self._limits
         path, _, query = url.partition(b"?")
         exchange = self.coming = Exchange(parser.get_method(), path, query, headers)
-        exchange.size = self._fed
+        exchange.size = len(url) + self._size
         self.phase = BODY
         self._requests += 1
         if (
-            self._fed > limits.header_bytes
-            or len(headers) > limits.headers
+            exchange.size > limits.header_bytes
+            or self._lines > limits.headers
             or self._requests > limits.requests_per_s
             or self.ready
         ):
-            self._check_bounds()
+            self._check_bounds(exchange.size)
         self._fed = 0
         keeps = exchange.is_persistent = parser.should_keep_alive()
         odd = self._is_odd or not keeps or b"host" not in headers or url[:1] != b"/" or self._twice
         if odd:
             self._check_odd(exchange)
         exchange.refusal = self._admit(exchange)
+        length = headers.get(b"content-length", b"")
+        if len(length) > LONGEST_LENGTH or (len(length) > 4 and int(length) > limits.body_bytes):
+            self._too_long(exchange)
         if self._data and not odd and exchange.refusal is None:
             self._known.remember(exchange, self._data)
         self._data = b""
-        length = headers.get(b"content-length")
-        if length is not None and len(length) > 4 and int(length) > limits.body_bytes:
-            self._too_long(exchange)
         if exchange.early or exchange.refusal is not None:
             if exchange.expects:
                 exchange.is_persistent = False  # whether the body comes is not known
             self._push(exchange)
 
     def _check_rate(self) -> None:
-        limits = self._limits
+        limits, now_s = self._limits, self._around.now_s
         if len(self.ready) >= limits.pipelined:
             self._abort(429, f"{limits.pipelined} requests may be sent ahead, no more")
-        if self._requests > limits.requests_per_s and self._too_fast():
-            self._abort(429, f"{limits.requests_per_s} requests a second are taken, no more")
+        if self._requests > limits.requests_per_s:
+            if self._second_s == now_s:
+                self._abort(429, f"{limits.requests_per_s} requests a second are taken, no more")
+            self._second_s, self._requests = now_s, 1
 
-    def _check_bounds(self) -> None:
-        limits, headers = self._limits, self._headers
+    def _check_bounds(self, size: int) -> None:
+        limits = self._limits
         self._check_rate()
-        if self._fed > limits.header_bytes or len(headers) > limits.headers:
-            size = len(self._url) + sum(len(name) + len(headers[name]) + 4 for name in headers)
-            if len(headers) > limits.headers or size > limits.header_bytes:
-                self._abort(431, f"headers take {limits.header_bytes} bytes at most")
-
-    def _too_fast(self) -> bool:
-        """Return whether the rate limit is exceeded; start a new count each second."""
-        if self._second_s == self._around.now_s:
-            return True
-        self._second_s, self._requests = self._around.now_s, 1
-        return False
+        if self._lines > limits.headers:
+            self._abort(431, f"{limits.headers} headers are taken, no more")
+        if size > limits.header_bytes:
+            self._abort(431, f"headers take {limits.header_bytes} bytes at most")
 
     def _check_odd(self, exchange: Exchange) -> None:
         version, twice = self._parser.get_http_version(), self._twice
@@ -330,7 +334,7 @@ class RequestReader:
             exchange.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             exchange.size += self._length
             self._parts = []
-        self._length = self._trailed = 0
+        self._length = 0
         if not exchange.is_queued:
             self._push(exchange)
         if not exchange.is_persistent:
@@ -344,6 +348,12 @@ class RequestReader:
         """Refuse a request while it is parsed."""
         self.refuse(status, message)
         raise Refused
+
+
+def piece_size(coming: Exchange | None, received: int) -> int:
+    """Return how many bytes to parse at once; `received` are those of the body that is coming."""
+    length = None if coming is None else coming.headers.get(b"content-length")
+    return PIECE if length is None else max(PIECE, int(length) - received)
 
 
 def problem_of(exchange: Exchange, version: str, twice: bytes) -> tuple[int, str] | None:
@@ -365,9 +375,13 @@ def problem_of(exchange: Exchange, version: str, twice: bytes) -> tuple[int, str
         (version not in ("1.0", "1.1"), 400, f"HTTP/{version} is not spoken here; use HTTP/1.1"),
         (twice, 400, f"the header `{twice.decode()}` is given twice"),
         (b"host" not in headers and not is_old, 400, "the header `Host` is missing"),
-        (coding and is_old, 400, "HTTP/1.0 has no Transfer-Encoding; send a Content-Length"),
         (
-            coding and coding.lower() != b"chunked",
+            coding is not None and is_old,
+            400,
+            "HTTP/1.0 has no Transfer-Encoding; send a Content-Length",
+        ),
+        (
+            coding is not None and coding.lower() != b"chunked",
             501,
             "`chunked` is the only transfer coding here",
         ),

@@ -80,7 +80,7 @@ class HttpProtocol(asyncio.Protocol):
         self._app = shared.app
         self._reader = RequestReader(shared)
         self._ready = self._reader.ready
-        self._paused = self._follows = False
+        self._paused = self._follows = self._is_half = False
         self._room: asyncio.Future[None] | None = None
 
     # -- the transport -------------------------------------------------------------------------
@@ -88,6 +88,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
         self.transport = transport  # type: ignore[assignment]  # of a stream, always
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._shared.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -110,11 +111,14 @@ class HttpProtocol(asyncio.Protocol):
             self._serve()
 
     def eof_received(self) -> bool:
-        """Answer what is complete, then close; a stream of reports ends."""
+        """Answer what is complete, then close; reports end. With TLS both halves have ended."""
         self._reader.end()
+        self._is_half = True
+        if self._is_tls:
+            self.transport.close()
+            return False
         if self._follows and self.task is not None:
             self.task.cancel()
-            return False
         return self.busy and not self.refused
 
     def pause_writing(self) -> None:
@@ -148,6 +152,9 @@ class HttpProtocol(asyncio.Protocol):
             answer = exchange.refusal or self._app.answer(exchange)
             if type(answer) is HttpAnswer:
                 self._send(exchange, answer)
+                if ready and self._is_tls:  # a write a turn: asyncio logs those to who has gone
+                    self._shared.loop.call_soon(self._serve)
+                    break
                 if ready and self.transport.is_closing():  # the client has gone meanwhile
                     ready.clear()
             else:
@@ -213,15 +220,21 @@ class HttpProtocol(asyncio.Protocol):
         self._follows = False
 
     async def _send_parts(self, parts: Parts, *, in_chunks: bool) -> None:
-        async for part in parts:
-            if self.transport.is_closing():
-                return
-            if part:  # an empty chunk would be the last
-                whole = b"%x\r\n%s\r\n" % (len(part), part) if in_chunks else part
-                self.transport.write(whole)
-            while self.stuck_s:
-                self._room = self._shared.loop.create_future()
-                await self._room
+        try:
+            async for part in parts:
+                if self.transport.is_closing():
+                    return
+                if self._follows and self._is_half:
+                    break
+                if part:  # an empty chunk would be the last
+                    whole = b"%x\r\n%s\r\n" % (len(part), part) if in_chunks else part
+                    self.transport.write(whole)
+                while self.stuck_s:
+                    self._room = self._shared.loop.create_future()
+                    await self._room
+        except asyncio.CancelledError:
+            if not (self._follows and self._is_half) or self.transport.is_closing():
+                raise
         if in_chunks:
             self.transport.write(b"0\r\n\r\n")
 

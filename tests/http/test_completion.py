@@ -45,6 +45,19 @@ def test_workers_of_the_running_tree_complete(tmp_path: Path, kind: str) -> None
     shell.run("stop")
 
 
+@pytest.mark.parametrize("kind", ["bash", "fish", "zsh"])
+def test_help_completes_names_of_commands(tmp_path: Path, kind: str) -> None:
+    shell = Shell(tmp_path)
+    found = " ".join(completed(shell, "ssm help c", kind))
+    assert all(name in found for name in ("call", "cast", "check"))
+    assert "help" not in found
+    inside = " ".join(completed(shell, "ssm help data ", kind))
+    assert "ls" in inside
+    assert "call" not in inside
+    assert completed(shell, "ssm help call ", kind) in ([], ["_files"])
+    assert completed(shell, "ssm help nope ", kind) in ([], ["_files"])
+
+
 def test_without_a_tree_there_is_nothing_and_no_noise(tmp_path: Path) -> None:
     assert completed(Shell(tmp_path), "ssm call kv") == []
     assert "call" in completed(Shell(tmp_path), "ssm ca")

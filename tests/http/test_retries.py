@@ -128,3 +128,45 @@ def test_of_200_casts_to_a_suspended_worker_each_is_kept_or_refused(ahead: int) 
             writer.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", ["kill", "terminate", "restart"])
+def test_a_call_that_only_waited_while_its_worker_ended_is_not_remembered(end: str) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            node = served.node
+            node.suspend("kv1")
+            waiting = asyncio.create_task(ask(served, "kv1", "fresh"))
+            while node.tree().children[0].queue < 1:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0)
+            if end == "kill":
+                node.kill("kv1")
+            else:
+                node.terminate_child("root", "kv1")
+                node.restart_child("root", "kv1")
+            assert (await waiting)[0] in (404, 503)
+            assert (await ask(served, "kv1", "fresh"))[0] == 200
+            assert (await ask(served, "kv1", "fresh"))[0] == 200
+            assert node.get_state("kv1") == {"x": 1}
+            assert node.statistics("kv1").steps == 1
+
+    asyncio.run(main())
+
+
+def test_a_call_that_was_stepped_is_remembered_when_its_worker_ends() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            assert (await ask(served, "kv1", "k", "Lookup crash"))[0] == 500
+            restarts = served.node.tree().children[0].restarts
+            assert (await ask(served, "kv1", "k", "Lookup crash"))[0] == 500
+            assert served.node.tree().children[0].restarts == restarts
+        async with serve(HOLDER) as served:
+            held = asyncio.create_task(ask(served, "slow", "k", "Hold"))
+            while served.node.get_state("slow") < 1:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0)
+            served.node.kill("slow")
+            assert (await held)[0] == 503
+            assert (await ask(served, "slow", "k", "Hold"))[0] == 503
+            assert served.node.get_state("slow") == 0
+
+    asyncio.run(main())

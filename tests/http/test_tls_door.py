@@ -6,6 +6,7 @@ Real sockets; on asyncio's own loop, and on uvloop where it is installed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -268,3 +269,35 @@ def test_open_connections_outlive_a_renewal_and_handshakes_under_way_end(
                 await hang_up(one)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_a_client_that_ends_its_half_gets_what_was_written_and_nobody_is_told(
+    run: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], count: int
+) -> None:
+    """TLS has no half of a connection: with `close_notify` both are closed."""
+
+    async def what(served: Served) -> None:
+        call = request_bytes("POST", "/v1/workers/w0/call", "localhost", b"Store x 1")
+        for sent in (LIVE, call, request_bytes("GET", "/v1/reports", "localhost")):
+            await asyncio.to_thread(notify_with, served.port, sent * count)
+            await until_left(served)
+        reader, writer = await secured(served)
+        writer.write(LIVE * count)
+        assert len(await answers_from(reader, count)) == count
+        await hang_up(writer)
+
+    run(what)
+    assert caplog.text == ""
+    assert capsys.readouterr().err == ""
+
+
+def notify_with(port: int, sent: bytes) -> None:
+    """Send requests and `close_notify`, and read to the end."""
+    with (
+        socket.create_connection(("127.0.0.1", port), DEADLINE_S) as plain,
+        contextlib.suppress(OSError),
+        trusting().wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        secure.sendall(sent)
+        secure.unwrap()

@@ -89,6 +89,22 @@ def test_an_address_shows_what_the_host_header_says() -> None:
 
 
 @pytest.mark.parametrize(
+    "odd", [" ", "\t", "\n", "\r\n", "\x00", "\x1b", "\x7f", "\x85", "é", "\u2028"]
+)
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/a{}b", "{}http://a/b", "http://a/b{}", "http://a{}b/"]
+)
+def test_a_url_with_blanks_controls_or_other_letters_is_refused(url: str, odd: str) -> None:
+    with pytest.raises(errors.CommandError, match="is no URL of a tree") as refused:
+        address_of(url.format(odd))
+    assert "%XX" in str(refused.value)
+
+
+def test_a_path_in_a_url_is_sent_as_it_is_quoted() -> None:
+    assert address_of("http://127.0.0.1:1/a%20b%C3%A9/~c").prefix == "/a%20b%C3%A9/~c"
+
+
+@pytest.mark.parametrize(
     ("outcome", "kind"),
     [
         ("noproc", errors.NoProc),

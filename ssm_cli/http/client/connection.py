@@ -80,11 +80,15 @@ def address_of(url: str) -> Address:
             "computer could read; put the token into SSM_TOKEN, or see `ssm login`"
         )
     known = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    known = known and all("!" <= letter <= "~" for letter in url)  # the rest is quoted: `%20`
     labels = (host or "").removesuffix(".").split(".")
     fits = set(host or "") <= HOST_CHARACTERS and all(0 < len(label) < 64 for label in labels)
     if not (known and host and fits):
         shown = re.split("[?#]", url)[0]  # what follows may be a secret
-        raise CommandError(f"`{shown}` is no URL of a tree; write http://HOST:PORT or unix:PATH")
+        raise CommandError(
+            f"`{shown}` is no URL of a tree; write http://HOST:PORT or unix:PATH, and blanks and "
+            "what is not ASCII as %XX"
+        )
     tls = parts.scheme == "https"
     prefix = parts.path.rstrip("/")
     return Address(host=host, port=port or (443 if tls else 80), tls=tls, prefix=prefix)

@@ -18,6 +18,7 @@ from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, TimerDue
+from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
@@ -67,7 +68,7 @@ def take_back(
     for pending in held:
         if pending is not None:
             told = NOT_KNOWN if error is not None and error.unsure else NOT_WRITTEN
-            pending.fail(CalleeStopped(told, reason="storage"))
+            pending.fail(unstepped(CalleeStopped(told, reason="storage")))
     inputs = [record for record in lost if isinstance(record, Input)]
     keeper.again += [record for record in inputs if is_sent_again(keeper, record)]  # once: last
 

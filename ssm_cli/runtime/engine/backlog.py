@@ -12,7 +12,7 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import ContinueDue, TimeoutDue, TimerDue
-from ssm_cli.runtime.engine.failures import callee_error, not_running
+from ssm_cli.runtime.engine.failures import callee_error, not_running, unstepped
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 
@@ -63,6 +63,7 @@ def no_process(
     name: str = cell.spec.id
     if pending is not None:
         gone = world.names.get(name) is not cell
-        pending.fail(callee_error(cell, cell.last_reason) if gone else not_running(cell))
+        ended = callee_error(cell, cell.last_reason) if gone else not_running(cell)
+        pending.fail(unstepped(ended))
     elif not isinstance(message, VOID):
         world.drop(cell, name, kind.name.lower(), "not running")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Shutdown
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
@@ -10,6 +12,7 @@ from ssm_cli.runtime.reports import crash_text
 
 NOT_STARTED = "the tree is not running; start it by `with Node(tree)` or `start()`"
 COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
+E = TypeVar("E", bound=CallError)
 
 
 def comes_back(cell: Cell) -> bool:
@@ -38,6 +41,12 @@ def callee_error(cell: Cell, reason: ExitReason) -> CallError:
     if isinstance(reason, Crash):
         return crash_error(name, reason, type_name_of(reason.error), crash_text(reason))
     return CalleeStopped(f"{name} ended: {reason}", worker=name, reason=str(reason))
+
+
+def unstepped(error: E) -> E:
+    """Mark the error of a call whose input does not count: it only waited, or is taken back."""
+    error.stepped = False
+    return error
 
 
 def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed:
@@ -74,8 +83,8 @@ def tree_down(name: str, *, gave_up: bool) -> CalleeStopped:
     """Return the error for a call of a tree that does not run."""
     if gave_up:
         text = "the tree is not running: its root reached its restart intensity and gave up"
-        return GaveUp(text, worker=name, reason="noproc")
-    return CalleeStopped(NOT_STARTED, worker=name, reason="noproc")
+        return unstepped(GaveUp(text, worker=name, reason="noproc"))
+    return unstepped(CalleeStopped(NOT_STARTED, worker=name, reason="noproc"))
 
 
 def not_running(cell: Cell) -> NoProc:
@@ -103,4 +112,4 @@ def interrupted(cell: Cell) -> CalleeStopped:
     """Return the error for a call that an exception from outside has cut short."""
     name: str = cell.spec.id
     text = f"the call of {name} was interrupted from outside, as by a signal; call it again"
-    return CalleeStopped(text, worker=name, reason="interrupted")
+    return unstepped(CalleeStopped(text, worker=name, reason="interrupted"))

@@ -35,7 +35,7 @@ from ssm_cli.runtime.engine.commit import forget_caller, stop_timeout
 from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, places_of
 from ssm_cli.runtime.engine.entries import Caused
-from ssm_cli.runtime.engine.failures import callee_error
+from ssm_cli.runtime.engine.failures import callee_error, unstepped
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -290,7 +290,7 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
             world.queue.append((cell, *extra.backlog.popleft()))
             continue
         if call is not None:
-            call.fail(callee_error(cell, reason))
+            call.fail(unstepped(callee_error(cell, reason)))
         else:
             no_process(world, cell, kind, message, None)
         extra.backlog.popleft()

@@ -6,6 +6,7 @@ from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import kill_worker, terminate_supervisor
 from ssm_cli.runtime.reports import ending
@@ -85,7 +86,8 @@ def root_down(world: World, reason: ExitReason) -> None:
     while world.queue:
         pending = world.queue[0][3]
         if pending is not None:
-            pending.fail(CalleeStopped(f"the tree has stopped: {reason}", reason=str(reason)))
+            text = f"the tree has stopped: {reason}"
+            pending.fail(unstepped(CalleeStopped(text, reason=str(reason))))
         world.queue.popleft()  # last: what is interrupted is done again
     world.guard.close()
     if world.outside.wake is not None:
