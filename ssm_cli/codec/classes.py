@@ -5,10 +5,11 @@ from __future__ import annotations
 import builtins
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from msgspec.msgpack import Ext
 
-from ssm_cli.codec.kinds import FACTORIES, Form, found, kept_form, name_of
+from ssm_cli.codec.kinds import FACTORIES, Form, found, is_made_bare, kept_form, name_of
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 TAGS = [Ext(code, b"") for code in range(14)]
@@ -64,6 +65,7 @@ class Classes:
         self._renamed = dict(renamed or {})
         self._home = home
         self._seen: dict[type, Form] = {}
+        self.proven: dict[int, Any] = {}  # members of enums that a copy of their value finds
 
     def form(self, kind: type) -> Form:
         """The form of a class whose instance is written; raises `Inexact` where it has none."""
@@ -127,7 +129,9 @@ class Classes:
 
 
 def _hint(kind: type) -> str:
-    bases = [base.__name__ for base in kind.__mro__[1:] if base.__module__ == "builtins"]
-    if bases and bases[0] != "object":
+    own = ("builtins", "collections")
+    above = [base for base in kind.__mro__[1:] if base.__module__ in own]
+    bases = [base.__name__ for base in above if not is_made_bare(base)]
+    if bases:
         return f", as it is a subclass of {bases[0]}; keep a {bases[0]}, or a dataclass with one"
     return "; keep what it is made of in a dataclass or a msgspec.Struct, or make it in `restore`"

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.classes import PLAIN, Classes
+from ssm_cli.codec.classes import PLAIN, Classes, Inexact
 from ssm_cli.codec.lifting import Reader
 from ssm_cli.codec.lowering import LARGE, Writer, canonical_bytes, in_order
 
@@ -74,11 +74,26 @@ def _written(
     writer = Writer(classes, canonical=ordered, then=then)
     try:
         body = writer.lower(value)
-        return encode((writer.head(), body)), writer.walked
+        data = encode((writer.head(), body))
     except (OverflowError, UnicodeEncodeError):  # a large number, or odd text, is somewhere
         writer = Writer(classes, canonical=ordered, careful=True, then=then)
         body = writer.lower(value)
-        return encode((writer.head(), body)), True
+        data = encode((writer.head(), body))
+    if writer.wary and not then and not _comes_back(data, writer, encode):
+        Writer(classes, canonical=ordered, careful=True, proving=True).lower(value)
+        raise Inexact("what is read of it is not what was written")
+    return data, writer.walked
+
+
+def _comes_back(data: bytes, writer: Writer, encode: Callable[[Any], bytes]) -> bool:
+    """Whether what is read of these bytes is written as they are."""
+    head, body = _decode(data)
+    again = Writer(writer.classes, canonical=writer.canonical, careful=writer.careful)
+    try:
+        body = again.lower(Reader(writer.classes, head).lift(body))
+    except Inexact:
+        return False
+    return encode((again.head(), body)) == data
 
 
 def alike(one: bytes, other: bytes) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cached_property, lru_cache
 from importlib import import_module
+from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -55,6 +56,18 @@ def _moment_parts(value: Any) -> Any:
     return (value.replace(tzinfo=None, fold=0).isoformat(), value.fold, value.tzinfo)
 
 
+def _fraction(kind: Any, parts: Any) -> Any:
+    return kind(parts) if isinstance(parts, str) else kind(*parts)
+
+
+def _fraction_parts(value: Any) -> Any:
+    """Its text; where Python writes no text of numbers that long, the two of them."""
+    try:
+        return str(value)
+    except ValueError:
+        return (value.numerator, value.denominator)
+
+
 _TEXT = Parts(str, _text)
 
 STANDARD: dict[str, Parts] = {
@@ -67,7 +80,7 @@ STANDARD: dict[str, Parts] = {
     "datetime:timedelta": Parts(lambda v: (v.days, v.seconds, v.microseconds), _spread),
     "datetime:timezone": Parts(lambda v: v.__getinitargs__(), _spread),
     "decimal:Decimal": _TEXT,
-    "fractions:Fraction": _TEXT,
+    "fractions:Fraction": Parts(_fraction_parts, _fraction),
     "uuid:UUID": Parts(lambda v: v.bytes, lambda kind, data: kind(bytes=data)),
     "zoneinfo:ZoneInfo": Parts(_zone_key, _text),
     **{
@@ -116,18 +129,30 @@ class Form(NamedTuple):
         name: its lasting name.
         fields: the names of its fields, in order; none of an enum.
         make: makes an instance of the values of some of these fields.
+        wary: code of the program has a hand in that, so that each value is to be looked at.
+        hidden: slots of the class and its bases that hold no field.
     """
 
     kind: type
     name: str
     fields: tuple[str, ...]
     make: Callable[[type, Mapping[str, Any]], Any]
+    wary: bool = False
+    hidden: tuple[MemberDescriptorType, ...] = ()
 
-    def stray(self, value: Any) -> list[str]:
+    def flaw(self, value: Any) -> str:
+        """What is wrong with an instance that would not be the same when it comes back; or ""."""
+        if self.make is _joined and tuple.__len__(value) != len(self.fields):
+            return f"it has {tuple.__len__(value)} elements, and {self.name} {len(self.fields)}"
+        stray = self._stray(value)
+        return f"it holds `{stray[0]}`, which is no field of {self.name}" if stray else ""
+
+    def _stray(self, value: Any) -> list[str]:
         """What an instance holds besides its fields, and would not have when it comes back."""
+        full = [slot.__name__ for slot in self.hidden if _holds(slot, value)]
         held = getattr(value, "__dict__", None)
-        if not held or held.keys() <= set(self.fields):
-            return []
+        if full or not held or held.keys() <= set(self.fields):
+            return full
         cached = {
             name
             for base in self.kind.__mro__
@@ -135,6 +160,23 @@ class Form(NamedTuple):
             if isinstance(found, cached_property)
         }
         return sorted(held.keys() - set(self.fields) - cached)
+
+    def held(self, value: Any, field: str, absent: Any) -> Any:
+        """The value of a field, as it is kept: what the class makes of it for readers is not it."""
+        if self.wary and field in (kept := getattr(value, "__dict__", {})):
+            return kept[field]
+        try:
+            return object.__getattribute__(value, field)
+        except AttributeError:
+            return absent
+
+
+def _holds(slot: MemberDescriptorType, value: Any) -> bool:
+    try:
+        slot.__get__(value, type(value))
+    except AttributeError:
+        return False
+    return True
 
 
 def _bare(kind: type, values: Mapping[str, Any]) -> Any:
@@ -159,21 +201,73 @@ def _member(kind: Any, values: Mapping[str, Any]) -> Any:
 @lru_cache(maxsize=4096)
 def kept_form(kind: Any) -> Form | None:
     """The form of a class of a program; None of a class whose instances cannot be made again."""
-    make: Callable[[type, Mapping[str, Any]], Any] = _bare
     if issubclass(kind, Enum):
         return Form(kind, name_of(kind), (), _member)
+    fields, make = _fields_of(kind)
+    if fields is None or (make is _bare and not is_made_bare(kind)):
+        return None
+    found = [_found_in(kind, field) for field in fields]
+    if make is _joined and not all(type(one) is _TUPLE_FIELD for one in found):
+        return None
+    wary = make is not _joined and any(_has_code(one) for one in found)
+    if make is _called:
+        wary = wary or hasattr(kind, "__post_init__") or type(kind) is not type(msgspec.Struct)
+    return Form(kind, name_of(kind), fields, make, wary, _hidden(kind, fields))
+
+
+def _fields_of(kind: Any) -> tuple[tuple[str, ...] | None, Any]:
+    """The names of the fields of a class, None where it has none, and how an instance is made."""
     if issubclass(kind, tuple):
-        fields, make = getattr(kind, "_fields", None), _joined
-    elif issubclass(kind, BUILTINS):
-        fields = None
-    elif issubclass(kind, msgspec.Struct):
-        fields, make = kind.__struct_fields__, _called
-    elif dataclasses.is_dataclass(kind):
-        fields, make = tuple(field.name for field in dataclasses.fields(kind)), _bare
-    else:
-        held, make = vars(kind).get("__attrs_attrs__"), _bare
-        fields = None if held is None else tuple(field.name for field in held)
-    return None if fields is None else Form(kind, name_of(kind), fields, make)
+        return getattr(kind, "_fields", None), _joined
+    if issubclass(kind, BUILTINS):
+        return None, _bare
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_fields__, _called
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind)), _bare
+    held = vars(kind).get("__attrs_attrs__")
+    return None if held is None else tuple(field.name for field in held), _bare
+
+
+def is_made_bare(kind: type) -> bool:
+    """Whether a class is one of Python's code alone: of others an instance holds what is unseen.
+
+    >>> from collections import deque
+    >>> is_made_bare(Parts), is_made_bare(deque), is_made_bare(type("A", (), {}))
+    (False, False, True)
+    """
+    if getattr(kind, "__abstractmethods__", None):
+        return all(map(is_made_bare, kind.__bases__))
+    try:
+        object.__new__(kind)
+    except TypeError:
+        return False
+    return True
+
+
+_TUPLE_FIELD: type = type(Parts.__dict__["make"])
+
+
+def _found_in(kind: type, name: str) -> Any:
+    """What a class has by that name, as it stands there."""
+    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+
+
+def _has_code(found: Any) -> bool:
+    """Whether an attribute of a class runs code when a field of its name is set."""
+    return hasattr(type(found), "__set__") and type(found) is not MemberDescriptorType
+
+
+def _hidden(kind: type, fields: tuple[str, ...]) -> tuple[MemberDescriptorType, ...]:
+    """The slots of a class that hold no field; those that attrs makes for what it caches do not."""
+    return tuple(
+        slot
+        for base in kind.__mro__
+        if not {"__attrs_attrs__", "__getattr__"} <= vars(base).keys()
+        for name, slot in vars(base).items()
+        if type(slot) is MemberDescriptorType
+        and (name not in fields or _found_in(kind, name) is not slot)
+    )
 
 
 def lasting(module: str) -> str:

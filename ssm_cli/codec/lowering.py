@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from enum import Enum
 from operator import itemgetter
 from typing import Any
@@ -30,11 +30,16 @@ from ssm_cli.codec.classes import (
     Classes,
     Inexact,
 )
+from ssm_cli.codec.json import safe_repr
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard
+from ssm_cli.codec.lifting import Reader
 from ssm_cli.errors import message_of
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[Any, Any]).decode
 MAX_DEPTH = 200  # levels that a value may be nested
 TEXT = frozenset({str})
+MOST_PROVEN = 4096  # members of enums that are not looked at again
 SMALL = range(-(2**63), 2**64)
 
 canonical_bytes = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -51,7 +56,11 @@ def in_order(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class Writer:
-    """One walk from a value to its form. `canonical` makes equal values equal in any order."""
+    """One walk from a value to its form. `canonical` makes equal values equal in any order.
+
+    `wary` says afterwards whether something in it must be read to see whether it comes back;
+    `proving` looks at each such part by itself, so that the one that does not is named.
+    """
 
     def __init__(
         self,
@@ -60,12 +69,15 @@ class Writer:
         canonical: bool = False,
         careful: bool = False,
         then: bool = False,
+        proving: bool = False,
     ) -> None:
         self.classes = classes
         self.canonical = canonical
         self.careful = careful
         self.then = then
+        self.proving = proving
         self.walked = False
+        self.wary = False
         self._order: dict[str, int] = {}
         self._late: set[str] = set()
         self._heads: dict[str, list[Any]] = {}
@@ -134,24 +146,26 @@ class Writer:
             try:
                 lowered[key] = self.lower(held)
             except Inexact as error:
-                raise error.at(f"[{key!r}]") from None
+                raise error.at(_key(key)) from None
         return lowered
 
     def pairs(self, value: Any, *, ordered: bool = False) -> list[Any]:
         """Keys and values, in turn."""
         self.walked = True
+        _distinct(value)
         found = []
         for key, held in value.items():
             try:
                 found.append((self.lower(key), self.lower(held)))
             except Inexact as error:
-                raise error.at(f"[{key!r:.60}]") from None
+                raise error.at(_key(key)) from None
         if self.canonical and not ordered:
             found.sort(key=lambda pair: canonical_bytes(pair[0]))
         return [part for pair in found for part in pair]
 
     def unordered(self, value: Any) -> list[Any]:
         """The elements of a set, in an order that only they make."""
+        _distinct(value)
         self._inline += 1
         lowered = self.items(value, "{{element {}}}")
         self._inline -= 1
@@ -180,19 +194,72 @@ class Writer:
                 raise Inexact(message_of(error)) from None
             return [STANDARD_TAG, name, self.lower(parts)]
         form = self.classes.form(kind)
-        ref = self.ref(form)
         if isinstance(value, Enum):
-            return [ENUM_TAG, ref, value.name, self.lower(value.value)]
-        if stray := form.stray(value):
-            raise Inexact(f"it holds `{stray[0]}`, which is no field of {form.name}")
-        lowered: list[Any] = [RECORD_TAG, ref]
+            self._prove_member(form, value)
+            return [ENUM_TAG, self.ref(form), value.name, self.lower(value.value)]
+        return self._record(form, value)
+
+    def _record(self, form: Form, value: Any) -> list[Any]:
+        lowered: list[Any] = [RECORD_TAG, self.ref(form)]
+        if flaw := form.flaw(value):
+            raise Inexact(flaw)
+        wary = form.wary
         for field in form.fields:
             try:
-                held = getattr(value, field, UNSET_TAG)
-                lowered.append(held if held is UNSET_TAG else self.lower(held))
+                held = form.held(value, field, UNSET_TAG)
+            except Exception as error:  # noqa: BLE001 - a property is the user's
+                raise Inexact(f"it cannot be read: {message_of(error)}").at(f".{field}") from None
+            if held is UNSET_TAG:
+                wary = True  # it may get its default
+                lowered.append(held)
+                continue
+            try:
+                lowered.append(self.lower(held))
             except Inexact as error:
                 raise error.at(f".{field}") from None
+        if wary:
+            self.wary = True
+            if self.proving:
+                self._prove(form, value)
         return lowered
+
+    def _prove(self, form: Form, value: Any) -> None:
+        """Raise `Inexact` if an instance is another one when it comes back."""
+        data, again = self._copied(value)
+        if self._copied(again)[0] != data:
+            raise Inexact(
+                f"made of its fields, a {form.name} is another one: its `__post_init__`, a "
+                f"descriptor or a default changes them; keep what these make of it"
+            )
+
+    def _prove_member(self, form: Form, member: Enum) -> None:
+        """Raise `Inexact` if a copy of the value of a member of an enum does not find it."""
+        proven = self.classes.proven
+        if proven.get(id(member)) is member:
+            return
+        try:
+            found = form.make(form.kind, {"value": self._copied(member.value)[1]})
+        except Inexact as error:
+            raise error.at(".value") from None
+        except Exception:  # noqa: BLE001 - `_missing_` is the user's
+            found = None
+        if found is not member:
+            raise Inexact(
+                f"{form.name}.{member.name} cannot be kept: a copy of its value does not find it; "
+                f"give it a value that is equal to its copy, as numbers and text are"
+            )
+        if len(proven) >= MOST_PROVEN:
+            proven.clear()
+        if isinstance(member.value, Hashable):  # others may be changed
+            proven[id(member)] = member
+
+    def _copied(self, value: Any) -> tuple[bytes, Any]:
+        """The bytes of a value, and what they are read as."""
+        writer = Writer(self.classes, canonical=self.canonical, careful=True)
+        body = writer.lower(value)
+        data = _encode((writer.head(), body))
+        head, body = _decode(data)
+        return data, Reader(self.classes, head).lift(body)
 
     def factory(self, kind: Any) -> str | int | None:
         """What stands for the factory of a `defaultdict`."""
@@ -208,6 +275,23 @@ class Writer:
             f"its default_factory {getattr(kind, '__qualname__', type(kind).__name__)} cannot be "
             f"kept: give it a type (int, list, dict, a dataclass), or None"
         )
+
+
+def _key(key: Any) -> str:
+    return f"[{safe_repr(key):.60}]"
+
+
+def _distinct(value: Any) -> None:
+    """Raise `Inexact` if keys or elements are equal by now: but for one they would be lost."""
+    if PLAIN.issuperset(map(type, value)):
+        return
+    try:
+        keys = dict.__iter__(value) if isinstance(value, dict) else value  # else it may not end
+        same = len(value) - len({*list(keys)})  # of a list, as a set keeps the old hashes
+    except Exception as error:  # noqa: BLE001 - `__hash__` and `__eq__` are the user's
+        raise Inexact(f"its keys or elements cannot be compared: {message_of(error)}") from None
+    if same:
+        raise Inexact(f"{same} of its keys or elements were changed, and are equal to others now")
 
 
 HOW_LOWERED: dict[type, Callable[[Writer, Any], Any]] = {

@@ -20,7 +20,7 @@ from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.digest import world_digest
-from ssm_cli.runtime.engine.fork import fork
+from ssm_cli.runtime.engine.fork import fork, is_deep
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
@@ -223,8 +223,9 @@ class Node(metaclass=Parts):
         Raises:
             CalledFromStep: a step, or a reader of reports, forks its own node.
             StorageError: what was acknowledged last is still being written.
+            TypeError, ValueError: an argument is none of these.
         """
-        world = self._world
+        world, deep = self._world, is_deep(copy)
         forbid_reentry(world)
         keeper = world.outside.keeper
         if keeper is not None:
@@ -235,7 +236,7 @@ class Node(metaclass=Parts):
             clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
         with without_collector():
             guarding = choose_guard(clock, wanted=guard)
-            forked = fork(world, clock, guarding, deep=copy == "deep")
+            forked = fork(world, clock, guarding, deep=deep)
         if world.running:
             watch(forked)
         other = Node.__new__(Node)
@@ -264,6 +265,10 @@ class Node(metaclass=Parts):
 
 def choose_guard(clock: Clock, *, wanted: bool) -> Guard:
     """Return the guard that fits the clock and the thread."""
+    if type(wanted) is not bool:
+        raise TypeError(f"guard={wanted!r:.60} is no choice: expected True or False")
+    if not callable(getattr(clock, "now_s", None)):
+        raise TypeError(f"clock={clock!r:.60} is no clock: expected ManualClock() or SystemClock()")
     if not wanted:
         return NoGuard(clock)
     if isinstance(clock, ManualClock):

@@ -157,7 +157,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     let_out(keeper, kept, now.data)
     seq = keeper.add(record, len(now.data) + len(record.output))
     if now.request:
-        keeper.sessions.learn(seq, record)
+        keeper.sessions.learn(seq, record, kept.values.repeated(outcome.reply) if replied else None)
     return seq
 
 

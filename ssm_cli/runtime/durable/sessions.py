@@ -50,9 +50,14 @@ class Replayed:
 
 
 class Sessions:
-    """The last `KEPT_ANSWERS` answers to calls with a request id, in the order of the journal."""
+    """The last `KEPT_ANSWERS` answers to calls with a request id, in the order of the journal.
+
+    What is stored of an answer are its bytes. The process that gave it knows its value as well, as
+    it was then, and repeats that.
+    """
 
     def __init__(self) -> None:
+        self._given: dict[tuple[str, str], Callable[[], Any]] = {}
         self._answered: OrderedDict[tuple[str, str], Answered] = OrderedDict()
         self._under_way: dict[tuple[str, str], tuple[bytes, Pending]] = {}
         self._changes: dict[str, bytes | None] = {}
@@ -64,17 +69,21 @@ class Sessions:
         for answered in sorted(known, key=lambda one: one.seq):
             self._answered[answered.worker, answered.request] = answered
 
-    def learn(self, seq: int, record: Input) -> None:
-        """A record with a request id was written."""
+    def learn(self, seq: int, record: Input, given: Callable[[], Any] | None = None) -> None:
+        """A record with a request id was written; `given` makes the output anew, if it was one."""
         answered = Answered(
             record.worker, record.request, seq, digest(record.data), record.outcome, record.output
         )
         at = (record.worker, record.request)
         self._answered.pop(at, None)
         self._answered[at] = answered
+        self._given.pop(at, None)
+        if given is not None:
+            self._given[at] = given
         self._changes[key_of(answered)] = pack(answered)
         if len(self._answered) > KEPT_ANSWERS:
-            _, oldest = self._answered.popitem(last=False)
+            at, oldest = self._answered.popitem(last=False)
+            self._given.pop(at, None)
             self._changes[key_of(oldest)] = None
 
     def forget(self, after: int) -> None:
@@ -82,6 +91,7 @@ class Sessions:
         for at, answered in [*self._answered.items()]:
             if answered.seq > after:
                 del self._answered[at]
+                self._given.pop(at, None)
                 self._changes.pop(key_of(answered), None)
 
     def changes(self) -> dict[str, bytes | None]:
@@ -112,7 +122,7 @@ class Sessions:
         if known is not None:
             self._under_way.pop(at, None)
             if known.digest == digest(data):
-                hold(pending, tell, cell, known, pending)
+                hold(pending, tell, cell, known, pending, self._given.get(at))
             else:
                 pending.fail(reused(cell, request))
             return False
@@ -160,9 +170,13 @@ def follow(first: Pending, second: Pending) -> None:
     first.notify = both
 
 
-def tell(cell: WorkerCell, known: Answered, pending: Pending) -> None:
-    """Answer a call as the one with its id was answered."""
-    if known.outcome == "replied" or (known.outcome == "stopped" and known.output):
+def tell(
+    cell: WorkerCell, known: Answered, pending: Pending, given: Callable[[], Any] | None
+) -> None:
+    """Answer a call as the one with its id was answered; `given` makes the output, if it can."""
+    if given is not None:
+        pending.resolve(given())
+    elif known.outcome == "replied" or (known.outcome == "stopped" and known.output):
         pending.resolve(output_of(cell, known.output))
     else:
         pending.fail(error_of(cell, known))

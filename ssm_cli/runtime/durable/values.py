@@ -7,7 +7,8 @@ so once more, and refused where that makes another state of them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -251,7 +252,7 @@ class Values:
             form=code.form, digest=code.digest, place=code.place,
         )  # fmt: skip
 
-    # -- inputs ---------------------------------------------------------------------------------
+    # -- inputs and outputs ---------------------------------------------------------------------
 
     def written(self, message: Any) -> bytes:
         """The bytes of an input that came as a value: its codec's, if that brings it back.
@@ -274,6 +275,13 @@ class Values:
             if is_from_outside(None, error):
                 raise
         return exact  # it may be no input of its codec, and is one all the same
+
+    def repeated(self, output: Any) -> Callable[[], Any]:
+        """What makes an output anew as it is now; one that cannot be kept is given as it is."""
+        try:
+            return partial(read, write(output, self._classes), self._classes)
+        except Inexact:
+            return lambda: output
 
     def came(self, data: bytes) -> bytes:
         """The bytes of an input, as they came, for its record."""

@@ -7,21 +7,51 @@ count (starts, steps, reports), and how long ago something began.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
+from functools import partial
 from hashlib import blake2b
+from itertools import islice
+from types import MemberDescriptorType, ModuleType
 from typing import Any, get_args
 
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, Extra, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.entries import MARKED, Entry
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_from_outside
 
 DIGEST_BYTES = 16
 PLAIN = (type(None), bool, int, float, complex, str, bytes)
 ENTRIES = (*get_args(Entry), *MARKED)
+PROTOCOL = 4  # of copying; earlier ones leave out the fold of a time
+COPYING = ("__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__")
+MODULE: Any = vars(type)["__module__"]
+DEQUE_ROOM: Any = vars(deque)["maxlen"]
+QUALNAME: Any = vars(type)["__qualname__"]
+Parts = tuple[tuple[object, ...], tuple[object, ...]]
+Run = Callable[[Callable[..., Parts], Any], Parts]
+UNSEEN: Parts = ("unseen",), ()
+LOOKS: dict[type, Callable[[Any], Parts]] = {
+    OrderedDict: lambda value: (tuple(islice(OrderedDict.items(value), len(value))), ()),
+    defaultdict: lambda value: ((value.default_factory,), tuple(dict.items(value))),
+    dict: lambda value: ((), tuple(dict.items(value))),
+    list: lambda value: (tuple(list.__iter__(value)), ()),
+    tuple: lambda value: (tuple(tuple.__iter__(value)), ()),
+    set: lambda value: ((), tuple(set.__iter__(value))),
+    frozenset: lambda value: ((), tuple(frozenset.__iter__(value))),
+    deque: lambda value: ((DEQUE_ROOM.__get__(value), *deque.__iter__(value)), ()),
+    str: lambda value: ((str.__str__(value),), ()),
+    memoryview: lambda value: ((value.format, value.shape, value.tobytes()), ()),
+    Mapping: lambda value: ((), tuple(value.items())),
+    AbstractSet: lambda value: ((), tuple(value)),
+}
+"""What values of these types, and of their subclasses, consist of: what counts in its order, and
+what in any. But for the last two no user code is asked."""
 MOST_DEPTH = 200  # of what is nested; a state that is deeper is taken by its type alone
 
 
@@ -35,7 +65,12 @@ def world_digest(world: World) -> bytes:
     parts.append([(round(s - now_s, 9), entry_of(entry)) for s, _, entry in timers])
     if any(has_chance(cell) for cell in world.names.values()):
         parts.append(world.random.getstate())
-    return sum_of(parts)
+    return sum_of(parts, partial(contained, world, world.root, unseen))
+
+
+def unseen(_: BaseException) -> Parts:
+    """Return what counts of a value that cannot be looked at, besides its type."""
+    return UNSEEN
 
 
 def facts(cell: Cell, now_s: float) -> Iterator[object]:
@@ -91,28 +126,40 @@ def part_of(value: Any) -> object:
     return "call" if isinstance(value, Pending) else value
 
 
-def sum_of(value: object) -> bytes:
+def sum_of(value: object, run: Run | None = None) -> bytes:
     """Return a digest of a value of a user's, by its content.
 
-    Mappings and sets count whatever their order; an object by its type and what it would be copied
-    from (`__reduce_ex__`), code by its name.
+    Mappings and sets count whatever their order, but for an `OrderedDict`; an object by its type
+    and what it holds, or would be copied from (`__reduce_ex__`); code by its name, a method by its
+    object as well; what cannot be looked at by its type. `run` runs what may be user code.
 
     >>> sum_of({"x": 1, "y": 2}) == sum_of({"y": 2, "x": 1}), sum_of(1) == sum_of(True)
     (True, False)
     """
-    return Sums().of(value)
+    return Sums(run or by_itself).of(value)
+
+
+def by_itself(function: Callable[..., Parts], value: Any) -> Parts:
+    """Run user code that looks at a value; what it raises stays here, unless it is from outside."""
+    try:
+        return function(value)
+    except BaseException as error:
+        if is_from_outside(None, error):
+            raise
+        return UNSEEN
 
 
 class Sums:
     """Digests of values. An object that many refer to is looked at once, and kept meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._known: dict[int, tuple[Any, bytes]] = {}
 
     def of(self, value: Any, depth: int = 0) -> bytes:
         """Return the digest of a value that is nested `depth` deep."""
         kind = type(value)
-        head = f"{kind.__module__}.{kind.__qualname__}:"
+        head = ".".join(_name_of(kind))
         if kind in PLAIN:
             return _hash(head, repr(value).encode("utf-8", "surrogatepass"))
         known = self._known.get(id(value))
@@ -122,43 +169,73 @@ class Sums:
         if depth > MOST_DEPTH:
             return above
         self._known[id(value)] = value, above  # for what it holds, if that refers to it again
-        parts = [self.of(part, depth + 1) for part in _parts(value)]
-        if is_unordered(value):
-            parts.sort()
-        found = _hash(head, *parts)
+        look = None if kind is OrderedDict else LOOKS.get(kind)  # which hashes its keys to go on
+        ordered, unordered = look(value) if look else self._run(_parts, value)
+        deeper = partial(self.of, depth=depth + 1)
+        parts = [*map(deeper, ordered), *sorted(map(deeper, unordered))]
+        found = _hash(f"{head}:{len(ordered)}", *parts)
         self._known[id(value)] = value, found
         return found
 
 
-def is_unordered(value: Any) -> bool:
-    """Return whether the order of what a value holds does not count."""
-    return isinstance(value, Mapping | AbstractSet)
+def _name_of(kind: type) -> tuple[str, str]:
+    """Return the names of the module and of a class, whatever its metaclass says."""
+    module = MODULE.__get__(kind)
+    return module if type(module) is str else "", QUALNAME.__get__(kind)
 
 
-def _parts(value: Any) -> Iterable[object]:
-    """Return what a value consists of."""
-    if isinstance(value, Enum):
-        return (value.name,)
-    if is_unordered(value):
-        return value.items() if isinstance(value, Mapping) else value
-    if isinstance(value, deque):
-        return (value.maxlen, *value)
-    if isinstance(value, Sequence) and not isinstance(value, bytearray | memoryview | range):
-        return value
-    fields = getattr(value, "__struct_fields__", None)
-    name = getattr(value, "__qualname__", None)
-    if name is not None:
-        return (getattr(value, "__module__", ""), name)
-    return _copied_from(value) if fields is None else [getattr(value, field) for field in fields]
+def _parts(value: Any) -> Parts:
+    """Return what a value consists of, as `LOOKS`."""
+    kind = type(value)
+    if issubclass(kind, Enum):
+        return (value._name_, value._value_), ()
+    for base, look in LOOKS.items():
+        if issubclass(kind, base):
+            ordered, unordered = look(value)
+            return (*_attributes(value, kind), *ordered), unordered
+    if issubclass(kind, type):
+        return _name_of(value), ()
+    if issubclass(kind, ModuleType):
+        return (value.__name__,), ()
+    if kind.__module__ == "builtins" and hasattr(value, "__qualname__"):
+        return (getattr(value, "__module__", ""), value.__qualname__, _owner(value)), ()
+    return _attributes(value, kind) if _is_bare(kind) else _copied_from(value), ()
 
 
-def _copied_from(value: Any) -> Sequence[object]:
-    """Return what an object would be copied from; nothing for one that cannot be copied."""
+def _owner(value: Any) -> object:
+    """Return the object of a method; nothing of a function, whose module it may be."""
+    owner = getattr(value, "__self__", None)
+    return None if isinstance(owner, ModuleType) else owner
+
+
+def _attributes(value: Any, kind: type) -> tuple[object, ...]:
+    """Return what an instance holds in attributes and slots, without asking its class."""
+    found: list[object] = []
+    for base in kind.__mro__:
+        if "__slots__" in vars(base):
+            for name, slot in vars(base).items():
+                if type(slot) is MemberDescriptorType:
+                    with contextlib.suppress(AttributeError):
+                        found.append((name, slot.__get__(value, kind)))
     try:
-        reduced = value.__reduce_ex__(2)
-    except Exception:  # noqa: BLE001 - whatever cannot be copied counts by its type
-        return ()
-    return reduced[1:3] if isinstance(reduced, tuple) else (reduced,)
+        held = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        held = None
+    return (held or None, *found)
+
+
+def _is_bare(kind: Any) -> bool:
+    """Whether an object is no more than what its attributes hold: its class does not say how."""
+    return all(getattr(kind, name, None) is getattr(object, name, None) for name in COPYING)
+
+
+def _copied_from(value: Any) -> tuple[object, ...]:
+    """Return what an object would be copied from; fails for one that cannot be copied."""
+    reduced = value.__reduce_ex__(PROTOCOL)
+    if not isinstance(reduced, tuple):
+        return (reduced,)
+    make, parts, state, *held = (*reduced, None, None, None)[:5]
+    return make, parts, state, *(None if one is None else [*one] for one in held)
 
 
 def _hash(head: str, *parts: bytes) -> bytes:

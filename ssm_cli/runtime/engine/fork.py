@@ -47,6 +47,13 @@ def fork(world: World, clock: Clock, guard: Guard, *, deep: bool = False) -> Wor
     return Forking(world, clock, guard, deep=deep).fork()
 
 
+def is_deep(copying: object) -> bool:
+    """Return whether states are to be copied; raises ValueError for a word that is none of two."""
+    if copying not in ("shared", "deep"):
+        raise ValueError(f"copy={copying!r:.60} is no way to fork: expected 'shared' or 'deep'")
+    return copying == "deep"
+
+
 class Forking:
     """One fork while it is made: what has become of each cell, call and note."""
 

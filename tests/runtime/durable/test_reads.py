@@ -215,6 +215,29 @@ def test_a_read_leaves_a_time_out_under_way() -> None:
     assert w.peek() == [99]
 
 
+@KEPT
+def test_so_it_does_in_every_life_and_kind_of_worker(persist: str) -> None:
+    w = world(Server, persist=persist)
+    w.node.call("a", Put(-1))
+    assert w.node.call("a", Get()) == 0
+    if persist == "journal":
+        w.crash()
+    assert w.node.call("a", Get()) == 0
+    w.clock.advance_s(0.06)
+    w.node.run()
+    assert w.peek() == [99]
+
+
+def test_what_is_no_read_ends_a_time_out() -> None:
+    w = world(Server)
+    w.node.call("a", Put(-1))
+    w.node.call("a", Put(1))
+    w.crash()
+    w.clock.advance_s(0.06)
+    w.node.run()
+    assert w.peek() == [1]
+
+
 def test_a_timer_and_a_send_between_durable_workers_count_once_though_they_only_read() -> None:
     def ask(message: Message, state: list[int]) -> Any:
         if message == Put(5):
