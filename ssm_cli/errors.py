@@ -333,10 +333,21 @@ def is_interruption(error: BaseException) -> bool:
     return kind is KeyboardInterrupt or (kind is StepTimeout and bool(vars(error).get("owner")))
 
 
+def writable(text: str) -> str:
+    r"""Return a text that any record, file, or peer takes: lone surrogates are written as escapes.
+
+    >>> writable("caf\udce9") == r"caf\udce9"
+    True
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def message_of(
     error: BaseException, passes: Callable[[BaseException], bool] = is_interruption
 ) -> str:
-    """Return what an exception says; one that cannot say it is shown by its class alone.
+    """Return what an exception says, `writable`; one that cannot is shown by its class alone.
 
     The one way from an exception of the user's to text. `__str__` is code of the user's, and may
     take any time: for the error of a step see `CalleeCrashed.said`. What it raises goes on where
@@ -346,7 +357,7 @@ def message_of(
     'no'
     """
     try:
-        return str.__str__(str(error))
+        return writable(str.__str__(str(error)))
     except BaseException as failed:
         if passes(failed):
             raise

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from ssm_cli.behaviour.sizes import size_of
+from ssm_cli.errors import writable
 
 
 class Normal(msgspec.Struct, frozen=True):
@@ -159,7 +160,9 @@ def term_of(reason: ExitReason) -> object:
 
 
 def bounded(term: object, said: str) -> object:
-    """Return a term, or its text where it takes more than `MOST_TERM_BYTES`."""
+    """Return a term, or its text where it takes more than `MOST_TERM_BYTES`; a str `writable`."""
+    if type(term) is str:
+        term = writable(term)
     return term if size_of(term) <= MOST_TERM_BYTES else said or plain(term)
 
 
@@ -172,7 +175,7 @@ def plain(value: object, write: Callable[[object], str] = str) -> str:
     'xx…'
     """
     try:
-        text = write(value)
+        text = writable(write(value))
     except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<{type(value).__name__} that cannot be shown: {type(failure).__name__}>"
     return text if len(text) <= 200 else f"{text[:199]}…"

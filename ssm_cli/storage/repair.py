@@ -18,6 +18,7 @@ from ssm_cli.codec.exact import is_exact, names_in
 from ssm_cli.codec.json import data_reader, jsonable
 from ssm_cli.errors import StorageError, message_of
 from ssm_cli.runtime.clock import SystemClock
+from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.life import Anew
 from ssm_cli.runtime.durable.ports import Store
@@ -135,7 +136,8 @@ class Repairing:
                 f"in, by --tree FILE"
             )
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
-        life = Anew(self.worker, behaviour, values, self._tail.saved)
+        again = Again(self._spec)
+        life = Anew(self.worker, behaviour, values, self._tail.saved, again=again)
         for seq, record in self._tail.records:
             life.again(seq, record)
         life.finish()

@@ -87,7 +87,7 @@ def advance_saving(keeper: Keeper, limit_s: float) -> None:
     """
     try:
         if keeper.saving is None:
-            changed = [kept for kept in keeper.kept.values() if kept.journals and kept.dirty]
+            changed = [kept for kept in keeper.kept.values() if kept.is_to_be_saved()]
             if keeper.seq == keeper.head_seq and not changed:
                 return
             keeper.saving = Pass(keeper, changed)

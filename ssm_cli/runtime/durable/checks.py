@@ -7,9 +7,9 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import Unrecovered
+from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input
 from ssm_cli.runtime.durable.values import Values, digest, text_of
-from ssm_cli.runtime.outside import is_from_outside
 
 CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
 
@@ -21,9 +21,13 @@ class Checks:
         values: how they are written.
         every: compare the hashes of every so-many-th record.
         effects: compare what steps ask for, too.
+
+    Attributes:
+        again: what runs the code of the worker; its `Life` says.
     """
 
     def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
+        self.again = Again()
         self._effects = effects
         self._values = values
         self._wanted = self._every = every
@@ -82,9 +86,9 @@ class Checks:
             raise self._differs(seq, "state")
         if record.output_hash and output is not NOTHING:
             try:
-                written = values.codec.encode(output)
-            except Exception as error:
-                if is_from_outside(None, error):
+                written = self.again.step(values.codec.encode, output)
+            except BaseException as error:
+                if self.again.is_from_outside(error):
                     raise
                 raise self._differs(seq, "output") from error
             if digest(written) != record.output_hash:

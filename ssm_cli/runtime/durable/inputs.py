@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.dispatch import BadReturnError, Kind, Outcome
 from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Continue
 from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
+from ssm_cli.runtime.durable.fits import unfit
 from ssm_cli.runtime.durable.keeper import Accepted, Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input
@@ -124,9 +125,14 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
 
     Raises:
         StorageError: the new state, or what it sends, cannot be written; nothing is recorded.
+        BadReturnError: likewise, a timer or a time-out that it asks for.
     """
+    wrong = unfit(outcome) if kept.journals else ""
+    if wrong:
+        raise BadReturnError(wrong)
     state_hash = kept.hash(outcome.state)
     if not kept.journals:
+        kept.recorded = state_hash
         return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
@@ -139,23 +145,16 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     keeper.now = None
     keeper.step(cell, now.timeout_ms)
     record = Input(
-        kept.worker,
-        keeper.at_s(),
-        now.how,
-        now.data,
+        kept.worker, keeper.at_s(), now.how, now.data,
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
-        digest_of_output(output),
-        state_hash,
-        kept.values.version,
-        now.request,
-        output if now.request else b"",
-        now.key,
-        now.cause,
+        digest_of_output(output), state_hash, kept.values.version, now.request,
+        output if now.request else b"", now.key, now.cause,
         effects_hash=kept.values.hash_of_effects(outcome),
-    )
+    )  # fmt: skip
     kept.succeeded(now.data)
     let_out(keeper, kept, now.data)
     seq = keeper.add(record, len(now.data) + len(record.output))
+    kept.recorded = state_hash
     if now.request:
         keeper.sessions.learn(seq, record, kept.values.repeated(outcome.reply) if replied else None)
     return seq
@@ -199,7 +198,7 @@ def encoded_output(kept: Kept, outcome: Outcome, *, must: bool) -> bytes:
     """
     try:
         return kept.codec.encode(outcome.reply)
-    except Exception as error:
+    except BaseException as error:
         if is_from_outside(None, error):
             raise
         if must:
@@ -227,7 +226,7 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
 
 def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else world.find(to)
+    target = cell if to is None else world.find(str.__str__(to))
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None

@@ -19,7 +19,7 @@ journal (`checkpoints`), so that a recovery steps only what came after.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from ssm_cli.runtime.durable.records import (
     Note,
     Record,
     chain_of,
+    check_record,
     encode_entry,
 )
 from ssm_cli.runtime.durable.sessions import Sessions
@@ -199,9 +200,7 @@ class Keeper:
         turns: Turns,
         stop: Callable[[StorageError], None],
     ) -> None:
-        self.store = store
-        self.world = world
-        self.recovered = recovered
+        self.store, self.world, self.recovered = store, world, recovered
         self.kept: dict[str, Kept] = {}
         self.sessions: Sessions = recovered.sessions
         self.now: Accepted | None = None
@@ -214,8 +213,7 @@ class Keeper:
         self.error: StorageError | None = None
         self.sending = 0
         self.again: list[Input] = []
-        self._turns, self._stop = turns, stop
-        self._at_s = recovered.at_s
+        self._turns, self._stop, self._at_s = turns, stop, recovered.at_s
         self._next = Recorded()
         self.half: Half | None = None
         self._flight: Flight | None = None
@@ -239,7 +237,7 @@ class Keeper:
         kept = self.kept.get(name)
         if kept is None:
             kept = new_kept(self, cell)
-            self.recovered.give(kept)
+            self.recovered.give(kept, cell.spec)
             self.kept[name] = kept  # last: what is interrupted before is done again
             if kept.dirty and not kept.journals:  # it was journalled when it ran last
                 kept.dirty = False
@@ -250,18 +248,17 @@ class Keeper:
 
     # -- recording -----------------------------------------------------------------------------
 
-    def add(self, record: Record, size: int = 0) -> int:
-        """Put a record into the entry that will be written next; its number."""
+    def add(self, record: Record, size: int = 0, *, sure: bool = False) -> int:
+        """Put a record into the next entry; its number. Raises `StorageError`, unless `sure`."""
+        if not sure:
+            check_record(record)
         self._next.records.append(record)
         self._next.size += size
         self.seq += 1
         return self.seq
 
     def hold(self, pending: Pending | None, function: Callable[..., None], *args: Any) -> None:
-        """Call `function(*args)` once all that is recorded so far is written.
-
-        `pending` is the call that is told if it never is.
-        """
+        """Call `function(*args)` once all so far is written; `pending` is told if it never is."""
         self._next.held.append((pending, function, args))
         self.half = None
         if self._next.is_large():
@@ -285,6 +282,11 @@ class Keeper:
     def note(self, supervisor: str, event: str, child: str, children: tuple[str, ...] = ()) -> None:
         """A supervisor has decided something."""
         self.add(Note(supervisor, self.at_s(), event, child, children))
+
+    def unwritten(self) -> Iterator[tuple[int, Record]]:
+        """The records that are not known to be written, with their numbers."""
+        made = self._next if self._flight is None else self._flight.recorded.then(self._next)
+        return enumerate(made.records, self.seq - len(made.records) + 1)
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -411,8 +413,7 @@ class Keeper:
     def finish(self) -> None:
         """The tree is down: write what is left, and save what has changed."""
         if isinstance(self.error, Fenced):
-            lost = Recorded()  # what belongs to another owner now is not ours to write
-            self._lost(lost, self.error)
+            self._lost(Recorded(), self.error)  # what is another owner's now is not ours to write
             return
         self.commit()
         if self._flight is None and self.error is None:

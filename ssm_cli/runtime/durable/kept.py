@@ -39,6 +39,7 @@ class Kept:
         refused: inputs in quarantine, by their hash.
         crashes: how often an input has crashed it, by its hash.
         closing: an outcome that ends it is being written; what comes meanwhile is held.
+        recorded: the hash of its state as last recorded; empty where that is not known.
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
         timed: a timer will save its state.
@@ -47,8 +48,8 @@ class Kept:
 
     __slots__ = (
         "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
-        "has", "inputs", "journals", "last", "options", "plain", "reads", "refused", "resync",
-        "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "waits",
+        "has", "inputs", "journals", "last", "options", "plain", "reads", "recorded", "refused",
+        "resync", "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "waits",
         "worker",
     )  # fmt: skip
 
@@ -82,6 +83,7 @@ class Kept:
         self.refused: dict[bytes, Refused] = {}
         self.crashes: dict[bytes, int] = {}
         self.closing = False
+        self.recorded = b""
         self.resync = False
         self.inputs = 0
         self.saved_at_s = 0.0
@@ -142,6 +144,14 @@ class Kept:
         self.dirty, self.failures = True, 0
         if self.crashes:
             self.crashes.pop(digest(data), None)
+
+    def is_to_be_saved(self) -> bool:
+        """Whether it has changed since its state was saved, and what it has counts."""
+        return self.journals and self.dirty and (self.has or self.trouble is None)
+
+    def is_as_recorded(self, state: Any) -> bool:
+        """Whether a state is known to be the one that was recorded last."""
+        return bool(self.recorded) and self.values.has_hash(state, self.recorded)
 
     def stays(self, reason: ExitReason) -> bool:
         """Whether its next life begins with a state if it ends for `reason`."""

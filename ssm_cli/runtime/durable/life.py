@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Behaviour, Kind, advance
+from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
-from ssm_cli.errors import StorageError, Unrecovered, message_of
+from ssm_cli.errors import Unrecovered
+from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks, Notes
+from ssm_cli.runtime.durable.fits import as_recorded, unfit
 from ssm_cli.runtime.durable.records import (
     Armed,
     Cause,
@@ -27,7 +29,6 @@ from ssm_cli.runtime.durable.records import (
 )
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.values import ODD, Values
-from ssm_cli.runtime.outside import is_from_outside
 
 KINDS: dict[How, Kind] = {
     "call": Kind.CALL,
@@ -56,6 +57,7 @@ class Life:
         behaviour, values: its code, and how its inputs and states are written.
         saved: its saved state, if there is one.
         checks: what is compared with the records.
+        again: what runs its code; without it there is no limit.
 
     Attributes:
         has: whether there is a state; else it begins with `init`.
@@ -74,7 +76,10 @@ class Life:
         values: Values,
         saved: Saved | None,
         checks: Checks,
+        *,
+        again: Again | None = None,
     ) -> None:
+        self._again = checks.again = again or Again()
         self.worker = worker
         self.has = False
         self.state: Any = None
@@ -146,7 +151,15 @@ class Life:
         return ()
 
     def _revived(self, data: bytes, by: Code) -> Any:
-        return self._values.revive(data, by)
+        try:
+            return self._again.revive(self._values.revive, data, by)
+        except Unrecovered:
+            raise
+        except BaseException as error:
+            why = (
+                f"to bring its state back raises {type(error).__name__}: {self._again.said(error)}"
+            )
+            raise self._cannot("migrate", why) from error
 
     def _put(self, state: bytes, by: Code) -> None:
         """Go on with a state that a record brings."""
@@ -191,8 +204,8 @@ class Life:
         message = TIMEOUT if record.how == "timeout" else self._read(record.data)
         if self._pure is not None:
             try:
-                result = self._pure(message, self.state)
-            except (Exception, SystemExit) as error:
+                result = self._again.step(self._pure, message, self.state)
+            except BaseException as error:
                 raise self._raises(error) from error
             if type(result) is tuple and len(result) == 2:
                 self.state = result[0]
@@ -202,58 +215,42 @@ class Life:
 
     def _read(self, data: bytes) -> Any:
         """An input, by the codec that is here."""
+        read = self._decode if data[:1] != ODD else self._values.read
         try:
-            return self._decode(data) if data[:1] != ODD else self._values.read(data)
-        except Exception as error:
-            if is_from_outside(None, error):
-                raise
-            why = f"its code does not take it any more: {message_of(error)}"
+            return self._again.step(read, data)
+        except BaseException as error:
+            why = f"its code does not take it any more: {self._again.said(error)}"
             raise self._cannot("undecodable", why) from error
 
     def _cannot(self, reason: str, why: str) -> Unrecovered:
         return Unrecovered(why, worker=self.worker, reason=reason)
 
     def _raises(self, error: BaseException) -> Unrecovered:
-        if is_from_outside(None, error):
-            raise error
-        why = f"its code raises {type(error).__name__} for it: {message_of(error)}"
+        why = f"its code raises {type(error).__name__} for it: {self._again.said(error)}"
         return self._cannot("raises", why)
 
     def _careful(self, seq: int, record: Input, message: Any) -> Sequence[Brought]:
         """The same with effects, or for callbacks."""
         caller = Caller(0, []) if record.how == "call" else None
         try:
-            outcome = advance(self._behaviour, KINDS[record.how], message, caller, self.state)
-        except (Exception, SystemExit) as error:
+            outcome = self._again.step(
+                advance, self._behaviour, KINDS[record.how], message, caller, self.state
+            )
+        except BaseException as error:
             raise self._raises(error) from error
+        wrong = unfit(outcome)
+        if wrong:
+            raise self._cannot("raises", f"it comes to what no record can carry: {wrong}")
         self.state = outcome.state
         self._checks.compare(seq, record, self.state, outcome.reply, outcome)
-        sent: list[Brought] = []
-        for index, effect in enumerate(outcome.effects):
-            match effect:
-                case StartTimer(key, after_ms, brings):
-                    due_s = record.at_s + after_ms / 1000
-                    data, cause = self.written(brings), (seq, index)
-                    self.timers[key] = Armed(key, due_s, after_ms, data, cause)
-                case CancelTimer(key):
-                    self.timers.pop(key, None)
-                case Cast(to, brings) | Info(to, brings):
-                    how: How = "cast" if isinstance(effect, Cast) else "info"
-                    target = self.worker if to is None else to
-                    sent.append(Brought((seq, index), target, how, brings))
-        match outcome.then:
-            case Continue(brings):
-                sent.append(Brought((seq, -1), self.worker, "continue", brings))
-            case TimeoutAfter(ms):
-                self.timeout_ms = ms
-        return sent
+        return redo_effects(self, seq, record, as_recorded(outcome))
 
     def written(self, message: Any) -> bytes:
         """An input for this worker as it is recorded; raises `Unrecovered`."""
         try:
-            return self._values.written(message)
-        except StorageError as error:
-            raise self._cannot("raises", str(error)) from error
+            return bytes(self._again.step(self._values.written, message))
+        except BaseException as error:
+            raise self._cannot("raises", self._again.said(error)) from error
 
     def saved(self, at_s: float, seq: int) -> Saved:
         """What is to be saved of it; raises `StorageError` where that cannot be written."""
@@ -270,6 +267,56 @@ class Life:
                 self.trouble = error
 
 
+def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[Brought]:
+    """Do to a worker what its step asks for; what it sends to others, or to itself to go on with.
+
+    Raises:
+        Unrecovered: no record can carry it.
+    """
+    sent: list[Brought] = []
+    for index, effect in enumerate(outcome.effects):
+        match effect:
+            case StartTimer(key, after_ms, brings):
+                due_s = record.at_s + after_ms / 1000
+                data, cause = life.written(brings), (seq, index)
+                life.timers[key] = Armed(key, due_s, after_ms, data, cause)
+            case CancelTimer(key):
+                life.timers.pop(key, None)
+            case Cast(to, brings) | Info(to, brings):
+                how: How = "cast" if isinstance(effect, Cast) else "info"
+                target = life.worker if to is None else str.__str__(to)
+                sent.append(Brought((seq, index), target, how, brings))
+    match outcome.then:
+        case Continue(brings):
+            sent.append(Brought((seq, -1), life.worker, "continue", brings))
+        case TimeoutAfter(ms):
+            life.timeout_ms = ms
+    return sent
+
+
+def taken_in(life: Life, brought: Brought) -> bytes | None:
+    """An input for a worker, as it is recorded; None, and its trouble, where it cannot be."""
+    try:
+        return life.written(brought.message)
+    except Unrecovered as error:
+        error.record, life.trouble = brought.cause[0], life.trouble or error
+    return None
+
+
+def told(life: Life, where: str) -> Unrecovered:
+    """Why a worker cannot go on, with all that its reader has to know."""
+    why, worker = life.trouble, life.worker
+    assert why is not None, "asked only then"
+    at = f"record {why.record}: " if why.record else ""
+    by = life.by.digest
+    ran = f"run the code that wrote it (digest {by}), or s" if by else "s"
+    return Unrecovered(
+        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in {where}: {ran}ee "
+        f"`ssm data repair {worker} --data {where}` for what can be done",
+        worker=worker, reason=why.reason, record=why.record,
+    )  # fmt: skip
+
+
 class Anew(Life):
     """The same, and what comes is taken as it is: somebody wants to see it, and may consent.
 
@@ -278,11 +325,17 @@ class Anew(Life):
     """
 
     def __init__(
-        self, worker: str, behaviour: Behaviour, values: Values, saved: Saved | None
+        self,
+        worker: str,
+        behaviour: Behaviour,
+        values: Values,
+        saved: Saved | None,
+        *,
+        again: Again | None = None,
     ) -> None:
         checks = Notes(values)
         self.notes = checks.lines
-        super().__init__(worker, behaviour, values, saved, checks)
+        super().__init__(worker, behaviour, values, saved, checks, again=again)
 
     def again(self, seq: int, record: Record) -> Sequence[Brought]:
         """Step a record; one that cannot be is left out, and noted."""

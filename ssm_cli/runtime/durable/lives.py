@@ -10,6 +10,7 @@ from ssm_cli.runtime.durable.inputs import let_out
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
+from ssm_cli.runtime.durable.recorded import bring_recorded
 from ssm_cli.runtime.durable.records import Change, Exit, Source, Start
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
@@ -23,7 +24,9 @@ from ssm_cli.runtime.durable.snapshots import (
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
+from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.reports import crash_text, error_detail
 from ssm_cli.spec.model import OnCrash, OnUnrecoverable
 
@@ -44,6 +47,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     if not kept.journals:
         kept.armed, kept.timeout_ms = (), None
         kept.values.dump(cell.state)  # so that it can be saved is known from the start
+        kept.recorded = kept.hash(cell.state)
         return
     begins_anew = source in {"init", "fallback"} or changes_state(kept)
     state = kept.values.dump(cell.state) if begins_anew else None
@@ -63,6 +67,8 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     seq = keeper.add(record, 0 if state is None else len(state))
     if token is not None:
         token.cause = (seq, -1)
+    if begins_anew or not kept.recorded:
+        kept.recorded = kept.hash(cell.state)
     kept.has, kept.dirty = True, True
     kept.armed, kept.timeout_ms = (), None
     keeper.hold(None, noop)
@@ -129,11 +135,18 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         kept.dirty = True
         kept.armed = checkpoints.armed_of(keeper.world, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
+        if kept.has and not orderly:
+            bring_recorded(keeper, cell, kept)
     elif orderly:
         save(keeper, cell, kept)
-    elif kept.options.on_crash is OnCrash.SAVED:
+    elif kept.options.on_crash is OnCrash.SAVED or is_half_changed(kept):
         reread(keeper, kept)
     checkpoints.reopen(keeper.world, cell, kept)
+
+
+def is_half_changed(kept: Kept) -> bool:
+    """Whether what a crash has left of a state is known not to be what was there before."""
+    return kept.has and bool(kept.recorded) and not kept.is_as_recorded(kept.last)
 
 
 def save(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
@@ -186,6 +199,7 @@ def reread(keeper: Keeper, kept: Kept) -> None:
         return
     saved = unpack(key, data, Saved)
     kept.has, kept.last = True, kept.values.revive(saved.state, saved.code())
+    kept.recorded = b""
 
 
 def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
@@ -202,7 +216,7 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
     keeper.remember(cell, cell.ensure_extra().timeout_ms)
     kept.dirty, kept.resync = True, False
     keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code), len(data))
-    cell.state = state
+    cell.state, kept.recorded = state, b""
     replan(cell)
     keeper.commit()
     if keeper.error is not None:
@@ -299,7 +313,13 @@ def resume_sent(keeper: Keeper) -> None:
         ):
             world.drop(world.root, sent.to, sent.how, "not running")
             continue
-        message = kept.values.read(sent.data)
+        try:
+            message = guarded(world.guard, cell, cell.step_limit_s(), kept.values.read, sent.data)
+        except BaseException as error:
+            if is_from_outside(world.guard, error):
+                raise
+            world.drop(cell, sent.to, sent.how, f"undecodable ({type(error).__name__})")
+            continue
         if sent.how == "continue":
             token = ContinueDue(cell.starts, message, sent.cause)
             world.queue.appendleft((cell, KINDS[sent.how], token, None))

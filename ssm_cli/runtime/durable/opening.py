@@ -23,7 +23,7 @@ def keeper_for(world: World, store: Store, stop: Callable[[StorageError], None])
         StorageError: that cannot be read.
         Unrecovered: a worker cannot go on, and the tree's file says that it does not start then.
     """
-    recovered = recover(store, world.root.spec)
+    recovered = recover(store, world.root.spec, world.guard)
     stops = world.root.spec.on_replay_difference is OnReplayDifference.STOP
     for trouble in recovered.troubles.values() if stops else ():
         raise trouble

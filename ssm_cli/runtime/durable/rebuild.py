@@ -14,9 +14,11 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import StorageDamaged, Unrecovered
+from ssm_cli.runtime.clock import SystemClock
+from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import CHECK_EVERY, Checks
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.life import Brought, Life
+from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Batch,
@@ -47,19 +49,20 @@ from ssm_cli.runtime.durable.snapshots import (
 )
 from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in
 from ssm_cli.runtime.durable.values import Values, digest
+from ssm_cli.runtime.engine.guard import AlarmGuard, Guard
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 
 Seen = Callable[[int, Record], None]
 
 
-def recover(store: Store, tree: SupervisorSpec) -> Recovered:
+def recover(store: Store, tree: SupervisorSpec, guard: Guard) -> Recovered:
     """What a node begins with; if a step gives something else than it gave, names the first.
 
-    Raises as `Recovered` does.
+    `guard` cuts steps. Raises as `Recovered` does.
     """
-    recovered = Recovered(store, tree)
+    recovered = Recovered(store, tree, guard=guard)
     if any(trouble.reason == "differs" for trouble in recovered.troubles.values()):
-        return Recovered(store, tree, check_every=1)
+        return Recovered(store, tree, check_every=1, guard=guard)
     return recovered
 
 
@@ -95,6 +98,7 @@ class Recovered:
         check_every: compare the hashes of every so-many-th record.
         seen: called with each record behind the saved states.
         effects: compare what steps ask for, too.
+        guard: what cuts steps at their limits; None for one of its own.
 
     Attributes:
         places: where in the tree the workers are that it starts by itself.
@@ -114,9 +118,10 @@ class Recovered:
         seen: Seen | None = None,
         *,
         effects: bool = False,
+        guard: Guard | None = None,
     ) -> None:
-        self._store, self._effects = store, effects
-        self._check_every = check_every
+        self._store, self._effects, self._check_every = store, effects, check_every
+        self.guard = guard or AlarmGuard(SystemClock())
         self._specs: dict[str, WorkerSpec] = {}
         self._paths: dict[str, str] = {}
         self.places = dict(places_in(tree))
@@ -183,7 +188,6 @@ class Recovered:
         fill(self._store, self.head, [self._tails[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...], seen: Seen | None) -> None:
-        lives = self._lives
         seq = self.seq
         for record in records:
             seq += 1
@@ -191,7 +195,7 @@ class Recovered:
                 seen(seq, record)
             if isinstance(record, Note):
                 continue
-            life = lives.get(record.worker) or self._life(record.worker)
+            life = self._lives.get(record.worker) or self._life(record.worker)
             if type(record) is Input:
                 self._note_input(seq, record)
             if life is None:
@@ -210,8 +214,8 @@ class Recovered:
         """An input is under way between two workers; only a recorded one will show its arrival."""
         to = brought.to if brought.to in self._specs else self._paths.get(brought.to, "")
         life = self._life(to)
-        if life is not None:
-            data = life.written(brought.message)
+        data = None if life is None else taken_in(life, brought)
+        if data is not None:
             self._sent[brought.cause] = Sent(brought.cause, to, brought.how, data)
 
     def _void(self, worker: str, seq: int) -> None:
@@ -245,7 +249,7 @@ class Recovered:
         behaviour, values = code_in(spec, names, self.places.get(worker, ""))
         saved = saved_of(self._store, worker)
         checks = Checks(values, self._check_every, effects=self._effects)
-        life = Life(worker, behaviour, values, saved, checks)
+        life = Life(worker, behaviour, values, saved, checks, again=Again(spec, self.guard))
         self._lives[worker] = life
         if saved is not None:
             for seq, record in saved.tail:
@@ -262,11 +266,10 @@ class Recovered:
             self._tails[record.worker] = tail
         tail.add(seq, record)
 
-    def give(self, kept: Kept) -> None:
+    def give(self, kept: Kept, spec: WorkerSpec) -> None:
         """A durable worker is in the tree: tell it what is known of it, once."""
         worker = kept.worker
-        kept.refused = self._refused.get(worker, {})
-        kept.crashes = self._crashes.get(worker, {})
+        kept.refused, kept.crashes = self._refused.get(worker, {}), self._crashes.get(worker, {})
         life = self._lives.get(worker)
         if worker in self.troubles:
             kept.trouble = self.troubles[worker]
@@ -274,7 +277,8 @@ class Recovered:
         if life is None:
             tail = self._tails.get(worker)
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
-            life = Life(worker, kept.behaviour, kept.values, saved, Checks(kept.values))
+            checks, again = Checks(kept.values), Again(spec, self.guard)
+            life = Life(worker, kept.behaviour, kept.values, saved, checks, again=again)
             for seq, record in () if saved is None else saved.tail:
                 life.again(seq, record)
             life.finish()
@@ -285,6 +289,10 @@ class Recovered:
         kept.adopt(life)
         for known in (self._refused, self._crashes, self._lives, self._tails):
             known.pop(worker, None)  # now: what is interrupted before is done again
+
+    def hold(self, tail: Tail, trouble: Unrecovered) -> None:
+        """A worker that ran cannot go on: keep all that is recorded of it, for when it can."""
+        self.troubles[tail.worker], self._tails[tail.worker] = trouble, tail
 
     def set_aside(self, worker: str, at_s: float) -> Saved | None:
         """What is stored of a worker that cannot go on, as somebody has consented to go on anew."""
@@ -431,20 +439,6 @@ def code_in(spec: WorkerSpec, renamed: dict[str, str], place: str = "") -> tuple
         behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
     )
     return behaviour, Values(spec.id, behaviour, codec, renamed, place=place)
-
-
-def told(life: Life, where: str) -> Unrecovered:
-    """Why a worker cannot go on, with all that its reader has to know."""
-    why, worker = life.trouble, life.worker
-    assert why is not None, "asked only then"
-    at = f"record {why.record}: " if why.record else ""
-    by = life.by.digest
-    ran = f"run the code that wrote it (digest {by}), or s" if by else "s"
-    return Unrecovered(
-        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in {where}: {ran}ee "
-        f"`ssm data repair {worker} --data {where}` for what can be done",
-        worker=worker, reason=why.reason, record=why.record,
-    )  # fmt: skip
 
 
 def saved_of(store: Store, worker: str) -> Saved | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.errors import StorageDamaged, StorageError, message_of, writable
 
 FORMAT = 2  # 1: states without the types in them
 CHAIN_BYTES = 16
@@ -185,7 +185,25 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Batch).decode
+_decode_record = msgspec.msgpack.Decoder(Record).decode
 _header = msgspec.msgpack.Decoder(tuple[int, Any, Any]).decode
+
+
+def check_record(record: Record) -> None:
+    """Look whether a record can be written, and be read again.
+
+    Raises:
+        StorageError: it cannot.
+
+    >>> check_record(Exit("kv", 0.0, "normal", True))
+    """
+    try:
+        _decode_record(_encode(record))
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        about = record.supervisor if isinstance(record, Note) else record.worker
+        raise StorageError(
+            f"a record of {writable(about)} cannot be written: {message_of(error)}"
+        ) from error
 
 
 def encode_entry(chain: bytes, first: int, records: list[Record]) -> bytes:

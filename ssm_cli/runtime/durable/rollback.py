@@ -54,7 +54,7 @@ def take_back(
     for record in lost:
         kept = None if isinstance(record, Note) else keeper.kept.get(record.worker)
         if kept is not None:
-            kept.resync = kept.dirty = True
+            kept.resync, kept.dirty, kept.recorded = True, True, b""
         if isinstance(record, Input):
             keeper.sessions.ended(record.worker, record.request)
     for cell, was in before.items():

@@ -207,7 +207,7 @@ class Values:
             )  # fmt: skip
         try:
             return self._migrate(by.version, plain_of(data))
-        except Exception as error:
+        except BaseException as error:
             if is_from_outside(None, error):
                 raise
             raise Unrecovered(
@@ -271,7 +271,7 @@ class Values:
             data = self.codec.encode(message)
             if type(data) is bytes and write(self.codec.decode(data), self._classes) == exact:
                 return self.came(data)
-        except Exception as error:
+        except BaseException as error:
             if is_from_outside(None, error):
                 raise
         return exact  # it may be no input of its codec, and is one all the same

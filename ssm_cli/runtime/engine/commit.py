@@ -25,7 +25,7 @@ from ssm_cli.behaviour.effects import (
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.results import NOTHING, Caller, Continue, Then, TimeoutAfter
 from ssm_cli.behaviour.sizes import cut
-from ssm_cli.errors import CalleeStopped
+from ssm_cli.errors import CalleeStopped, writable
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.contained import BUILTIN, contained, named
 from ssm_cli.runtime.engine.entries import (
@@ -113,7 +113,7 @@ def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: An
     if isinstance(target, WorkerCell):
         world.queue.append((target, kind, message, None))
     else:
-        world.drop(cell, cut(str.__str__(to or "")), kind.name.lower(), "no such worker")
+        world.drop(cell, cut(writable(str.__str__(to or ""))), kind.name.lower(), "no such worker")
 
 
 def keep_caller(world: World, cell: WorkerCell, key: object, pending: Pending) -> None:

@@ -24,7 +24,7 @@ from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Other, Shutdown, plain
 from ssm_cli.behaviour.results import Exited
 from ssm_cli.codec.json import unshowable
-from ssm_cli.errors import StepTimeout
+from ssm_cli.errors import StepTimeout, writable
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
@@ -91,7 +91,7 @@ def is_plain_error(error: BaseException) -> bool:
 
 def bounded(value: object) -> str:
     """Return the text of a value, at most 1,000 characters."""
-    return str.__str__(foreign(str, value)[:1000])
+    return writable(str.__str__(foreign(str, value))[:1000])
 
 
 def ended_by(world: World, cell: Cell, error: BaseException) -> ExitReason:
@@ -122,7 +122,7 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
     if not BUILTIN.issuperset(map(type, error.args)):
         return None
     error.__traceback__ = trace
-    return Crash(error, "crash", str(error)[:1000])
+    return Crash(error, "crash", writable(str(error)[:1000]))
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:

@@ -115,4 +115,6 @@ def record(
             digest_of_output(written), state_hash, kept.values.version, effects_hash=b"",
         ),
         len(data),
+        sure=True,
     )  # fmt: skip
+    kept.recorded = state_hash

@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Outcome
+from ssm_cli.behaviour.dispatch import BadReturnError, Outcome
 from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import QueueFull, StorageError
+from ssm_cli.runtime.durable.fits import as_recorded
 from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
 from ssm_cli.runtime.engine import commit
@@ -40,7 +41,7 @@ def commit_outcome(
     if kept is not None:
         try:
             seq = accept(world.outside.keeper, cell, kept, outcome)
-        except StorageError as error:
+        except (StorageError, BadReturnError) as error:
             crashed(world, cell, message, pending, error)
             return
     if outcome.stop is not None:
@@ -98,6 +99,7 @@ def conclude_later(
     world: World, cell: WorkerCell, pending: Pending | None, outcome: Outcome, seq: int
 ) -> None:
     """The same, once the record `seq` of the input is written."""
+    outcome = as_recorded(outcome)
     marked = caused(world, seq, outcome, cell)
     if outcome.stop is not None:
         cell.ensure_extra().kept.closing = True

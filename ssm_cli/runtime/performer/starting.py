@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import behaviour_of, of_init
+from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, of_init
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     Crash,
@@ -25,6 +25,7 @@ from ssm_cli.behaviour.reasons import (
 from ssm_cli.behaviour.results import NOTHING, Ignore, Ok, Stop
 from ssm_cli.errors import QueueFull, StorageError
 from ssm_cli.runtime.durable import lives
+from ssm_cli.runtime.durable.fits import as_recorded, unfit
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.records import Source
@@ -228,6 +229,11 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
         return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
     if outcome.stop is not None:
         return with_text(world, cell, outcome.stop)
+    kept = kept_of(cell)
+    if kept is not None and kept.journals:
+        if wrong := unfit(outcome):
+            return Crash(BadReturnError(wrong), "bad_return_value")
+        outcome = as_recorded(outcome)
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     cell.state = cell.state if keep else outcome.state

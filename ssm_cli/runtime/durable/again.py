@@ -1,0 +1,63 @@
+"""Stepping again, in a recovery: user code runs under the limits of its worker, as it did live.
+
+What overruns its limit is cut (`engine/guard.py`); whoever called it takes that, and whatever else
+user code raises, for a trouble of that worker alone. What comes from outside goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ssm_cli.codec.json import unshowable
+from ssm_cli.errors import message_of
+from ssm_cli.runtime.clock import SystemClock
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.guard import INIT, STEP, AlarmGuard, Guard, NoGuard, guarded
+from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.spec.model import WorkerSpec
+
+
+class Again:
+    """Runs user code of one worker.
+
+    Args:
+        spec: the worker, whose limits hold; None for none.
+        guard: what cuts; None for one of its own.
+    """
+
+    def __init__(self, spec: WorkerSpec | None = None, guard: Guard | None = None) -> None:
+        self._cell = WorkerCell(spec)
+        self._step_s = self._init_s = math.inf
+        if spec is None:
+            self._guard: Guard = NoGuard(SystemClock())
+            return
+        self._guard = guard or AlarmGuard(SystemClock())
+        self._step_s = self._cell.limit_s(STEP)
+        self._init_s = max(self._step_s, self._cell.limit_s(INIT))
+        self._guard.expect(self._step_s)
+
+    def step(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Return `call(*args)`, within the limit of a step."""
+        return guarded(self._guard, self._cell, self._step_s, call, *args)
+
+    def revive(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Return `call(*args)`, which brings a state, within the limit of `init` or of a step."""
+        return guarded(self._guard, self._cell, self._init_s, call, *args)
+
+    def is_from_outside(self, error: BaseException) -> bool:
+        """Return whether what left such a call was raised by somebody else."""
+        return is_from_outside(self._guard, error)
+
+    def said(self, error: BaseException) -> str:
+        """Return what an exception of user code says; raise one from outside."""
+        if self.is_from_outside(error):
+            raise error
+        try:
+            text: str = self.step(message_of, error)
+        except BaseException as failed:
+            if self.is_from_outside(failed):
+                raise
+            return unshowable(error, failed)
+        return text
