@@ -91,7 +91,7 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message: object = kept.values.read(timer.data)
+        message: object = kept.values.read(timer.data, timer.cause[0] if timer.cause else 0)
         if timer.cause is not None:
             message = Caused(timer.cause, message)
         commit.start_timer(world, cell, timer.key, left_s, message)
@@ -185,7 +185,7 @@ def reread(keeper: Keeper, kept: Kept) -> None:
     if data is None:
         return
     saved = unpack(key, data, Saved)
-    kept.has, kept.last = True, kept.values.revive(saved.state, saved.code())
+    kept.has, kept.last = True, kept.values.revive(saved.state, saved.code(), saved.written())
 
 
 def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
@@ -299,7 +299,7 @@ def resume_sent(keeper: Keeper) -> None:
         ):
             world.drop(world.root, sent.to, sent.how, "not running")
             continue
-        message = kept.values.read(sent.data)
+        message = kept.values.read(sent.data, sent.cause[0])
         if sent.how == "continue":
             token = ContinueDue(cell.starts, message, sent.cause)
             world.queue.appendleft((cell, KINDS[sent.how], token, None))
