@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import REDIRECTED, Result, made_result
-from ssm_cli.commands.text import report_line
+from ssm_cli.commands.text import report_line, visible
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
@@ -120,11 +120,13 @@ def dropped_line(missed: int) -> str:
 def answer(env: Environment, output: str | None, lines: Sequence[str], made: list[Any]) -> None:
     """Print the one answer of a command: its lines, or its records with `-o json`.
 
+    What does not print in a line is escaped: it may be of a worker, or of a file.
+
     Raises:
         OSError: standard output cannot be written.
     """
     printer = Printer(env)
-    printer.result(made_result("answer", tuple(lines), made, output))
+    printer.result(made_result("answer", tuple(map(visible, lines)), made, output))
     printer.check()
 
 

@@ -7,10 +7,11 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msgspec.msgpack import Ext
+from msgspec.msgpack import Encoder, Ext
 
 from ssm_cli.codec.kinds import FACTORIES, Form, found, is_made_bare, kept_form, name_of
 
+canonical_bytes = Encoder(order="deterministic").encode
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 TAGS = [Ext(code, b"") for code in range(14)]
 (
@@ -49,7 +50,6 @@ class Classes:
     Args:
         known: found in annotations; others are looked for in the modules that are loaded.
         tagged: the names of those that stand in a union with others.
-        renamed: names of modules, classes and fields (`module:Class.field`) that have changed.
         home: the module of the code; a class of its name is looked for in that one alone.
     """
 
@@ -57,12 +57,10 @@ class Classes:
         self,
         known: Mapping[str, type] | None = None,
         tagged: Iterable[str] = (),
-        renamed: Mapping[str, str] | None = None,
         home: str = "",
     ) -> None:
         self._known = dict(known or {})
         self._tagged = frozenset(tagged)
-        self._renamed = dict(renamed or {})
         self._home = home
         self._seen: dict[type, Form] = {}
         self.proven: dict[int, Any] = {}  # members of enums that a copy of their value finds
@@ -86,46 +84,9 @@ class Classes:
         """The class that a name stands for."""
         return self._known.get(name) or found(name, self._home)
 
-    @property
-    def has_renames(self) -> bool:
-        """Whether any name has become another."""
-        return bool(self._renamed)
-
     def is_tagged(self, name: str) -> bool:
         """Whether that class stands in a union with others."""
         return name in self._tagged
-
-    def now(self, name: str) -> str:
-        """What a name of a class is called by now; the longest rename that fits counts.
-
-        >>> Classes(renamed={"shop.old": "shop.new"}).now("shop.old:Cart")
-        'shop.new:Cart'
-        """
-        for old in sorted(self._renamed, key=len, reverse=True):
-            if name == old or name.startswith((f"{old}:", f"{old}.")):
-                return self._renamed[old] + name[len(old) :]
-        return name
-
-    def field_now(self, kind: str, field: str) -> str:
-        """What a field of a class, as that is called by now, is called by now."""
-        name = self._renamed.get(f"{kind}.{field}", field)
-        return name.rpartition(".")[2]
-
-    def then(self, name: str) -> str:
-        """What a class was called, before any rename; the way back from `now`."""
-        for old, new in self._renamed.items():
-            if name == new or name.startswith((f"{new}:", f"{new}.")):
-                return old + name[len(new) :]
-        return name
-
-    def fields_then(self, form: Form) -> tuple[str, ...]:
-        """What the fields of a class were called."""
-        was = {
-            new.rpartition(".")[2]: old.rpartition(".")[2]
-            for old, new in self._renamed.items()
-            if old.rpartition(".")[0] in (form.name, self.then(form.name))
-        }
-        return tuple(was.get(field, field) for field in form.fields)
 
 
 def _hint(kind: type) -> str:

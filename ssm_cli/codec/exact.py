@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.classes import PLAIN, Classes, Inexact
+from ssm_cli.codec.classes import PLAIN, Classes, Inexact, canonical_bytes
 from ssm_cli.codec.lifting import Reader
-from ssm_cli.codec.lowering import LARGE, Writer, canonical_bytes, in_order
+from ssm_cli.codec.lowering import LARGE, Writer, in_order
+from ssm_cli.codec.renames import Names
 
 MARK = b"\xc1\x02"  # MessagePack, UTF-8 and JSON never begin with the first
 
@@ -44,11 +45,11 @@ def write(value: Any, classes: Classes) -> bytes:
     return MARK + _written(value, classes, _encode)[0]
 
 
-def canonical(value: Any, classes: Classes, *, then: bool = False) -> tuple[bytes, bool]:
+def canonical(value: Any, classes: Classes, *, then: Names | None = None) -> tuple[bytes, bool]:
     """Bytes that two values share if they are the same in all but the order of dicts and sets.
 
     The second result says whether parts of it had to be walked, which takes longer. With `then`,
-    classes and fields have the names that they had before they were renamed. Raises as `write`
+    classes and fields have the names that they had before those renames. Raises as `write`
     does.
     """
     if type(value) is dict and _is_plain(value):
@@ -68,7 +69,7 @@ def _is_plain(value: dict[Any, Any]) -> bool:
 
 
 def _written(
-    value: Any, classes: Classes, encode: Callable[[Any], bytes], *, then: bool = False
+    value: Any, classes: Classes, encode: Callable[[Any], bytes], *, then: Names | None = None
 ) -> tuple[bytes, bool]:
     ordered = encode is canonical_bytes
     writer = Writer(classes, canonical=ordered, then=then)
@@ -103,6 +104,11 @@ def alike(one: bytes, other: bytes) -> bool:
     return classes[0] == classes[1] and _encode(bodies[0]) == _encode(bodies[1])
 
 
+def renamed(data: bytes, names: Names) -> bytes:
+    """Bytes of `write` in the names of now; raises `Inexact` where that cannot be."""
+    return names.translated(data, MARK) if names and is_exact(data) else data
+
+
 def read(data: bytes, classes: Classes) -> Any:
     """The value that bytes stand for.
 
@@ -123,7 +129,7 @@ def read_plain(data: bytes) -> Any:
     return Reader(Classes(), head, plain=True).lift(body)
 
 
-def names_in(data: bytes) -> list[str]:
-    """The classes, and their fields as `module:Class.field`, that bytes of `write` name."""
+def heads_in(data: bytes) -> list[tuple[str, list[str]]]:
+    """The classes, and the fields of each, that bytes of `write` name."""
     head, _ = _decode(data[len(MARK) :])
-    return [name for kind, fields, _ in head for name in (kind, *(f"{kind}.{f}" for f in fields))]
+    return [(kind, fields) for kind, fields, _ in head]

@@ -22,7 +22,7 @@ class Reader:
     def __init__(self, classes: Classes, head: Any, *, plain: bool = False) -> None:
         self.classes = classes
         self.plain = plain
-        self._heads = [(classes.now(name), fields, tagged) for name, fields, tagged in head]
+        self._heads: list[tuple[str, list[str], bool]] = head
         self._names = {head[0]: head for head in self._heads}
 
     def lift(self, data: Any) -> Any:
@@ -89,9 +89,7 @@ class Reader:
             ) from None
 
     def _head(self, ref: int | str) -> tuple[str, list[str], bool]:
-        if type(ref) is int:
-            return self._heads[ref]
-        return self._names[self.classes.now(str(ref))]
+        return self._heads[ref] if isinstance(ref, int) else self._names[ref]
 
     def form(self, name: str) -> Form:
         """The form that a class has by now."""
@@ -124,17 +122,16 @@ class Reader:
         for field, part in zip(fields, data[2:], strict=True):
             try:
                 if type(part) is not Ext:
-                    values[self.classes.field_now(name, field)] = self.lift(part)
+                    values[field] = self.lift(part)
             except Inexact as error:
                 raise error.at(f".{field}") from None
         if self.plain:
             tag = {"type": name.rpartition(":")[2].rpartition(".")[2]} if tagged else {}
             return tag | values
         form = self.form(name)
-        held = [self.classes.field_now(name, field) for field in fields]
-        if gone := [field for field in held if field not in form.fields]:
+        if gone := [field for field in fields if field not in form.fields]:
             raise Inexact(f"the code's {name} has no such field").at(f".{gone[0]}")
-        if new := [field for field in form.fields if field not in held]:
+        if new := [field for field in form.fields if field not in fields]:
             raise Inexact(f"it is a new field of {name}, and not in what is stored").at(
                 f".{new[0]}"
             )
@@ -153,7 +150,7 @@ class Reader:
         elif name in FACTORY_TYPES:
             factory = FACTORY_TYPES[name]
         else:
-            factory = None if self.plain else self.form(self.classes.now(name)).kind
+            factory = None if self.plain else self.form(name).kind
         return self.hashed(partial(defaultdict, factory), self.pairs(data, 2))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from enum import Enum
 from operator import itemgetter
 from typing import Any
@@ -29,10 +29,12 @@ from ssm_cli.codec.classes import (
     UNSET_TAG,
     Classes,
     Inexact,
+    canonical_bytes,
 )
 from ssm_cli.codec.json import safe_repr
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard
 from ssm_cli.codec.lifting import Reader
+from ssm_cli.codec.renames import Names
 from ssm_cli.errors import message_of
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -42,7 +44,6 @@ TEXT = frozenset({str})
 MOST_PROVEN = 4096  # members of enums that are not looked at again
 SMALL = range(-(2**63), 2**64)
 
-canonical_bytes = msgspec.msgpack.Encoder(order="deterministic").encode
 LARGE = 256  # keys; the encoder's own sort takes the square of them for keys that are nearly sorted
 
 
@@ -68,7 +69,7 @@ class Writer:
         *,
         canonical: bool = False,
         careful: bool = False,
-        then: bool = False,
+        then: Names | None = None,
         proving: bool = False,
     ) -> None:
         self.classes = classes
@@ -173,9 +174,10 @@ class Writer:
 
     def ref(self, form: Form) -> int | str:
         """What stands for a class: its number, or, in a set, its name."""
-        name, fields = form.name, form.fields
+        name = form.name
+        fields: Sequence[str] = form.fields
         if self.then:
-            name, fields = self.classes.then(name), self.classes.fields_then(form)
+            name, fields = self.then.head_then(name, fields)
         if name not in self._heads:
             tagged = not self.canonical and self.classes.is_tagged(name)
             self._heads[name] = [name, list(fields), tagged]
@@ -270,7 +272,8 @@ class Writer:
             if name in FACTORY_TYPES:
                 return name
             if kept_form(kind) is not None:
-                return self.classes.form(kind).name
+                name = self.classes.form(kind).name
+                return self.then.head_then(name, ())[0] if self.then else name
         raise Inexact(
             f"its default_factory {getattr(kind, '__qualname__', type(kind).__name__)} cannot be "
             f"kept: give it a type (int, list, dict, a dataclass), or None"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
-from ssm_cli.codec.classes import Classes, Inexact
-from ssm_cli.codec.exact import is_exact, names_in
+from ssm_cli.codec.classes import Inexact
+from ssm_cli.codec.exact import heads_in, is_exact, renamed
 from ssm_cli.codec.json import data_reader, jsonable
+from ssm_cli.codec.renames import Names, Renames
 from ssm_cli.errors import StorageError, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
@@ -29,7 +30,6 @@ from ssm_cli.runtime.durable.rebuild import (
     head_of,
     renamed_in,
     saved_of,
-    underway_in,
 )
 from ssm_cli.runtime.durable.records import Code, Note, Record, Repair, encode_entry
 from ssm_cli.runtime.durable.snapshots import (
@@ -37,21 +37,18 @@ from ssm_cli.runtime.durable.snapshots import (
     HEAD,
     INPUT,
     RENAMED,
-    REQUEST,
-    SENT,
     STATE,
-    Answered,
     Aside,
     Renamed,
     Saved,
-    Underway,
     number_key,
     pack,
-    unpack,
 )
-from ssm_cli.runtime.durable.values import digest, plain_of
+from ssm_cli.runtime.durable.values import plain_of
+from ssm_cli.spec.keys import MAX_NAME, NAME
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec, walk
 from ssm_cli.storage.contents import change
+from ssm_cli.storage.moved import Moved
 
 How = Literal["as-new", "from-saved", "state", "rename", "forget"]
 MOST_LINES = 20  # of a difference, and of notes, that are shown
@@ -78,6 +75,7 @@ class Repairing:
         self._head = head_of(store)
         self._tail = Tail(worker, saved_of(store, worker))
         self._last = fill(store, self._head, [self._tail])
+        self._seq = self._last[2] + 1
         self._is_new = self._tail.saved is None and not self._tail.records
         if self._is_new and self._spec is None:
             known = [key.removeprefix(STATE) for key in store.keys(STATE)]
@@ -120,7 +118,7 @@ class Repairing:
             )
         saved = life.saved(self._at_s, self._last[2])
         state = saved.state if saved.has else None
-        self._goes_on("as-new", state, saved.code(), saved)
+        self._goes_on("as-new", state, saved.code(), saved, saved.written())
         notes = [f"  {note}" for note in life.notes[:MOST_LINES]]
         if len(life.notes) > MOST_LINES:
             notes.append(f"  ... and {len(life.notes) - MOST_LINES} more")
@@ -148,7 +146,7 @@ class Repairing:
         saved = self._tail.saved
         if saved is None or not saved.has:
             raise StorageError(f"no state of {self.worker} is saved: see --as-new, or --forget")
-        self._goes_on("from-saved", saved.state, saved.code(), saved)
+        self._goes_on("from-saved", saved.state, saved.code(), saved, saved.written())
         count = len(self._tail.records)
         return [f"state: {state_text(saved.state)}", f"{count} records behind it are set aside"]
 
@@ -177,11 +175,18 @@ class Repairing:
         aside = "nothing is stored of it" if self._is_new else "what is stored of it is set aside"
         return [f"{self.worker} begins by init; {aside}"]
 
-    def _goes_on(self, how: How, state: bytes | None, code: Code, saved: Saved | None) -> None:
+    def _goes_on(
+        self,
+        how: How,
+        state: bytes | None,
+        code: Code,
+        saved: Saved | None,
+        wrote: int | None = None,
+    ) -> None:
         timers = () if saved is None else saved.timers
         timeout_ms = None if saved is None else saved.timeout_ms
         self._record = Repair(
-            self.worker, self._at_s, how, state, code, self._number, timers, timeout_ms
+            self.worker, self._at_s, how, state, code, self._number, timers, timeout_ms, wrote
         )
         if self._is_new:
             return
@@ -198,87 +203,103 @@ class Repairing:
         """
         if self._is_new:
             raise StorageError(f"nothing is stored of {self.worker}, so nothing has another name")
+        if old == new:
+            raise StorageError(f"{old} is called so already: --rename takes another name")
         if old == self.worker:
             return self._rename_worker(new)
-        known = self._names()
-        once = Classes(renamed={old: new})
-        hit = [name for name in known if name == old or once.now(name) != name]
-        if not hit:
-            raise StorageError(
-                f"nothing that is stored of {self.worker} is called {old}; there is "
-                f"{', '.join(known) or self.worker}"
-            )
-        names = renamed_in(self._store, self.worker) | {old: new}
-        self._changes = {RENAMED + self.worker: pack(Renamed(self.worker, names))}
+        found = renamed_in(self._store, self.worker).numbered(self._seq)
+        known, once = self._names(Renames(found.made)), Names([(old, new)])
+        check_new_name(old, new, known)
+        heads = [(head, once.head_now(*head)) for head in known]
+        hits = [
+            f"{before} is {after}"
+            for was, now in heads
+            for before, after in zip(names_of(*was), names_of(*now), strict=True)
+            if before != after
+        ]
+        if not hits:
+            self._cannot_rename(old, new, [name for head in known for name in names_of(*head)])
+        self._check_apart(Renames(found.made), once)
+        made = (*found.made, (self._seq, old, new))
+        self._changes = {RENAMED + self.worker: pack(Renamed(self.worker, {}, made))}
         self._record = Note("", self._at_s, "repair: rename", self.worker, (old, new))
-        return [f"{name} is {once.now(name) if once.now(name) != name else new}" for name in hit]
+        return [*dict.fromkeys(hits)]
 
-    def _names(self) -> list[str]:
-        """The names of code, classes and fields in what is stored of it."""
+    def _cannot_rename(self, old: str, new: str, known: list[str]) -> NoReturn:
+        """Say why a rename changes no name."""
+        what = f"what is stored of {self.worker}"
+        if old in known:
+            raise StorageError(f"{old} cannot be called {new}: in {what} there is one of that name")
+        there = ", ".join(dict.fromkeys(known)) or self.worker
+        raise StorageError(f"nothing in {what} is called {old}; there is {there}")
+
+    def _check_apart(self, renames: Renames, once: Names) -> None:
+        """Raise `StorageError` where classes of other fields would have one name by a rename."""
+        for at, _, state in self._parts():
+            try:
+                renamed(renamed(state, renames.since(at)), once)
+            except Inexact as error:
+                raise StorageError(
+                    f"what is stored of {self.worker} would not be told apart: {error.why}"
+                ) from error
+
+    def _parts(self) -> list[tuple[int, str, bytes]]:
+        """The code and the states that are stored of it, and up to which record each is written."""
         saved = self._tail.saved
-        codes = [] if saved is None else [saved.machine]
-        states = [] if saved is None or not saved.has else [saved.state]
-        for _, record in self._tail.records:
-            codes.append(getattr(record, "code", Code()).machine)
-            states.append(getattr(record, "state", None) or b"")
-        inside = [name for state in states if is_exact(state) for name in names_in(state)]
-        return [*dict.fromkeys(name for name in [*codes, *inside] if name)]
+        parts = [] if saved is None else [(saved.written(), saved.machine, saved.state)]
+        for seq, record in self._tail.records:
+            wrote = getattr(record, "wrote", None)
+            at, code = seq if wrote is None else wrote, getattr(record, "code", Code())
+            parts.append((at, code.machine, getattr(record, "state", None) or b""))
+        return parts
+
+    def _names(self, renames: Renames) -> list[tuple[str, list[str]]]:
+        """The names by now of code and classes, with their fields, in what is stored of it."""
+        found: dict[tuple[str, tuple[str, ...]], None] = {}
+        for at, machine, state in self._parts():
+            inside = heads_in(state) if is_exact(state) else []
+            for name, fields in ((machine, []), *inside):
+                now, held = renames.since(at).head_now(name, fields)
+                if now:
+                    found[now, tuple(held)] = None
+        return [(name, [*fields]) for name, fields in found]
 
     def _rename_worker(self, new: str) -> list[str]:
+        if NAME.fullmatch(new) is None:
+            raise StorageError(
+                f"no worker can be called {new!r}: expected 1 to {MAX_NAME} letters, digits, _ . -"
+            )
         other = Tail(new, saved_of(self._store, new))
         fill(self._store, self._head, [other])
-        moved = msgspec.structs.replace(
-            self._tail.as_saved(self._at_s),
-            worker=new,
-            seq=self._last[2] + 1,
-            tail=tuple((seq, with_worker(record, new)) for seq, record in self._tail.records),
-        )
         self._goes_on("rename", None, Code(), None)
+        lines = [f"what is stored of {self.worker} becomes that of {new}"]
         if other.saved is not None or other.records:
             self._number += 1
             aside = Aside(self._number, new, self._at_s, "repair: rename", other.as_saved(0.0))
             self._changes[number_key(ASIDE, self._number)] = pack(aside)
-        self._changes |= {STATE + new: pack(moved), STATE + self.worker: None}
-        self._changes |= self._answers(new)
-        names = renamed_in(self._store, self.worker)
-        if names:
-            self._changes[RENAMED + new] = pack(Renamed(new, names))
-        sent = tuple(
-            msgspec.structs.replace(one, to=new) if one.to == self.worker else one
-            for one in self._head.sent
-        )
-        under = tuple(
-            msgspec.structs.replace(one, to=new) if one.to == self.worker else one
-            for one in underway_in(self._store)
-        )
-        if under:
-            self._changes[SENT] = pack(Underway(under))
-        tailed = tuple({*self._head.tailed, new} - {self.worker})
-        self._head = msgspec.structs.replace(self._head, sent=sent, tailed=tailed)
-        return [f"what is stored of {self.worker} becomes that of {new}"]
-
-    def _answers(self, new: str) -> Mapping[str, bytes | None]:
-        """The answers to calls with a request id, under the other name."""
-        found: dict[str, bytes | None] = {}
-        for key in self._store.keys(f"{REQUEST}{self.worker}/"):
-            answered = unpack(key, self._store.get(key) or b"", Answered)
-            moved = msgspec.structs.replace(answered, worker=new)
-            found[f"{REQUEST}{new}/{digest(answered.request.encode()).hex()}"] = pack(moved)
-            found[key] = None
-        return found
+            has = other.saved is not None and other.saved.has
+            state = state_text(other.saved.state if other.saved is not None and has else None)
+            lines.append(
+                f"what was stored of {new} is set aside as {self._number}: the state {state}, and "
+                f"{len(other.records)} records behind it"
+            )
+        moved = Moved(self._store, self._head, self._tail, new, self._seq)
+        self._changes |= moved.cells(self._at_s)
+        self._head = moved.head()
+        return lines
 
     def carry_out(self) -> int:
         """Do what was prepared; the number of its record. Raises `StorageError`."""
         assert self._record is not None, "something was prepared"
-        entry, chain, seq = self._last
+        entry, chain, _ = self._last
         head = msgspec.structs.replace(self._head, number=self._number)
         change(self._store, {**self._changes, HEAD: pack(head)})
         failed: list[StorageError] = []
-        data = encode_entry(chain, seq + 1, [self._record])
+        data = encode_entry(chain, self._seq, [self._record])
         self._store.append(entry + 1, data, lambda e: failed.append(e) if e is not None else None)
         if failed:
             raise failed[0]
-        return seq + 1
+        return self._seq
 
 
 WAYS = (
@@ -304,9 +325,31 @@ def spec_of(tree: SupervisorSpec | None, worker: str) -> WorkerSpec | None:
     return None
 
 
-def with_worker(record: Record, worker: str) -> Record:
-    """A record as one of another worker."""
-    return record if isinstance(record, Note) else msgspec.structs.replace(record, worker=worker)
+def names_of(kind: str, fields: Sequence[str]) -> list[str]:
+    """The names of a class and its fields.
+
+    >>> names_of("shop:Cart", ["n"])
+    ['shop:Cart', 'shop:Cart.n']
+    """
+    return [kind, *(f"{kind}.{field}" for field in fields)]
+
+
+def check_new_name(old: str, new: str, known: list[tuple[str, list[str]]]) -> None:
+    """Raise `StorageError` where no module, class or field can have the new name."""
+    module, colon, rest = new.partition(":")
+    if ":" not in old:
+        what, fits = "module", not colon and _is_path(module)
+    elif colon or old in dict(known):
+        what, fits = "class", colon == ":" and _is_path(module) and _is_path(rest)
+    else:
+        what, fits = "field", new.isidentifier()
+    if not fits:
+        raise StorageError(f"{old} is a {what}, and no {what} can be called {new!r}")
+
+
+def _is_path(text: str) -> bool:
+    parts = text.split(".")
+    return all(one.isprintable() and not {*one} & {*" :/\\"} and one for one in parts)
 
 
 def state_text(state: bytes | None) -> str:

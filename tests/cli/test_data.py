@@ -256,6 +256,31 @@ def test_compaction_keeps_the_state_and_forgets_history(place: Path) -> None:
     assert run(place, "book Lookup k7") == ["Result 2"]
 
 
+ODD = """
+from ssm_cli import StateMachine
+ODD = 'x\\x9b31m\\u202e\\x7f\\u2028\\ud800'
+machine = StateMachine(step=lambda m, s: ([*s, ODD], 'Ok'), init=lambda n, a: [])
+"""
+BY_REPAIR: tuple[list[str], ...] = ([], ["--from-saved"], ["--forget"])
+
+
+@pytest.mark.parametrize("way", BY_REPAIR, ids=str)
+@pytest.mark.parametrize("yes", [["--yes"], []])
+def test_what_does_not_print_is_escaped_in_a_repair(
+    place: Path, way: list[str], yes: list[str]
+) -> None:
+    (place / "odd.py").write_text(ODD, encoding="utf-8")
+    (place / "shop.yaml").write_text(
+        TREE.replace("ssm_cli.machines.kv:kv_store", "./odd.py:machine")
+    )
+    run(place, "book a")
+    for output in ([], ["-o", "json"]):
+        words = ["data", "repair", "book", "shop", *way, *(yes if way else []), *output]
+        said = ssm(place, *words, code=0 if yes or not way else 2)
+        assert all(line.isprintable() for line in said.split("\n")), ascii(said)
+        assert "31m" in said or way == ["--forget"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

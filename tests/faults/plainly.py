@@ -13,6 +13,7 @@ import msgspec
 from ssm_cli import (
     StateMachine,
 )
+from ssm_cli.codec.renames import Renames
 from ssm_cli.runtime.durable import checks, code, life, records, snapshots
 from ssm_cli.runtime.durable import values as values_module
 from ssm_cli.runtime.durable.values import Values, text_of
@@ -58,7 +59,7 @@ def asked(stage: Stage, do: Callable[..., Any], *args: Any) -> Any:
 MADE = StateMachine(step=talk, state=recovery.State, codec=Utf8())
 OLD = Values("a", MADE, Utf8())
 PLAINLY = Values("a", StateMachine(step=lambda _m, s: (s, 0), codec=Utf8()), Fails())
-RENAMED = Values("a", MADE, Utf8(), {"x:A": "y:B"})
+RENAMED = Values("a", MADE, Utf8(), Renames([(9, "x:A", "y:B")]))
 
 
 def values(stage: Stage) -> None:
@@ -69,7 +70,7 @@ def values(stage: Stage) -> None:
     for state in ((1, "a"), object(), (1, 2)):
         for taken in (b"", b"x" * 16, OLD.hash((1, "a"))[0]):
             asked(stage, OLD.has_hash, state, taken)
-    asked(stage, RENAMED.has_hash, (1, "a"), OLD.hash((2, "b"))[0])
+    asked(stage, RENAMED.has_hash, (1, "a"), OLD.hash((2, "b"))[0], 1)
     by = records.Code(version="1", form="other")
     packed = msgspec.msgpack.encode
     for data in (packed((1, "a")), packed((1, 2)), packed(7), packed([1.5, "a"]), b"\xff", b""):
@@ -77,7 +78,7 @@ def values(stage: Stage) -> None:
         asked(stage, PLAINLY.revive, data, by)
         asked(stage, text_of, data)
     asked(stage, OLD.revive, OLD.dump((1, "a")), by)
-    asked(stage, RENAMED.revive, OLD.dump((1, "a")), by)
+    asked(stage, RENAMED.revive, OLD.dump((1, "a")), by, 1)
     for data in (b"\0raw", b"\0\0raw", OLD.dump(("x",)), b"\xc1", b"\xc1\xc1"):
         asked(stage, text_of, data)
         asked(stage, OLD.read, data)

@@ -15,6 +15,7 @@ from ssm_cli.cli.listing import table
 from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import Output
 from ssm_cli.commands.records import json_line
+from ssm_cli.commands.text import visible
 from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.exit_codes import ExitCode
 
@@ -272,7 +273,7 @@ def repair(
     with opened(env, tree, data, writing=True) as store:
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):
-            lines = found.look()
+            lines = [visible(line) for line in found.look()]
             answer(env, output, lines, [done("repair") | {"worker": worker, "found": lines}])
             return ExitCode.DONE
         if state is not None:
@@ -288,7 +289,7 @@ def _carry_out(
     env: Environment, output: str | None, found: Repairing, lines: list[str], *, asks: bool
 ) -> int:
     """Repair a worker as prepared, once somebody consents."""
-    worker = found.worker
+    worker, lines = found.worker, [visible(line) for line in lines]
     if asks and not _consents(env, f"repair {worker}", lines):
         return ExitCode.DENIED
     number = found.carry_out()
@@ -309,7 +310,7 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
 
 def _consents(env: Environment, what: str, lines: list[str]) -> bool:
     """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer."""
-    env.stdout.write("".join(f"{line}\n" for line in lines))
+    env.stdout.write("".join(f"{visible(line)}\n" for line in lines))
     if not env.stdin_is_tty:
         raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")
     env.stdout.write(f"{what}? [y/N] ")

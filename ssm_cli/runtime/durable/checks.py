@@ -61,7 +61,7 @@ class Checks:
         if self._effects and record.effects_hash != NOT_TAKEN:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
-            if not (ends and self._values.has_effects(asked, record.effects_hash)):
+            if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, "set of effects")
         if self._count % self._every == 0 or record.version != self._values.version:
             self.check(seq, record, state, output)
@@ -82,7 +82,7 @@ class Checks:
         """Compare one record with what it comes to now; raises `Unrecovered`."""
         values = self._values
         alike = record.version == values.version and record.state_hash
-        if alike and not values.has_hash(state, record.state_hash):
+        if alike and not values.has_hash(state, record.state_hash, seq):
             raise self._differs(seq, "state")
         if record.output_hash and output is not NOTHING:
             try:

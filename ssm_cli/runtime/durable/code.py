@@ -42,7 +42,7 @@ class Facts:
         self.home = str(getattr(code, "__module__", ""))
         self.code = Code(lasting_name(code), behaviour.version, form, digest_of(code))
 
-    def classes_for(self, worker: str, renamed: dict[str, str]) -> Classes:
+    def classes_for(self, worker: str) -> Classes:
         """The classes that values of a worker may hold.
 
         Raises:
@@ -54,7 +54,7 @@ class Facts:
                 f"plain data, dataclasses or msgspec.Struct types there, and make a {name} in "
                 f"`restore`, outside the state"
             )
-        return Classes(self.classes, self.tagged, renamed, self.home)
+        return Classes(self.classes, self.tagged, self.home)
 
 
 def facts_of(behaviour: Behaviour) -> Facts:

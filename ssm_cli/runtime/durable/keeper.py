@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
@@ -41,7 +42,7 @@ from ssm_cli.runtime.durable.records import (
     encode_entry,
 )
 from ssm_cli.runtime.durable.sessions import Sessions
-from ssm_cli.runtime.durable.snapshots import SENT, STATE, pack
+from ssm_cli.runtime.durable.snapshots import RENAMED, SENT, STATE, pack
 from ssm_cli.runtime.durable.unclaimed import DYNAMIC
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
@@ -424,7 +425,10 @@ def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
     """Make what is known of a durable worker, before anything stored is looked at."""
     name = cell.spec.id
     cell.behaviour = behaviour_of(cell.spec.start)
-    renamed = renamed_in(keeper.store, name)
+    found = renamed_in(keeper.store, name)
+    if found.names:  # of an older ssm: they are of all that is stored by now
+        found = found.numbered(keeper.recovered.seq + 1)
+        keeper.change(RENAMED + name, pack(found))
     place = keeper.recovered.places.get(name, DYNAMIC)
     options = cell.spec.options
-    return Kept(name, options, cell.behaviour, codec_of(cell), renamed, place=place)
+    return Kept(name, options, cell.behaviour, codec_of(cell), Renames(found.made), place=place)

@@ -9,6 +9,7 @@ from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reading import classes_of
 from ssm_cli.behaviour.reasons import ExitReason, Normal, Shutdown
 from ssm_cli.codec.port import Codec
+from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable.life import Life
 from ssm_cli.runtime.durable.records import Armed
@@ -59,7 +60,7 @@ class Kept:
         options: WorkerOptions,
         behaviour: Behaviour,
         codec: Codec,
-        renamed: dict[str, str] | None = None,
+        renames: Renames | None = None,
         *,
         place: str = "",
     ) -> None:
@@ -68,7 +69,7 @@ class Kept:
         self.options = options
         self.behaviour = behaviour
         self.codec = codec
-        self.values = Values(worker, behaviour, codec, renamed, place=place)
+        self.values = Values(worker, behaviour, codec, renames, place=place)
         self.journals = options.persist is Persist.JOURNAL
         self.plain = self.journals and type(behaviour) is StateMachine
         self.reads = classes_of(behaviour.reads)

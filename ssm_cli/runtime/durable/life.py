@@ -104,7 +104,7 @@ class Life:
         self._written_by(saved.code())
         if saved.has:
             try:
-                self.state = self._revived(saved.state, saved.code())
+                self.state = self._revived(saved.state, saved.code(), saved.written())
             except Unrecovered as error:
                 self.trouble = error
 
@@ -142,17 +142,17 @@ class Life:
             case Start():
                 return self._start(seq, record)
             case Change(state=state, code=code):
-                self._put(state, code if code.version else self.by)
+                self._put(state, code if code.version else self.by, seq)
             case Repair():
-                self._repaired(record)
+                self._repaired(seq, record)
             case Exit():
                 self.timeout_ms = None
                 self._leave(kept=record.kept)
         return ()
 
-    def _revived(self, data: bytes, by: Code) -> Any:
+    def _revived(self, data: bytes, by: Code, at: int) -> Any:
         try:
-            return self._again.revive(self._values.revive, data, by)
+            return self._again.revive(self._values.revive, data, by, at)
         except Unrecovered:
             raise
         except BaseException as error:
@@ -161,18 +161,19 @@ class Life:
             )
             raise self._cannot("migrate", why) from error
 
-    def _put(self, state: bytes, by: Code) -> None:
-        """Go on with a state that a record brings."""
+    def _put(self, state: bytes, by: Code, at: int) -> None:
+        """Go on with a state that a record brings, and that was written up to the record `at`."""
         self._checks.forget()
-        self.has, self.state = True, self._revived(state, by)
+        self.has, self.state = True, self._revived(state, by, at)
 
-    def _repaired(self, record: Repair) -> None:
+    def _repaired(self, seq: int, record: Repair) -> None:
         self._written_by(record.code)
         self.timers = {timer.key: timer for timer in record.timers}
         self.timeout_ms, self.has = record.timeout_ms, False
         self._checks.forget()
         if record.state is not None:
-            self._put(record.state, record.code)
+            at = seq if record.wrote is None else record.wrote
+            self._put(record.state, record.code, at)
 
     def _leave(self, *, kept: bool) -> None:
         """A life has ended; what was under way goes on where its state does."""
@@ -186,10 +187,10 @@ class Life:
         self._written_by(record.code)
         if record.state is not None:
             by = record.code if record.code.version else Code(version=record.version)
-            self._put(record.state, by)
+            self._put(record.state, by, seq)
         if record.goes_on is None:
             return ()
-        message = self._read(record.goes_on)
+        message = self._read(seq, record.goes_on)
         return (Brought((seq, -1), self.worker, "continue", message),)
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
@@ -201,7 +202,7 @@ class Life:
         if record.outcome == "crashed":
             self._leave(kept=record.kept)
             return ()
-        message = TIMEOUT if record.how == "timeout" else self._read(record.data)
+        message = TIMEOUT if record.how == "timeout" else self._read(seq, record.data)
         if self._pure is not None:
             try:
                 result = self._again.step(self._pure, message, self.state)
@@ -213,11 +214,12 @@ class Life:
                 return ()
         return self._careful(seq, record, message)
 
-    def _read(self, data: bytes) -> Any:
+    def _read(self, seq: int, data: bytes) -> Any:
         """An input, by the codec that is here."""
-        read = self._decode if data[:1] != ODD else self._values.read
         try:
-            return self._again.step(read, data)
+            if data[:1] != ODD:
+                return self._again.step(self._decode, data)
+            return self._again.step(self._values.read, data, seq)
         except BaseException as error:
             why = f"its code does not take it any more: {self._again.said(error)}"
             raise self._cannot("undecodable", why) from error
@@ -345,9 +347,9 @@ class Anew(Life):
             self.trouble = None
         return brought
 
-    def _revived(self, data: bytes, by: Code) -> Any:
+    def _revived(self, data: bytes, by: Code, at: int) -> Any:
         """A state of whatever code, if it is one of the code that is here."""
         try:
-            return super()._revived(data, by)
+            return super()._revived(data, by, at)
         except Unrecovered:
-            return super()._revived(data, Code())
+            return super()._revived(data, Code(), at)

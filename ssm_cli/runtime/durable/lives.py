@@ -97,7 +97,7 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
-        message: object = kept.values.read(timer.data)
+        message: object = kept.values.read(timer.data, timer.cause[0] if timer.cause else 0)
         if timer.cause is not None:
             message = Caused(timer.cause, message)
         commit.start_timer(world, cell, timer.key, left_s, message)
@@ -198,8 +198,8 @@ def reread(keeper: Keeper, kept: Kept) -> None:
     if data is None:
         return
     saved = unpack(key, data, Saved)
-    kept.has, kept.last = True, kept.values.revive(saved.state, saved.code())
-    kept.recorded = b""
+    revived = kept.values.revive(saved.state, saved.code(), saved.written())
+    kept.has, kept.last, kept.recorded = True, revived, b""
 
 
 def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None:
@@ -313,8 +313,10 @@ def resume_sent(keeper: Keeper) -> None:
         ):
             world.drop(world.root, sent.to, sent.how, "not running")
             continue
+        at = sent.cause[0]
         try:
-            message = guarded(world.guard, cell, cell.step_limit_s(), kept.values.read, sent.data)
+            read, limit_s = kept.values.read, cell.step_limit_s()
+            message = guarded(world.guard, cell, limit_s, read, sent.data, at)
         except BaseException as error:
             if is_from_outside(world.guard, error):
                 raise

@@ -7,12 +7,14 @@ record of a worker, and its last, against the hashes that were taken then.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
 from ssm_cli.codec.build import codec_for
+from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageDamaged, Unrecovered
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
@@ -28,6 +30,7 @@ from ssm_cli.runtime.durable.records import (
     Input,
     Note,
     Record,
+    Repair,
     chain_of,
     decode_entry,
 )
@@ -198,6 +201,8 @@ class Recovered:
             life = self._lives.get(record.worker) or self._life(record.worker)
             if type(record) is Input:
                 self._note_input(seq, record)
+            elif type(record) is Repair and record.how == "rename":
+                self.sessions.moved(record.worker, seq)
             if life is None:
                 self._wait(seq, record)
                 continue
@@ -367,7 +372,7 @@ def claimed(
             unclaimed[worker] = code
     found: list[tuple[str, Unrecovered]] = []
     for worker in left if unclaimed else ():
-        code = code_in(new[worker], {}, places[worker])[1].code
+        code = code_in(new[worker], Renamed(worker, {}), places[worker])[1].code
         trouble = claim(worker, code, unclaimed, store.where())
         if trouble is not None:
             found.append((worker, trouble))
@@ -425,20 +430,21 @@ def underway_in(store: Store) -> tuple[Sent, ...]:
     return () if data is None else unpack(SENT, data, Underway).sent
 
 
-def renamed_in(store: Store, worker: str) -> dict[str, str]:
+def renamed_in(store: Store, worker: str) -> Renamed:
     """The names of a worker's code, classes and fields that have become others."""
     data = store.get(RENAMED + worker)
-    return {} if data is None else unpack(RENAMED + worker, data, Renamed).names
+    return Renamed(worker, {}) if data is None else unpack(RENAMED + worker, data, Renamed)
 
 
-def code_in(spec: WorkerSpec, renamed: dict[str, str], place: str = "") -> tuple[Behaviour, Values]:
+def code_in(spec: WorkerSpec, names: Renamed, place: str = "") -> tuple[Behaviour, Values]:
     """The code of a worker, and what writes and reads its values."""
+    renames = Renames(names.numbered(sys.maxsize).made)
     behaviour = behaviour_of(spec.start)
     wanted = spec.options.codec
     codec = codec_for(
         behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
     )
-    return behaviour, Values(spec.id, behaviour, codec, renamed, place=place)
+    return behaviour, Values(spec.id, behaviour, codec, renames, place=place)
 
 
 def saved_of(store: Store, worker: str) -> Saved | None:

@@ -128,6 +128,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
         code: whose state that is.
         number: of what was set aside.
         timers, timeout_ms: those under way.
+        wrote: the record up to which the state was written; None where that is this one.
     """
 
     worker: str
@@ -138,6 +139,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
     number: int
     timers: tuple[Armed, ...] = ()
     timeout_ms: float | None = None
+    wrote: int | None = None
 
 
 class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):

@@ -71,10 +71,11 @@ class Sessions:
 
     def learn(self, seq: int, record: Input, given: Callable[[], Any] | None = None) -> None:
         """A record with a request id was written; `given` makes the output anew, if it was one."""
-        answered = Answered(
-            record.worker, record.request, seq, digest(record.data), record.outcome, record.output
-        )
         at = (record.worker, record.request)
+        known = self._answered.get(at)
+        if known is not None and known.seq >= seq:
+            return  # it has come from another name meanwhile
+        answered = answer_in(seq, record)
         self._answered.pop(at, None)
         self._answered[at] = answered
         self._given.pop(at, None)
@@ -85,6 +86,14 @@ class Sessions:
             at, oldest = self._answered.popitem(last=False)
             self._given.pop(at, None)
             self._changes[key_of(oldest)] = None
+
+    def moved(self, worker: str, seq: int) -> None:
+        """By that record a worker has another name: what it had answered is stored under that."""
+        for at, answered in [*self._answered.items()]:
+            if answered.worker == worker and answered.seq < seq:
+                del self._answered[at]
+                self._given.pop(at, None)
+                self._changes[key_of(answered)] = None
 
     def forget(self, after: int) -> None:
         """The records with a greater number were not written after all."""
@@ -141,6 +150,13 @@ class Sessions:
     def ended(self, worker: str, request: str) -> None:
         """Its record is written: what is `learn`ed counts from now on."""
         self._under_way.pop((worker, request), None)
+
+
+def answer_in(seq: int, record: Input) -> Answered:
+    """What a record with a request id says that its call came to."""
+    return Answered(
+        record.worker, record.request, seq, digest(record.data), record.outcome, record.output
+    )
 
 
 def key_of(answered: Answered) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ssm_cli.codec.renames import Made
 from ssm_cli.errors import StorageDamaged
 from ssm_cli.runtime.durable.records import (
     CHAIN_BYTES,
@@ -50,6 +51,8 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
             the tree's file (a dynamic child), or cannot go on; with their numbers.
         form, digest, place: of the code, too; see `Code`.
         arrived: what records of the tail have sent, and has been served.
+        wrote: the record up to which it was written, where that is not `seq`: the renames behind
+            it are of its state.
     """
 
     worker: str
@@ -66,10 +69,15 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
     digest: str = ""
     arrived: tuple[Cause, ...] = ()
     place: str = ""
+    wrote: int | None = None
 
     def code(self) -> Code:
         """Whose state it is."""
         return Code(self.machine, self.version, self.form, self.digest, self.place)
+
+    def written(self) -> int:
+        """The record up to which its state was written."""
+        return self.seq if self.wrote is None else self.wrote
 
 
 class Sent(msgspec.Struct, frozen=True, array_like=True):
@@ -166,10 +174,23 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 class Renamed(msgspec.Struct, frozen=True, array_like=True, tag="renamed"):
-    """Names of a worker's code, its classes and their fields that have become others."""
+    """Names of a worker's code, its classes and their fields that have become others.
+
+    Attributes:
+        worker: its id.
+        names: renames of an older ssm, which were of all that was written, whenever that was.
+        made: renames and the numbers of their records, oldest first; each is of what was written
+            before it.
+    """
 
     worker: str
     names: dict[str, str]
+    made: tuple[Made, ...] = ()
+
+    def numbered(self, number: int) -> Renamed:
+        """The same with a number for those that have none: they come before all others."""
+        old = tuple((number, old, new) for old, new in self.names.items())
+        return Renamed(self.worker, {}, (*old, *self.made))
 
 
 Cell = Saved | Head | Underway | Answered | Aside | Refused | Renamed

@@ -17,8 +17,9 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Outcome
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.declared import misfit
-from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, write
+from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, renamed, write
 from ssm_cli.codec.port import Codec
+from ssm_cli.codec.renames import NONE, Names, Renames
 from ssm_cli.errors import StorageError, Unrecovered, message_of
 from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.runtime.durable.records import Armed, Code
@@ -66,7 +67,7 @@ class Values:
         worker: its id.
         behaviour: its code.
         codec: that of its inputs.
-        renamed: names of its code, its classes and their fields that have become others.
+        renames: of its code, its classes and their fields.
         place: where in the tree the worker is.
 
     Attributes:
@@ -81,7 +82,7 @@ class Values:
         worker: str,
         behaviour: Behaviour,
         codec: Codec,
-        renamed: dict[str, str] | None = None,
+        renames: Renames | None = None,
         *,
         place: str = "",
     ) -> None:
@@ -92,7 +93,8 @@ class Values:
         self.codec = codec
         self._said = facts.said
         self._migrate = behaviour.migrate
-        self._classes = facts.classes_for(worker, renamed or {})
+        self._classes = facts.classes_for(worker)
+        self._renames = renames or Renames()
 
     def dump(self, state: Any) -> bytes:
         """The bytes of a state; raises `StorageError` where it would not come back as it is."""
@@ -127,11 +129,11 @@ class Values:
         taken = EXACT_HASH + blake2b(data, digest_size=DIGEST_BYTES).digest()
         return taken, len(data) * WALKED if walked else len(data)
 
-    def hash_of_effects(self, outcome: Outcome, *, then: bool = False) -> bytes:
+    def hash_of_effects(self, outcome: Outcome, *, then: Names = NONE) -> bytes:
         """The digest of what a step asks for besides its state and answer; empty for nothing.
 
         Of what cannot be written, as it is for a worker that is not durable, its type counts. With
-        `then`, classes have the names that they had before they were renamed.
+        `then`, classes have the names that they had before those renames.
         """
         if not outcome.effects and outcome.then is None:
             return b""
@@ -143,37 +145,39 @@ class Values:
             )
         return EXACT_HASH + digest(_encode(parts))
 
-    def _bytes(self, value: Any, *, then: bool) -> Any:
+    def _bytes(self, value: Any, *, then: Names) -> Any:
         try:
             return canonical(value, self._classes, then=then)[0]
         except Inexact:
             return type(value).__name__
 
-    def has_effects(self, outcome: Outcome, taken: bytes) -> bool:
-        """Whether an outcome asks for what that hash was taken of."""
+    def has_effects(self, outcome: Outcome, taken: bytes, at: int | None = None) -> bool:
+        """Whether an outcome asks for what that hash was taken of, by the record `at`."""
         if self.hash_of_effects(outcome) == taken:
             return True
-        return self._classes.has_renames and self.hash_of_effects(outcome, then=True) == taken
+        then = self._renames.since(at)
+        return bool(then) and self.hash_of_effects(outcome, then=then) == taken
 
-    def has_hash(self, state: Any, taken: bytes) -> bool:
-        """Whether a state is the one of that hash, which an older ssm may have taken."""
+    def has_hash(self, state: Any, taken: bytes, at: int | None = None) -> bool:
+        """Whether a state is the one of that hash, which the record `at`, of whatever ssm, has."""
         try:
             if taken[:1] != EXACT_HASH or len(taken) == DIGEST_BYTES:
                 return digest(_old_sorted(state)) == taken
             found = self.hash(state)[0]
-            if found != taken and self._classes.has_renames:
-                found = EXACT_HASH + digest(canonical(state, self._classes, then=True)[0])
+            if found != taken and (then := self._renames.since(at)):
+                found = EXACT_HASH + digest(canonical(state, self._classes, then=then)[0])
         except (StorageError, TypeError, OverflowError, ValueError, RecursionError):
             return False  # it cannot be written: the one that was could be
         return found == taken
 
-    def revive(self, data: bytes, by: Code) -> Any:
-        """The state from bytes that some code has written.
+    def revive(self, data: bytes, by: Code, at: int | None = None) -> Any:
+        """The state from bytes that some code has written, up to the record `at`, or now.
 
         Raises:
             Unrecovered: it is not a state of the code that is here, and no `migrate` makes it one.
         """
-        machine = self._classes.now(by.machine)
+        since = self._renames.since(at)
+        machine = since.now(by.machine)
         if by.version not in ("", self.version):
             return self._migrated(data, by)
         if machine not in ("", self.code.machine):
@@ -185,7 +189,7 @@ class Values:
                 worker=self.worker, reason="moved",
             )  # fmt: skip
         try:
-            state = self._load(data)
+            state = self._load(renamed(data, since))
             if by.form != self.code.form:
                 misfit(state, self._said)
         except (Inexact, msgspec.MsgspecError) as error:
@@ -220,7 +224,7 @@ class Values:
         if not is_exact(data):
             return self._old(data)
         state = read(data, self._classes)
-        if not self._classes.has_renames and not alike(write(state, self._classes), data):
+        if not alike(write(state, self._classes), data):
             raise Inexact("what is read of it is not what is stored")
         return state
 
@@ -287,12 +291,13 @@ class Values:
         """The bytes of an input, as they came, for its record."""
         return data if data[:1] != ODD else RAW + data
 
-    def read(self, data: bytes) -> Any:
-        """The input that bytes of a record stand for; raises as its codec does."""
+    def read(self, data: bytes, at: int | None = None) -> Any:
+        """The input that bytes of the record `at` stand for; raises as its codec does."""
         if data[:1] != ODD:
             return self.codec.decode(data)
-        raw = data[: len(RAW)] == RAW
-        return self.codec.decode(data[len(RAW) :]) if raw else read(data, self._classes)
+        if data[: len(RAW)] == RAW:
+            return self.codec.decode(data[len(RAW) :])
+        return read(renamed(data, self._renames.since(at)), self._classes)
 
 
 def plain_of(data: bytes) -> Any:
