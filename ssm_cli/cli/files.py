@@ -121,7 +121,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli import StateMachine
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,7 @@ from pathlib import Path
 import pytest
 from worker import Add, Count, Divide, init, step
 
-from ssm_cli.errors import CalleeCrashed
-from ssm_cli.runtime.node import Node
-from ssm_cli.spec.load import load_tree
+from ssm_cli import CalleeCrashed, Node, load_tree
 
 
 def test_a_step_counts() -> None:
@@ -185,6 +183,7 @@ def test_a_step_counts() -> None:
 def test_a_crash_is_healed() -> None:
     with Node(load_tree(Path(__file__).with_name("tree.yaml"))) as node:
         assert node.call("counter1", b"Add 5") == b"Count 5"
+        assert node.call("counter1", Add(2)) == Count(7)
         with pytest.raises(CalleeCrashed):
             node.call("counter1", Divide(0))
         assert node.call("counter1", b"Add") == b"Count 1"

@@ -31,6 +31,7 @@ def follow(env: Environment, node: HttpNode, last: int | None, output: str | Non
     for report in node.reports(last=last):
         printer.report(report)
         seq = report.seq
+    printer.check()
     if last == 0:
         seq = int(node.info()["seq"])
     while ended is None:
@@ -43,8 +44,7 @@ def follow(env: Environment, node: HttpNode, last: int | None, output: str | Non
             report = report_of(record)
             printer.report(report)
             seq = report.seq
-            if printer.broken is not None:
-                raise printer.broken
+            printer.check()
             if report.event == "gave_up" and "/" not in report.path:
                 ended = ExitCode.GAVE_UP
             elif report.event == "stopped" and ended is None:
@@ -68,6 +68,5 @@ def watch(env: Environment, node: HttpNode, command: Command) -> int:
             if env.stdout_is_tty:
                 env.stdout.write(CLEAR)
             printer.result(result)
-            if printer.broken is not None:
-                raise printer.broken
+            printer.check()
         time.sleep(WATCH_S)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from pathlib import Path
 
@@ -49,7 +50,7 @@ async def of_file(path: str) -> AsyncIterator[str]:
     try:
         mode = Path(path).stat().st_mode  # noqa: ASYNC240 - a look at a name
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            async for line in of_program(["cat", "--", path]):
+            async for line in of_program(["cat", "--", path], f"cannot read the script {path}"):
                 yield line
             return
         handle = Path(path).open("rb", buffering=0)  # noqa: ASYNC230, SIM115 - opening does not wait; closed below
@@ -62,19 +63,33 @@ async def of_file(path: str) -> AsyncIterator[str]:
             yield line
 
 
-async def of_program(words: list[str]) -> AsyncIterator[str]:
-    """Yield the lines that a program writes; it is ended when nobody wants more."""
-    process = subprocess.Popen(  # noqa: ASYNC220, S603 - it starts and is not waited for
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-    )
-    assert process.stdout is not None, "it was asked for"
-    with process.stdout:
+async def of_program(words: list[str], complaint: str) -> AsyncIterator[str]:
+    """Yield the lines that a program writes; it is ended when nobody wants more.
+
+    It has the descriptors that this process was started with: the script may be one of them.
+
+    Raises:
+        CommandError: it cannot be started or has failed; `complaint` says what could not be done.
+    """
+    with tempfile.TemporaryFile() as said:
         try:
-            async for line in of_descriptor(process.stdout.fileno()):
-                yield line
-        finally:
-            process.kill()
-            process.wait()
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - it starts and is not waited for
+                words, stdout=subprocess.PIPE, stderr=said, close_fds=False
+            )
+        except OSError as error:
+            raise CommandError(f"{complaint}: {error.strerror}") from error
+        assert process.stdout is not None, "it was asked for"
+        with process.stdout:
+            try:
+                async for line in of_descriptor(process.stdout.fileno()):
+                    yield line
+                if process.wait():  # it has closed its output: it is at its end
+                    said.seek(0)
+                    why = said.read(1000).decode("utf-8", "replace").strip()
+                    raise CommandError(f"{complaint}: {why}")
+            finally:
+                process.kill()
+                process.wait()
 
 
 async def of_descriptor(

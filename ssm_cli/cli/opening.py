@@ -237,6 +237,6 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
         code = 0
     else:
         code = child.wait()
-        env.stderr.write(os.pread(log, MAX_SAID, before).decode("utf-8", "replace"))
+    env.stderr.write(os.pread(log, MAX_SAID, before).decode("utf-8", "replace"))
     os.close(log)
     return code if code >= 0 else 128 - code

@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
-from ssm_cli.commands.results import Result, made_result
+from ssm_cli.commands.results import REDIRECTED, Result, made_result
 from ssm_cli.commands.text import report_line, visible
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
@@ -33,12 +33,18 @@ class Printer:
         self._reports = env.stdout if self._json or asked else env.stderr
         if self._json and isinstance(env.stdout, io.TextIOWrapper | Outlet):
             env.stdout.reconfigure(encoding="utf-8")
+        if self._json and isinstance(env.stdout, Outlet):
+            env.stdout.say_dropped = dropped_line
 
     def result(self, result: Result) -> None:
         """Print a result in the format of its command, else in that of the session."""
         if self._json and result.output in (None, "json", "jsonl"):
             for record in result.records:
                 self._write(self._env.stdout, records.json_line(record))
+            return
+        if self._json and result.output == REDIRECTED:
+            record = {"v": 1, "type": REDIRECTED, "verb": result.kind, "lines": result.lines}
+            self._write(self._env.stdout, records.json_line(record))
             return
         as_json = result.output in ("json", "jsonl")
         stream = self._env.stderr if result.error and not as_json else self._env.stdout
@@ -67,6 +73,11 @@ class Printer:
         record = records.report_record
         line = records.json_line(record(report)) if self._json else report_line(report)
         self._write(self._reports, line, asked=False)
+
+    def check(self) -> None:
+        """Raise the error of a stream that cannot be written, if there was one."""
+        if self.broken is not None:
+            raise self.broken
 
     def notice(self, line: str) -> None:
         """Print a diagnostic line to standard error."""
@@ -101,6 +112,11 @@ class Printer:
         silence(stream)
 
 
+def dropped_line(missed: int) -> str:
+    """Return the record of lines that were dropped as nobody read them."""
+    return records.json_line({"v": 1, "type": "dropped", "missed": missed})
+
+
 def answer(env: Environment, output: str | None, lines: Sequence[str], made: list[Any]) -> None:
     """Print the one answer of a command: its lines, or its records with `-o json`.
 
@@ -111,8 +127,7 @@ def answer(env: Environment, output: str | None, lines: Sequence[str], made: lis
     """
     printer = Printer(env)
     printer.result(made_result("answer", tuple(map(visible, lines)), made, output))
-    if printer.broken is not None:
-        raise printer.broken
+    printer.check()
 
 
 def silence(stream: TextIO) -> None:

@@ -220,6 +220,8 @@ class Session:
         unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
         try:
             self._start()
+            if not self._reports:
+                self._say_who_is_down()
             return await self._serve(commands) if self._node.running else 0
         except StartFailed:
             if not self._reports:
@@ -239,6 +241,12 @@ class Session:
                 raise
         finally:
             self._interrupts.starting = False
+
+    def _say_who_is_down(self) -> None:
+        """Print why durable workers cannot go on, though reports are off."""
+        for report in self._node.reports():
+            if report.event == "down":
+                self._printer.report(report)
 
     def _say_who_failed(self) -> None:
         """Print the reports of workers that did not start, though reports are off."""
@@ -328,10 +336,12 @@ class Session:
 
             result = await aexecute(command, self._node, self._timeout_s, log=self._log)
             try:
-                result = await redirected(command.pipeline, result)
+                shown = await redirected(command.pipeline, result)
             except CommandError as error:
-                result = refused(error, place=command.place)
-            self._printer.result(result)
+                shown = refused(error, place=command.place)
+            self._printer.result(shown)
+            if not result.error and shown.error:
+                return shown
         else:
             show = self._printer.result
             result = await aexecute(command, self._node, self._timeout_s, show=show, log=self._log)

@@ -12,6 +12,8 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.errors import CommandError, SsmError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
+REDIRECTED = "redirected"  # `output` of a result that went to a program or a file
+
 
 class Result(msgspec.Struct, frozen=True):
     """What a command came to.

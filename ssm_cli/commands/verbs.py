@@ -166,7 +166,13 @@ TABLE: tuple[Verb, ...] = (
         "session",
         aliases=("?",),
     ),
-    Verb("quit", (), "stop the tree and leave", "session", aliases=("exit",)),
+    Verb(
+        "quit",
+        (),
+        "leave; a tree that was started here is stopped",
+        "session",
+        aliases=("exit",),
+    ),
 )
 
 VERBS: dict[str, Verb] = {verb.name: verb for verb in TABLE}
@@ -185,23 +191,23 @@ def find_verb(word: str) -> Verb | None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like `word`; None where none is near.
+    """The known word that is most like `word`, whatever its case; None where none is near.
 
     At most `MAX_NAMES_SEARCHED` of the known words are looked at.
 
-    >>> nearest("cal", VERBS), nearest("xyz", VERBS)
-    ('call', None)
+    >>> nearest("cal", VERBS), nearest("KV1", ["kv1"]), nearest("xyz", VERBS)
+    ('call', 'kv1', None)
     """
-    seen = [name for _, name in zip(range(MAX_NAMES_SEARCHED), known, strict=False)]
-    found = get_close_matches(word, seen, n=1, cutoff=0.6)
-    return found[0] if found else None
+    seen = {name.lower(): name for _, name in zip(range(MAX_NAMES_SEARCHED), known, strict=False)}
+    found = get_close_matches(word.lower(), seen, n=1, cutoff=0.6)
+    return seen[found[0]] if found else None
 
 
 def help_lines(word: str | None = None) -> tuple[str, ...]:
     """The help page, or that of one verb. Raises nothing: an unknown word gets the page.
 
     >>> help_lines("quit")[0]
-    'quit    stop the tree and leave'
+    'quit    leave; a tree that was started here is stopped'
     """
     verb = None if word is None else find_verb(word)
     if verb is not None:

@@ -40,7 +40,10 @@ class Outlet(io.TextIOBase):
     Attributes:
         waiting: bytes that are kept until they can be written.
         dropped: lines that were dropped since that was said last.
+        say_dropped: the line that says so of a number.
     """
+
+    say_dropped: Callable[[int], str]
 
     def __init__(self, stream: TextIO) -> None:
         self._given = stream
@@ -54,6 +57,7 @@ class Outlet(io.TextIOBase):
         self._on_drained: Callable[[], None] | None = None
         self.waiting = 0
         self.dropped = 0
+        self.say_dropped = "ssm: {} lines were dropped: nobody read them".format
 
     # -- a text stream -------------------------------------------------------------------------
 
@@ -80,6 +84,9 @@ class Outlet(io.TextIOBase):
         if isinstance(self._given, io.TextIOWrapper):
             self._given.reconfigure(encoding=encoding)
 
+    def close(self) -> None:
+        """Leave the descriptor as it is: it is that of the stream below."""
+
     def writable(self) -> bool:
         """It is written to."""
         return True
@@ -90,7 +97,10 @@ class Outlet(io.TextIOBase):
         Raises:
             OSError: what was written before could not be, as nobody reads any more.
         """
-        return self._put(text, asked=True)
+        count = self._put(text, asked=True)
+        if "\n" in text:
+            self.flush()
+        return count
 
     def offer(self, text: str) -> int:
         """Write lines that nobody waits for; they are dropped where too much waits.
@@ -119,7 +129,7 @@ class Outlet(io.TextIOBase):
 
     def _said(self) -> str:
         missed, self.dropped = self.dropped, 0
-        return f"ssm: {missed} lines were dropped: nobody read them\n" if missed else ""
+        return f"{self.say_dropped(missed)}\n"
 
     def flush(self) -> None:
         """Write what has room; the rest is tried again by the event loop, if one runs.

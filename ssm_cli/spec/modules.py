@@ -31,6 +31,7 @@ SYNTAX = frozenset({SyntaxError, IndentationError, TabError})
 MAX_SAID = 400  # characters of an exception's text that a fault repeats
 
 
+OURS = "ssm_file_"  # how the names of modules begin that are loaded here
 _NONE = object()
 
 
@@ -70,17 +71,21 @@ def module_name(path: Path) -> str:
     """
     digest = hashlib.sha256(bytes(path.resolve())).hexdigest()
     stem = re.sub(r"\W", "_", path.stem)
-    return f"ssm_file_{digest[:16]}_{stem}"
+    return f"{OURS}{digest[:16]}_{stem}"
 
 
 def load_file(path: Path) -> ModuleType:
-    """Run the Python file at `path` as a module and return it.
+    """Run the Python file at `path` as a module and return it; or the module, if it is imported.
 
-    Imports of its neighbours work while it runs. It replaces an earlier load of the same file;
-    one that fails leaves that in place. Raises what the file raises; the file is named by its
-    absolute path in tracebacks.
+    A program, or a test, that has imported the file has its classes: those of another module would
+    look the same and be others. Imports of its neighbours work while it runs. It replaces an
+    earlier load of the same file; one that fails leaves that in place. Raises what the file raises;
+    the file is named by its absolute path in tracebacks.
     """
     path = path.absolute()
+    known = imported(path)
+    if known is not None:
+        return known
     name = module_name(path)
     loader = _FreshLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
@@ -100,6 +105,20 @@ def load_file(path: Path) -> ModuleType:
             if earlier is not None:
                 sys.modules[name] = earlier
     return module
+
+
+def imported(path: Path) -> ModuleType | None:
+    """Return the module that a program has imported from a file by itself, whole; None if none."""
+    real = path.resolve()
+    for name, module in tuple(sys.modules.items()):
+        if name == "__main__" or name.startswith(OURS) or type(module) is not ModuleType:
+            continue
+        file = vars(module).get("__file__")
+        if type(file) is not str or not file.endswith(path.name) or Path(file).resolve() != real:
+            continue
+        if not getattr(vars(module).get("__spec__"), "_initializing", False):
+            return module
+    return None
 
 
 def place_in(error: BaseException, filename: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from tests.program import ssm
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
-SOON_S = 20.0
+SOON_S = 60.0
 BILLING = """\
 supervisor: billing_root
 children:

@@ -25,7 +25,7 @@ CLIENTS = 8
 ROUNDS = 50
 AHEAD = 4  # requests of one client that are under way at once
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 SERVE = "from tests.faults.ledger import main; main()"
 
 

@@ -104,3 +104,12 @@ def test_a_full_disk_is_told_once() -> None:
 def test_it_lives_in_the_users_state_folder(tmp_path: Path) -> None:
     assert history_path({"XDG_STATE_HOME": str(tmp_path)}) == tmp_path / "ssm" / "history"
     assert history_path({}).parts[-2:] == ("ssm", "history")
+
+
+def test_a_command_behind_a_blank_is_not_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    store = PersistentHistory(path, pytest.fail)
+    store.append_string(" kv1 Store token 1")
+    store.append_string("tree")
+    assert store.get_strings() == ["tree"]
+    assert path.read_text() == "tree\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ssm_cli import Node, load_tree
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec
@@ -198,3 +200,24 @@ def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path, complain: Com
     before = set(sys.modules)
     complain(tree("./bad.py:x"))
     assert {name for name in set(sys.modules) - before if name.startswith("ssm_file_")} == set()
+
+
+def test_a_file_that_is_imported_already_is_that_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_once.py").write_text(
+        "from dataclasses import dataclass\nfrom ssm_cli import StateMachine\n"
+        "@dataclass(frozen=True)\nclass Add:\n    amount: int\n"
+        "def step(message: Add, state):\n    return state + message.amount, state\n"
+        "machine = StateMachine(step=step, init=lambda n, a: 1, inputs=Add)\n"
+    )
+    tree = tmp_path / "tree.yaml"
+    tree.write_text(
+        "supervisor: r\nchildren:\n- {worker: w, start: './imported_once.py:machine'}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("imported_once")
+    with Node(load_tree(tree)) as node:
+        assert node.call("w", module.Add(2)) == 1
+        assert node.get_state("w") == 3
+    del sys.modules["imported_once"]

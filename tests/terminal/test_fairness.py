@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.terminal.conftest import DEADLINE_S, TREE, Open, Terminal
+from tests.terminal.conftest import TREE, Open, Terminal
 
 PROMPT = "ssm\u276f"
 
@@ -66,6 +66,6 @@ def test_a_flood_a_busy_screen_and_a_slow_client_keep_nobody_waiting(
         )
         screen.until(lambda: called.poll() is not None)
         assert called.communicate()[0] == "Result 7\n"
-        assert time.monotonic() - begun_s < DEADLINE_S / 2  # nobody waits for the slow one's time
+        assert time.monotonic() - begun_s < 10.0  # nobody waits for the slow one's time
     screen.type("\x04")
     assert screen.ends() == 0

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ssm_cli.errors import CalleeCrashed
+from ssm_cli.errors import CalleeCrashed, CommandError
 from ssm_cli.http.client.connection import Address
 from ssm_cli.http.client.node import HttpNode
+from ssm_cli.repl.shell import programs
 from tests.terminal.conftest import DEADLINE_S, TREE, Open
 
 CRASHES = 600
@@ -220,3 +225,122 @@ def test_a_program_that_fails_fails_the_command_and_the_script(tree: Path) -> No
         out, err = process.communicate(timeout=DEADLINE_S)
     assert (process.returncode, out) == (74, b"")
     assert err.decode() == "`false` ended with exit code 1\n"
+
+
+# -- programs and files at the edge ----------------------------------------------------------------
+
+
+def played(tree: Path, *words: str, given: bytes = b"") -> tuple[int, str, str]:
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with program(tree.parent, "--quiet", *words, **streams) as process:
+        out, err = process.communicate(given, timeout=DEADLINE_S)
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("tree > ~nosuch/x", "`~nosuch` is no folder of a user"),
+        ("kv one | " + "x" * 200_000, "Argument list too long"),
+        ("tree > /nosuch/x", "cannot write /nosuch/x"),
+    ],
+)
+def test_what_cannot_be_redirected_fails_its_command_and_not_the_run(
+    tree: Path, line: str, says: str
+) -> None:
+    script = tree.parent / "a.ssm"
+    script.write_text(f"{line}\nkv two\n")
+    code, out, err = played(tree, "--keep-going", "--script", str(script))
+    assert says in err
+    assert (code, out) == (2, "two\n")
+
+
+def test_a_script_may_be_any_descriptor_and_one_that_cannot_be_read_fails(tree: Path) -> None:
+    assert played(tree, "--script", "/dev/stdin", given=b"kv one\n") == (0, "one\n", "")
+    shell = f"{sys.executable} -m ssm_cli run {tree} --quiet --script <(echo 'kv one')"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("one\n", "")
+    path = tree.parent / "a.sock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        code, out, err = played(tree, "--script", str(path))
+    assert (code, out) == (2, "")
+    assert f"cannot read the script {path}" in err
+
+
+def test_what_a_program_writes_is_whole_and_has_a_bound(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = played(tree, "-c", "kv x | head -c 3000000 /dev/zero | tr '\\0' y")
+    assert (code, len(out)) == (0, 3_000_001)
+    monkeypatch.setattr(programs, "OUTPUT_BYTES", 1000)
+    with pytest.raises(CommandError, match="writes more than"):
+        asyncio.run(programs.filtered("head -c 2000 /dev/zero", b""))
+
+
+def test_a_program_that_nobody_waits_for_ends_with_all_that_it_has_started(tree: Path) -> None:
+    mark = f"{os.getpid()}.25"
+    with program(tree.parent, "-c", f"kv x | sleep {mark}; true") as process:
+        until(lambda: bool(running(f"sleep {mark}")))
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 128 + signal.SIGTERM
+    until(lambda: not running(f"sleep {mark}"))
+
+
+def running(command: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_bytes().replace(b"\0", b" ").decode().strip()
+            found += [words] if words == command else []
+    return found
+
+
+def test_as_json_only_records_are_printed(tree: Path) -> None:
+    file = tree.parent / "out"
+    words = ("-o", "json", "-c", f"kv one > {file}", "-c", "kv two | cat", "-c", "kv three")
+    code, out, err = played(tree, *words)
+    assert (code, err) == (0, "")
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [record["type"] for record in told] == ["redirected", "redirected", "reply"]
+    assert [record["lines"] for record in told[:2]] == [[f"1 line to {file}"], ["two"]]
+
+
+def test_reports_that_are_dropped_are_a_record_where_records_are_printed(tree: Path) -> None:
+    with program(tree.parent, "--headless", "-o", "json", stdout=subprocess.PIPE) as process:
+        with another_shell(tree.parent) as node:
+            for _ in range(2):
+                crash_often(node)
+            seq = int(node.info()["seq"])
+            node.stop()
+        assert process.stdout is not None
+        told = [json.loads(line) for line in process.stdout.read().splitlines()]
+        assert process.wait(DEADLINE_S) == 0
+    (dropped,) = (record for record in told if record["type"] == "dropped")
+    numbers = [record["seq"] for record in told if record["type"] == "report"]
+    assert dropped["missed"] + len(numbers) >= seq
+
+
+@pytest.mark.parametrize("command", ["kv one", "tree"])
+def test_output_that_cannot_be_written_is_one_line_and_no_traceback(
+    tree: Path, command: str
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        words = ("--quiet", "-c", command, "-c", command)
+        with program(tree.parent, *words, stdout=full, stderr=subprocess.PIPE) as process:
+            _, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 74
+    assert err.decode() == "ssm: input or output failed: No space left on device\n"
+
+
+def test_a_log_whose_reader_is_gone_ends(tree: Path) -> None:
+    with program(tree.parent, "--headless", stderr=subprocess.DEVNULL) as process:
+        with another_shell(tree.parent) as node:
+            environ = {**os.environ, "XDG_RUNTIME_DIR": str(tree.parent)}
+            shell = f"{sys.executable} -m ssm_cli log -f -n 100 | true; exit ${{PIPESTATUS[0]}}"
+            done = subprocess.run(
+                ["bash", "-c", shell], env=environ, timeout=DEADLINE_S, check=False
+            )
+            assert done.returncode != 0
+            node.stop()
+        assert process.wait(DEADLINE_S) == 0

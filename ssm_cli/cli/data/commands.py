@@ -161,7 +161,12 @@ def quarantine(
     *,
     data: Folder = None,
     retry: Annotated[
-        int | None, typer.Option("--retry", metavar="N", help="let number N in again")
+        int | None,
+        typer.Option(
+            "--retry",
+            metavar="N",
+            help="let N in; where a tree runs it is stepped",
+        ),
     ] = None,
     drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
     yes: Yes = False,
@@ -198,8 +203,8 @@ def _let_go(env: Environment, folder: Path, number: int, *, again: bool, asks: b
     if is_locked(folder):
         return _let_go_live(env, folder, number, again=again, asks=asks)
     with opened(env, None, folder, writing=True) as store:
-        lines, destroys = shown.would_do(store, number, again=again)
-        if asks and not _consents(env, f"let go of {number}", lines, must=destroys):
+        lines = shown.would_do(store, number, again=again)
+        if asks and not _consents(env, f"let go of {number}", lines):
             return []
         return shown.let_in(store, number, again=again)
 
@@ -221,7 +226,7 @@ def _let_go_live(
         f"{worker} {given} {does}; it has crashed {worker} {held[0]['crashes']} times, and its "
         f"on_crash says what another crash does to its state"
     )
-    if asks and not _consents(env, f"let go of {number}", [line], must=not again):
+    if asks and not _consents(env, f"let go of {number}", [line]):
         return []
     node.release_input(number)
     if not again:
@@ -303,13 +308,8 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
     return load_tree(file)
 
 
-def _consents(env: Environment, what: str, lines: list[str], *, must: bool = True) -> bool:
-    """Show what would change, and ask whether to go on.
-
-    Where nobody can answer it is refused by a `CommandError` if it `must` be asked.
-    """
-    if not env.stdin_is_tty and not must:
-        return True
+def _consents(env: Environment, what: str, lines: list[str]) -> bool:
+    """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer."""
     env.stdout.write("".join(f"{visible(line)}\n" for line in lines))
     if not env.stdin_is_tty:
         raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")

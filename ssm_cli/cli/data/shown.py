@@ -132,8 +132,8 @@ def _text(refused: Refused) -> str:
     return text_of(refused.data)
 
 
-def would_do(store: FolderStore, number: int, *, again: bool) -> tuple[list[str], bool]:
-    """Return what letting go of a number would do, a line each, and whether that loses something.
+def would_do(store: FolderStore, number: int, *, again: bool) -> list[str]:
+    """Return what letting go of a number would do, a line each.
 
     Raises:
         StorageError: nothing has that number.
@@ -142,17 +142,17 @@ def would_do(store: FolderStore, number: int, *, again: bool) -> tuple[list[str]
     worker = found.worker
     if isinstance(found, Refused):
         line = f"{worker} takes {_text(found)} again, which has crashed it {found.crashes} times"
-        return [f"{line} ({found.error})"], not again
+        return [f"{line} ({found.error})"]
     aside = "none" if found.saved is None else str(state_shown(found.saved))
     if not again:
-        return [f"this state of {worker} is gone for good: {aside}", f"why: {found.reason}"], True
+        return [f"this state of {worker} is gone for good: {aside}", f"why: {found.reason}"]
     data = store.get(STATE + worker)
     saved = None if data is None else unpack(STATE + worker, data, Saved)
     there = "none" if saved is None else str(state_shown(saved))
     return [
         f"{worker} begins with this state: {aside}",
         f"in place of this one, which is set aside as {number}: {there}",
-    ], True
+    ]
 
 
 def let_in(store: FolderStore, number: int, *, again: bool) -> list[str]:

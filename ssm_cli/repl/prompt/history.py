@@ -58,6 +58,11 @@ class PersistentHistory(History):
             return []
         return reversed(lines)
 
+    def append_string(self, string: str) -> None:
+        """Remember a command, but not one that begins with a blank: it may hold a secret."""
+        if not string.startswith(" "):
+            super().append_string(string)
+
     def store_string(self, string: str) -> None:
         """Append a command; one of several lines or too long is kept for this session only."""
         if "\n" in string or len(string) > LINE_CHARACTERS or self._notice is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import msgspec
 
@@ -18,7 +17,7 @@ from ssm_cli.render.reply import echo
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import write_template
-from ssm_cli.repl.shell.programs import contents, edited
+from ssm_cli.repl.shell.programs import contents, edited, expanded
 from ssm_cli.repl.shell.verbs import SORTS, Local
 from ssm_cli.runtime.api import NodeApi
 
@@ -121,7 +120,7 @@ class Locals:
         Raises:
             CommandError: the file cannot be read, or scripts run each other without end.
         """
-        path = Path(name).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
+        path = expanded(name)
         data = await contents(path, SCRIPT_BYTES + 1)
         if len(data) > SCRIPT_BYTES or self._depth >= SOURCE_DEPTH:
             most = f"{SCRIPT_BYTES:,} bytes, and scripts run each other {SOURCE_DEPTH} deep"

@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import signal
 import stat
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from ssm_cli.commands.results import Result
+from ssm_cli.commands.results import REDIRECTED, Result
+from ssm_cli.commands.text import brief
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.pipeline import Pipeline
 
-OUTPUT_BYTES = 1024 * 1024  # of a program's output that are kept; the rest is read and dropped
+OUTPUT_BYTES = 64 * 1024 * 1024  # of what a program may write; one that writes more has failed
 CHUNK_BYTES = 65_536
 POLL_S = 0.02  # where the system has no process descriptors
 
@@ -40,12 +43,11 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
     data = "".join(f"{line}\n" for line in result.lines).encode("utf-8", "surrogateescape")
     if pipeline.program:
         text, code = await filtered(pipeline.program, data)
-        lines = tuple(text.splitlines())
-        if not code:
-            return msgspec.structs.replace(result, lines=lines, output="text")
-        lines = (*lines, f"`{pipeline.program}` ended with exit code {code}")
-        return Result(result.kind, lines, exit_code=ExitCode.IO_ERROR, error=True, output="text")
-    path = Path(pipeline.file).expanduser()  # noqa: ASYNC240 - it asks nothing of a disk
+        lines, failed = tuple(text.splitlines()), ""
+        if code:
+            failed = f"`{brief(pipeline.program, 200)}` ended with exit code {code}"
+        return sent_on(result, lines, failed)
+    path = expanded(pipeline.file)
     try:
         if is_kept(path):
             with path.open("ab" if pipeline.append else "wb") as file:
@@ -58,7 +60,30 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
         raise CommandError(f"cannot write {path}: {error.strerror}") from error
     count = len(result.lines)
     said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
-    return msgspec.structs.replace(result, lines=(said,), output="text")
+    return sent_on(result, (said,))
+
+
+def sent_on(result: Result, lines: tuple[str, ...], failed: str = "") -> Result:
+    """Return what is shown of a result that went to a program or a file; `failed` says why not."""
+    if not failed:
+        return msgspec.structs.replace(result, lines=lines, output=REDIRECTED)
+    code, lines = ExitCode.IO_ERROR, (*lines, failed)
+    return Result(result.kind, lines, exit_code=code, error=True, output=REDIRECTED)
+
+
+def expanded(name: str) -> Path:
+    """Return the path that a name stands for, which may begin with `~`.
+
+    Raises:
+        CommandError: there is no such user.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        user = name.partition("/")[0]
+        raise CommandError(
+            f"`{user}` is no folder of a user; write ./{user} if you mean a file"
+        ) from error
 
 
 def is_kept(path: Path) -> bool:
@@ -84,35 +109,43 @@ async def contents(path: Path, most_bytes: int) -> bytes:
     text, code = await filtered(f"cat -- {shlex.quote(str(path))}", b"")
     if code:
         raise CommandError(f"cannot read {path}: {text.strip()}", column=8)
-    data = text.encode("utf-8", "surrogateescape")
-    if len(data) >= OUTPUT_BYTES:
-        raise CommandError(f"cannot read {path}: it has more than {OUTPUT_BYTES:,} bytes", column=8)
-    return data[:most_bytes]
+    return text.encode("utf-8", "surrogateescape")[:most_bytes]
 
 
 async def filtered(program: str, data: bytes) -> tuple[str, int]:
     """What a command of the shell writes when it reads `data`, and its exit code.
 
-    Cancelling it ends the program.
+    Cancelling it ends the program, and all that it has started.
+
+    Raises:
+        CommandError: it cannot be started, or writes more than `OUTPUT_BYTES`.
     """
-    with tempfile.TemporaryFile() as source:
-        source.write(data)
-        source.seek(0)
-        process = subprocess.Popen(  # noqa: ASYNC220, S602 - it starts and is not waited for; a shell is what was asked for
-            program,
-            shell=True,
-            stdin=source,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    try:
+        with tempfile.TemporaryFile() as source:
+            source.write(data)
+            source.seek(0)
+            process = subprocess.Popen(  # noqa: ASYNC220, S602 - it starts and is not waited for; a shell is what was asked for
+                program,
+                shell=True,
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise CommandError(f"cannot run `{brief(program, 200)}`: {error.strerror}") from error
     assert process.stdout is not None, "it was asked for"
     with process.stdout:
         try:
             output = await _read(process.stdout.fileno())
+            if len(output) > OUTPUT_BYTES:
+                raise CommandError(
+                    f"`{brief(program, 200)}` writes more than {OUTPUT_BYTES >> 20} MiB; let it "
+                    f"write to a file"
+                )
             code = await ended(process)
         finally:
-            _end(process)
+            _end_group(process)
     return output.decode("utf-8", "backslashreplace"), code
 
 
@@ -189,14 +222,15 @@ async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | No
 
 
 async def _read(descriptor: int) -> bytes:
-    """All that a pipe has to give, as far as it is kept."""
+    """All that a pipe has to give, or a little more than `OUTPUT_BYTES`."""
     kept = bytearray()
-    while True:
+    while len(kept) <= OUTPUT_BYTES:
         await _readable(descriptor)
         chunk = os.read(descriptor, CHUNK_BYTES)
         if not chunk:
-            return bytes(kept)
-        kept += chunk[: OUTPUT_BYTES - len(kept)]
+            break
+        kept += chunk
+    return bytes(kept)
 
 
 async def _readable(descriptor: int) -> None:
@@ -212,6 +246,14 @@ async def _readable(descriptor: int) -> None:
 def _resolve(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program that still runs in a session of its own, with all that it has started."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

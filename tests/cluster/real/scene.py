@@ -18,7 +18,7 @@ from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.wire import Access
 from tests.architecture.source import ROOT
 
-SOON_S = 20.0
+SOON_S = 60.0
 SERVED_S = 60.0  # an election, a lease and a start, with room to spare
 
 
