@@ -221,11 +221,11 @@ class Session:
         try:
             self._start()
             if not self._reports:
-                self._say_who_is_down()
+                self._tell("down")
             return await self._serve(commands) if self._node.running else 0
         except StartFailed:
             if not self._reports:
-                self._say_who_failed()
+                self._tell("start_failed")
             raise
         finally:
             if unsubscribe is not None:
@@ -242,16 +242,10 @@ class Session:
         finally:
             self._interrupts.starting = False
 
-    def _say_who_is_down(self) -> None:
-        """Print why durable workers cannot go on, though reports are off."""
+    def _tell(self, event: str) -> None:
+        """Print the reports of workers that this has happened to, though reports are off."""
         for report in self._node.reports():
-            if report.event == "down":
-                self._printer.report(report)
-
-    def _say_who_failed(self) -> None:
-        """Print the reports of workers that did not start, though reports are off."""
-        for report in self._node.reports():
-            if report.event == "start_failed" and report.kind == "worker":
+            if report.event == event and report.kind == "worker":
                 self._printer.report(report)
 
     async def _serve(self, commands: Commands | None) -> int:

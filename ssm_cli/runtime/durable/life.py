@@ -156,9 +156,7 @@ class Life:
         except Unrecovered:
             raise
         except BaseException as error:
-            why = (
-                f"to bring its state back raises {type(error).__name__}: {self._again.said(error)}"
-            )
+            why = f"to read its state raises {type(error).__name__}: {self._again.said(error)}"
             raise self._cannot("migrate", why) from error
 
     def _put(self, state: bytes, by: Code, at: int) -> None:

@@ -125,13 +125,10 @@ class Recovered:
     ) -> None:
         self._store, self._effects, self._check_every = store, effects, check_every
         self.guard = guard or AlarmGuard(SystemClock())
-        self._specs: dict[str, WorkerSpec] = {}
-        self._paths: dict[str, str] = {}
-        self.places = dict(places_in(tree))
-        self._names = {spec.id for _, spec in walk(tree)}
-        for path, spec in walk(tree):
-            if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
-                self._specs[spec.id], self._paths[path] = spec, spec.id
+        self.places, self._names = dict(places_in(tree)), {spec.id for _, spec in walk(tree)}
+        durable = dict(durable_in(tree))
+        self._specs = {spec.id: spec for spec in durable.values()}
+        self._paths = {path: spec.id for path, spec in durable.items()}
         self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
         self.at_s, self.number = self.head.at_s, self.head.number
@@ -344,6 +341,13 @@ class Recovered:
         taken = [one for cause, one in self._sent.items() if cause not in waits]
         self._sent = waits
         return sorted(taken, key=lambda one: one.cause)
+
+
+def durable_in(tree: SupervisorSpec) -> Iterator[tuple[str, WorkerSpec]]:
+    """Yield the durable workers of a tree, with their paths."""
+    for path, spec in walk(tree):
+        if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
+            yield path, spec
 
 
 def claimed(
