@@ -44,6 +44,7 @@ from ssm_cli.runtime.durable.snapshots import (
     number_key,
     pack,
 )
+from ssm_cli.runtime.durable.unclaimed import stands
 from ssm_cli.runtime.durable.values import plain_of
 from ssm_cli.spec.keys import MAX_NAME, NAME
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec, walk
@@ -207,6 +208,8 @@ class Repairing:
             raise StorageError(f"{old} is called so already: --rename takes another name")
         if old == self.worker:
             return self._rename_worker(new)
+        if old.endswith(":") and new.endswith(":"):  # of modules, one called as the worker is
+            old, new = old[:-1], new[:-1]
         found = renamed_in(self._store, self.worker).numbered(self._seq)
         known, once = self._names(Renames(found.made)), Names([(old, new)])
         check_new_name(old, new, known)
@@ -269,6 +272,7 @@ class Repairing:
             raise StorageError(
                 f"no worker can be called {new!r}: expected 1 to {MAX_NAME} letters, digits, _ . -"
             )
+        need_state(self._tail, new)
         other = Tail(new, saved_of(self._store, new))
         fill(self._store, self._head, [other])
         self._goes_on("rename", None, Code(), None)
@@ -386,3 +390,12 @@ def lines_of(state: bytes | None) -> list[str]:
     except (Inexact, msgspec.MsgspecError):
         return [state_text(state)]
     return json.dumps(value, indent=1, ensure_ascii=False).splitlines()
+
+
+def need_state(tail: Tail, new: str) -> None:
+    """Raise `StorageError` where no state is left of a worker that is to be called otherwise."""
+    if not stands(tail.saved, tail.records)[0]:
+        raise StorageError(
+            f"nothing is stored of {tail.worker} by now, so nothing of it has another name; it may "
+            f"have been called {new} already"
+        )

@@ -65,6 +65,7 @@ class Life:
         timers: those under way, by key.
         timeout_ms: its time-out under way.
         touched: whether there was any record behind its saved state.
+        moved: whether the last one says that all of it has another name.
         by: the code that wrote what is stepped again.
         trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
     """
@@ -81,11 +82,10 @@ class Life:
     ) -> None:
         self._again = checks.again = again or Again()
         self.worker = worker
-        self.has = False
+        self.has = self.touched = self.moved = False
         self.state: Any = None
         self.timers: dict[str, Armed] = {}
         self.timeout_ms: float | None = None
-        self.touched = False
         self.trouble: Unrecovered | None = None
         self._behaviour = behaviour
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
@@ -123,7 +123,7 @@ class Life:
 
     def again(self, seq: int, record: Record) -> Sequence[Brought]:
         """The same for a record of a tail, whatever its number is."""
-        self.touched = True
+        self.touched, self.moved = True, type(record) is Repair and record.how == "rename"
         if self.trouble is not None:
             if type(record) is not Repair and getattr(record, "state", None) is None:
                 return ()

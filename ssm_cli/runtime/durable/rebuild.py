@@ -50,7 +50,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Underway,
     unpack,
 )
-from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in
+from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in, stands
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
@@ -105,8 +105,7 @@ class Recovered:
 
     Attributes:
         places: where in the tree the workers are that it starts by itself.
-        troubles: why workers cannot go on, by worker. Their saved states, and all records behind
-            those, are kept as they are.
+        troubles: why workers cannot go on, by worker; what is stored of them is kept as it is.
 
     Raises:
         StorageDamaged: something stored is not what was written.
@@ -131,10 +130,9 @@ class Recovered:
         self._paths = {path: spec.id for path, spec in durable.items()}
         self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
-        self.at_s, self.number = self.head.at_s, self.head.number
+        self.at_s, self.number, self.records = self.head.at_s, self.head.number, 0
         self.sessions = Sessions()
         self.sessions.load(store)
-        self.records = 0
         self._lives: dict[str, Life] = {}
         self._tails: dict[str, Tail] = {}
         self.troubles: dict[str, Unrecovered] = {}
@@ -171,7 +169,8 @@ class Recovered:
 
     def _hold_new(self) -> None:
         """Keep new workers from beginning anew that may be old ones of another name."""
-        seen = {worker for worker, life in self._lives.items() if life.touched}
+        lives = self._lives.items()
+        seen = {worker for worker, life in lives if life.touched and not life.moved}
         new = {w: s for w, s in self._specs.items() if w in self.places and w not in seen}
         for worker, trouble in claimed(self._store, new, self.places, self._tails, self._names):
             self.troubles[worker] = trouble
@@ -367,15 +366,17 @@ def claimed(
         names: all workers of the tree.
     """
     stored = {key.removeprefix(STATE) for key in store.keys(STATE)} | {*tails}
-    left = [worker for worker in new if worker not in stored]
     unclaimed: dict[str, Code] = {}
-    for worker in sorted(stored.difference(names)) if left else ():
+    for worker in sorted(stored.difference(names)) if new else ():
         tail = tails.get(worker) or Tail(worker, saved_of(store, worker))
         code = code_of(tail.saved, tail.records)
         if code is not None:
             unclaimed[worker] = code
     found: list[tuple[str, Unrecovered]] = []
-    for worker in left if unclaimed else ():
+    for worker in new if unclaimed else ():
+        tail = tails.get(worker) or Tail(worker, saved_of(store, worker))
+        if stands(tail.saved, tail.records)[0]:
+            continue
         code = code_in(new[worker], Renamed(worker, {}), places[worker])[1].code
         trouble = claim(worker, code, unclaimed, store.where())
         if trouble is not None:

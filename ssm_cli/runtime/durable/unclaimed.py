@@ -37,8 +37,8 @@ def places_in(spec: SupervisorSpec, path: str = "") -> Iterator[tuple[str, str]]
             yield child.id, f"{here}/{number}"
 
 
-def code_of(saved: Saved | None, records: Collection[tuple[int, Record]]) -> Code | None:
-    """Return whose state is stored of a worker; None where there is none, or it was dynamic."""
+def stands(saved: Saved | None, records: Collection[tuple[int, Record]]) -> tuple[bool, Code]:
+    """Return whether a state is stored of a worker, and whose it is."""
     has, code = (False, Code()) if saved is None else (saved.has, saved.code())
     for _, record in records:
         match record:
@@ -50,6 +50,12 @@ def code_of(saved: Saved | None, records: Collection[tuple[int, Record]]) -> Cod
                 has = record.state is not None
             case Exit() | Input(outcome="crashed"):
                 has = has and record.kept
+    return has, code
+
+
+def code_of(saved: Saved | None, records: Collection[tuple[int, Record]]) -> Code | None:
+    """Return whose state is stored of a worker; None where there is none, or it was dynamic."""
+    has, code = stands(saved, records)
     return code if has and code.place != DYNAMIC else None
 
 

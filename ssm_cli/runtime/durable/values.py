@@ -182,7 +182,10 @@ class Values:
             return self._migrated(data, by)
         if machine not in ("", self.code.machine):
             old, new = machine.partition(":"), self.code.machine.partition(":")
-            names = (old[0], new[0]) if old[2] == new[2] else (machine, self.code.machine)
+            own = ":" * (old[0] == self.worker)  # else it would be taken for the worker's own name
+            names = (
+                (old[0] + own, new[0] + own) if old[2] == new[2] else (machine, self.code.machine)
+            )
             raise Unrecovered(
                 f"its state was saved by {machine}, and its code is {self.code.machine} now; if "
                 f"that has moved, say so: --rename {names[0]} {names[1]}",
