@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -45,11 +46,13 @@ def test_a_command_alone(shell: Shell, line: str) -> None:
 
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell beside a tree that runs in the background."""
+    """A shell beside a tree that runs in the background, in a runtime folder of its own."""
     beside = Shell(tmp_path_factory.mktemp("beside"))
-    beside.run("run", "trees/kv.yaml", "--headless", "--detach")
-    yield beside
-    beside.run("stop")
+    with tempfile.TemporaryDirectory(prefix="ssm-") as folder:  # short: a socket's path has a bound
+        beside.environ["XDG_RUNTIME_DIR"] = folder
+        beside.run("run", "trees/kv.yaml", "--headless", "--detach")
+        yield beside
+        beside.run("stop")
 
 
 @pytest.mark.parametrize("line", WITH_A_TREE)
