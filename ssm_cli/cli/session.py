@@ -220,7 +220,7 @@ class Session:
         unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
         try:
             self._start()
-            if not self._reports:
+            if commands is None and not self._reports:
                 self._tell("down")
             return await self._serve(commands) if self._node.running else 0
         except StartFailed:
