@@ -10,6 +10,7 @@ import pytest
 from ssm_cli.codec.port import Constructor, Field
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell import programs
 from ssm_cli.repl.shell.config import (
     TEMPLATE,
     Settings,
@@ -19,7 +20,7 @@ from ssm_cli.repl.shell.config import (
     write_template,
 )
 from ssm_cli.repl.shell.pipeline import Pipeline, split
-from ssm_cli.repl.shell.programs import OUTPUT_BYTES, edited, filtered
+from ssm_cli.repl.shell.programs import edited, filtered
 from ssm_cli.repl.shell.results import KEPT, Results
 from ssm_cli.repl.shell.seen import Seen
 from ssm_cli.repl.shell.verbs import HERE, Local, parse_here
@@ -172,9 +173,14 @@ def test_a_program_gets_the_output_and_its_own_is_shown_without_a_thread() -> No
     assert threading.enumerate() == [threading.main_thread()]
 
 
-def test_a_program_that_floods_is_read_to_its_end_and_kept_in_part() -> None:
-    text, code = asyncio.run(filtered(f"head -c {3 * OUTPUT_BYTES} /dev/zero | tr '\\0' x", b""))
-    assert (len(text), code) == (OUTPUT_BYTES, 0)
+def test_a_program_that_floods_is_read_up_to_the_bound_and_refused_beyond_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(programs, "OUTPUT_BYTES", 300_000)
+    text, code = asyncio.run(filtered("head -c 300000 /dev/zero | tr '\\0' x", b""))
+    assert (len(text), code) == (300_000, 0)
+    with pytest.raises(CommandError, match="writes more than"):
+        asyncio.run(filtered("yes", b""))
 
 
 def test_a_program_that_is_no_longer_waited_for_is_ended() -> None:
