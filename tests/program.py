@@ -55,6 +55,12 @@ class Run:
             os.close(descriptor)
         self._pid = int(self._end.recv(32))
 
+    def leave_unread(self) -> None:
+        """Let nobody read its standard output."""
+        os.close(self._out)
+        self._out, nothing = os.pipe()
+        os.close(nothing)
+
     def talk(self, given: bytes, timeout_s: float) -> tuple[bytes, bytes]:
         """Write `given`, and read both outputs to their ends; kill it when the time is over."""
         until_s = time.monotonic() + timeout_s

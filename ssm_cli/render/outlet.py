@@ -49,7 +49,7 @@ class Outlet(io.TextIOBase):
         self._given = stream
         self._errors = stream.errors or "strict"
         self._send = sender(stream.fileno())
-        self._parts: deque[bytes] = deque()
+        self._parts: deque[memoryview] = deque()  # to cut off what was written copies nothing
         self._asked = 0  # how many of the bytes that wait were asked for, and not offered
         self._error: OSError | None = None
         self._later: asyncio.TimerHandle | None = None
@@ -121,7 +121,7 @@ class Outlet(io.TextIOBase):
         if self.dropped and self.waiting <= ENOUGH_BYTES:
             text = self._said() + text
         data = text.encode(self.encoding, self._errors)
-        self._parts.append(data)
+        self._parts.append(memoryview(data))
         self.waiting += len(data)
         if asked:
             self._asked = self.waiting
@@ -190,7 +190,7 @@ class Outlet(io.TextIOBase):
         self._on_drained = call
 
     def forget(self) -> None:
-        """Drop all that waits, but for what a line has begun: it is drawn anew."""
+        """Drop all that waits."""
         self._parts.clear()
         self.waiting = self._asked = 0
 
@@ -233,8 +233,36 @@ class Outlet(io.TextIOBase):
                 time.sleep(AGAIN_S[1])
 
 
-class Frame:
-    """The frames of a screen on a stream; as much of a text stream as is used.
+class Through:
+    """A text stream over another one; as much of one as a screen needs. Others override `write`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the other stream."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write to the other stream."""
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Let go of what is held back."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether a person may be reading."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor of the other stream."""
+        return self._stream.fileno()
+
+
+class Frame(Through):
+    """The frames of a screen.
 
     Where too much waits in an outlet already, frames are dropped, and the screen is drawn anew once
     there is room.
@@ -244,13 +272,8 @@ class Frame:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self.redraw: Callable[[], None] = lambda: None
-
-    @property
-    def encoding(self) -> str:
-        """The encoding of the stream."""
-        return self._stream.encoding
 
     def write(self, text: str) -> int:
         """Write a frame, or a part of one."""
@@ -259,18 +282,6 @@ class Frame:
             stream.forget()
             stream.when_drained(self.redraw)
         return stream.write(text)
-
-    def flush(self) -> None:
-        """Write what has room."""
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Whether a person may be reading."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """The descriptor of the stream."""
-        return self._stream.fileno()
 
 
 def offer(stream: TextIO, text: str) -> None:
@@ -289,7 +300,7 @@ def unread(stream: TextIO) -> int:
 # -- descriptors -----------------------------------------------------------------------------------
 
 
-def sender(descriptor: int) -> Callable[[bytes], int]:
+def sender(descriptor: int) -> Callable[[memoryview], int]:
     """Return what writes bytes without waiting: how many were written, or `BlockingIOError`.
 
     The description is shared with other programs, so it is not the one that is made not to block.
@@ -312,13 +323,13 @@ def sender(descriptor: int) -> Callable[[bytes], int]:
     return lambda data: os.write(descriptor, data)
 
 
-def send_now(descriptor: int, data: bytes) -> int:
+def send_now(descriptor: int, data: memoryview) -> int:
     """Send what has room on a socket, else `BlockingIOError`."""
     with socket.socket(fileno=os.dup(descriptor)) as sock:
         return sock.send(data, socket.MSG_DONTWAIT)
 
 
-def write_if_ready(descriptor: int, data: bytes) -> int:
+def write_if_ready(descriptor: int, data: memoryview) -> int:
     """Write a little of `data` where a poll says that there is room, else `BlockingIOError`."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)

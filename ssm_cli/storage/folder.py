@@ -59,9 +59,7 @@ class FolderStore:
                 self._lock_id = (facts.st_ino, facts.st_dev)
             else:
                 need_data(self.path)
-            seen = of_folder(
-                self.path / WITNESS
-            )  # before the database: a writer is ahead with that
+            seen = of_folder(self.path / WITNESS)  # first: a writer is ahead with the database
             self._db = Database(self.path / DATABASE, writing=writing)
             self._first, self._last = self._db.found
             self._compare(seen)

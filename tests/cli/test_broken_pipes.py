@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import tempfile
 from collections.abc import Iterator
@@ -31,9 +30,7 @@ WITH_A_TREE = [
 def unread(shell: Shell, line: str) -> tuple[int, str]:
     """The exit code and standard error of a command whose output nobody reads."""
     run = Run(["ssm", *shlex.split(line)], ROOT, {**shell.environ, "PYTHONUNBUFFERED": "1"})
-    os.close(run._out)
-    run._out, nothing = os.pipe()
-    os.close(nothing)
+    run.leave_unread()
     _, err = run.talk(b"", DEADLINE_S)
     return run.code(), err.decode()
 

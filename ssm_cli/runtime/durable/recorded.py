@@ -39,10 +39,8 @@ def bring_recorded(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     if life.trouble is not None:
         kept.trouble, kept.has, kept.last = told(life, keeper.store.where()), False, None
         kept.armed, kept.dirty = (), False
-        tail.changed, tail.arrived = (
-            True,
-            (*tail.arrived, *sent),
-        )  # or on their way, which the head says
+        tail.changed = True
+        tail.arrived = (*tail.arrived, *sent)  # or on their way, which the head says
         checkpoints.leave_off(keeper)
         keeper.recovered.hold(tail, kept.trouble)
 
