@@ -2,7 +2,8 @@
 
 It accepts by itself, a few clients at a time, and looks at the number of each new descriptor: the
 kernel gives the lowest that is free, so the number tells how many are in use. The last ones are
-kept for the journal and the tree's own work. A watch that looks at all connections once a second
+kept for the journal and the tree's own work; TCP and the Unix socket share the others, and idle
+clients of each give way to newcomers of both. A watch that looks at all connections once a second
 replaces timers for each, at no cost for a request.
 """
 
@@ -23,7 +24,7 @@ from ssm_cli.http.protocol import HttpProtocol, Shared
 ACCEPTED = 4  # clients that are let in at a time; so many more than meant may be here for a moment
 CLOSING_S = 2.0  # how long responses under way may take once the door closes
 KEPT_FILES = 64  # descriptors that no client gets, or a quarter where there are few
-KEPT_FOR_OWNER = 16  # ... and that TCP leaves to the Unix socket
+KEPT_FOR_OWNER = 16  # ... and that are the Unix socket's, whoever knocks at TCP
 LINGERING = 16  # refused clients that may read why
 OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 TURNS = 4  # of the loop, until the socket of a connection that was aborted is closed
@@ -34,18 +35,28 @@ Greeting = asyncio.Task[None]
 class Door:
     """Serves one socket until it is closed.
 
+    Args:
+        doors: all that are open in this process; this one is added.
+
     Attributes:
         state: what its connections share.
     """
 
-    def __init__(self, app: Application, sock: socket.socket, limits: Limits) -> None:
+    def __init__(
+        self, app: Application, sock: socket.socket, limits: Limits, doors: list[Door]
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.state = Shared(app, limits, self.loop)
         self._socket = sock
         self._context: ssl.SSLContext | None = None
         self._greetings: dict[Greeting, None] = {}  # oldest first; a TLS handshake takes a while
-        self._most = most_files() - (0 if sock.family == socket.AF_UNIX else KEPT_FOR_OWNER)
+        self._is_owners = sock.family == socket.AF_UNIX
+        self._most = most_files()
+        for_clients = self._most - lowest_free(sock) + sum(door.clients for door in doors)
+        self._most_clients = for_clients - KEPT_FOR_OWNER
+        self._doors = doors
+        doors.append(self)
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     async def open(self, context: ssl.SSLContext | None = None) -> None:
@@ -65,6 +76,11 @@ class Door:
         for connection in tuple(self.state.connections):
             connection.look(self.state.now_s)
 
+    @property
+    def clients(self) -> int:
+        """How many are here, or are being greeted."""
+        return len(self.state.connections) + len(self._greetings)
+
     # -- letting in ----------------------------------------------------------------------------
 
     def _accept(self) -> None:
@@ -76,7 +92,7 @@ class Door:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
-            self._give_way(1)
+            self._take_place()
             self.loop.remove_reader(self._socket)
             self._timers["accept"] = self.loop.call_later(PAUSE_S, self._listen)
             if error.errno not in OUT_OF:
@@ -88,23 +104,38 @@ class Door:
         if client.family != socket.AF_UNIX:
             with contextlib.suppress(OSError):  # it has gone already
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if client.fileno() >= self._most and not self._give_way(1):
+        if not self._has_place(client):
             client.close()  # there is no time to say why
             return
         task = self.loop.create_task(self._greet(client, is_full=self._is_full()))
         self._greetings[task] = None
         task.add_done_callback(self._greeted)
 
+    def _has_place(self, client: socket.socket) -> bool:
+        """Return whether there is a descriptor for a client, perhaps as another gives way."""
+        if not self._is_owners and self.clients >= self._most_clients:
+            return self.give_way(1) > 0
+        return client.fileno() < self._most or self._take_place()
+
+    def _take_place(self) -> bool:
+        """Let a client give way, of this door if possible; return whether one did."""
+        others = (door for door in self._doors if door is not self and door.can_spare())
+        return any(door.give_way(1) for door in (self, *others))
+
+    def can_spare(self) -> bool:
+        """Return whether a client may give way to one of another door."""
+        return not self._is_owners or self.clients > KEPT_FOR_OWNER
+
     def _is_full(self) -> bool:
         """Return whether there is no room for one more, though others give way."""
         state = self.state
-        over = len(state.connections) + len(self._greetings) + 1 - self.limits.connections
+        over = self.clients + 1 - self.limits.connections
         if over <= 0:
             return False
         refused = sorted((c for c in state.connections if c.refused), key=lambda c: c.since_s)
         self._dismiss(refused[:-LINGERING])
         over -= len(refused)
-        return self._give_way(over) < over
+        return self.give_way(over) < over
 
     async def _greet(self, client: socket.socket, *, is_full: bool) -> None:
         """Make a connection of a socket."""
@@ -143,7 +174,7 @@ class Door:
             message = "a client could not be let in"
             self.loop.call_exception_handler({"message": message, "exception": error})
 
-    def _give_way(self, count: int) -> int:
+    def give_way(self, count: int) -> int:
         """Close so many connections, or fewer; return how many.
 
         First those whose request is not there yet, then the idle ones; of each kind those that
@@ -197,3 +228,9 @@ def most_files() -> int:
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 20
     return soft - min(KEPT_FILES, soft // 4)
+
+
+def lowest_free(sock: socket.socket) -> int:
+    """Return the number that the next descriptor of this process will have."""
+    with sock.dup() as spare:
+        return spare.fileno()

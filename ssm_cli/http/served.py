@@ -128,8 +128,7 @@ class ServedNode:
         if self._service is None:
             self._service = Service(self.node, About(self._file, os.getpid(), secrets.token_hex(8)))
         app = App(self._service, entrance.gate)
-        door = Door(app, entrance.socket, entrance.limits or Limits())
-        self.doors.append(door)
+        door = Door(app, entrance.socket, entrance.limits or Limits(), self.doors)
         await door.open(entrance.tls)
 
     async def _close(self) -> None:

@@ -169,7 +169,7 @@ async def _w6(port: int) -> None:
     node.call("kv", ("store", "x", 1))
 
     sock = socket.create_server(("127.0.0.1", port), backlog=1024)
-    await Door(LookUp(node), sock, Limits()).open()
+    await Door(LookUp(node), sock, Limits(), []).open()
     await node.serve()
 
 

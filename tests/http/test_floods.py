@@ -84,6 +84,19 @@ def test_connections_that_are_reset_end_no_tree(
         assert (code, "failed" in said) == (0, False)
 
 
+@pytest.mark.parametrize("unix", [False, True])
+def test_those_who_are_idle_at_a_door_lock_nobody_out_of_the_other(
+    tmp_path: Path, unix: bool
+) -> None:
+    with running(tmp_path, 64) as program, opened(program, 100, unix=unix) as held:
+        for sock in held:  # those that are let in answer; all of them are then
+            with contextlib.suppress(OSError):
+                sock.sendall(request_bytes("GET", "/health/live", "localhost", b"", BEARER))
+                sock.recv(65_536)
+        for _ in range(3):
+            assert program.ask("POST", "/v1/workers/kv1/call", b"Lookup x", unix=not unix)[0] == 200
+
+
 def test_busy_connections_leave_the_unix_socket_to_its_owner(tmp_path: Path) -> None:
     """Bodies that do not come do not give way; the last descriptors are not for TCP."""
     with running(tmp_path, 96) as program, opened(program, 120, unix=False) as held:
