@@ -163,6 +163,8 @@ def is_counted(child: Child, ended: ExitReason | None) -> bool:
     since the cluster does not answer.
     """
     reason = child.last_reason
+    if type(reason) is not Lost:  # as mostly: to compare the two costs more than all the rest
+        return True
     return not (reason == FENCED or (ended is None and is_cut_off(reason)))
 
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.behaviour.sizes import are_light, cut, size_of
+from ssm_cli.behaviour.sizes import cut, is_light, size_of
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
@@ -132,7 +132,7 @@ def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -
 
 def kept_crash(world: World, cell: WorkerCell, message: Any) -> tuple[Any, Any, Any]:
     """Return what is kept of a crash: the input for its report and for its note, and the state."""
-    if are_light(message, cell.state):
+    if is_light(message) and is_light(cell.state):
         return message, message, cell.state
     size, state = size_of(message), cell.state
     write = partial(shown, world)
