@@ -20,7 +20,7 @@ from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.remote.far import Far, far_of, send_far
 
-CALL = Kind.CALL
+CALL, RUNNING = Kind.CALL, CellStatus.RUNNING  # globals are quick
 EXACT_S = 1.0  # shorter time-outs are measured by the clock; longer ones, to a tick of the guard
 LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
 
@@ -196,8 +196,12 @@ class Calls:
                 return send_far(world, far, message, pending, timeout_s)
             cell = need_worker(world, worker)
         queue = world.queue
-        quick = cell.step is not None and world.outside.wake is None and world.guard.cell is None
-        if quick and len(queue) < world.bound:
+        if (  # as `put` would, without a call for each
+            (cell.step is not None or (cell.status is RUNNING and not cell.suspended))
+            and world.outside.wake is None
+            and world.guard.cell is None
+            and len(queue) < world.bound
+        ):
             queue.append((cell, CALL, message, pending))
         else:
             within_s = math.inf if timeout_s is None else timeout_s

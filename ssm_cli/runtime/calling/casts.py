@@ -11,7 +11,7 @@ from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.contained import contained, passes_through, said_by
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.world import World
@@ -19,7 +19,7 @@ from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
 from ssm_cli.runtime.remote.far import cast_far, far_of
 
-CAST = Kind.CAST
+CAST, RUNNING = Kind.CAST, CellStatus.RUNNING  # globals are quick
 
 
 class Casts:
@@ -47,7 +47,7 @@ class Casts:
             return
         queue = world.queue
         if (  # as `put` would, without a call for each
-            cell.step is not None
+            (cell.step is not None or (cell.status is RUNNING and not cell.suspended))
             and world.outside.wake is None
             and world.guard.cell is None
             and len(queue) < world.bound

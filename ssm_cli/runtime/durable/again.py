@@ -14,9 +14,19 @@ from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.guard import INIT, STEP, AlarmGuard, Guard, NoGuard, guarded
+from ssm_cli.runtime.engine.guard import (
+    INIT,
+    STEP,
+    AlarmGuard,
+    Guard,
+    NoGuard,
+    engine_code,
+    guarded,
+)
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.spec.model import WorkerSpec
+
+Call = Callable[..., Any]
 
 
 class Again:
@@ -38,11 +48,23 @@ class Again:
         self._init_s = max(self._step_s, self._cell.limit_s(INIT))
         self._guard.expect(self._step_s)
 
-    def step(self, call: Callable[..., Any], *args: Any) -> Any:
+    def step(self, call: Call, *args: Any) -> Any:
         """Return `call(*args)`, within the limit of a step."""
         return guarded(self._guard, self._cell, self._step_s, call, *args)
 
-    def revive(self, call: Callable[..., Any], *args: Any) -> Any:
+    def plain(self, step: Call, decode: Call, data: bytes, state: Any) -> Any:
+        """Return `step(decode(data), state)`, within the limit of a step; as `serve_plainly`."""
+        guard, cell = self._guard, self._cell
+        cell.steps += 1  # it is another one than the step before
+        guard.used, guard.cell = True, cell
+        if not guard.armed:
+            guard.arm()
+        try:
+            return step(decode(data), state)
+        finally:
+            guard.cell = None
+
+    def revive(self, call: Call, *args: Any) -> Any:
         """Return `call(*args)`, which brings a state, within the limit of `init` or of a step."""
         return guarded(self._guard, self._cell, self._init_s, call, *args)
 
@@ -61,3 +83,6 @@ class Again:
                 raise
             return unshowable(error, failed)
         return text
+
+
+engine_code(Again.plain)

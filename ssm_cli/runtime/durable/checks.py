@@ -29,7 +29,7 @@ class Checks:
     def __init__(self, values: Values, every: int = CHECK_EVERY, *, effects: bool = False) -> None:
         self.again = Again()
         self._effects = effects
-        self._values = values
+        self._values, self._version = values, values.version
         self._wanted = self._every = every
         self._count = 0
         self._sparse = False
@@ -56,21 +56,23 @@ class Checks:
         Raises:
             Unrecovered: it is something else.
         """
-        self._last = None
         self._count += 1
         if self._effects and record.effects_hash != NOT_TAKEN:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, "set of effects")
-        if self._count % self._every == 0 or record.version != self._values.version:
+        seldom = self._count % self._every and record.version == self._version
+        if seldom and record.state_hash and not self._sparse:
+            self._last = (seq, record, output)
+            return
+        self._last = None
+        if not seldom:
             self.check(seq, record, state, output)
         elif not record.state_hash:
             self._sparse = True
-        elif self._sparse:
-            self.check(seq, record, state, NOTHING)
         else:
-            self._last = (seq, record, output)
+            self.check(seq, record, state, NOTHING)
 
     def finish(self, state: Any) -> None:
         """Compare what the last record says; raises `Unrecovered`."""

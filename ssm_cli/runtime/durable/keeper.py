@@ -120,8 +120,8 @@ class Recorded:
 
     def is_large(self) -> bool:
         """Return whether it is as large as an entry may become."""
-        count = max(len(self.records), len(self.held))
-        return count >= MOST_RECORDS or self.size >= MOST_BYTES
+        many = len(self.records) >= MOST_RECORDS or len(self.held) >= MOST_RECORDS
+        return many or self.size >= MOST_BYTES
 
     def then(self, later: Recorded) -> Recorded:
         """Return both as one."""

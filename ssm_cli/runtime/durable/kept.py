@@ -101,7 +101,7 @@ class Kept:
         """Begin with what the records of an earlier process came to."""
         self.has, self.last, self.trouble = life.has, life.state, life.trouble
         self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
-        self.dirty = self.dirty or life.touched
+        self.dirty = self.dirty or life.latest is not None
 
     def hash(self, state: Any) -> bytes:
         """The hash of its state for a record; empty where the state is too large to hash each time.

@@ -38,6 +38,7 @@ KINDS: dict[How, Kind] = {
     "timeout": Kind.INFO,
     "continue": Kind.CONTINUE,
 }
+PLAIN = ("call", "cast")  # mostly; their bytes are as they came, but for `ODD` ones
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -64,8 +65,7 @@ class Life:
         state: the state.
         timers: those under way, by key.
         timeout_ms: its time-out under way.
-        touched: whether there was any record behind its saved state.
-        moved: whether the last one says that all of it has another name.
+        latest: the last record behind its saved state, if there was any.
         by: the code that wrote what is stepped again.
         trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
     """
@@ -82,17 +82,16 @@ class Life:
     ) -> None:
         self._again = checks.again = again or Again()
         self.worker = worker
-        self.has = self.touched = self.moved = False
+        self.has = False
         self.state: Any = None
         self.timers: dict[str, Armed] = {}
         self.timeout_ms: float | None = None
         self.trouble: Unrecovered | None = None
-        self._behaviour = behaviour
+        self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode = values.codec.decode
+        self.latest: Record | None = None
         self._since = 0 if saved is None else saved.seq
-        self._values = values
-        self._checks = checks
         self.by = Code() if saved is None else saved.code()
         if saved is not None:
             self._begin(saved)
@@ -123,13 +122,13 @@ class Life:
 
     def again(self, seq: int, record: Record) -> Sequence[Brought]:
         """The same for a record of a tail, whatever its number is."""
-        self.touched, self.moved = True, type(record) is Repair and record.how == "rename"
+        self.latest = record
         if self.trouble is not None:
             if type(record) is not Repair and getattr(record, "state", None) is None:
                 return ()
             self.trouble = None
         try:
-            return self._take(seq, record)
+            return self._input(seq, record) if type(record) is Input else self._take(seq, record)
         except Unrecovered as error:
             error.record = seq
             self.trouble = error
@@ -137,8 +136,6 @@ class Life:
 
     def _take(self, seq: int, record: Record) -> Sequence[Brought]:
         match record:
-            case Input():
-                return self._input(seq, record)
             case Start():
                 return self._start(seq, record)
             case Change(state=state, code=code):
@@ -147,7 +144,7 @@ class Life:
                 self._repaired(seq, record)
             case Exit():
                 self.timeout_ms = None
-                self._leave(kept=record.kept)
+                return self._leave(kept=record.kept)
         return ()
 
     def _revived(self, data: bytes, by: Code, at: int) -> Any:
@@ -173,11 +170,12 @@ class Life:
             at = seq if record.wrote is None else record.wrote
             self._put(record.state, record.code, at)
 
-    def _leave(self, *, kept: bool) -> None:
+    def _leave(self, *, kept: bool) -> Sequence[Brought]:
         """A life has ended; what was under way goes on where its state does."""
         self.has = self.has and kept
         if not kept:
             self.timers.clear()
+        return ()
 
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
         self.timeout_ms = record.timeout_ms
@@ -198,18 +196,20 @@ class Life:
             if timer is not None and timer.cause == record.cause:  # else a later one of its key
                 del self.timers[record.key]
         if record.outcome == "crashed":
-            self._leave(kept=record.kept)
-            return ()
-        message = TIMEOUT if record.how == "timeout" else self._read(seq, record.data)
-        if self._pure is not None:
+            return self._leave(kept=record.kept)
+        data, pure = record.data, self._pure
+        if pure is not None and data[:1] != ODD and record.how in PLAIN:
             try:
-                result = self._again.step(self._pure, message, self.state)
+                result = self._again.plain(pure, self._decode, data, self.state)
             except BaseException as error:
+                if not self._again.is_from_outside(error):
+                    self._read(seq, data)  # raises, if it is that which failed
                 raise self._raises(error) from error
             if type(result) is tuple and len(result) == 2:
                 self.state = result[0]
                 self._checks.compare(seq, record, self.state, result[1])
                 return ()
+        message = TIMEOUT if record.how == "timeout" else self._read(seq, data)
         return self._careful(seq, record, message)
 
     def _read(self, seq: int, data: bytes) -> Any:

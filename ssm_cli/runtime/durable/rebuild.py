@@ -30,9 +30,9 @@ from ssm_cli.runtime.durable.records import (
     Input,
     Note,
     Record,
-    Repair,
     chain_of,
     decode_entry,
+    is_rename,
 )
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.durable.snapshots import (
@@ -170,7 +170,7 @@ class Recovered:
     def _hold_new(self) -> None:
         """Keep new workers from beginning anew that may be old ones of another name."""
         lives = self._lives.items()
-        seen = {worker for worker, life in lives if life.touched and not life.moved}
+        seen = {worker for worker, life in lives if life.latest and not is_rename(life.latest)}
         new = {w: s for w, s in self._specs.items() if w in self.places and w not in seen}
         for worker, trouble in claimed(self._store, new, self.places, self._tails, self._names):
             self.troubles[worker] = trouble
@@ -197,7 +197,7 @@ class Recovered:
             life = self._lives.get(record.worker) or self._life(record.worker)
             if type(record) is Input:
                 self._note_input(seq, record)
-            elif type(record) is Repair and record.how == "rename":
+            elif is_rename(record):
                 self.sessions.moved(record.worker, seq)
             if life is None:
                 self._wait(seq, record)
@@ -313,7 +313,7 @@ class Recovered:
     def tails(self, at_s: float) -> Iterator[Saved]:
         """What is to be saved of workers that nobody has asked for; raises `StorageError`."""
         for life in self._lives.values():  # a supervisor that did not start has not asked for its
-            if life.touched:
+            if life.latest is not None:
                 yield life.saved(at_s, self.seq)
         for tail in self._tails.values():
             if tail.changed:
@@ -322,7 +322,7 @@ class Recovered:
     def tails_saved(self) -> None:
         """It is saved."""
         for life in self._lives.values():
-            life.touched = False
+            life.latest = None
         for tail in self._tails.values():
             tail.changed = False
 

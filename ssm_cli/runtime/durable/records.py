@@ -191,6 +191,11 @@ _decode_record = msgspec.msgpack.Decoder(Record).decode
 _header = msgspec.msgpack.Decoder(tuple[int, Any, Any]).decode
 
 
+def is_rename(record: Record) -> bool:
+    """Return whether a record says that all of a worker has another name."""
+    return type(record) is Repair and record.how == "rename"
+
+
 def check_record(record: Record) -> None:
     """Look whether a record can be written, and be read again.
 
