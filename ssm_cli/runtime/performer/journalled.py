@@ -65,7 +65,7 @@ def serve_plainly(
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
         return message, result
     try:
-        record(world, cell, (kind, data), *result)
+        record(world, cell, kept, (kind, data), result)
     except StorageError as error:
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
         crashed(world, cell, message, pending, error)
@@ -97,15 +97,13 @@ for _function in (serve_plainly, write_output):
 
 
 def record(
-    world: World, cell: WorkerCell, came: tuple[Kind, bytes], state: Any, output: Any
+    world: World, cell: WorkerCell, kept: Kept, came: tuple[Kind, bytes], result: tuple[Any, Any]
 ) -> None:
     """Record a plain input; raises `StorageError` where its state cannot be written."""
-    kind, data = came
-    kept: Kept = cell.ensure_extra().kept
+    (kind, data), (state, output), keeper = came, result, world.outside.keeper
     data = data if data[:1] != ODD else kept.values.came(data)
     state_hash = kept.hash(state)
     written = write_output(world, cell, output) if kind is CALL else b""
-    keeper = world.outside.keeper
     keeper.step(cell)
     kept.succeeded(data)
     keeper.add(
