@@ -70,10 +70,15 @@ class Door:
         self.loop.add_reader(self._socket, self._accept)
 
     def _look(self) -> None:
-        """Every `watch_s`: renew the `Date` header and close connections that are too slow."""
+        """Every `watch_s`: renew the `Date` header and close connections that are too slow.
+
+        Where it comes late, the process was stopped, or had no processor: nobody's fault.
+        """
         self._timers["look"] = self.loop.call_later(self.limits.watch_s, self._look)
-        self.state.tick()
+        lost_s = self.state.tick() - self.limits.watch_s
         for connection in tuple(self.state.connections):
+            if lost_s > self.limits.watch_s:
+                connection.forgive(lost_s)
             connection.look(self.state.now_s)
 
     @property

@@ -40,13 +40,15 @@ class Shared:
         self.limits = limits
         self.loop = loop
         self.connections: set[HttpProtocol] = set()
+        self.now_s = loop.time()
         self.tick()
 
-    def tick(self) -> None:
-        """Renew the time and the `Date` header."""
-        self.now_s = self.loop.time()
+    def tick(self) -> float:
+        """Renew the time and the `Date` header; return the seconds since they were renewed."""
+        before_s, self.now_s = self.now_s, self.loop.time()
         self._date = formatdate(usegmt=True).encode()
         self.heads: dict[int, bytes] = {}
+        return self.now_s - before_s
 
     def head_of(self, status: int) -> bytes:
         """Make the head of answers with a status, for as long as the date is right."""
@@ -285,6 +287,11 @@ class HttpProtocol(asyncio.Protocol):
         self._reader.deaf = True
         if not self.busy:
             self.transport.close()
+
+    def forgive(self, lost_s: float) -> None:
+        """Do not count time in which the process could not have read what the client sent."""
+        self._reader.since_s += lost_s
+        self.stuck_s += lost_s if self.stuck_s else 0.0
 
     def look(self, now_s: float) -> None:
         """Close the connection if the client exceeds a time limit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 
 import pytest
 
@@ -185,7 +186,7 @@ def test_requests_sent_ahead_of_one_that_waits_are_bounded_in_bytes_and_all_answ
     """Reading stops while too much is ahead; it goes on, and no time-out counts meanwhile."""
     big = request_bytes("POST", "/v1/workers/kv2/call", "localhost", b"Store x" + b" " * 100_000)
     slow = request_bytes("POST", "/v1/workers/kv1/call", "localhost", b"Store x 1")
-    limits = Limits(ahead_bytes=300_000, header_s=0.1, body_s=0.1, watch_s=0.02)
+    limits = Limits(ahead_bytes=300_000, header_s=0.4, body_s=0.4, watch_s=0.02)
 
     async def main() -> None:
         async with serve(limits=limits) as served:
@@ -197,9 +198,29 @@ def test_requests_sent_ahead_of_one_that_waits_are_bounded_in_bytes_and_all_answ
             connection = max(served.doors[0].state.connections, key=lambda c: c.busy)
             assert not connection.transport.is_reading()
             assert sum(len(x.body) for x in connection._ready) < 1_000_000
-            await asyncio.sleep(0.2)  # twice the time that a request may take
+            await asyncio.sleep(0.8)  # twice the time that a request may take
             served.node.resume("kv1")
             assert [a[0] for a in await answers_from(reader, 101)] == [200, *[400] * 100]
+            writer.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("sent", [30, -1], ids=["a head", "a body"])
+def test_time_in_which_the_process_was_stopped_is_not_the_clients_fault(sent: int) -> None:
+    """As after SIGSTOP and SIGCONT, or the sleep of a laptop: the rest may come as ever."""
+    limits = Limits(header_s=0.4, body_s=0.4, watch_s=0.02)
+    request = request_bytes("POST", "/v1/workers/kv1/call", "localhost", b"Store x 1")
+
+    async def main() -> None:
+        async with serve(limits=limits) as served:
+            reader, writer = await served.connect()
+            writer.write(request[:sent])
+            await served.answered_elsewhere()
+            time.sleep(1.0)  # noqa: ASYNC251 - the loop stands still
+            await served.answered_elsewhere()
+            writer.write(request[sent:])
+            assert (await answers_from(reader, 1))[0][0] == 200
             writer.close()
 
     asyncio.run(main())
