@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 
 import pytest
@@ -46,6 +47,7 @@ def test_the_tree_is_whole_and_the_exception_comes_out_of(
 ) -> None:
     found = sweep(scenario, method, planned(method)[scenario.name])
     assert not found.failed, str(found)
+    assert sys.exception() is None, "what was thrown in is taken for handled in all that follows"
     by_chance = MOST_BY_CHANCE if "clock" in scenario.options else MOST_MISSED
     assert found.missed <= 1 + found.points * by_chance
 
