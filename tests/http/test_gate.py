@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CommandError
 from ssm_cli.http.access import (
     Gate,
-    Role,
     client_token,
     host_of,
     make_tokens,
