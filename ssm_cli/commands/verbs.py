@@ -232,6 +232,16 @@ TABLE: tuple[Verb, ...] = (
         ends="name",
     ),
     Verb(
+        "restart",
+        (_NAME,),
+        "stop a worker or supervisor in order and start it again; start it if it is down",
+        "workers",
+        Route("POST", f"{NODES}/restart", "restart", ADMIN,
+              "Stop it in order and start it again, whatever its restart type; uncounted.",
+              "Child", failures=SUP),
+        ends="name",
+    ),
+    Verb(
         "tree",
         (),
         "print the tree with state, restarts and budget left",
