@@ -9,9 +9,9 @@ request that fails is answered with the status and the record that `statuses.py`
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Coroutine
 from itertools import islice
+from types import CoroutineType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -184,7 +184,7 @@ class App:
                 return HttpAnswer(200, b'{"v":1,"type":"done","verb":"stop"}')
             case _:
                 answer = service.requests.answer(route, request)
-                if inspect.isawaitable(answer):
+                if isinstance(answer, CoroutineType):
                     return _encoded(route, answer)
                 return _response(route, answer)
 

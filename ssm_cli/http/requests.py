@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable
+from types import CoroutineType
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import Stream
+from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.http.slices import (
     SLICE,
     array_parts,
@@ -75,12 +76,13 @@ class Requests:
         self._node = node
         self._about = about
         self._readiness = node.readiness()
+        self._own = {name: getattr(self, name) for name in vars(Requests) if name in BY_EFFECT}
 
     def answer(self, route: Route, request: Request) -> object:
-        """Return what a route answers, or an awaitable of it."""
-        own = vars(Requests).get(route.effect)
-        found = self._perform(route, request) if own is None else own(self, request)
-        if inspect.isawaitable(found):
+        """Return what a route answers, or a coroutine of it."""
+        own = self._own.get(route.effect)
+        found = self._perform(route, request) if own is None else own(request)
+        if isinstance(found, CoroutineType):
             return self._later(route, request, found)
         return _record(route, request.names, found)
 
