@@ -17,16 +17,6 @@ from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView
 
 
-def input_of(command: Command) -> bytes:
-    """The input bytes of a call or cast; bytes that were no UTF-8 arrive as they came."""
-    return command.arguments["input"].encode("utf-8", "surrogateescape")
-
-
-def _cast(command: Command, api: NodeApi) -> Result:
-    api.cast(command.arguments["worker"], input_of(command))
-    return done(command)
-
-
 def value_line(api: NodeApi, worker: str, value: object) -> str:
     """Return a value of a worker as its codec writes it."""
     return api.encode(worker, value).decode("utf-8", "backslashreplace")
@@ -47,11 +37,6 @@ def _state(command: Command, api: NodeApi) -> Result:
 
 def _set(command: Command, api: NodeApi) -> Result:
     set_state(api, command.arguments["worker"], command.arguments["value"])
-    return done(command)
-
-
-def _trace(command: Command, api: NodeApi) -> Result:
-    api.trace(command.arguments["worker"], command.arguments.get("switch", "on") == "on")
     return done(command)
 
 
@@ -150,10 +135,8 @@ def pairs(value: dict[str, object]) -> tuple[str, ...]:
 
 
 HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
-    "cast": _cast,
     "state": _state,
     "set": _set,
-    "trace": _trace,
     "status": _status,
     "crash": _crash,
     "tree": _tree,
@@ -177,7 +160,7 @@ def _by_row(command: Command, api: NodeApi) -> Result:
     """Ask for the effect in the verb's row, and show what the row says it answers."""
     verb, given = VERBS[command.verb], command.arguments
     assert verb.route is not None
-    words = [_value(p, given[p.name]) for p in verb.parameters if p.name in given]
+    words = [value_of(p, given[p.name]) for p in verb.parameters if p.name in given]
     value = api.perform(verb.route.effect, *words)
     match verb.route.answer:
         case "Done":
@@ -189,9 +172,17 @@ def _by_row(command: Command, api: NodeApi) -> Result:
             return answered(command, data, pairs(data))
 
 
-def _value(parameter: Parameter, word: str) -> object:
-    """Return what an argument stands for."""
+def value_of(parameter: Parameter, word: str) -> object:
+    """Return what an argument stands for; bytes of an input that were no UTF-8 are as they came.
+
+    >>> value_of(Parameter("events", "number"), "5"), value_of(Parameter("input", "input"), "x")
+    (5, b'x')
+    """
     match parameter.kind:
+        case "input":
+            return word.encode("utf-8", "surrogateescape")
+        case "switch":
+            return word == "on"
         case "number":
             if not word.isdecimal():
                 name = parameter.name.upper()

@@ -35,7 +35,7 @@ from ssm_cli.commands.routes import (
 )
 
 ParameterKind = Literal[
-    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "word"
+    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word"
 ]
 Section = Literal["workers", "tree", "supervisors", "session"]
 
@@ -164,7 +164,7 @@ TABLE: tuple[Verb, ...] = (
     ),
     Verb(
         "trace",
-        (_WORKER, Parameter("switch", "word", required=False, choices=("on", "off"))),
+        (_WORKER, Parameter("switch", "switch", required=False, choices=("on", "off"))),
         "report every input and output of the worker, or stop doing so",
         "workers",
         Route("POST", f"{WORKERS}/trace", "trace", ADMIN,

@@ -116,6 +116,11 @@ def test_an_effect_is_carried_out_by_its_name(node: NodeApi) -> None:
     assert node.perform("restart", "root/storage") == "storage"
     assert node.perform("statistics", "kv1").starts == before + 1
     assert node.perform("count_children", "storage").active == 2
+    assert node.perform("start_child", "storage", Worker("kv4", kv_store)) == "kv4"
+    assert node.perform("terminate_child", "storage", "kv4") is None
+    assert (
+        node.perform("change_code", "kv1", "1") is None if node.perform("suspend", "kv1") else True
+    )
     with pytest.raises(SupervisorError, match="no supervisor") as refused:
         node.perform("restart", "root")
     assert refused.value.term == "root"

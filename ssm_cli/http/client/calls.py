@@ -137,10 +137,6 @@ class HttpCalls:
             self.connection.lost(error)
         return self._reply_of(response, worker)
 
-    def cast(self, worker: str, message: Any) -> None:
-        """Write `message` to the queue and go on."""
-        self.perform("cast", worker, message)
-
     def perform(self, effect: str, *args: Any, wait_s: float | None = 30.0, **given: Any) -> Any:
         """Carry out an effect by its route; return what it answers, None if that is nothing.
 

@@ -50,7 +50,7 @@ class HttpNode:
         self.connection = calls.connection
         self.call, self.call_value = calls.call, calls.call_value
         self.acall, self.acall_value = calls.acall, calls.acall_value
-        self.cast, self.ask, self.perform = calls.cast, calls.ask, calls.perform
+        self.ask = calls.ask
         self.quarantined = partial(calls.perform, "quarantined")
         self.release_input = partial(calls.perform, "release_input")
         routed = {effect: partial(calls.perform, effect) for effect in BY_EFFECT}
@@ -61,7 +61,7 @@ class HttpNode:
         self.delete_child, self.statistics = rows.delete_child, rows.statistics
         self.suspend, self.resume, self.kill = rows.suspend, rows.resume, rows.kill
         self.trace, self.keep, self.change_code = rows.trace, rows.keep, rows.change_code
-        self.crash_reports = rows.crash_reports
+        self.crash_reports, self.cast = rows.crash_reports, rows.cast
         self._name = name
         self._shown: tuple[str, Any, bytes] = ("", None, b"")
 
@@ -72,6 +72,11 @@ class HttpNode:
             self._name = str(self.info()["name"])
         return self._name
 
+    def perform(self, effect: str, *args: Any) -> Any:
+        """Carry out an effect by its name: by the method of that name, else by its route."""
+        method = getattr(self, effect, None)
+        return self.calls.perform(effect, *args) if method is None else method(*args)
+
     # -- looking -------------------------------------------------------------------------------
 
     def tree(self) -> NodeView:
@@ -80,18 +85,18 @@ class HttpNode:
 
     def look(self, timeout_s: float) -> NodeView:
         """Return a view of the whole tree; `CallTimeout` if it takes longer than `timeout_s`."""
-        view: NodeView = self.perform("tree", wait_s=timeout_s)
+        view: NodeView = self.calls.perform("tree", wait_s=timeout_s)
         return view
 
     def info(self, timeout_s: float | None = 30.0) -> dict[str, Any]:
         """Return name, file, process id, uptime and counts of the tree."""
-        found: dict[str, Any] = self.perform("info", wait_s=timeout_s)
+        found: dict[str, Any] = self.calls.perform("info", wait_s=timeout_s)
         checked(found, InfoAnswer, self.connection.address.shown)
         return found
 
     def reports(self, after: int = 0, last: int | None = None) -> Sequence[Report]:
         """Return the kept reports after number `after`, oldest first; at most `last`."""
-        found = self.perform("log", after, last)
+        found = self.calls.perform("log", after, last)
         return [report_of(record, self.connection.address.shown) for record in found]
 
     def follow(self, after: int = 0) -> Iterator[dict[str, Any]]:
@@ -124,19 +129,19 @@ class HttpNode:
     def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
         """Start a child from a spec, a label, or the text of a spec as in a tree file."""
         text = spec if isinstance(spec, str) else text_of_spec(spec)
-        child: str | None = self.perform("start_child", supervisor, text)
+        child: str | None = self.calls.perform("start_child", supervisor, text)
         return child
 
     def terminate_child(self, supervisor: str, child: ChildName) -> None:
         """Stop a child and keep its spec, except for temporary children."""
         name, starts = (child, None) if isinstance(child, str) else (child.id, child.starts)
-        self.perform("terminate_child", supervisor, name, starts)
+        self.calls.perform("terminate_child", supervisor, name, starts)
 
     # -- sys -----------------------------------------------------------------------------------
 
     def get_state(self, worker: str) -> Any:
         """Return the worker's state as JSON data."""
-        found = self.perform("get_state", worker)
+        found = self.calls.perform("get_state", worker)
         self._shown = (worker, found.value, found.text.encode())
         return found.value
 
@@ -144,18 +149,18 @@ class HttpNode:
         """Replace the worker's state; it is sent as JSON."""
         if isinstance(state, StateText):
             state = state(None)  # as JSON has it; the node knows the type
-        self.perform("replace_state", worker, state)
+        self.calls.perform("replace_state", worker, state)
         return state
 
     def stop(self, reason: object = "shutdown") -> None:
         """Stop the whole tree in order, and wait until its listeners are closed."""
         del reason  # from afar a tree is stopped in one way
-        self.perform("stop", wait_s=None)
+        self.calls.perform("stop", wait_s=None)
         self.connection.until_closed(STOPPING_S)
 
     def get_status(self, worker: str) -> Status:
         """Return a worker's status; its state and its events are JSON data."""
-        found: StatusAnswer = self.perform("get_status", worker)
+        found: StatusAnswer = self.calls.perform("get_status", worker)
         self._shown = (worker, found.status.state, found.text.encode())
         return found.status
 
@@ -163,4 +168,4 @@ class HttpNode:
         self, name: str, reason: object = "normal", timeout_s: float | None = None
     ) -> None:
         """Stop one worker or supervisor in order; `reason` is sent as text."""
-        self.perform("stop_process", name, str(reason), timeout_s)
+        self.calls.perform("stop_process", name, str(reason), timeout_s)
