@@ -234,7 +234,7 @@ TABLE: tuple[Verb, ...] = (
     Verb(
         "restart",
         (_NAME,),
-        "stop a worker or supervisor in order and start it again; start it if it is down",
+        "stop and start a worker or supervisor in order; start it if it is down",
         "workers",
         Route("POST", f"{NODES}/restart", "restart", ADMIN,
               "Stop it in order and start it again, whatever its restart type; uncounted.",

@@ -179,9 +179,6 @@ class App:
                 return Stream(service.metrics.exposition(), Metrics.KIND)
             case "openapi":
                 return service.described()
-            case "stop":
-                service.node.stop()
-                return HttpAnswer(200, b'{"v":1,"type":"done","verb":"stop"}')
             case _:
                 answer = service.requests.answer(route, request)
                 if isinstance(answer, CoroutineType):

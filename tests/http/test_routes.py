@@ -159,7 +159,7 @@ def test_metrics_have_a_bound_on_their_labels(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_every_route_has_a_handler() -> None:
-    apart = {"call", "reports", "metrics", "openapi", "stop"}
+    apart = {"call", "reports", "metrics", "openapi"}
     known = apart | set(vars(Requests)) | set(REQUESTS) | set(dir(Node))
     assert {route.effect for route in ROUTES} <= known
     assert len({route.effect for route in ROUTES}) == len(ROUTES)
