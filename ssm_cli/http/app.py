@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from itertools import islice
-from types import CoroutineType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -167,8 +166,8 @@ class App:
         """Serve any other route, by the table."""
         route, names = exchange.found
         service = self._service
-        request = Request(names, query_of(route, exchange.query), exchange.body)
-        request.is_json = _is_json(exchange.headers)
+        query = query_of(route, exchange.query) if exchange.query else {}
+        request = Request(names, query, exchange.body, _is_json(exchange.headers))
         match route.effect:
             case "reports":
                 given = exchange.headers.get(b"last-event-id")
@@ -180,10 +179,7 @@ class App:
             case "openapi":
                 return service.described()
             case _:
-                answer = service.requests.answer(route, request)
-                if isinstance(answer, CoroutineType):
-                    return _encoded(route, answer)
-                return _response(route, answer)
+                return service.requests.answer(route, request)
 
     def _route(self, exchange: Exchange) -> tuple[Route, dict[str, str]]:
         """Return the route of an authorized request and its path parameters."""
@@ -206,14 +202,6 @@ class App:
 def is_call(path: bytes) -> bool:
     """Return whether a path is that of the hot route."""
     return path.endswith(CALL_SUFFIX) and path.startswith(CALL_PREFIX) and path.count(b"/") == 4
-
-
-def _response(route: Route, answer: object) -> Answered:
-    return answer if isinstance(answer, Stream) else HttpAnswer(route.status, _encode(answer))
-
-
-async def _encoded(route: Route, answer: Awaitable[object]) -> Answered:
-    return _response(route, await answer)
 
 
 def query_of(route: Route, given: bytes) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import Any
 
@@ -14,7 +14,7 @@ from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
-from ssm_cli.http.exchange import Stream
+from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.http.slices import (
     SLICE,
@@ -32,6 +32,7 @@ from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
 
 MAX_LOG = 10_000
+_encode = msgspec.json.Encoder().encode
 VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
@@ -78,16 +79,15 @@ class Requests:
         self._readiness = node.readiness()
         self._own = {name: getattr(self, name) for name in vars(Requests) if name in BY_EFFECT}
 
-    def answer(self, route: Route, request: Request) -> object:
+    def answer(
+        self, route: Route, request: Request
+    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         """Return what a route answers, or a coroutine of it."""
         own = self._own.get(route.effect)
         found = self._perform(route, request) if own is None else own(request)
         if isinstance(found, CoroutineType):
-            return self._later(route, request, found)
-        return _record(route, request.names, found)
-
-    async def _later(self, route: Route, request: Request, coming: Awaitable[object]) -> object:
-        return _record(route, request.names, await coming)
+            return _later(route, request, found)
+        return _answer(route, request, found)
 
     def _perform(self, route: Route, request: Request) -> object:
         """Have the tree carry out the effect of a route that needs no handler of its own."""
@@ -228,13 +228,19 @@ def _quarantined(one: Quarantined) -> object:
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
-def _record(route: Route, names: dict[str, str], value: object) -> object:
+async def _later(route: Route, request: Request, coming: Awaitable[object]) -> HttpAnswer | Stream:
+    return _answer(route, request, await coming)
+
+
+def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Stream:
     """Return a value as the answer of a route; `child` is null if its init answered ignore."""
+    if isinstance(value, Stream):
+        return value
+    names = request.names
     match route.answer:
         case "Done":
             whom = {"worker": names["name"]} if route.path.startswith(WORKERS) else names
-            return done_record(VERB_OF[route.effect], whom)
+            value = done_record(VERB_OF[route.effect], whom)
         case "Child":
-            return done_record(VERB_OF[route.effect], {}) | {"child": value}
-        case _:
-            return value
+            value = done_record(VERB_OF[route.effect], {}) | {"child": value}
+    return HttpAnswer(route.status, _encode(value))
