@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from typer.models import CommandInfo
 
-from ssm_cli.cli import files, listing, verbs
-from ssm_cli.cli.cluster import asking
-from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.completion import completion
-from ssm_cli.cli.data import commands as data
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.help import NobodyReads, Sections, help_, usage_line
-from ssm_cli.cli.login import login
+from ssm_cli.cli.help import NobodyReads, Sections, usage_line
 from ssm_cli.cli.printer import silence
-from ssm_cli.cli.run import run
+from ssm_cli.cli.verbs import ASKING, add_verb
 from ssm_cli.commands.text import visible
 from ssm_cli.errors import SsmError, TreeFileError, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 
+VERSION = "--version"
 EPILOG = (
     "`ssm help COMMAND` explains a command. "
     "--install-completion and --show-completion take the name of a shell, too."
@@ -32,7 +27,8 @@ EPILOG = (
 def make_app(word: str = "") -> typer.Typer:
     """Build the program with all its commands, or with the one alone that `word` names.
 
-    It keeps no state. To build one command takes typer some milliseconds.
+    It keeps no state. To import and to build one command takes some milliseconds; `--version` as
+    the word needs none of them.
     """
     app = typer.Typer(
         name="ssm",
@@ -44,26 +40,13 @@ def make_app(word: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_ssm)
-    app.command()(run)
-    verbs.register(app)
-    about = "What is kept of trees: list, verify, export, copy, compact it."
-    kept = typer.Typer(help=about, cls=Sections)
-    for name, about_data in data.COMMANDS.items():
-        kept.command(name)(about_data)
-    app.add_typer(kept, name="data")
-    own: tuple[Callable[..., int], ...] = (files.new, files.check, files.schema, login, node)
-    for command in (*listing.COMMANDS, *own, *asking.COMMANDS):
-        app.command()(command)
-    app.command("help", hidden=True)(help_)
-    commands = [info for info in app.registered_commands if _name(info) == word]
-    groups = [info for info in app.registered_groups if info.name == word]
-    if commands or groups:
-        app.registered_commands, app.registered_groups = commands, groups
+    if word in ASKING:
+        add_verb(app, word)
+    elif word != VERSION:
+        from ssm_cli.cli.commands import add_commands  # noqa: PLC0415 - verbs need none of them
+
+        add_commands(app, word)
     return app
-
-
-def _name(info: CommandInfo) -> str:
-    return str(info.name or getattr(info.callback, "__name__", ""))
 
 
 def main(arguments: Sequence[str], env: Environment) -> int:
@@ -81,6 +64,8 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
         code = completion(arguments, env)
         if code is None:
             word = arguments[0] if arguments and arguments[0] != "help" else ""
+            if word == VERSION and len(arguments) > 1:
+                word = ""
             app = make_app(word)
             code = app(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()

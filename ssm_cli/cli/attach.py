@@ -68,7 +68,7 @@ class AttachedNode:
         self.call, self.call_value = near.call, near.call_value
         self.acall, self.acall_value = near.acall, near.acall_value
         self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
-        self.data = near.data
+        self.data, self.perform = near.data, near.perform
         self.reports, self.crash_reports = near.reports, near.crash_reports
         self.which_children, self.count_children = near.which_children, near.count_children
         self.get_childspec, self.start_child = near.get_childspec, near.start_child

@@ -187,7 +187,3 @@ def duration(seconds: float) -> str:
     if whole < 86_400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
     return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
-
-
-COMMANDS: tuple[Callable[..., int], ...] = (attach, ls, wait)
-"""The commands of this module that are no verbs of the grammar."""

@@ -169,17 +169,15 @@ OWN: dict[str, Callable[..., int]] = {
     "tree": tree_,
     "stop": listing.stop,
 }
+ASKING = {verb.name: verb for verb in TABLE if verb.route is not None}
+"""The verbs that ask a tree; those of a session are no commands of the program."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add every verb of the table that asks a tree to the app."""
-    for verb in TABLE:
-        if verb.section == "session":
-            continue
-        own = OWN.get(verb.name)
-        help_text = None if own else _sentence(verb)  # None: its own docstring
-        app.command(verb.name, help=help_text, context_settings=SETTINGS)(own or _asks(verb))
-    app.command()(script)
+def add_verb(app: typer.Typer, name: str) -> None:
+    """Add a verb to the app: with its own function, else as its row describes it."""
+    verb, own = ASKING[name], OWN.get(name)
+    help_text = None if own else _sentence(verb)  # None: its own docstring
+    app.command(name, help=help_text, context_settings=SETTINGS)(own or _asks(verb))
 
 
 def _asks(verb: Verb) -> Callable[..., int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ssm_cli.commands.verbs import OUTPUT, TREE_OUTPUT, Option
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
@@ -19,37 +20,23 @@ Tree = Annotated[
 Url = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="the tree at http://HOST:PORT, unix:PATH")
 ]
-FORMATS = ("text", "json", "jsonl")
 
 
-def known_format(given: str | None, formats: tuple[str, ...] = FORMATS) -> str | None:
-    """Return the value of `-o` if there is such a format; raises a usage error otherwise."""
-    if given is not None and given not in formats:
-        raise typer.BadParameter(f"takes one of {', '.join(formats)}, not `{given}`")
-    return given
+def as_typer(option: Option) -> Any:
+    """Return an option of the table of verbs as typer has it; another value is wrong usage."""
+
+    def chosen(given: str | None) -> str | None:
+        if given is not None and given not in option.choices:
+            raise typer.BadParameter(f"takes one of {', '.join(option.choices)}, not `{given}`")
+        return given
+
+    return typer.Option(
+        *option.spellings, metavar=option.metavar, help=option.help, callback=chosen
+    )
 
 
-def tree_format(given: str | None) -> str | None:
-    """Return the value of `-o` of `ssm tree`, likewise."""
-    return known_format(given, (*FORMATS, "dot"))
-
-
-def format_or_none(given: str | None) -> str | None:
-    """Return the value of `-o`, likewise; typer hands a callback what its parameters are called."""
-    return known_format(given)
-
-
-Output = Annotated[
-    str | None,
-    typer.Option("-o", "--output", metavar="FORMAT", help="text or json", callback=format_or_none),
-]
-TreeOutput = Annotated[
-    str | None,
-    typer.Option(
-        "-o", "--output", metavar="FORMAT", help="text, json or dot", callback=tree_format
-    ),
-]
-
+Output = Annotated[str | None, as_typer(OUTPUT)]
+TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
 STDIN = "<stdin>"  # what complaints call standard input
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from ssm_cli.commands import records, text
-from ssm_cli.commands.handlers import HANDLERS, input_of
+from ssm_cli.commands.handlers import handle
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.commands.values import data_of
@@ -148,7 +148,7 @@ class _Answer:
 def _execute_at_once(command: Command, api: NodeApi) -> Result:
     """Any verb but `call`: it does not wait for a step, so there is no async form of it."""
     try:
-        return HANDLERS[command.verb](command, api)
+        return handle(command, api)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
 
@@ -156,7 +156,8 @@ def _execute_at_once(command: Command, api: NodeApi) -> Result:
 def _call_of(command: Command, timeout_s: float | None) -> tuple[str, bytes, float | None]:
     """Worker, input bytes and seconds to wait. Bytes that were no UTF-8 arrive as they came."""
     wait_s = timeout_s if command.timeout_s is None else command.timeout_s
-    return command.arguments["worker"], input_of(command), wait_s
+    worker, given = _asked(command)
+    return worker, given.encode("utf-8", "surrogateescape"), wait_s
 
 
 def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: float) -> Result:

@@ -10,21 +10,11 @@ from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, answered, done, made_result
 from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
-from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
+from ssm_cli.commands.verbs import TABLE, VERBS, Parameter, find_verb, help_lines, nearest
 from ssm_cli.errors import CommandError, SsmError, SupervisorError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView
-
-
-def input_of(command: Command) -> bytes:
-    """The input bytes of a call or cast; bytes that were no UTF-8 arrive as they came."""
-    return command.arguments["input"].encode("utf-8", "surrogateescape")
-
-
-def _cast(command: Command, api: NodeApi) -> Result:
-    api.cast(command.arguments["worker"], input_of(command))
-    return done(command)
 
 
 def value_line(api: NodeApi, worker: str, value: object) -> str:
@@ -48,16 +38,6 @@ def _state(command: Command, api: NodeApi) -> Result:
 def _set(command: Command, api: NodeApi) -> Result:
     set_state(api, command.arguments["worker"], command.arguments["value"])
     return done(command)
-
-
-def _trace(command: Command, api: NodeApi) -> Result:
-    api.trace(command.arguments["worker"], command.arguments.get("switch", "on") == "on")
-    return done(command)
-
-
-def _stats(command: Command, api: NodeApi) -> Result:
-    value = msgspec.to_builtins(api.statistics(command.arguments["worker"]))
-    return answered(command, value, pairs(value))
 
 
 def _tree(command: Command, api: NodeApi) -> Result:
@@ -102,32 +82,6 @@ def _status(command: Command, api: NodeApi) -> Result:
     return answered(command, value, (*lines, *events))
 
 
-def _keep(command: Command, api: NodeApi) -> Result:
-    events = command.arguments["events"]
-    if not events.isdecimal():
-        raise CommandError(f"EVENTS must be a whole number, got `{events}`")
-    api.keep(command.arguments["worker"], int(events))
-    return done(command)
-
-
-def _change_code(command: Command, api: NodeApi) -> Result:
-    given = command.arguments
-    extra = state_of(given["extra"], None) if "extra" in given else None
-    api.change_code(given["worker"], given["old_version"], extra)
-    return done(command)
-
-
-def _stop_process(command: Command, api: NodeApi) -> Result:
-    api.stop_process(command.arguments["name"], command.arguments.get("reason", "normal"))
-    return done(command)
-
-
-def _start_child(command: Command, api: NodeApi) -> Result:
-    spec = child_spec_of(command.arguments["spec"])
-    name = api.start_child(command.arguments["sup"], spec)
-    return _child(command, name)
-
-
 def _terminate_child(command: Command, api: NodeApi) -> Result:
     """OTP wants the process of a dynamic child; people name it, and mean the one that runs."""
     sup, child = command.arguments["sup"], command.arguments["id"]
@@ -141,11 +95,6 @@ def _terminate_child(command: Command, api: NodeApi) -> Result:
     return done(command)
 
 
-def _restart_child(command: Command, api: NodeApi) -> Result:
-    name = api.restart_child(command.arguments["sup"], command.arguments["id"])
-    return _child(command, name)
-
-
 def _child(command: Command, name: str | None) -> Result:
     """The name of a started child; None where its init answered ignore."""
     record = records.done_record(command.verb, command.arguments) | {"child": name}
@@ -156,17 +105,6 @@ def _child(command: Command, name: str | None) -> Result:
 def _which_children(command: Command, api: NodeApi) -> Result:
     children = api.which_children(command.arguments["sup"])
     return answered(command, msgspec.to_builtins(children), text.children_lines(children))
-
-
-def _count_children(command: Command, api: NodeApi) -> Result:
-    value = msgspec.to_builtins(api.count_children(command.arguments["sup"]))
-    return answered(command, value, pairs(value))
-
-
-def _get_childspec(command: Command, api: NodeApi) -> Result:
-    view = api.get_childspec(command.arguments["sup"], command.arguments["id"])
-    value = msgspec.to_builtins(view)
-    return answered(command, value, pairs(value))
 
 
 def _help(command: Command, _api: NodeApi) -> Result:
@@ -196,45 +134,66 @@ def pairs(value: dict[str, object]) -> tuple[str, ...]:
     return tuple(f"{f'{key}:'.ljust(width)} {text.brief(v)}" for key, v in shown.items())
 
 
-def _by_name(
-    ask: Callable[[NodeApi, dict[str, str]], None],
-) -> Callable[[Command, NodeApi], Result]:
-    """A handler for a request that answers nothing."""
-
-    def handler(command: Command, api: NodeApi) -> Result:
-        ask(api, command.arguments)
-        return done(command)
-
-    return handler
-
-
 HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
-    "cast": _cast,
     "state": _state,
     "set": _set,
-    "suspend": _by_name(lambda api, given: api.suspend(given["name"])),
-    "resume": _by_name(lambda api, given: api.resume(given["name"])),
-    "trace": _trace,
     "status": _status,
-    "keep": _keep,
-    "change-code": _change_code,
     "crash": _crash,
-    "stats": _stats,
-    "stop-process": _stop_process,
-    "kill": _by_name(lambda api, given: api.kill(given["name"])),
     "tree": _tree,
     "log": _log,
     "stop": _stop,
-    "start-child": _start_child,
     "terminate-child": _terminate_child,
-    "restart-child": _restart_child,
-    "delete-child": _by_name(lambda api, given: api.delete_child(given["sup"], given["id"])),
     "which-children": _which_children,
-    "count-children": _count_children,
-    "get-childspec": _get_childspec,
     "help": _help,
     "quit": _quit,
 }
+"""What is shown, or asked, in a way of its own. All other verbs are carried out by their rows."""
+
+
+def handle(command: Command, api: NodeApi) -> Result:
+    """Carry out a command other than `call`, by its handler or by its row."""
+    handler = HANDLERS.get(command.verb, _by_row)
+    return handler(command, api)
+
+
+def _by_row(command: Command, api: NodeApi) -> Result:
+    """Ask for the effect in the verb's row, and show what the row says it answers."""
+    verb, given = VERBS[command.verb], command.arguments
+    assert verb.route is not None
+    words = [value_of(p, given[p.name]) for p in verb.parameters if p.name in given]
+    value = api.perform(verb.route.effect, *words)
+    match verb.route.answer:
+        case "Done":
+            return done(command)
+        case "Child":
+            return _child(command, value)
+        case _:
+            data = msgspec.to_builtins(value)
+            return answered(command, data, pairs(data))
+
+
+def value_of(parameter: Parameter, word: str) -> object:
+    """Return what an argument stands for; bytes of an input that were no UTF-8 are as they came.
+
+    >>> value_of(Parameter("events", "number"), "5"), value_of(Parameter("input", "input"), "x")
+    (5, b'x')
+    """
+    match parameter.kind:
+        case "input":
+            return word.encode("utf-8", "surrogateescape")
+        case "switch":
+            return word == "on"
+        case "number":
+            if not word.isdecimal():
+                name = parameter.name.upper()
+                raise CommandError(f"{name} must be a whole number, got `{word}`")
+            return int(word)
+        case "spec":
+            return child_spec_of(word)
+        case "value":
+            return state_of(word, None)
+        case _:
+            return word
 
 
 def all_run(root: NodeView, api: NodeApi) -> bool:

@@ -1,4 +1,8 @@
-"""The verbs: one table that the parser, the prompt's completion, help and the CLI all read."""
+"""The verbs: one row each, for the parser, completion, help, `ssm VERB`, HTTP and its client.
+
+A new verb is a row here, and a handler of its effect: a method of `NodeApi`, or one of the requests
+to supervisors. A handler in `handlers.py` is for answers that are shown in a way of their own.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,30 @@ from typing import Literal
 
 import msgspec
 
+from ssm_cli.commands.routes import (
+    ADMIN,
+    AFTER,
+    CALL,
+    CHILD,
+    EVENTS,
+    LAST,
+    NODES,
+    OF,
+    ON,
+    READ,
+    REASON,
+    STARTS,
+    SUP,
+    SUPERVISORS,
+    SYS,
+    TIMEOUT,
+    VERSION,
+    WORKERS,
+    Route,
+)
+
 ParameterKind = Literal[
-    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "word"
+    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word"
 ]
 Section = Literal["workers", "tree", "supervisors", "session"]
 
@@ -43,21 +69,28 @@ OUTPUT = Option("output", ("-o", "--output"), "FORMAT", "text or json", ("text",
 TREE_OUTPUT = Option(
     "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
 )
-LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
-TIMEOUT = Option(
+ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
+WAIT = Option(
     "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
 )
 
 
 class Verb(msgspec.Struct, frozen=True):
-    """A verb: its parameters in order, its options, and one line of help."""
+    """A verb: its parameters in order, its options, and one line of help.
+
+    `route` says how a tree of another process is asked, who may do so, and what it answers; None
+    for a verb of the session, which asks no tree. `ends` names the argument with the node that the
+    verb ends with all below it; empty: the root; None: it ends none.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     help: str
     section: Section
+    route: Route | None = None
     aliases: tuple[str, ...] = ()
     options: tuple[Option, ...] = (OUTPUT,)
+    ends: str | None = None
 
     @property
     def usage(self) -> str:
@@ -85,80 +118,212 @@ TABLE: tuple[Verb, ...] = (
         (_WORKER, Parameter("input", "input")),
         "write an input to the queue and print the worker's output",
         "workers",
-        options=(OUTPUT, TIMEOUT),
+        Route("POST", f"{WORKERS}/call", "call", CALL, "Step a worker and answer with its output.",
+              "Reply", "input", (TIMEOUT,), (400, 404, 413, 422, 500, 503, 504)),
+        options=(OUTPUT, WAIT),
     ),
     Verb(
         "cast",
         (_WORKER, Parameter("input", "input")),
         "write an input to the queue without waiting for an output",
         "workers",
+        Route("POST", f"{WORKERS}/cast", "cast", CALL,
+              "Write an input and do not wait for an output.", "Done", "input",
+              failures=(400, 413, 503), status=202),
     ),
-    Verb("state", (_WORKER,), "print the worker's state", "workers"),
+    Verb(
+        "state",
+        (_WORKER,),
+        "print the worker's state",
+        "workers",
+        Route("GET", f"{WORKERS}/state", "get_state", READ, "The worker's state, redacted.",
+              "State", failures=(404, 500)),
+    ),
     Verb(
         "set",
         (_WORKER, Parameter("value", "value")),
         "put another state in the worker's place, given as JSON",
         "workers",
+        Route("PUT", f"{WORKERS}/state", "replace_state", ADMIN, "Put another state in its place.",
+              "Done", "json", failures=(400, 404, 409, 413, 500)),
     ),
-    Verb("suspend", (_NAME,), "hold a worker or supervisor; its inputs queue up", "workers"),
-    Verb("resume", (_NAME,), "let it go on", "workers"),
+    Verb(
+        "suspend",
+        (_NAME,),
+        "hold a worker or supervisor; its inputs queue up",
+        "workers",
+        Route("POST", f"{NODES}/suspend", "suspend", ADMIN, "Hold a worker or supervisor.",
+              "Done", failures=SYS),
+    ),
+    Verb(
+        "resume",
+        (_NAME,),
+        "let it go on",
+        "workers",
+        Route("POST", f"{NODES}/resume", "resume", ADMIN, "Let it go on.", "Done", failures=SYS),
+    ),
     Verb(
         "trace",
-        (_WORKER, Parameter("switch", "word", required=False, choices=("on", "off"))),
+        (_WORKER, Parameter("switch", "switch", required=False, choices=("on", "off"))),
         "report every input and output of the worker, or stop doing so",
         "workers",
+        Route("POST", f"{WORKERS}/trace", "trace", ADMIN,
+              "Report every input and output, or stop it.", "Done", query=(ON,), failures=SYS),
     ),
-    Verb("status", (_WORKER,), "print all there is to know of the worker", "workers"),
+    Verb(
+        "status",
+        (_WORKER,),
+        "print all there is to know of the worker",
+        "workers",
+        Route("GET", f"{WORKERS}/status", "get_status", READ, "All there is to know of the worker.",
+              "Status", failures=(404, 500)),
+    ),
     Verb(
         "keep",
         (_WORKER, Parameter("events", "number")),
         "keep the worker's last EVENTS events, for `status` and `crash`; 0 keeps none",
         "workers",
+        Route("POST", f"{WORKERS}/keep", "keep", ADMIN,
+              "Keep the worker's last events; 0 keeps none.", "Done", query=(EVENTS,),
+              failures=SYS),
     ),
     Verb(
         "change-code",
         (_WORKER, Parameter("old_version", "word"), Parameter("extra", "value", required=False)),
         "have the suspended worker turn its state into that of its present code",
         "workers",
+        Route("POST", f"{WORKERS}/change-code", "change_code", ADMIN,
+              "Have a suspended worker run its code_change; the body is its `extra`.",
+              "Done", "json", (VERSION,), (404, 409, 413, 500)),
     ),
     Verb(
         "crash",
         (Parameter("worker", "worker", required=False),),
         "print the last crash (of the worker): input, state, stack, what was restarted",
         "workers",
-        options=(OUTPUT, LAST),
+        Route("GET", "/v1/crashes", "crash_reports", READ, "The last crashes, oldest first.",
+              "Crashes", query=(OF, LAST), failures=(404,)),
+        options=(OUTPUT, ONLY_LAST),
     ),
-    Verb("stats", (_WORKER,), "print the worker's counts", "workers"),
-    Verb("kill", (_NAME,), "kill a worker or supervisor; its terminate does not run", "workers"),
+    Verb(
+        "stats",
+        (_WORKER,),
+        "print the worker's counts",
+        "workers",
+        Route("GET", f"{WORKERS}/stats", "statistics", READ, "The worker's counts.",
+              "Statistics", failures=(404,)),
+    ),
+    Verb(
+        "kill",
+        (_NAME,),
+        "kill a worker or supervisor; its terminate does not run",
+        "workers",
+        Route("POST", f"{NODES}/kill", "kill", ADMIN, "Kill it; its terminate does not run.",
+              "Done", failures=SYS),
+        ends="name",
+    ),
     Verb(
         "stop-process",
         (_NAME, Parameter("reason", "word", required=False)),
         "end one worker or supervisor in order; its supervisor then decides",
         "workers",
+        Route("POST", f"{NODES}/stop", "stop_process", ADMIN, "End it in an orderly way.",
+              "Done", query=(REASON, TIMEOUT), failures=(*SYS, 504)),
+        ends="name",
+    ),
+    Verb(
+        "restart",
+        (_NAME,),
+        "stop and start a worker or supervisor in order; start it if it is down",
+        "workers",
+        Route("POST", f"{NODES}/restart", "restart", ADMIN,
+              "Stop it in order and start it again, whatever its restart type; uncounted.",
+              "Child", failures=SUP),
+        ends="name",
     ),
     Verb(
         "tree",
         (),
         "print the tree with state, restarts and budget left",
         "tree",
+        Route("GET", "/v1/tree", "tree", READ, "The whole tree, as it stands.", "Node"),
         options=(TREE_OUTPUT,),
     ),
-    Verb("log", (), "print what happened, oldest first", "tree", options=(OUTPUT, LAST)),
-    Verb("stop", (), "stop the whole tree, children in reverse start order", "tree"),
+    Verb(
+        "log",
+        (),
+        "print what happened, oldest first",
+        "tree",
+        Route("GET", "/v1/log", "log", READ, "The kept reports, oldest first.",
+              "Reports", query=(AFTER, LAST)),
+        options=(OUTPUT, ONLY_LAST),
+    ),
+    Verb(
+        "stop",
+        (),
+        "stop the whole tree, children in reverse start order",
+        "tree",
+        Route("POST", "/v1/stop", "stop", ADMIN, "Stop the whole tree in order.", "Done"),
+        ends="",
+    ),
     Verb(
         "start-child",
         (_SUPERVISOR, Parameter("spec", "spec")),
         "start a child from a label, or from a mapping as in a tree file",
         "supervisors",
+        Route("POST", f"{SUPERVISORS}/children", "start_child", ADMIN,
+              "Start a child from a label, or from a mapping as in a tree file.",
+              "Child", "text", failures=(400, 413, *SUP)),
     ),
-    Verb("terminate-child", (_SUPERVISOR, _CHILD), "stop a child and keep its spec", "supervisors"),
-    Verb("restart-child", (_SUPERVISOR, _CHILD), "start a child that was stopped", "supervisors"),
-    Verb("delete-child", (_SUPERVISOR, _CHILD), "forget a stopped child's spec", "supervisors"),
-    Verb("which-children", (_SUPERVISOR,), "list the children, last started first", "supervisors"),
     Verb(
-        "count-children", (_SUPERVISOR,), "count specs, active, supervisors, workers", "supervisors"
+        "terminate-child",
+        (_SUPERVISOR, _CHILD),
+        "stop a child and keep its spec",
+        "supervisors",
+        Route("POST", f"{CHILD}/terminate", "terminate_child", ADMIN,
+              "Stop a child, keep its spec.", "Done", query=(STARTS,), failures=SUP),
+        ends="id",
     ),
-    Verb("get-childspec", (_SUPERVISOR, _CHILD), "print the spec of a child", "supervisors"),
+    Verb(
+        "restart-child",
+        (_SUPERVISOR, _CHILD),
+        "start a child that was stopped",
+        "supervisors",
+        Route("POST", f"{CHILD}/restart", "restart_child", ADMIN, "Start a child that was stopped.",
+              "Child", failures=SUP),
+    ),
+    Verb(
+        "delete-child",
+        (_SUPERVISOR, _CHILD),
+        "forget a stopped child's spec",
+        "supervisors",
+        Route("DELETE", CHILD, "delete_child", ADMIN, "Forget the spec of a stopped child.",
+              "Done", failures=SUP),
+    ),
+    Verb(
+        "which-children",
+        (_SUPERVISOR,),
+        "list the children, last started first",
+        "supervisors",
+        Route("GET", f"{SUPERVISORS}/children", "which_children", READ,
+              "The children, last started first.", "Children", failures=SUP),
+    ),
+    Verb(
+        "count-children",
+        (_SUPERVISOR,),
+        "count specs, active, supervisors, workers",
+        "supervisors",
+        Route("GET", f"{SUPERVISORS}/count", "count_children", READ,
+              "How many specs, active, supervisors, workers.", "Counts", failures=SUP),
+    ),
+    Verb(
+        "get-childspec",
+        (_SUPERVISOR, _CHILD),
+        "print the spec of a child",
+        "supervisors",
+        Route("GET", CHILD, "get_childspec", READ, "The spec of a child.", "ChildSpec",
+              failures=SUP),
+    ),
     Verb(
         "help",
         (Parameter("verb", "word", required=False),),
@@ -173,7 +338,7 @@ TABLE: tuple[Verb, ...] = (
         "session",
         aliases=("exit",),
     ),
-)
+)  # fmt: skip
 
 VERBS: dict[str, Verb] = {verb.name: verb for verb in TABLE}
 """The verbs by their names, in the order of the help page; aliases are not in it."""

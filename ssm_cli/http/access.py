@@ -12,11 +12,11 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Mapping
-from enum import IntEnum
 from pathlib import Path
 
 from platformdirs import user_config_path
 
+from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CommandError
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.private import read_secret, write_private
@@ -25,15 +25,6 @@ MAX_TOKENS = 100
 MIN_TOKEN, MAX_TOKEN = 16, 512  # characters
 A_TOKEN = f"{MIN_TOKEN} to {MAX_TOKEN} printable ASCII characters without blanks"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
-
-
-class Role(IntEnum):
-    """What a caller may do; each role includes the permissions of those before it."""
-
-    NOBODY = 0
-    READ = 1
-    CALL = 2
-    ADMIN = 3
 
 
 class Gate:

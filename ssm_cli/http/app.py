@@ -9,7 +9,6 @@ request that fails is answered with the status and the record that `statuses.py`
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Coroutine
 from itertools import islice
 from typing import Any
@@ -18,14 +17,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ssm_cli.commands.records import error_record, failed_reply_record
+from ssm_cli.commands.routes import Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
-from ssm_cli.http.access import Gate, Role
+from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling, HttpCall
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
-from ssm_cli.http.requests import About, Request, Requests, handlers
-from ssm_cli.http.routes import Query, Route, Table, text_of
+from ssm_cli.http.requests import About, Request, Requests
+from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
 from ssm_cli.runtime.node import Node
@@ -50,7 +50,7 @@ class Service:
         self.events = Events(node, about.instance)
         self.metrics = Metrics(node, self.calling)
         self.table = Table()
-        self.handlers = handlers(Requests(node, about))
+        self.requests = Requests(node, about)
         self._document = b""
 
     async def described(self) -> HttpAnswer:
@@ -166,9 +166,9 @@ class App:
         """Serve any other route, by the table."""
         route, names = exchange.found
         service = self._service
-        request = Request(names, query_of(route, exchange.query), exchange.body)
-        request.is_json = _is_json(exchange.headers)
-        match route.handler:
+        query = query_of(route, exchange.query) if exchange.query else {}
+        request = Request(names, query, exchange.body, _is_json(exchange.headers))
+        match route.effect:
             case "reports":
                 given = exchange.headers.get(b"last-event-id")
                 after = int(request.query.get("after", 0))
@@ -178,14 +178,8 @@ class App:
                 return Stream(service.metrics.exposition(), Metrics.KIND)
             case "openapi":
                 return service.described()
-            case "stop":
-                service.node.stop()
-                return HttpAnswer(200, b'{"v":1,"type":"done","verb":"stop"}')
-            case handler:
-                answer = service.handlers[handler](request)
-                if inspect.isawaitable(answer):
-                    return _encoded(route, answer)
-                return _response(route, answer)
+            case _:
+                return service.requests.answer(route, request)
 
     def _route(self, exchange: Exchange) -> tuple[Route, dict[str, str]]:
         """Return the route of an authorized request and its path parameters."""
@@ -210,19 +204,10 @@ def is_call(path: bytes) -> bool:
     return path.endswith(CALL_SUFFIX) and path.startswith(CALL_PREFIX) and path.count(b"/") == 4
 
 
-def _response(route: Route, answer: object) -> Answered:
-    return answer if isinstance(answer, Stream) else HttpAnswer(route.status, _encode(answer))
-
-
-async def _encoded(route: Route, answer: Awaitable[object]) -> Answered:
-    return _response(route, await answer)
-
-
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
     """Parse the parameters of a query string, each to its type; ignore unknown ones.
 
-    >>> from ssm_cli.http.routes import ROUTES
-    >>> query_of(next(r for r in ROUTES if r.handler == "log"), b"last=3&other=1")
+    >>> query_of(BY_EFFECT["log"], b"last=3&other=1")
     {'last': 3}
     """
     if len(given) > MAX_QUERY:
@@ -249,8 +234,7 @@ def _value(parameter: Query, text: str) -> Any:
 
 
 def _timeout(query: bytes) -> float:
-    route = Table().find(b"/v1/workers/x/call")[0][0]
-    timeout_s = float(query_of(route, query).get("timeout", DEFAULT_TIMEOUT_S))
+    timeout_s = float(query_of(BY_EFFECT["call"], query).get("timeout", DEFAULT_TIMEOUT_S))
     if not timeout_s <= MAX_TIMEOUT_S:
         raise HttpError(400, f"`timeout` is at most {MAX_TIMEOUT_S:g} seconds")
     return timeout_s

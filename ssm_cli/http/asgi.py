@@ -12,7 +12,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ssm_cli.http.access import LOOPBACK, Gate, Role
+from ssm_cli.commands.routes import Role
+from ssm_cli.http.access import LOOPBACK, Gate
 from ssm_cli.http.app import App, Service
 from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream, refusal
 from ssm_cli.http.requests import About

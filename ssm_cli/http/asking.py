@@ -12,14 +12,14 @@ from ssm_cli.runtime.node import Node
 REQUEST_S = 5.0  # how long a supervisor may take to get to a request
 
 
-async def ask_supervisor(node: Node, supervisor: str, verb: str, *args: Any) -> Any:
-    """Return a supervisor's answer to a request; `verb` is a method name of `NodeApi`.
+async def ask_supervisor(node: Node, effect: str, supervisor: str, *args: Any) -> Any:
+    """Return a supervisor's answer to a request.
 
     Raises:
         SupervisorError: it refuses.
         CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
     """
-    pending = node.request(supervisor, verb, *args)
+    pending = node.request(supervisor, effect, *args)
     if not await outcome(pending, REQUEST_S):
         raise CallTimeout(
             f"{supervisor} did not answer within {REQUEST_S:g} s; it is busy or suspended",

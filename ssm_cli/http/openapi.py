@@ -7,21 +7,11 @@ from typing import Any, get_args
 
 import msgspec
 
-from ssm_cli.codec.port import Constructor
-from ssm_cli.http.access import Role
+from ssm_cli.commands.routes import Role, Route
 from ssm_cli.http.events import ID_PATTERN
-from ssm_cli.http.routes import ROUTES, Route
+from ssm_cli.http.routes import ROUTES, VALUES
 from ssm_cli.runtime.durable.sessions import MAX_REQUEST_CHARACTERS
-from ssm_cli.runtime.views import (
-    ChildInfo,
-    ChildSpecView,
-    Counts,
-    CrashReport,
-    Kind,
-    ProcessRef,
-    State,
-    Statistics,
-)
+from ssm_cli.runtime.views import Kind, State
 
 Schema = dict[str, Any]
 VERSION = "1"  # of the interface: the `v1` in its paths
@@ -62,7 +52,7 @@ def document(worker: str = "kv1", supervisor: str = "root") -> Schema:
 
 def _operation(route: Route) -> Schema:
     operation: Schema = {
-        "operationId": route.handler,
+        "operationId": route.effect,
         "summary": route.help,
         "description": f"Needs the role `{route.role.name.lower()}`." if route.role else "",
         "parameters": _parameters(route),
@@ -90,10 +80,10 @@ def _parameters(route: Route) -> list[Schema]:
             schema |= {"minimum": 0, "maximum": 3600 if parameter.name == "timeout" else 2**53 - 1}
         entry = {"name": parameter.name, "in": "query", "description": parameter.help}
         found.append(entry | {"schema": schema})
-    if route.handler == "call":
+    if route.effect == "call":
         key = {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_CHARACTERS}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": key})
-    if route.handler == "reports":
+    if route.effect == "reports":
         number = {"type": "string", "pattern": ID_PATTERN}
         found.append({"name": "Last-Event-ID", "in": "header", "schema": number})
     return found
@@ -116,9 +106,7 @@ def _responses(route: Route) -> Schema:
         content = {media: {"schema": {"type": "string"}}}
     found: Schema = {str(route.status): {"description": "done", "content": content}}
     statuses = {*route.failures, *TRANSPORT} | ({401, 403} if route.role else set())
-    failure = (
-        {"anyOf": [_ref("Reply"), _ref("Error")]} if route.handler == "call" else _ref("Error")
-    )
+    failure = {"anyOf": [_ref("Reply"), _ref("Error")]} if route.effect == "call" else _ref("Error")
     for status in sorted(statuses):
         found[str(status)] = {
             "description": HTTPStatus(status).phrase,
@@ -198,15 +186,6 @@ def _node() -> Schema:
 
 def _of_types() -> dict[str, Schema]:
     """Return the schemas of the answers that are types of the package."""
-    types = {
-        "Statistics": Statistics,
-        "Counts": Counts,
-        "ChildSpec": ChildSpecView,
-        "Children": list[ChildInfo],
-        "Constructors": list[Constructor],
-        "Process": ProcessRef | None,
-        "Crashes": list[CrashReport],
-    }
-    made, parts = msgspec.json.schema_components(types.values(), ref_template=REFS)
-    named = {name: s for name, s in zip(types, made, strict=True) if s != _ref(name)}
+    made, parts = msgspec.json.schema_components(VALUES.values(), ref_template=REFS)
+    named = {name: s for name, s in zip(VALUES, made, strict=True) if s != _ref(name)}
     return parts | named

@@ -1,17 +1,21 @@
-"""The handlers of the routes. A handler has the name of its route's `handler`."""
+"""What answers the routes: a handler with the name of the route's effect, or the tree itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Coroutine
+from types import CoroutineType
 from typing import Any
 
 import msgspec
 
 from ssm_cli.commands.records import done_record, report_record
+from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
+from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
-from ssm_cli.http.exchange import Stream
+from ssm_cli.http.exchange import HttpAnswer, Stream
+from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.http.slices import (
     SLICE,
     array_parts,
@@ -24,9 +28,12 @@ from ssm_cli.http.slices import (
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
 
 MAX_LOG = 10_000
+_encode = msgspec.json.Encoder().encode
+VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
 class About(msgspec.Struct, frozen=True):
@@ -60,17 +67,38 @@ class Request(msgspec.Struct):
 
 
 class Requests:
-    """Answers every route except `call` and `reports`, which wait or stream."""
+    """Answers every route but those that the application answers itself.
+
+    A method is the handler of the route whose effect has its name. Any other effect is one of the
+    tree: of a supervisor, or a method of the node, which gets the names in the path and the query.
+    """
 
     def __init__(self, node: Node, about: About) -> None:
         self._node = node
         self._about = about
         self._readiness = node.readiness()
+        self._own = {name: getattr(self, name) for name in vars(Requests) if name in BY_EFFECT}
 
-    async def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
-        return await ask_supervisor(self._node, supervisor, verb, *args)
+    def answer(
+        self, route: Route, request: Request
+    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
+        """Return what a route answers, or a coroutine of it."""
+        own = self._own.get(route.effect)
+        found = self._perform(route, request) if own is None else own(request)
+        if isinstance(found, CoroutineType):
+            return _later(route, request, found)
+        return _answer(route, request, found)
 
-    def cast(self, request: Request) -> object:
+    def _perform(self, route: Route, request: Request) -> object:
+        """Have the tree carry out the effect of a route that needs no handler of its own."""
+        names = request.names.values()
+        if route.effect in REQUESTS:
+            return ask_supervisor(self._node, route.effect, *names)
+        given = {query.name: request.query.get(query.name, query.default) for query in route.query}
+        query = {name: value for name, value in given.items() if value is not None}
+        return getattr(self._node, route.effect)(*names, **query)
+
+    def cast(self, request: Request) -> None:
         """Cast an input; one for an unknown name is dropped, as in OTP."""
         message: Any = request.body
         if self._node.exists(request.name):
@@ -80,7 +108,6 @@ class Requests:
                 self._node.cast_nowait(request.name, message)
             except QueueFull:
                 self._node.cast(request.name, message)  # what waits is served first
-        return done_record("cast", {"worker": request.name})
 
     def get_state(self, request: Request) -> object:
         """Return the redacted state as text and as JSON."""
@@ -89,23 +116,9 @@ class Requests:
         head = {"v": 1, "type": "state", "worker": request.name}
         return {**head, "text": text, "value": self._node.data(request.name, state)}
 
-    def replace_state(self, request: Request) -> object:
+    def replace_state(self, request: Request) -> None:
         """Replace the state by that of the body."""
         set_state(self._node, request.name, request.text)
-        return done_record("set", {"worker": request.name})
-
-    def statistics(self, request: Request) -> object:
-        """Return the worker's counters."""
-        return self._node.statistics(request.name)
-
-    def constructors(self, request: Request) -> object:
-        """Return the constructors of the worker's inputs."""
-        return self._node.constructors(request.name)
-
-    def trace(self, request: Request) -> object:
-        """Turn tracing on or off."""
-        self._node.trace(request.name, request.query.get("on", True))
-        return done_record("trace", {"worker": request.name})
 
     def get_status(self, request: Request) -> object:
         """Return the status of a worker, and its state as text."""
@@ -120,84 +133,35 @@ class Requests:
         }
         return {"v": 1, "type": "status", "status": shown, "text": text}
 
-    def keep(self, request: Request) -> object:
-        """Keep the last events of a worker."""
-        self._node.keep(request.name, request.query.get("events", 0))
-        return done_record("keep", {"worker": request.name})
-
-    def change_code(self, request: Request) -> object:
+    def change_code(self, request: Request) -> None:
         """Run the worker's `code_change`."""
         extra = state_of(request.text, None) if request.body else None
         self._node.change_code(request.name, request.query.get("old_version", ""), extra)
-        return done_record("change-code", {"worker": request.name})
 
-    def crash_reports(self, request: Request) -> object:
-        """Return the last crash reports."""
-        worker, last = request.query.get("worker"), request.query.get("last")
-        return list(self._node.crash_reports(worker, last))
-
-    def stop_process(self, request: Request) -> object:
+    def stop_process(self, request: Request) -> None:
         """Stop a worker or supervisor in order."""
         reason = request.query.get("reason", "normal")
         self._node.stop_process(request.name, reason, request.query.get("timeout"))
-        return done_record("stop-process", request.names)
-
-    def whereis(self, request: Request) -> object:
-        """Return the process registered under a name, or None."""
-        return self._node.whereis(request.name)
-
-    def suspend(self, request: Request) -> object:
-        """Suspend a worker or supervisor."""
-        self._node.suspend(request.name)
-        return done_record("suspend", request.names)
-
-    def resume(self, request: Request) -> object:
-        """Resume a worker or supervisor."""
-        self._node.resume(request.name)
-        return done_record("resume", request.names)
-
-    def kill(self, request: Request) -> object:
-        """Kill a worker or supervisor."""
-        self._node.kill(request.name)
-        return done_record("kill", request.names)
 
     async def which_children(self, request: Request) -> object:
         """Return the children of a supervisor."""
-        return Stream(array_parts(iter(await self._ask(request.name, "which_children"))))
-
-    async def count_children(self, request: Request) -> object:
-        """Count the children of a supervisor."""
-        return await self._ask(request.name, "count_children")
+        children = await ask_supervisor(self._node, "which_children", request.name)
+        return Stream(array_parts(iter(children)))
 
     async def start_child(self, request: Request) -> object:
         """Start a child from the spec or label in the body."""
         spec = child_spec_of(request.text)
         if not spec:
             raise CommandError("the body is empty; send a label, or a mapping as in a tree file")
-        return _child("start-child", await self._ask(request.name, "start_child", spec))
+        return await ask_supervisor(self._node, "start_child", request.name, spec)
 
-    async def get_childspec(self, request: Request) -> object:
-        """Return the spec of a child."""
-        return await self._ask(request.name, "get_childspec", request.names["child"])
-
-    async def terminate_child(self, request: Request) -> object:
+    async def terminate_child(self, request: Request) -> None:
         """Stop a child; `starts` identifies the process of a dynamic one."""
         child: str | ProcessRef = request.names["child"]
         starts = request.query.get("starts")
         if starts is not None:
             child = ProcessRef(request.names["child"], starts)
-        await self._ask(request.name, "terminate_child", child)
-        return done_record("terminate-child", request.names)
-
-    async def restart_child(self, request: Request) -> object:
-        """Start a stopped child."""
-        child = request.names["child"]
-        return _child("restart-child", await self._ask(request.name, "restart_child", child))
-
-    async def delete_child(self, request: Request) -> object:
-        """Delete the spec of a stopped child."""
-        await self._ask(request.name, "delete_child", request.names["child"])
-        return done_record("delete-child", request.names)
+        await ask_supervisor(self._node, "terminate_child", request.name, child)
 
     async def info(self, _request: Request) -> object:
         """Return the record that `ssm ls` shows of a tree."""
@@ -258,18 +222,25 @@ class Requests:
         return {"v": 1, "type": "health", "status": "ok"}
 
 
-def handlers(requests: Requests) -> dict[str, Callable[[Request], object]]:
-    """Return the handlers by name."""
-    kind = type(requests)
-    return {name: getattr(requests, name) for name in vars(kind) if not name.startswith("_")}
-
-
 def _quarantined(one: Quarantined) -> object:
     """Return the record of an input in quarantine, its bytes as text."""
     text = one.input.decode("utf-8", "backslashreplace")
     return msgspec.structs.asdict(one) | {"v": 1, "type": "quarantined", "input": text}
 
 
-def _child(verb: str, name: str | None) -> object:
-    """Return a record with the name of a started child; null if its init answered ignore."""
-    return done_record(verb, {}) | {"child": name}
+async def _later(route: Route, request: Request, coming: Awaitable[object]) -> HttpAnswer | Stream:
+    return _answer(route, request, await coming)
+
+
+def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Stream:
+    """Return a value as the answer of a route; `child` is null if its init answered ignore."""
+    if isinstance(value, Stream):
+        return value
+    names = request.names
+    match route.answer:
+        case "Done":
+            whom = {"worker": names["name"]} if route.path.startswith(WORKERS) else names
+            value = done_record(VERB_OF[route.effect], whom)
+        case "Child":
+            value = done_record(VERB_OF[route.effect], {}) | {"child": value}
+    return HttpAnswer(route.status, _encode(value))

@@ -38,6 +38,13 @@ class NodeApi(Protocol):
         """The name others find the tree by."""
         ...
 
+    def perform(self, effect: str, *args: Any) -> Any:
+        """Carry out an effect by its name: a method of this protocol, or a supervisor's request.
+
+        So what has a row in the table of verbs needs no method here.
+        """
+        ...
+
     def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         """Step `worker` with `message` and return its output; bytes in, bytes out."""
         ...

@@ -28,6 +28,7 @@ from ssm_cli.runtime.lifecycle import Lifecycle
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.performer.intake import forbid_reentry
+from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.performer.starting import without_collector
 from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.runtime.reports import error_detail
@@ -192,6 +193,12 @@ class Node(metaclass=Parts):
         """Report `loop_failed`: what runs the node has failed in something that is no call."""
         world = self._world
         world.report("loop_failed", world.root, {"error": error_detail(error)})
+
+    def perform(self, effect: str, *args: Any) -> Any:
+        """Carry out an effect by its name: one of the requests to supervisors, or a method."""
+        if effect in REQUESTS:
+            return self.wait(self.request(args[0], effect, *args[1:]))
+        return getattr(self, effect)(*args)
 
     def now_s(self) -> float:
         """Return the time of the node's clock: monotonic seconds."""

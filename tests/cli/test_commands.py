@@ -138,8 +138,9 @@ ANSWERS = {
     "suspend": "kv1", "resume": "kv1", "trace": "kv1 on", "status": "kv1", "keep": "kv1 5",
     "change-code": "kv1 1", "crash": "", "stats": "kv1", "kill": "kv1", "stop-process": "kv1",
     "tree": "", "log": "-n 1", "start-child": f"storage {SPEC}", "terminate-child": "root kv1",
-    "restart-child": "root kv1", "delete-child": "root kv1", "which-children": "root",
-    "count-children": "root", "get-childspec": "root kv1", "script": "{script}",
+    "restart": "kv1", "restart-child": "root kv1", "delete-child": "root kv1",
+    "which-children": "root", "count-children": "root", "get-childspec": "root kv1",
+    "script": "{script}",
 }  # fmt: skip
 """Words of each verb that asks a tree; a refusal of it is an answer, too."""
 

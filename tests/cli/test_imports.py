@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCREEN = {"prompt_toolkit", "rich"}
 NEVER = {"pydantic", "uvicorn", "prometheus_client"}  # typer imports the first from 0.29 on
+OTHERS = "ssm_cli.cli.commands"  # and with it the modules of the commands that are no verbs
 SERVER = {"httptools", "sqlite3", "nats"}
 
 
@@ -37,8 +38,10 @@ def imported(folder: Path, *arguments: str) -> set[str]:
         (["run", "trees/kv.py", "-c", "kv1 Lookup x", "--no-socket"], {*SCREEN, *SERVER, "yaml"}),
         (["check", "trees/kv.yaml"], {*SCREEN, *SERVER, "asyncio"}),
         (["schema"], {*SCREEN, *SERVER, "asyncio"}),
+        (["--version"], {*SCREEN, *SERVER, "asyncio", OTHERS}),
+        (["restart", "--help"], {*SCREEN, *SERVER, "asyncio", OTHERS}),
     ],
-    ids=["help", "run-yaml", "run-python", "check", "schema"],
+    ids=["help", "run-yaml", "run-python", "check", "schema", "version", "verb"],
 )
 def test_a_command_imports_only_what_it_uses(
     tmp_path: Path, arguments: list[str], unused: set[str]

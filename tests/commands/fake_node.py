@@ -65,6 +65,9 @@ class FakeNode:
             raise self.answer
         return self.answer
 
+    def perform(self, effect: str, *args: Any) -> Any:
+        return getattr(self, effect)(*args)
+
     def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         return self._ask("call", worker, message, timeout_s)
 

@@ -44,8 +44,12 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         assert doctest.testmod(module).failed == 0
 
 
-def test_every_verb_has_a_handler() -> None:
-    assert set(HANDLERS) | {"call"} == set(VERBS)
+def test_every_verb_has_a_handler_or_a_row_that_says_what_to_ask() -> None:
+    assert set(HANDLERS) | {"call"} <= set(VERBS)
+    by_row = [verb for name, verb in VERBS.items() if name not in {*HANDLERS, "call"}]
+    assert [verb.name for verb in by_row if verb.route is None] == []
+    shown = {"Done", "Child", "Statistics", "Counts", "ChildSpec"}
+    assert {verb.route.answer for verb in by_row if verb.route is not None} <= shown
 
 
 def test_a_call_shows_the_output_alone() -> None:

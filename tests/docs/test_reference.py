@@ -11,9 +11,11 @@ import typer
 
 import ssm_cli
 from ssm_cli.cli.app import make_app
+from ssm_cli.commands.routes import Route
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.errors import CallError
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.http.routes import ROUTES
 from ssm_cli.runtime.views import CrashReport
 from ssm_cli.spec import keys
 from ssm_cli.spec.keys import Key, Place
@@ -71,6 +73,18 @@ def test_the_keys_of_a_tree_file_are_those_of_the_validator(heading: str, place:
 def test_every_verb_is_in_the_reference_as_it_is_written() -> None:
     documented = [row[0] for row in rows(REFERENCE / "command-line.md", "## Verbs")]
     assert documented == [f"`{verb.usage}`" for verb in TABLE]
+
+
+def route_row(route: Route) -> list[str]:
+    """The row that a route has in the reference."""
+    query = "&".join(f"{parameter.name}=" for parameter in route.query)
+    target = f"`{route.method} {route.path}{'?' if query else ''}{query}`"
+    return [target, route.role.name.lower() if route.role else "-", route.help]
+
+
+def test_every_route_is_in_the_reference_as_its_row_has_it() -> None:
+    documented = rows(REFERENCE / "http.md", "## Routes")
+    assert sorted(documented) == sorted(route_row(route) for route in ROUTES)
 
 
 def test_every_exit_code_is_in_the_reference() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CommandError
 from ssm_cli.http.access import (
     Gate,
-    Role,
     client_token,
     host_of,
     make_tokens,
@@ -41,6 +41,8 @@ def bearer(token: str, **more: str) -> dict[str, str]:
         ("POST", "/v1/workers/kv1/call", CALLER, 200),
         ("POST", "/v1/nodes/kv1/kill", CALLER, 403),
         ("POST", "/v1/nodes/kv1/kill", ADMIN, 200),
+        ("POST", "/v1/nodes/kv1/restart", CALLER, 403),
+        ("POST", "/v1/nodes/kv1/restart", ADMIN, 200),
         ("GET", "/health/live", "", 200),
     ],
 )

@@ -110,6 +110,24 @@ def test_supervisors_answer_in_otps_terms(node: NodeApi) -> None:
         node.which_children("kv1")
 
 
+def test_an_effect_is_carried_out_by_its_name(node: NodeApi) -> None:
+    before = node.perform("statistics", "kv1").starts
+    assert node.perform("restart", "kv1") == "kv1"
+    assert node.perform("restart", "root/storage") == "storage"
+    assert node.perform("statistics", "kv1").starts == before + 1
+    assert node.perform("count_children", "storage").active == 2
+    assert node.perform("start_child", "storage", Worker("kv4", kv_store)) == "kv4"
+    assert node.perform("terminate_child", "storage", "kv4") is None
+    assert (
+        node.perform("change_code", "kv1", "1") is None if node.perform("suspend", "kv1") else True
+    )
+    with pytest.raises(SupervisorError, match="no supervisor") as refused:
+        node.perform("restart", "root")
+    assert refused.value.term == "root"
+    with pytest.raises(NoProc, match="kv9"):
+        node.perform("restart", "kv9")
+
+
 def test_workers_are_looked_into_and_held(node: NodeApi) -> None:
     node.replace_state("kv1", {"x": 5})
     state = node.get_state("kv1")

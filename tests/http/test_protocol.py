@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from ssm_cli.http.access import Gate, Role
+from ssm_cli.commands.routes import Role
+from ssm_cli.http.access import Gate
 from ssm_cli.http.client.wire import request_bytes
 from ssm_cli.http.exchange import Exchange, HttpAnswer
 from ssm_cli.http.parsing import Limits

@@ -12,12 +12,12 @@ import pytest
 
 from ssm_cli.cli import app
 from ssm_cli.cli.environment import Environment
+from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CommandError
 from ssm_cli.http.access import (
     MAX_TOKEN,
     MIN_TOKEN,
     Gate,
-    Role,
     client_token,
     is_own,
     make_tokens,

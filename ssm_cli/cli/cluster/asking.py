@@ -183,4 +183,3 @@ def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
 
 
 NOBODY = "no node is in the cluster"
-COMMANDS: tuple[Callable[..., int], ...] = (nodes, move)

@@ -13,7 +13,8 @@ import msgspec
 
 from ssm_cli.errors import NoTree, message_of
 from ssm_cli.http.client.wire import Response
-from ssm_cli.runtime.views import Report, Status
+from ssm_cli.http.routes import VALUES
+from ssm_cli.runtime.views import NodeView, Report, Status
 
 SHOWN = 80  # bytes of an answer that a message repeats
 REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind"}
@@ -91,6 +92,21 @@ class Missed(msgspec.Struct, frozen=True):
     type: Literal["dropped"]
     missed: int
     next: int
+
+
+ANSWERS: dict[str, Any] = VALUES | {
+    "Done": DoneAnswer,
+    "Child": StartedChild,
+    "State": StateAnswer,
+    "Status": StatusAnswer,
+    "Node": NodeView,
+    "Names": list[str],
+    "Info": dict[str, Any],
+    "Reports": list[dict[str, Any]],
+    "Quarantine": list[dict[str, Any]],
+    "Quarantined": dict[str, Any],
+}
+"""What is decoded from the answers, by the names of their schemas."""
 
 
 def no_tree(response: Response, where: str) -> NoTree:

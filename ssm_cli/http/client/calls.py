@@ -6,18 +6,30 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count
 from typing import Any, Never
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
 from ssm_cli.codec.json import jsonable
+from ssm_cli.commands.routes import Route
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
-from ssm_cli.http.client.answers import Answered, DoneAnswer, ReplyAnswer, decoded, no_tree
+from ssm_cli.http.client.answers import (
+    ANSWERS,
+    Answered,
+    DoneAnswer,
+    ReplyAnswer,
+    StartedChild,
+    decoded,
+    no_tree,
+)
 from ssm_cli.http.client.connection import Address, Connection, open_stream, parts
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
+from ssm_cli.http.routes import BY_EFFECT
 
 GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
+TEXT, JSON = "text/plain; charset=utf-8", "application/json"
+CALL_PATH = BY_EFFECT["call"].path
 FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
@@ -71,7 +83,7 @@ class HttpCalls:
         if stop_on_failure:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
-        target = f"{worker_path(worker)}/call?timeout={wait_s:g}"
+        target = f"{CALL_PATH.replace('{name}', _quoted(worker))}?timeout={wait_s:g}"
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
@@ -125,10 +137,29 @@ class HttpCalls:
             self.connection.lost(error)
         return self._reply_of(response, worker)
 
-    def cast(self, worker: str, message: Any) -> None:
-        """Write `message` to the queue and go on."""
-        body, kind = _body(message)
-        self.ask("POST", f"{worker_path(worker)}/cast", DoneAnswer, body, kind=kind)
+    def perform(self, effect: str, *args: Any, wait_s: float | None = 30.0, **given: Any) -> Any:
+        """Carry out an effect by its route; return what it answers, None if that is nothing.
+
+        `args` are the names in its path, its query in order, and its body; `given` is of the query
+        by name. What is None in the query is left out.
+
+        Raises:
+            SsmError: as `ask`.
+        """
+        route = BY_EFFECT[effect]
+        left = iter(args)
+        target = filled(route, left)
+        query = dict(zip([query.name for query in route.query], left, strict=False)) | given
+        query = {name: _word(value) for name, value in query.items() if value is not None}
+        if query:
+            target += f"?{urlencode(query, errors='surrogateescape')}"
+        body, kind = next((_content(route, message) for message in left), (b"", TEXT))
+        answer = self.ask(
+            route.method, target, ANSWERS[route.answer], body, kind=kind, timeout_s=wait_s
+        )
+        if isinstance(answer, StartedChild):
+            return answer.child
+        return None if isinstance(answer, DoneAnswer) else answer
 
     def ask(
         self,
@@ -137,7 +168,7 @@ class HttpCalls:
         answer: type[Answered],
         body: bytes = b"",
         *,
-        kind: str = "text/plain; charset=utf-8",
+        kind: str = TEXT,
         timeout_s: float | None = 30.0,
     ) -> Answered:
         """Request a route and decode its JSON answer; raise a failure as its original error.
@@ -178,28 +209,33 @@ class HttpCalls:
 
 def _body(message: Any) -> tuple[bytes, str]:
     if isinstance(message, bytes):
-        return message, "text/plain; charset=utf-8"
-    return msgspec.json.encode(jsonable(message)), "application/json"
+        return message, TEXT
+    return msgspec.json.encode(jsonable(message)), JSON
 
 
-def worker_path(name: str) -> str:
-    """Return the path of a worker's routes."""
-    return f"/v1/workers/{_quoted(name)}"
+def _content(route: Route, message: Any) -> tuple[bytes, str]:
+    """Encode the body of a request: an input, a value as JSON, or text."""
+    match route.body:
+        case "input":
+            return _body(message)
+        case "text":
+            return message.encode(), TEXT
+        case _:
+            return msgspec.json.encode(jsonable(message)), JSON
 
 
-def node_path(name: str) -> str:
-    """Return the path of a worker's or supervisor's routes."""
-    return f"/v1/nodes/{_quoted(name)}"
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def supervisor_path(name: str) -> str:
-    """Return the path of a supervisor's routes."""
-    return f"/v1/supervisors/{_quoted(name)}"
+def filled(route: Route, names: Iterator[Any]) -> str:
+    """Return the path of a route with the next names in its places.
 
-
-def child_path(supervisor: str, child: str) -> str:
-    """Return the path of the routes of a supervisor's child."""
-    return f"{supervisor_path(supervisor)}/children/{_quoted(child)}"
+    >>> filled(BY_EFFECT["get_childspec"], iter(["root/storage", "kv2"]))
+    '/v1/supervisors/root%2Fstorage/children/kv2'
+    """
+    words = route.path.split("/")
+    return "/".join(_quoted(str(next(names))) if word[:1] == "{" else word for word in words)
 
 
 def _quoted(name: str) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.commands.verbs import help_lines
+from ssm_cli.commands.verbs import VERBS, help_lines
 from ssm_cli.errors import CommandError
 from ssm_cli.render.crash import crash_texts
 from ssm_cli.render.reply import echo, reply_lines
@@ -25,8 +25,6 @@ from ssm_cli.repl.tree.view import workers_below
 from ssm_cli.runtime.api import NodeApi
 
 WAITING_LINES = 100  # lines that may be typed ahead while a call waits
-ENDS_WORKERS = {"kill": "name", "stop-process": "name", "terminate-child": "id", "stop": ""}
-"""The verbs that end what is below a node, and the argument that names it; empty: the root."""
 
 Here = Callable[[Local], Awaitable[Result | None]]
 Page = Callable[[Result], Awaitable[bool]]
@@ -176,9 +174,10 @@ class Commands:
     async def _may(self, command: Command) -> bool:
         """Ask before a command ends many workers; whether it may."""
         above = self._settings.confirm_above
-        if command.verb not in ENDS_WORKERS or not above:
+        ends = VERBS[command.verb].ends
+        if ends is None or not above:
             return True
-        name = command.arguments.get(ENDS_WORKERS[command.verb], self._model.tree.source.root)
+        name = command.arguments.get(ends, self._model.tree.source.root)
         count = workers_below(self._model.tree.source, name.rpartition("/")[2], above)
         if count <= above:
             return True

@@ -11,7 +11,8 @@ from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.intake import forbid_reentry, need_supervisor
+from ssm_cli.runtime.performer.intake import forbid_reentry, need, need_supervisor
+from ssm_cli.runtime.performer.requests import OF_A_CHILD, supervisor_of
 from ssm_cli.runtime.views import ChildInfo, ChildName, ChildSpecView, Counts, ProcessRef
 from ssm_cli.spec.model import ChildSpec
 
@@ -61,11 +62,16 @@ class Requests:
     def request(self, supervisor: str, verb: str, *args: Any) -> Pending:
         """Ask a supervisor and go on; the answer comes when it gets to it.
 
-        `verb` is the name of one of the methods above. A supervisor that is suspended answers
-        after `resume`; one that ends first fails the request with its exit reason.
+        `verb` is the name of one of the methods above, or `restart`, which is about a worker or
+        supervisor, and asked of the supervisor of that. One that is suspended answers after
+        `resume`; one that ends first fails the request with its exit reason.
         """
         world = self._world
-        sup = need_supervisor(world, supervisor)
+        if verb in OF_A_CHILD:
+            child = need(world, supervisor)
+            sup, args = supervisor_of(child), (child.spec.id, *args)
+        else:
+            sup = need_supervisor(world, supervisor)
         forbid_reentry(world)
         if sup.status is not CellStatus.RUNNING:
             raise not_running(sup)

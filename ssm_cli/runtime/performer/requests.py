@@ -16,12 +16,13 @@ from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped, SsmError, SupervisorError
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import Asked
+from ssm_cli.runtime.engine.entries import Restart as Again
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.starting import start_cell
-from ssm_cli.runtime.performer.supervise import settle_down
+from ssm_cli.runtime.performer.supervise import on_restart, settle_down
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
@@ -281,6 +282,45 @@ def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
     return cell
 
 
+def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
+    """Stop a child in order and start it again; its id, or None if its init answered ignore.
+
+    Its restart type does not matter, nor is it counted. A child that is down is started; one that
+    is held back by its back-off, with all that start with it, at once. A start that fails leaves it
+    as a failed start by `restart_child` does.
+    """
+    cell = need_child(sup, child)
+    name: str = cell.spec.id
+    if cell.status is CellStatus.WAITING:
+        raise refusal(sup, "restarting", f"{name} starts together with a sibling: restart that")
+    if cell.status is CellStatus.RESTARTING:
+        on_restart(world, Again(cell, cell.starts, sup.window.count(world.clock.now_s())))
+        if cell.status is CellStatus.RESTARTING:
+            why = f"{name} failed to start: {cell.last_reason}; it is tried again"
+            raise refusal(sup, term_of(cell.last_reason), why)
+        return name if cell.status is CellStatus.RUNNING else None
+    terminate_cell(world, cell)
+    try:
+        outcome = start_cell(world, cell)
+    except BaseException:
+        terminate_cell(world, cell)
+        settle_down(world, sup, cell)
+        raise
+    if outcome is None:
+        return name
+    settle_down(world, sup, cell)
+    if isinstance(outcome, Ignore):
+        return None
+    raise refusal(sup, term_of(outcome), f"{name} failed to start: {outcome}")
+
+
+def supervisor_of(cell: Cell) -> SupervisorCell:
+    """Return the supervisor that is asked about a child; the root has none, and is refused."""
+    if cell.parent is None:
+        raise refusal(cell, "root", "the root has no supervisor; stop the tree, and run it again")
+    return cell.parent
+
+
 REQUESTS: dict[str, Any] = {
     "which_children": which_children,
     "count_children": count_children,
@@ -289,7 +329,10 @@ REQUESTS: dict[str, Any] = {
     "terminate_child": terminate_child,
     "restart_child": restart_child,
     "delete_child": delete_child,
+    "restart": restart_anyway,
 }
+OF_A_CHILD = frozenset({"restart"})
+"""The requests about a node, whoever its supervisor is; all others are asked of a supervisor."""
 
 
 def answer_request(world: World, asked: Asked) -> None:
