@@ -46,8 +46,8 @@ HELP = (
     ("PgUp, PgDn", "scroll the chosen pane"),
     ("in the tree", "up, down, Home, End move; Enter opens or closes, or calls a worker;"),
     ("", "right opens, left closes, / seeks; Esc or any other key leads back to the prompt"),
-    ("Ctrl-C", "clear the line; while a call waits, stop waiting"),
-    ("Ctrl-D", "on an empty line: stop the tree in order and leave"),
+    ("Ctrl-C", "clear the line; while lines are carried out, stop waiting and drop the rest"),
+    ("Ctrl-D", "on an empty line, behind all lines that wait: stop the tree in order and leave"),
     ("Ctrl-L, Ctrl-Z", "draw the screen anew; suspend, tree and all, until `fg`"),
 )
 

@@ -133,6 +133,7 @@ class Life:
     def _leave_if_asked(self) -> None:
         if not self._leaves:
             return
+        self._scrolling.take_back()
         if self._dumb is not None:
             self._dumb.end()
         if self._app.is_running and not self._app.is_done:

@@ -199,7 +199,7 @@ class Session:
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
             lend=self._lend, face=self._change_face, leave=self.quit,
-            lent=lambda: self.scrolling.lent > 0,
+            lent=lambda: bool(self.scrolling.borrowers),
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
@@ -242,8 +242,14 @@ class Session:
             self._frames.invalidate()
 
     def quit(self) -> None:
-        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that."""
-        self._life.leave()
+        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that.
+
+        Lines that wait are carried out first.
+        """
+        if self.commands.count:
+            self.commands.put("quit")
+        else:
+            self._life.leave()
 
     # --- what the parts ask of each other ----------------------------------------------------
 
@@ -289,7 +295,7 @@ class Session:
             if self._face == "plain" and not self._unread():
                 self.scrolling.flush()
         if result is not None and result.ends:
-            self.quit()
+            self._life.leave()
 
     async def _room(self) -> None:
         """Let the output be printed before the next line is carried out; the tree is served."""
@@ -329,7 +335,8 @@ class Session:
     @asynccontextmanager
     async def _lend(self) -> AsyncIterator[None]:
         """Lend the terminal to another program for a block; the tree runs on."""
-        self.scrolling.lent += 1
+        task = asyncio.current_task()
+        self.scrolling.borrowers.add(task)
         try:
             if self.dumb is not None:
                 with self.dumb.away():
@@ -338,4 +345,4 @@ class Session:
                 async with in_terminal():
                     yield
         finally:
-            self.scrolling.lent -= 1
+            self.scrolling.borrowers.discard(task)

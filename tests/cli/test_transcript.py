@@ -87,7 +87,7 @@ def test_the_same_text_by_prompt_source_script_pipe_and_verbs(tmp_path: Path) ->
     ssm("run", "trees/kv.yaml", "--headless", "--detach", "--quiet")
     try:
         assert ssm("script", "--keep-going", str(file)) == script
-        for line in ("state kv1", "which-children storage", "call kv3 Lookup nothing"):
+        for line in ("state kv1", "which-children storage", "call kv3 'Lookup nothing'"):
             assert set(ssm(*shlex.split(line))) <= set(script)
     finally:
         ssm("stop")

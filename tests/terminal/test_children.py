@@ -101,6 +101,19 @@ def test_a_tree_in_the_background_runs_and_fg_opens_its_prompt(
     tmux.shows("stopped in order", "shell>")
 
 
+def test_a_session_that_is_ended_ends_its_editor_and_puts_the_terminal_back(
+    tmux: Tmux, tmp_path: Path
+) -> None:
+    opened(tmux, tmp_path)
+    tmux.shows("editing")
+    tmux.type("", "C-z")
+    tmux.shows("Stopped", "shell>")
+    tmux.type("clear; kill %1; fg", "Enter")
+    tmux.shows("stopped in order")
+    tmux.type("clear; stty -a | tr ' ;' '\\n' | grep -x -e icanon -e echo -e isig", "Enter")
+    tmux.until(lambda: {"icanon", "echo", "isig"} <= set(tmux.screen().split("\n")))
+
+
 def test_what_a_pipe_has_started_ends_with_it(tmux: Tmux, tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     tmux.type(f"clear; {SSM} run trees/kv.yaml --plain", "Enter")

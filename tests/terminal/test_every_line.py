@@ -164,6 +164,28 @@ def test_ctrl_c_stops_the_rest_and_says_how_much_that_is(terminal: Open, tree: P
         assert "dropped" not in noted(node)
 
 
+@pytest.mark.parametrize(
+    "how", [("--plain", "xterm-256color"), ("--ui=full", "xterm"), ("", "dumb")]
+)
+def test_ctrl_d_behind_many_lines_leaves_when_they_are_done(
+    terminal: Open, tree: Path, how: tuple[str, str]
+) -> None:
+    (tree.parent / "noted.py").write_text(
+        CODE
+        + f"""
+def terminate(name, state, reason):
+    open({str(tree.parent / "state")!r}, "w").write(" ".join(state))
+
+machine = StateMachine(step=step, init=lambda name, args: [], terminate=terminate)
+"""
+    )
+    screen = terminal(*filter(None, how[:1]), tree=tree, TERM=how[1], PROMPT_TOOLKIT_NO_CPR="1")
+    screen.shows("ssm")
+    send(screen, b"".join(b"c %d\r" % number for number in range(300)) + b"\x04")
+    assert screen.ends() == 0
+    assert (tree.parent / "state").read_text().split() == [str(number) for number in range(300)]
+
+
 def test_esc_and_enter_send_the_line_in_vi_mode(terminal: Open, tree: Path) -> None:
     config = tree.parent / "config" / "ssm"
     config.mkdir(parents=True)

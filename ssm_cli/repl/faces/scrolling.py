@@ -7,6 +7,8 @@ terminal stays in raw mode while lines are printed: else it would edit and echo 
 
 from __future__ import annotations
 
+import asyncio
+
 from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.renderer import CPR_Support
@@ -24,11 +26,11 @@ class Scrolling:
     """Which face the application has, and how far its output was printed.
 
     Attributes:
-        lent: how many other programs have the terminal.
+        borrowers: the tasks that have lent the terminal to another program.
     """
 
     def __init__(self, app: Application[None], screen: Screen, model: Model) -> None:
-        self.lent = 0
+        self.borrowers: set[asyncio.Task[object] | None] = set()
         self._app = app
         self._screen = screen
         self._model = model
@@ -57,13 +59,19 @@ class Scrolling:
     def flush(self) -> None:
         """Print what is new above the prompt; nothing while the screen is full, or is lent."""
         new = self._model.output_seq > self._printed
-        if self._screen.inline and self._app.is_running and not self.lent and new:
+        if self._screen.inline and self._app.is_running and not self.borrowers and new:
             self._app.renderer.erase()
             lines = self._new()
             self._app.print_text(
                 FormattedText([part for line in lines for part in (*fragments(line), ("", "\n"))])
             )
             self.begin()
+
+    def take_back(self) -> None:
+        """End the programs that have the terminal."""
+        for task in self.borrowers:
+            if task is not None:
+                task.cancel()
 
     def rest(self) -> list[str]:
         """The lines that were not printed before the prompt was closed, without colour."""

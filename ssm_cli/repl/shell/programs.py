@@ -202,13 +202,15 @@ def foreground() -> Iterator[Callable[[int], None]]:
     except OSError:  # there is none
         yield lambda _: None
         return
-    own, modes = os.getpgrp(), {}
-    modes[own] = termios.tcgetattr(terminal)
+    own, at_first = os.getpgrp(), termios.tcgetattr(terminal)
+    modes = {own: at_first}
 
     def give(group: int) -> None:
         before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is taken from the background
         try:
-            modes[os.tcgetpgrp(terminal)] = termios.tcgetattr(terminal)
+            if group == own:
+                modes[os.tcgetpgrp(terminal)] = termios.tcgetattr(terminal)
+                modes[own] = at_first
             os.tcsetpgrp(terminal, group)
             if group in modes:
                 termios.tcsetattr(terminal, termios.TCSADRAIN, modes[group])
