@@ -10,11 +10,12 @@ import msgspec
 
 from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import execute
-from ssm_cli.commands.parse import Command, parse_line, parse_words, refuse_bytes
+from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.repl.shell.pipeline import Pipeline, split
+from ssm_cli.repl.shell.interpret import Piped, WorkerNames, read_command
+from ssm_cli.repl.shell.pipeline import Pipeline
 from ssm_cli.repl.shell.results import Results
 
 if TYPE_CHECKING:
@@ -103,16 +104,14 @@ def run_script(
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}"
         try:
-            pipeline = split(refuse_bytes(line))
-            text = results.substitute(pipeline.command)
-            command = parse_line(text, node.names() if _is_call(text) else ())
+            command = read_command(line, WorkerNames(node, once=True), results)
             if command is None:
                 continue
             result = carry_out(msgspec.structs.replace(command, place=place), node)
             if result.records and not result.error:
                 results.add(result)
-            if pipeline.program or pipeline.file:
-                result = _sent_on(pipeline, result)
+            if isinstance(command, Piped):
+                result = _sent_on(command.pipeline, result)
         except CommandError as error:
             result = refused(error, place=place)
         printer.result(result)
@@ -129,14 +128,6 @@ def _sent_on(pipeline: Pipeline, result: Result) -> Result:
     from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - as above
 
     return asyncio.run(redirected(pipeline, result))
-
-
-def _is_call(line: str) -> bool:
-    """Return whether a line may begin with a worker name."""
-    from ssm_cli.commands.verbs import find_verb  # noqa: PLC0415 - for scripts alone
-
-    words = line.split(maxsplit=1)
-    return bool(words) and find_verb(words[0]) is None
 
 
 def lines_of(env: Environment, path: str) -> list[str]:

@@ -112,10 +112,15 @@ class Environment:
         return self.stdout.isatty()
 
     @property
+    def is_terminal(self) -> bool:
+        """Whether a person may be typing and reading."""
+        return self.stdin_is_tty and self.stdout_is_tty
+
+    @property
     def dumb(self) -> bool:
         """Whether the terminal can only print lines, or there is none."""
         dumb = self.environ.get("TERM", "").lower() in ("dumb", "unknown")
-        return dumb or not (self.stdin_is_tty and self.stdout_is_tty)
+        return dumb or not self.is_terminal
 
     @property
     def debug(self) -> bool:

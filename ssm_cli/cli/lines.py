@@ -1,6 +1,6 @@
-"""Sources of commands: given lines, a file, a pipe, a terminal; without threads.
+"""Sources of commands: given lines, a file, a pipe; without threads.
 
-A pipe or a terminal is read when the event loop reports it readable, so the tree is served between
+A pipe is read when the event loop reports it readable, so the tree is served between
 two lines. The loop cannot watch regular files and some devices; those never block and are read
 directly.
 """
@@ -12,15 +12,15 @@ import os
 import stat
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
 from ssm_cli.cli.environment import Environment, fileno_of
-from ssm_cli.commands.parse import MAX_LINE, Command, parse_line, refuse_bytes
+from ssm_cli.commands.parse import MAX_LINE, Command
 from ssm_cli.errors import CommandError
-from ssm_cli.repl.shell.pipeline import Pipeline, split
+from ssm_cli.repl.shell.interpret import read_command
 from ssm_cli.repl.shell.results import Results
 
 CHUNK = 65_536  # bytes asked for at a time
@@ -32,12 +32,10 @@ async def fixed(lines: Iterable[str]) -> AsyncIterator[str]:
         yield line
 
 
-async def of_stdin(
-    env: Environment, prompt: Callable[[], None] | None = None
-) -> AsyncIterator[str]:
-    """Yield the lines of standard input; call `prompt` before waiting for each."""
+async def of_stdin(env: Environment) -> AsyncIterator[str]:
+    """Yield the lines of standard input."""
     fileno = fileno_of(env.stdin)
-    lines = fixed(env.stdin) if fileno is None else of_descriptor(fileno, prompt)
+    lines = fixed(env.stdin) if fileno is None else of_descriptor(fileno)
     async for line in lines:
         yield line
 
@@ -92,9 +90,7 @@ async def of_program(words: list[str], complaint: str) -> AsyncIterator[str]:
                 process.wait()
 
 
-async def of_descriptor(
-    fileno: int, prompt: Callable[[], None] | None = None
-) -> AsyncIterator[str]:
+async def of_descriptor(fileno: int) -> AsyncIterator[str]:
     """Yield the lines of a file descriptor without their line ends.
 
     Bytes that are no UTF-8 pass through as surrogates; a byte order mark at the start is dropped.
@@ -105,8 +101,6 @@ async def of_descriptor(
     kept = b""
     first = True
     while True:
-        if prompt is not None:
-            prompt()
         while b"\n" not in kept:
             chunk = await _read(fileno)
             kept += chunk
@@ -152,20 +146,6 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class Piped(Command, frozen=True):
-    """A command whose output is redirected to a program or a file."""
-
-    pipeline: Pipeline = Pipeline("")
-
-
-def _read_line(line: str, names: Collection[str], results: Results) -> Command | None:
-    pipeline = split(refuse_bytes(line))
-    command = parse_line(results.substitute(pipeline.command), names)
-    if command is None or not (pipeline.program or pipeline.file):
-        return command
-    return Piped(**msgspec.structs.asdict(command), pipeline=pipeline)
-
-
 async def parsed(
     lines: AsyncIterator[str],
     names: Collection[str],
@@ -187,7 +167,7 @@ async def parsed(
             number += 1
             place = f"{source}:{number}" if source else ""
             try:
-                command = _read_line(line, names, results)
+                command = read_command(line, names, results)
             except CommandError as error:
                 error.place = place
                 yield error

@@ -83,11 +83,6 @@ class Printer:
         """Print a diagnostic line to standard error."""
         self._write(self._env.stderr, f"ssm: {line}")
 
-    def prompt(self, text: str) -> None:
-        """Print a prompt on a terminal."""
-        stream = self._env.stdout if self._env.stdout_is_tty else self._env.stderr
-        self._write(stream, text, end="")
-
     async def drained(self) -> None:
         """Wait until the results so far are read, or most of them; the tree is served meanwhile."""
         for stream in (self._env.stdout, self._env.stderr):

@@ -88,10 +88,11 @@ def run(
     with env.never_waiting() as own:
         served, renew = _served(tree, name, own, how, eager=headless, kept=kept)
         with closing(served):
-            if headless or script or command or env.dumb or output != "text" or plain:
+            if headless or script or command or not (env.is_terminal and output == "text"):
                 source = None if headless else (command, script)
                 return _play(served, own, source, (output, keep_going, quiet), renew)
-            return _show(served, own, Path(tree).name, ui, ascii_only=ascii_only)
+            shape = ("plain" if plain else ui, ascii_only, quiet)
+            return _show(served, own, Path(tree).name, shape)
 
 
 def _served(
@@ -154,14 +155,16 @@ def _detached(env: Environment, tree: str, name: str | None, more: list[str], ou
 
 
 def _show(
-    served: ServedNode, env: Environment, title: str, ui: str | None, *, ascii_only: bool
+    served: ServedNode, env: Environment, title: str, shape: tuple[str | None, bool, bool]
 ) -> int:
-    """Run the tree with the prompt beside it."""
+    """Run the tree with the prompt beside it; `shape` is `--ui`, `--ascii` and `--quiet`."""
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
+    ui, ascii_only, quiet = shape
     return run_session(
-        served.node, env, title=title, ui=ui, ascii_only=ascii_only, serve=served.serve
-    )
+        served.node, env, title=title, ui=ui, ascii_only=ascii_only, quiet=quiet,
+        serve=served.serve,
+    )  # fmt: skip
 
 
 def _play(
@@ -177,12 +180,13 @@ def _play(
     """
     output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
-    from ssm_cli.cli.session import PROMPT, Session, WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import WorkerNames  # noqa: PLC0415 - as above
 
     printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
     session = Session(
-        served.node, printer, keep_going=keep_going, reports=not quiet, interactive=typing,
+        served.node, printer, keep_going=keep_going or typing, reports=not quiet,
         serve=served.serve,
     )  # fmt: skip
     if source is None:
@@ -193,7 +197,7 @@ def _play(
     elif script not in (None, "-"):
         given = lines.of_file(str(script))
     else:
-        given = lines.of_stdin(env, (lambda: printer.prompt(PROMPT)) if typing else None)
+        given = lines.of_stdin(env)
     source_name = "" if typing else "-c" if commands else name_of(script or "-")
     names = WorkerNames(served.node)
     return session.run(lines.parsed(given, names, session.results, source_name))

@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
-from ssm_cli.cli.lines import Piped
 from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.errors import CommandError, SsmError, StartFailed, message_of
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.repl.shell.interpret import perform
 from ssm_cli.repl.shell.results import Results
-from ssm_cli.runtime.api import NodeApi
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
     from ssm_cli.runtime.views import Report
 
-PROMPT = "ssm> "
 Commands = AsyncIterator[Command | CommandError]
 
 
@@ -40,17 +38,12 @@ class Interrupts:
     the signal is stored, and the bound task is cancelled between two steps.
 
     `renew_by` gives SIGHUP another meaning, for those who have no terminal that hangs up.
-
-    Args:
-        clear: called between two steps at a SIGINT while a task is bound, in place of a stop: a
-            person at a prompt drops a line, or stops waiting for a call.
     """
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, clear: Callable[[], None] | None = None) -> None:
+    def __init__(self) -> None:
         self.caught: int | None = None
-        self._clear = clear
         self.starting = False
         self._renew: Callable[[], object] | None = None
         self._task: asyncio.Task[object] | None = None
@@ -89,40 +82,12 @@ class Interrupts:
         if number == signal.SIGHUP and self._renew is not None:
             self._renew()
             return
-        loop = None if self._task is None else self._task.get_loop()
-        if number == signal.SIGINT and self._clear is not None and loop is not None:
-            loop.call_soon_threadsafe(self._clear)
-            return
         if self.caught is not None:
             os._exit(128 + number)
         self.caught = number
         if self.starting:
             raise KeyboardInterrupt
         self.wake()
-
-
-class WorkerNames(Collection[str]):
-    """The worker names of a tree, looked up lazily: most commands need none."""
-
-    def __init__(self, api: NodeApi) -> None:
-        self._api = api
-
-    def _now(self) -> Sequence[str]:
-        return names_to_call(self._api)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._now()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
-
-
-def names_to_call(api: NodeApi) -> list[str]:
-    """Return the words with which a call may begin: workers and remote children."""
-    return [*api.names("worker"), *api.names("remote")]
 
 
 class Session:
@@ -134,7 +99,6 @@ class Session:
         keep_going: run on after a command that fails.
         reports: print them as they happen.
         timeout_s: seconds that a call waits unless it says otherwise.
-        interactive: a person types; failures do not set the exit code.
         serve: runs the node until it is down; by default `Node.serve`.
         log: see `execute`.
 
@@ -150,21 +114,18 @@ class Session:
         keep_going: bool = False,
         reports: bool = True,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        interactive: bool = False,
         serve: Callable[[], Coroutine[Any, Any, None]] | None = None,
         log: str = LOG,
     ) -> None:
         self._node = node
         self._serve_node = serve or node.serve
         self._printer = printer
-        self._keep_going = keep_going or interactive
-        self._interactive = interactive
+        self._keep_going = keep_going
         self._reports = reports
         self._timeout_s = timeout_s
         self._log = log
         self.results = Results()
-        self._interrupts = Interrupts(self._clear if interactive else None)
-        self._waits: asyncio.Task[Result] | None = None
+        self._interrupts = Interrupts()
         self._defect: BaseException | None = None
         self._silent_until_s = 0.0
 
@@ -276,38 +237,14 @@ class Session:
             command = await self._next(commands, serving)
             if command is None:
                 break
-            result = await self._interruptible(command)
+            result = await self._execute(command)
             await self._printer.drained()
-            if result is None:
-                continue
             if result.ends:
                 break
-            first = first or (0 if self._interactive else int(result.exit_code))
+            first = first or int(result.exit_code)
             if first and not self._keep_going:
                 break
         return first
-
-    async def _interruptible(self, command: Command | CommandError) -> Result | None:
-        """Execute a command; None if the person at the prompt stops waiting for it."""
-        if not self._interactive:
-            return await self._execute(command)
-        self._waits = asyncio.ensure_future(self._execute(command))
-        try:
-            return await self._waits
-        except asyncio.CancelledError:
-            if self._ending():
-                raise
-            self._printer.notice("the call goes on; nobody waits for it any more")
-            return None
-        finally:
-            self._waits = None
-
-    def _clear(self) -> None:
-        """Stop waiting for the command under way; else begin the line again."""
-        if self._waits is not None:
-            self._waits.cancel()
-        else:
-            self._printer.prompt(f"\n{PROMPT}")
 
     async def _next(
         self, commands: Commands, serving: asyncio.Task[None]
@@ -325,23 +262,11 @@ class Session:
             result = refused(command)
             self._printer.result(result)
             return result
-        if isinstance(command, Piped):
-            from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
-
-            result = await aexecute(command, self._node, self._timeout_s, log=self._log)
-            try:
-                shown = await redirected(command.pipeline, result)
-            except CommandError as error:
-                shown = refused(error, place=command.place)
-            self._printer.result(shown)
-            if not result.error and shown.error:
-                return shown
-        else:
-            show = self._printer.result
-            result = await aexecute(command, self._node, self._timeout_s, show=show, log=self._log)
-        if result.records and not result.error:
-            self.results.add(result)
-        return result
+        result, shown = await perform(
+            command, self._node, self.results, self._timeout_s,
+            show=self._printer.result, log=self._log,
+        )  # fmt: skip
+        return result if result.error else shown
 
     def _ending(self) -> bool:
         """Return whether a signal, a broken stream or a defect ends the session."""

@@ -154,7 +154,7 @@ def script(
         connected = where.connect(env)
         return ask.run_script(env, connected, source, lines, output, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
-    from ssm_cli.cli.session import WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import WorkerNames  # noqa: PLC0415 - as above
 
     node = _node(tree, env)
     session = _session(env, node, output, keep_going=keep_going)

@@ -8,19 +8,25 @@ from contextlib import AbstractAsyncContextManager
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
 from rich.text import Text
 
 from ssm_cli.commands.verbs import help_lines
 from ssm_cli.errors import SsmError
 from ssm_cli.repl.model import Model
+from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
+from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import edited
 from ssm_cli.repl.shell.verbs import help_here
 from ssm_cli.repl.tree.view import SORTS
 
-PASTED_CHARACTERS = 10_000  # at once; each is coloured at every key
+LINE_END = "\n"
+LINE_CHARACTERS = 10_000  # that the prompt shows: each is coloured at every key
 
 
 HELP = (
@@ -40,8 +46,8 @@ HELP = (
     ("PgUp, PgDn", "scroll the chosen pane"),
     ("in the tree", "up, down, Home, End move; Enter opens or closes, or calls a worker;"),
     ("", "right opens, left closes, / seeks; Esc or any other key leads back to the prompt"),
-    ("Ctrl-C", "clear the line; while a call waits, stop waiting"),
-    ("Ctrl-D", "on an empty line: stop the tree in order and leave"),
+    ("Ctrl-C", "clear the line; while lines are carried out, stop waiting and drop the rest"),
+    ("Ctrl-D", "on an empty line, behind all lines that wait: stop the tree in order and leave"),
     ("Ctrl-L, Ctrl-Z", "draw the screen anew; suspend, tree and all, until `fg`"),
 )
 
@@ -65,9 +71,11 @@ class Actions:
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
         leave: ends the session.
+        lent: whether another program has the terminal.
 
     Attributes:
         buffer: what is typed.
+        held: what was pasted before it, and is too long to be shown.
         mouse: it works in the view; else it selects text.
     """
 
@@ -84,11 +92,14 @@ class Actions:
         lend: Callable[[], AbstractAsyncContextManager[None]],
         face: Callable[[str], None],
         leave: Callable[[], None],
+        lent: Callable[[], bool],
     ) -> None:
         self.app = app
         self.buffer = buffer
         self.screen = screen
+        self.held = ""
         self.mouse = mouse
+        self._is_lent = lent
         self.quit = leave
         self._model = model
         self._commands = commands
@@ -103,13 +114,26 @@ class Actions:
         state = self.buffer.complete_state
         return state is not None and state.current_completion is not None
 
+    @property
+    def held_words(self) -> str | None:
+        """What is to be said of a long paste; None while there is none."""
+        if not self.held:
+            return None
+        how = "Enter sends them, Ctrl-C drops them; `source FILE` takes a file"
+        return f"{self.held.count(LINE_END) + 1:,} lines were pasted: {how}"
+
     def interrupt(self) -> None:
         """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
+        if self._is_lent():
+            return  # it is meant for the program that has the terminal
         if self.app.is_running and self.app.layout.is_searching:
             stop_search()
-        elif self._commands.waiting is not None:
+        elif self._commands.waiting is not None or self._commands.count:
             self._commands.interrupt()
-        elif self.buffer.text:
+        elif self.buffer.text or self.held:
+            if self._commands.plain:
+                self._commands.echo(f"{self.buffer.document.lines[-1]}^C")
+            self.held = ""
             self.buffer.reset()
         else:
             self._model.notice("Ctrl-D stops the tree in order and leaves; F1 shows the keys", "")
@@ -119,15 +143,40 @@ class Actions:
         self.buffer.validate_and_handle()
 
     def paste(self, text: str) -> None:
-        """Insert what was pasted, below each other if it is several lines; Enter sends them."""
-        if len(text) > PASTED_CHARACTERS:
+        """Insert what was pasted, below each other if it is several lines; Enter sends them.
+
+        What is too long to be shown is held before the line.
+        """
+        if len(text) > PASTE_CHARACTERS:
             self._model.notice(
-                f"{len(text):,} characters were pasted and none taken: the prompt takes "
-                f"{PASTED_CHARACTERS:,}; put them in a file for `ssm run TREE --script FILE`",
+                f"more than {PASTE_CHARACTERS:,} characters were pasted, and none taken; put them "
+                "in a file, and type `source FILE`",
                 "red",
             )
             return
-        self.buffer.insert_text("\n".join(text.splitlines()))
+        lines = LINE_END.join(lines_in(text))
+        if len(lines) + len(self.buffer.text) <= LINE_CHARACTERS:
+            self.buffer.insert_text(lines)
+            return
+        typed = self.buffer.document
+        self.held += typed.text_before_cursor + lines
+        self.buffer.document = Document(typed.text_after_cursor, 0)
+
+    def take(self, text: str) -> bool:
+        """Carry out many lines that came at once; False where keys mean something else now."""
+        buffer, vi = self.buffer, self.app.vi_state
+        typing = self.app.editing_mode is EditingMode.EMACS or vi.input_mode is InputMode.INSERT
+        elsewhere = self.app.layout.is_searching or self.is_choosing or self.screen.is_chosen
+        pending = self.app.key_processor.key_buffer or self._commands.question is not None
+        if elsewhere or pending or self._is_lent() or not typing:
+            return False
+        first, *lines = lines_in(text)
+        buffer.insert_text(first)
+        for line in lines_in(self.held + buffer.text) + lines:
+            self._commands.put(line.strip())
+        self.held = ""
+        buffer.reset()
+        return True
 
     def help(self) -> None:
         """F1: the keys and the commands, in the output."""
@@ -211,11 +260,15 @@ class Actions:
             self._model.notice(str(error), "red")
             return
         if text is not None:
-            self.buffer.text = text.rstrip("\n")[:PASTED_CHARACTERS]
+            self.buffer.text = text.rstrip("\n")[:LINE_CHARACTERS]
             self.buffer.cursor_position = len(self.buffer.text)
 
     def accept(self, buffer: Buffer) -> bool:
         """Each line waits for those before it; the prompt is free for the next at once."""
         self.screen.follow()
-        taken = [self._commands.put(line.strip()) for line in buffer.text.splitlines() or [""]]
-        return False in taken
+        lines, self.held = lines_in(self.held + buffer.text), ""
+        if len(lines) < 2 and self._commands.answer("".join(lines)):
+            return False
+        for line in lines:
+            self._commands.put(line.strip())
+        return False

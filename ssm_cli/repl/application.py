@@ -17,7 +17,6 @@ from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.widgets import SearchToolbar
 
-from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.history import PersistentHistory, history_path
 from ssm_cli.repl.screen import STYLE, Screen
@@ -55,6 +54,7 @@ def make_prompt(
     buffer: Buffer,
     reader: LineReader,
     said: Callable[[], tuple[str | None, str | None]],
+    mark: Callable[[], str],
 ) -> tuple[Window, HintLine, SearchToolbar]:
     """The window of the prompt, the line below it, and the one that searches history.
 
@@ -62,12 +62,13 @@ def make_prompt(
         buffer: what is typed.
         reader: reads it.
         said: what is waited for and what is asked, in words.
+        mark: what stands before the line.
     """
     search = SearchToolbar()
     control = BufferControl(
         buffer,
         lexer=LineLexer(reader),
-        input_processors=[BeforeInput(PROMPT, style="bold ansigreen"), AppendAutoSuggestion()],
+        input_processors=[BeforeInput(mark, style="bold ansigreen"), AppendAutoSuggestion()],
         search_buffer_control=search.control,
         preview_search=True,
     )

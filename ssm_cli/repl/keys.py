@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prompt_toolkit.filters import Condition, has_completions, is_searching
+from prompt_toolkit.filters import Condition, emacs_mode, has_completions, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
@@ -14,7 +14,7 @@ from ssm_cli.repl.actions import Actions
 def bindings(actions: Actions) -> KeyBindings:
     """The keys of a session, beyond those of editing."""
     keys = KeyBindings()
-    empty = Condition(lambda: not actions.buffer.text)
+    empty = Condition(lambda: not actions.buffer.text and not actions.held)
     choosing = Condition(lambda: actions.is_choosing)
 
     @keys.add("c-c")
@@ -30,7 +30,7 @@ def bindings(actions: Actions) -> KeyBindings:
     def _take(event: KeyPressEvent) -> None:
         event.current_buffer.complete_state = None
 
-    @keys.add("escape", "enter")
+    @keys.add("escape", "enter", filter=emacs_mode)
     def _line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 

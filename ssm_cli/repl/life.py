@@ -11,16 +11,18 @@ from prompt_toolkit.application import Application
 
 from ssm_cli.errors import StorageError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.repl.faces.inline import Inline
-from ssm_cli.repl.faces.plain import Plain
+from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
+from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.model import Model
+from ssm_cli.repl.shell.programs import in_background
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
 
 Reader = Callable[[Report], None]
 Serve = Callable[[], Coroutine[Any, Any, None]]
+FOREGROUND_S = 0.1  # how often it is looked whether the shell has said `fg`
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # a session ends at them, as by Ctrl-D
 
 
@@ -65,36 +67,32 @@ class Life:
 
     Args:
         node: not started yet.
-        app: the full and the inline face.
-        inline: switches between the full and the inline face.
-        plain: the plain face.
+        app: the faces of a terminal that can draw.
+        scrolling: has the output that was not printed yet.
+        dumb: the face of a terminal that cannot; else None.
         model: the content of all faces.
         serve: runs the node until it is down.
         stdout: the terminal.
         now: a monotonic clock, in seconds.
-
-    Attributes:
-        face: `full`, `inline` or `plain`.
     """
 
     def __init__(
         self,
         node: RunningNode,
         app: Application[None],
-        inline: Inline,
-        plain: Plain,
+        scrolling: Scrolling,
+        dumb: Dumb | None,
         model: Model,
         *,
         serve: Serve,
         stdout: TextIO,
         now: Callable[[], float],
     ) -> None:
-        self.face = "full"
         self._node = node
         self._serve = serve
         self._app = app
-        self._inline = inline
-        self._plain = plain
+        self._scrolling = scrolling
+        self._dumb = dumb
         self._model = model
         self._stdout = stdout
         self._now = now
@@ -127,18 +125,6 @@ class Life:
             raise self._node.storage_error
         return ExitCode.GAVE_UP if self._node.gave_up else self._code
 
-    def change_face(self, face: str) -> None:
-        """Switch to another face."""
-        before, self.face = self.face, face
-        if face == before:
-            return
-        if "plain" not in (before, face):
-            self._inline.toggle()
-        elif before == "plain":
-            self._plain.end()
-        elif self._app.is_running and not self._app.is_done:
-            self._app.exit()
-
     def leave(self) -> None:
         """End the session, once a face is shown."""
         self._leaves = True
@@ -147,7 +133,9 @@ class Life:
     def _leave_if_asked(self) -> None:
         if not self._leaves:
             return
-        self._plain.end()
+        self._scrolling.take_back()
+        if self._dumb is not None:
+            self._dumb.end()
         if self._app.is_running and not self._app.is_done:
             self._app.exit()
 
@@ -156,7 +144,7 @@ class Life:
         serving = asyncio.create_task(self._serve())
         serving.add_done_callback(lambda _: self.leave())
         try:
-            await self._show_faces()
+            await self._show_face()
         except EOFError:
             self._code = 128 + signal.SIGHUP  # the terminal went away
         finally:
@@ -168,18 +156,21 @@ class Life:
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
 
-    async def _show_faces(self) -> None:
-        """Run one face after the other, until the session is left."""
-        while not self._leaves:
-            shown = self.face
-            if shown == "plain":
-                await self._plain.run()
-                self._inline.skip()
-            else:
-                self._inline.prepare(inline=shown == "inline")
-                await self._app.run_async(pre_run=self._leave_if_asked, set_exception_handler=False)
-            if (self.face == "plain") == (shown == "plain"):
-                break  # it ended by itself
+    async def _show_face(self) -> None:
+        """Run the face until the session is left; in the background (`&`) there is none yet."""
+        while not self._leaves and in_background(self._stdout):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(FOREGROUND_S)
+        if self._leaves:
+            return
+        if self._dumb is not None:
+            await self._dumb.run()
+        else:
+            await self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+
+    def _begin(self) -> None:
+        """Print what there is already above the prompt."""
+        self._leave_if_asked()
+        self._scrolling.flush()
 
     def _watched(
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
@@ -209,7 +200,9 @@ class Life:
 
     def _say_goodbye(self) -> None:
         """Print the last lines and how the tree ended, below the shell's prompt."""
-        lines = self._inline.rest()
+        if self._dumb is not None:
+            self._dumb.flush()
+        lines = self._scrolling.rest() if self._dumb is None else []
         lines += self._model.last_words() if self._node.gave_up else []
         if not self._node.running:  # a tree elsewhere runs on
             lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")

@@ -82,6 +82,7 @@ class Screen:
         prompt: the window of the prompt; `prompt_rows` says how many rows it takes.
         hint: the line below it.
         search: the line that searches the history.
+        says: whether the line below the prompt is shown in the plain face, too.
         enter: called with a row of the tree that was clicked at twice.
         crash: called with a line of the restart log that was clicked at.
 
@@ -89,6 +90,7 @@ class Screen:
         layout: what the application shows.
         chosen: the pane that PgUp and PgDn scroll.
         inline: only the panel is shown, below the terminal's own scrollback.
+        plain: only the prompt is.
     """
 
     def __init__(
@@ -99,12 +101,13 @@ class Screen:
         hint: UIControl,
         search: SearchToolbar,
         *,
+        says: Callable[[], bool],
         enter: Callable[[int], None],
         crash: Callable[[Report], None],
     ) -> None:
         self._model = model
         self._prompt_rows = prompt_rows
-        self.inline = False
+        self.inline = self.plain = False
         self._tree, self._log = TreePane(model, enter), LogPane(model, crash)
         self._output, self._detail = OutputPane(model), DetailPane(model)
         self._panes: tuple[tuple[str, Pane], ...] = (
@@ -113,16 +116,20 @@ class Screen:
             ("restarts", self._log),
         )
         self._place = 0
-        below = HSplit([prompt, search, _line(hint, ~_searching(search)), self._keys()])
-        body = HSplit(
+        drawn = Condition(lambda: not self.plain)
+        hinted = ~_searching(search) & (drawn | Condition(says))
+        menu = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), ~drawn)
+        below = HSplit([prompt, search, menu, _line(hint, hinted), self._keys()])
+        view = HSplit(
             [
                 _line(FormattedTextControl(self._status), style="class:status"),
                 DynamicContainer(self._upper()),
                 self._lower(),
-                below,
             ]
         )
-        self._menu = Float(CompletionsMenu(max_height=8, scroll_offset=1), xcursor=True)
+        body = HSplit([ConditionalContainer(view, drawn), below])
+        floating = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), drawn)
+        self._menu = Float(floating, xcursor=True)
         self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=prompt)
 
     @property
@@ -255,7 +262,8 @@ class Screen:
     def _keys(self) -> ConditionalContainer:
         """The line of keys, where the screen is high enough for it."""
         return _line(
-            FormattedTextControl(self._key_words), Condition(lambda: self._geometry().keys > 0)
+            FormattedTextControl(self._key_words),
+            Condition(lambda: self._geometry().keys > 0 and not self.plain),
         )
 
     def _key_words(self) -> StyleAndTextTuples:

@@ -17,24 +17,27 @@ from typing import Protocol, TextIO, cast
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input import Input, create_input
-from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.output import DummyOutput, Output, create_output
+from rich.text import Text
 
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.text import report_line
 from ssm_cli.errors import CommandError
-from ssm_cli.render.log import in_restart_log, log_text
-from ssm_cli.render.outlet import Frame, unread
+from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
+from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
 from ssm_cli.repl.faces.ascii import AsciiStream
-from ssm_cli.repl.faces.inline import Inline
-from ssm_cli.repl.faces.plain import Plain
+from ssm_cli.repl.faces.dumb import Dumb
+from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.frames import Frames
 from ssm_cli.repl.keys import bindings
 from ssm_cli.repl.life import Life, RunningNode, Serve
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
+from ssm_cli.repl.prompt.typed import Typed
 from ssm_cli.repl.screen import Screen
-from ssm_cli.repl.shell.commands import Commands
+from ssm_cli.repl.shell.commands import PLAIN_PROMPT, Commands
 from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
 from ssm_cli.repl.shell.local import Locals
 from ssm_cli.repl.shell.names import Names
@@ -43,6 +46,8 @@ from ssm_cli.runtime.views import Report
 
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
 """The commands after which other names may be there; sorting a million again would be felt."""
+
+ROOM_S = 0.02  # how soon it is looked again whether there is room for more output
 
 
 class Environment(Protocol):
@@ -71,6 +76,7 @@ def run_session(
     title: str,
     ui: str | None = None,
     ascii_only: bool = False,
+    quiet: bool = False,
     serve: Serve | None = None,
 ) -> int:
     """Start the tree, open the prompt beside it, stop it in order.
@@ -81,6 +87,7 @@ def run_session(
         title: what the status line calls the tree.
         ui: `full`, `inline` or `plain`; None: as the settings say.
         ascii_only: draw with ASCII alone, whatever the settings say.
+        quiet: print no reports in the plain face.
         serve: runs the node until it is down; by default the node's own `serve`.
 
     Returns:
@@ -96,13 +103,21 @@ def run_session(
     if ascii_only or settings.ascii:
         stdout, frames = (cast("TextIO", AsciiStream(each)) for each in (stdout, frames))
     session = Session(
-        node, env, title, source=create_input(env.stdin), output=create_output(frames),
+        node, env, title, source=create_input(env.stdin),
+        output=DummyOutput() if is_dumb(env.environ) else create_output(frames),
         settings=settings, stdout=stdout, ui=ui, serve=serve,
     )  # fmt: skip
-    frame.redraw = session.draw_anew
-    if complaint is not None:
-        session.model.notice(complaint, "red")
-    return asyncio.run(session.run())
+    session.is_quiet, frame.redraw = quiet, session.draw_anew
+    return asyncio.run(session.run(complaint))
+
+
+def is_dumb(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal can only print lines.
+
+    >>> is_dumb({"TERM": "dumb"}), is_dumb({})
+    (True, False)
+    """
+    return environ.get("TERM", "").lower() in ("dumb", "unknown")
 
 
 def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
@@ -114,7 +129,11 @@ def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
 
 
 class Session:
-    """Composes the parts of one session. Everything runs on the event loop."""
+    """Composes the parts of one session. Everything runs on the event loop.
+
+    Attributes:
+        is_quiet: the plain face prints no reports.
+    """
 
     def __init__(
         self,
@@ -133,7 +152,8 @@ class Session:
         settings = Settings() if settings is None else settings
         self._settings = settings
         self._environ = env.environ
-        self._ui = ui or settings.ui
+        self._face = "plain" if is_dumb(env.environ) else ui or settings.ui
+        self.is_quiet = False
         self.model = Model(node, title, now)
         self._reader = LineReader(Names(node), settings.aliases)
         self.commands = Commands(
@@ -143,16 +163,18 @@ class Session:
             self._reader, settings, env.environ, self.model.notice, self._accept
         )
         self.screen = self._make_screen()
+        typed = Typed(source, now, self.commands.has_room)
         self.app = make_app(
-            self.screen, settings, env.environ, source, output, mouse=self._has_mouse
+            self.screen, settings, env.environ, typed, output, mouse=self._has_mouse
         )
-        self.inline = Inline(self.app, self.screen, self.model)
+        self.scrolling = Scrolling(self.app, self.screen, self.model)
         stdout = env.stdout if stdout is None else stdout
-        self.plain = Plain(
-            env.stdin, stdout, self.model,
-            put=self.commands.put, leave=self.quit, interrupt=self._interrupt,
+        self.dumb = None if not is_dumb(env.environ) else Dumb(
+            env.stdin, stdout, self.model, self.commands,
+            leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
         self._join(node, env, stdout, now, serve or node.serve)
+        typed.take = self.actions.take
 
     def _join(
         self,
@@ -164,18 +186,20 @@ class Session:
     ) -> None:
         """Connect the frames, the life cycle and the actions."""
         settings = self._settings
-        waiting = partial(unread, env.stdout)
-        self._frames = Frames(self.app, self.model, self._flush, now, waiting)
+        self._unread = partial(unread, env.stdout)
+        self._frames = Frames(self.app, self.model, self._flush, now, self._unread)
         self._life = Life(
-            node, self.app, self.inline, self.plain, self.model,
+            node, self.app, self.scrolling, self.dumb, self.model,
             serve=serve, stdout=stdout, now=now,
         )  # fmt: skip
-        self._life.face = self._ui
-        self.commands.echoes = self._ui != "plain"
+        self.commands.echoes = self.dumb is None
+        self.commands.room = self._room
+        self._have_face(self._face)
         self.actions = Actions(
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
             lend=self._lend, face=self._change_face, leave=self.quit,
+            lent=lambda: bool(self.scrolling.borrowers),
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
@@ -187,16 +211,25 @@ class Session:
     def _make_screen(self) -> Screen:
         commands = self.commands
         prompt, hint, search = make_prompt(
-            self.buffer, self._reader, lambda: (commands.waiting, commands.question)
+            self.buffer,
+            self._reader,
+            lambda: (commands.waiting, commands.question or self.actions.held_words),
+            mark=lambda: PLAIN_PROMPT if self._face == "plain" else PROMPT,
         )
         return Screen(
             self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
+            says=lambda: bool(commands.question or self.actions.held or commands.count),
             enter=self._enter,
             crash=self._crash,
         )  # fmt: skip
 
-    async def run(self) -> int:
-        """Start the tree, show the screen until the tree is down, say how it ended."""
+    async def run(self, complaint: str | None = None) -> int:
+        """Start the tree, show the screen until the tree is down, say how it ended.
+
+        `complaint` is shown before all else.
+        """
+        if complaint is not None:
+            self.model.notice(complaint, "red")
         startup = startup_path(self._environ)
         if startup.is_file():
             self.commands.put(f"source {startup}")
@@ -209,8 +242,14 @@ class Session:
             self._frames.invalidate()
 
     def quit(self) -> None:
-        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that."""
-        self._life.leave()
+        """Leave the screen; then the tree is stopped in order, and Ctrl-C interrupts that.
+
+        Lines that wait are carried out first.
+        """
+        if self.commands.count:
+            self.commands.put("quit")
+        else:
+            self._life.leave()
 
     # --- what the parts ask of each other ----------------------------------------------------
 
@@ -225,43 +264,68 @@ class Session:
 
     def _interrupt(self) -> None:
         self.actions.interrupt()
+        if self.dumb is not None and not self.commands.is_busy:
+            self.dumb.flush(ask=True)
 
     def _has_mouse(self) -> bool:
         """Return whether mouse events are handled; inline, the terminal scrolls itself."""
         return self.actions.mouse and not self.screen.inline
 
+    def _have_face(self, face: str) -> None:
+        """Have what goes with a face."""
+        self._face = face
+        self.commands.plain = face == "plain"
+        self.scrolling.prepare(face)
+
     def _change_face(self, face: str) -> None:
-        self.commands.echoes = face != "plain"
-        self._life.change_face(face)
+        if self.dumb is not None and face != "plain":
+            raise CommandError(f"this terminal can only print lines: no face {face}", column=4)
+        if face != self._face:
+            self.app.renderer.erase()
+            self._have_face(face)
+            self.scrolling.begin()
 
     def _after_command(self, result: Result | None) -> None:
         """Show the result of a command at once; it may have changed the tree."""
         self._reader.forget(names=result is not None and result.kind in RENAMES)
-        self._frames.invalidate()
-        if self.plain.on:
-            self.plain.flush(ask=True)
+        if self.commands.count:
+            self.model.touch()  # many lines share a frame
+        elif self.dumb is None:
+            self._frames.invalidate()
+            if self._face == "plain" and not self._unread():
+                self.scrolling.flush()
         if result is not None and result.ends:
-            self.quit()
+            self._life.leave()
+
+    async def _room(self) -> None:
+        """Let the output be printed before the next line is carried out; the tree is served."""
+        if self.dumb is not None:
+            await asyncio.sleep(0)  # what has happened since is a part of the answer
+            self.dumb.flush(ask=not self.commands.is_busy)
+        while self._unread() > ENOUGH_BYTES if self.dumb else not self.scrolling.has_room:
+            if not self._unread():
+                self.scrolling.flush()
+            await asyncio.sleep(0 if self.scrolling.has_room else ROOM_S)
 
     def _on_report(self, report: Report) -> None:
         """Note a report, to be drawn later; called from inside the node."""
         self.model.on_report(report)
         self._reader.forget(names=report.event == "starting" and report.detail.get("n", 1) == 1)
-        if self.plain.on and in_restart_log(report):
-            self.model.say([log_text(report)])
+        if self._face == "plain" and not self.is_quiet:
+            self.model.say([Text(report_line(report))])
 
     async def _flush(self) -> None:
-        """Print new output in the plain and inline faces; called before each frame."""
-        if self.plain.on:
-            self.plain.flush()
+        """Print new output where it scrolls; called before each frame."""
+        if self.dumb is not None:
+            self.dumb.flush()
         else:
-            await self.inline.flush()
+            self.scrolling.flush()
 
     async def _page(self, result: Result) -> bool:
         """Show tall output in the pager; return whether it was shown there."""
         rows = self.app.output.get_size().rows
         tall = len(result.lines) >= rows and not result.error and self._settings.pager
-        if not tall or not (self.plain.on or self.screen.inline):
+        if not tall or self._face == "full" or self.dumb is not None or self.commands.count:
             return False
         text = "".join(f"{line}\n" for line in result.lines)
         async with self._lend():
@@ -271,9 +335,14 @@ class Session:
     @asynccontextmanager
     async def _lend(self) -> AsyncIterator[None]:
         """Lend the terminal to another program for a block; the tree runs on."""
-        if self.plain.on:
-            with self.plain.away():
-                yield
-        else:
-            async with in_terminal():
-                yield
+        task = asyncio.current_task()
+        self.scrolling.borrowers.add(task)
+        try:
+            if self.dumb is not None:
+                with self.dumb.away():
+                    yield
+            else:
+                async with in_terminal():
+                    yield
+        finally:
+            self.scrolling.borrowers.discard(task)

@@ -71,8 +71,9 @@ def test_ctrl_c_clears_the_line_and_the_tree_goes_on(
         for _ in range(3):  # as often as one likes
             child.sendintr()
             child.expect_exact("ssm> ")
-        child.sendline("kv2 Store x 1")
-        child.expect_exact("Ok\r\nssm> ")
+        child.send("kv2 Store x 1\r")
+        child.expect_exact("Ok")
+        child.expect_exact("ssm> ")
         child.sendeof()
         child.expect(pexpect.EOF)
         child.close()

@@ -21,11 +21,11 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
-from ssm_cli.cli.session import names_to_call
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.repl.shell.interpret import names_to_call
 from ssm_cli.runtime.remote.ports import Launched, Outcome
 
 

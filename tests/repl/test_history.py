@@ -113,3 +113,11 @@ def test_a_command_behind_a_blank_is_not_remembered(tmp_path: Path) -> None:
     store.append_string("tree")
     assert store.get_strings() == ["tree"]
     assert path.read_text() == "tree\n"
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    path.write_text("tree\n")
+    path.chmod(0o644)
+    assert list(PersistentHistory(path, pytest.fail).load_history_strings()) == ["tree"]
+    assert path.stat().st_mode & 0o777 == 0o600

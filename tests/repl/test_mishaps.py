@@ -62,7 +62,7 @@ def in_the_flush(session: Session, patch: pytest.MonkeyPatch) -> str:
 
 
 def in_a_command(session: Session, patch: pytest.MonkeyPatch) -> str:
-    patch.setattr("ssm_cli.repl.shell.commands.aexecute", fails)
+    patch.setattr("ssm_cli.repl.shell.interpret.aexecute", fails)
     return "kv1 Lookup x\r"
 
 

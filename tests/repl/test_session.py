@@ -12,6 +12,7 @@ from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NoReply, Reply
 from ssm_cli.errors import StartFailed
+from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import Typist, kv_tree, typing, until
@@ -215,10 +216,10 @@ def test_pasted_lines_are_not_sent_unseen(tmp_path: Path) -> None:
 def test_a_paste_that_is_too_large_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
     async def story() -> None:
         async with typing(tmp_path) as person:
-            person.type(f"\x1b[200~{'x' * 20_000}\x1b[201~")
-            await until(lambda: "20,000 characters were pasted" in person.output)
-            assert "--script FILE" in person.output
-            assert person.session.buffer.text == ""
+            person.session.actions.paste("x" * (PASTE_CHARACTERS + 1))
+            assert "16,777,216 characters were pasted" in person.output
+            assert "`source FILE`" in person.output
+            assert person.session.buffer.text == person.session.actions.held == ""
 
     run(story())
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +13,8 @@ import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its ow
 import pyte
 import pytest
 
-TREE = Path(__file__).parents[2] / "trees" / "kv.yaml"
+ROOT = Path(__file__).parents[2]
+TREE = ROOT / "trees" / "kv.yaml"
 DEADLINE_S = 60.0
 
 
@@ -25,6 +28,7 @@ class Terminal:
         rows: int = 24,
         columns: int = 80,
         tree: Path = TREE,
+        verb: str = "run",
         **environ: str,
     ) -> None:
         kept = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
@@ -33,7 +37,7 @@ class Terminal:
         self.raw = b""
         self.child = pexpect.spawn(
             sys.executable,
-            ["-m", "ssm_cli", "run", str(tree), *options],
+            ["-m", "ssm_cli", verb, *([str(tree)] if verb == "run" else []), *options],
             env={
                 **kept,
                 "TERM": "xterm-256color",
@@ -112,12 +116,68 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
     def open_terminal(
-        *options: str, rows: int = 24, columns: int = 80, tree: Path = TREE, **environ: str
+        *options: str,
+        rows: int = 24,
+        columns: int = 80,
+        tree: Path = TREE,
+        verb: str = "run",
+        **environ: str,
     ) -> Terminal:
-        new = Terminal(tmp_path, *options, rows=rows, columns=columns, tree=tree, **environ)
+        new = Terminal(
+            tmp_path, *options, rows=rows, columns=columns, tree=tree, verb=verb, **environ
+        )
         opened.append(new)
         return new
 
     yield open_terminal
     for one in opened:
         one.child.close(force=True)
+
+
+class Tmux:
+    """A terminal that also has a shell and a scrollback."""
+
+    def __init__(self, folder: Path) -> None:
+        self._name = f"ssm-{folder.name}-{os.getpid()}"
+        names = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
+        environ = [f"{name}={folder}" for name in names]
+        environ += [f"PYTHONPATH={ROOT}", "PS1=shell> ", "LC_ALL=C.UTF-8"]
+        self._run(
+            "new-session", "-d", "-x", "80", "-y", "24", "-c", str(ROOT),
+            "env", *environ, "bash", "--norc", "--noprofile", "-i",
+        )  # fmt: skip
+
+    def _run(self, *words: str, check: bool = True) -> str:
+        command = ["tmux", "-L", self._name, "-f", "/dev/null", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=check)
+        return done.stdout
+
+    def type(self, text: str, *keys: str) -> None:
+        if text:
+            self._run("send-keys", "-l", text)
+        if keys:
+            self._run("send-keys", *keys)
+
+    def screen(self, *, scrollback: bool = False) -> str:
+        return self._run("capture-pane", "-p", *(["-S", "-200"] if scrollback else []))
+
+    def until(self, holds: Callable[[], object]) -> None:
+        end_s = time.monotonic() + DEADLINE_S
+        while not holds():
+            assert time.monotonic() < end_s, f"it did not come to hold:\n{self.screen()}"
+
+    def shows(self, *parts: str) -> None:
+        self.until(lambda: all(part in self.screen() for part in parts))
+
+    def close(self) -> None:
+        self._run("kill-server", check=False)
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    if shutil.which("tmux") is None:
+        pytest.skip("tmux is not installed")
+    opened = Tmux(tmp_path)
+    opened.shows("shell>")
+    yield opened
+    opened.close()

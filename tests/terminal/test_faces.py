@@ -8,17 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.terminal.conftest import DEADLINE_S, TREE, Open, Terminal
+from tests.terminal.conftest import DEADLINE_S, ROOT, TREE, Open, Terminal, Tmux
 
 PROMPT = "ssm\u276f"
-ROOT = TREE.parents[1]
 
 
 def test_the_face_is_changed_while_it_runs_and_the_tree_lives_on(terminal: Open) -> None:
@@ -169,55 +166,6 @@ def test_a_long_stop_shows_how_far_it_is_and_ctrl_c_cuts_it_short(
 
 
 # --- in tmux: the alternate screen, the scrollback, the shell below -----------------------------
-
-
-class Tmux:
-    """A terminal that also has a shell and a scrollback."""
-
-    def __init__(self, folder: Path) -> None:
-        self._name = f"ssm-{folder.name}-{os.getpid()}"
-        names = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
-        environ = [f"{name}={folder}" for name in names]
-        environ += [f"PYTHONPATH={ROOT}", "PS1=shell> ", "LC_ALL=C.UTF-8"]
-        self._run(
-            "new-session", "-d", "-x", "80", "-y", "24", "-c", str(ROOT),
-            "env", *environ, "bash", "--norc", "--noprofile", "-i",
-        )  # fmt: skip
-
-    def _run(self, *words: str, check: bool = True) -> str:
-        command = ["tmux", "-L", self._name, "-f", "/dev/null", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=check)
-        return done.stdout
-
-    def type(self, text: str, *keys: str) -> None:
-        if text:
-            self._run("send-keys", "-l", text)
-        if keys:
-            self._run("send-keys", *keys)
-
-    def screen(self, *, scrollback: bool = False) -> str:
-        return self._run("capture-pane", "-p", *(["-S", "-200"] if scrollback else []))
-
-    def until(self, holds: Callable[[], object]) -> None:
-        end_s = time.monotonic() + DEADLINE_S
-        while not holds():
-            assert time.monotonic() < end_s, f"it did not come to hold:\n{self.screen()}"
-
-    def shows(self, *parts: str) -> None:
-        self.until(lambda: all(part in self.screen() for part in parts))
-
-    def close(self) -> None:
-        self._run("kill-server", check=False)
-
-
-@pytest.fixture
-def tmux(tmp_path: Path) -> Iterator[Tmux]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    opened = Tmux(tmp_path)
-    opened.shows("shell>")
-    yield opened
-    opened.close()
 
 
 RUN = f"{sys.executable} -m ssm_cli run trees/kv.yaml"

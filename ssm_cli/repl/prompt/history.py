@@ -83,11 +83,14 @@ class PersistentHistory(History):
 
 
 def _opened(path: Path, flags: int) -> BinaryIO:
-    """Open a file, made for its owner alone; no pipe, which might block."""
+    """Open a file for its owner alone, whoever made it; no pipe, which might block."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+    facts = os.fstat(descriptor)
+    if stat.S_ISFIFO(facts.st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is a pipe")
+    if stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077 and facts.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "rb" if flags == os.O_RDONLY else "r+b")
 
 

@@ -13,16 +13,16 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.values import data_of
 from ssm_cli.errors import CommandError, SsmError
-from ssm_cli.render.reply import echo
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import write_template
+from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import contents, edited, expanded
 from ssm_cli.repl.shell.verbs import SORTS, Local
 from ssm_cli.runtime.api import NodeApi
 
 WATCH_S = 1.0  # between two runs of a watched command
-SCRIPT_BYTES = 1024 * 1024  # a larger file is no script for a prompt
+SCRIPT_BYTES = 64 * 1024 * 1024  # a larger file is no script for a prompt
 SOURCE_DEPTH = 10  # scripts that run each other
 
 Lend = Callable[[], AbstractAsyncContextManager[None]]
@@ -127,15 +127,17 @@ class Locals:
             raise CommandError(f"{path} is not run: a script has at most {most}")
         self._depth += 1
         try:
-            for line in data.decode("utf-8", "surrogateescape").splitlines():
+            for line in lines_in(data.decode("utf-8", "surrogateescape")):
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
-                self._model.say([echo(line)])
+                self._commands.echo(line)
                 result = await self._commands.carry_out(line, script=True)
                 if result is not None:
                     self._commands.show(result)
                     if result.error or result.ends:
                         return msgspec.structs.replace(result, lines=())
+                if self._commands.room is not None:
+                    await self._commands.room()
         finally:
             self._depth -= 1
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import SsmError
@@ -95,8 +95,8 @@ class Names:
 class Workers(Collection[str]):
     """The worker names for the parser: membership, and candidates for a mistyped word.
 
-    Iteration yields only names with the same first letter: comparing a word with all names of a
-    large tree at every key would be slow.
+    Iteration yields only names with the same first letter, in either case: comparing a word with
+    all names of a large tree at every key would be slow.
     """
 
     def __init__(self, names: Names, word: str) -> None:
@@ -109,7 +109,9 @@ class Workers(Collection[str]):
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names.matching("worker", self._first, anywhere=False))
+        either = dict.fromkeys((self._first, self._first.lower(), self._first.upper()))
+        found = (self._names.matching("worker", first, anywhere=False) for first in either)
+        return chain.from_iterable(found)
 
     def __len__(self) -> int:
         return len(self._names.all("worker"))

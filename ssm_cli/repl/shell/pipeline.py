@@ -26,6 +26,16 @@ class Pipeline(msgspec.Struct, frozen=True):
     append: bool = False
 
 
+def lines_in(text: str) -> list[str]:
+    r"""The lines of a text, which end at line feeds and carriage returns alone.
+
+    >>> lines_in("one\r\ntwo\rthree\u2028\n")
+    ['one', 'two', 'three\u2028']
+    """
+    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
 MARKS = ("|", ">", ">>")
 
 

@@ -13,9 +13,11 @@ import signal
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import termios
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -27,6 +29,7 @@ from ssm_cli.repl.shell.pipeline import Pipeline
 
 OUTPUT_BYTES = 64 * 1024 * 1024  # of what a program may write; one that writes more has failed
 CHUNK_BYTES = 65_536
+STOPPED_S = 0.1  # how often it is looked whether a program that has the terminal was stopped
 POLL_S = 0.02  # where the system has no process descriptors
 
 
@@ -53,11 +56,17 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
             with path.open("ab" if pipeline.append else "wb") as file:
                 file.write(data)
         else:
-            said, code = await filtered(f"cat > {shlex.quote(str(path))}", data)
+            writes = f"{{ cat || exit {ExitCode.IO_ERROR:d}; }} > {shlex.quote(str(path))}"
+            said, code = await filtered(writes, data)
+            if code == ExitCode.IO_ERROR:
+                return sent_on(result, (), f"cannot write {path}: {said.strip()}")
             if code:
                 raise CommandError(f"cannot write {path}: {said.strip()}")
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        failed = f"cannot write {path}: {error.strerror}"
+        if error.filename is None:  # it was opened, and has no room
+            return sent_on(result, (), failed)
+        raise CommandError(failed) from error
     count = len(result.lines)
     said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
     return sent_on(result, (said,))
@@ -137,20 +146,19 @@ async def filtered(program: str, data: bytes) -> tuple[str, int]:
     assert process.stdout is not None, "it was asked for"
     with process.stdout:
         try:
-            output = await _read(process.stdout.fileno())
-            if len(output) > OUTPUT_BYTES:
-                raise CommandError(
-                    f"`{brief(program, 200)}` writes more than {OUTPUT_BYTES >> 20} MiB; let it "
-                    f"write to a file"
-                )
+            output = await _read(process.stdout.fileno(), program)
             code = await ended(process)
-        finally:
+        except BaseException:
             _end_group(process)
+            raise
     return output.decode("utf-8", "backslashreplace"), code
 
 
 async def interactive(command: Sequence[str], data: bytes | None = None) -> int:
     """Run a program that has the terminal to itself; its exit code.
+
+    It is in the foreground, in a process group of its own: Ctrl-C and Ctrl-Z are meant for it.
+    Stopped, it stops this process, too, so that the shell has its turn; `fg` continues both.
 
     Args:
         command: its words.
@@ -159,17 +167,78 @@ async def interactive(command: Sequence[str], data: bytes | None = None) -> int:
     Raises:
         CommandError: it cannot be started.
     """
-    with tempfile.TemporaryFile() as source:
+    with tempfile.TemporaryFile() as source, foreground() as give:
         source.write(data or b"")
         source.seek(0)
         try:
-            process = subprocess.Popen(command, stdin=None if data is None else source)  # noqa: ASYNC220, S603 - it starts and is not waited for; the user's own program
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - it starts and is not waited for; the user's own program
+                command, stdin=None if data is None else source, process_group=0
+            )
         except OSError as error:
             raise CommandError(f"cannot run {command[0]}: {error.strerror}") from error
+        give(process.pid)
+        ending = asyncio.ensure_future(ended(process))
+        try:
+            while not (await asyncio.wait({ending}, timeout=STOPPED_S))[0]:
+                if _is_stopped(process.pid):
+                    give(os.getpgrp())
+                    os.kill(0, signal.SIGTSTP)  # without a shell nothing comes of it
+                    give(process.pid)
+        finally:
+            ending.cancel()
+            _end_group(process)
+    return process.returncode
+
+
+@contextmanager
+def foreground() -> Iterator[Callable[[int], None]]:
+    """A block in which a process group can be given the terminal; then it is as it was before.
+
+    The function that it yields continues the group, which may have been stopped meanwhile, with the
+    modes of the terminal that the group had.
+    """
     try:
-        return await ended(process)
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError:  # there is none
+        yield lambda _: None
+        return
+    own, at_first = os.getpgrp(), termios.tcgetattr(terminal)
+    modes = {own: at_first}
+
+    def give(group: int) -> None:
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is taken from the background
+        try:
+            if group == own:
+                modes[os.tcgetpgrp(terminal)] = termios.tcgetattr(terminal)
+                modes[own] = at_first
+            os.tcsetpgrp(terminal, group)
+            if group in modes:
+                termios.tcsetattr(terminal, termios.TCSADRAIN, modes[group])
+            if group != own:
+                os.killpg(group, signal.SIGCONT)
+        except (OSError, termios.error):
+            return  # the group has ended already, or the terminal went away
+        finally:
+            signal.signal(signal.SIGTTOU, before)
+
+    try:
+        yield give
     finally:
-        _end(process)
+        give(own)
+        os.close(terminal)
+
+
+def in_background(stream: TextIO) -> bool:
+    """Return whether the terminal of a stream belongs to another job of the shell now."""
+    try:
+        return os.tcgetpgrp(stream.fileno()) != os.getpgrp()
+    except OSError:  # no terminal, or not that of this session
+        return False
+
+
+def _is_stopped(pid: int) -> bool:
+    """Return whether a child was stopped since this was asked last."""
+    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
 
 
 async def ended(process: subprocess.Popen[bytes]) -> int:
@@ -221,16 +290,21 @@ async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | No
             raise CommandError(f"cannot read what the editor left: {error}") from error
 
 
-async def _read(descriptor: int) -> bytes:
-    """All that a pipe has to give, or a little more than `OUTPUT_BYTES`."""
+async def _read(descriptor: int, program: str) -> bytes:
+    """All that the pipe of a program has to give.
+
+    Raises:
+        CommandError: that is more than `OUTPUT_BYTES`.
+    """
     kept = bytearray()
     while len(kept) <= OUTPUT_BYTES:
         await _readable(descriptor)
         chunk = os.read(descriptor, CHUNK_BYTES)
         if not chunk:
-            break
+            return bytes(kept)
         kept += chunk
-    return bytes(kept)
+    most = f"{OUTPUT_BYTES >> 20} MiB"
+    raise CommandError(f"`{brief(program, 200)}` writes more than {most}; let it write to a file")
 
 
 async def _readable(descriptor: int) -> None:
@@ -249,15 +323,7 @@ def _resolve(ready: asyncio.Future[None]) -> None:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program that still runs in a session of its own, with all that it has started."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program that still runs, as nobody waits for it any longer."""
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+    """Kill a program in a process group of its own, with all that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,4 +1,4 @@
-"""The plain face: lines in, lines out, on the terminal as it is (`ui plain`)."""
+"""The plain prompt of a terminal that can only print lines (`TERM=dumb`): it edits them itself."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from typing import TextIO
 
 from ssm_cli.render.outlet import offer
 from ssm_cli.repl.model import Model
+from ssm_cli.repl.shell.commands import PLAIN_PROMPT, Commands
 
-PROMPT = "ssm> "
 CHUNK_BYTES = 4096
-LINE_BYTES = 64 * 1024  # a longer line is not taken
+LINE_BYTES = 64 * 1024  # a longer line is refused
+AGAIN_S = 0.05  # how soon it is looked again whether there is room for more lines
 
 
-class Plain:
+class Dumb:
     """Reads lines while it is on, and prints what the output gets.
 
     Args:
         source: where lines are typed.
         stream: where the output goes.
         model: has the output.
-        put: takes a line; False if it cannot.
+        commands: take the lines.
         leave: called at the end of the input.
         interrupt: called at Ctrl-C.
+
+    Attributes:
+        on: it has the terminal.
     """
 
     def __init__(
@@ -34,8 +38,8 @@ class Plain:
         source: TextIO,
         stream: TextIO,
         model: Model,
+        commands: Commands,
         *,
-        put: Callable[[str], bool],
         leave: Callable[[], None],
         interrupt: Callable[[], None],
     ) -> None:
@@ -43,41 +47,43 @@ class Plain:
         self._source = source
         self._stream = stream
         self._model = model
-        self._put = put
+        self._commands = commands
         self._leave = leave
         self._interrupt = interrupt
         self._printed = 0
         self._typed = b""
+        self._is_cut = False
         self._asked = False
         self._ended: asyncio.Event | None = None
 
     async def run(self) -> None:
         """Be the face of the session until `end` is called."""
-        loop, descriptor = asyncio.get_running_loop(), self._source.fileno()
+        loop = asyncio.get_running_loop()
         self.on, self._ended = True, asyncio.Event()
-        self._printed = self._model.output_seq
-        loop.add_reader(descriptor, self._read, descriptor)
+        self._listen()
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        self.flush(ask=True)
+        self.flush(ask=not self._commands.is_busy)
         try:
             await self._ended.wait()
         finally:
             self.flush()
-            self._stream.write(f"\r{'':<{len(PROMPT)}}\r" if self._asked else "")
-            self._stream.flush()  # the next face may write by a stream of its own
             loop.remove_signal_handler(signal.SIGINT)
-            loop.remove_reader(descriptor)
+            loop.remove_reader(self._source.fileno())
             self.on = False
+
+    def _listen(self) -> None:
+        """Read when there is something to read."""
+        asyncio.get_running_loop().add_reader(self._source.fileno(), self._read)
 
     @contextmanager
     def away(self) -> Iterator[None]:
         """A block in which another program reads the lines."""
-        loop, descriptor = asyncio.get_running_loop(), self._source.fileno()
-        loop.remove_reader(descriptor)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._source.fileno())
         try:
             yield
         finally:
-            loop.add_reader(descriptor, self._read, descriptor)
+            self._listen()
 
     def end(self) -> None:
         """Let `run` come to its end."""
@@ -88,25 +94,39 @@ class Plain:
         """Print what is new; `ask`: the next line may be typed now."""
         new = self._model.output_seq - self._printed
         self._printed = self._model.output_seq
-        kept = list(self._model.output)[-new:] if new else []
-        before = "\r" if self._asked and kept and not ask else ""
+        kept = [line.plain for line in list(self._model.output)[-new:]] if new else []
+        if kept and self._asked:
+            kept[0] = f"\r{kept[0].ljust(len(PLAIN_PROMPT))}"
         self._asked = self._asked or ask
-        prompt = PROMPT if self._asked and (kept or ask) else ""
-        text = before + "".join(f"{line.plain.ljust(len(PROMPT))}\n" for line in kept) + prompt
+        prompt = PLAIN_PROMPT if self._asked and (kept or ask) else ""
+        text = "".join(f"{line}\n" for line in kept) + prompt
         if text:
             offer(self._stream, text)
             self._stream.flush()
 
-    def _read(self, descriptor: int) -> None:
+    def _read(self) -> None:
         """Called by the loop when a line, or the end, has come."""
-        data = os.read(descriptor, CHUNK_BYTES)
-        self._typed += data
-        if not data or len(self._typed) > LINE_BYTES:
+        loop, descriptor = asyncio.get_running_loop(), self._source.fileno()
+        if not self._commands.has_room():
+            loop.remove_reader(descriptor)
+            loop.call_later(AGAIN_S, lambda: self._listen() if self.on else None)
+            return
+        try:
+            data = os.read(descriptor, CHUNK_BYTES)
+        except OSError:  # the terminal went away
+            data = b""
+        if not data:
             self._leave()
             return
-        *lines, self._typed = self._typed.split(b"\n")
+        *lines, self._typed = (self._typed + data).split(b"\n")
         for line in lines:
-            self._asked = False
+            self._asked, is_cut, self._is_cut = False, self._is_cut, False
             text = line.decode("utf-8", "surrogateescape").strip()
-            if not text or not self._put(text):
-                self.flush(ask=True)
+            if is_cut:
+                self._model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "red")
+            elif not self._commands.answer(text):
+                self._commands.put(text)
+        if len(self._typed) > LINE_BYTES:
+            self._typed, self._is_cut = b"", True
+        if lines and not self._commands.is_busy:
+            self.flush(ask=True)

@@ -1,0 +1,153 @@
+"""A line from its text to its result: the same at a prompt, in a script, in a pipe."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterator
+
+import msgspec
+
+from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
+from ssm_cli.commands.parse import Command, is_worker, parse_line, refuse_bytes
+from ssm_cli.commands.results import Result, refused
+from ssm_cli.commands.verbs import find_verb
+from ssm_cli.errors import CommandError
+from ssm_cli.repl.shell.pipeline import Pipeline, split
+from ssm_cli.repl.shell.results import Results
+from ssm_cli.runtime.api import NodeApi
+
+SHELL = frozenset(("cat", "cd", "exit", "less", "ls", "man", "ps", "pwd", "rm", "vi"))
+"""Commands of every shell, some of which no file has."""
+OUTSIDE = frozenset(
+    ("attach", "check", "data", "login", "move", "new", "node", "nodes", "run", "schema", "script")
+)
+"""Commands of `ssm` that are about files or several trees; `ssm` is written before them."""
+
+
+class Piped(Command, frozen=True):
+    """A command whose output is redirected to a program or a file."""
+
+    pipeline: Pipeline = Pipeline("")
+
+
+def names_to_call(api: NodeApi) -> list[str]:
+    """Return the words with which a call may begin: workers and remote children."""
+    return [*api.names("worker"), *api.names("remote")]
+
+
+class WorkerNames(Collection[str]):
+    """The words with which a call may begin, looked up lazily: most commands need none.
+
+    Args:
+        api: the tree; its workers and its remote children.
+        once: it is asked once, as it is far.
+    """
+
+    def __init__(self, api: NodeApi, *, once: bool = False) -> None:
+        self._api = api
+        self._once = once
+        self._known: list[str] | None = None
+
+    def _now(self) -> list[str]:
+        if self._known is not None:
+            return self._known
+        names = names_to_call(self._api)
+        self._known = names if self._once else None
+        return names
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._now()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+
+def read_command(line: str, names: Collection[str], results: Results) -> Command | None:
+    """Return the command of a line; None for a blank line or a comment.
+
+    Args:
+        line: as it was typed or written.
+        names: those of the workers.
+        results: those of the lines before, which the line may name by number.
+
+    Raises:
+        CommandError: it is none, with the column; a command of another shell is told apart.
+    """
+    pipeline = split(refuse_bytes(line))
+    text = results.substitute(pipeline.command)
+    try:
+        command = parse_line(text, names)
+    except CommandError as error:
+        belongs = elsewhere(text, names)
+        if belongs is None:
+            raise
+        raise CommandError(belongs, column=error.column) from error
+    if command is None or not (pipeline.program or pipeline.file):
+        return command
+    return Piped(**msgspec.structs.asdict(command), pipeline=pipeline)
+
+
+def elsewhere(line: str, names: Collection[str]) -> str | None:
+    """Return where a line belongs that is no command here; None if it belongs nowhere.
+
+    >>> elsewhere("ssm call kv2 Lookup x", ["kv2"])
+    '`ssm` is running already: write `call kv2 Lookup x` here, without `ssm`'
+    >>> elsewhere("run trees/kv.yaml", [])
+    '`run` belongs in the shell, as `ssm run trees/kv.yaml`; Ctrl-D leaves this prompt'
+    """
+    word, _, rest = line.strip().partition(" ")
+    if not word or find_verb(word) is not None or is_worker(word, names):
+        return None
+    if word == "ssm" and find_verb(rest.partition(" ")[0]) is not None:
+        return f"`ssm` is running already: write `{rest}` here, without `ssm`"
+    if word in OUTSIDE or word == "ssm":
+        whole = line.strip().removeprefix("ssm ")
+        source = f", or here as `source {rest}`" if word == "script" else ""
+        return f"`{word}` belongs in the shell, as `ssm {whole}`{source}; Ctrl-D leaves this prompt"
+    if word in SHELL or shutil.which(word) is not None:
+        return (
+            f"`{word}` belongs in the shell: run it in another terminal, or leave this prompt by "
+            "Ctrl-D; an answer goes to a program by `tree | less`; `help` lists what there is here"
+        )
+    return None
+
+
+async def perform(
+    command: Command,
+    api: NodeApi,
+    results: Results,
+    timeout_s: float | None = DEFAULT_TIMEOUT_S,
+    *,
+    show: Callable[[Result], None] | None = None,
+    log: str = LOG,
+    helped: Callable[[Command], Result | None] = lambda _: None,
+) -> tuple[Result, Result]:
+    """Execute a command and send its output on; the result, and what is shown of it.
+
+    Args:
+        command: what to do.
+        api: the tree.
+        results: gets the result, unless it is a failure.
+        timeout_s: seconds that a call waits unless it says otherwise.
+        show: called once with what is shown; see `aexecute`.
+        log: likewise.
+        helped: answers a command in place of the tree, or None.
+    """
+    at_once = None if isinstance(command, Piped) else show
+    result = helped(command) or await aexecute(command, api, timeout_s, show=at_once, log=log)
+    if result.records and not result.error:
+        results.add(result)
+    if not isinstance(command, Piped):
+        return result, result
+    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
+
+    try:
+        shown = await redirected(command.pipeline, result)
+    except CommandError as error:
+        shown = refused(error, place=command.place)
+    if show is not None:
+        show(shown)
+    return result, shown
