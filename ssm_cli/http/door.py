@@ -75,11 +75,10 @@ class Door:
         Where it comes late, the process was stopped, or had no processor: nobody's fault.
         """
         self._timers["look"] = self.loop.call_later(self.limits.watch_s, self._look)
-        lost_s = self.state.tick() - self.limits.watch_s
+        late_s = self.state.tick() - self.limits.watch_s
+        lost_s = late_s if late_s > self.limits.watch_s else 0.0
         for connection in tuple(self.state.connections):
-            if lost_s > self.limits.watch_s:
-                connection.forgive(lost_s)
-            connection.look(self.state.now_s)
+            connection.look(self.state.now_s, lost_s)
 
     @property
     def clients(self) -> int:

@@ -288,16 +288,11 @@ class HttpProtocol(asyncio.Protocol):
         if not self.busy:
             self.transport.close()
 
-    def forgive(self, lost_s: float) -> None:
-        """Do not count time in which the process could not have read what the client sent."""
-        self._reader.since_s += lost_s
-        self.stuck_s += lost_s if self.stuck_s else 0.0
-
-    def look(self, now_s: float) -> None:
-        """Close the connection if the client exceeds a time limit."""
+    def look(self, now_s: float, lost_s: float) -> None:
+        """Close the connection if the client exceeds a time limit; `lost_s` does not count."""
         limits, transport, reader = self._limits, self.transport, self._reader
-        if self.busy:
-            reader.since_s = now_s
+        reader.since_s = now_s if self.busy else reader.since_s + lost_s
+        self.stuck_s += lost_s if self.stuck_s else 0.0
         taken_s = now_s - reader.since_s
         if self.stuck_s and now_s - self.stuck_s > limits.write_s:
             transport.abort()
