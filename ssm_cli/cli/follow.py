@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ssm_cli.cli.environment import fileno_of
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.where import say
 from ssm_cli.commands.execute import execute
@@ -36,7 +37,7 @@ def follow(env: Environment, node: HttpNode, last: int | None, output: str | Non
         seq = int(node.info()["seq"])
     while ended is None:
         dropped = False
-        for record in node.follow(seq):
+        for record in node.follow(seq, fileno_of(env.stdout)):
             if record["type"] == "dropped":
                 say(env, f"{record['missed']} reports were missed: they came faster than printed")
                 seq, dropped = record["next"] - 1, True

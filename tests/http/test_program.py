@@ -162,6 +162,15 @@ def test_a_log_is_followed_to_the_end_of_the_tree(running: Shell) -> None:
     assert "no running tree" in running.run("log", "-f", code=5)
 
 
+def test_a_follower_of_the_log_ends_with_its_reader_though_nothing_happens(running: Shell) -> None:
+    """As in `ssm log -f -n 1 | head -1`."""
+    following = running.start("log", "-f", "-n", "1")
+    assert following.stdout is not None
+    assert "started" in following.stdout.readline()
+    following.stdout.close()
+    assert following.wait(timeout=DEADLINE_S) == 141
+
+
 def test_a_hundred_calls_at_once_are_all_answered(running: Shell) -> None:
     words = [["ssm", "call", "kv1", f"Store k{number} 1"] for number in range(100)]
     calls = [Run(each, ROOT, running.environ) for each in words]

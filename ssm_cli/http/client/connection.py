@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import select
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -175,12 +178,22 @@ class Connection:
         return response
 
     def stream(
-        self, target: str, headers: Mapping[str, str], refused: Callable[[Response], Never]
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        refused: Callable[[Response], Never],
+        reader: int | None = None,
     ) -> Iterator[bytes]:
-        """Yield the body of an endless response as it is received; `refused` raises for another."""
+        """Yield the body of an endless response as it is received; `refused` raises for another.
+
+        `reader` is the descriptor by which somebody reads what comes of it, if anybody does.
+
+        Raises:
+            BrokenPipeError: whoever that is has gone, though nothing was written to see it.
+        """
         self.send([self.encoded("GET", target, b"", headers)])
         response = Response()
-        for _ in self._feed(response, None):
+        for _ in self._feed(response, None, reader):
             if is_stream(response):
                 yield response.take()
         if not is_stream(response):
@@ -207,7 +220,9 @@ class Connection:
         """Return the socket, to poll it."""
         return self._socket or self._connected()
 
-    def _feed(self, response: Response, timeout_s: float | None) -> Iterator[None]:
+    def _feed(
+        self, response: Response, timeout_s: float | None, reader: int | None = None
+    ) -> Iterator[None]:
         """Yield each time more of a response has come.
 
         Without a limit the first byte is waited for as long as it takes, and so is more of a
@@ -224,6 +239,7 @@ class Connection:
                 if response.complete:
                     break
                 sock.settimeout(limit.left_s(data, response))
+                wait_beside(sock, reader)
                 data = sock.recv(CHUNK)
                 if not data:
                     response.end()
@@ -235,6 +251,9 @@ class Connection:
             part = "to the end " if response.status else ""
             text = f"{self.address.shown} did not answer {part}within {limit.limit_s:g} s"
             raise CallTimeout(text, reason="timeout") from error
+        except BrokenPipeError:  # of the reader: nothing is sent here
+            self.close()
+            raise
         except OSError as error:
             self.lost(error)
         self._rest = response.rest
@@ -268,6 +287,17 @@ class Connection:
             f"{error.strerror or error}; `ssm ls` shows what runs"
             f"{', or does it want https://?' if plain else ''}"
         ) from error
+
+
+def wait_beside(sock: socket.socket, reader: int | None) -> None:
+    """Wait until a socket can be read; raise `BrokenPipeError` if a reader has gone before."""
+    if reader is None or getattr(sock, "pending", int)():
+        return  # ... or TLS has something left
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    waiting.register(reader, 0)
+    if dict(waiting.poll()).get(reader, 0):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def why_not(error: OSError) -> str:

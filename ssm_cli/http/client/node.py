@@ -99,14 +99,15 @@ class HttpNode:
         found = self.calls.perform("log", after, last)
         return [report_of(record, self.connection.address.shown) for record in found]
 
-    def follow(self, after: int = 0) -> Iterator[dict[str, Any]]:
+    def follow(self, after: int = 0, reader: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the records of the report stream after number `after`, as they are received.
 
         Ends with the tree. The last record of a reader that was too slow has the type `dropped`.
+        Raises `BrokenPipeError` once nobody reads at the other end of the descriptor `reader`.
         """
         parser, where = EventParser(), self.connection.address.shown
         headers = {"last-event-id": str(after)}
-        for data in self.connection.stream("/v1/reports", headers, self.calls.refuse):
+        for data in self.connection.stream("/v1/reports", headers, self.calls.refuse, reader):
             for record in parser.feed(data):
                 dropped = record.get("type") == "dropped"
                 checked(record, Missed if dropped else ReportHead, where)
