@@ -163,9 +163,9 @@ class Session:
             self._reader, settings, env.environ, self.model.notice, self._accept
         )
         self.screen = self._make_screen()
-        typed = Typed(source, now, self.commands.has_room)
+        self._typed = Typed(source, now, self.commands.has_room)
         self.app = make_app(
-            self.screen, settings, env.environ, typed, output, mouse=self._has_mouse
+            self.screen, settings, env.environ, self._typed, output, mouse=self._has_mouse
         )
         self.scrolling = Scrolling(self.app, self.screen, self.model)
         stdout = env.stdout if stdout is None else stdout
@@ -174,7 +174,7 @@ class Session:
             leave=self.quit, interrupt=self._interrupt,
         )  # fmt: skip
         self._join(node, env, stdout, now, serve or node.serve)
-        typed.take = self.actions.take
+        self._typed.take = self.actions.take
 
     def _join(
         self,
@@ -276,6 +276,7 @@ class Session:
         self._face = face
         self.commands.plain = face == "plain"
         self.scrolling.prepare(face)
+        self._typed.hold(on=face == "plain")
 
     def _change_face(self, face: str) -> None:
         if self.dumb is not None and face != "plain":

@@ -144,6 +144,7 @@ def test_without_a_screen_lines_are_printed_one_after_the_other(terminal: Open, 
     screen.shows("Ok")
     screen.type("kv1 Lookup x\r")
     screen.shows("Result 1")
-    assert b"\x1b" not in screen.raw
+    assert b"\x1b[?1049h" not in screen.raw
+    assert how == "plain" or b"\x1b" not in screen.raw
     screen.type("\x04")
     assert screen.ends() == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import termios
 from collections import deque
@@ -54,7 +55,7 @@ class Typed(Input):
         self._parser = Vt100Parser(self._keys.append)
         self._ready: Callable[[], None] | None = None
         self._paused = ExitStack()
-        self._is_paused = False
+        self._is_paused = self._is_raw = self._holds = False
         self._lent = 0
 
     # -- keys ----------------------------------------------------------------------------------
@@ -156,7 +157,20 @@ class Typed(Input):
     def raw_mode(self) -> Iterator[None]:
         """A block in which each key comes at once."""
         with _entered(self._below.raw_mode()):
-            yield
+            self._is_raw = True
+            self.hold(on=self._holds)
+            try:
+                yield
+            finally:
+                self._is_raw = False
+
+    def hold(self, *, on: bool) -> None:
+        """Have Ctrl-S hold the output, and Ctrl-Q go on, as the terminal's own; or be keys."""
+        self._holds = on
+        if self._is_raw and os.isatty(self.fileno()):
+            modes = termios.tcgetattr(self.fileno())
+            modes[0] = modes[0] | termios.IXON if on else modes[0] & ~termios.IXON
+            termios.tcsetattr(self.fileno(), termios.TCSANOW, modes)
 
     @contextmanager
     def cooked_mode(self) -> Iterator[None]:

@@ -65,6 +65,7 @@ class Commands:
         done: Callable[[Result | None], None],
     ) -> None:
         self.running: str | None = None
+        self._shown: Result | None = None
         self.question: str | None = None
         self.here: Here | None = None
         self.page: Page | None = None
@@ -174,12 +175,15 @@ class Commands:
         result = await self.carry_out(line, script=script)
         if result is not None:
             number = self.results.last if self.results.last > last and not result.error else None
-            if self.page is None or not await self.page(result):
+            known = result is self._shown
+            if known or self.page is None or not await self.page(result):
                 self.show(result, number)
         self._done(result)
 
     def show(self, result: Result, number: int | None = None) -> None:
-        """Put what a command came to into the output."""
+        """Put what a command came to into the output, unless it is there already."""
+        if result is self._shown:
+            return
         if result.kind == "crash" and isinstance(result.value, list) and not result.output:
             blocks = ([*crash_texts(report), Text("")] for report in result.value)
             self._model.say([text for block in blocks for text in block][:-1])
@@ -189,6 +193,12 @@ class Commands:
             return
         ms = _duration_ms(result)
         self._model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
+
+    def _at_once(self, result: Result) -> None:
+        """Show the outcome of a call before all that it leads to, as a script does."""
+        if self.plain and result.kind == "call":
+            self.show(result)
+            self._shown = result
 
     async def carry_out(self, line: str, *, script: bool = False) -> Result | None:
         """What a line comes to; None if it is a comment, or says nothing."""
@@ -208,7 +218,9 @@ class Commands:
             return refused(error)
 
     async def _execute(self, command: Command) -> Result:
-        result, shown = await perform(command, self._api, self.results, helped=self._help)
+        result, shown = await perform(
+            command, self._api, self.results, show=self._at_once, helped=self._help
+        )
         worker = command.arguments.get("worker", "").rpartition("/")[2]
         if result.kind == "call" and not result.error:
             self._names.seen.note_input(
