@@ -58,6 +58,7 @@ class Printer:
         from rich.console import Console  # noqa: PLC0415 - for a person at a terminal only
 
         from ssm_cli.render.crash import crash_panel  # noqa: PLC0415 - as above
+        from ssm_cli.render.theme import theme_of  # noqa: PLC0415 - as above
 
         plain = self._env.dumb or "NO_COLOR" in self._env.environ
         console = Console(
@@ -65,7 +66,7 @@ class Printer:
         )
         with console.capture() as captured:
             for report in cast("list[CrashReport]", result.value):
-                console.print(crash_panel(report))
+                console.print(crash_panel(report, theme_of(self._env.environ)))
         return captured.get().splitlines()
 
     def report(self, report: Report) -> None:

@@ -26,25 +26,25 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 GLYPHS = {
-    "crashed": ("✖", "red"),
-    "start_failed": ("✖", "red"),
-    "killed": ("✖", "red"),
-    "loop_failed": ("✖", "red"),
-    "restarting": ("↻", "yellow"),
-    "gave_up": ("■", "bold red"),
-    "exited": ("■", "red"),
-    "ignored": ("○", "bright_black"),
-    "stopped": ("■", "bright_black"),
-    "down": ("✖", "red"),
-    "fell_back": ("✖", "red"),
-    "impure": ("✖", "yellow"),
-    "quarantined": ("✖", "yellow"),
-    "storage_failed": ("✖", "bold red"),
-    "clock_behind": ("✖", "yellow"),
-    "storage_restored": ("○", "bright_black"),
-    "unsaved": ("✖", "yellow"),
+    "crashed": ("✖", "bad"),
+    "start_failed": ("✖", "bad"),
+    "killed": ("✖", "bad"),
+    "loop_failed": ("✖", "bad"),
+    "restarting": ("↻", "warn"),
+    "gave_up": ("■", "alarm"),
+    "exited": ("■", "bad"),
+    "ignored": ("○", "muted"),
+    "stopped": ("■", "muted"),
+    "down": ("✖", "bad"),
+    "fell_back": ("✖", "bad"),
+    "impure": ("✖", "warn"),
+    "quarantined": ("✖", "warn"),
+    "storage_failed": ("✖", "alarm"),
+    "clock_behind": ("✖", "warn"),
+    "storage_restored": ("○", "muted"),
+    "unsaved": ("✖", "warn"),
 }
-QUIET = ("·", "bright_black")
+QUIET = ("·", "muted")
 
 
 def in_restart_log(report: Report) -> bool:
@@ -62,7 +62,7 @@ def entry(report: Report) -> Entry:
     >>> report = Report(9, 0.0, "crashed", "kv2", "root/kv2", "worker",
     ...                 {"reason": "crash", "error": {"type": "KeyError", "message": "'x'"}})
     >>> entry(report)
-    Entry(glyph='✖', style='red', who='kv2', why="KeyError: 'x'")
+    Entry(glyph='✖', style='bad', who='kv2', why="KeyError: 'x'")
     """
     glyph, style = GLYPHS.get(report.event, QUIET)
     why = one_line(_why(report.event, report.detail), WORDS_CHARACTERS)
@@ -157,7 +157,7 @@ def log_text(report: Report, zone: tzinfo | None = None) -> Text:
     """A report as one line of styled text."""
     said = entry(report)
     text = Text()
-    text.append(f"{clock(report.at_s, zone)} ", "bright_black")
+    text.append(f"{clock(report.at_s, zone)} ", "muted")
     text.append(f"{said.glyph} ", said.style)
     text.append(said.who, "bold")
     text.append(f" {said.why}", said.style if said.glyph == "✖" else "")

@@ -15,13 +15,15 @@ from prompt_toolkit.layout import BufferControl, Window
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.styles import DynamicStyle
 from prompt_toolkit.widgets import SearchToolbar
 
 from ssm_cli.render.reply import PROMPT
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.history import PersistentHistory, history_path
-from ssm_cli.repl.screen import STYLE, Screen
+from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.config import Settings
+from ssm_cli.repl.themes import style
 
 PROMPT_ROWS = 5  # of an input of several lines that are seen
 
@@ -39,6 +41,7 @@ def make_buffer(
     return Buffer(
         completer=LineCompleter(reader),
         complete_while_typing=True,
+        enable_history_search=True,
         auto_suggest=AutoSuggestFromHistory(),
         history=history,
         accept_handler=accept,
@@ -67,7 +70,7 @@ def make_prompt(
     control = BufferControl(
         buffer,
         lexer=LineLexer(reader),
-        input_processors=[BeforeInput(PROMPT, style="bold ansigreen"), AppendAutoSuggestion()],
+        input_processors=[BeforeInput(PROMPT, style="class:good"), AppendAutoSuggestion()],
         search_buffer_control=search.control,
         preview_search=True,
     )
@@ -90,7 +93,7 @@ def make_app(
     """The application, not running."""
     app: Application[None] = Application(
         layout=screen.layout,
-        style=STYLE,
+        style=DynamicStyle(lambda: style(screen.model.theme)),
         full_screen=True,
         erase_when_done=True,
         input=source,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,8 +22,10 @@ from prompt_toolkit.output import Output, create_output
 
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
+from ssm_cli.render.ascii import TABLE
 from ssm_cli.render.log import in_restart_log, log_text
 from ssm_cli.render.outlet import Frame, unread
+from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
 from ssm_cli.repl.faces.ascii import AsciiStream
@@ -41,6 +44,8 @@ from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.programs import interactive, pager_of
 from ssm_cli.runtime.views import Report
 
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, screen empty
+COPIED_BYTES = 70_000  # that terminals take into their clipboard at once, before base64
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
 """The commands after which other names may be there; sorting a million again would be felt."""
 
@@ -93,7 +98,7 @@ def run_session(
     settings, complaint = settings_of(env.environ)
     frame = Frame(env.stdout)
     stdout, frames = env.stdout, cast("TextIO", frame)
-    if ascii_only or settings.ascii:
+    if ascii_only or settings.ascii or not has_glyphs(env.stdout):
         stdout, frames = (cast("TextIO", AsciiStream(each)) for each in (stdout, frames))
     session = Session(
         node, env, title, source=create_input(env.stdin), output=create_output(frames),
@@ -101,8 +106,17 @@ def run_session(
     )  # fmt: skip
     frame.redraw = session.draw_anew
     if complaint is not None:
-        session.model.notice(complaint, "red")
+        session.model.notice(complaint, "bad")
     return asyncio.run(session.run())
+
+
+def has_glyphs(stream: TextIO) -> bool:
+    """Return whether a stream can write the characters that the screen is drawn with."""
+    try:
+        "".join(map(chr, TABLE)).encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
@@ -135,6 +149,7 @@ class Session:
         self._environ = env.environ
         self._ui = ui or settings.ui
         self.model = Model(node, title, now)
+        self.model.theme = theme_of(env.environ) if settings.theme == "auto" else settings.theme
         self._reader = LineReader(Names(node), settings.aliases)
         self.commands = Commands(
             node, self._reader.names, self.model, settings, self._after_command
@@ -172,6 +187,7 @@ class Session:
         )  # fmt: skip
         self._life.face = self._ui
         self.commands.echoes = self._ui != "plain"
+        self.model.printed = self._ui != "full"
         self.actions = Actions(
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
@@ -181,8 +197,49 @@ class Session:
         self.commands.page = self._page
         self.commands.here = Locals(
             node, self.model, self.commands, env.environ, now,
-            lend=self._lend, face=self._change_face, mouse=self.actions.toggle_mouse,
+            lend=self._lend, views=self._views(),
         ).run  # fmt: skip
+
+    def _views(self) -> dict[str, Callable[[str], None]]:
+        """The verbs of the prompt that are about the screen."""
+        screen, actions = self.screen, self.actions
+        return {
+            "ui": self._change_face,
+            "mouse": lambda _: actions.toggle_mouse(),
+            "theme": lambda name: setattr(self.model, "theme", name),
+            "find": lambda text: actions.find(screen.output, text),
+            "find-log": lambda text: actions.find(screen.log, text),
+            "clear": lambda _: self._clear(),
+            "copy": self._copy,
+        }
+
+    def _clear(self) -> None:
+        """Empty the output, and the terminal's where that has it."""
+        self.model.clear()
+        if self.plain.on:
+            self._write_raw(CLEAR)
+        elif self.screen.inline:
+            self.app.renderer.clear()
+
+    def _write_raw(self, sequence: str) -> None:
+        """Write a sequence for the terminal, behind what the face has written."""
+        if self.plain.on:
+            self.plain.flush()
+        self.app.output.write_raw(sequence)
+        self.app.output.flush()
+
+    def _copy(self, text: str) -> None:
+        """Have the terminal take a text into its clipboard (OSC 52).
+
+        Raises:
+            CommandError: it is too long for one.
+        """
+        data = self.commands.results.substitute(text).encode("utf-8", "surrogateescape")
+        if len(data) > COPIED_BYTES:
+            most = f"{COPIED_BYTES:,} bytes are taken; `> FILE` takes any"
+            raise CommandError(f"{len(data):,} bytes are too many to copy; at most {most}")
+        self._write_raw(f"\x1b]52;c;{b64encode(data).decode()}\x07")
+        self.model.notice(f"copied {len(data):,} bytes, where the terminal allows it", "")
 
     def _make_screen(self) -> Screen:
         commands = self.commands
@@ -193,6 +250,7 @@ class Session:
             self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
             enter=self._enter,
             crash=self._crash,
+            press=lambda action: self.actions.named(action)(),
         )  # fmt: skip
 
     async def run(self) -> int:
@@ -232,6 +290,7 @@ class Session:
 
     def _change_face(self, face: str) -> None:
         self.commands.echoes = face != "plain"
+        self.model.printed = face != "full"
         self._life.change_face(face)
 
     def _after_command(self, result: Result | None) -> None:

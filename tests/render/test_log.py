@@ -79,8 +79,8 @@ def test_an_exceptions_message_cannot_leave_its_line() -> None:
     assert len(line) < 400
 
 
-def test_a_crash_is_red_and_a_restart_yellow() -> None:
+def test_a_crash_is_bad_and_a_restart_a_warning() -> None:
     crash = log_text(report("crashed", reason="crash"), UTC)
-    assert "red" in {str(span.style) for span in crash.spans}
+    assert "bad" in {str(span.style) for span in crash.spans}
     decision = log_text(report("restarting", strategy="one_for_one", child="kv2"), UTC)
-    assert "yellow" in {str(span.style) for span in decision.spans}
+    assert "warn" in {str(span.style) for span in decision.spans}

@@ -55,7 +55,7 @@ def test_the_whole_screen_at_80x24(tmp_path: Path) -> None:
         assert lines[12] == "\u276f kv1 Store x 1"
         assert lines[13].startswith("  Ok ")
         assert lines[-3] == "ssm\u276f"
-        assert lines[-1].startswith(" F1  help   ^D  quit   Tab  complete")
+        assert lines[-1].startswith("F1 help  ^D quit  Tab complete")
 
     run(story())
 
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_said_in_red_below_the_very_word(tmp_path: Path) -> Non
             await until(lambda: "^" in terminal.lines[-2], lambda: terminal.text)
             assert terminal.lines[-2].index("^") == terminal.lines[-3].index(" a") + 1
             assert "expected an integer, got `a`" in terminal.lines[-2]
-            assert terminal.screen.buffer[22][terminal.lines[-2].index("^")].fg == "red"
+            assert terminal.screen.buffer[22][terminal.lines[-2].index("^")].fg == "brightred"
 
     run(story())
 

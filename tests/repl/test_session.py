@@ -193,8 +193,13 @@ def test_f1_shows_the_keys_and_the_commands(tmp_path: Path) -> None:
     async def story() -> None:
         async with typing(tmp_path) as person:
             person.type("\x1bOP")
-            await until(lambda: "call WORKER INPUT" in person.output)
-            assert "Ctrl-D" in person.output
+            screen = person.session.screen
+            await until(lambda: screen.place == "help" and screen.chosen.count(80))
+            pane = screen.chosen
+            lines = ["".join(f[1] for f in pane.line(i, 80)) for i in range(pane.count(80))]
+            assert any(line.startswith("call WORKER INPUT") for line in lines)
+            assert any("Ctrl-D" in line for line in lines)
+            assert person.output == ""
 
     run(story())
 

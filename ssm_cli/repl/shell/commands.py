@@ -66,7 +66,7 @@ class Commands:
         self.results = Results()
         self.echoes = True
         self._api = api
-        self._names = names
+        self.names = self._names = names
         self._model = model
         self._settings = settings
         self._done = done
@@ -84,7 +84,7 @@ class Commands:
         try:
             self._lines.put_nowait(line)
         except asyncio.QueueFull:
-            self._model.notice(f"{WAITING_LINES} lines wait already; Ctrl-C drops them", "red")
+            self._model.notice(f"{WAITING_LINES} lines wait already; Ctrl-C drops them", "bad")
             return False
         return True
 
