@@ -10,7 +10,8 @@ from typing import Any, TextIO, cast
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import REDIRECTED, Result, made_result
-from ssm_cli.commands.text import report_line, visible
+from ssm_cli.commands.text import visible
+from ssm_cli.commands.voice import report_line
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 

@@ -12,6 +12,7 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, answered, done, made_result
 from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE, find_verb, help_lines, nearest
+from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError, SsmError, SupervisorError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
@@ -71,7 +72,7 @@ def _tree(command: Command, api: NodeApi) -> Result:
 
 def _log(command: Command, api: NodeApi) -> Result:
     reports = api.reports(last=command.last)
-    lines = tuple(text.report_line(report) for report in reports)
+    lines = tuple(report_line(report) for report in reports)
     return made_result(
         "log", lines, [records.report_record(report) for report in reports], command.output
     )

@@ -6,7 +6,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ssm_cli.render.log import clock
+from ssm_cli.commands.text import budget_words
+from ssm_cli.commands.voice import clock
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import THEMES, Theme
 from ssm_cli.runtime.views import CrashReport
@@ -58,7 +59,7 @@ def facts(report: CrashReport) -> list[tuple[str, str, str]]:
         (report.supervisor, f"{done}  ({report.strategy})" if report.strategy else done, "")
     )
     if report.restarts is not None:
-        used = f"{report.restarts} of {report.intensity} restarts in {report.period:g} s"
+        used = budget_words(report.restarts, report.intensity, report.period)
         style = "" if report.budget_left else "warn"
         rows.append(("budget", f"{used}, {report.budget_left} left", style))
     return rows

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from rich.text import Text
 
+from ssm_cli.commands.voice import in_restart_log, report_line
 from ssm_cli.errors import message_of
-from ssm_cli.render.log import in_restart_log, log_line
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import Theme
 from ssm_cli.repl.tree.detail import detail_of
@@ -120,7 +120,7 @@ class Model:
                 self._shown.append(report)
 
     def _is_sought(self, report: Report) -> bool:
-        return not self.needle or self.needle.casefold() in log_line(report).casefold()
+        return not self.needle or self.needle.casefold() in report_line(report).casefold()
 
     def filter_log(self, needle: str) -> None:
         """Show only the reports of the restart log that contain a text; empty: all."""
@@ -220,7 +220,7 @@ class Model:
 
     def last_words(self) -> list[str]:
         """The last of the restart log, for when the screen is gone."""
-        return [log_line(report) for report in list(self._reports)[-LAST_REPORTS:]]
+        return [report_line(report) for report in list(self._reports)[-LAST_REPORTS:]]
 
     def summary(self, *, gave_up: bool) -> str:
         """How the tree ended, on one line."""

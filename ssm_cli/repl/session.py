@@ -21,9 +21,10 @@ from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import Output, create_output
 
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.voice import in_restart_log
 from ssm_cli.errors import CommandError
 from ssm_cli.render.ascii import TABLE
-from ssm_cli.render.log import in_restart_log, log_text
+from ssm_cli.render.log import log_text
 from ssm_cli.render.outlet import Frame, unread
 from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions

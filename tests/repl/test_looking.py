@@ -169,7 +169,7 @@ def test_the_screen_has_the_colours_of_its_theme_and_no_other(tmp_path: Path, th
     async def story() -> None:
         async with seen(tmp_path, settings=Settings(theme=theme)) as screen:
             screen.type("kv2 Lookup crash\r")
-            await screen.shows("storage rest_for_one: kv2")
+            await screen.shows("storage restarting rest")
             screen.type("kv1 Store x a ")
             await screen.shows("expected an integer")
             words = " ".join(THEMES[theme].values()).replace("bright_", "bright").split()
@@ -326,7 +326,7 @@ def test_a_crash_takes_the_rows_of_the_log_that_are_idle(tmp_path: Path) -> None
     async def story() -> None:
         async with seen(tmp_path, 24, 60) as screen:
             screen.type("kv2 Lookup crash\r")
-            await screen.shows("  integer division or modulo by zero", "storage rest_for_one: kv2")
+            await screen.shows("  integer division or modulo by zero", "storage restarting rest")
 
     run(story)
 
@@ -343,10 +343,10 @@ def test_w_wraps_the_log_when_it_is_chosen_and_f_filters_it(tmp_path: Path) -> N
             await screen.holds(lambda: screen.prompt == "ssm\u276f filter-log")
             screen.type("storage\r")
             await screen.shows("restarts 2 with `storage`")
-            await screen.lacks("✖ kv1 Zero")
-            assert "storage rest_for_one: kv2" in screen.text
+            await screen.lacks("✖ kv1 crashed Zero")
+            assert "storage restarting rest" in screen.text
             screen.type("filter-log\r")
-            await screen.shows("root one_for_one: kv1")
+            await screen.shows("root restarting one_for_one: kv1")
 
     run(story)
 

@@ -136,7 +136,7 @@ def test_the_root_giving_up_closes_the_screen_and_exits_with_7(tmp_path: Path) -
         return person
 
     said = asyncio.run(story()).env.said
-    assert "✖ kv1 ZeroDivisionError" in said
+    assert "✖ kv1 crashed ZeroDivisionError" in said
     assert said.endswith(
         "ssm: kv.yaml gave up: the root reached its restart intensity (0 restarts)\n"
     )

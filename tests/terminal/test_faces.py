@@ -30,7 +30,7 @@ def test_the_face_is_changed_while_it_runs_and_the_tree_lives_on(terminal: Open)
     screen.type("kv1 Lookup x\r")
     screen.shows("Result 7")
     screen.type("kv1 Lookup crash\r")
-    screen.shows("✖ kv1 ZeroDivisionError", "root one_for_one: kv1")
+    screen.shows("✖ kv1 crashed ZeroDivisionError", "root restarting one_for_one: kv1")
     screen.type("ui full\r")
     screen.shows("── output", PROMPT, "restarts 1")
     assert b"\x1b[?1049h" in screen.raw
