@@ -19,6 +19,7 @@ from prompt_toolkit.styles import DynamicStyle
 from prompt_toolkit.widgets import SearchToolbar
 
 from ssm_cli.render.reply import PROMPT
+from ssm_cli.repl.faces.reflow import Resizing, wraps_anew
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.history import PersistentHistory, history_path
 from ssm_cli.repl.screen import Screen
@@ -91,7 +92,7 @@ def make_app(
     mouse: Callable[[], bool],
 ) -> Application[None]:
     """The application, not running."""
-    app: Application[None] = Application(
+    app = Resizing(
         layout=screen.layout,
         style=DynamicStyle(lambda: style(screen.model.theme)),
         full_screen=True,
@@ -104,5 +105,6 @@ def make_app(
         max_render_postpone_time=None,
         before_render=lambda _: screen.place_menu(),
     )
+    app.reflows = wraps_anew(environ)
     app.ttimeoutlen = 0.05  # Esc is felt at once
     return app
