@@ -247,7 +247,7 @@ class Screen:
         ]
 
     def _help_title(self) -> StyleAndTextTuples:
-        page, pages = self._help.page_of
+        page, pages = self._help.page_of(self._columns(), self._help_rows())
         return [("class:rule", "── "), ("bold", f"help, page {page} of {pages}")]
 
     def _help_rows(self) -> int:

@@ -46,12 +46,21 @@ class Resizing(Application[None]):
     reflows = False
 
     def _on_resize(self) -> None:
-        drawn = self.renderer.last_rendered_screen
-        if drawn is not None and self.reflows and not self.full_screen:
-            at = drawn.get_cursor_position(self.layout.current_window)
-            lengths = [self._length(drawn, row) for row in range(at.y)]
-            self.output.cursor_up(more_rows(lengths, at.x, self.output.get_size().columns))
+        self._go_up()
         super()._on_resize()
+
+    def _redraw(self, render_as_done: bool = False) -> None:
+        self._go_up()  # a frame may be due before the signal has come
+        super()._redraw(render_as_done)
+
+    def _go_up(self) -> None:
+        """Go up by as many rows as what was drawn takes more now; what follows draws it anew."""
+        drawn, columns = self.renderer.last_rendered_screen, self.output.get_size().columns
+        if drawn is None or self.full_screen or not self.reflows:
+            return
+        at = drawn.get_cursor_position(self.layout.current_window)
+        lengths = [self._length(drawn, row) for row in range(at.y)]
+        self.output.cursor_up(more_rows(lengths, at.x, columns))
 
     def _length(self, drawn: Drawn, row: int) -> int:
         """Up to its last cell that can be seen."""

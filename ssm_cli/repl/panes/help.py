@@ -19,12 +19,11 @@ class HelpPane(Pane):
         self._lines: list[StyleAndTextTuples] = []
         self._made_for = 0
 
-    @property
-    def page_of(self) -> tuple[int, int]:
-        """The number of the page that is shown, and of how many."""
-        height = max(self._height - 1, 1)
-        pages = 1 + max(self._count - self._height + height - 1, 0) // height
-        return 1 + min((self.first(self._height) + height - 1) // height, pages - 1), pages
+    def page_of(self, width: int, height: int) -> tuple[int, int]:
+        """The number of the page that is shown in `height` rows, and of how many."""
+        step, self._count = max(height - 1, 1), self.count(width)
+        pages = 1 + max(self._count - height + step - 1, 0) // step
+        return 1 + min((self.first(height) + step - 1) // step, pages - 1), pages
 
     def count(self, width: int) -> int:
         """See `Pane`."""

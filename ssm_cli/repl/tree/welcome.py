@@ -31,11 +31,11 @@ def welcome_lines(api: NodeApi, tree: TreeView, leaving: str) -> tuple[Text, ...
                           (one_line(example_of(api, worker)), "name")),
             Text.assemble("  Tab completes; ", (f"help {one_line(worker)}", "name"),
                           " shows what it takes; ", ("tree", "name"), " and ", ("log", "name"),
-                          " what there is and was"),
+                          " what there is"),
         ]  # fmt: skip
     return (
         *example,
-        Text("  F1 or Ctrl-X h: all keys and commands; F6 or Ctrl-X o: act on a row of the tree"),
+        Text("  F1, Ctrl-X h: all keys and commands; F6, Ctrl-X o: act on a row of the tree"),
         Text(f"  {leaving}"),
     )
 
