@@ -24,7 +24,7 @@ def test_break_it_and_watch_it_heal(terminal: Open, size: tuple[int, int]) -> No
     screen.type("kv2 Lookup crash\r")
     screen.shows(
         "✖ kv2 crashed ZeroDivisionError",
-        "↻ storage restarting rest_for_one: kv2 kv3",
+        "↻ storage restarting rest_for_one: kv2",
         "restarts 1",
     )
     screen.type("kv2 Lookup x\rkv2 Lookup y\r")
