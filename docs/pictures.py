@@ -36,6 +36,20 @@ THEME = TerminalTheme(
     ],
 )  # fmt: skip
 
+LIGHT = TerminalTheme(
+    (0xFD, 0xF6, 0xE3),
+    (0x65, 0x7B, 0x83),
+    [
+        (0x07, 0x36, 0x42), (0xDC, 0x32, 0x2F), (0x85, 0x99, 0x00), (0xB5, 0x89, 0x00),
+        (0x26, 0x8B, 0xD2), (0xD3, 0x36, 0x82), (0x2A, 0xA1, 0x98), (0xEE, 0xE8, 0xD5),
+    ],
+    [
+        (0x00, 0x2B, 0x36), (0xCB, 0x4B, 0x16), (0x58, 0x6E, 0x75), (0x65, 0x7B, 0x83),
+        (0x83, 0x94, 0x96), (0x6C, 0x71, 0xC4), (0x93, 0xA1, 0xA1), (0xFD, 0xF6, 0xE3),
+    ],
+)  # fmt: skip
+"""Solarized, where a theme that was made for another palette would not be legible."""
+
 BANK = """\
 from ssm_cli import Supervisor, Worker
 from ssm_cli.machines.counter import counter
@@ -56,14 +70,24 @@ tree = Supervisor("root", "one_for_one",
 """
 
 
+KV = """\
+from ssm_cli import Supervisor, Worker
+from ssm_cli.machines.kv import kv_store
+
+storage = Supervisor("storage", "rest_for_one",
+                     [Worker("kv2", kv_store), Worker("kv3", kv_store)])
+tree = Supervisor("root", "one_for_one", [Worker("kv1", kv_store), storage], intensity=3)
+"""
+
+
 class Session:
     """The program in a terminal of its own, at the keyboard of which this script sits."""
 
-    def __init__(self, *options: str, rows: int = 36, columns: int = 120) -> None:
+    def __init__(self, *options: str, rows: int = 36, columns: int = 120, tree: str = BANK) -> None:
         self.columns = columns
         self._home = tempfile.TemporaryDirectory()
         home = self._home.name
-        Path(home, "bank.py").write_text(BANK, encoding="utf-8")
+        Path(home, "bank.py").write_text(tree, encoding="utf-8")
         self._tmux("kill-server", check=False)
         folders = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
         environ = [*(f"{name}={home}" for name in folders), f"PYTHONPATH={ROOT}", "PS1=$ "]
@@ -74,7 +98,7 @@ class Session:
         options_text = " ".join(options)
         self.type(f'clear; ssm() {{ {sys.executable} -m ssm_cli "$@"; }}', "Enter")
         self.type(f"clear; ssm run bank.py {options_text}", "Enter")
-        self.shows(PROMPT, "workers 10,009")
+        self.shows(PROMPT, "workers ")
 
     def _tmux(self, *words: str, check: bool = True) -> str:
         command = ["tmux", "-L", f"ssm-pictures-{os.getpid()}", "-f", os.devnull, *words]
@@ -109,7 +133,7 @@ class Session:
         """Wait until all parts are seen."""
         self.until(lambda: all(part in self.screen() for part in parts))
 
-    def take(self, name: str) -> None:
+    def take(self, name: str, theme: TerminalTheme = THEME) -> None:
         """Write what is seen into a picture."""
         seen = self._tmux("capture-pane", "-p", "-e", "-N")
         console = Console(
@@ -119,7 +143,7 @@ class Session:
         for line in AnsiDecoder().decode(seen.rstrip("\n")):
             console.print(line, no_wrap=True, crop=True)
         FOLDER.mkdir(exist_ok=True)
-        text = console.export_svg(title="ssm", theme=THEME, unique_id=name)
+        text = console.export_svg(title="ssm", theme=theme, unique_id=name)
         (FOLDER / f"{name}.svg").write_text(text, encoding="utf-8")
 
     def close(self) -> None:
@@ -141,17 +165,45 @@ def full() -> None:
         session.shows("(key: str, value: int)")
         session.take("full-healthy")
         session.type("", "C-c")
-        session.call("kv2 Lookup crash", "rest_for_one: kv2 kv3")
+        session.call("kv2 Lookup crash", "restarting rest_for_one: kv2")
         session.take("full-crash")
         session.type("kv2 Store x one ")
         session.shows("expected an integer")
         session.take("full-error")
         session.type("", "C-c")
-        session.call("session-00042 Lookup crash", "pool one_for_one: session-0")
+        session.call("session-00042 Lookup crash", "pool restarting one_for_one")
         session.call("open pool", "\u276f open pool")
+        session.call("kv3 Lookup x", "Result None")
         session.type("", "F6", "End")
         session.shows("session-09999")
         session.take("full-unfolded")
+    finally:
+        session.close()
+
+
+def small() -> None:
+    """At 80 by 24: an empty screen, the help, the tree's keys, the log pane, the light theme."""
+    session = Session(rows=24, columns=80, tree=KV)
+    try:
+        session.shows("press Enter")
+        session.take("empty")
+        session.type("", "F1")
+        session.shows("help, page 1")
+        session.take("help")
+        session.type("", "Escape")
+        session.call("kv2 Lookup crash", "restarting rest_for_one")
+        session.type("", "F6", "Down", "Down", "Down", "s")
+        session.shows("state kv2", "t trace")
+        session.take("tree-keys")
+        session.type("", "F6", "w")
+        session.shows("f filter")
+        session.take("log-pane")
+        session.type("", "q")
+        session.call("theme light", "theme light")
+        session.call("kv1 Lookup x", "Result None")
+        session.type("kv1 Store x one ")
+        session.shows("expected an integer")
+        session.take("light", LIGHT)
     finally:
         session.close()
 
@@ -173,3 +225,4 @@ def inline() -> None:
 if __name__ == "__main__":
     full()
     inline()
+    small()

@@ -10,7 +10,8 @@ from typing import Any, TextIO, cast
 from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands import records
 from ssm_cli.commands.results import REDIRECTED, Result, made_result
-from ssm_cli.commands.text import report_line, visible
+from ssm_cli.commands.text import visible
+from ssm_cli.commands.voice import report_line
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
@@ -58,6 +59,7 @@ class Printer:
         from rich.console import Console  # noqa: PLC0415 - for a person at a terminal only
 
         from ssm_cli.render.crash import crash_panel  # noqa: PLC0415 - as above
+        from ssm_cli.render.theme import theme_of  # noqa: PLC0415 - as above
 
         plain = self._env.dumb or "NO_COLOR" in self._env.environ
         console = Console(
@@ -65,7 +67,7 @@ class Printer:
         )
         with console.capture() as captured:
             for report in cast("list[CrashReport]", result.value):
-                console.print(crash_panel(report))
+                console.print(crash_panel(report, theme_of(self._env.environ)))
         return captured.get().splitlines()
 
     def report(self, report: Report) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import msgspec
 
 from ssm_cli.commands import records, text
+from ssm_cli.commands.inputs import input_lines, input_records
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, answered, done, made_result
 from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE, VERBS, Parameter, find_verb, help_lines, nearest
+from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError, SsmError, SupervisorError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
@@ -50,7 +52,7 @@ def _tree(command: Command, api: NodeApi) -> Result:
 
 def _log(command: Command, api: NodeApi) -> Result:
     reports = api.reports(last=command.last)
-    lines = tuple(text.report_line(report) for report in reports)
+    lines = tuple(report_line(report) for report in reports)
     return made_result(
         "log", lines, [records.report_record(report) for report in reports], command.output
     )
@@ -107,15 +109,28 @@ def _which_children(command: Command, api: NodeApi) -> Result:
     return answered(command, msgspec.to_builtins(children), text.children_lines(children))
 
 
-def _help(command: Command, _api: NodeApi) -> Result:
+def _help(command: Command, api: NodeApi) -> Result:
     word = command.arguments.get("verb")
     if word is not None and find_verb(word) is None:
-        near = nearest(word, [verb.name for verb in TABLE])
-        hint = f"did you mean `{near}`?" if near else "`help` lists the commands"
-        raise CommandError(f"there is no command `{word}`; {hint}", column=6)
+        return _help_of_worker(command, api, word.rpartition("/")[2])
     verbs = [find_verb(word)] if word else list(TABLE)
     value = [{"verb": v.name, "usage": v.usage, "help": v.help} for v in verbs if v]
     return answered(command, value, help_lines(word))
+
+
+def _help_of_worker(command: Command, api: NodeApi, worker: str) -> Result:
+    """Return what a worker takes; raises `CommandError` if there is none of this name."""
+    try:
+        constructors = api.constructors(worker)
+    except SsmError as error:
+        near = nearest(worker, [*(verb.name for verb in TABLE), *api.names("worker")])
+        hint = (
+            f"did you mean `{near}`?" if near else "`help` lists the commands, `tree` the workers"
+        )
+        message = f"there is no command or worker `{worker}`; {hint}"
+        raise CommandError(message, column=6) from error
+    lines, value = input_lines(worker, constructors), input_records(worker, constructors)
+    return answered(command, value, lines)
 
 
 def _stop(command: Command, api: NodeApi) -> Result:

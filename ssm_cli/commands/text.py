@@ -1,52 +1,45 @@
-"""Views and reports as plain lines of text, without colour and without Rich."""
+"""Views as plain lines of text, without colour and Rich; the one escape of all that is shown."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
-from typing import Any
 
-from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView, Report
+from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView
 
 MAX_SHOWN = 500  # characters of a user's text within a line of ours
-_GLYPHS = {
-    "crashed": "✖",
-    "start_failed": "✖",
-    "killed": "✖",
-    "gave_up": "✖",
-    "restarting": "↻",
-    "started": "●",
-    "exited": "■",
-    "stopped": "■",
-    "down": "✖",
-    "fell_back": "✖",
-    "impure": "✖",
-    "loop_failed": "✖",
-    "quarantined": "✖",
-    "storage_failed": "✖",
-    "unsaved": "✖",
-}
+WANTED = "\t\u200c\u200d"  # in a worker's own lines: tabs, and joiners inside words and emoji
 
 
-def visible(text: str) -> str:
-    r"""Escape every character of a text that does not print, except tabs.
+def escaped(text: str, keep: str = "") -> str:
+    r"""The text on one line: everything that does not print is written as its escape.
 
-    A worker's text must not move the cursor or change what stands elsewhere on the screen.
+    Covers control bytes, escape sequences, line and paragraph separators, bidirectional
+    overrides, zero-width characters and lone surrogates, so that a text of a user's is seen and
+    does nothing. Spaces of any kind become a space. `keep`: characters that stay as they are.
 
-    >>> visible("red \x1b[31m")
-    'red \\x1b[31m'
+    >>> escaped("red \x1b[31m and\na new line")
+    'red \\x1b[31m and\\na new line'
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+    return "".join(c if c.isprintable() or c in keep else _escape(c) for c in text)
 
 
 def _escape(character: str) -> str:
-    if character.isspace() and ord(character) > 0xFF:
+    if unicodedata.category(character) == "Zs":
         return " "
-    if character in "\u200c\u200d":  # joiners inside words and emoji: harmless, and wanted
-        return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+def visible(text: str) -> str:
+    r"""Escape a worker's text as `escaped` does, but for what belongs into text: tabs, joiners.
+
+    >>> visible("a\tred \x1b[31m")
+    'a\tred \\x1b[31m'
+    """
+    return escaped(text, WANTED)
 
 
 def brief(text: str, limit: int = MAX_SHOWN) -> str:
@@ -55,8 +48,18 @@ def brief(text: str, limit: int = MAX_SHOWN) -> str:
     >>> brief("a\nb"), brief("abcdef", 4)
     ('a\\nb', 'abc…')
     """
-    shown = visible(text[: limit + 1])
+    shown = escaped(text[: limit + 1])
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def budget_words(restarts: object, intensity: object, period_s: float | None) -> str:
+    """How much of a restart budget is used: its fraction means used of allowed everywhere.
+
+    >>> budget_words(1, 3, 5.0)
+    '1 of 3 restarts in 5 s'
+    """
+    period = "" if period_s is None else f" in {period_s:g} s"
+    return f"{restarts} of {intensity} restarts{period}"
 
 
 def output_lines(text: str) -> tuple[str, ...]:
@@ -82,7 +85,9 @@ def tree_lines(root: NodeView) -> tuple[str, ...]:
 
 def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str, str]]:
     label = f" ({brief(view.label, 40)})" if view.label else ""
-    budget = "-" if view.budget_left is None else f"{view.budget_left}/{view.intensity}"
+    budget = "-"
+    if view.intensity is not None and view.budget_left is not None:
+        budget = f"{view.intensity - view.budget_left}/{view.intensity}, {view.budget_left} left"
     name = f"{'  ' * depth}{brief(view.id)}{label}"
     state: str = view.state
     if view.delay_ms is not None:
@@ -141,8 +146,7 @@ def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, .
     """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
     budget = ""
     if report.restarts is not None:
-        within = f"in {report.period:g} s" if report.period is not None else ""
-        budget = f", {report.restarts} of {report.intensity} restarts {within}".rstrip()
+        budget = f", {budget_words(report.restarts, report.intensity, report.period)}"
     by = f" ({report.strategy}{budget})" if report.strategy else ""
     rows = [
         ("worker", f"{report.path}, under {report.supervisor}"),
@@ -156,43 +160,3 @@ def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, .
         ("decision", f"{report.decision}: {' '.join(report.children)}{by}"),
     ]
     return tuple(f"{key:<9} {brief(value, 1000)}" for key, value in rows)
-
-
-def report_line(report: Report, zone: tzinfo | None = None) -> str:
-    """A report as one line: the time in `zone` (None: local), a glyph, who, what, why.
-
-    >>> from datetime import UTC
-    >>> report = Report(9, 0.0, "crashed", "kv2", "root/kv2", "worker",
-    ...                 {"error": {"type": "KeyError", "message": "'x'"}})
-    >>> report_line(report, UTC)
-    "00:00:00 ✖ kv2 crashed KeyError: 'x'"
-    """
-    at = datetime.fromtimestamp(report.at_s, zone).strftime("%H:%M:%S")
-    glyph = _GLYPHS.get(report.event, "·")
-    why = brief(_why(report.event, report.detail))
-    line = f"{at} {glyph} {brief(report.id)} {report.event}"
-    return f"{line} {why}" if why else line
-
-
-def _why(event: str, detail: dict[str, Any]) -> str:
-    """The further fields of an event in a few words."""
-    error = detail.get("error")
-    if isinstance(error, dict) and "type" in error:
-        message = error.get("message")
-        return f"{error['type']}: {message}" if message else str(error["type"])
-    budget = f"{detail.get('restarts')} restarts, {detail.get('intensity')} allowed"
-    within = f"in {float(detail.get('period', 0)):g} s"
-    match event:
-        case "starting":
-            return f"(start {detail['n']})" if detail.get("n", 1) != 1 else ""
-        case "restarting":
-            children = " ".join(str(child) for child in detail.get("children", ()))
-            return f"{detail.get('strategy')}: {children} ({budget} {within})"
-        case "gave_up":
-            return f"({budget} {within})"
-        case "killed":
-            return ""
-        case _:
-            known = {"reason", "n"}
-            more = (f"{key}={value}" for key, value in detail.items() if key not in known)
-            return " ".join([str(detail.get("reason", "")), *more]).strip()

@@ -327,7 +327,7 @@ TABLE: tuple[Verb, ...] = (
     Verb(
         "help",
         (Parameter("verb", "word", required=False),),
-        "list the commands, or explain one",
+        "list the commands, or explain one, or what a worker takes",
         "session",
         aliases=("?",),
     ),

@@ -32,13 +32,13 @@ class Row(msgspec.Struct, frozen=True):
 Words = tuple[str, str]
 """A text and its style."""
 
-NONE: Words = ("·", "bright_black")
+NONE: Words = ("·", "muted")
 STATE_STYLES = {
-    "running": "green",
-    "restarting": "yellow",
-    "stopped": "bright_black",
-    "suspended": "cyan",
-    "unreachable": "red",
+    "running": "good",
+    "restarting": "warn",
+    "stopped": "muted",
+    "suspended": "info",
+    "unreachable": "bad",
 }
 
 
@@ -74,7 +74,7 @@ def status(row: Row) -> Words:
     Of a remote child also how old its last sign of life is.
 
     >>> status(Row("", NodeView("kv2", "root/kv2", "worker", "restarting", delay_ms=1500.0)))
-    ('retry in 1.5s', 'yellow')
+    ('retry in 1.5s', 'warn')
     """
     node = row.node
     style = STATE_STYLES[node.state]
@@ -85,7 +85,7 @@ def status(row: Row) -> Words:
     if node.kind != "supervisor" or node.state != "running":
         return node.state, style
     again = f" ↻{node.restarts:,}" if node.restarts else ""
-    return f"{row.size:,} {'child' if row.size == 1 else 'children'}{again}", "bright_black"
+    return f"{row.size:,} {'child' if row.size == 1 else 'children'}{again}", "muted"
 
 
 def restarts(row: Row) -> Words:
@@ -97,17 +97,17 @@ def restarts(row: Row) -> Words:
     >>> sup = NodeView("s", "s", "supervisor", "running", intensity=3, budget_left=1)
     >>> kv1 = NodeView("kv1", "s/kv1", "worker", "running", restarts=2)
     >>> restarts(Row("", sup)), restarts(Row("", kv1))
-    (('2/3!', 'bold yellow'), ('2', 'yellow'))
+    (('2/3!', 'alert'), ('2', 'warn'))
     """
     node = row.node
     if node.kind != "supervisor":
-        return (f"{node.restarts:,}", "yellow") if node.restarts else NONE
+        return (f"{node.restarts:,}", "warn") if node.restarts else NONE
     if node.intensity is None or node.budget_left is None:
         return NONE
     used = node.intensity - node.budget_left
     if used and node.budget_left <= 1:
-        return f"{used}/{node.intensity}!", "bold yellow"
-    return f"{used}/{node.intensity}", "yellow" if used else "bright_black"
+        return f"{used}/{node.intensity}!", "alert"
+    return f"{used}/{node.intensity}", "warn" if used else "muted"
 
 
 def queue(row: Row) -> Words:
@@ -139,8 +139,8 @@ def uptime(row: Row) -> Words:
     """How long it has been running since its last start."""
     node = row.node
     if node.state in ("stopped", "restarting"):
-        return "—", "bright_black"
-    return span(node.uptime_s), "bright_black"
+        return "—", "muted"
+    return span(node.uptime_s), "muted"
 
 
 COLUMNS = (

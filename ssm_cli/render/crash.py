@@ -6,22 +6,25 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ssm_cli.render.log import clock
+from ssm_cli.commands.text import budget_words
+from ssm_cli.commands.voice import clock
 from ssm_cli.render.sanitize import one_line
+from ssm_cli.render.theme import THEMES, Theme
 from ssm_cli.runtime.views import CrashReport
 
 LIMIT = 1000  # characters of one value
 
 
-def crash_panel(report: CrashReport) -> Panel:
+def crash_panel(report: CrashReport, theme: Theme = "dark") -> Panel:
     """The panel of a crash report; it is as wide as what it is printed to."""
+    roles = {"": "", **THEMES[theme]}
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column()
     for key, value, style in facts(report):
-        rows.add_row(key, Text(one_line(value, LIMIT), style))
-    title = Text.assemble(("✖ ", "red"), (one_line(report.path), "bold"), " crashed")
-    return Panel(rows, title=title, subtitle=clock(report.at_s), border_style="red")
+        rows.add_row(key, Text(one_line(value, LIMIT), roles[style]))
+    title = Text.assemble(("✖ ", roles["bad"]), (one_line(report.path), "bold"), " crashed")
+    return Panel(rows, title=title, subtitle=clock(report.at_s), border_style=roles["bad"])
 
 
 def crash_texts(report: CrashReport) -> list[Text]:
@@ -30,7 +33,7 @@ def crash_texts(report: CrashReport) -> list[Text]:
     Each is a key and what it says, in the colours of the panel.
     """
     who = Text.assemble(
-        ("  ✖ ", "red"), (one_line(report.path), "bold"), f" crashed at {clock(report.at_s)}"
+        ("  ✖ ", "bad"), (one_line(report.path), "bold"), f" crashed at {clock(report.at_s)}"
     )
     return [
         who,
@@ -44,19 +47,19 @@ def crash_texts(report: CrashReport) -> list[Text]:
 def facts(report: CrashReport) -> list[tuple[str, str, str]]:
     """What a crash report says, as key, value and style, in the order of reading."""
     rows = [
-        ("error", f"{report.error_type}: {report.error_message}", "red"),
+        ("error", f"{report.error_type}: {report.error_message}", "bad"),
         ("reason", report.reason, ""),
         ("input", report.input, ""),
         ("state", report.state, ""),
     ]
-    rows += [("event", event, "dim") for event in report.events]
-    rows += [("at", frame, "dim") for frame in report.stack]
+    rows += [("event", event, "muted") for event in report.events]
+    rows += [("at", frame, "muted") for frame in report.stack]
     done = f"{report.decision}: {' '.join(report.children)}"
     rows.append(
         (report.supervisor, f"{done}  ({report.strategy})" if report.strategy else done, "")
     )
     if report.restarts is not None:
-        used = f"{report.restarts} of {report.intensity} restarts in {report.period:g} s"
-        style = "" if report.budget_left else "yellow"
+        used = budget_words(report.restarts, report.intensity, report.period)
+        style = "" if report.budget_left else "warn"
         rows.append(("budget", f"{used}, {report.budget_left} left", style))
     return rows

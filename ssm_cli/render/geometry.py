@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 WIDE_COLUMNS = 100  # from here on the restart log stands beside the tree
+LOW_ROWS = 8  # a lower screen has nothing but output, prompt and hint
 KEY_BAR_ROWS = 16  # a lower screen has no line of keys
 TREE_SHARE = 0.6  # of what is left, at most so much goes to the tree where it stands alone
 
@@ -24,6 +25,8 @@ class Geometry(msgspec.Struct, frozen=True):
         keys: 1 if the line of keys is shown, else 0.
         tree_columns: cells of the tree.
         log_columns: cells of the log.
+        low: nothing but the output, the prompt and its hint is shown.
+        hint: 1 if the line below the prompt is shown, else 0.
     """
 
     wide: bool
@@ -33,6 +36,8 @@ class Geometry(msgspec.Struct, frozen=True):
     keys: int
     tree_columns: int
     log_columns: int
+    low: bool = False
+    hint: int = 1
 
 
 def geometry(
@@ -52,6 +57,10 @@ def geometry(
     >>> (g.wide, g.tree, g.log, g.output, g.keys)
     (False, 7, 3, 8, 1)
     """
+    if rows < LOW_ROWS:
+        hint = 1 if rows > 1 else 0
+        output = 0 if inline else max(rows - 1 - hint, 0)
+        return Geometry(False, 0, 0, output, 0, columns, columns, low=True, hint=hint)
     keys = 1 if rows >= KEY_BAR_ROWS else 0
     if inline:
         panel = geometry(max(rows // 2, 8), columns, tree_rows, detail_rows=detail_rows)

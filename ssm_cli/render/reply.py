@@ -18,7 +18,7 @@ def echo(line: str) -> Text:
     >>> echo("kv2 Store x 1").plain == f"{MARK} kv2 Store x 1"
     True
     """
-    return Text.assemble((f"{MARK} ", "bold green"), (one_line(line), "bold"))
+    return Text.assemble((f"{MARK} ", "good"), (one_line(line), "bold"))
 
 
 def reply_lines(
@@ -40,9 +40,9 @@ def reply_lines(
     texts: list[Text] = []
     for line in (safe for given in lines for safe in lines_of(given) or [""]):
         mark = "✖ " if error and not texts else "  " if error else ""
-        texts.append(Text.assemble("  ", (mark, "red"), (line, "red" if error else "green")))
+        texts.append(Text.assemble("  ", (mark, "bad"), (line, "bad" if error else "good")))
     if texts and ms is not None:
-        texts[-1].append(f"   {ms:.2f} ms", "bright_black")
+        texts[-1].append(f"   {ms:.2f} ms", "muted")
     if texts and number is not None:
-        texts[-1].append(f"   ${number}", "bright_black")
+        texts[-1].append(f"   ${number}", "muted")
     return texts

@@ -13,11 +13,11 @@ from ssm_cli.render.columns import COLUMNS, Column, Row, columns_for
 from ssm_cli.render.sanitize import fit, one_line
 
 GLYPHS = {
-    "running": ("●", "green"),
-    "restarting": ("↻", "yellow"),
-    "stopped": ("○", "bright_black"),
-    "suspended": ("‖", "cyan"),
-    "unreachable": ("?", "red"),
+    "running": ("●", "good"),
+    "restarting": ("↻", "warn"),
+    "stopped": ("○", "muted"),
+    "suspended": ("‖", "info"),
+    "unreachable": ("?", "bad"),
 }
 
 
@@ -28,7 +28,7 @@ def header(width: int, sort: str = "") -> Text:
     for column in columns:
         title = f"*{column.title}"[: column.width] if column.title == sort else column.title
         text.append(" " + fit(title, column.width, right=column.right))
-    text.stylize("bright_black underline")
+    text.stylize("muted underline")
     return text
 
 
@@ -45,7 +45,7 @@ def row_text(row: Row, width: int, *, flash: bool = False, chosen: bool = False)
         text.append(" ")
         text.append_text(_cell(row, column))
     if flash:
-        text.stylize("reverse yellow")
+        text.stylize("reverse warn")
     if chosen and flash:
         text.stylize("bold underline")
     elif chosen:
@@ -68,21 +68,21 @@ def _name_cell(row: Row, width: int) -> Text:
     if len(guide) > width // 2:  # a deep tree: the name matters more than the lines to it
         guide = "…" + guide[len(guide) - width // 2 + 1 :]
     text = Text()
-    text.append(guide, "bright_black")
+    text.append(guide, "muted")
     node = row.node
     if row.hidden:
-        text.append(f"… {row.hidden:,} more", "bright_black italic")
+        text.append(f"… {row.hidden:,} more", "hint")
     else:
         glyph, style = GLYPHS[node.state]
         supervisor = node.kind == "supervisor"
         if supervisor and node.state == "running":
-            glyph, style = "▸" if row.closed else "▾", "blue"
+            glyph, style = "▸" if row.closed else "▾", "name"
         text.append(f"{glyph} ", style)
-        text.append(one_line(node.id), "bold blue" if supervisor else "")
+        text.append(one_line(node.id), "name" if supervisor else "")
         where = f"@{node.node} #{node.epoch}" if node.node else ""
         note = " ".join(word for word in (node.strategy, node.label, where) if word)
         if note:
-            text.append(f" {one_line(note)}", "bright_black")
+            text.append(f" {one_line(note)}", "muted")
     text.truncate(width, overflow="ellipsis", pad=True)
     return text
 

@@ -7,9 +7,9 @@ is written out as its escape, so that it is seen and does nothing.
 
 from __future__ import annotations
 
-import unicodedata
-
 from rich.cells import cell_len, set_cell_size
+
+from ssm_cli.commands.text import escaped
 
 LIMIT_CHARACTERS = 4000
 """How much of one text is shown; the rest is counted."""
@@ -18,8 +18,7 @@ LIMIT_CHARACTERS = 4000
 def one_line(text: str, limit: int = LIMIT_CHARACTERS) -> str:
     r"""The text on one line: what does not print is written as its escape.
 
-    Covers control bytes, escape sequences, line and paragraph separators, bidirectional
-    overrides, zero-width characters and lone surrogates. Spaces of any kind become a space.
+    See `commands.text.escaped`.
 
     Args:
         text: any text.
@@ -30,17 +29,8 @@ def one_line(text: str, limit: int = LIMIT_CHARACTERS) -> str:
     >>> one_line("abcdef", limit=3)
     'abc… (3 more)'
     """
-    kept, rest = text[:limit], len(text) - limit
-    if not kept.isprintable():
-        kept = "".join(c if c.isprintable() else _visible(c) for c in kept)
+    kept, rest = escaped(text[:limit]), len(text) - limit
     return kept if rest <= 0 else f"{kept}… ({rest:,} more)"
-
-
-def _visible(character: str) -> str:
-    """What stands for a character that does not print."""
-    if unicodedata.category(character) == "Zs":
-        return " "
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def lines_of(text: str) -> list[str]:

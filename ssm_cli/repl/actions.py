@@ -5,57 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import get_args
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
-from rich.text import Text
 
-from ssm_cli.commands.verbs import help_lines
-from ssm_cli.errors import SsmError
+from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
+from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.commands import Commands
-from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import edited
-from ssm_cli.repl.shell.verbs import help_here
+from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
 from ssm_cli.repl.tree.view import SORTS
-
-LINE_END = "\n"
-LINE_CHARACTERS = 10_000  # that the prompt shows: each is coloured at every key
-
-
-HELP = (
-    ("Tab, Shift-Tab", "complete, next and previous"),
-    ("up, down", "what was typed before; Ctrl-R searches it; right takes the grey suggestion"),
-    ("Alt-Enter", "another line below this one; Enter sends them all, one after the other"),
-    ("Ctrl-X Ctrl-E", "edit the line in $EDITOR"),
-    ("F1", "the keys and the commands"),
-    ("F2", "the panel below the terminal's own scrollback, or all of the screen"),
-    ("F3", "show only the nodes whose name contains what is typed then"),
-    ("F4", "the report of the last crash, in the tree of the chosen worker's"),
-    ("F5", "let the view stand still while the tree goes on"),
-    ("F6, Shift-F6", "choose another pane: the output, the tree, the restart log"),
-    ("F7", "sort by the next column"),
-    ("F8", "let the mouse select text, or work in the view"),
-    ("F9", "what there is to know of the chosen node, in place of the restart log"),
-    ("PgUp, PgDn", "scroll the chosen pane"),
-    ("in the tree", "up, down, Home, End move; Enter opens or closes, or calls a worker;"),
-    ("", "right opens, left closes, / seeks; Esc or any other key leads back to the prompt"),
-    ("Ctrl-C", "clear the line; while lines are carried out, stop waiting and drop the rest"),
-    ("Ctrl-D", "on an empty line, behind all lines that wait: stop the tree in order and leave"),
-    ("Ctrl-L, Ctrl-Z", "draw the screen anew; suspend, tree and all, until `fg`"),
-)
-
-
-def key_lines() -> list[str]:
-    """The keys and what they do, one a line."""
-    width = max(len(key) for key, _ in HELP)
-    return [f"{key.ljust(width)}  {does}" for key, does in HELP]
+from ssm_cli.repl.typed_line import TypedLine
 
 
 class Actions:
@@ -75,7 +42,7 @@ class Actions:
 
     Attributes:
         buffer: what is typed.
-        held: what was pasted before it, and is too long to be shown.
+        line: that, and what was pasted before it.
         mouse: it works in the view; else it selects text.
     """
 
@@ -97,7 +64,7 @@ class Actions:
         self.app = app
         self.buffer = buffer
         self.screen = screen
-        self.held = ""
+        self.line = TypedLine(buffer, commands, model.notice)
         self.mouse = mouse
         self._is_lent = lent
         self.quit = leave
@@ -107,20 +74,41 @@ class Actions:
         self._lend = lend
         self._face = face
         self._tasks: set[asyncio.Task[None]] = set()
+        self._traced: set[str] = set()
+        self._needle = ""
+        buffer.on_text_changed += self._typed
+
+    def named(self, action: str) -> Callable[[], None]:
+        """The action that the table of keys means by a name."""
+        acts: dict[str, Callable[[], None]] = {act: partial(self.act, act) for act in get_args(Act)}
+        panes: dict[str, Callable[[], None]] = {
+            "next_pane": lambda: self.screen.choose(1),
+            "previous_pane": lambda: self.screen.choose(-1),
+            "page_up": lambda: self.screen.chosen.page(-1),
+            "page_down": lambda: self.screen.chosen.page(1),
+            "up": lambda: self.screen.chosen.scroll(-1),
+            "down": lambda: self.screen.chosen.scroll(1),
+            "first": lambda: self.screen.chosen.ends(-1),
+            "last": lambda: self.screen.chosen.ends(1),
+            "leave": self.screen.leave_panes,
+            "wrap": self.screen.wrap_log,
+            "open_row": lambda: self.open_row(opened=True),
+            "close_row": lambda: self.open_row(opened=False),
+            "find_output": lambda: self._write("find "),
+            "find_log": lambda: self._write("find-log "),
+        }
+        return acts.get(action) or panes.get(action) or getattr(self, action)
+
+    def _typed(self, buffer: Buffer) -> None:
+        """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
+        if buffer.text and self.screen.place in ("tree", "log"):
+            self.screen.leave_panes()
 
     @property
     def is_choosing(self) -> bool:
         """Whether a completion is selected in the menu."""
         state = self.buffer.complete_state
         return state is not None and state.current_completion is not None
-
-    @property
-    def held_words(self) -> str | None:
-        """What is to be said of a long paste; None while there is none."""
-        if not self.held:
-            return None
-        how = "Enter sends them, Ctrl-C drops them; `source FILE` takes a file"
-        return f"{self.held.count(LINE_END) + 1:,} lines were pasted: {how}"
 
     def interrupt(self) -> None:
         """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
@@ -130,58 +118,33 @@ class Actions:
             stop_search()
         elif self._commands.waiting is not None or self._commands.count:
             self._commands.interrupt()
-        elif self.buffer.text or self.held:
-            if self._commands.plain:
-                self._commands.echo(f"{self.buffer.document.lines[-1]}^C")
-            self.held = ""
-            self.buffer.reset()
+        elif self.buffer.text or self.line.held:
+            self.line.clear()
         else:
-            self._model.notice("Ctrl-D stops the tree in order and leaves; F1 shows the keys", "")
+            self._model.notice(f"{self._model.leaving}; F1 shows the keys", "")
 
     def enter(self) -> None:
         """Enter: send what was typed."""
         self.buffer.validate_and_handle()
 
     def paste(self, text: str) -> None:
-        """Insert what was pasted, below each other if it is several lines; Enter sends them.
-
-        What is too long to be shown is held before the line.
-        """
-        if len(text) > PASTE_CHARACTERS:
-            self._model.notice(
-                f"more than {PASTE_CHARACTERS:,} characters were pasted, and none taken; put them "
-                "in a file, and type `source FILE`",
-                "red",
-            )
-            return
-        lines = LINE_END.join(lines_in(text))
-        if len(lines) + len(self.buffer.text) <= LINE_CHARACTERS:
-            self.buffer.insert_text(lines)
-            return
-        typed = self.buffer.document
-        self.held += typed.text_before_cursor + lines
-        self.buffer.document = Document(typed.text_after_cursor, 0)
+        """Insert what was pasted; Enter sends it."""
+        self.line.paste(text)
 
     def take(self, text: str) -> bool:
         """Carry out many lines that came at once; False where keys mean something else now."""
-        buffer, vi = self.buffer, self.app.vi_state
-        typing = self.app.editing_mode is EditingMode.EMACS or vi.input_mode is InputMode.INSERT
-        elsewhere = self.app.layout.is_searching or self.is_choosing or self.screen.is_chosen
+        typing = self.app.editing_mode is EditingMode.EMACS
+        typing = typing or self.app.vi_state.input_mode is InputMode.INSERT
+        elsewhere = self.app.layout.is_searching or self.screen.place != "prompt"
         pending = self.app.key_processor.key_buffer or self._commands.question is not None
-        if elsewhere or pending or self._is_lent() or not typing:
+        if elsewhere or self.is_choosing or pending or self._is_lent() or not typing:
             return False
-        first, *lines = lines_in(text)
-        buffer.insert_text(first)
-        for line in lines_in(self.held + buffer.text) + lines:
-            self._commands.put(line.strip())
-        self.held = ""
-        buffer.reset()
+        self.line.take(text)
         return True
 
     def help(self) -> None:
-        """F1: the keys and the commands, in the output."""
-        lines = (*key_lines(), "", *help_lines(), *help_here())
-        self._model.say(Text(f"  {line}") for line in lines)
+        """F1: open the keys and the commands, or close them."""
+        self.screen.show_help(shown=self.screen.place != "help")
 
     def toggle_inline(self) -> None:
         """F2: the full screen, or the panel below the scrollback."""
@@ -194,6 +157,30 @@ class Actions:
             self._model.touch()
         else:
             self._write("filter ")
+
+    def filter_log(self) -> None:
+        """The same for the restart log."""
+        if self._model.needle:
+            self._model.filter_log("")
+        else:
+            self._write("filter-log ")
+
+    def find(self, pane: Pane, needle: str) -> None:
+        """Show the line of a pane, above what is shown, that contains a text.
+
+        Raises:
+            CommandError: none does.
+        """
+        self._needle, self.screen.sought = needle, pane
+        if not pane.find(needle):
+            raise CommandError(f"no line contains `{needle}`")
+
+    def find_again(self) -> None:
+        """Go on upwards, in the pane that was searched last."""
+        if not self._needle:
+            self._model.notice("nothing was sought yet; `find TEXT` seeks in the output")
+        elif not self.screen.sought.find(self._needle):
+            self._model.notice(f"no line contains `{self._needle}`")
 
     def crash(self) -> None:
         """F4: the report of the last crash, of the chosen worker if one is."""
@@ -232,11 +219,31 @@ class Actions:
         if worker is not None:
             self._write(f"call {worker} ")
 
+    def act(self, act: Act) -> None:
+        """Carry out what a key does with the chosen row of the tree.
+
+        What ends something is put in the prompt, for Enter to confirm.
+        """
+        name = self._model.tree.chosen_name()
+        found = None if name is None else self._model.tree.source.glance(name)
+        if found is None:
+            return
+        try:
+            line = line_for(act, found.view, traced=found.view.id in self._traced)
+        except CommandError as error:
+            self._model.notice(str(error))
+            return
+        if act == "trace":
+            self._traced ^= {found.view.id}
+        if act in NEEDS_ENTER:
+            self._write(line)
+        else:
+            self._commands.put(line)
+
     def _write(self, text: str) -> None:
         """Begin the line with a text; what was typed is gone."""
         self.screen.leave_panes()
-        self.buffer.text = text
-        self.buffer.cursor_position = len(text)
+        self.line.begin(text)
 
     def open_row(self, *, opened: bool) -> None:
         """Right or left in the tree: open the chosen supervisor, or close it."""
@@ -257,18 +264,12 @@ class Actions:
             async with self._lend():
                 text = await edited(self.buffer.text, ".ssm", self._environ)
         except SsmError as error:
-            self._model.notice(str(error), "red")
+            self._model.notice(str(error), "bad")
             return
         if text is not None:
-            self.buffer.text = text.rstrip("\n")[:LINE_CHARACTERS]
-            self.buffer.cursor_position = len(self.buffer.text)
+            self.line.begin(text.rstrip("\n"))
 
     def accept(self, buffer: Buffer) -> bool:
-        """Each line waits for those before it; the prompt is free for the next at once."""
+        """Send the line that was typed; see `TypedLine.accept`."""
         self.screen.follow()
-        lines, self.held = lines_in(self.held + buffer.text), ""
-        if len(lines) < 2 and self._commands.answer("".join(lines)):
-            return False
-        for line in lines:
-            self._commands.put(line.strip())
-        return False
+        return self.line.accept(buffer)

@@ -15,12 +15,15 @@ from prompt_toolkit.layout import BufferControl, Window
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.processors import AppendAutoSuggestion, BeforeInput
 from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.styles import DynamicStyle
 from prompt_toolkit.widgets import SearchToolbar
 
+from ssm_cli.repl.faces.reflow import Resizing, wraps_anew
 from ssm_cli.repl.prompt.complete import HintLine, LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.history import PersistentHistory, history_path
-from ssm_cli.repl.screen import STYLE, Screen
+from ssm_cli.repl.screen import Screen
 from ssm_cli.repl.shell.config import Settings
+from ssm_cli.repl.themes import style
 
 PROMPT_ROWS = 5  # of an input of several lines that are seen
 
@@ -38,6 +41,7 @@ def make_buffer(
     return Buffer(
         completer=LineCompleter(reader),
         complete_while_typing=True,
+        enable_history_search=True,
         auto_suggest=AutoSuggestFromHistory(),
         history=history,
         accept_handler=accept,
@@ -68,7 +72,7 @@ def make_prompt(
     control = BufferControl(
         buffer,
         lexer=LineLexer(reader),
-        input_processors=[BeforeInput(mark, style="bold ansigreen"), AppendAutoSuggestion()],
+        input_processors=[BeforeInput(mark, style="class:good"), AppendAutoSuggestion()],
         search_buffer_control=search.control,
         preview_search=True,
     )
@@ -89,9 +93,9 @@ def make_app(
     mouse: Callable[[], bool],
 ) -> Application[None]:
     """The application, not running."""
-    app: Application[None] = Application(
+    app = Resizing(
         layout=screen.layout,
-        style=STYLE,
+        style=DynamicStyle(lambda: style(screen.model.theme)),
         full_screen=True,
         erase_when_done=True,
         input=source,
@@ -102,5 +106,6 @@ def make_app(
         max_render_postpone_time=None,
         before_render=lambda _: screen.place_menu(),
     )
+    app.reflows = wraps_anew(environ)
     app.ttimeoutlen = 0.05  # Esc is felt at once
     return app

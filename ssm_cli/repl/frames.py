@@ -65,7 +65,7 @@ class Frames:
     async def run(self) -> None:
         """Draw for as long as the session lasts."""
         while True:
-            busy = self._model.queue > 0
+            busy = self._model.tree.source.queue > 0
             await asyncio.sleep(frame_interval(self._refresh_s + self._render_s, busy=busy))
             try:
                 self._model.count()

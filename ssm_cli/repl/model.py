@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 
 from rich.text import Text
 
+from ssm_cli.commands.voice import in_restart_log, report_line
 from ssm_cli.errors import message_of
-from ssm_cli.render.log import in_restart_log, log_line
 from ssm_cli.render.sanitize import one_line
+from ssm_cli.render.theme import Theme
 from ssm_cli.repl.tree.detail import detail_of
-from ssm_cli.repl.tree.source import source_of
+from ssm_cli.repl.tree.source import Listed, source_of
 from ssm_cli.repl.tree.view import TreeView
+from ssm_cli.repl.tree.welcome import welcome_lines
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
 
@@ -41,6 +43,12 @@ class Model:
         detail: what there is to know of the chosen node; None: it is not asked for.
         flashing: the names of what was just restarted, whose rows are shown in reverse.
         frozen: the view stands still while the tree goes on.
+        theme: the colours it is shown in.
+        welcome: the lines of the output before there is any.
+        needle: what the reports of the restart log contain; empty: all are shown.
+        followers: called with each report, as it happens.
+        printed: lines of the output are printed, and cannot be taken back.
+        output_taken: how often lines of the output were taken back.
         restarts: how many restarts supervisors have decided.
     """
 
@@ -53,11 +61,18 @@ class Model:
         self.flashing: frozenset[str] = frozenset()
         self.frozen = False
         self.restarts = 0
+        self.theme: Theme = "dark"
+        self.welcome: tuple[Text, ...] = ()
+        self.needle = ""
+        self.printed = False
+        self.followers: list[Callable[[Report], None]] = []
+        self.output_taken = 0
         self.tree = TreeView(source_of(api), now)
         self.root: NodeView = self.tree.root()
         self._api = api
         self._now = now
         self._reports: deque[Report] = deque(maxlen=LOG_REPORTS)
+        self._shown: deque[Report] = deque(maxlen=LOG_REPORTS)
         self._flash_until_s: dict[str, tuple[float, str]] = {}
         self._dirty = True
         self._refreshed_s = 0.0
@@ -66,14 +81,21 @@ class Model:
         self.refresh()
 
     @property
+    def leaving(self) -> str:
+        """What Ctrl-D does."""
+        if isinstance(self._api, Listed):
+            return "Ctrl-D stops the tree in order and leaves"
+        return "Ctrl-D leaves; the tree runs on"
+
+    @property
     def workers(self) -> int:
         """How many there are, by the last count."""
         return self.tree.rates.census.workers
 
     @property
     def queue(self) -> int:
-        """How many inputs wait for all of them."""
-        return self.tree.source.queue
+        """How many inputs wait for all of them; those held for a worker by the last count."""
+        return self.tree.source.queue + self.tree.rates.census.held
 
     def on_report(self, report: Report) -> None:
         """Take a report of the node, as it happens. Cheap: it is called in the node's loop."""
@@ -85,6 +107,8 @@ class Model:
                 if len(self._flash_until_s) < FLASHING:
                     self._flash_until_s[report.id] = (self._now() + FLASH_S, above)
         self._keep(report)
+        for follower in self.followers:
+            follower(report)
         self._dirty = True
 
     def _keep(self, report: Report) -> None:
@@ -92,6 +116,17 @@ class Model:
             self.restarts += 1
         if in_restart_log(report):
             self._reports.append(report)
+            if self._is_sought(report):
+                self._shown.append(report)
+
+    def _is_sought(self, report: Report) -> bool:
+        return not self.needle or self.needle.casefold() in report_line(report).casefold()
+
+    def filter_log(self, needle: str) -> None:
+        """Show only the reports of the restart log that contain a text; empty: all."""
+        self.needle = needle
+        self._shown = deque(filter(self._is_sought, self._reports), LOG_REPORTS)
+        self._dirty = True
 
     def say(self, lines: Iterable[Text]) -> None:
         """Add lines to the output."""
@@ -100,7 +135,22 @@ class Model:
             self.output_seq += 1
         self._dirty = True
 
-    def notice(self, text: str, style: str = "yellow") -> None:
+    def clear(self) -> None:
+        """Empty the output."""
+        self.output.clear()
+        self.output_taken += 1
+        self._dirty = True
+
+    def take_back(self, since: int) -> None:
+        """Take the lines out of the output that were added after its line `since`, if they can."""
+        if self.printed:
+            return
+        for _ in range(min(self.output_seq - since, len(self.output))):
+            self.output.pop()
+        self.output_taken += 1
+        self._dirty = True
+
+    def notice(self, text: str, style: str = "warn") -> None:
         """Add one line of our own to the output."""
         self.say([Text.assemble((f"  {one_line(text)}", style))])
 
@@ -109,7 +159,7 @@ class Model:
         what = message if error is None else f"{type(error).__name__}: {message_of(error)}"
         told = f"a defect, not of your tree, which lives on: {what}; please report it"
         if not self.output or told not in self.output[-1].plain:  # not ten times a second
-            self.notice(told, "red")
+            self.notice(told, "bad")
 
     def freeze(self) -> None:
         """Let the view stand still, or go on."""
@@ -132,7 +182,7 @@ class Model:
 
     def _every_s(self) -> float:
         """How often times, queues and rates are brought up to date."""
-        return BUSY_S if self.queue or self.tree.counts_down else UPTIME_S
+        return BUSY_S if self.tree.source.queue or self.tree.counts_down else UPTIME_S
 
     def refresh(self) -> None:
         """Take over what has happened since the last frame, unless the view is frozen."""
@@ -148,7 +198,7 @@ class Model:
             restarted.setdefault(above, []).append(name)
         self.tree.refresh(self.flashing, restarted)
         self.root = self.tree.root()
-        self.log = tuple(self._reports)
+        self.log = tuple(self._shown)
         if self.detail is not None:
             self.detail = detail_of(self._api, self.tree)
 
@@ -162,6 +212,7 @@ class Model:
         self.tree.rates.recount()
         self.tree.changed()
         self.refresh()
+        self.welcome = welcome_lines(self._api, self.tree, self.leaving)
 
     def touch(self) -> None:
         """Something is to be drawn anew."""
@@ -169,7 +220,7 @@ class Model:
 
     def last_words(self) -> list[str]:
         """The last of the restart log, for when the screen is gone."""
-        return [log_line(report) for report in list(self._reports)[-LAST_REPORTS:]]
+        return [report_line(report) for report in list(self._reports)[-LAST_REPORTS:]]
 
     def summary(self, *, gave_up: bool) -> str:
         """How the tree ended, on one line."""

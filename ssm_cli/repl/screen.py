@@ -32,46 +32,22 @@ from prompt_toolkit.layout import (
 )
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenu
-from prompt_toolkit.styles import Style
 from prompt_toolkit.widgets import SearchToolbar
+from rich.cells import cell_len
 
-from ssm_cli.render.columns import short, span
 from ssm_cli.render.geometry import Geometry, geometry
 from ssm_cli.render.sanitize import fit, one_line
+from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
+from ssm_cli.repl.panes.bars import key_words, status_line
+from ssm_cli.repl.panes.help import HelpPane
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
 from ssm_cli.repl.panes.tree import HeaderLine, TreePane
 from ssm_cli.runtime.views import Report
 
-KEYS = (  # the first ones are still there where there is little room
-    ("F1", "help"),
-    ("^D", "quit"),
-    ("Tab", "complete"),
-    ("PgUp/Dn", "scroll"),
-    ("F2", "inline"),
-    ("F6", "pane"),
-    ("F3", "filter"),
-    ("F4", "crash"),
-    ("F5", "freeze"),
-    ("F9", "detail"),
-    ("F8", "mouse"),
-    ("^R", "search"),
-    ("^C", "clear"),
-)
-STYLE = Style.from_dict(
-    {
-        "status": "reverse",
-        "rule": "ansibrightblack",
-        "rule.chosen": "bold",
-        "key": "reverse",
-        "completion-menu": "noinherit reverse",
-        "completion-menu.completion.current": "noinherit bold underline",
-        "completion-menu.meta.completion": "noinherit reverse",
-        "completion-menu.meta.completion.current": "noinherit bold",
-        "auto-suggestion": "ansibrightblack",
-    }
-)
+PLACES: tuple[Place, ...] = ("prompt", "tree", "log")
+"""Where the keys act, by the number of the pane that is chosen."""
 
 
 class Screen:
@@ -85,12 +61,16 @@ class Screen:
         says: whether the line below the prompt is shown in the plain face, too.
         enter: called with a row of the tree that was clicked at twice.
         crash: called with a line of the restart log that was clicked at.
+        press: called with the action of a word of the key bar that was clicked at.
 
     Attributes:
+        model: what is shown.
         layout: what the application shows.
         chosen: the pane that PgUp and PgDn scroll.
+        place: where the keys act.
         inline: only the panel is shown, below the terminal's own scrollback.
         plain: only the prompt is.
+        output, log: the panes that can be searched; `sought` is the one that was last.
     """
 
     def __init__(
@@ -104,44 +84,73 @@ class Screen:
         says: Callable[[], bool],
         enter: Callable[[int], None],
         crash: Callable[[Report], None],
+        press: Callable[[str], None],
     ) -> None:
-        self._model = model
+        self.model = model
+        self._press = press
         self._prompt_rows = prompt_rows
         self.inline = self.plain = False
-        self._tree, self._log = TreePane(model, enter), LogPane(model, crash)
-        self._output, self._detail = OutputPane(model), DetailPane(model)
+        self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
+        self.output, self.log = OutputPane(model), LogPane(model, crash)
+        self._detail, self._help = DetailPane(model), HelpPane()
         self._panes: tuple[tuple[str, Pane], ...] = (
-            ("output", self._output),
+            ("output", self.output),
             ("tree", self._tree),
-            ("restarts", self._log),
+            ("restarts", self.log),
         )
+        self.sought: Pane = self.output
         self._place = 0
+        self._helps = False
+        self._low = Condition(lambda: self._geometry().low)
         drawn = Condition(lambda: not self.plain)
-        hinted = ~_searching(search) & (drawn | Condition(says))
+        roomy = drawn & Condition(lambda: self._geometry().hint > 0)
+        hinted = ~_searching(search) & (roomy | Condition(says))
         menu = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), ~drawn)
         below = HSplit([prompt, search, menu, _line(hint, hinted), self._keys()])
-        view = HSplit(
-            [
-                _line(FormattedTextControl(self._status), style="class:status"),
-                DynamicContainer(self._upper()),
-                self._lower(),
-            ]
-        )
-        body = HSplit([ConditionalContainer(view, drawn), below])
+        body = HSplit([ConditionalContainer(self._above(), drawn), below])
         floating = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), drawn)
         self._menu = Float(floating, xcursor=True)
         self.layout = Layout(FloatContainer(body, [self._menu]), focused_element=prompt)
 
+    def _above(self) -> Container:
+        """What is above the prompt: the panes, or the help in their place."""
+        helps = Condition(lambda: self._helps)
+        title = _line(FormattedTextControl(self._help_title))
+        text = Window(self._help, height=lambda: _exactly(self._help_rows()))
+        status = FormattedTextControl(lambda: status_line(self.model, self._columns()))
+        return HSplit(
+            [
+                _line(status, ~self._low, style="class:status"),
+                ConditionalContainer(HSplit([title, text]), helps),
+                ConditionalContainer(DynamicContainer(self._upper()), ~helps & ~self._low),
+                ConditionalContainer(self._lower(), ~helps),
+            ]
+        )
+
     @property
     def chosen(self) -> Pane:
         """The pane that is scrolled."""
+        if self._helps:
+            return self._help
         pane = self._panes[self._place][1]
-        return self._detail if pane is self._log and self._model.detail is not None else pane
+        return self._detail if pane is self.log and self.model.detail is not None else pane
 
     @property
-    def is_chosen(self) -> bool:
-        """Whether a pane other than the output was chosen."""
-        return self._place > 0
+    def place(self) -> Place:
+        """Where the keys act that are pressed while nothing is typed."""
+        return "help" if self._helps else PLACES[self._place]
+
+    def show_help(self, *, shown: bool) -> None:
+        """Show all keys and commands in place of the panes, from the first page; or no longer."""
+        self._helps = shown
+        self._help.ends(-1)
+
+    def wrap_log(self) -> None:
+        """Show long reports on several rows, or cut."""
+        self.log.wraps = not self.log.wraps
+
+    def _go_to(self, place: Place) -> None:
+        self._place = PLACES.index(place)
 
     @property
     def in_tree(self) -> bool:
@@ -152,13 +161,13 @@ class Screen:
         """Scroll the next pane (1) or the one before (-1) from now on."""
         self._place = (self._place + step) % len(self._panes)
         if self.in_tree:
-            self._model.tree.move(0)
-        elif self._model.detail is None:
-            self._model.tree.chosen = None
+            self.model.tree.move(0)
+        elif self.model.detail is None:
+            self.model.tree.chosen = None
 
     def leave_panes(self) -> None:
         """Go back to the prompt."""
-        self._place = 0
+        self._place, self._helps = 0, False
         self.choose(0)
 
     def place_menu(self) -> None:
@@ -173,11 +182,13 @@ class Screen:
 
     def follow(self) -> None:
         """Show the end of the output again."""
-        self._output.follow = True
+        self.output.follow, self._helps = True, False
+        for pane in (self.output, self.log):
+            pane.forget()
 
     def _upper(self) -> Callable[[], Container]:
         """The tree and the restart log, side by side or one above the other."""
-        header = HeaderLine(self._model)
+        header = HeaderLine(self.model)
         tree = HSplit(
             [
                 _line(header, Condition(lambda: self._geometry().tree > 3)),
@@ -199,23 +210,23 @@ class Screen:
 
     def _happened(self, rows: Callable[[], int]) -> list[Container]:
         """The restart log, or in its place the detail of a node."""
-        asked = Condition(lambda: self._model.detail is not None)
-        log = Window(self._log, height=lambda: _exactly(rows()))
+        asked = Condition(lambda: self.model.detail is not None)
+        log = Window(self.log, height=lambda: _exactly(rows()))
         detail = Window(self._detail, height=lambda: _exactly(rows()))
         return [ConditionalContainer(log, ~asked), ConditionalContainer(detail, asked)]
 
     def _lower(self) -> Container:
         """The output; inline, the scrollback has it."""
         title = FormattedTextControl(lambda: self._rule("output", self._columns()))
-        output = Window(self._output, height=lambda: _exactly(self._geometry().output))
+        output = Window(self.output, height=lambda: _exactly(self._geometry().output))
         full = Condition(lambda: not self.inline)
-        return ConditionalContainer(HSplit([_line(title), output]), filter=full)
+        return ConditionalContainer(HSplit([_line(title, ~self._low), output]), filter=full)
 
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
-        wanted = self._model.tree.index.count + 1
+        wanted = self.model.tree.index.count + 1
         rows = size.rows - self._prompt_rows() + 1
-        detail = 0 if self._model.detail is None else len(self._model.detail) + 1
+        detail = 0 if self.model.detail is None else len(self.model.detail) + 1
         return geometry(rows, size.columns, wanted, detail_rows=detail, inline=self.inline)
 
     def _columns(self) -> int:
@@ -225,56 +236,38 @@ class Screen:
         rows = self._geometry().tree
         return rows - 1 if rows > 3 else rows
 
-    def _status(self) -> StyleAndTextTuples:
-        """The first line: which tree, for how long, and how it is."""
-        model = self._model
-        rate = model.tree.rates.total
-        words = [
-            f" ssm  {one_line(model.title)}",
-            f"up {span(model.root.uptime_s)}",
-            *([] if rate is None else [f"{short(rate)} msg/s"]),
-            f"restarts {model.restarts:,}",
-            f"queue {model.queue:,}",
-            f"workers {model.workers:,}",
-        ]
-        if model.frozen:
-            words.insert(1, "FROZEN (F5 goes on)")
-        if model.tree.needle:
-            words.insert(1, f"only `{one_line(model.tree.needle)}` (F3)")
-        return [("", fit("  ".join(words), self._columns()))]
-
     def _rule(self, name: str, width: int) -> StyleAndTextTuples:
         """A line with the name of the pane below it, exactly `width` cells."""
         label, pane = self._panes[[pane[0] for pane in self._panes].index(name)]
-        if pane is self._log and self._model.detail is not None:
+        if pane is self.log and self.model.detail is not None:
             label = "detail"
-        elif pane is self._log:
-            label = f"{label} {self._model.restarts:,}"
+        elif pane is self.log:
+            label = f"{label} {self.model.restarts:,}"
         where = "" if pane.follow or pane is self._tree else " (scrolled)"
+        if pane is self.log and self.model.needle:
+            where = f" with `{one_line(self.model.needle)}`{where}"
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
-        label = f" {label}{where} "
+        label = fit(label := f" {label}{where} ", min(cell_len(label), max(width - 2, 0)))
         return [
             ("class:rule", "──"),
             (style, label),
             ("class:rule", "─" * max(width - len(label) - 2, 0)),
         ]
 
+    def _help_title(self) -> StyleAndTextTuples:
+        page, pages = self._help.page_of(self._columns(), self._help_rows())
+        return [("class:rule", "── "), ("bold", f"help, page {page} of {pages}")]
+
+    def _help_rows(self) -> int:
+        """As many as the panes would take."""
+        g = self._geometry()
+        rows = g.tree + (0 if g.wide else g.log + 1) + (0 if self.inline else g.output + 1)
+        return (g.output if g.low else rows) - 1
+
     def _keys(self) -> ConditionalContainer:
         """The line of keys, where the screen is high enough for it."""
-        return _line(
-            FormattedTextControl(self._key_words),
-            Condition(lambda: self._geometry().keys > 0 and not self.plain),
-        )
-
-    def _key_words(self) -> StyleAndTextTuples:
-        """As many of the keys as there is room for."""
-        words: StyleAndTextTuples = []
-        left = self._columns()
-        for key, does in KEYS:
-            left -= len(key) + len(does) + 5
-            if left >= 0:
-                words += [("class:key", f" {key} "), ("", f" {does}  ")]
-        return words
+        words = FormattedTextControl(lambda: key_words(self.place, self._columns(), self._press))
+        return _line(words, Condition(lambda: self._geometry().keys > 0 and not self.plain))
 
 
 def _exactly(cells: int) -> Dimension:

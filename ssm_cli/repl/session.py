@@ -21,10 +21,12 @@ from prompt_toolkit.output import DummyOutput, Output, create_output
 from rich.text import Text
 
 from ssm_cli.commands.results import Result
-from ssm_cli.commands.text import report_line
+from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
+from ssm_cli.render.ascii import TABLE
 from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
 from ssm_cli.render.reply import PROMPT
+from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
 from ssm_cli.repl.faces.ascii import AsciiStream
@@ -42,6 +44,7 @@ from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
 from ssm_cli.repl.shell.local import Locals
 from ssm_cli.repl.shell.names import Names
 from ssm_cli.repl.shell.programs import interactive, pager_of
+from ssm_cli.repl.views import Views
 from ssm_cli.runtime.views import Report
 
 RENAMES = frozenset({"start-child", "terminate-child", "delete-child", "source"})
@@ -100,7 +103,7 @@ def run_session(
     settings, complaint = settings_of(env.environ)
     frame = Frame(env.stdout)
     stdout, frames = env.stdout, cast("TextIO", frame)
-    if ascii_only or settings.ascii:
+    if ascii_only or settings.ascii or not has_glyphs(env.stdout):
         stdout, frames = (cast("TextIO", AsciiStream(each)) for each in (stdout, frames))
     session = Session(
         node, env, title, source=create_input(env.stdin),
@@ -118,6 +121,15 @@ def is_dumb(environ: Mapping[str, str]) -> bool:
     (True, False)
     """
     return environ.get("TERM", "").lower() in ("dumb", "unknown")
+
+
+def has_glyphs(stream: TextIO) -> bool:
+    """Return whether a stream can write the characters that the screen is drawn with."""
+    try:
+        "".join(map(chr, TABLE)).encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def settings_of(environ: Mapping[str, str]) -> tuple[Settings, str | None]:
@@ -186,6 +198,7 @@ class Session:
     ) -> None:
         """Connect the frames, the life cycle and the actions."""
         settings = self._settings
+        self.model.theme = theme_of(env.environ) if settings.theme == "auto" else settings.theme
         self._unread = partial(unread, env.stdout)
         self._frames = Frames(self.app, self.model, self._flush, now, self._unread)
         self._life = Life(
@@ -203,9 +216,13 @@ class Session:
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
+        views = Views(
+            self.actions, self.scrolling, self.model, self.commands,
+            face=self._change_face, only_lines=self.dumb is not None,
+        )  # fmt: skip
         self.commands.here = Locals(
             node, self.model, self.commands, env.environ, now,
-            lend=self._lend, face=self._change_face, mouse=self.actions.toggle_mouse,
+            lend=self._lend, views=views.verbs,
         ).run  # fmt: skip
 
     def _make_screen(self) -> Screen:
@@ -213,14 +230,15 @@ class Session:
         prompt, hint, search = make_prompt(
             self.buffer,
             self._reader,
-            lambda: (commands.waiting, commands.question or self.actions.held_words),
+            lambda: (commands.waiting, commands.question or self.actions.line.words),
             mark=lambda: PLAIN_PROMPT if self._face == "plain" else PROMPT,
         )
         return Screen(
             self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
-            says=lambda: bool(commands.question or self.actions.held or commands.count),
+            says=lambda: bool(commands.question or self.actions.line.held or commands.count),
             enter=self._enter,
             crash=self._crash,
+            press=lambda action: self.actions.named(action)(),
         )  # fmt: skip
 
     async def run(self, complaint: str | None = None) -> int:
@@ -229,7 +247,7 @@ class Session:
         `complaint` is shown before all else.
         """
         if complaint is not None:
-            self.model.notice(complaint, "red")
+            self.model.notice(complaint, "bad")
         startup = startup_path(self._environ)
         if startup.is_file():
             self.commands.put(f"source {startup}")
@@ -274,7 +292,7 @@ class Session:
     def _have_face(self, face: str) -> None:
         """Have what goes with a face."""
         self._face = face
-        self.commands.plain = face == "plain"
+        self.commands.plain, self.model.printed = face == "plain", face != "full"
         self.scrolling.prepare(face)
         self._typed.hold(on=face == "plain")
 

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"runtime", "spec"},
     "storage": {"codec", "runtime", "spec"},
     "commands": {"codec", "runtime", "spec"},
-    "render": {"runtime"},
+    "render": {"commands", "runtime"},
     "repl": {"codec", "commands", "render", "runtime", "spec"},
     "http": {"codec", "commands", "runtime", "spec"},
     "cli": {"cluster", "storage", "render", "commands", "http", "repl", "runtime", "spec"},

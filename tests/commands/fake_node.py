@@ -82,7 +82,7 @@ class FakeNode:
         return str(value).encode()
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
-        del worker
+        self._known(worker)
         return ()
 
     def names(self, kind: str | None = None) -> Sequence[str]:
@@ -127,9 +127,12 @@ class FakeNode:
     def delete_child(self, supervisor: str, child: str) -> None:
         self._ask("delete_child", supervisor, child)
 
-    def get_state(self, worker: str) -> Any:
+    def _known(self, worker: str) -> None:
         if worker not in self.names("worker"):
             raise NoProc(f"no worker `{worker}`", worker=worker, reason="noproc")
+
+    def get_state(self, worker: str) -> Any:
+        self._known(worker)
         return self.state
 
     def replace_state(self, worker: str, state: Any) -> Any:

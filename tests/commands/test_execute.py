@@ -17,6 +17,7 @@ from ssm_cli.commands.handlers import HANDLERS
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.voice import report_line
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 from ssm_cli.runtime.views import NodeView, Report
 from tests.commands.fake_node import FakeNode, TypedFakeNode, supervisor_view, worker_view
@@ -302,10 +303,10 @@ def test_questions_to_a_supervisor_answer_one_value() -> None:
 
 def test_the_tree_is_a_table_indented_by_depth() -> None:
     assert run("tree").lines == (
-        "NAME   STRATEGY     STATE    RESTARTS  BUDGET  QUEUE",
-        "root   one_for_one  running         0     2/3      0",
-        "  kv1  -            running         1       -      0",
-        "  kv2  -            running         1       -      0",
+        "NAME   STRATEGY     STATE    RESTARTS       BUDGET  QUEUE",
+        "root   one_for_one  running         0  1/3, 2 left      0",
+        "  kv1  -            running         1            -      0",
+        "  kv2  -            running         1            -      0",
     )
 
 
@@ -407,8 +408,8 @@ def test_a_decision_of_a_supervisor_fits_one_line() -> None:
         "period": 5,
     }
     report = Report(8, 0.0, "restarting", "storage", "root/storage", "supervisor", detail)
-    assert text.report_line(report).endswith(
-        "↻ storage restarting rest_for_one: kv2 kv3 (1 restarts, 3 allowed in 5 s)"
+    assert report_line(report).endswith(
+        "↻ storage restarting rest_for_one: kv2 kv3 (1 of 3 restarts in 5 s)"
     )
 
 

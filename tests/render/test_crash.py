@@ -5,8 +5,8 @@ import io
 import msgspec
 from rich.console import Console
 
+from ssm_cli.commands.voice import clock
 from ssm_cli.render.crash import crash_panel, crash_texts
-from ssm_cli.render.log import clock
 from ssm_cli.runtime.views import CrashReport
 
 REPORT = CrashReport(

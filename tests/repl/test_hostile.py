@@ -11,9 +11,9 @@ from rich.cells import cell_len
 
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.results import Reply
+from ssm_cli.commands.voice import report_line
 from ssm_cli.render.ascii import to_ascii
 from ssm_cli.render.columns import Row
-from ssm_cli.render.log import log_line
 from ssm_cli.render.rows import row_text
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import NodeView, Report
@@ -71,7 +71,7 @@ def test_a_hostile_name_keeps_its_row_exactly_as_wide_as_the_others(width: int) 
 def test_a_hostile_reason_is_one_line_of_the_log() -> None:
     for text in TEXTS:
         detail = {"reason": "crash", "error": {"type": text, "message": text}}
-        line = log_line(Report(1, 0.0, "crashed", text, text, "worker", detail))
+        line = report_line(Report(1, 0.0, "crashed", text, text, "worker", detail))
         assert line.isprintable(), ascii(text)
         line.encode()
 

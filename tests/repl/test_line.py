@@ -150,9 +150,9 @@ def test_a_known_word_is_coloured_and_a_wrong_one_marked() -> None:
     fragments = lexer.lex_document(Document("call kv2 Store x a "))(0)
     assert "".join(text for _, text, *_ in fragments) == "call kv2 Store x a "
     styles = {text: style for style, text, *_ in fragments}
-    assert "magenta" in styles["c"]
-    assert "yellow" in styles["S"]
-    assert fragments[17][0] == "ansired underline"
+    assert "verb" in styles["c"]
+    assert "input" in styles["S"]
+    assert fragments[17][0] == "class:wrong"
 
 
 def test_a_worker_may_be_given_by_its_path() -> None:

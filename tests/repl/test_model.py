@@ -137,11 +137,11 @@ def test_a_long_frame_is_followed_by_a_longer_rest() -> None:
     assert [frame_interval(s, busy=True) for s in (0.0, 0.02, 10.0)] == [0.1, 0.4, 1.0]
 
 
-def test_rich_styles_become_ansi_colours() -> None:
-    text = Text.assemble(("a", "bold red"), ("b", "reverse yellow"), ("c", "bright_black"), "d")
+def test_roles_become_classes_and_lie_over_each_other() -> None:
+    text = Text.assemble(("a", "alarm"), ("b", "warn"), "c")
+    text.stylize("reverse", 1)
     assert fragments(text) == [
-        ("fg:ansired bold", "a"),
-        ("fg:ansiyellow reverse", "b"),
-        ("fg:ansibrightblack", "c"),
-        ("", "d"),
+        ("class:alarm", "a"),
+        ("class:warn reverse", "b"),
+        ("reverse", "c"),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.repl.actions import HELP
+from ssm_cli.repl.keymap import SECTIONS
 from ssm_cli.repl.shell.verbs import HERE
 from tests.docs.test_reference import REFERENCE, rows
 
@@ -10,12 +10,7 @@ PAGE = REFERENCE / "command-line.md"
 
 
 def test_every_key_is_in_the_reference() -> None:
-    told: list[list[str]] = []
-    for key, does in HELP:
-        if key:
-            told.append([key, does])
-        else:  # it goes on from the line above
-            told[-1][1] += f" {does}"
+    told = [[title, key.shown, key.help] for title, keys in SECTIONS for key in keys if key.shown]
     assert rows(PAGE, "## Keys of the prompt") == told
 
 

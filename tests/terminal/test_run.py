@@ -22,7 +22,11 @@ def test_break_it_and_watch_it_heal(terminal: Open, size: tuple[int, int]) -> No
     screen.type("kv2 Lookup x\r")
     screen.shows("Result 1")
     screen.type("kv2 Lookup crash\r")
-    screen.shows("✖ kv2 ZeroDivisionError", "↻ storage rest_for_one: kv2 kv3", "restarts 1")
+    screen.shows(
+        "✖ kv2 crashed ZeroDivisionError",
+        "↻ storage restarting rest_for_one: kv2",
+        "restarts 1",
+    )
     screen.type("kv2 Lookup x\rkv2 Lookup y\r")
     screen.until(lambda: screen.text.count("Result None") == 2)
     screen.type("\x04")
@@ -132,7 +136,7 @@ def test_the_root_giving_up_is_exit_code_7(terminal: Open) -> None:
     screen.type("kv1 Lookup crash\r" * 4)
     assert screen.ends() == 7
     text = screen.raw.decode()
-    assert "✖ kv1 ZeroDivisionError" in text[text.rindex("\x1b[?1049l") :]
+    assert "✖ kv1 crashed ZeroDivisionError" in text[text.rindex("\x1b[?1049l") :]
     assert "kv.yaml gave up: the root reached its restart intensity" in text
 
 

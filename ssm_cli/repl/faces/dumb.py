@@ -123,7 +123,7 @@ class Dumb:
             self._asked, is_cut, self._is_cut = False, self._is_cut, False
             text = line.decode("utf-8", "surrogateescape").strip()
             if is_cut:
-                self._model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "red")
+                self._model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "bad")
             elif not self._commands.answer(text):
                 self._commands.put(text)
         if len(self._typed) > LINE_BYTES:

@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from rich.text import Text
 
 from ssm_cli.render.log import log_text
+from ssm_cli.render.reply import MARK
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import Pane, cropped, fragments, wrapped
+from ssm_cli.repl.panes.lines import FAR, Pane, cropped, fragments, wrapped
 from ssm_cli.runtime.views import Report
+
+HANG = 11  # cells before a report's name: time and glyph
+WHOLE = -1  # the part of a report that is all of it, cut
 
 
 class LogPane(Pane):
-    """The restart log, newest last.
+    """The restart log, newest last; long reports take the rows that nothing else needs.
 
     Args:
         model: what it shows.
         enter: called with the report on a line that was clicked at.
+
+    Attributes:
+        wraps: each report takes as many rows as it needs.
     """
 
     def __init__(self, model: Model, enter: Callable[[Report], None]) -> None:
         super().__init__(follow=True)
+        self.wraps = False
         self._model = model
         self._enter = enter
+        self._rows: list[tuple[Report, int]] | None = None
 
     def pressed(self, line: int) -> None:
         """See `Pane`: open the crash report."""
-        self._enter(self._model.log[line])
+        self._enter(self._row(line)[0])
 
     def count(self, width: int) -> int:
         """See `Pane`."""
-        del width
-        return len(self._model.log)
+        log = self._model.log
+        idle = FAR if self.wraps else self._height - len(log)
+        self._rows = None if idle <= 0 else self._spread(log, width, idle)
+        return len(log) if self._rows is None else len(self._rows)
+
+    def _spread(self, log: Sequence[Report], width: int, idle: int) -> list[tuple[Report, int]]:
+        """The rows of all reports; the newest ones get those that are idle."""
+        rows: list[tuple[Report, int]] = []
+        for report in reversed(log):
+            more = len(self._parts(report, width)) - 1
+            if more <= idle:
+                idle -= more
+                rows += ((report, part) for part in range(more, -1, -1))
+            else:
+                rows.append((report, WHOLE))
+        return rows[::-1]
+
+    def _parts(self, report: Report, width: int) -> list[Text]:
+        return wrapped(log_text(report), width, hang=HANG)
+
+    def _row(self, index: int) -> tuple[Report, int]:
+        return (self._model.log[index], WHOLE) if self._rows is None else self._rows[index]
 
     def line(self, index: int, width: int) -> StyleAndTextTuples:
         """See `Pane`."""
-        report = self._model.log[index]
-        return self.cached((report.seq, width), lambda: cropped(log_text(report), width))
+        report, part = self._row(index)
+        return self.cached((report.seq, width, part), lambda: self._text(report, width, part))
+
+    def _text(self, report: Report, width: int, part: int) -> Text:
+        if part == WHOLE:
+            return cropped(log_text(report), width)
+        return self._parts(report, width)[part]
 
 
 class DetailPane(Pane):
@@ -63,22 +98,27 @@ class DetailPane(Pane):
 class OutputPane(Pane):
     """What was typed and what came of it, newest last; long lines are wrapped.
 
-    The wrapped lines are kept for one width and added to as output comes.
+    The wrapped lines are kept for one width and added to as output comes. Before there is any,
+    it says what can be typed.
     """
 
     def __init__(self, model: Model) -> None:
         super().__init__(follow=True)
         self._model = model
-        self._width = 0
+        self._kept = (0, 0)
         self._seen = 0
         self._lines: list[StyleAndTextTuples] = []
 
     def count(self, width: int) -> int:
         """See `Pane`. Wraps what has come since the last frame."""
         model = self._model
+        if not model.output_seq:
+            self._lines = [fragments(part) for t in model.welcome for part in wrapped(t, width)]
+            return len(self._lines)
         new = model.output_seq - self._seen
-        if width != self._width or new > len(model.output):
-            self._lines, self._width, new = [], width, len(model.output)
+        kept = (width, model.output_taken)
+        if kept != self._kept or new > len(model.output) or not self._seen:
+            self._lines, self._kept, new = [], kept, len(model.output)
         if new:
             for text in list(model.output)[-new:]:
                 self._lines.extend(fragments(line) for line in wrapped(text, width))
@@ -90,3 +130,7 @@ class OutputPane(Pane):
         """See `Pane`."""
         del width
         return self._lines[index]
+
+    def is_answer(self, text: str) -> bool:
+        """See `Pane`: what was typed to find it is none."""
+        return not text.startswith(f"{MARK} find ")

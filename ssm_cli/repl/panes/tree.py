@@ -17,10 +17,14 @@ class TreePane(Pane):
     Args:
         model: what it shows.
         enter: called with a row that was clicked at while it was chosen already.
+        arrive: called at a click, for the keys to act here.
     """
 
-    def __init__(self, model: Model, enter: Callable[[int], None]) -> None:
+    def __init__(
+        self, model: Model, enter: Callable[[int], None], arrive: Callable[[], None]
+    ) -> None:
         super().__init__(follow=False)
+        self._arrive = arrive
         self._model = model
         self._enter = enter
 
@@ -52,9 +56,10 @@ class TreePane(Pane):
 
     def pressed(self, line: int) -> None:
         """See `Pane`: choose the row; the second time enter it."""
-        if self._model.tree.chosen == line:
+        again, self._model.tree.chosen = self._model.tree.chosen == line, line
+        self._arrive()
+        if again:
             self._enter(line)
-        self._model.tree.chosen = line
 
     def line(self, index: int, width: int) -> StyleAndTextTuples:
         """See `Pane`."""

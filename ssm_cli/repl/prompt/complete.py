@@ -18,16 +18,16 @@ from ssm_cli.repl.prompt.reading import read
 from ssm_cli.repl.shell.names import Names
 
 STYLES = {
-    "verb": "bold ansimagenta",
-    "name": "ansiblue",
-    "option": "ansicyan",
-    "constructor": "ansiyellow",
-    "field": "ansicyan",
+    "verb": "class:verb",
+    "name": "class:name",
+    "option": "class:field",
+    "constructor": "class:input",
+    "field": "class:field",
     "value": "",
-    "text": "ansigreen",
-    "comment": "ansibrightblack",
+    "text": "class:good",
+    "comment": "class:muted",
 }
-WRONG = "ansired underline"
+WRONG = "class:wrong"
 
 
 class LineReader:
@@ -134,18 +134,18 @@ class HintLine(UIControl):
         text, (waiting, question) = self._text(), self._said()
         indent = " " * cell_len(PROMPT)
         if question is not None:
-            return [("bold ansiyellow", fit(f"{indent}{one_line(question)}", width))]
+            return [("class:alert", fit(f"{indent}{one_line(question)}", width))]
         if waiting is not None and not text:
-            return [("ansibrightblack", fit(f"{indent}{one_line(waiting)}", width))]
+            return [("class:muted", fit(f"{indent}{one_line(waiting)}", width))]
         if not text.strip():
             return []
         line = self._reader.read(text)
         problem = line.problem
         if problem is not None and problem.wrong:
-            return [("ansired", fit(self._below(text, problem, width), width))]
+            return [("class:bad", fit(self._below(text, problem, width), width))]
         parts: StyleAndTextTuples = [("", indent)]
         for part, lit in line.signature:
-            parts += [("bold ansicyan" if lit else "ansibrightblack", one_line(part)), ("", " ")]
+            parts += [("class:name" if lit else "class:muted", one_line(part)), ("", " ")]
         return parts
 
     def _below(self, text: str, problem: Problem, width: int) -> str:

@@ -274,7 +274,8 @@ class _Reading:
             case Parameter(kind="child"):
                 return _beginning(word, self._children())
             case Parameter(name="verb"):
-                return _beginning(word, [verb.name for verb in TABLE])
+                names = self._names.matching("worker", word, anywhere=self._anywhere)
+                return _beginning(word, [*(verb.name for verb in TABLE), *names])
             case Parameter(choices=choices) | Option(choices=choices):
                 return _beginning(word, choices)
             case "option":

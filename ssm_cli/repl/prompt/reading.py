@@ -16,7 +16,7 @@ from ssm_cli.repl.shell.config import expand
 from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.pipeline import find_mark
 from ssm_cli.repl.shell.results import REFERENCE
-from ssm_cli.repl.shell.verbs import find_here
+from ssm_cli.repl.shell.verbs import as_typed, find_here
 
 AROUND = ("time", "watch")
 DEPTH = 5  # of commands around commands that are read
@@ -39,6 +39,7 @@ def read(
         anywhere: offer names that contain the word too; slower, for when it was asked for.
         depth: how many commands are around this one.
     """
+    text = as_typed(text)
     mark = find_mark(text)
     if mark is not None:
         return _piped(read(text[:mark].rstrip(), names, aliases, depth=depth), text, mark)

@@ -74,7 +74,7 @@ class Commands:
         self.plain = False
         self.echoes = True
         self._api = api
-        self._names = names
+        self.names = self._names = names
         self._model = model
         self._settings = settings
         self._done = done

@@ -23,6 +23,7 @@ TEMPLATE = """\
 
 # ui = "full"            # full (split screen), inline (below the scrollback), plain (lines)
 # editing = "emacs"      # emacs or vi
+# theme = "auto"         # dark or light; auto: what the terminal says in COLORFGBG, else dark
 # mouse = true           # the mouse works in the view; F8 lets it select text
 # ascii = false          # draw with ASCII characters alone
 # pager = true           # tall output goes through $PAGER in inline and plain
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ui: Literal["full", "inline", "plain"] = "full"
     editing: Literal["emacs", "vi"] = "emacs"
+    theme: Literal["auto", "dark", "light"] = "auto"
     mouse: bool = True
     ascii: bool = False
     pager: bool = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import msgspec
 
@@ -12,7 +13,10 @@ from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.values import data_of
+from ssm_cli.commands.verbs import nearest
 from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.render.log import log_text
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.shell.commands import Commands
 from ssm_cli.repl.shell.config import write_template
@@ -20,9 +24,12 @@ from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import contents, edited, expanded
 from ssm_cli.repl.shell.verbs import SORTS, Local
 from ssm_cli.runtime.api import NodeApi
+from ssm_cli.runtime.views import Report
 
 WATCH_S = 1.0  # between two runs of a watched command
 SCRIPT_BYTES = 64 * 1024 * 1024  # a larger file is no script for a prompt
+FOLLOWED_REPORTS = 1_000  # that wait to be printed; of more the oldest go
+FOLLOWED_LAST = 10  # reports that were there before
 SOURCE_DEPTH = 10  # scripts that run each other
 
 Lend = Callable[[], AbstractAsyncContextManager[None]]
@@ -38,8 +45,7 @@ class Locals:
         environ: the environment variables.
         now: a monotonic clock, in seconds.
         lend: a block in which another program has the terminal.
-        face: changes the face of the session.
-        mouse: gives the mouse away, or takes it back.
+        views: by verb, what moves the view and is not the model's; called with the argument.
     """
 
     def __init__(
@@ -51,8 +57,7 @@ class Locals:
         now: Callable[[], float],
         *,
         lend: Lend,
-        face: Callable[[str], None],
-        mouse: Callable[[], None],
+        views: Mapping[str, Callable[[str], None]],
     ) -> None:
         self._api = api
         self._model = model
@@ -69,8 +74,16 @@ class Locals:
             "close": lambda name: tree.close(name.rpartition("/")[2]),
             "detail": self._detail,
             "freeze": lambda _: model.freeze(),
-            "ui": face,
-            "mouse": lambda _: mouse(),
+            "filter-log": model.filter_log,
+            **views,
+        }
+        self._runs: dict[str, Callable[[str], Awaitable[Result | None]]] = {
+            "time": self._time,
+            "watch": self._watch,
+            "source": self.source,
+            "follow": self._follow,
+            "edit": self._edit,
+            "settings": self._settings,
         }
 
     async def run(self, local: Local) -> Result | None:
@@ -79,23 +92,16 @@ class Locals:
         Raises:
             CommandError: it cannot be done; says why.
         """
-        match local.verb:
-            case "time":
-                return await self._time(local.argument)
-            case "watch":
-                return await self._watch(local.argument)
-            case "source":
-                return await self.source(local.argument)
-            case "edit":
-                return await self._edit(local.argument)
-            case "settings":
-                path, written = write_template(self._environ)
-                how = "written there, every key explained" if written else "there already"
-                return Result("settings", (f"{path}: {how}; they count from the next start",))
-            case _:
-                self._views[local.verb](local.argument)
-                self._model.touch()
-                return None
+        if local.verb in self._views:
+            self._views[local.verb](local.argument)
+            self._model.touch()
+            return None
+        return await self._runs[local.verb](local.argument)
+
+    async def _settings(self, _: str) -> Result:
+        path, written = write_template(self._environ)
+        how = "written there, every key explained" if written else "there already"
+        return Result("settings", (f"{path}: {how}; they count from the next start",))
 
     async def _time(self, line: str) -> Result | None:
         began_s = self._now()
@@ -106,13 +112,40 @@ class Locals:
         return msgspec.structs.replace(result, lines=(*result.lines, f"took {took}"))
 
     async def _watch(self, line: str) -> Result | None:
-        """Until Ctrl-C cancels it, the command fails, or it comes to nothing."""
+        """Until Ctrl-C cancels it; a result takes the place of the one before, if it can.
+
+        Where lines are printed for good, only a result that differs is. What is no command ends it
+        at once; a command that fails is tried again.
+        """
+        model, since, said = self._model, 0, -1
+        shown: tuple[str, ...] | None = None
         while True:
             result = await self._commands.carry_out(line)
-            if result is None or result.error:
+            if result is None or result.exit_code is ExitCode.USAGE:
                 return result
-            self._commands.show(result)
+            if not model.printed or shown != result.lines:
+                if said == model.output_seq:
+                    model.take_back(since)
+                since, shown = model.output_seq, result.lines
+                self._commands.show(result)
+                said = model.output_seq
             await asyncio.sleep(WATCH_S)
+
+    async def _follow(self, name: str) -> Result | None:
+        """Print the last reports and each one to come, until Ctrl-C cancels it."""
+        model, name = self._model, name.rpartition("/")[2]
+        coming: asyncio.Queue[Report] = asyncio.Queue(FOLLOWED_REPORTS)
+        follower = partial(offer_report, coming)
+        model.followers.append(follower)
+        try:
+            last = [report for report in self._api.reports() if concerns(report, name)]
+            model.say(log_text(report) for report in last[-FOLLOWED_LAST:])
+            while True:
+                report = await coming.get()
+                if concerns(report, name):
+                    model.say([log_text(report)])
+        finally:
+            model.followers.remove(follower)
 
     async def source(self, name: str) -> Result | None:
         """Run the commands in a file; the first that fails ends it.
@@ -158,8 +191,30 @@ class Locals:
     def _detail(self, name: str) -> None:
         """Choose a node and show what there is to know of it."""
         tree = self._model.tree
-        row = tree.index.row_of(name.rpartition("/")[2], 0, tree.index.count)
+        known = name.rpartition("/")[2]
+        if tree.source.glance(known) is None:
+            near = nearest(known, self._commands.names.like(known))
+            hint = f"did you mean `{near}`?" if near else "`tree` shows all"
+            raise CommandError(f"there is no node `{name}`; {hint}", column=8)
+        row = tree.index.row_of(known, 0, tree.index.count)
         if row is None:
             raise CommandError(f"{name} is not in view; `filter {name}` brings it there", column=8)
         tree.chosen = row
         self._model.detail = ()
+
+
+def concerns(report: Report, name: str) -> bool:
+    """Whether a report is about a node, or one below it; every report is about no name.
+
+    >>> report = Report(1, 0.0, "started", "kv2", "root/storage/kv2", "worker")
+    >>> concerns(report, "storage"), concerns(report, "kv1"), concerns(report, "")
+    (True, False, True)
+    """
+    return not name or report.id == name or f"/{name}/" in f"/{report.path}/"
+
+
+def offer_report(coming: asyncio.Queue[Report], report: Report) -> None:
+    """Put a report into a queue; drop the oldest where there is no room."""
+    if coming.full():
+        coming.get_nowait()
+    coming.put_nowait(report)

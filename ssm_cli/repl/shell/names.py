@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.errors import SsmError
@@ -75,6 +75,16 @@ class Names:
         like = (name for name in names if name not in found and pattern.search(name))
         return list(islice(like, most))
 
+    def like(self, word: str) -> Iterator[str]:
+        """Yield the names of all kinds that a mistyped word may mean: those with its first letter.
+
+        The word itself in small letters or in capitals comes first.
+        """
+        spelt = list(dict.fromkeys((word, word.lower(), word.upper())))
+        yield from (one for one in spelt if self.has(None, one))
+        for first in dict.fromkeys(one[:1] for one in spelt):
+            yield from self.matching(None, first, anywhere=False)
+
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """Return the constructors of a worker's inputs; none if it is unknown."""
         if worker not in self._constructors:
@@ -95,13 +105,13 @@ class Names:
 class Workers(Collection[str]):
     """The worker names for the parser: membership, and candidates for a mistyped word.
 
-    Iteration yields only names with the same first letter, in either case: comparing a word with
-    all names of a large tree at every key would be slow.
+    Iteration yields only the word itself in capitals or not, and names with the same first
+    letter: comparing a word with all names of a large tree at every key would be slow.
     """
 
     def __init__(self, names: Names, word: str) -> None:
         self._names = names
-        self._first = word[:1]
+        self._word = (word.split() or [""])[0]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (
@@ -109,9 +119,7 @@ class Workers(Collection[str]):
         )
 
     def __iter__(self) -> Iterator[str]:
-        either = dict.fromkeys((self._first, self._first.lower(), self._first.upper()))
-        found = (self._names.matching("worker", first, anywhere=False) for first in either)
-        return chain.from_iterable(found)
+        return (name for name in self._names.like(self._word) if name in self)
 
     def __len__(self) -> int:
         return len(self._names.all("worker"))

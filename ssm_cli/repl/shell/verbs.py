@@ -19,6 +19,8 @@ SORTS = {"start": "", "name": "NODE", "restarts": "RST", "queue": "QUEUE", "rate
 FACES = ("full", "inline", "plain")
 
 _COMMAND = Parameter("command", "value")
+_TEXT = Parameter("text", "value")
+_FOLLOW = re.compile(r"(\s*)log(\s+)(-f|--follow)(?=\s|$)")
 
 
 def _verb(name: str, help_text: str, *parameters: Parameter) -> Verb:
@@ -46,6 +48,25 @@ HERE: tuple[Verb, ...] = (
     _verb("freeze", "let the view stand still, or go on"),
     _verb("ui", "change the face of the prompt", Parameter("face", "word", choices=FACES)),
     _verb("mouse", "let the mouse select text, or work in the view"),
+    _verb(
+        "follow",
+        "print each report (of a node and those below it) as it comes, until Ctrl-C; also `log -f`",
+        Parameter("name", "name", required=False),
+    ),
+    _verb("find", "go to the line of the output, upwards, that contains TEXT", _TEXT),
+    _verb("find-log", "the same in the restart log", _TEXT),
+    _verb(
+        "filter-log",
+        "show only the reports of the restart log that contain TEXT; without it all",
+        Parameter("text", "value", required=False),
+    ),
+    _verb("clear", "empty the output"),
+    _verb("copy", "copy TEXT, in which `$3` is a result, to the clipboard of the terminal", _TEXT),
+    _verb(
+        "theme",
+        "take the colours for a dark or a light background",
+        Parameter("background", "word", choices=("dark", "light")),
+    ),
     _verb("settings", "say where the settings are, and write them there if there are none"),
 )
 
@@ -74,6 +95,7 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     >>> parse_here("sort queue", ()), parse_here("kv2 Lookup x", ())
     (Local(verb='sort', argument='queue'), None)
     """
+    line = as_typed(line)
     words = [(m[0], m.start()) for m in re.finditer(r"\S+", line)]
     verb = find_here(words[0][0], workers) if words else None
     if verb is None:
@@ -94,6 +116,16 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     if len(given) > 1:
         raise _wrong(f"`{verb.name}` takes no `{given[1][0]}`; write `{verb.usage}`", given[1][1])
     return Local(verb.name, given[0][0])
+
+
+def as_typed(line: str) -> str:
+    """The line with `log -f` written as `follow`, and everything behind it in its place.
+
+    >>> as_typed("log -f kv2")
+    'follow kv2'
+    """
+    found = _FOLLOW.match(line)
+    return line if found is None else f"{found[1]}follow".ljust(found.end()) + line[found.end() :]
 
 
 def _wrong(message: str, offset: int) -> CommandError:

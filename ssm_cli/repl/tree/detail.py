@@ -23,7 +23,7 @@ def detail_of(api: NodeApi, tree: TreeView) -> tuple[Text, ...]:
     name = tree.chosen_name()
     found = None if name is None else tree.source.glance(name)
     if name is None or found is None:
-        return (Text("F6 goes to the tree; up and down choose a node", "bright_black"),)
+        return (Text("F6 goes to the tree; up and down choose a node", "muted"),)
     lines = list(_head(Row("", found.view, size=found.size)))
     if found.view.kind == "worker":
         lines += _asked(api, name)
@@ -54,16 +54,16 @@ def _asked(api: NodeApi, name: str) -> Iterator[Text]:
     """State, last inputs and last crash of a worker; what cannot be had says why."""
     try:
         state = api.encode(name, api.get_state(name)).decode("utf-8", "backslashreplace")
-        yield Text("state", "bright_black")
+        yield Text("state", "muted")
         yield from (Text(f"  {line}") for line in lines_of(state[:STATE_CHARACTERS])[:10])
         events = api.get_status(name).log[-EVENTS:]
         if events:
-            yield Text("last events", "bright_black")
+            yield Text("last events", "muted")
             yield from (Text(f"  {_event(api, name, event)}") for event in events)
         for crash in api.crash_reports(name, 1):
             yield from _crash(crash)
     except SsmError as error:
-        yield Text(one_line(str(error)), "yellow")
+        yield Text(one_line(str(error)), "warn")
 
 
 def _event(api: NodeApi, name: str, event: SysEvent) -> str:
@@ -72,12 +72,12 @@ def _event(api: NodeApi, name: str, event: SysEvent) -> str:
 
 
 def _crash(crash: CrashReport) -> Iterator[Text]:
-    yield Text("last crash", "bright_black")
-    yield Text(f"  {one_line(crash.error_type)}: {one_line(crash.error_message, 300)}", "red")
+    yield Text("last crash", "muted")
+    yield Text(f"  {one_line(crash.error_type)}: {one_line(crash.error_message, 300)}", "bad")
     yield Text(f"  on {one_line(crash.input, 300)}")
     for frame in crash.stack[-STACK:]:
-        yield from (Text(f"  {line}", "bright_black") for line in lines_of(frame))
+        yield from (Text(f"  {line}", "muted") for line in lines_of(frame))
 
 
 def _pair(name: str, value: str) -> Text:
-    return Text.assemble((f"{name} ", "bright_black"), one_line(value))
+    return Text.assemble((f"{name} ", "muted"), one_line(value))

@@ -35,6 +35,7 @@ class Census(msgspec.Struct):
         workers: how many there are, remote children too.
         remotes: how many of them are remote.
         restarts: of all nodes.
+        held: inputs that wait for workers that are suspended, or not started again yet.
         steps: by the name of each supervisor, the inputs that the workers below it have served.
         troubled: by the name of each supervisor, its first children that do not run.
     """
@@ -42,6 +43,7 @@ class Census(msgspec.Struct):
     workers: int = 0
     remotes: int = 0
     restarts: int = 0
+    held: int = 0
     steps: dict[str, int] = {}
     troubled: dict[str, list[str]] = {}
 
@@ -148,6 +150,8 @@ class Listing:
                     census.remotes += type(cell) is RemoteCell
                     census.restarts += max(0, cell.starts - 1)
                     steps += cell.steps
+                    if cell.extra is not None:
+                        census.held += len(cell.extra.backlog)
                     if cell.status is not CellStatus.RUNNING:
                         _remember(census, name, cell)
                 for one in line:
