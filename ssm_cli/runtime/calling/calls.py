@@ -227,7 +227,31 @@ class Calls:
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
         if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        return self._step_and_wake(cell, message, Pending())
+        pending = Pending()
+        if not self._step_plainly(cell, message, pending) and world.outside.wake is not None:
+            world.outside.wake()
+        return pending
+
+    @loop_code
+    def _step_plainly(self, cell: WorkerCell, message: Any, pending: Pending) -> bool:
+        """Step a worker, as `call` does; return whether it answered, and asked for nothing else."""
+        world = self._world
+        world.pumping = True
+        try:
+            output = step_now(world, cell, message)
+            plain = type(output) is not Odd
+            if plain:
+                pending.resolve(output)
+            else:
+                deal_with(world, cell, message, pending, output)
+            if world.outbox:
+                early_replies(world)
+        except BaseException:
+            mend(world)
+            leave(world)
+            raise
+        leave(world)
+        return plain
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
@@ -242,17 +266,9 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)
             return pending
-        return self._step_and_wake(cell, message, pending)
-
-    def _step_and_wake(self, cell: WorkerCell, message: Any, pending: Pending) -> Pending:
-        """Step a worker at once, and wake whoever serves the node for what that has set off."""
-        world = self._world
-        before_s = world.timers.next_s()
         self._step(cell, message, pending)
-        changed = world.lane or world.queue or world.timers.next_s() != before_s
-        keeper, wake = world.outside.keeper, world.outside.wake
-        if wake is not None and (changed or (keeper is not None and keeper.has_work())):
-            wake()
+        if world.outside.wake is not None:
+            world.outside.wake()  # who serves the node sees to what that has set off
         return pending
 
 
