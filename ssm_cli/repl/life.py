@@ -15,7 +15,7 @@ from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
 from ssm_cli.repl.faces.scrolling import Scrolling
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.shell.programs import in_background
+from ssm_cli.repl.shell.programs import hand_back, in_background, in_foreground, need_shell
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import SupervisorSpec
@@ -96,7 +96,7 @@ class Life:
         self._model = model
         self._stdout = stdout
         self._now = now
-        self._leaves = False
+        self._leaves = self._detaches = False
         self._code: int = ExitCode.DONE
 
     async def run(self, reader: Reader, *beside: Callable[[], Coroutine[Any, Any, None]]) -> int:
@@ -130,8 +130,18 @@ class Life:
         self._leaves = True
         self._leave_if_asked()
 
+    def detach(self) -> None:
+        """Give the terminal back to the shell; the tree goes on, and `fg` comes back.
+
+        Raises:
+            CommandError: there is no shell.
+        """
+        need_shell()
+        self._detaches = True
+        self._leave_if_asked()
+
     def _leave_if_asked(self) -> None:
-        if not self._leaves:
+        if not (self._leaves or self._detaches):
             return
         self._scrolling.take_back()
         if self._dumb is not None:
@@ -157,15 +167,41 @@ class Life:
             await serving
 
     async def _show_face(self) -> None:
-        """Run the face until the session is left; in the background (`&`) there is none yet."""
-        while not self._leaves and in_background(self._stdout):  # noqa: ASYNC110 - nothing tells of it
+        """Run the face until the session is left; in the background (`&`, detached) there is none.
+
+        A terminal that goes away while it is another job's does not end the tree.
+        """
+        while not self._leaves:
+            await self._until(lambda: not in_background(self._stdout))
+            if self._leaves:
+                return
+            if self._dumb is not None:
+                await self._dumb.run()
+            else:
+                await self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+            if not self._detaches:
+                return
+            await self._go_on()
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds of the terminal, or the session is left."""
+        while not (self._leaves or holds()):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(FOREGROUND_S)
-        if self._leaves:
-            return
-        if self._dumb is not None:
-            await self._dumb.run()
-        else:
-            await self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+
+    async def _go_on(self) -> None:
+        """Go on in the background, until the shell says `fg`, or the tree is down."""
+        loop, self._detaches = asyncio.get_running_loop(), False
+        loop.remove_signal_handler(signal.SIGHUP)
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell's own end is not ours
+        self._stdout.write(f"ssm: {self._model.title} goes on; `fg` or `ssm attach` comes back\n")
+        self._stdout.flush()
+        try:
+            await hand_back(self._stdout)
+        except OSError as error:
+            self._model.notice(f"not detached: {error.strerror}", "bad")
+        await self._until(lambda: in_foreground(self._stdout))
+        signal.signal(signal.SIGHUP, before)
+        loop.add_signal_handler(signal.SIGHUP, self._on_signal, signal.SIGHUP)
 
     def _begin(self) -> None:
         """Print what there is already above the prompt."""

@@ -218,7 +218,7 @@ class Session:
         self.commands.page = self._page
         views = Views(
             self.actions, self.scrolling, self.model, self.commands,
-            face=self._change_face, only_lines=self.dumb is not None,
+            face=self._change_face, detach=self._life.detach, only_lines=self.dumb is not None,
         )  # fmt: skip
         self.commands.here = Locals(
             node, self.model, self.commands, env.environ, now,

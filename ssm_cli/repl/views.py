@@ -23,6 +23,7 @@ class Views:
         model: what is shown.
         commands: carries out lines; has their results.
         face: changes the face of the session.
+        detach: gives the terminal back to the shell.
         only_lines: the terminal can only print lines.
     """
 
@@ -34,6 +35,7 @@ class Views:
         commands: Commands,
         *,
         face: Callable[[str], None],
+        detach: Callable[[], None],
         only_lines: bool,
     ) -> None:
         self._app, self._screen = actions.app, actions.screen
@@ -47,6 +49,7 @@ class Views:
             "theme": lambda name: setattr(model, "theme", name),
             "find": lambda text: actions.find(self._screen.output, text),
             "find-log": lambda text: actions.find(self._screen.log, text),
+            "detach": lambda _: detach(),
             "clear": lambda _: self._clear(),
             "copy": self._copy,
         }

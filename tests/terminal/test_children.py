@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.terminal.conftest import Tmux
+from tests.terminal.conftest import Open, Tmux
 
-pytestmark = pytest.mark.skipif(shutil.which("vim") is None, reason="no tty tool")
 SSM = f"{sys.executable} -m ssm_cli"
 PROMPT = "ssm\u276f"
 EDITOR = """#!/bin/bash
@@ -35,6 +33,16 @@ def opened(tmux: Tmux, folder: Path, editor: str = EDITOR) -> None:
     tmux.type(f"clear; EDITOR={path} {SSM} run trees/kv.yaml", "Enter")
     tmux.shows(PROMPT, "● kv3")
     tmux.type("edit kv1", "Enter")
+
+
+def elsewhere(folder: Path, *words: str) -> str:
+    """What a verb prints in another shell."""
+    folders = dict.fromkeys(("XDG_STATE_HOME", "XDG_RUNTIME_DIR"), str(folder))
+    done = subprocess.run(
+        [sys.executable, "-m", "ssm_cli", *words],
+        env={**os.environ, **folders}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout
 
 
 def is_whole(tmux: Tmux) -> None:
@@ -90,15 +98,54 @@ def test_a_tree_in_the_background_runs_and_fg_opens_its_prompt(
     tmux.until(lambda: list(tmp_path.rglob("*.sock")))
     tmux.type("jobs", "Enter")
     tmux.shows("Running")
-    folders = dict.fromkeys(("XDG_STATE_HOME", "XDG_RUNTIME_DIR"), str(tmp_path))
-    call = [sys.executable, "-m", "ssm_cli", "call", "kv1", "Store x 7"]
-    subprocess.run(call, env={**os.environ, **folders}, check=True, capture_output=True)
+    elsewhere(tmp_path, "call", "kv1", "Store x 7")
     tmux.type("fg", "Enter")
     tmux.shows("ssm" if face == "--ui=full" else "ssm>")
     tmux.type("kv1 Lookup x", "Enter")
     tmux.shows("Result 7")
     tmux.type("", "C-d")
     tmux.shows("stopped in order", "shell>")
+
+
+@pytest.mark.parametrize("face", ["--ui=full", "--ui=inline", "--plain", "dumb"])
+def test_a_detached_tree_goes_on_and_fg_comes_back(tmux: Tmux, tmp_path: Path, face: str) -> None:
+    term, face = ("TERM=dumb", "") if face == "dumb" else ("", face)
+    tmux.type(f"clear; {term} {SSM} run trees/kv.yaml {face}", "Enter")
+    tmux.until(lambda: list(tmp_path.rglob("*.sock")))
+    tmux.type("kv1 Store x 7", "Enter")
+    tmux.shows("Ok")
+    for _ in range(2):
+        tmux.type("detach", "Enter")
+        tmux.shows("kv.yaml goes on", "Stopped", "shell>")
+        assert elsewhere(tmp_path, "call", "kv1", "Lookup x") == "Result 7\n"
+        tmux.type("jobs", "Enter")
+        tmux.shows("Running")
+        tmux.type("clear; fg", "Enter")
+        tmux.until(lambda: "shell>" not in tmux.screen())
+        tmux.type("kv1 Lookup x", "Enter")
+        tmux.shows("Result 7")
+    tmux.type("", "C-d")
+    tmux.shows("stopped in order", "shell>")
+
+
+def test_a_detached_tree_outlives_its_terminal(tmux: Tmux, tmp_path: Path) -> None:
+    tmux.type(f"clear; {SSM} run trees/kv.yaml", "Enter")
+    tmux.shows(PROMPT, "● kv3")
+    tmux.type("detach", "Enter")
+    tmux.shows("Stopped", "shell>")
+    tmux.close()
+    assert elsewhere(tmp_path, "call", "kv1", "Lookup x") == "Result None\n"
+    elsewhere(tmp_path, "stop")
+    assert not list(tmp_path.rglob("*.sock"))
+
+
+def test_there_is_nothing_to_detach_from_where_no_shell_waits(terminal: Open) -> None:
+    screen = terminal()
+    screen.shows("● kv3")
+    screen.type("detach\r")
+    screen.shows("no shell waits behind this prompt")
+    screen.type("\x04")
+    assert screen.ends() == 0
 
 
 def test_a_session_that_is_ended_ends_its_editor_and_puts_the_terminal_back(

@@ -7,11 +7,13 @@ loop watches both, so the tree lives on while somebody edits or pages.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shlex
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +33,19 @@ OUTPUT_BYTES = 64 * 1024 * 1024  # of what a program may write; one that writes 
 CHUNK_BYTES = 65_536
 STOPPED_S = 0.1  # how often it is looked whether a program that has the terminal was stopped
 POLL_S = 0.02  # where the system has no process descriptors
+HANDED_S = 10  # that a shell may take to see that its job has stopped
+GO_ON = f"""
+import os, signal, sys, time
+pid, terminal = int(sys.argv[1]), int(sys.argv[2])
+end_s = time.monotonic() + {HANDED_S}
+print(flush=True)
+try:
+    while time.monotonic() < end_s and os.tcgetpgrp(terminal) == os.getpgrp():
+        time.sleep(0.005)
+finally:
+    os.kill(pid, signal.SIGCONT)
+"""
+"""What continues a job that has stopped itself."""
 
 
 async def redirected(pipeline: Pipeline, result: Result) -> Result:
@@ -234,6 +249,49 @@ def in_background(stream: TextIO) -> bool:
         return os.tcgetpgrp(stream.fileno()) != os.getpgrp()
     except OSError:  # no terminal, or not that of this session
         return False
+
+
+def in_foreground(stream: TextIO) -> bool:
+    """Return whether it is ours; False also where it has gone."""
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def need_shell() -> None:
+    """Raise `CommandError` if no shell has started this process as a job of its own."""
+    is_job = os.getpgrp() == os.getpid() != os.getsid(0)
+    if not (is_job and os.getsid(os.getppid()) == os.getsid(0)):
+        raise CommandError(
+            "no shell waits behind this prompt; `ssm run TREE --detach` starts a tree without one"
+        )
+
+
+async def hand_back(stream: TextIO) -> None:
+    """Give the terminal back to the shell, and go on as a job in the background.
+
+    A shell has its prompt back when its job stops. Who does so is continued by a child as soon as
+    the shell has taken the terminal, or after `HANDED_S` seconds.
+
+    Raises:
+        OSError: there is no child; nothing was stopped.
+    """
+    terminal = os.dup(stream.fileno())  # the child's own output is a pipe
+    words = [sys.executable, "-I", "-S", "-c", GO_ON, str(os.getpid()), str(terminal)]
+    try:
+        child = subprocess.Popen(  # noqa: ASYNC220, S603 - it is waited for; this program itself
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, pass_fds=[terminal]
+        )
+    finally:
+        os.close(terminal)
+    assert child.stdout is not None, "a pipe was asked for"
+    with child.stdout as said:
+        await _readable(said.fileno())  # it has begun: now each moment counts
+        if not os.read(said.fileno(), 1):
+            raise OSError(errno.ECHILD, f"{sys.executable} does not start")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    child.wait()
 
 
 def _is_stopped(pid: int) -> bool:

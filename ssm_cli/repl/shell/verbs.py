@@ -60,6 +60,7 @@ HERE: tuple[Verb, ...] = (
         "show only the reports of the restart log that contain TEXT; without it all",
         Parameter("text", "value", required=False),
     ),
+    _verb("detach", "go on in the background; `fg` or `ssm attach` comes back"),
     _verb("clear", "empty the output"),
     _verb("copy", "copy TEXT, in which `$3` is a result, to the clipboard of the terminal", _TEXT),
     _verb(
