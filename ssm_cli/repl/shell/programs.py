@@ -198,7 +198,8 @@ async def interactive(command: Sequence[str], data: bytes | None = None) -> int:
                 if _is_stopped(process.pid):
                     give(os.getpgrp())
                     os.kill(0, signal.SIGTSTP)  # without a shell nothing comes of it
-                    give(process.pid)
+                    while not (give(process.pid) or ending.done()):  # noqa: ASYNC110 - nothing tells of it
+                        await asyncio.sleep(STOPPED_S)  # continued, but in the background
         finally:
             ending.cancel()
             _end_group(process)
@@ -206,23 +207,27 @@ async def interactive(command: Sequence[str], data: bytes | None = None) -> int:
 
 
 @contextmanager
-def foreground() -> Iterator[Callable[[int], None]]:
+def foreground() -> Iterator[Callable[[int], bool]]:
     """A block in which a process group can be given the terminal; then it is as it was before.
 
     The function that it yields continues the group, which may have been stopped meanwhile, with the
-    modes of the terminal that the group had.
+    modes of the terminal that the group had. It returns False, and does nothing, while the terminal
+    is another job's of the shell.
     """
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:  # there is none
-        yield lambda _: None
+        yield lambda _: True
         return
     own, at_first = os.getpgrp(), termios.tcgetattr(terminal)
-    modes = {own: at_first}
+    modes, ours = {own: at_first}, {own}
 
-    def give(group: int) -> None:
+    def give(group: int) -> bool:
         before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it is taken from the background
         try:
+            if os.tcgetpgrp(terminal) not in ours:
+                return False
+            ours.add(group)
             if group == own:
                 modes[os.tcgetpgrp(terminal)] = termios.tcgetattr(terminal)
                 modes[own] = at_first
@@ -232,9 +237,10 @@ def foreground() -> Iterator[Callable[[int], None]]:
             if group != own:
                 os.killpg(group, signal.SIGCONT)
         except (OSError, termios.error):
-            return  # the group has ended already, or the terminal went away
+            return True  # the group has ended already, or the terminal went away
         finally:
             signal.signal(signal.SIGTTOU, before)
+        return True
 
     try:
         yield give
