@@ -40,12 +40,26 @@ def ssm(
 
 
 class Run:
-    """One process of the server: its pipes, and the socket that tells its end."""
+    """One process of the server: its pipes, and the socket that tells its end.
 
-    def __init__(self, words: list[str], cwd: Path | str | None, env: Mapping[str, str]) -> None:
+    With `unread` nobody reads its standard output, from before it begins.
+    """
+
+    def __init__(
+        self,
+        words: list[str],
+        cwd: Path | str | None,
+        env: Mapping[str, str],
+        *,
+        unread: bool = False,
+    ) -> None:
         request = json.dumps([words, str(cwd or Path.cwd()), dict(env)]).encode()
         theirs_in, self._in = os.pipe()
         self._out, theirs_out = os.pipe()
+        if unread:
+            os.close(self._out)
+            self._out, nothing = os.pipe()
+            os.close(nothing)
         self._err, theirs_err = os.pipe()
         self._end, theirs_end = socket.socketpair()
         with theirs_end:
@@ -54,12 +68,6 @@ class Run:
         for descriptor in theirs:
             os.close(descriptor)
         self._pid = int(self._end.recv(32))
-
-    def leave_unread(self) -> None:
-        """Let nobody read its standard output."""
-        os.close(self._out)
-        self._out, nothing = os.pipe()
-        os.close(nothing)
 
     def talk(self, given: bytes, timeout_s: float) -> tuple[bytes, bytes]:
         """Write `given`, and read both outputs to their ends; kill it when the time is over."""

@@ -29,8 +29,8 @@ WITH_A_TREE = [
 
 def unread(shell: Shell, line: str) -> tuple[int, str]:
     """The exit code and standard error of a command whose output nobody reads."""
-    run = Run(["ssm", *shlex.split(line)], ROOT, {**shell.environ, "PYTHONUNBUFFERED": "1"})
-    run.leave_unread()
+    environ = {**shell.environ, "PYTHONUNBUFFERED": "1"}
+    run = Run(["ssm", *shlex.split(line)], ROOT, environ, unread=True)
     _, err = run.talk(b"", DEADLINE_S)
     return run.code(), err.decode()
 
