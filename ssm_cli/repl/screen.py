@@ -163,7 +163,7 @@ class Screen:
         if self.in_tree:
             self.model.tree.move(0)
         elif self.model.detail is None:
-            self.model.tree.chosen = None
+            self.model.tree.leave()
 
     def leave_panes(self) -> None:
         """Go back to the prompt."""

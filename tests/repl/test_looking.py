@@ -448,6 +448,19 @@ def test_up_finds_what_began_like_the_line(tmp_path: Path) -> None:
     run(story)
 
 
+def test_the_tree_is_entered_again_at_the_row_that_was_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type(F6 + DOWN + "k")
+            await screen.holds(lambda: screen.prompt == "ssm\u276f kill kv1")
+            screen.type("\r")
+            await screen.shows("restarting one_for_one: kv1")
+            screen.type(F6 + "x")
+            await screen.holds(lambda: screen.prompt.endswith(" kv1"))
+
+    run(story)
+
+
 # --- the small ones -------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ SHOWN_LINES = 10  # that wait; from there on it is said how many there are
 
 PLAIN_PROMPT = "ssm> "
 
-NOT_WAITED = "not waited for any longer; the call goes on, and nobody waits for it any more"
+NOT_WAITED = "not waited for any longer; what is a call goes on, and nobody waits for it any more"
 
 Here = Callable[[Local], Awaitable[Result | None]]
 Page = Callable[[Result], Awaitable[bool]]

@@ -37,6 +37,7 @@ class TreeView:
         self.source = source
         self.rates = Rates(source, now)
         self.chosen: int | None = None
+        self._left = "", 0  # the name of the row that was chosen last, and its place
         self.sort = ""
         self.flashing: frozenset[str] = frozenset()
         self.counts_down = False
@@ -207,9 +208,21 @@ class TreeView:
         return None
 
     def move(self, rows: int) -> None:
-        """Choose another row, so many further down; the first time the top one."""
-        last = self.index.count - 1
-        self.chosen = 0 if self.chosen is None else max(0, min(self.chosen + rows, last))
+        """Choose another row, so many further down.
+
+        Where none is, the one that was left is chosen again; the first time, or where that is
+        gone, the top one.
+        """
+        if self.chosen is None:
+            self.chosen = self.index.row_of(*self._left) or 0
+        else:
+            self.chosen = max(0, min(self.chosen + rows, self.index.count - 1))
+
+    def leave(self) -> None:
+        """Choose no row, until the next `move`."""
+        if (name := self.chosen_name()) is not None:
+            self._left = name, self.chosen or 0
+        self.chosen = None
 
     def chosen_name(self) -> str | None:
         """The name of the node in the row that is chosen."""
