@@ -15,6 +15,7 @@ from typing import Any, Union
 import msgspec
 
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
+from ssm_cli.codec.whole import making_whole
 from ssm_cli.codec.words import REFUSALS, shorten, suggestion
 from ssm_cli.errors import DecodeError, message_of
 
@@ -157,7 +158,7 @@ def data_reader(annotation: Any) -> Callable[[Any], Any]:
     if annotation in (str, int, bool):
         return partial(_plain, annotation)
     if not enums:
-        return partial(msgspec.convert, type=annotation, str_keys=True)
+        return making_whole(annotation, partial(msgspec.convert, type=annotation, str_keys=True))
     table = {member.value: member for enum in reversed(enums) for member in enum}
     table |= {name: m for enum in reversed(enums) for name, m in enum.__members__.items()}
 
@@ -168,7 +169,7 @@ def data_reader(annotation: Any) -> Callable[[Any], Any]:
             return msgspec.convert(value, Union[others], str_keys=True)  # noqa: UP007 - a tuple
         raise ValueError(value)
 
-    return read
+    return making_whole(annotation, read)
 
 
 def _plain(kind: type, value: Any) -> Any:

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, g
 import msgspec
 
 from ssm_cli.codec.port import Constructor, Field
+from ssm_cli.codec.whole import making_whole
 from ssm_cli.codec.words import REFUSALS, TEXT_RANK, WordType, choice_type, starts, union_of
 from ssm_cli.errors import message_of
 
@@ -188,7 +189,7 @@ def _json_type(annotation: Any) -> WordType:
         return msgspec.convert(word, annotation, strict=False)
 
     if nested:
-        return WordType(words, f"{words} as JSON", read, grows=_never)
+        return WordType(words, f"{words} as JSON", making_whole(annotation, read), grows=_never)
     return WordType(words, words, read, read)
 
 

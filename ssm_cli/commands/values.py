@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from ssm_cli.codec.json import jsonable
+from ssm_cli.codec.whole import whole
 from ssm_cli.errors import CommandError, SysError
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec
@@ -86,7 +87,7 @@ def state_of(text: str, old: object) -> object:
     )
     try:
         value: object = msgspec.json.decode(text)
-        return msgspec.convert(value, kind) if built else value
+        return whole(msgspec.convert(value, kind)) if built else value
     except msgspec.ValidationError as error:
         raise CommandError(f"VALUE is no {kind.__name__}: {error}") from error
     except msgspec.DecodeError as error:
