@@ -90,6 +90,18 @@ def test_a_paste_is_bounded_and_free_of_what_the_terminal_answers() -> None:
     assert PASTE_CHARACTERS < len(text) < 1.2 * PASTE_CHARACTERS
 
 
+@pytest.mark.parametrize("begun", ["\x1bP", "\x1bX", "\x1b]", "\x1b^", "\x1b_"])
+@pytest.mark.parametrize("key", ["\r", "\x03", "\x04"])
+def test_a_control_character_is_part_of_no_sequence(begun: str, key: str) -> None:
+    """Else Alt and one of these letters would swallow all that is typed, Ctrl-C too."""
+    keys = Sequences()
+    assert keys.feed(begun, 0.0) == []
+    assert keys.feed("kv1", 0.5) == []
+    typed = keys.feed(key, 1.0)
+    assert [kind for kind, _ in typed] == ["keys"] * len(typed)
+    assert "".join(text for _, text in typed) == f"{begun}kv1{key}"
+
+
 def test_ctrl_c_ends_a_paste_whose_end_was_lost() -> None:
     keys = Sequences()
     assert keys.feed("\x1b[200~half", 0.0) == []

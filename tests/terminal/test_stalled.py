@@ -243,6 +243,8 @@ def played(tree: Path, *words: str, given: bytes = b"") -> tuple[int, str, str]:
         ("tree > ~nosuch/x", "`~nosuch` is no folder of a user"),
         ("kv one | " + "x" * 200_000, "Argument list too long"),
         ("tree > /nosuch/x", "cannot write /nosuch/x"),
+        ("tree > a\0b", "no NUL character"),
+        ("tree | cat \0b", "no NUL character"),
     ],
 )
 def test_what_cannot_be_redirected_fails_its_command_and_not_the_run(

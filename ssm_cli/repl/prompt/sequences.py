@@ -20,11 +20,11 @@ HELD_CHARACTERS = 4096  # of a sequence; a longer one is none
 
 START, END = "\x1b[200~", "\x1b[201~"
 _SEQUENCE = re.compile(
-    r"\x1b\x1b?(?:\[M...|\[\[.|\[[0-?]*[ -/]*[@-~]|O.|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\))",
+    r"\x1b\x1b?(?:\[M...|\[\[.|\[[0-?]*[ -/]*[@-~]|O.|[\]PX^_][^\x00-\x1f]*(?:\x07|\x1b\\))",
     re.DOTALL,
 )
 _BEGUN = re.compile(
-    r"\x1b\x1b?(?:\[(?:M.{0,2}|\[|[0-?]*[ -/]*)?|O|[\]PX^_][^\x07\x1b]*\x1b?)?\Z", re.DOTALL
+    r"\x1b\x1b?(?:\[(?:M.{0,2}|\[|[0-?]*[ -/]*)?|O|[\]PX^_][^\x00-\x1f]*\x1b?)?\Z", re.DOTALL
 )
 _FUNCTION = "ABCDFHPQRS"  # the last letters of keys that terminals send as Esc O and a letter
 _REST = re.compile(rf"\[|O(?:[{_FUNCTION}]|\Z)")  # what may follow an Esc that was let through

@@ -29,6 +29,7 @@ from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.pipeline import Pipeline
 
+NO_NUL = "the name of a file or a program has no NUL character in it"
 OUTPUT_BYTES = 64 * 1024 * 1024  # of what a program may write; one that writes more has failed
 CHUNK_BYTES = 65_536
 STOPPED_S = 0.1  # how often it is looked whether a program that has the terminal was stopped
@@ -99,8 +100,10 @@ def expanded(name: str) -> Path:
     """Return the path that a name stands for, which may begin with `~`.
 
     Raises:
-        CommandError: there is no such user.
+        CommandError: there is no such user, or no such name can be.
     """
+    if "\0" in name:
+        raise CommandError(NO_NUL)
     try:
         return Path(name).expanduser()
     except RuntimeError as error:
@@ -144,6 +147,8 @@ async def filtered(program: str, data: bytes) -> tuple[str, int]:
     Raises:
         CommandError: it cannot be started, or writes more than `OUTPUT_BYTES`.
     """
+    if "\0" in program:
+        raise CommandError(NO_NUL)
     try:
         with tempfile.TemporaryFile() as source:
             source.write(data)
