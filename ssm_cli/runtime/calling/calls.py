@@ -101,18 +101,31 @@ class Calls:
         return self._outcome(cell, message, pending, timeout_s, spent_s)
 
     @loop_code
-    def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> None:
-        """Step a worker at once: nothing waits ahead of it."""
-        world = self._world
+    def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> bool:
+        """Step a worker at once: nothing waits ahead of it.
+
+        Returns whether a pure step has answered, and asked for nothing else.
+        """
+        world, plain = self._world, False
         world.pumping = True
         try:
-            step_one(world, cell, CALL, message, pending)
-            early_replies(world)
+            if cell.step is None:
+                step_one(world, cell, CALL, message, pending)
+            else:
+                output = step_now(world, cell, message)
+                plain = type(output) is not Odd
+                if plain:
+                    pending.resolve(output)
+                else:
+                    deal_with(world, cell, message, pending, output)
+            if world.outbox:
+                early_replies(world)
         except BaseException:
             mend(world)
             leave(world)
             raise
         leave(world)
+        return plain
 
     def _outcome(
         self,
@@ -227,31 +240,7 @@ class Calls:
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
         if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        pending = Pending()
-        if not self._step_plainly(cell, message, pending) and world.outside.wake is not None:
-            world.outside.wake()
-        return pending
-
-    @loop_code
-    def _step_plainly(self, cell: WorkerCell, message: Any, pending: Pending) -> bool:
-        """Step a worker, as `call` does; return whether it answered, and asked for nothing else."""
-        world = self._world
-        world.pumping = True
-        try:
-            output = step_now(world, cell, message)
-            plain = type(output) is not Odd
-            if plain:
-                pending.resolve(output)
-            else:
-                deal_with(world, cell, message, pending, output)
-            if world.outbox:
-                early_replies(world)
-        except BaseException:
-            mend(world)
-            leave(world)
-            raise
-        leave(world)
-        return plain
+        return self._step_and_wake(cell, message, Pending())
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
@@ -266,9 +255,12 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)
             return pending
-        self._step(cell, message, pending)
-        if world.outside.wake is not None:
-            world.outside.wake()  # who serves the node sees to what that has set off
+        return self._step_and_wake(cell, message, pending)
+
+    def _step_and_wake(self, cell: WorkerCell, message: Any, pending: Pending) -> Pending:
+        """Step a worker at once, and wake whoever serves the node for what that has set off."""
+        if not self._step(cell, message, pending) and self._world.outside.wake is not None:
+            self._world.outside.wake()
         return pending
 
 
