@@ -28,8 +28,8 @@ def complaints(folder: Path) -> Iterator[str]:
         (place,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(archive.read(place).decode())
     yield from (f"{wheel.name} has {name}" for name in names if not IN_WHEEL.match(name))
-    if "ssm_cli/py.typed" not in names:
-        yield f"{wheel.name} has no py.typed"
+    needs = ("py.typed", *(f"history/page/page.{kind}" for kind in ("html", "css", "js")))
+    yield from (f"{wheel.name} has no {n}" for n in needs if f"ssm_cli/{n}" not in names)
     if metadata["Name"] != NAME:
         yield f"the distribution is called {metadata['Name']}; expected {NAME}"
     page = str(metadata.get_payload())

@@ -208,6 +208,28 @@ def small() -> None:
         session.close()
 
 
+def past() -> None:
+    """The moment before a crash, with the timeline above the prompt."""
+    session = Session(tree=KV)
+    try:
+        for number in range(40):
+            session.type(f"kv2 Store x {number}", "Enter")
+            session.type(f"kv1 Lookup x{number}", "Enter")
+        session.shows("x39")
+        session.call("kv3 Lookup crash", "kv3 crashed")
+        for number in range(20):
+            session.type(f"kv3 Store y {number}", "Enter")
+        session.call("kv2 Lookup crash", "kv2 crashed")
+        session.call("kv2 Lookup x", "Result None")
+        session.type("at crash", "Enter")
+        session.shows("AT 101", "[")
+        session.type("state kv2", "Enter")
+        session.shows('{"x": 39}')
+        session.take("timeline")
+    finally:
+        session.close()
+
+
 def inline() -> None:
     """The panel below the scrollback."""
     session = Session("--ui", "inline", rows=30, columns=100)
@@ -226,3 +248,4 @@ if __name__ == "__main__":
     full()
     inline()
     small()
+    past()

@@ -14,13 +14,38 @@ if TYPE_CHECKING:
         CancelTimer,
         Cast,
         Defer,
+        Demonitor,
+        Down,
         Effect,
         Exit,
         Info,
+        Join,
+        Leave,
+        Link,
+        Monitor,
+        Publish,
         StartTimer,
+        Unlink,
     )
+    from ssm_cli.behaviour.event import Event
     from ssm_cli.behaviour.gen_server import GenServer
+    from ssm_cli.behaviour.handlers import (
+        AddHandler,
+        CallHandler,
+        DeleteHandler,
+        EventHandler,
+        ForHandler,
+        GenEventExit,
+        PureHandler,
+        Raised,
+        RemoveHandler,
+        SwapHandler,
+        Swapped,
+        SwapTo,
+        WhichHandlers,
+    )
     from ssm_cli.behaviour.machine import StateMachine
+    from ssm_cli.behaviour.partition import partition
     from ssm_cli.behaviour.reasons import Crash, ExitReason, Killed, Normal, Other, Shutdown
     from ssm_cli.behaviour.results import (
         TIMEOUT,
@@ -37,6 +62,27 @@ if TYPE_CHECKING:
         Stop,
         TimeoutAfter,
     )
+    from ssm_cli.behaviour.runs import CancelRun, Done, Failed, Run, RunError
+    from ssm_cli.behaviour.state_loop import InState, StateData
+    from ssm_cli.behaviour.statem import PureStatem, Statem
+    from ssm_cli.behaviour.transitions import (
+        CancelTimeout,
+        ChangeCallbackModule,
+        KeepState,
+        KeepStateAndData,
+        Next,
+        NextEvent,
+        PopCallbackModule,
+        Postpone,
+        PushCallbackModule,
+        RepeatState,
+        RepeatStateAndData,
+        SetTimeout,
+        StateEvent,
+        StopAndReply,
+        UpdateTimeout,
+    )
+    from ssm_cli.cli.embedded import OpenNode
     from ssm_cli.cluster.link.client import ClusterLinks
     from ssm_cli.errors import (
         Busy,
@@ -45,9 +91,11 @@ if TYPE_CHECKING:
         CalleeStopped,
         CallError,
         CallTimeout,
+        CodeRefused,
         DecodeError,
         Denied,
         Fenced,
+        Forgotten,
         GaveUp,
         NoConnection,
         NoProc,
@@ -66,6 +114,8 @@ if TYPE_CHECKING:
     )
     from ssm_cli.http.asgi import AsgiApp, asgi_app
     from ssm_cli.runtime.api import NodeApi
+    from ssm_cli.runtime.calling.refs import Ref
+    from ssm_cli.runtime.calling.request_ids import MultiCall, RequestIds, Response, multi_call
     from ssm_cli.runtime.clock import ManualClock, SystemClock
     from ssm_cli.runtime.node import Node
     from ssm_cli.runtime.remote.fake import FakeLinks
@@ -83,7 +133,10 @@ if TYPE_CHECKING:
         Restart,
         Strategy,
         Supervisor,
+        SupervisorSpec,
         Worker,
+        WorkerSpec,
+        sharded,
     )
     from ssm_cli.storage.folder import FolderStore
     from ssm_cli.storage.memory import MemoryStore
@@ -91,26 +144,40 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "behaviour.effects": "Answer CancelTimer Cast Defer Effect Exit Info StartTimer",
+    "behaviour.effects": "Answer CancelTimer Cast Defer Demonitor Down Effect Exit Info Join Leave"
+    " Link Monitor Publish StartTimer Unlink",
+    "behaviour.event": "Event",
     "behaviour.gen_server": "GenServer",
+    "behaviour.handlers": "AddHandler CallHandler DeleteHandler EventHandler ForHandler"
+    " GenEventExit PureHandler Raised RemoveHandler SwapHandler SwapTo Swapped WhichHandlers",
     "behaviour.machine": "StateMachine",
+    "behaviour.partition": "partition",
     "behaviour.reasons": "Crash ExitReason Killed Normal Other Shutdown",
+    "behaviour.runs": "CancelRun Done Failed Run RunError",
     "behaviour.results": "TIMEOUT Caller Continue Error ExitSignal Exited Hibernate Ignore NoReply"
     " Ok Reply Stop TimeoutAfter",
+    "behaviour.state_loop": "InState StateData",
+    "behaviour.statem": "PureStatem Statem",
+    "behaviour.transitions": "CancelTimeout ChangeCallbackModule KeepState KeepStateAndData Next"
+    " NextEvent PopCallbackModule Postpone PushCallbackModule RepeatState RepeatStateAndData"
+    " SetTimeout StateEvent StopAndReply UpdateTimeout",
+    "cli.embedded": "OpenNode",
     "cluster.link.client": "ClusterLinks",
-    "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped DecodeError"
-    " Denied Fenced GaveUp NoConnection NoProc QueueFull SpecError SsmError StartFailed"
-    " StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError TreeFileError"
-    " Unrecovered",
+    "errors": "Busy CallError CallTimeout CalledFromStep CalleeCrashed CalleeStopped CodeRefused"
+    " DecodeError Denied Fenced Forgotten GaveUp NoConnection NoProc QueueFull SpecError SsmError"
+    " StartFailed StepTimeout StorageDamaged StorageError StorageInUse SupervisorError SysError"
+    " TreeFileError Unrecovered",
     "http.asgi": "AsgiApp asgi_app",
     "runtime.api": "NodeApi",
+    "runtime.calling.refs": "Ref",
+    "runtime.calling.request_ids": "MultiCall RequestIds Response multi_call",
     "runtime.clock": "ManualClock SystemClock",
     "runtime.node": "Node",
     "runtime.remote.fake": "FakeLinks",
     "runtime.views": "NodeView Report",
     "spec.load": "load_tree",
     "spec.model": "AutoShutdown Backoff OnCrash OnReplayDifference OnStorageError OnUnrecoverable"
-    " Persist Remote Restart Strategy Supervisor Worker",
+    " Persist Remote Restart Strategy Supervisor SupervisorSpec Worker WorkerSpec sharded",
     "storage.folder": "FolderStore",
     "storage.memory": "MemoryStore",
 }
@@ -118,42 +185,68 @@ _ROOM = {name: room for room, names in _HOME.items() for name in names.split()}
 
 __all__ = [
     "TIMEOUT",
+    "AddHandler",
     "Answer",
     "AsgiApp",
     "AutoShutdown",
     "Backoff",
     "Busy",
     "CallError",
+    "CallHandler",
     "CallTimeout",
     "CalledFromStep",
     "CalleeCrashed",
     "CalleeStopped",
     "Caller",
+    "CancelRun",
+    "CancelTimeout",
     "CancelTimer",
     "Cast",
+    "ChangeCallbackModule",
     "ClusterLinks",
+    "CodeRefused",
     "Continue",
     "Crash",
     "DecodeError",
     "Defer",
+    "DeleteHandler",
+    "Demonitor",
     "Denied",
+    "Done",
+    "Down",
     "Effect",
     "Error",
+    "Event",
+    "EventHandler",
     "Exit",
     "ExitReason",
     "ExitSignal",
     "Exited",
+    "Failed",
     "FakeLinks",
     "Fenced",
     "FolderStore",
+    "ForHandler",
+    "Forgotten",
     "GaveUp",
+    "GenEventExit",
     "GenServer",
     "Hibernate",
     "Ignore",
+    "InState",
     "Info",
+    "Join",
+    "KeepState",
+    "KeepStateAndData",
     "Killed",
+    "Leave",
+    "Link",
     "ManualClock",
     "MemoryStore",
+    "Monitor",
+    "MultiCall",
+    "Next",
+    "NextEvent",
     "NoConnection",
     "NoProc",
     "NoReply",
@@ -166,36 +259,68 @@ __all__ = [
     "OnReplayDifference",
     "OnStorageError",
     "OnUnrecoverable",
+    "OpenNode",
     "Other",
     "Persist",
+    "PopCallbackModule",
+    "Postpone",
+    "Publish",
+    "PureHandler",
+    "PureStatem",
+    "PushCallbackModule",
     "QueueFull",
+    "Raised",
+    "Ref",
     "Remote",
+    "RemoveHandler",
+    "RepeatState",
+    "RepeatStateAndData",
     "Reply",
     "Report",
+    "RequestIds",
+    "Response",
     "Restart",
+    "Run",
+    "RunError",
+    "SetTimeout",
     "Shutdown",
     "SpecError",
     "SsmError",
     "StartFailed",
     "StartTimer",
+    "StateData",
+    "StateEvent",
     "StateMachine",
+    "Statem",
     "StepTimeout",
     "Stop",
+    "StopAndReply",
     "StorageDamaged",
     "StorageError",
     "StorageInUse",
     "Strategy",
     "Supervisor",
     "SupervisorError",
+    "SupervisorSpec",
+    "SwapHandler",
+    "SwapTo",
+    "Swapped",
     "SysError",
     "SystemClock",
     "TimeoutAfter",
     "TreeFileError",
+    "Unlink",
     "Unrecovered",
+    "UpdateTimeout",
+    "WhichHandlers",
     "Worker",
+    "WorkerSpec",
     "__version__",
     "asgi_app",
     "load_tree",
+    "multi_call",
+    "partition",
+    "sharded",
 ]
 
 

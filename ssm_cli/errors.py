@@ -24,6 +24,9 @@
     │   ├── Unrecovered       a worker cannot go on with what is stored of it; the others can
     │   ├── StorageInUse      another process is its writer
     │   └── Fenced            another owner has gone on with it; this one must end
+    ├── CodeRefused           other code cannot be taken; the old code runs on
+    ├── Forgotten             a record is not remembered, or not there yet
+    ├── ReadOnly              the past can be looked at, and no more
     └── NoTree                no running tree was found, or it cannot be reached
 
 Each class knows its `outcome` (`CONTRACT` section 4); `exit_codes.py` maps outcomes and
@@ -252,16 +255,32 @@ class TreeFileError(SpecError):
 
 
 class CommandError(SsmError):
-    """A line is no command. `column` is where it goes wrong, from 1; `place` its file and line."""
+    """A line is no command. `column` is where it goes wrong, from 1; `place` its file and line.
+
+    `excerpt` are lines that show the place in a text, with a caret below it.
+    """
 
     def __init__(self, message: str, *, column: int = 1) -> None:
         super().__init__(message)
         self.column = column
         self.place = ""
+        self.excerpt: tuple[str, ...] = ()
 
 
 class CalledFromStep(SsmError):
     """A step called its own node, which is busy with that step. Return an effect instead."""
+
+
+class CodeRefused(SsmError):
+    """Other code for workers that run cannot be taken; says why. Nothing is changed."""
+
+
+class Forgotten(SsmError):
+    """A record is not remembered any more, or is not there yet; says which ones are."""
+
+
+class ReadOnly(SsmError):
+    """What was asked for would change the past; a fork of it can be changed."""
 
 
 class NoTree(SsmError):

@@ -5,18 +5,55 @@ What a test leaves running is stopped at its end, so that a failure does not hol
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import gc
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import ssm_cli
 from ssm_cli.errors import SsmError
 from ssm_cli.http.client.connection import Address
 from ssm_cli.http.client.node import HttpNode
+from tests import thorough  # noqa: F401 - its profile is that of all that Hypothesis makes up
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - what is made in it has a name of its own
+ROOM_BYTES = 2 * 1024**3
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the folders of tests in memory, where the system has one for it: a sync takes no time.
+
+    What a suite writes is some 100 MB, and gone at its end. Whoever names another place, by TMPDIR
+    or --basetemp, has it there.
+    """
+    if "TMPDIR" in os.environ or config.option.basetemp or not MEMORY.is_dir():
+        return
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+        config.option.basetemp = tempfile.mkdtemp(prefix="ssm-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_sessionstart() -> None:
+    """Make the programs that tests start begin sooner.
+
+    What a shell has told this process to ignore (`nohup`, `&`), they would ignore as well. Where
+    PYTHONDONTWRITEBYTECODE is set, each of them would compile the package again; and
+    no pytest of theirs needs the plugins that are installed beside it.
+    """
+    compileall.compile_dir(Path(ssm_cli.__file__).parent, quiet=2)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # ... or one under nohup
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,18 +8,21 @@ what the environment does to the interpreter itself, another umask) is tried wit
 
 from __future__ import annotations
 
-import atexit
-import json
 import os
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
+
+from tests import fork_client
+from tests.fork_client import forked
 
 ROOT = Path(__file__).parent.parent
 CHUNK_BYTES = 65536
@@ -39,8 +42,15 @@ def ssm(
     return Ran(words, run.code(), out.decode(errors="surrogateescape"), err.decode())
 
 
+def python(code: str, *arguments: str, given: str = "", timeout_s: float = 60) -> Ran:
+    """Run code as `python -W error -c` does, in the checkout, with all of the program imported."""
+    run = Run(["-c", code, *arguments], ROOT, os.environ)
+    out, err = run.talk(given.encode(), timeout_s)
+    return Ran(arguments, run.code(), out.decode(), err.decode())
+
+
 class Run:
-    """One process of the server: its pipes, and the socket that tells its end.
+    """One process of the server: its id, its pipes, and the socket that tells its end.
 
     With `unread` nobody reads its standard output, from before it begins.
     """
@@ -53,26 +63,22 @@ class Run:
         *,
         unread: bool = False,
     ) -> None:
-        request = json.dumps([words, str(cwd or Path.cwd()), dict(env)]).encode()
         theirs_in, self._in = os.pipe()
-        self._out, theirs_out = os.pipe()
+        self.out, theirs_out = os.pipe()
         if unread:
-            os.close(self._out)
-            self._out, nothing = os.pipe()
+            os.close(self.out)
+            self.out, nothing = os.pipe()
             os.close(nothing)
         self._err, theirs_err = os.pipe()
-        self._end, theirs_end = socket.socketpair()
-        with theirs_end:
-            theirs = [theirs_in, theirs_out, theirs_err]
-            socket.send_fds(server(), [request], [*theirs, theirs_end.fileno()])
+        theirs = [theirs_in, theirs_out, theirs_err]
+        self.pid, self.end = forked(server(), words, str(cwd or Path.cwd()), env, theirs)
         for descriptor in theirs:
             os.close(descriptor)
-        self._pid = int(self._end.recv(32))
 
     def talk(self, given: bytes, timeout_s: float) -> tuple[bytes, bytes]:
         """Write `given`, and read both outputs to their ends; kill it when the time is over."""
         until_s = time.monotonic() + timeout_s
-        read: dict[int, bytearray] = {self._out: bytearray(), self._err: bytearray()}
+        read: dict[int, bytearray] = {self.out: bytearray(), self._err: bytearray()}
         os.set_blocking(self._in, False)
         with selectors.DefaultSelector() as selector:
             for descriptor in read:
@@ -81,7 +87,7 @@ class Run:
             while selector.get_map():
                 ready = selector.select(until_s - time.monotonic())
                 if not ready:
-                    os.kill(self._pid, signal.SIGKILL)
+                    os.kill(self.pid, signal.SIGKILL)
                     raise subprocess.TimeoutExpired("ssm", timeout_s, *map(bytes, read.values()))
                 for key, _ in ready:
                     if key.fd == self._in:
@@ -93,13 +99,13 @@ class Run:
                     if over:
                         selector.unregister(key.fd)
                         os.close(key.fd)
-        return bytes(read[self._out]), bytes(read[self._err])
+        return bytes(read[self.out]), bytes(read[self._err])
 
     def code(self) -> int:
         """Wait for its end; return its exit code, or the negative number of the signal."""
-        with self._end:
-            self._end.settimeout(60)
-            return int(self._end.recv(32))
+        with self.end:
+            self.end.settimeout(60)
+            return int(self.end.recv(32))
 
 
 def written(descriptor: int, data: bytes) -> tuple[bytes, bool]:
@@ -111,16 +117,29 @@ def written(descriptor: int, data: bytes) -> tuple[bytes, bool]:
     return left, not left
 
 
+def command(name: Literal["ssm", "-c"] = "ssm") -> list[str]:
+    """The words that run the program from a shell, or code (`-c`), with arguments behind them.
+
+    Its process stands for the forked one: it hands on SIGINT, SIGTERM and SIGHUP, each once.
+    Its end is that one's end, and that one's is its own. It has neither the other's id nor the
+    signals of its terminal.
+    """
+    return [sys.executable, "-I", "-S", fork_client.__file__, server(), name]
+
+
 @cache
-def server() -> socket.socket:
-    """Start the server; it ends with this process, or with the last that shares this socket."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
+def server() -> str:
+    """Start the server, which ends with this process; the path of its socket."""
+    door = f"{tempfile.mkdtemp(prefix='ssm-')}/fork"
+    life, _kept_open = os.pipe()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(door)
+        listener.listen()
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "tests.fork_server", str(theirs.fileno())],
+            [sys.executable, "-W", "error", "-m", "tests.fork_server", str(listener.fileno())],
             cwd=ROOT,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            stdin=life,
         ).returncode = 0  # nobody waits for it
-    atexit.register(ours.close)
-    return ours
+    os.close(life)
+    return door

@@ -8,30 +8,41 @@ this file there is no difference. An answer that is none of the allowed ones rai
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
+from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.effects import (
     Answer,
     CancelTimer,
     Cast,
     Defer,
+    Demonitor,
     Effect,
     Exit,
     Info,
+    Join,
+    Leave,
+    Link,
+    Monitor,
+    Publish,
+    Reported,
     StartTimer,
+    Unlink,
 )
+from ssm_cli.behaviour.event import Event
+from ssm_cli.behaviour.event_loop import begin_managing, manage, stop_managing
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.reasons import Crash, ExitReason, plain, reason_of
+from ssm_cli.behaviour.partition import label_of
+from ssm_cli.behaviour.reasons import BadReturnError, ExitReason, plain, reason_of
 from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
     Continue,
-    Exited,
     Hibernate,
     Ignore,
     NoReply,
@@ -41,10 +52,14 @@ from ssm_cli.behaviour.results import (
     Then,
     TimeoutAfter,
 )
-from ssm_cli.behaviour.sizes import cut
-from ssm_cli.errors import StepTimeout
+from ssm_cli.behaviour.runs import CancelRun, Run, fault_of
+from ssm_cli.behaviour.state_loop import InState, begin, handle, in_use
+from ssm_cli.behaviour.statem import PureStatem, Statem
+from ssm_cli.behaviour.transitions import Next
+from ssm_cli.errors import writable
 
-Behaviour = StateMachine | GenServer
+MOST_GROUP_CHARACTERS = 200
+Behaviour = StateMachine | Callbacks
 
 
 class Kind(IntEnum):
@@ -56,11 +71,7 @@ class Kind(IntEnum):
     CONTINUE = 3
 
 
-class BadReturnError(Exception):
-    """A callback answered something that it must not answer."""
-
-    def __init__(self, said: str = "") -> None:
-        super().__init__(cut(said))
+WORDS = tuple(kind.name.lower() for kind in Kind)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -74,12 +85,19 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def behaviour_of(start: object) -> Behaviour:
-    """The behaviour that a child spec's `start` names; a `GenServer` class is instantiated."""
-    if isinstance(start, StateMachine | GenServer):
+    """The behaviour that a child spec's `start` names; a class of callbacks is instantiated."""
+    if isinstance(start, StateMachine | Callbacks):
         return start
-    if isinstance(start, type) and issubclass(start, GenServer):
+    if isinstance(start, type) and issubclass(start, Callbacks):
         return start()
-    raise TypeError(f"start must be a StateMachine or a GenServer class, got {start!r}")
+    raise TypeError(f"start must be a StateMachine or a class of callbacks, got {start!r}")
+
+
+def callback_of(behaviour: Any) -> Any:
+    """Return what its steps are made by: the function of a step, or the class of callbacks."""
+    if isinstance(behaviour, StateMachine | PureStatem):
+        return behaviour.step
+    return behaviour if isinstance(behaviour, type) else type(behaviour)
 
 
 def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
@@ -90,6 +108,10 @@ def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
     """
     if isinstance(behaviour, StateMachine) and not isinstance(result, Ok | Ignore | Stop):
         result = Ok(result)
+    if isinstance(behaviour, Statem):
+        result = statem_began(result)
+    if isinstance(behaviour, Event) and not isinstance(result, Ok | Ignore | Stop):
+        result = begin_managing(behaviour, result)
     match result:
         case Ignore():
             return result
@@ -103,12 +125,31 @@ def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
             )
 
 
+def statem_began(result: Any) -> Any:
+    """What the answer of a `Statem`'s `init` begins with; an `InState` is what it had before."""
+    match result:
+        case Next():
+            return begin(result)
+        case Ignore() | Stop() | Ok(InState()):
+            return result
+        case InState():
+            return Ok(result)
+        case _:
+            said = f"init answered {plain(result, repr)}; expected Next, Ignore or Stop"
+            raise BadReturnError(said, "bad_return_from_init")
+
+
 def advance(
     behaviour: Behaviour, kind: Kind, message: Any, caller: Caller | None, state: Any
 ) -> Outcome:
     """Run the callback for one input and say what its answer means."""
     if isinstance(behaviour, StateMachine):
         return of_step(behaviour.step(message, state))
+    if isinstance(behaviour, Statem):
+        return of_callback(kind, handle(behaviour, WORDS[kind], message, caller, state))
+    if isinstance(behaviour, Event):
+        return of_callback(kind, manage(behaviour, WORDS[kind], message, state))
+    assert isinstance(behaviour, GenServer)
     match kind:
         case Kind.CALL:
             assert caller is not None
@@ -151,6 +192,7 @@ def of_callback(kind: Kind, result: Any) -> Outcome:
         case NoReply(state, then, effects):
             return with_effects(Outcome(state, then=checked(then)), effects)
         case Stop(reason, state, reply, effects) if reply is NOTHING or kind is Kind.CALL:
+            state = None if state is NOTHING else state
             return with_effects(Outcome(state, reply, stop=reason_of(reason)), effects)
         case _:
             expected = "Reply, NoReply or Stop" if kind is Kind.CALL else "NoReply or Stop"
@@ -173,13 +215,22 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
     if not isinstance(effects, Sequence):
         raise BadReturnError(f"the effects are {plain(effects, repr)}; expected a sequence of them")
     asked = [*effects]  # once: a sequence of the user's may be another one each time
+    ends = False
     for effect in asked:
-        if not is_sound(effect):
+        if isinstance(effect, Run):
+            if wrong := fault_of(effect):
+                raise BadReturnError(
+                    f"Run {plain(effect.key, repr)} cannot be carried out: {wrong}"
+                )
+        elif not is_sound(effect):
             raise BadReturnError(f"{plain(effect, repr)} is no effect that can be carried out")
-    exits = [effect for effect in asked if isinstance(effect, Exit)]
-    stop = reason_of(exits[-1].reason) if exits else outcome.stop
-    others = [effect for effect in asked if not isinstance(effect, Exit)]
-    return msgspec.structs.replace(outcome, stop=stop, effects=others)
+        else:
+            ends = ends or isinstance(effect, Exit)
+    stop = outcome.stop
+    if ends:
+        stop = reason_of([effect for effect in asked if isinstance(effect, Exit)][-1].reason)
+        asked = [effect for effect in asked if not isinstance(effect, Exit)]
+    return Outcome(outcome.state, outcome.reply, stop, outcome.then, asked)
 
 
 def is_sound(effect: object) -> bool:
@@ -188,15 +239,22 @@ def is_sound(effect: object) -> bool:
     >>> is_sound(StartTimer("tick", 5, None)), is_sound(StartTimer("tick", "5", None))
     (True, False)
     """
-    match effect:
-        case Cast(to) | Info(to):
-            return to is None or isinstance(to, str)
-        case StartTimer(key, after_ms):
-            return is_hashable(key) and is_time(after_ms)
-        case CancelTimer(key) | Defer(key) | Answer(key):
-            return is_hashable(key)
-        case _:
-            return isinstance(effect, Exit)
+    check = SOUND.get(type(effect))
+    if check is None:  # of a class of the user's own
+        check = next((one for kind, one in SOUND.items() if isinstance(effect, kind)), None)
+    return check is not None and check(effect)
+
+
+def is_group(group: object) -> bool:
+    """Whether this may be the name of a group: a str that can be written, of 1 to 200 characters.
+
+    >>> is_group("room 1"), is_group(""), is_group(7), is_group("x" * 201)
+    (True, False, False, False)
+    """
+    if not isinstance(group, str):
+        return False
+    name = str.__str__(group)
+    return 0 < len(name) <= MOST_GROUP_CHARACTERS and writable(name) == name
 
 
 def is_hashable(key: object) -> bool:
@@ -228,24 +286,38 @@ def checked(then: Then | None) -> Then | None:
     )
 
 
-def reason_for(error: BaseException) -> ExitReason:
-    """The exit reason that an exception out of a callback stands for.
+def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> Sequence[Effect]:
+    """Run `terminate`; return what others are to be told then."""
+    match behaviour:
+        case StateMachine():
+            if behaviour.terminate is not None:
+                behaviour.terminate(label_of(name), state, reason)
+        case Statem():
+            callbacks = in_use(behaviour, state.modules)
+            callbacks.terminate(reason, state.state, state.data)
+        case Event():
+            return stop_managing(behaviour, state)
+        case GenServer():
+            behaviour.terminate(reason, state)
+    return ()
 
-    >>> str(reason_for(Exited("oops"))), str(reason_for(KeyError("x")))
-    ('stop:oops', 'crash')
-    """
-    kind = type(error)  # and no `isinstance`: the `__class__` of a user's exception may lie
-    if issubclass(kind, Exited):
-        return reason_of(getattr(error, "reason", None))
-    if issubclass(kind, StepTimeout):
-        return Crash(error, "step_timeout")
-    return Crash(error, "bad_return_value") if issubclass(kind, BadReturnError) else Crash(error)
 
-
-def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> None:
-    """Run `terminate`."""
-    if isinstance(behaviour, StateMachine):
-        if behaviour.terminate is not None:
-            behaviour.terminate(name, state, reason)
-    else:
-        behaviour.terminate(reason, state)
+SOUND: dict[type, Callable[[Any], bool]] = {
+    Publish: lambda effect: is_group(effect.group),
+    Cast: lambda effect: effect.to is None or isinstance(effect.to, str),
+    Info: lambda effect: effect.to is None or isinstance(effect.to, str),
+    Join: lambda effect: is_group(effect.group),
+    Leave: lambda effect: is_group(effect.group),
+    StartTimer: lambda effect: is_hashable(effect.key) and is_time(effect.after_ms),
+    CancelTimer: lambda effect: is_hashable(effect.key),
+    Defer: lambda effect: is_hashable(effect.key),
+    Answer: lambda effect: is_hashable(effect.to),
+    CancelRun: lambda effect: isinstance(effect.key, str),
+    Monitor: lambda effect: isinstance(effect.worker, str),
+    Demonitor: lambda effect: isinstance(effect.worker, str),
+    Link: lambda effect: isinstance(effect.to, str),
+    Unlink: lambda effect: isinstance(effect.to, str),
+    Exit: lambda _: True,
+    Reported: lambda _: True,
+}
+"""What must hold of the fields of each effect."""

@@ -1,12 +1,17 @@
 """Effects: what a step asks for, as data. The node carries them out once the state is committed.
 
-`Send` and `Cast` put an input into the node's queue, the timers come back as inputs,
-`Defer` and `Answer` let a reply come later. They leave in the order in which they are given.
+`Cast`, `Info` and `Publish` put inputs into the node's queue, the timers come back as inputs,
+`Join` and `Leave` say who is in which group, `Defer` and `Answer` let a reply come later, `Run`
+(see `runs`) has something done outside of the step. They leave in the order in which they come.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
+
+from ssm_cli.behaviour.runs import CancelRun, Run
 
 
 class Cast(msgspec.Struct, frozen=True):
@@ -24,6 +29,59 @@ class Info(msgspec.Struct, frozen=True):
 
     to: str | None
     message: object
+
+
+class Join(msgspec.Struct, frozen=True):
+    """Become a member of `group`, until `Leave` or the end of this life (OTP `pg:join`).
+
+    `value` stands beside the member's name (Elixir `Registry`); to join again replaces it.
+    """
+
+    group: str
+    value: object = None
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Be a member of `group` no more; nothing happens if it is none (OTP `pg:leave`)."""
+
+    group: str
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """`Cast` a message to each who is a member of `group` now, in the order in which they joined.
+
+    One that leaves before its turn gets it all the same; one that ends, in its next life. Nobody
+    is a member: it is reported as dropped.
+    """
+
+    group: str
+    message: object
+
+
+class Monitor(msgspec.Struct, frozen=True):
+    """Have `Down(worker, reason)` come as an input once `worker` ends (`erlang:monitor/2`).
+
+    Comes once, and at once with the reason `noproc` if no such worker runs. Ends with the worker
+    that has asked. To ask again for the same worker changes nothing.
+    """
+
+    worker: str
+
+
+class Demonitor(msgspec.Struct, frozen=True):
+    """Hear no more of the end of `worker`; a `Down` that is under way still comes."""
+
+    worker: str
+
+
+class Down(msgspec.Struct, frozen=True):
+    """What a worker gets that has asked by `Monitor`: who has ended, by that name, and why.
+
+    `reason` is the word of reports: `normal`, `shutdown`, `killed`, `crash`, `stop:X`, `noproc`.
+    """
+
+    worker: str
+    reason: str
 
 
 class StartTimer(msgspec.Struct, frozen=True):
@@ -65,4 +123,45 @@ class Exit(msgspec.Struct, frozen=True):
     reason: object = "normal"
 
 
-Effect = Cast | Info | StartTimer | CancelTimer | Defer | Answer | Exit
+class Link(msgspec.Struct, frozen=True):
+    """Link this worker to worker `to` (`erlang:link/1`): the end of one is a signal to the other.
+
+    A `trap_exit` worker gets an `ExitSignal`, another one ends for the same reason, unless that is
+    `normal`. One that does not run counts as ended, with `noproc`. A life's links end with it. The
+    worker of a pure step hears nothing.
+    """
+
+    to: str
+
+
+class Unlink(msgspec.Struct, frozen=True):
+    """Undo a `Link`; nothing happens if there is none."""
+
+    to: str
+
+
+class Reported(msgspec.Struct, frozen=True):
+    """Have the node report something of this worker. For behaviours that ship."""
+
+    event: str
+    detail: dict[str, Any]
+
+
+Sent = Cast | Info | Publish
+Effect = (
+    Sent
+    | Join
+    | Leave
+    | StartTimer
+    | CancelTimer
+    | Defer
+    | Answer
+    | Exit
+    | Run
+    | CancelRun
+    | Link
+    | Unlink
+    | Monitor
+    | Demonitor
+    | Reported
+)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic
 
 import msgspec
 
+from ssm_cli.behaviour.effects import Effect
+from ssm_cli.behaviour.results import Ignore, Ok, Stop
+from ssm_cli.behaviour.variables import In_contra, Out_co, State
+from ssm_cli.codec.port import Codec, CodecName
 
-class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A worker as a pure function of its input and its state.
+
+class StateMachine(
+    msgspec.Struct, Generic[In_contra, State, Out_co], frozen=True, kw_only=True, eq=False
+):
+    """A worker as a pure function of its input and its state: `StateMachine[In, State, Out]`.
 
     Attributes:
         step: `step(message, state) -> (state, output)`, or `(state, output, effects)` with a
@@ -39,16 +46,20 @@ class StateMachine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             state is there; may do and answer what `init` may. By default the saved state is it.
     """
 
-    step: Callable[[Any, Any], Any]
-    init: Callable[[str, Mapping[str, Any]], Any] | None = None
-    terminate: Callable[[str, Any, Any], None] | None = None
+    step: Callable[
+        [In_contra, State], tuple[State, Out_co] | tuple[State, Out_co, Sequence[Effect]]
+    ]
+    init: Callable[[str, Mapping[str, Any]], State | Ok[State] | Ignore | Stop] | None = None
+    terminate: Callable[[str, State, Any], None] | None = None
     inputs: Any = None
     outputs: Any = None
     reads: Any = None
-    codec: Any = "text"
+    codec: CodecName | Codec = "text"
     redact: Callable[[Any], Any] | None = None
     version: str = "1"
-    code_change: Callable[[str, Any, Any], Any] | None = None
+    code_change: Callable[[str, Any, Any], State] | None = None
     state: Any = None
-    migrate: Callable[[str, Any], Any] | None = None
-    restore: Callable[[str, Mapping[str, Any], Any], Any] | None = None
+    migrate: Callable[[str, Any], State] | None = None
+    restore: Callable[[str, Mapping[str, Any], Any], State | Ok[State] | Ignore | Stop] | None = (
+        None
+    )

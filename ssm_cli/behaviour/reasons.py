@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.sizes import size_of
+from ssm_cli.behaviour.sizes import cut, size_of
 from ssm_cli.errors import writable
 
 
@@ -48,15 +48,24 @@ class NoProcess(msgspec.Struct, frozen=True):
 class Crash(msgspec.Struct, frozen=True):
     """A callback raised `error`, answered nonsense, or overran its limit.
 
-    `kind` is `crash`, `step_timeout` or `bad_return_value`; `said` as for `Shutdown`.
+    `kind` is `crash`, `step_timeout`, `bad_return_value`, or one of gen_statem's words for an
+    answer that is none of the allowed ones; `said` as for `Shutdown`.
     """
 
     error: BaseException
-    kind: Literal["crash", "step_timeout", "bad_return_value"] = "crash"
+    kind: str = "crash"
     said: str = ""
 
     def __str__(self) -> str:
         return self.kind
+
+
+class BadReturnError(Exception):
+    """A callback answered something that it must not answer; `kind` is the reason in OTP's word."""
+
+    def __init__(self, said: str = "", kind: str = "bad_return_value") -> None:
+        super().__init__(cut(said))
+        self.kind = kind
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 import msgspec
 
 from ssm_cli.behaviour.effects import Effect
+from ssm_cli.behaviour.reasons import BadReturnError, Crash, ExitReason, reason_of
+from ssm_cli.behaviour.variables import Out_co, State_co
+from ssm_cli.errors import StepTimeout
 
 
 class Continue(msgspec.Struct, frozen=True):
@@ -25,31 +28,33 @@ class TimeoutAfter(msgspec.Struct, frozen=True):
 class Hibernate(msgspec.Struct, frozen=True):
     """`hibernate`: accepted for OTP's sake; with one process there is no heap to shrink."""
 
+    on: bool = True
+
 
 Then = Continue | TimeoutAfter | Hibernate
 
 
-class Ok(msgspec.Struct, frozen=True):
+class Ok(msgspec.Struct, Generic[State_co], frozen=True):
     """`{ok, State}` with something to do next: from `init` and `code_change`."""
 
-    state: object
+    state: State_co
     then: Then | None = None
     effects: Sequence[Effect] = ()
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, Generic[Out_co, State_co], frozen=True):
     """`{reply, Value, State}`: answer the caller."""
 
-    value: object
-    state: object
+    value: Out_co
+    state: State_co
     then: Then | None = None
     effects: Sequence[Effect] = ()
 
 
-class NoReply(msgspec.Struct, frozen=True):
+class NoReply(msgspec.Struct, Generic[State_co], frozen=True):
     """`{noreply, State}`: nothing to say now; a waiting caller goes on waiting."""
 
-    state: object
+    state: State_co
     then: Then | None = None
     effects: Sequence[Effect] = ()
 
@@ -67,15 +72,16 @@ class _Unset:
 NOTHING = _Unset()
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(msgspec.Struct, Generic[Out_co, State_co], frozen=True):
     """`{stop, Reason, State}` or `{stop, Reason, Reply, State}`: end after `terminate`.
 
-    From `init`, `Stop(reason)` is a start that failed.
+    From `init`, `Stop(reason)` is a start that failed. For a `Statem` the state is its data, which
+    stays where none is given.
     """
 
     reason: object
-    state: object = None
-    reply: object = NOTHING
+    state: State_co | _Unset | None = NOTHING
+    reply: Out_co | _Unset = NOTHING
     effects: Sequence[Effect] = ()
 
 
@@ -95,6 +101,20 @@ class Exited(Exception):
     def __init__(self, reason: object = "normal") -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def reason_for(error: BaseException) -> ExitReason:
+    """The exit reason that an exception out of a callback stands for.
+
+    >>> str(reason_for(Exited("oops"))), str(reason_for(KeyError("x")))
+    ('stop:oops', 'crash')
+    """
+    kind = type(error)  # and no `isinstance`: the `__class__` of a user's exception may lie
+    if issubclass(kind, Exited):
+        return reason_of(getattr(error, "reason", None))
+    if issubclass(kind, StepTimeout):
+        return Crash(error, "step_timeout")
+    return Crash(error, getattr(error, "kind", "")) if kind is BadReturnError else Crash(error)
 
 
 class ExitSignal(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ssm_cli.cli.cluster.access import with_url
 from ssm_cli.cli.completion import completion
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.help import NobodyReads, Sections, usage_line
@@ -67,7 +68,7 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
             if word == VERSION and len(arguments) > 1:
                 word = ""
             app = make_app(word)
-            code = app(list(arguments), prog_name="ssm", standalone_mode=False, obj=env)
+            code = app(with_url(arguments), prog_name="ssm", standalone_mode=False, obj=env)
         env.stdout.flush()
     except typer.TyperException as error:
         _tell(env, usage_line(error))
@@ -76,7 +77,8 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
         code = ExitCode.INTERRUPTED
     except SsmError as error:
         complaints = error.complaints if isinstance(error, TreeFileError) else ()
-        _tell(env, *(complaints or (f"ssm: {message_of(error)}",)))
+        excerpt = (f"  {line}" for line in getattr(error, "excerpt", ()))
+        _tell(env, *(complaints or (f"ssm: {message_of(error)}", *excerpt)))
         return exit_code_of(error)
     except (BrokenPipeError, NobodyReads):
         silence(env.stdout)

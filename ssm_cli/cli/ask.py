@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ssm_cli.cli.printer import Printer
-from ssm_cli.commands.execute import execute
+from ssm_cli.cli.printer import Printer, consents
+from ssm_cli.commands.execute import execute, standing
 from ssm_cli.commands.parse import Command, parse_words
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.errors import CommandError, NoProc, SsmError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.repl.shell.interpret import Piped, WorkerNames, read_command
+from ssm_cli.repl.shell.interpret import NamesHere, Piped, WorkerNames, read_command
 from ssm_cli.repl.shell.pipeline import Pipeline
 from ssm_cli.repl.shell.results import Results
 
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
     from ssm_cli.http.client.node import HttpNode
+    from ssm_cli.runtime.node import Node
 
 LOG = "ssm log"
 PATTERN = frozenset("*?[")
 MAX_SCRIPT = 16 << 20  # bytes
 
 
-def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
-    """Execute commands until one fails; return the exit code."""
+def ask(
+    env: Environment,
+    node: HttpNode | Node,
+    commands: Iterable[Command],
+    do: Callable[[Command, Any], Result] | None = None,
+) -> int:
+    """Execute commands until one fails; return the exit code. `do` as for `run_script`."""
     printer = Printer(env)
+    carry = carry_out if do is None else do
     for command in commands:
-        result = carry_out(command, node)
+        result = carry(command, node)
+        while result.question is not None and env.stdin_is_tty and result.output is None:
+            if not consents(env, result.question.text, [*result.asking.lines]):
+                return ExitCode.DENIED
+            result = carry(result.question.then, node)
         printer.result(result)
         if printer.broken is not None:
             raise printer.broken
@@ -40,13 +51,24 @@ def ask(env: Environment, node: HttpNode, commands: Iterable[Command]) -> int:
     return ExitCode.DONE
 
 
-def carry_out(command: Command, node: HttpNode) -> Result:
+def ask_of_file(env: Environment, command: Command) -> int:
+    """Execute a command about a tree file, which asks no tree that runs; return the exit code."""
+    from ssm_cli.commands.futures import ask_future  # noqa: PLC0415 - much, for few verbs
+
+    printer, result = Printer(env), ask_future(command, None)
+    printer.result(result)
+    if printer.broken is not None:
+        raise printer.broken
+    return result.exit_code
+
+
+def carry_out(command: Command, node: HttpNode | Node) -> Result:
     """Execute one command. A child spec is sent as text and parsed by the tree."""
     if command.verb != "start-child":
         return execute(command, node, log=LOG)
     given = command.arguments
     try:
-        child = node.start_child(given["sup"], given["spec"])
+        child = standing(command, node).start_child(given["sup"], given["spec"])
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
     line = "ignored" if child is None else child
@@ -87,16 +109,17 @@ def ask_many(
 
 def run_script(
     env: Environment,
-    node: HttpNode,
+    node: HttpNode | Node,
     source: str,
     lines: Iterable[str],
     output: str | None = None,
     *,
     keep_going: bool,
+    do: Callable[[Command, Any], Result] | None = None,
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    `source` is what complaints call the script.
+    `source` is what complaints call the script; `do` carries a command out, by default `carry_out`.
     """
     printer = Printer(env, output or "text")
     results = Results()
@@ -104,10 +127,13 @@ def run_script(
     for number, line in enumerate(lines, 1):
         place = f"{source}:{number}"
         try:
-            command = read_command(line, WorkerNames(node, once=True), results)
+            names = NamesHere(WorkerNames(node, once=True), node, results)
+            command = read_command(line, names, results)
             if command is None:
                 continue
-            result = carry_out(msgspec.structs.replace(command, place=place), node)
+            command = results.here(msgspec.structs.replace(command, place=place))
+            result = carry_out(command, node) if do is None else do(command, node)
+            results.arrive(result)
             if result.records and not result.error:
                 results.add(result)
             if isinstance(command, Piped):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -67,8 +67,9 @@ class AttachedNode:
         self._detached: asyncio.Event | None = None
         self.call, self.call_value = near.call, near.call_value
         self.acall, self.acall_value = near.acall, near.acall_value
+        self.answered = near.answered
         self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
-        self.data, self.perform = near.data, near.perform
+        self.data = near.data
         self.reports, self.crash_reports = near.reports, near.crash_reports
         self.which_children, self.count_children = near.which_children, near.count_children
         self.get_childspec, self.start_child = near.get_childspec, near.start_child
@@ -78,7 +79,10 @@ class AttachedNode:
         self.suspend, self.resume, self.trace = near.suspend, near.resume, near.trace
         self.statistics, self.get_status, self.keep = near.statistics, near.get_status, near.keep
         self.change_code, self.stop_process = near.change_code, near.stop_process
-        self.kill = near.kill
+        self.kill, self.far, self.joined = near.kill, near.far, near.joined
+        self.plan, self.apply = near.plan, near.apply
+        self.publish, self.groups, self.members = near.publish, near.groups, near.members
+        self.get_members = near.get_members
 
     @property
     def spec(self) -> SupervisorSpec:
@@ -96,6 +100,12 @@ class AttachedNode:
             self._detached.set()
         else:
             self._near.stop(reason)
+
+    def perform(self, effect: str, *args: Any, **given: Any) -> Any:
+        """Carry out an effect; one that the screen looks by may not block it for long."""
+        if effect == "timeline":
+            return self._near.calls.perform(effect, *args, wait_s=LOOK_S, **given)
+        return self._near.perform(effect, *args, **given)
 
     def subscribe(self, reader: Reader) -> Callable[[], None]:
         """Call `reader` with each report from now on; the result unsubscribes it."""

@@ -13,6 +13,7 @@ from ssm_cli.cli.cluster.node import node
 from ssm_cli.cli.data.commands import COMMANDS as DATA
 from ssm_cli.cli.help import Sections, help_
 from ssm_cli.cli.login import login
+from ssm_cli.cli.past import open_
 from ssm_cli.cli.run import run
 from ssm_cli.cli.verbs import ASKING, add_verb, script
 
@@ -28,6 +29,7 @@ def add_commands(app: typer.Typer, word: str) -> None:
     for name in ASKING:
         add_verb(app, name)
     app.command()(script)
+    app.command("open")(open_)
     about = "What is kept of trees: list, verify, export, copy, compact it."
     kept = typer.Typer(help=about, cls=Sections)
     for name, about_data in DATA.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,11 +13,17 @@ from ssm_cli.cli.where import Output
 from ssm_cli.errors import CommandError, TreeFileError
 from ssm_cli.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from ssm_cli.spec.model import SupervisorSpec
+
 
 def check(
     ctx: typer.Context,
     tree: Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")],
     *,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="also tell of limits that cannot work, with numbers")
+    ] = False,
     output: Output = None,
 ) -> int:
     """Validate a tree file without starting it; prints every complaint, and who would host what."""
@@ -27,12 +33,13 @@ def check(
     env: Environment = ctx.obj
     head = {"v": 1, "type": "check", "tree": tree}
     try:
-        specs = [spec for _, spec in walk(load_tree(tree))]
+        root = load_tree(tree)
     except TreeFileError as error:
         if output in (None, "text"):
             raise
         answer(env, output, (), [head | {"ok": False, "complaints": list(error.complaints)}])
         return ExitCode.USAGE
+    specs = [spec for _, spec in walk(root)]
     remote = [spec for spec in specs if isinstance(spec, RemoteSpec)]
     workers = sum(isinstance(spec, WorkerSpec) for spec in specs)
     supervisors = len(specs) - workers - len(remote)
@@ -42,11 +49,22 @@ def check(
         from ssm_cli.cli.cluster.asking import where_to  # noqa: PLC0415 - for clusters alone
 
         counts.append(f"{len(remote)} remote")
-        places = where_to(env, remote)
-    record = head | {"ok": True, "supervisors": supervisors, "workers": workers}
+        places = where_to(env, remote, Path(tree).parent)
+    record: dict[str, object] = head | {"ok": True, "supervisors": supervisors, "workers": workers}
     record |= {"remote": len(remote), "places": places}
-    answer(env, output, [f"{tree}: ok, {', '.join(counts)}", *places], [record])
-    return ExitCode.DONE
+    lines = [f"{tree}: ok, {', '.join(counts)}", *places]
+    limits = _limits(root, record) if policy else []
+    answer(env, output, [*lines, *limits], [record])
+    return ExitCode.NOT_RUNNING if limits else ExitCode.DONE
+
+
+def _limits(root: SupervisorSpec, record: dict[str, object]) -> list[str]:
+    """Return a line for each limit of a tree that cannot work; put them into the record, too."""
+    from ssm_cli.simulation.limits import limit_complaints  # noqa: PLC0415 - rare
+
+    found = limit_complaints(root)
+    record["limits"] = [{"path": c.path, "rule": c.rule, "text": c.text} for c in found]
+    return [f"{c.path}: {c.text}" for c in found]
 
 
 def schema(ctx: typer.Context, *, output: Output = None) -> int:
@@ -184,8 +202,9 @@ def test_a_crash_is_healed() -> None:
     with Node(load_tree(Path(__file__).with_name("tree.yaml"))) as node:
         assert node.call("counter1", b"Add 5") == b"Count 5"
         assert node.call("counter1", Add(2)) == Count(7)
-        with pytest.raises(CalleeCrashed):
+        with pytest.raises(CalleeCrashed) as crash:
             node.call("counter1", Divide(0))
+        assert isinstance(crash.value.error, ZeroDivisionError)
         assert node.call("counter1", b"Add") == b"Count 1"
         assert node.call("counter2", b"Add") == b"Count 101"
 '''

@@ -20,14 +20,16 @@ MORE = "More"
 
 
 def _verbs(section: str) -> tuple[str, ...]:
-    return tuple(verb.name for verb in TABLE if verb.section == section)
+    found = (verb for verb in TABLE if verb.section == section)
+    return tuple(verb.name for verb in found if verb.asks)
 
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Trees": ("run", "ls", "attach", *_verbs("tree"), "wait", "script"),
     "Workers": _verbs("workers"),
     "Supervisors": _verbs("supervisors"),
-    "Files and data": ("new", "check", "schema", "data"),
+    "The past": _verbs("history"),
+    "Files and data": ("new", "check", "schema", "data", "open"),
     "Other computers": ("login", "node", "nodes", "move"),
 }
 """The commands by what they are about, in the order in which help shows them; it is not listed."""

@@ -19,7 +19,7 @@ from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
 
 LOOK_S = 0.05  # between two looks at a node that is waited for
-HEAD = ("NAME", "FILE", "PID", "UPTIME", "WORKERS", "RESTARTS")
+HEAD = ("NAME", "FILE", "PID", "UPTIME", "WORKERS", "RESTARTS", "DROPPED")
 TreeName = Annotated[
     str | None, typer.Argument(metavar="[NAME]", autocompletion=trees, help="the tree's name")
 ]
@@ -61,7 +61,7 @@ def attach(
     if ui not in (None, "full", "inline", "plain"):
         raise typer.BadParameter(f"--ui takes one of full, inline, plain, not `{ui}`")
     env: Environment = ctx.obj
-    if env.dumb:
+    if not env.is_terminal:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
     from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
 
@@ -167,9 +167,15 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def _row(info: dict[str, Any]) -> tuple[str, ...]:
     if "pid" not in info:
-        return str(info["name"]), "-", "-", str(info["state"]), "-", "-"
+        return str(info["name"]), "-", "-", str(info["state"]), "-", "-", "-"
     file, uptime_s = brief(str(info["file"]) or "-"), float(info["uptime_s"])
-    facts = (info["pid"], duration(uptime_s), info["workers"], info["restarts"])
+    facts = (
+        info["pid"],
+        duration(uptime_s),
+        info["workers"],
+        info["restarts"],
+        info.get("dropped", "-"),
+    )
     return (str(info["name"]), file, *map(str, facts))
 
 

@@ -19,21 +19,25 @@ from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import say
+from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.http.tls import ServerTls
 from ssm_cli.private import open_private
 from ssm_cli.runtime.node import Node
+from ssm_cli.simulation.asking import with_futures
 from ssm_cli.spec.load import load_tree
 
 if TYPE_CHECKING:
     from ssm_cli.cli.data.place import Kept
     from ssm_cli.cli.doors import Doors
     from ssm_cli.cli.environment import Environment
+    from ssm_cli.http.client.node import HttpNode
 
 MAX_SAID = 65_536  # bytes of the output of a tree that did not start
 MAX_LOG = 8 << 20  # bytes of a log, from which on a tree in the background begins another
+LOOK_S = 0.5  # between two looks whether code has changed; it is taken after two
 READY = "SSM_READY_FD"
 STDERR = 2
 
@@ -74,10 +78,12 @@ def _tcp(doors: Doors, env: Environment, tls: ServerTls | None) -> tuple[Entranc
     scheme = "http" if tls is None else "https"
     where = access.tokens_path(env.environ)
     token = "$SSM_TOKEN" if env.environ.get("SSM_TOKEN") else f"a token of {where}"
-    say(env, f"serving {scheme}://{shown}:{sock.getsockname()[1]}, to those with {token}")
-    return (
-        Entrance(sock, gate=access.Gate(tokens, hosts), tls=None if tls is None else tls.context),
+    url, context = (
+        f"{scheme}://{shown}:{sock.getsockname()[1]}",
+        None if tls is None else tls.context,
     )
+    say(env, f"serving {url}, to those with {token}")
+    return (Entrance(sock, gate=access.Gate(tokens, hosts), tls=context, url=url),)
 
 
 def tls_of(doors: Doors) -> ServerTls | None:
@@ -135,11 +141,54 @@ def served_node(
         if ready is not None:
             with suppress(OSError), ready:  # nobody waits for it any more
                 ready.write(b"\n")
+        if kept.reload:
+            watch_code(node)
 
-    node = Node(spec, name=called, store=store, verify_pure=kept.verify_pure, links=links)
-    file = str(Path(tree).absolute())
-    served = ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
-    return served, renewal(tls, env)
+    node = Node(
+        spec, name=called, store=store, links=links,
+        history=kept.history, verify_pure=kept.verify_pure,
+    )  # fmt: skip
+    file = node.file = str(Path(tree).absolute())
+    return served_by(node, entrances, file, eager=eager, opened=opened), renewal(tls, env)
+
+
+def watch_code(node: Node) -> None:
+    """Look now and then whether code has changed, on the running loop, as long as the tree runs."""
+    import asyncio  # noqa: PLC0415 - for those who watch
+
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if node.running:
+            node.perform("watch_code")
+            loop.call_later(LOOK_S, look)
+
+    loop.call_soon(look)
+
+
+def served_by(
+    node: Node,
+    entrances: tuple[Entrance, ...],
+    file: str,
+    *,
+    eager: bool = False,
+    opened: Callable[[], None] | None = None,
+) -> ServedNode:
+    """Return a node with its listeners, which can be asked about what was, and what would be."""
+    with_futures(with_reach(node), instant)
+    return ServedNode(node, entrances=entrances, file=file, eager=eager, opened=opened)
+
+
+def with_reach(node: Node) -> Node:
+    """Return the node, whose remote children can be asked by `perform("reach", child)`."""
+
+    def reached(child: str) -> HttpNode:
+        from ssm_cli.http.client.far import reach  # noqa: PLC0415 - for remote children alone
+
+        return reach(node, child)
+
+    node.effects["reach"] = reached
+    return node
 
 
 def host_and_port(text: str) -> tuple[str, int]:

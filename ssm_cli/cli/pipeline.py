@@ -89,6 +89,7 @@ class NextReply:
 
     def __init__(self, node: HttpNode) -> None:
         self._node = node
+        self.answered = node.answered
 
     def call_value(
         self, worker: str, message: bytes, timeout_s: float | None

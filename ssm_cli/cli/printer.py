@@ -12,6 +12,7 @@ from ssm_cli.commands import records
 from ssm_cli.commands.results import REDIRECTED, Result, made_result
 from ssm_cli.commands.text import visible
 from ssm_cli.commands.voice import report_line
+from ssm_cli.errors import CommandError
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
@@ -125,6 +126,19 @@ def answer(env: Environment, output: str | None, lines: Sequence[str], made: lis
     printer = Printer(env)
     printer.result(made_result("answer", tuple(map(visible, lines)), made, output))
     printer.check()
+
+
+def consents(env: Environment, what: str, lines: list[str]) -> bool:
+    """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer."""
+    env.stdout.write("".join(f"{visible(line)}\n" for line in lines))
+    if not env.stdin_is_tty:
+        raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")
+    env.stdout.write(f"{what}? [y/N] ")
+    env.stdout.flush()
+    agreed = env.stdin.readline().strip().lower() in ("y", "yes")
+    if not agreed:
+        env.stdout.write("nothing was changed\n")
+    return agreed
 
 
 def silence(stream: TextIO) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UI = ("full", "inline", "plain")
 OUTPUTS = ("text", "json", "jsonl")
+REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
 
 
 TreeFile = Annotated[str, typer.Argument(metavar="TREE", help="a tree file, .yaml or .py")]
@@ -45,6 +46,19 @@ Ascii = Annotated[bool, typer.Option("--ascii", help="draw the screen with ASCII
 Pure = Annotated[
     bool, typer.Option("--verify-pure", help="step twice, and report workers that differ; slow")
 ]
+History = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="remember the last N records, 0 none; default: 10000, headless 1000",
+    ),
+]
+NoPostMortem = Annotated[
+    bool, typer.Option("--no-post-mortem", help="save no past where the root gives up")
+]
+Reload = Annotated[
+    bool, typer.Option("--reload", help="take code that has changed, unless it differs")
+]
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
 ]
@@ -67,6 +81,9 @@ def run(
     name: Name = None,
     data: Data = None,
     verify_pure: Pure = False,
+    history: History = None,
+    no_post_mortem: NoPostMortem = False,
+    reload: Reload = False,
     no_socket: doors.NoSocket = False,
     http: doors.Http = None,
     tls_cert: doors.TlsCert = None,
@@ -80,40 +97,69 @@ def run(
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env, kept = cast("Environment", ctx.obj), Kept(data, verify_pure)
+    env, known = cast("Environment", ctx.obj), remembered(history, headless)
+    kept = Kept(data, verify_pure, known, not no_post_mortem, reload)
     how = doors.Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster)
-    _check(headless, detach, no_socket, (script, command), (ui, output))
+    source = _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
-    with env.never_waiting() as own:
-        served, renew = _served(tree, name, own, how, eager=headless, kept=kept)
-        with closing(served):
-            if headless or script or command or not (env.is_terminal and output == "text"):
-                source = None if headless else (command, script)
-                return _play(served, own, source, (output, keep_going, quiet), renew)
-            shape = ("plain" if plain else ui, ascii_only, quiet)
-            return _show(served, own, Path(tree).name, shape)
+    with _served(tree, name, env, how, eager=headless, kept=kept) as (own, served, renew):
+        if headless or script or command or not (env.is_terminal and output == "text"):
+            return _play(served, own, source, (output, keep_going, quiet), renew)
+        return _show(served, own, Path(tree).name, ("plain" if plain else ui, ascii_only, quiet))
 
 
+@contextmanager
 def _served(
     tree: str, name: str | None, env: Environment, how: doors.Doors, *, eager: bool, kept: Kept
-) -> tuple[ServedNode, Callable[[], None] | None]:
+) -> Iterator[tuple[Environment, ServedNode, Callable[[], None] | None]]:
+    """Open a tree for a block, with streams that it never waits for, and close it at its end.
+
+    The past of one that gave up is saved then.
+    """
     from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
-    return served_node(tree, name, env, how, eager=eager, kept=kept)
+    with env.never_waiting() as own:
+        served, renew = served_node(tree, name, own, how, eager=eager, kept=kept)
+        with closing(served):
+            yield own, served, renew
+        if served.node.gave_up and kept.post_mortem:
+            from ssm_cli.cli.post_mortem import save_post_mortem  # noqa: PLC0415 - rare
+
+            save_post_mortem(own, served.node)
 
 
-def node_of(tree: str, env: Environment, name: str | None = None) -> Node:
-    """Return a node for a tree file, not started. Raises `TreeFileError` with all complaints."""
+def node_of(tree: str, env: Environment, name: str | None = None, history: int = 0) -> Node:
+    """Return a node for a tree file, not started; it remembers the last `history` records.
+
+    Raises `TreeFileError` with all complaints.
+    """
     from ssm_cli.cli.cluster.access import links_for  # noqa: PLC0415 - as above
     from ssm_cli.cli.data.place import store_for  # noqa: PLC0415 - with a tree alone
+    from ssm_cli.cli.opening import with_reach  # noqa: PLC0415 - as above
+    from ssm_cli.commands.records import instant  # noqa: PLC0415 - as above
     from ssm_cli.runtime.node import Node  # noqa: PLC0415 - not needed for help or usage errors
+    from ssm_cli.simulation.asking import with_futures  # noqa: PLC0415 - as above
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
 
     spec, called = load_tree(tree), name or Path(tree).stem
     links = links_for(spec, env, None, called)
     store = store_for(spec, env.environ, called, Path(tree))
-    return Node(spec, name=called, store=store, links=links)
+    node = Node(spec, name=called, store=store, links=links, history=history)
+    node.file = str(Path(tree).absolute())
+    return with_futures(with_reach(node), instant)
+
+
+def remembered(history: int | None, headless: bool) -> int:
+    """Return how many records a tree remembers; raise a usage error for what is no such number."""
+    from ssm_cli.runtime.engine.recorder import LEAST, MOST  # noqa: PLC0415 - not for help
+
+    if history is None:
+        return REMEMBERED_HEADLESS if headless else REMEMBERED
+    if history != 0 and not LEAST <= history <= MOST:
+        expected = f"0, or {LEAST} to {MOST:,} records"
+        raise typer.BadParameter(f"--history takes {expected}, not {history}")
+    return history
 
 
 def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
@@ -128,8 +174,11 @@ def _check(
     no_socket: bool,
     given: tuple[str | None, list[str] | None],
     words: tuple[str | None, str],
-) -> None:
-    """Raise a usage error for contradicting options, and for bad values of `--ui` and `-o`."""
+) -> tuple[list[str] | None, str | None] | None:
+    """Return where commands come from, `-c` and `--script`; None for a headless tree.
+
+    Raises a usage error for contradicting options, and for bad values of `--ui` and `-o`.
+    """
     ui, output = words
     if ui is not None:
         one_of("--ui", ui, UI)
@@ -143,6 +192,7 @@ def _check(
         raise typer.BadParameter("--detach needs --headless: nobody would see a prompt")
     if detach and no_socket:
         raise typer.BadParameter("--detach needs the socket: how else would you stop the tree?")
+    return None if headless else (command, script)
 
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
@@ -181,7 +231,7 @@ def _play(
     output, keep_going, quiet = how_to
     from ssm_cli.cli import lines  # noqa: PLC0415 - asyncio is for those who run a tree
     from ssm_cli.cli.session import Session  # noqa: PLC0415 - as above
-    from ssm_cli.repl.shell.interpret import WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
 
     printer = Printer(env, output)
     typing = source == (None, None) and env.stdin_is_tty
@@ -199,5 +249,5 @@ def _play(
     else:
         given = lines.of_stdin(env)
     source_name = "" if typing else "-c" if commands else name_of(script or "-")
-    names = WorkerNames(served.node)
+    names = NamesHere(WorkerNames(served.node), served.node, session.results)
     return session.run(lines.parsed(given, names, session.results, source_name))

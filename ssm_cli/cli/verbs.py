@@ -7,17 +7,22 @@ process, asked, and stopped.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from ssm_cli.cli import listing
-from ssm_cli.cli.cluster.access import Cluster
+from ssm_cli.cli.cluster.access import Cluster, Whole
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.where import (
     STDIN,
+    At,
+    Data,
+    Into,
     Name,
     Output,
     Tree,
@@ -26,10 +31,12 @@ from ssm_cli.cli.where import (
     Where,
     Words,
     Worker,
+    as_typer,
     name_of,
 )
 from ssm_cli.commands.parse import Command, parse_words
-from ssm_cli.commands.verbs import TABLE, Verb
+from ssm_cli.commands.verb import AT, OUTPUT, Verb
+from ssm_cli.commands.verbs import TABLE, VERBS
 from ssm_cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -96,15 +103,28 @@ def log(
         str | None, typer.Option("-n", "--last", metavar="N", help="only the last N reports")
     ] = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="go on as things happen")] = False,
+    at: At = None,
+    into: Into = None,
+    data: Data = None,
+    cluster: Whole = None,
     output: Output = None,
 ) -> int:
     """Print what happened, oldest first."""
-    command = parse_words(["log", *_options("-n", last), *_options("-o", output)], ())
+    options = [*_options("-n", last), *_options("--at", at), *_options("-o", output)]
+    command = parse_words(["log", *options, *_options("--in", into)], ())
+    if cluster is not None:
+        from ssm_cli.cli.cluster.window import cluster_log  # noqa: PLC0415 - for clusters alone
+
+        return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
+    if data is not None:
+        return _look(ctx.obj, (data, tree, url or name), command)
     where = Where(tree, url, name)
     if not follow:
         return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
+    if into is not None:
+        raise typer.BadParameter("-f follows a whole tree; leave out --in, or give --cluster")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for followers
 
     return following.follow(ctx.obj, where.connect(ctx.obj), command.last, output)
@@ -117,10 +137,21 @@ def tree_(
     url: Url = None,
     name: Name = None,
     watch: Annotated[bool, typer.Option("--watch", help="print it again when it changes")] = False,
+    at: At = None,
+    into: Into = None,
+    data: Data = None,
+    cluster: Whole = None,
     output: TreeOutput = None,
 ) -> int:
     """Print the tree with state, restarts and budget left."""
-    command = parse_words(["tree", *_options("-o", output)], ())
+    options = [*_options("--at", at), *_options("--in", into), *_options("-o", output)]
+    command = parse_words(["tree", *options], ())
+    if cluster is not None:
+        from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
+
+        return cluster_tree(ctx.obj, cluster, output, watch=watch)
+    if data is not None:
+        return _look(ctx.obj, (data, tree, url or name), command)
     where = Where(tree, url, name)
     if not watch:
         return _ask(ctx.obj, where, command)
@@ -154,12 +185,13 @@ def script(
         connected = where.connect(env)
         return ask.run_script(env, connected, source, lines, output, keep_going=keep_going)
     from ssm_cli.cli.lines import of_file, of_stdin, parsed  # noqa: PLC0415 - asyncio with a tree
-    from ssm_cli.repl.shell.interpret import WorkerNames  # noqa: PLC0415 - as above
+    from ssm_cli.repl.shell.interpret import NamesHere, WorkerNames  # noqa: PLC0415 - as above
 
-    node = _node(tree, env)
+    node = _node(tree, env, remember=True)
     session = _session(env, node, output, keep_going=keep_going)
     given = of_stdin(env) if file == "-" else of_file(file)
-    return session.run(parsed(given, WorkerNames(node), session.results, name_of(file)))
+    names = NamesHere(WorkerNames(node), node, session.results)
+    return session.run(parsed(given, names, session.results, name_of(file)))
 
 
 OWN: dict[str, Callable[..., int]] = {
@@ -169,7 +201,7 @@ OWN: dict[str, Callable[..., int]] = {
     "tree": tree_,
     "stop": listing.stop,
 }
-ASKING = {verb.name: verb for verb in TABLE if verb.route is not None}
+ASKING = {verb.name: verb for verb in TABLE if verb.asks}
 """The verbs that ask a tree; those of a session are no commands of the program."""
 
 
@@ -195,24 +227,69 @@ def _asks(verb: Verb) -> Callable[..., int]:
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
         return _ask(ctx.obj, Where(tree, url, name), command)
 
-    return ask
+    def look(
+        ctx: typer.Context,
+        words: Words = None,
+        *,
+        tree: Tree = None,
+        url: Url = None,
+        name: Name = None,
+        data: Data = None,
+        output: Output = None,
+    ) -> int:
+        if data is None:
+            return ask(ctx, words, tree=tree, url=url, name=name, output=output)
+        command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
+        return _look(ctx.obj, (data, tree, url or name), command)
+
+    function: Callable[..., int] = look if AT in verb.options else ask
+    spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
+    function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]
+    return function
 
 
 def _sentence(verb: Verb) -> str:
     arguments = verb.usage.partition(" ")[2]
-    return f"{verb.help[0].upper()}{verb.help[1:]}." + (f" Takes {arguments}." if arguments else "")
+    own = [option for option in verb.options if option.name != "output"]
+    options = ", ".join(f"{one.spellings[0]} {one.metavar}".strip() for one in own)
+    said = [f"{verb.help[0].upper()}{verb.help[1:]}."]
+    said += [f"Takes {arguments}."] if arguments else []
+    said += [f"Options: {options}."] if options else []
+    return " ".join(said)
 
 
 def _options(spelling: str, value: str | None) -> list[str]:
     return [] if value is None else [spelling, value]
 
 
+def _look(env: Environment, where: tuple[Path, str | None, str | None], command: Command) -> int:
+    """Look at a past that is not that of a running tree: where it is, the code, another tree."""
+    data, tree, other = where
+    if other is not None:
+        raise CommandError("--data asks no running tree; leave out --url and --name")
+    if command.arguments.get(VERBS[command.verb].of_file):
+        raise CommandError("--data asks a past; leave out the folder, or the tree file")
+    from ssm_cli.cli import past  # noqa: PLC0415 - not needed for help
+
+    door = shlex.join(["--data", str(data), *_options("--tree", tree)])
+    return past.look_in(env, data, tree, msgspec.structs.replace(command, door=door))
+
+
 def _ask(env: Environment, where: Where, command: Command) -> int:
+    if command.arguments.get(VERBS[command.verb].of_file):
+        if where != Where():
+            raise CommandError("the tree is named by its file; leave out --tree, --url and --name")
+        from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
+
+        return ask.ask_of_file(env, command)
     if where.tree is not None:
+        command = msgspec.structs.replace(command, door=shlex.join(["--tree", where.tree]))
         return _session(env, _node(where.tree, env)).run(_once(command))
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
-    return ask.ask(env, where.connect(env), [command])
+    node = where.connect(env)
+    at = ["--url", where.url] if where.url is not None else ["--name", where.name or node.name]
+    return ask.ask(env, node, [msgspec.structs.replace(command, door=shlex.join(at))])
 
 
 def _inputs(
@@ -267,10 +344,10 @@ async def _given(
             yield parse_words([*head, given], ())
 
 
-def _node(tree: str, env: Environment) -> Node:
-    from ssm_cli.cli.run import node_of  # noqa: PLC0415 - only with a tree
+def _node(tree: str, env: Environment, *, remember: bool = False) -> Node:
+    from ssm_cli.cli.run import REMEMBERED, node_of  # noqa: PLC0415 - only with a tree
 
-    return node_of(tree, env)
+    return node_of(tree, env, history=REMEMBERED if remember else 0)
 
 
 def _session(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssm_cli.commands.verbs import OUTPUT, TREE_OUTPUT, Option
+from ssm_cli.commands.verb import AT, INTO, OUTPUT, TREE_OUTPUT, Option
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
@@ -22,11 +23,17 @@ Url = Annotated[
 ]
 
 
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="ask the journal there, or a saved past; no tree"),
+]
+
+
 def as_typer(option: Option) -> Any:
     """Return an option of the table of verbs as typer has it; another value is wrong usage."""
 
     def chosen(given: str | None) -> str | None:
-        if given is not None and given not in option.choices:
+        if given is not None and option.choices and given not in option.choices:
             raise typer.BadParameter(f"takes one of {', '.join(option.choices)}, not `{given}`")
         return given
 
@@ -36,6 +43,8 @@ def as_typer(option: Option) -> Any:
 
 
 Output = Annotated[str | None, as_typer(OUTPUT)]
+At = Annotated[str | None, as_typer(AT)]
+Into = Annotated[str | None, as_typer(INTO)]
 TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
 STDIN = "<stdin>"  # what complaints call standard input

@@ -27,13 +27,14 @@ class Unknown(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-Lost = Literal["noproc", "busy", "timeout", "noconnection"]
+Lost = Literal["noproc", "busy", "timeout", "noconnection", "denied", "undecodable"]
 
 
 class CallLost(msgspec.Struct, frozen=True):
     """A call without an answer: nobody serves it, its owner is full, time is over, we are cut off.
 
-    `timeout` is the one of which nobody knows whether the input was stepped.
+    `timeout` is the one of which nobody knows whether the input was stepped. `denied`: the servers
+    do not let this user ask. `undecodable`: it is too large to be sent, and was not.
     """
 
     why: Lost
@@ -58,6 +59,9 @@ class Journal(Protocol):
     def read(self, after: int, upto: int) -> AsyncIterator[tuple[int, bytes]]:
         """The records with `after < sequence <= upto`, in order.
 
+        It may end early: one server of several answers, and may lack the last ones. Only whoever
+        knows that a record stands at `upto` can tell.
+
         Raises:
             StorageError: they cannot be read to the end.
         """
@@ -79,8 +83,8 @@ class Cells(Protocol):
         """Write a value, or remove it, if the revision is this one; the new revision."""
         ...
 
-    async def keys(self, prefix: str = "") -> list[str] | Unknown:
-        """The keys that begin so and hold a value, sorted."""
+    async def entries(self, prefix: str = "") -> dict[str, bytes] | Unknown:
+        """The cells whose keys begin so and hold a value, by key, sorted. It may be stale."""
         ...
 
     async def drop(self, key: str) -> None:
@@ -166,7 +170,7 @@ class Cluster(Protocol):
         ...
 
     async def cells(self, bucket: str, replicas: int) -> Cells:
-        """A set of cells; made at first use."""
+        """A set of cells; made at first use. With 0 replicas they are taken as they are."""
         ...
 
     async def close(self) -> None:

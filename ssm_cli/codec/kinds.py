@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cached_property, lru_cache
 from importlib import import_module
+from itertools import takewhile
 from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
@@ -83,6 +84,7 @@ STANDARD: dict[str, Parts] = {
     "fractions:Fraction": Parts(_fraction_parts, _fraction),
     "uuid:UUID": Parts(lambda v: v.bytes, lambda kind, data: kind(bytes=data)),
     "zoneinfo:ZoneInfo": Parts(_zone_key, _text),
+    "ssm_cli:Caller": Parts(lambda _: 0, lambda kind, number: kind(number, [])),
     **{
         f"pathlib:{name}": _TEXT
         for name in ("PurePosixPath", "PureWindowsPath", "PosixPath", "WindowsPath")
@@ -93,7 +95,10 @@ STANDARD: dict[str, Parts] = {
         for what in ("Address", "Network", "Interface")
     },
 }
-"""By the name of the type; what `parts` gives is written in its place, and given to `make`."""
+"""By the name of the type; what `parts` gives is written in its place, and given to `make`.
+
+Who waits for an answer (`Caller`) does not outlive the process: it comes back as nobody.
+"""
 
 FACTORIES = frozenset(
     {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "set",
@@ -296,15 +301,28 @@ def found(name: str, home: str = "") -> type | None:
     """The class of that name in a module that is loaded; None where there is none.
 
     Nothing is imported, and no code runs: what a file says is looked up, not carried out. Of
-    modules that share a lasting name, `home` is the one.
+    modules that share a lasting name, `home` is the one, or that whose file lies nearest to it.
     """
+    at = found_code(name, home, type)
+    return at if isinstance(at, type) else None
+
+
+def found_code(name: str, home: str = "", kind: Any = object) -> Any:
+    """The class or function of that name, likewise; `kind` is what it has to be."""
     wanted, _, path = name.partition(":")
-    modules = [home] if home and lasting(home) == wanted else [*sys.modules]
-    for module in modules:
-        if lasting(module) == wanted:
-            at: Any = sys.modules.get(module)
-            for part in path.split("."):
-                at = getattr(at, "__dict__", {}).get(part)
-            if isinstance(at, type):
-                return at
+    modules = [module for module in [*sys.modules] if lasting(module) == wanted]
+    if len(modules) > 1 and home in sys.modules:
+        modules.sort(key=lambda module: -_nearness(module, home))
+    for module in [home] if home in modules else modules:
+        at: Any = sys.modules.get(module)
+        for part in path.split("."):
+            at = getattr(at, "__dict__", {}).get(part)
+        if at is not None and isinstance(at, kind):
+            return at
     return None
+
+
+def _nearness(module: str, home: str) -> int:
+    """How many letters the paths of two modules begin with in common."""
+    files = [str(getattr(sys.modules.get(name), "__file__", "")) for name in (module, home)]
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*files, strict=False)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
+
+CodecName = Literal["text", "json", "msgpack"]
 
 
 class Codec(Protocol):
@@ -23,7 +25,8 @@ class Field(msgspec.Struct, frozen=True):
     """One field of a constructor: its name, its type in words, and whether it may be left out.
 
     `choices` are the words to complete with; `accepts` those that are taken as well (an enum
-    member is offered by its name and also taken by its value).
+    member is offered by its name and also taken by its value). `default` is what it is without a
+    word, as it is written; None where that is not known, or is no plain value.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Field(msgspec.Struct, frozen=True):
     required: bool = True
     choices: tuple[str, ...] = ()
     accepts: tuple[str, ...] = ()
+    default: str | None = None
 
     @property
     def signature(self) -> str:

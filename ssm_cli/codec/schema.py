@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import types
 import typing
@@ -322,8 +323,21 @@ def _slot(parameter: inspect.Parameter, hint: Any, bound: Mapping[Any, Any]) -> 
         parameter.default is parameter.empty,
         kind.choices,
         kind.accepts,
+        default_of(parameter.default),
     )
     return Slot(field, kind, annotation)
+
+
+def default_of(value: object) -> str | None:
+    """Return a default as a word; None for what is no plain value: only those are shown safely.
+
+    >>> default_of(1.5), default_of("a b"), default_of(None), default_of([])
+    ('1.5', '"a b"', 'None', None)
+    """
+    if type(value) is str:
+        return json.dumps(value, ensure_ascii=False) if not value or " " in value else value
+    plain = type(value) in (bool, int, float, types.NoneType) or isinstance(value, Enum)
+    return _word_of(value) if plain else None
 
 
 def _hints_of(record: type, *, lenient: bool) -> dict[str, Any]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, runtime_checkable
+
+import msgspec
 
 from ssm_cli.commands import records, text
 from ssm_cli.commands.handlers import handle
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
+from ssm_cli.commands.routes import HERE_ONLY
 from ssm_cli.commands.values import data_of
-from ssm_cli.errors import CalleeCrashed, CallError, DecodeError, SsmError
+from ssm_cli.commands.verbs import VERBS
+from ssm_cli.errors import CalleeCrashed, CallError, CallTimeout, DecodeError, SsmError
 from ssm_cli.exit_codes import exit_code_of
 from ssm_cli.runtime.api import NodeApi
 
 DEFAULT_TIMEOUT_S = 5.0
+NAMES = frozenset({"worker", "name", "supervisor"})  # the kinds of parameters that name nodes
 LOG = "log"  # at a prompt and in a script
 Clock = Callable[[], float]
 
@@ -65,13 +70,18 @@ def execute(
     worker, data, wait_s = _call_of(command, timeout_s)
     begun = clock()
     try:
+        api = standing(command, api)
         if isinstance(api, ValueCaller):
             output, value = api.call_value(worker, data, wait_s)
         else:
             output = value = api.call(worker, data, wait_s)
     except SsmError as error:
-        return _failed(command, error, (clock() - begun) * 1000, log)
-    return _replied(command, api, output, value, (clock() - begun) * 1000)
+        number = answered_by(api, command)
+        serve_on(command, api)
+        return _failed(command, error, (clock() - begun) * 1000, log, number)
+    result = _replied(command, api, output, value, (clock() - begun) * 1000)
+    serve_on(command, api)
+    return result
 
 
 async def aexecute(
@@ -94,8 +104,11 @@ async def aexecute(
         worker, data, wait_s = _call_of(command, timeout_s)
         answer = _Answer(command, api, clock, show, log)
         try:
+            if command.at:
+                answer.stand(api := standing(command, api))
             if isinstance(api, ValueCaller):
-                await api.acall_value(worker, data, wait_s, answer.take)
+                asked = api.acall_value(worker, data, wait_s, answer.take)
+                await (in_real_time(asked, worker, wait_s) if command.at else asked)
             else:
                 output = await api.acall(worker, data, wait_s)
                 answer.take((output, output))
@@ -109,6 +122,17 @@ async def aexecute(
     if show is not None:
         show(result)
     return result
+
+
+async def in_real_time(answer: Awaitable[object], worker: str, wait_s: float | None) -> None:
+    """Wait for an answer of a fork, whose own clock stands; raise `CallTimeout` at the end."""
+    import asyncio  # noqa: PLC0415 - who comes here has it
+
+    try:
+        await asyncio.wait_for(answer, wait_s)
+    except TimeoutError as error:
+        text = f"{worker} did not answer within {wait_s:g} s; `advance 90s` lets its time pass"
+        raise CallTimeout(text, worker=worker, reason="timeout") from error
 
 
 class _Answer:
@@ -134,11 +158,17 @@ class _Answer:
         """Show nothing that comes from now on: nobody waits any more."""
         self._show = None
 
+    def stand(self, api: NodeApi) -> None:
+        """Take the tree of another place, which is the one that is asked."""
+        self._api = api
+
     def take(self, answer: tuple[bytes, object] | SsmError) -> None:
         """The outcome is there."""
         ms = (self._clock() - self._begun) * 1000
         if isinstance(answer, SsmError):
-            self.result = _failed(self._command, answer, ms, self._log)
+            self.result = _failed(
+                self._command, answer, ms, self._log, answered_by(self._api, self._command)
+            )
         else:
             self.result = _replied(self._command, self._api, *answer, ms)
         if self._show is not None:
@@ -148,9 +178,59 @@ class _Answer:
 def _execute_at_once(command: Command, api: NodeApi) -> Result:
     """Any verb but `call`: it does not wait for a step, so there is no async form of it."""
     try:
-        return handle(command, api)
+        command, api = reaching(command, api)
+        there = standing(command, api)
+        result = handle(command, there)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
+    if there is not api:
+        serve_on(command, there)
+    return result
+
+
+def serve_on(command: Command, api: NodeApi) -> None:
+    """Have a fork of this process serve what a command has set off, as no loop does."""
+    run = getattr(api, "run", None)
+    if command.at and not command.at.isdecimal() and run is not None:
+        run(0)
+
+
+def reaching(command: Command, api: NodeApi) -> tuple[Command, NodeApi]:
+    """Return the command as the remote child is asked that it is about, and that child.
+
+    It is named by `--in`, or in front of a worker's name: `billing.invoice`. `call`, `cast` and
+    `publish` go their own way, and a tree of another process finds such names itself.
+
+    Raises:
+        CallError: there is no such remote child, or it cannot be reached.
+    """
+    verb, into, arguments = VERBS[command.verb], command.into, command.arguments
+    if verb.route is None or verb.route.effect in HERE_ONLY:
+        return command, api
+    for parameter in verb.parameters:
+        far = api.far(arguments.get(parameter.name, "")) if parameter.kind in NAMES else None
+        if far is not None and into in ("", far[0]):
+            into, arguments = far[0], arguments | {parameter.name: far[1]}
+    if not into:
+        return command, api
+    found: NodeApi = api.perform("reach", into)
+    return msgspec.structs.replace(command, arguments=arguments, into=""), found
+
+
+def standing(command: Command, api: NodeApi) -> NodeApi:
+    """Return the tree that a command is about: that of its place in time.
+
+    A verb of the past asks the tree of now, and tells it the place.
+
+    Raises:
+        ReadOnly: it is in the past, and the command does not only read.
+        Forgotten: it is not remembered.
+    """
+    verb = VERBS[command.verb]
+    if not command.at or verb.route is None or verb.section == "history":
+        return api
+    found: NodeApi = api.perform("standing", command.at, reading=verb.route.method == "GET")
+    return found
 
 
 def _call_of(command: Command, timeout_s: float | None) -> tuple[str, bytes, float | None]:
@@ -165,16 +245,17 @@ def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: f
     if value is output:
         value = shown
     worker, given = command.arguments["worker"], command.arguments["input"]
-    record = records.reply_record(worker, given, shown, data_of(api, worker, value), ms)
+    data, number = data_of(api, worker, value), answered_by(api, command)
+    record = records.reply_record(worker, given, shown, data, ms, number=number)
     return made_result("call", text.output_lines(shown), (record,), command.output, value=value)
 
 
-def _failed(command: Command, error: SsmError, ms: float, log: str) -> Result:
+def _failed(command: Command, error: SsmError, ms: float, log: str, number: int) -> Result:
     """A call with another outcome than `replied`."""
     if not isinstance(error, CallError):
         return refused(error, "call", command.output, command.place)
     worker, given, place = *_asked(command), command.place
-    record = records.failed_reply_record(worker, given, error, ms, place)
+    record = records.failed_reply_record(worker, given, error, ms, place, number=number)
     line = text.brief(_failure_line(worker, given, error, log), 4000)
     return made_result(
         "call",
@@ -184,6 +265,23 @@ def _failed(command: Command, error: SsmError, ms: float, log: str) -> Result:
         exit_code=exit_code_of(error),
         error=True,
     )
+
+
+def answered_by(api: NodeApi, command: Command) -> int:
+    """Return the record of the call that was answered last, 0 for none; note who has asked."""
+    number = api.answered()
+    if number and isinstance(api, Rememberer):
+        api.note_asker(number, command.place or "prompt")
+    return number
+
+
+@runtime_checkable
+class Rememberer(Protocol):
+    """A node of this process, which remembers who has asked."""
+
+    def note_asker(self, record: int, who: str) -> None:
+        """Remember who has asked for what a record came from."""
+        ...
 
 
 def _asked(command: Command) -> tuple[str, str]:

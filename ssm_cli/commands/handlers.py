@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from ssm_cli.commands import records, text
+from ssm_cli.commands.future_verbs import FUTURES
 from ssm_cli.commands.inputs import input_lines, input_records
-from ssm_cli.commands.parse import Command
+from ssm_cli.commands.parse import Command, known_as
 from ssm_cli.commands.results import Result, answered, done, made_result
 from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
-from ssm_cli.commands.verbs import TABLE, VERBS, Parameter, find_verb, help_lines, nearest
+from ssm_cli.commands.verb import Parameter
+from ssm_cli.commands.verbs import TABLE, VERBS, find_verb, help_lines, nearest
 from ssm_cli.commands.voice import report_line
-from ssm_cli.errors import CommandError, SsmError, SupervisorError
+from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
-from ssm_cli.runtime.views import NodeView
+from ssm_cli.runtime.views import NodeView, Report
 
 
 def value_line(api: NodeApi, worker: str, value: object) -> str:
@@ -52,10 +55,15 @@ def _tree(command: Command, api: NodeApi) -> Result:
 
 def _log(command: Command, api: NodeApi) -> Result:
     reports = api.reports(last=command.last)
-    lines = tuple(report_line(report) for report in reports)
+    lines = tuple(f"{report_line(r)}{in_record(r)}" for r in reports)
     return made_result(
         "log", lines, [records.report_record(report) for report in reports], command.output
     )
+
+
+def in_record(report: Report) -> str:
+    """Return how a line tells the record in which something happened; "" where none is known."""
+    return f"  (record {report.record})" if report.record else ""
 
 
 def _crash(command: Command, api: NodeApi) -> Result:
@@ -80,21 +88,18 @@ def _status(command: Command, api: NodeApi) -> Result:
         "log": [{"kind": e.kind, "value": data_of(api, worker, e.value)} for e in status.log],
     }
     lines = pairs({**value, "state": state, "log": len(status.log)})
+    if status.record:
+        value["record"] = status.record
+    for waits in ("postponed", "timeouts"):
+        both = getattr(status, waits)
+        if both:
+            value[waits] = [[kind, data_of(api, worker, said)] for kind, said in both]
+            said = [
+                f"{text.event_type(kind)} {value_line(api, worker, said)}" for kind, said in both
+            ]
+            lines = (*lines, *(text.brief(f"{waits}: {one}") for one in said))
     events = tuple(f"  {e.kind} {text.brief(value_line(api, worker, e.value))}" for e in status.log)
     return answered(command, value, (*lines, *events))
-
-
-def _terminate_child(command: Command, api: NodeApi) -> Result:
-    """OTP wants the process of a dynamic child; people name it, and mean the one that runs."""
-    sup, child = command.arguments["sup"], command.arguments["id"]
-    try:
-        api.terminate_child(sup, child)
-    except SupervisorError as error:
-        process = api.whereis(child) if error.term == "simple_one_for_one" else None
-        if process is None:
-            raise
-        api.terminate_child(sup, process)
-    return done(command)
 
 
 def _child(command: Command, name: str | None) -> Result:
@@ -109,10 +114,19 @@ def _which_children(command: Command, api: NodeApi) -> Result:
     return answered(command, msgspec.to_builtins(children), text.children_lines(children))
 
 
+def _groups(command: Command, api: NodeApi) -> Result:
+    """Show groups and members as lines of two columns."""
+    assert command.verb in ("groups", "members")
+    found: list[Any] = api.perform(command.verb, *command.arguments.values())
+    rows = [tuple(map(str, msgspec.structs.astuple(one))) for one in found]
+    lines = text.columns_of(rows) or (f"no {command.verb}",)
+    return answered(command, msgspec.to_builtins(found), lines)
+
+
 def _help(command: Command, api: NodeApi) -> Result:
     word = command.arguments.get("verb")
     if word is not None and find_verb(word) is None:
-        return _help_of_worker(command, api, word.rpartition("/")[2])
+        return _help_of_worker(command, api, known_as(word))
     verbs = [find_verb(word)] if word else list(TABLE)
     value = [{"verb": v.name, "usage": v.usage, "help": v.help} for v in verbs if v]
     return answered(command, value, help_lines(word))
@@ -131,6 +145,12 @@ def _help_of_worker(command: Command, api: NodeApi, worker: str) -> Result:
         raise CommandError(message, column=6) from error
     lines, value = input_lines(worker, constructors), input_records(worker, constructors)
     return answered(command, value, lines)
+
+
+def _apply(command: Command, api: NodeApi) -> Result:
+    from ssm_cli.commands.applying import apply_tree_file  # noqa: PLC0415 - much, for one verb
+
+    return apply_tree_file(command, api)
 
 
 def _stop(command: Command, api: NodeApi) -> Result:
@@ -156,9 +176,11 @@ HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
     "crash": _crash,
     "tree": _tree,
     "log": _log,
+    "apply": _apply,
     "stop": _stop,
-    "terminate-child": _terminate_child,
     "which-children": _which_children,
+    "groups": _groups,
+    "members": _groups,
     "help": _help,
     "quit": _quit,
 }
@@ -167,6 +189,14 @@ HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
 
 def handle(command: Command, api: NodeApi) -> Result:
     """Carry out a command other than `call`, by its handler or by its row."""
+    if command.verb in FUTURES:
+        from ssm_cli.commands.futures import ask_future  # noqa: PLC0415 - as below
+
+        return ask_future(command, api)
+    if VERBS[command.verb].section == "history":
+        from ssm_cli.commands.scratch import handle_past  # noqa: PLC0415 - much, for few verbs
+
+        return handle_past(command, api)
     handler = HANDLERS.get(command.verb, _by_row)
     return handler(command, api)
 

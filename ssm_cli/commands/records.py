@@ -30,7 +30,9 @@ def each_node(view: NodeView) -> Iterator[NodeView]:
         yield from each_node(child)
 
 
-def reply_record(worker: str, text: str, output: str, value: object, ms: float) -> Record:
+def reply_record(
+    worker: str, text: str, output: str, value: object, ms: float, *, number: int = 0
+) -> Record:
     """The record of a call that was answered; `value` is the output as data, `ms` milliseconds.
 
     >>> reply_record("kv2", "Lookup x", "Result 1", 1, 0.1234)["ms"]
@@ -41,11 +43,12 @@ def reply_record(worker: str, text: str, output: str, value: object, ms: float) 
         "output": output,
         "value": value,
         "ms": round(ms, 3),
+        **_numbered(number),
     }
 
 
 def failed_reply_record(
-    worker: str, text: str, error: CallError, ms: float, place: str = ""
+    worker: str, text: str, error: CallError, ms: float, place: str = "", *, number: int = 0
 ) -> Record:
     """The record of a call with any other outcome: `error` in place of `output` and `value`.
 
@@ -55,6 +58,7 @@ def failed_reply_record(
         **_call_head(worker, text, error.outcome),
         "error": error_detail(error),
         "ms": round(ms, 3),
+        **_numbered(number),
         **_placed(place),
     }
 
@@ -130,6 +134,7 @@ def report_record(report: Report) -> Record:
         "id": report.id,
         "path": report.path,
         "kind": report.kind,
+        **_numbered(report.record),
         **{key: jsonable(value) for key, value in report.detail.items()},
     }
 
@@ -149,6 +154,10 @@ def tree_record(view: NodeView) -> Record:
         record["label"] = view.label
     if view.delay_ms is not None:
         record["delay_ms"] = round(view.delay_ms, 3)
+    if view.runs:
+        record["runs"] = view.runs
+    if view.at:
+        record["at"] = clean(view.at)
     if view.kind == "remote":
         age_s = None if view.age_s is None else round(view.age_s, 3)
         record |= {"node": view.node, "epoch": view.epoch, "age_s": age_s}
@@ -186,7 +195,13 @@ def crash_record(report: CrashReport) -> Record:
         "intensity": report.intensity,
         "period": report.period,
         "budget_left": report.budget_left,
+        **_numbered(report.record),
     }
+
+
+def _numbered(record: int) -> Record:
+    """The number of a record, where one is known."""
+    return {"record": record} if record else {}
 
 
 def instant(at_s: float) -> str:

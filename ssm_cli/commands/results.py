@@ -15,6 +15,13 @@ from ssm_cli.exit_codes import ExitCode, exit_code_of
 REDIRECTED = "redirected"  # `output` of a result that went to a program or a file
 
 
+class Question(msgspec.Struct, frozen=True):
+    """What is asked before a command does something: the text, and the command if it is agreed."""
+
+    text: str
+    then: Command
+
+
 class Result(msgspec.Struct, frozen=True):
     """What a command came to.
 
@@ -27,6 +34,7 @@ class Result(msgspec.Struct, frozen=True):
         value: the output of a call, the state of `state`, ...; None otherwise.
         output: what the command's own `-o` asked for, or None.
         ends: the session ends with this command.
+        question: what can be asked; the last line says what happens where it cannot be.
     """
 
     kind: str
@@ -37,6 +45,13 @@ class Result(msgspec.Struct, frozen=True):
     value: object = None
     output: str | None = None
     ends: bool = False
+    question: Question | None = None
+
+    @property
+    def asking(self) -> Result:
+        """What is shown before the question."""
+        lines = self.lines if self.output in ("json", "jsonl") else self.lines[:-1]
+        return msgspec.structs.replace(self, lines=lines, exit_code=ExitCode.DONE, question=None)
 
 
 def refused(
@@ -55,7 +70,8 @@ def refused(
         place = place or error.place
         line = f"column {error.column}: {line}"
     line = f"{place}: {line}" if place else line
-    return made_result(kind, (line,), (record,), output, exit_code=exit_code_of(error), error=True)
+    lines = (line, *(f"  {shown}" for shown in getattr(error, "excerpt", ())))
+    return made_result(kind, lines, (record,), output, exit_code=exit_code_of(error), error=True)
 
 
 def made_result(

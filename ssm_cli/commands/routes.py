@@ -17,13 +17,15 @@ class Role(IntEnum):
     NOBODY = 0
     READ = 1
     CALL = 2
-    ADMIN = 3
+    APPLY = 3
+    ADMIN = 4
 
 
 class Query(msgspec.Struct, frozen=True):
     """A parameter of the query string; a value of another type is refused.
 
-    `default` is what the handler gets where it is left out; None: what its method has.
+    `default` is what the handler gets where it is left out; None: what its method has. One that is
+    `required` may not be left out.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Query(msgspec.Struct, frozen=True):
     help: str
     choices: tuple[str, ...] = ()
     default: str | int | None = None
+    required: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -61,12 +64,30 @@ class Route(msgspec.Struct, frozen=True):
     failures: tuple[int, ...] = ()
     status: int = 200
 
+    @property
+    def placed(self) -> tuple[Query, ...]:
+        """Its parameters, the place in time that is asked, and the remote child, where it may be.
 
-READ, CALL, ADMIN, NOBODY = Role.READ, Role.CALL, Role.ADMIN, Role.NOBODY
+        Some are always about now, and some always about this tree.
+        """
+        at = () if self.effect in NOW_ONLY else (PLACE,)
+        return (*self.query, *at, *(() if self.effect in HERE_ONLY else (INTO,)))
+
+
+READ, CALL, APPLY, ADMIN = Role.READ, Role.CALL, Role.APPLY, Role.ADMIN
+NOBODY = Role.NOBODY
 WORKERS = "/v1/workers/{name}"
 NODES = "/v1/nodes/{name}"
 SUPERVISORS = "/v1/supervisors/{name}"
+GROUPS = "/v1/groups"
 CHILD = f"{SUPERVISORS}/children/{{child}}"
+PAST = "/v1/history"
+PLACE = Query("at", "string", "the place in time: a record, `crash`, a time, a fork; default now")
+NOW_ONLY = frozenset({"reports", "metrics", "live", "ready", "openapi", "info"})
+"""The effects that are about the process, or about what goes on."""
+INTO = Query("in", "string", "the remote child that is asked, in the place of this tree")
+HERE_ONLY = frozenset({"call", "cast", "publish", "stop", "reports", "live", "ready", "openapi"})
+"""The effects that are about this tree alone, or whose worker is named whole."""
 SYS = (404, 409, 500)
 SUP = (404, 409, 500, 503, 504)
 TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
@@ -77,4 +98,7 @@ STARTS = Query("starts", "integer", "for a dynamic child: which life of it is me
 EVENTS = Query("events", "integer", "how many to keep", default=0)
 VERSION = Query("old_version", "string", "what `code_change` is told; required", default="")
 REASON = Query("reason", "string", "why; default normal")
+TREE_FILE = Query("tree", "string", "a tree file where the tree runs; default: that of the tree")
+SPECS_ONLY = Query("specs_only", "boolean", "change specs alone; start, stop and restart nothing")
+PLAN = Query("plan", "string", "the digest of the plan that was agreed to; default: any")
 OF = Query("worker", "string", "only those of this worker")

@@ -92,12 +92,34 @@ def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str,
     state: str = view.state
     if view.delay_ms is not None:
         state = f"{state}, retry in {view.delay_ms / 1000:.1f}s"
+    if view.at:
+        state = f"{state}, {brief(view.at, 40)}"
+    if view.runs:
+        state = f"{state}, {runs_of(view)}"
     if view.age_s is not None:
         state = f"{state}, seen {view.age_s:.1f} s ago"
     where = view.strategy or (f"{view.node} #{view.epoch}" if view.node else "-")
     yield name, where, state, str(view.restarts), budget, str(view.queue)
     for child in view.children:
         yield from _rows(child, depth + 1)
+
+
+def event_type(kind: object) -> str:
+    """The type of an event of a `Statem` in words.
+
+    >>> event_type("state_timeout"), event_type(("timeout", "retry"))
+    ('state_timeout', 'timeout retry')
+    """
+    return " ".join(map(str, kind)) if isinstance(kind, tuple | list) else str(kind)
+
+
+def runs_of(view: NodeView) -> str:
+    """How many runs of a worker are under way.
+
+    >>> runs_of(NodeView("a", "a", "worker", "running", runs=3))
+    '3 runs'
+    """
+    return f"{view.runs:,} run{'' if view.runs == 1 else 's'}"
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
@@ -142,6 +164,24 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
 
 
+def columns_of(rows: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """One line a row of two texts, the second ones aligned.
+
+    >>> columns_of([("kv1", "7"), ("kv23", "")])
+    ('kv1   7', 'kv23')
+    """
+    width = max((len(brief(first)) for first, _ in rows), default=0)
+    return tuple(f"{brief(first).ljust(width)}  {brief(more)}".rstrip() for first, more in rows)
+
+
+def record_words(report: CrashReport) -> tuple[str, str]:
+    """The record of a crash, and how to go to what its step was given; both as a row."""
+    if not report.record:
+        return ("record", "")
+    before = f"`at {report.record - 1}` goes there, `at crash` to the last one"
+    return ("record", f"{report.record}; {before}")
+
+
 def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, ...]:
     """A crash report as lines: who, when (in `zone`, None: local), what, where, what was done."""
     budget = ""
@@ -151,6 +191,7 @@ def crash_lines(report: CrashReport, zone: tzinfo | None = None) -> tuple[str, .
     rows = [
         ("worker", f"{report.path}, under {report.supervisor}"),
         ("time", datetime.fromtimestamp(report.at_s, zone).strftime("%Y-%m-%d %H:%M:%S")),
+        *((key, value) for key, value in [record_words(report)] if value),
         ("error", f"{report.error_type}: {report.error_message}"),
         ("reason", report.reason),
         ("input", report.input),

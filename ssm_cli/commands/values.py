@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -13,7 +13,7 @@ from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.whole import whole
 from ssm_cli.errors import CommandError, SysError
 from ssm_cli.runtime.api import NodeApi
-from ssm_cli.spec.model import ChildSpec
+from ssm_cli.spec.model import ChildSpec, Labelled
 from ssm_cli.spec.problems import Problem
 
 NUMBERS = frozenset({int, float})
@@ -98,8 +98,10 @@ def state_of(text: str, old: object) -> object:
         raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
 
 
-def child_spec_of(text: str) -> ChildSpec | str:
+def child_spec_of(text: str) -> ChildSpec | Labelled | str:
     """The child spec of a mapping as in a tree file, or the label that `text` is.
+
+    A label and a JSON object behind it are the child of a pool with arguments of its own.
 
     The mapping has the keys and the complaints of a tree file; `./file.py` is relative to the
     current folder. What depends on the tree around it is left to the node.
@@ -110,11 +112,13 @@ def child_spec_of(text: str) -> ChildSpec | str:
 
     >>> child_spec_of("session-1")
     'session-1'
+    >>> child_spec_of('session-1 {"size": 3}').args
+    {'size': 3}
     >>> child_spec_of("{worker: kv9, start: ssm_cli.machines.kv:kv_store}").id
     'kv9'
     """
     if not text.lstrip().startswith("{"):
-        return text.strip()
+        return own_label(text.strip())
     from ssm_cli.spec.modules import Resolver  # noqa: PLC0415 - YAML is slow to import, and rare
     from ssm_cli.spec.walk import TreeReader  # noqa: PLC0415 - as above
     from ssm_cli.spec.yaml_nodes import compose  # noqa: PLC0415 - as above
@@ -127,6 +131,18 @@ def child_spec_of(text: str) -> ChildSpec | str:
     if reader.problems or child is None:
         raise _refusal(reader.problems)
     return child
+
+
+def own_label(text: str) -> Labelled | str:
+    """The label that `text` is, with the arguments behind it, if there are any."""
+    label, _, given = text.partition(" ")
+    if not given.lstrip().startswith("{"):
+        return text
+    try:
+        return Labelled(label, msgspec.json.decode(given, type=dict[str, Any]))
+    except msgspec.MsgspecError as error:
+        why = f"the arguments of {label} are no JSON object: {error}"
+        raise CommandError(why, column=text.index("{") + 1) from error
 
 
 def _refusal(problems: Sequence[Problem]) -> CommandError:

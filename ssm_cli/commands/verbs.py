@@ -8,104 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Literal
 
-import msgspec
-
+from ssm_cli.commands.breaks import BREAK_VERBS
+from ssm_cli.commands.future_verbs import FUTURE_VERBS
+from ssm_cli.commands.past_verbs import PAST_VERBS
+from ssm_cli.commands.reload_verbs import RELOAD_VERBS
 from ssm_cli.commands.routes import (
     ADMIN,
     AFTER,
+    APPLY,
     CALL,
     CHILD,
     EVENTS,
+    GROUPS,
     LAST,
     NODES,
     OF,
     ON,
+    PLAN,
     READ,
     REASON,
+    SPECS_ONLY,
     STARTS,
     SUP,
     SUPERVISORS,
     SYS,
     TIMEOUT,
+    TREE_FILE,
     VERSION,
     WORKERS,
     Route,
 )
-
-ParameterKind = Literal[
-    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word"
-]
-Section = Literal["workers", "tree", "supervisors", "session"]
-
-REST_KINDS = frozenset({"input", "spec", "value"})
-"""The kinds that take the rest of the line as it stands; only a last parameter has one."""
+from ssm_cli.commands.scratch_verbs import SCRATCH_VERBS
+from ssm_cli.commands.verb import (
+    APPLY_OPTIONS,
+    AT,
+    INTO,
+    ONLY_LAST,
+    OUTPUT,
+    TREE_OUTPUT,
+    WAIT,
+    Parameter,
+    Verb,
+)
 
 MAX_NAMES_SEARCHED = 10_000  # names; comparing each with the mistyped word costs microseconds
-
-
-class Parameter(msgspec.Struct, frozen=True):
-    """One parameter of a verb. `choices` closes what a `word` may be; else anything goes."""
-
-    name: str
-    kind: ParameterKind
-    required: bool = True
-    choices: tuple[str, ...] = ()
-
-
-class Option(msgspec.Struct, frozen=True):
-    """An option with one value: `-o json`, `-n 5`. Several spellings, the first is shown."""
-
-    name: str
-    spellings: tuple[str, ...]
-    metavar: str
-    help: str
-    choices: tuple[str, ...] = ()
-    kind: Literal["word", "number", "seconds"] = "word"
-
-
-OUTPUT = Option("output", ("-o", "--output"), "FORMAT", "text or json", ("text", "json", "jsonl"))
-TREE_OUTPUT = Option(
-    "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
-)
-ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
-WAIT = Option(
-    "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
-)
-
-
-class Verb(msgspec.Struct, frozen=True):
-    """A verb: its parameters in order, its options, and one line of help.
-
-    `route` says how a tree of another process is asked, who may do so, and what it answers; None
-    for a verb of the session, which asks no tree. `ends` names the argument with the node that the
-    verb ends with all below it; empty: the root; None: it ends none.
-    """
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    help: str
-    section: Section
-    route: Route | None = None
-    aliases: tuple[str, ...] = ()
-    options: tuple[Option, ...] = (OUTPUT,)
-    ends: str | None = None
-
-    @property
-    def usage(self) -> str:
-        """How to write it: `call WORKER INPUT`, with `[...]` around what may be left out."""
-        words = [self.name]
-        for parameter in self.parameters:
-            shown = "|".join(parameter.choices) or parameter.name.upper()
-            words.append(shown if parameter.required else f"[{shown}]")
-        return " ".join(words)
-
-    @property
-    def takes_rest(self) -> bool:
-        """Whether its last parameter is the rest of the line as it stands."""
-        return bool(self.parameters) and self.parameters[-1].kind in REST_KINDS
-
 
 _WORKER = Parameter("worker", "worker")
 _NAME = Parameter("name", "name")
@@ -132,12 +79,39 @@ TABLE: tuple[Verb, ...] = (
               failures=(400, 413, 503), status=202),
     ),
     Verb(
+        "publish",
+        (Parameter("group", "word"), Parameter("input", "input")),
+        "cast an input to each member of a group; print how many there are",
+        "workers",
+        Route("POST", f"{GROUPS}/{{name}}/publish", "publish", CALL,
+              "Cast an input to each member of a group.", "Published", "input",
+              failures=(400, 409, 413, 503), status=202),
+    ),
+    Verb(
+        "groups",
+        (),
+        "list the groups that have members",
+        "workers",
+        Route("GET", GROUPS, "groups", READ, "The groups that have members.", "Groups"),
+        options=(OUTPUT, AT, INTO),
+    ),
+    Verb(
+        "members",
+        (Parameter("group", "word"),),
+        "list the members of a group and their values, in the order of joining",
+        "workers",
+        Route("GET", f"{GROUPS}/{{name}}/members", "members", READ,
+              "The members of a group, in the order of joining.", "Members"),
+        options=(OUTPUT, AT, INTO),
+    ),
+    Verb(
         "state",
         (_WORKER,),
         "print the worker's state",
         "workers",
         Route("GET", f"{WORKERS}/state", "get_state", READ, "The worker's state, redacted.",
               "State", failures=(404, 500)),
+        options=(OUTPUT, AT, INTO),
     ),
     Verb(
         "set",
@@ -177,6 +151,7 @@ TABLE: tuple[Verb, ...] = (
         "workers",
         Route("GET", f"{WORKERS}/status", "get_status", READ, "All there is to know of the worker.",
               "Status", failures=(404, 500)),
+        options=(OUTPUT, AT, INTO),
     ),
     Verb(
         "keep",
@@ -203,7 +178,7 @@ TABLE: tuple[Verb, ...] = (
         "workers",
         Route("GET", "/v1/crashes", "crash_reports", READ, "The last crashes, oldest first.",
               "Crashes", query=(OF, LAST), failures=(404,)),
-        options=(OUTPUT, ONLY_LAST),
+        options=(OUTPUT, ONLY_LAST, AT, INTO),
     ),
     Verb(
         "stats",
@@ -212,6 +187,7 @@ TABLE: tuple[Verb, ...] = (
         "workers",
         Route("GET", f"{WORKERS}/stats", "statistics", READ, "The worker's counts.",
               "Statistics", failures=(404,)),
+        options=(OUTPUT, AT, INTO),
     ),
     Verb(
         "kill",
@@ -247,7 +223,7 @@ TABLE: tuple[Verb, ...] = (
         "print the tree with state, restarts and budget left",
         "tree",
         Route("GET", "/v1/tree", "tree", READ, "The whole tree, as it stands.", "Node"),
-        options=(TREE_OUTPUT,),
+        options=(TREE_OUTPUT, AT, INTO),
     ),
     Verb(
         "log",
@@ -256,7 +232,17 @@ TABLE: tuple[Verb, ...] = (
         "tree",
         Route("GET", "/v1/log", "log", READ, "The kept reports, oldest first.",
               "Reports", query=(AFTER, LAST)),
-        options=(OUTPUT, ONLY_LAST),
+        options=(OUTPUT, ONLY_LAST, AT, INTO),
+    ),
+    Verb(
+        "apply",
+        (Parameter("tree", "word", required=False),),
+        "make the tree that runs that of its file, or of TREE: show the plan, ask, carry it out",
+        "tree",
+        Route("POST", "/v1/apply", "apply", APPLY,
+              "Make the tree that runs that of its file; what did not change is not touched.",
+              "Applied", query=(TREE_FILE, SPECS_ONLY, PLAN), failures=SUP),
+        options=(*APPLY_OPTIONS, OUTPUT),
     ),
     Verb(
         "stop",
@@ -307,6 +293,7 @@ TABLE: tuple[Verb, ...] = (
         "supervisors",
         Route("GET", f"{SUPERVISORS}/children", "which_children", READ,
               "The children, last started first.", "Children", failures=SUP),
+        options=(OUTPUT, AT, INTO),
     ),
     Verb(
         "count-children",
@@ -315,6 +302,7 @@ TABLE: tuple[Verb, ...] = (
         "supervisors",
         Route("GET", f"{SUPERVISORS}/count", "count_children", READ,
               "How many specs, active, supervisors, workers.", "Counts", failures=SUP),
+        options=(OUTPUT, AT, INTO),
     ),
     Verb(
         "get-childspec",
@@ -323,10 +311,16 @@ TABLE: tuple[Verb, ...] = (
         "supervisors",
         Route("GET", CHILD, "get_childspec", READ, "The spec of a child.", "ChildSpec",
               failures=SUP),
+        options=(OUTPUT, AT, INTO),
     ),
+    *PAST_VERBS,
+    *SCRATCH_VERBS,
+    *RELOAD_VERBS,
+    *BREAK_VERBS,
+    *FUTURE_VERBS,
     Verb(
         "help",
-        (Parameter("verb", "word", required=False),),
+        (Parameter("verb", "word", required=False, shown="VERB|WORKER"),),
         "list the commands, or explain one, or what a worker takes",
         "session",
         aliases=("?",),

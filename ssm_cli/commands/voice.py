@@ -106,6 +106,29 @@ def _quarantined(detail: Detail) -> str:
     return f"quarantined {where}: {detail.get('input')}"
 
 
+def _held(detail: Detail) -> str:
+    changed = f"  {detail['changed']}" if detail.get("changed") else ""
+    where = f"held at break {detail.get('break')} ({detail.get('when')})"
+    return f"{where}: {detail.get('input')}{changed}; `continue`, `drop` or `edit` goes on"
+
+
+def _applied(detail: Detail) -> str:
+    return f"{detail.get('act')} ({detail.get('step')} of {detail.get('of')}): {detail.get('why')}"
+
+
+def _reloaded(detail: Detail) -> str:
+    how = "goes back to" if detail.get("back") else "goes on under"
+    return f"{how} code {detail.get('code')} (was {detail.get('was')})"
+
+
+def _code_differs(detail: Detail) -> str:
+    count, total = detail.get("differ", 0), detail.get("total", 0)
+    found = f"{count:,} of {total:,} inputs come out differently"
+    if not count:
+        found = "its steps are slower" if not detail.get("unfit") else "what waits does not fit"
+    return f"keeps its code, under {detail.get('code')} {found}; `reload` shows it and asks"
+
+
 VOICE: dict[str, Wording] = {
     "starting": Wording("·", "muted", _starting, restarts=False),
     "started": Wording("●", "good", _only("started"), restarts=False),
@@ -113,6 +136,7 @@ VOICE: dict[str, Wording] = {
     "ignored": Wording("○", "muted", _only("ignored")),
     "crashed": Wording("✖", "bad", _with("crashed", _reason)),
     "undecodable": Wording("✖", "warn", _with("undecodable:", _reason), restarts=False),
+    "held": Wording("‖", "warn", _held),
     "terminating": Wording("·", "muted", _with("terminating", _reason), restarts=False),
     "terminated": Wording("·", "muted", _with("terminated", _reason), restarts=False),
     "killed": Wording("✖", "bad", _only("killed")),
@@ -121,6 +145,9 @@ VOICE: dict[str, Wording] = {
     "gave_up": Wording("■", "alarm", _gave_up),
     "exited": Wording("■", "bad", _with("exited", _reason)),
     "stopped": Wording("■", "muted", _with("stopped", _reason)),
+    "reloaded": Wording("↻", "good", _reloaded),
+    "code_differs": Wording("↻", "warn", _code_differs),
+    "code_failed": Wording("✖", "bad", _with("keeps its code:", _reason)),
     "dropped": Wording("·", "muted", _with("dropped", _pairs), restarts=False),
     "recovered": Wording(
         "·", "muted", lambda d: f"recovered: {d.get('records', 0):,} records stepped again",
@@ -144,7 +171,13 @@ VOICE: dict[str, Wording] = {
     "unreachable": Wording("✖", "bad", _with("unreachable", _pairs), restarts=False),
     "reachable": Wording("●", "good", _with("reachable", _pairs), restarts=False),
     "moved": Wording("·", "muted", _with("moved", _pairs), restarts=False),
+    "node_up": Wording("●", "good", _with("node up:", _pairs), restarts=False),
+    "node_down": Wording("✖", "warn", _with("node down:", _pairs), restarts=False),
     "loop_failed": Wording("✖", "bad", _with("the event loop failed, and goes on:", _reason)),
+    "applied": Wording("●", "good", _with("applied:", _applied), restarts=False),
+    "apply_failed": Wording(
+        "✖", "bad", lambda d: f"not applied: {_applied(d)}: {error_words(d)}"
+    ),
     "traced": Wording("·", "info", _with("traced", _pairs), restarts=False),
 }  # fmt: skip
 """By event, how it is told: every event that a node or a program that runs one reports."""

@@ -24,7 +24,8 @@ from ssm_cli.private import read_secret, write_private
 MAX_TOKENS = 100
 MIN_TOKEN, MAX_TOKEN = 16, 512  # characters
 A_TOKEN = f"{MIN_TOKEN} to {MAX_TOKEN} printable ASCII characters without blanks"
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
+ROLES = "read, call, apply or admin"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Gate:
@@ -80,12 +81,11 @@ class Gate:
 def host_of(header: bytes) -> bytes:
     """Return the name in a `Host` header, in lower case, without its port.
 
-    >>> host_of(b"LocalHost:80"), host_of(b"[::1]:80"), host_of(b"evil.example")
-    (b'localhost', b'[::1]', b'evil.example')
+    >>> host_of(b"LocalHost:80"), host_of(b"[::1]:80"), host_of(b"[::1]"), host_of(b"kv:80:90")
+    (b'localhost', b'[::1]', b'[::1]', b'kv:80')
     """
-    if header.startswith(b"["):
-        return header[: header.find(b"]") + 1].lower()
-    return header.partition(b":")[0].lower()
+    name = header if header.endswith(b"]") else header.rpartition(b":")[0] or header
+    return name.lower()
 
 
 def is_own(name: bytes) -> bool:
@@ -194,9 +194,7 @@ def read_tokens(path: Path) -> dict[str, Role]:
     for number, words in lines_of_secrets(path):
         role = Role.__members__.get(words[0].upper(), Role.NOBODY)
         if len(words) != 2 or role is Role.NOBODY:
-            raise CommandError(
-                f"{path}:{number}: expected `ROLE TOKEN`, with the role read, call or admin"
-            )
+            raise CommandError(f"{path}:{number}: expected `ROLE TOKEN`, with the role {ROLES}")
         wrong = "is there twice" if words[1] in tokens else fault_of(words[1])
         if wrong is not None:
             raise CommandError(f"{path}:{number}: the token {wrong}; expected {A_TOKEN}")

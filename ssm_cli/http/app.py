@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from ssm_cli.commands.records import error_record, failed_reply_record
-from ssm_cli.commands.routes import Query, Role, Route
+from ssm_cli.commands.records import error_record, failed_reply_record, instant
+from ssm_cli.commands.routes import HERE_ONLY, INTO, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling, HttpCall
+from ssm_cli.http.carried import carry, to_carry
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
@@ -30,7 +32,10 @@ from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import complain
+from ssm_cli.simulation.asking import with_futures
 
+FILES = {"fork": "code", "replay": "code", "shadow": "code", "plan": "tree", "apply": "tree"}
+"""The effects that run a file of this computer, and the parameter that names it."""
 MAX_QUERY = 4096  # bytes
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
 STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
@@ -45,12 +50,13 @@ class Service:
     """A node and the state that its listeners share."""
 
     def __init__(self, node: Node, about: About) -> None:
-        self.node = node
+        self.node = with_futures(node, instant)
         self.calling = Calling(node)
         self.events = Events(node, about.instance)
         self.metrics = Metrics(node, self.calling)
         self.table = Table()
         self.requests = Requests(node, about)
+        self.file = about.file
         self._document = b""
 
     async def described(self) -> HttpAnswer:
@@ -97,7 +103,7 @@ class App:
         """Answer an admitted request; see `Application`."""
         try:
             if type(exchange.found) is str:
-                called = self._service.calling.call(self._asked(exchange))
+                called = self._call(exchange)
                 if isinstance(called, tuple):
                     return self._reply(exchange, called)
                 return self._later(exchange, called)
@@ -121,6 +127,17 @@ class App:
             return self._failure(exchange, error)
 
     # -- calls ---------------------------------------------------------------------------------
+
+    def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer]:
+        """Begin a call of the tree, or of a fork of it, which no loop serves."""
+        service, asked = self._service, self._asked(exchange)
+        place = b"at=" in exchange.query and query_of(BY_EFFECT["call"], exchange.query).get("at")
+        if not place:
+            return service.calling.call(asked)
+        fork = service.node.perform("standing", place, reading=False)
+        called = Calling(fork).call(asked)
+        fork.run(0)
+        return called
 
     def _asked(self, exchange: Exchange) -> HttpCall:
         headers, query = exchange.headers, exchange.query
@@ -166,8 +183,14 @@ class App:
         """Serve any other route, by the table."""
         route, names = exchange.found
         service = self._service
-        query = query_of(route, exchange.query) if exchange.query else {}
+        query = query_of(route, exchange.query)
+        if (far := to_carry(service.node, route, names, query)) is not None:
+            kind = exchange.headers.get(b"content-type", b"").decode("latin-1")
+            asked = msgspec.structs.replace(far[1], kind=kind, body=exchange.body)
+            return carry(service.node, far[0], asked)
         request = Request(names, query, exchange.body, _is_json(exchange.headers))
+        if self._gate is not None and (file := FILES.get(route.effect)) is not None:
+            refuse_elsewhere(request.query.get(file), service.file, file)
         match route.effect:
             case "reports":
                 given = exchange.headers.get(b"last-event-id")
@@ -212,11 +235,17 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
     """
     if len(given) > MAX_QUERY:
         raise HttpError(400, f"the query is longer than {MAX_QUERY} bytes")
-    if not given or not route.query:
-        return {}
-    known = {parameter.name: parameter for parameter in route.query}
+    known = {parameter.name: parameter for parameter in route.placed}
     pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="backslashreplace")
-    return {name: _value(known[name], text) for name, text in pairs if name in known}
+    if route.effect in HERE_ONLY and any(name == INTO.name for name, _ in pairs):
+        raise HttpError(400, f"`{INTO.name}` is not for {route.path}, which is about this tree")
+    found = {name: _value(known[name], text) for name, text in pairs if name in known}
+    if not found.get(INTO.name):
+        found.pop(INTO.name, None)  # no name is this tree
+    for parameter in route.query:
+        if parameter.required and parameter.name not in found:
+            raise HttpError(400, f"`{parameter.name}` is missing: {parameter.help}")
+    return found
 
 
 def _value(parameter: Query, text: str) -> Any:
@@ -238,6 +267,23 @@ def _timeout(query: bytes) -> float:
     if not timeout_s <= MAX_TIMEOUT_S:
         raise HttpError(400, f"`timeout` is at most {MAX_TIMEOUT_S:g} seconds")
     return timeout_s
+
+
+def refuse_elsewhere(code: str | None, tree: str, name: str = "code") -> None:
+    """Raise `HttpError` for a file that is not in the folder of the tree file, or below it.
+
+    Over the network nobody chooses which files of this computer are run. `name` is the parameter.
+    """
+    if code is None:
+        return
+    folder = Path(tree).resolve().parent
+    try:
+        file = Path(code).resolve()
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL, half a letter, a loop of links
+        raise HttpError(400, f"`{name}` is no path of a file") from error
+    if not tree or not file.is_relative_to(folder):
+        where = f"a file in {folder}, or below it" if tree else "not taken: no tree file is known"
+        raise HttpError(403, f"over the network `{name}` is {where}")
 
 
 def _is_json(headers: dict[bytes, bytes]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from ssm_cli.commands.routes import Role
@@ -19,8 +19,9 @@ from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Strea
 from ssm_cli.http.requests import About
 from ssm_cli.runtime.node import Node
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Fields = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Fields]]
+Send = Callable[[Fields], Awaitable[None]]
 
 
 def asgi_app(
@@ -30,7 +31,7 @@ def asgi_app(
 
     Args:
         node: running, and served by that loop.
-        tokens: the role of each token, `read`, `call` or `admin`; None asks for none.
+        tokens: the role of each token, `read`, `call`, `apply` or `admin`; None asks for none.
         hosts: the names by which clients may call it.
     """
     roles = {token: Role[role.upper()] for token, role in (tokens or {}).items()}
@@ -50,11 +51,13 @@ class AsgiApp:
         self._app = app
         self.body_bytes = body_bytes
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Fields, receive: Receive, send: Send) -> None:
         """Answer one request; other scopes than `http` are left alone."""
         if scope["type"] != "http":
             return
-        path = scope.get("raw_path") or scope["path"].encode()
+        path = (scope.get("raw_path") or scope["path"].encode()).removeprefix(
+            scope.get("root_path", "").encode()  # where it is mounted
+        )
         exchange = Exchange(
             scope["method"].encode(), path, scope["query_string"], dict(scope["headers"])
         )

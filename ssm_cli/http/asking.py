@@ -19,7 +19,7 @@ async def ask_supervisor(node: Node, effect: str, supervisor: str, *args: Any) -
         SupervisorError: it refuses.
         CallTimeout: it is suspended, and was not resumed within `REQUEST_S` seconds.
     """
-    pending = node.request(supervisor, effect, *args)
+    pending = node.meant(supervisor, effect, *args)
     if not await outcome(pending, REQUEST_S):
         raise CallTimeout(
             f"{supervisor} did not answer within {REQUEST_S:g} s; it is busy or suspended",

@@ -25,7 +25,7 @@ KEPT_KEYS = 1024  # calls that are remembered by their Idempotency-Key; the olde
 Answer = tuple[int, bytes]
 
 
-class ReplyRecord(msgspec.Struct):
+class ReplyRecord(msgspec.Struct, omit_defaults=True):
     """The reply record of a call that was answered (`CONTRACT` section 4)."""
 
     v: int
@@ -36,6 +36,7 @@ class ReplyRecord(msgspec.Struct):
     output: str
     value: Any
     ms: float
+    record: int = 0
 
 
 class HttpCall(msgspec.Struct):
@@ -48,6 +49,7 @@ class HttpCall(msgspec.Struct):
         timeout_s: how long to wait for the outcome.
         key: the `Idempotency-Key`; a retry with the same key is not stepped again.
         begun_s: when it was asked for.
+        by: who asked, for the history.
     """
 
     worker: str
@@ -56,6 +58,7 @@ class HttpCall(msgspec.Struct):
     timeout_s: float = DEFAULT_TIMEOUT_S
     key: str | None = None
     begun_s: float = 0.0
+    by: str = "http"
 
     @property
     def end_s(self) -> float:
@@ -112,17 +115,20 @@ class Calling:
         error, worker, value = pending.error, asked.worker, pending.value
         if error is not None:
             if isinstance(error, CallError):
-                return self._failed(asked, error)
+                return self._failed(asked, error, pending.record)
             raise error
         ms = round(self._spent_ms(asked), 3)
         text = value_text(self._node, worker, value)
         shown = text if type(value) is Replayed else self._node.data(worker, value)
-        record = ReplyRecord(1, "reply", worker, _text(asked.data), "replied", text, shown, ms)
+        given, number = _text(asked.data), pending.record
+        record = ReplyRecord(1, "reply", worker, given, "replied", text, shown, ms, number)
+        self._node.note_asker(number, asked.by)
         return 200, _encode(record)
 
-    def _failed(self, asked: HttpCall, error: CallError) -> Answer:
+    def _failed(self, asked: HttpCall, error: CallError, number: int = 0) -> Answer:
         ms = self._spent_ms(asked)
-        failed = failed_reply_record(asked.worker, _text(asked.data), error, ms)
+        failed = failed_reply_record(asked.worker, _text(asked.data), error, ms, number=number)
+        self._node.note_asker(number, asked.by)
         return status_of(error), _encode(failed)
 
     def _spent_ms(self, asked: HttpCall) -> float:

@@ -3,8 +3,8 @@
 It accepts by itself, a few clients at a time, and looks at the number of each new descriptor: the
 kernel gives the lowest that is free, so the number tells how many are in use. The last ones are
 kept for the journal and the tree's own work; TCP and the Unix socket share the others, and idle
-clients of each give way to newcomers of both. A watch that looks at all connections once a second
-replaces timers for each, at no cost for a request.
+clients of each, and those that have sent half a request, give way to newcomers of both. A watch
+that looks at all connections once a second replaces timers for each, at no cost for a request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 from ssm_cli.http.exchange import Application
 from ssm_cli.http.parsing import Limits
-from ssm_cli.http.protocol import HttpProtocol, Shared
+from ssm_cli.http.protocol import HttpProtocol, Shared, Turn
 
 ACCEPTED = 4  # clients that are let in at a time; so many more than meant may be here for a moment
 CLOSING_S = 2.0  # how long responses under way may take once the door closes
@@ -52,9 +52,8 @@ class Door:
         self._context: ssl.SSLContext | None = None
         self._greetings: dict[Greeting, None] = {}  # oldest first; a TLS handshake takes a while
         self._is_owners = sock.family == socket.AF_UNIX
-        self._most = most_files()
-        for_clients = self._most - lowest_free(sock) + sum(door.clients for door in doors)
-        self._most_clients = for_clients - KEPT_FOR_OWNER
+        self._files = most_files()
+        self._placing = 0  # clients that wait for the descriptor of one that gave way
         self._doors = doors
         doors.append(self)
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -82,13 +81,15 @@ class Door:
 
     @property
     def clients(self) -> int:
-        """How many are here, or are being greeted."""
+        """How many are here or are being greeted; who has just been greeted may count twice."""
         return len(self.state.connections) + len(self._greetings)
 
     # -- letting in ----------------------------------------------------------------------------
 
     def _accept(self) -> None:
         """Let in who waits; leave them waiting for a while where something has run out."""
+        if any(door._placing for door in self._doors):  # noqa: SLF001 - one of our own
+            return  # else a newcomer would have the descriptor that another waits for
         try:
             for _ in range(ACCEPTED):
                 client, _ = self._socket.accept()
@@ -117,18 +118,36 @@ class Door:
 
     def _has_place(self, client: socket.socket) -> bool:
         """Return whether there is a descriptor for a client, perhaps as another gives way."""
-        if not self._is_owners and self.clients >= self._most_clients:
-            return self.give_way(1) > 0
         return client.fileno() < self._most or self._take_place()
 
+    @property
+    def _most(self) -> int:
+        """The descriptor from which on no client of this door gets any."""
+        if self._is_owners:
+            return self._files
+        owners = sum(door.clients for door in self._doors if door._is_owners)  # noqa: SLF001 - as above
+        return self._files - max(0, KEPT_FOR_OWNER - owners)
+
     def _take_place(self) -> bool:
-        """Let a client give way, of this door if possible; return whether one did."""
-        others = (door for door in self._doors if door is not self and door.can_spare())
-        return any(door.give_way(1) for door in (self, *others))
+        """Let a client give way, the first of all doors; return whether one did."""
+        able = (door for door in self._doors if door.can_spare())
+        first = {door: turn for door in able if (turn := door.first_turn())}
+        return min(first, key=first.__getitem__, default=self).give_way(1) > 0
+
+    def first_turn(self) -> Turn | None:
+        """Return the turn of the client that gives way first; None where none does."""
+        if self._is_greeting:
+            return (0, 0.0, 0.0)
+        return min((c.turn for c in self.state.connections if c.turn[0]), default=None)
+
+    @property
+    def _is_greeting(self) -> bool:
+        """Whether there is a client that has not shaken hands yet."""
+        return self._context is not None and bool(self._greetings)
 
     def can_spare(self) -> bool:
-        """Return whether a client may give way to one of another door."""
-        return not self._is_owners or self.clients > KEPT_FOR_OWNER
+        """Return whether a client may give way to any newcomer, also of another door."""
+        return not self._is_owners or len(self.state.connections) > KEPT_FOR_OWNER
 
     def _is_full(self) -> bool:
         """Return whether there is no room for one more, though others give way."""
@@ -136,7 +155,7 @@ class Door:
         over = self.clients + 1 - self.limits.connections
         if over <= 0:
             return False
-        refused = sorted((c for c in state.connections if c.refused), key=lambda c: c.since_s)
+        refused = sorted((c for c in state.connections if c.refused), key=lambda c: c.turn)
         self._dismiss(refused[:-LINGERING])
         over -= len(refused)
         return self.give_way(over) < over
@@ -159,16 +178,28 @@ class Door:
     async def _placed(self, client: socket.socket) -> socket.socket:
         """Give a client the descriptor of one that gave way, where its own is one of the last.
 
+        Who gave way may have had one of the last, too, as these are more once an owner has gone:
+        then another gives way.
+
         Raises:
             OSError: none has become free.
         """
-        for _ in range(TURNS):
-            if client.fileno() < self._most:
-                return client
-            await asyncio.sleep(0)
-            placed = client.dup()
-            client.close()
-            client = placed
+        if client.fileno() < self._most:
+            return client
+        self._placing += 1
+        try:
+            gave_way = True
+            while gave_way:
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                    placed = client.dup()
+                    client.close()
+                    client = placed
+                    if client.fileno() < self._most:
+                        return client
+                gave_way = self._take_place()
+        finally:
+            self._placing -= 1
         client.close()
         raise OSError(errno.EMFILE, "no descriptor has become free")
 
@@ -181,17 +212,17 @@ class Door:
     def give_way(self, count: int) -> int:
         """Close so many connections, or fewer; return how many.
 
-        First those whose request is not there yet, then the idle ones; of each kind those that
-        have been so for longest.
+        First those whose headers are not there yet, then those that are idle or whose body is not
+        there yet; of both kinds those that have been so for longest.
         """
         if count <= 0:
             return 0
-        shaking = list(self._greetings)[:count] if self._context is not None else []
+        shaking = list(self._greetings)[:count] if self._is_greeting else []
         for task in shaking:
             task.cancel()
-        found = ((c.rank, c.since_s, c) for c in self.state.connections)
-        ranked = sorted((one for one in found if one[0]), key=lambda one: one[:2])
-        self._dismiss([connection for _, _, connection in ranked[: count - len(shaking)]])
+        found = ((c.turn, c) for c in self.state.connections)
+        ranked = sorted((one for one in found if one[0][0]), key=lambda one: one[0])
+        self._dismiss([connection for _, connection in ranked[: count - len(shaking)]])
         return min(count, len(shaking) + len(ranked))
 
     def _dismiss(self, leaving: list[HttpProtocol]) -> None:
@@ -232,9 +263,3 @@ def most_files() -> int:
     if soft == resource.RLIM_INFINITY:
         soft = 1 << 20
     return soft - min(KEPT_FILES, soft // 4)
-
-
-def lowest_free(sock: socket.socket) -> int:
-    """Return the number that the next descriptor of this process will have."""
-    with sock.dup() as spare:
-        return spare.fileno()

@@ -64,6 +64,8 @@ class Gauges(msgspec.Struct):
     steps: int = 0
     busy_s: float = 0.0
     restarts: int = 0
+    age_s: float = 0.0
+    epoch: int = 0
 
     def add(self, view: NodeView) -> None:
         """Add a node."""
@@ -73,6 +75,8 @@ class Gauges(msgspec.Struct):
         self.steps += view.steps
         self.busy_s += view.busy_s
         self.restarts += view.restarts
+        self.age_s = max(self.age_s, view.age_s or 0.0)
+        self.epoch = max(self.epoch, view.epoch)
 
 
 def new_series(kind: str) -> Series:
@@ -119,6 +123,7 @@ class Metrics:
             gauges.setdefault(view.path, Gauges(view.kind)).add(view)
 
     def _lines(self, gauges: dict[str, Gauges], rest: dict[str, Gauges]) -> Iterator[str]:
+        remote = ("remote",)
         worker, supervisor, every = ("worker",), ("supervisor",), ("worker", "supervisor", "remote")
         busy = "Seconds in steps, of a pure step by every 64th"
         counters = (
@@ -138,6 +143,8 @@ class Metrics:
             ("ssm_queue_depth", "Inputs waiting", "queue", worker),
             ("ssm_running", "1 if it runs", "running", every),
             ("ssm_budget_left", "Restarts left in period", "budget", supervisor),
+            ("ssm_link_age_seconds", "Since the last sign of life", "age_s", remote),
+            ("ssm_epoch", "Which life of a remote child", "epoch", remote),
         )
         for name, text, field, kinds in standing:
             yield head(name, text, "gauge")

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from ssm_cli.commands.routes import Role, Route
+from ssm_cli.commands.routes import INTO, PLACE, Role, Route
 from ssm_cli.http.events import ID_PATTERN
 from ssm_cli.http.routes import ROUTES, VALUES
 from ssm_cli.runtime.durable.sessions import MAX_REQUEST_CHARACTERS
@@ -72,14 +72,15 @@ def _parameters(route: Route) -> list[Schema]:
         for part in route.path.split("/")
         if part.startswith("{")
     ]
-    for parameter in route.query:
+    for parameter in route.placed:
         schema: Schema = {"type": parameter.type}
         if parameter.choices:
             schema["enum"] = list(parameter.choices)
         if parameter.type in ("number", "integer"):
             schema |= {"minimum": 0, "maximum": 3600 if parameter.name == "timeout" else 2**53 - 1}
         entry = {"name": parameter.name, "in": "query", "description": parameter.help}
-        found.append(entry | {"schema": schema})
+        required = {"required": True} if parameter.required else {}
+        found.append(entry | {"schema": schema} | required)
     if route.effect == "call":
         key = {"type": "string", "minLength": 1, "maxLength": MAX_REQUEST_CHARACTERS}
         found.append({"name": "Idempotency-Key", "in": "header", "schema": key})
@@ -106,6 +107,8 @@ def _responses(route: Route) -> Schema:
         content = {media: {"schema": {"type": "string"}}}
     found: Schema = {str(route.status): {"description": "done", "content": content}}
     statuses = {*route.failures, *TRANSPORT} | ({401, 403} if route.role else set())
+    statuses |= {404, 409} if PLACE in route.placed else set()
+    statuses |= {404} if INTO in route.placed else set()
     failure = {"anyOf": [_ref("Reply"), _ref("Error")]} if route.effect == "call" else _ref("Error")
     for status in sorted(statuses):
         found[str(status)] = {
@@ -155,7 +158,7 @@ def schemas() -> dict[str, Schema]:
         "Health": _record("health", {"status": {"const": "ok"}}),
         "Info": _record("info", {"name": text, "file": text, "pid": integer, "instance": text,
                                  "state": text, "uptime_s": number, "workers": integer,
-                                 "restarts": integer, "seq": integer}),
+                                 "restarts": integer, "dropped": integer, "seq": integer}),
         "Report": _record("report", {"seq": integer, "at": text, "event": text, "id": text,
                                      "path": text, "kind": text}),
         "Reports": {"type": "array", "items": _ref("Report")},
@@ -163,6 +166,7 @@ def schemas() -> dict[str, Schema]:
                                                "input": text, "crashes": integer, "error": text}),
         "Quarantine": {"type": "array", "items": _ref("Quarantined")},
         "Names": {"type": "array", "items": text},
+        "Past": {"type": "object"},
         "Node": _node(),
         "Document": {"type": "object"},
     }  # fmt: skip
@@ -177,7 +181,7 @@ def _node() -> Schema:
         "restarts": integer, "uptime_s": number, "queue": integer, "steps": integer,
         "label": text, "delay_ms": number, "strategy": text, "intensity": integer,
         "period": number, "budget_left": integer, "node": text, "epoch": integer,
-        "age_s": {"type": ["number", "null"]},
+        "age_s": {"type": ["number", "null"]}, "runs": integer, "at": text,
         "children": {"type": "array", "items": _ref("Node")},
     }  # fmt: skip
     required = ["id", "path", "kind", "state", "restarts", "uptime_s", "queue"]

@@ -35,6 +35,7 @@ NOTED = ONCE | ODD
 TRIED = 16
 PIECE = 256  # bytes that are parsed between two looks at the bounds
 LONGEST_LENGTH = 19  # digits of a `Content-Length`
+PORT_DIGITS, MOST_PORT = 5, 65_535
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -257,8 +258,9 @@ class RequestReader:
             self._check_bounds(exchange.size)
         self._fed = 0
         keeps = exchange.is_persistent = parser.should_keep_alive()
-        odd = self._is_odd or not keeps or b"host" not in headers or url[:1] != b"/" or self._twice
-        if odd:
+        host = headers.get(b"host")
+        odd = self._is_odd or not keeps or host is None or url[:1] != b"/" or self._twice
+        if odd or (host and b":" in host and not has_good_port(host)):
             self._check_odd(exchange)
         exchange.refusal = self._admit(exchange)
         length = headers.get(b"content-length", b"")
@@ -376,6 +378,11 @@ def problem_of(exchange: Exchange, version: str, twice: bytes) -> tuple[int, str
         (twice, 400, f"the header `{twice.decode()}` is given twice"),
         (b"host" not in headers and not is_old, 400, "the header `Host` is missing"),
         (
+            not has_good_port(headers.get(b"host", b"")),
+            400,
+            "the port in `Host` is no number from 1 to 65535",
+        ),
+        (
             coding is not None and is_old,
             400,
             "HTTP/1.0 has no Transfer-Encoding; send a Content-Length",
@@ -388,6 +395,20 @@ def problem_of(exchange: Exchange, version: str, twice: bytes) -> tuple[int, str
         (expected not in (b"", b"100-continue"), 417, "`100-continue` is all that can be expected"),
     )
     return next(((status, text) for is_so, status, text in problems if is_so), None)
+
+
+def has_good_port(host: bytes) -> bool:
+    """Return whether a `Host` has no port, or one that can be.
+
+    >>> [has_good_port(host) for host in (b"kv", b"[::1]", b"[::1]:80", b"kv:65535")]
+    [True, True, True, True]
+    >>> [has_good_port(host) for host in (b"kv:", b"kv:0", b"kv:65536", b"kv:abc", b"[::1]80")]
+    [False, False, False, False, False]
+    """
+    _, found, port = host.rpartition(b":")
+    if not found or host.endswith(b"]"):
+        return True
+    return port.isdigit() and len(port) <= PORT_DIGITS and 0 < int(port) <= MOST_PORT
 
 
 def framing_of(headers: dict[bytes, bytes]) -> bytes:

@@ -145,7 +145,8 @@ def runs_already(name: str, path: Path) -> str:
     """Return the refusal of a name that a running tree has."""
     return (
         f"a tree called {name} runs already, at {path}; `ssm ls` shows it; "
-        f"give this one another --name, or stop that one with `ssm stop {name}`"
+        f"give this one another --name, or Node(tree, name=...), or stop that one with "
+        f"`ssm stop {name}`"
     )
 
 

@@ -26,6 +26,10 @@ LENGTHS = tuple(b"%d\r\n" % size for size in range(1024))  # those of most answe
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+Turn = tuple[int, float, float]
+"""By which clients give way: a rank, since when its state lasts, since when it is here."""
+
+
 class Shared:
     """What the connections of a listener share.
 
@@ -65,7 +69,6 @@ class HttpProtocol(asyncio.Protocol):
     """One client.
 
     Attributes:
-        since_s: start of the current request, or of the idle time, to `watch_s` precision.
         stuck_s: since when writing is paused as the client does not read; 0 if it reads.
         refused: the last answer was sent; the client has `refused_s` to read it.
         task: carries out the answer that has to be waited for; None while there is none.
@@ -90,6 +93,7 @@ class HttpProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
         self.transport = transport  # type: ignore[assignment]  # of a stream, always
+        self._made_s = self._shared.loop.time()
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._shared.connections.add(self)
 
@@ -270,17 +274,15 @@ class HttpProtocol(asyncio.Protocol):
     # -- the watch -----------------------------------------------------------------------------
 
     @property
-    def since_s(self) -> float:
-        """Start of the current request, or of the idle time."""
-        return self._reader.since_s
-
-    @property
-    def rank(self) -> int:
-        """In which order it gives way to a newcomer: 1, then 2; 0 if it does not."""
-        coming = self._reader.coming
-        if self.refused or self.busy or (coming is not None and not coming.is_queued):
-            return 0
-        return 2 if self._reader.phase is IDLE else 1
+    def turn(self) -> Turn:
+        """Its turn to give way to a newcomer, the least of all first; it does not with rank 0."""
+        reader = self._reader
+        rank = 2
+        if self.refused or self.busy:
+            rank = 0
+        elif reader.phase is HEAD or (reader.coming is not None and reader.coming.is_queued):
+            rank = 1
+        return rank, reader.since_s, self._made_s
 
     def shutdown(self) -> None:
         """Close behind the answers that are due."""

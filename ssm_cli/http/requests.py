@@ -83,6 +83,16 @@ class Requests:
         self, route: Route, request: Request
     ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         """Return what a route answers, or a coroutine of it."""
+        at = request.query.pop("at", "")
+        past = self._node.effects.get(route.effect)
+        if past is not None:
+            return _answer(route, request, past(**request.query, at=at))
+        if at:
+            node = self._node.perform("standing", at, reading=route.method == "GET")
+            answer = PlacedRequests(node, self._about).answer(route, request)
+            if not at.isdecimal() and route.method != "GET":
+                node.run(0)
+            return answer
         own = self._own.get(route.effect)
         found = self._perform(route, request) if own is None else own(request)
         if isinstance(found, CoroutineType):
@@ -93,10 +103,13 @@ class Requests:
         """Have the tree carry out the effect of a route that needs no handler of its own."""
         names = request.names.values()
         if route.effect in REQUESTS:
-            return ask_supervisor(self._node, route.effect, *names)
+            return self._ask_supervisor(route.effect, *names)
         given = {query.name: request.query.get(query.name, query.default) for query in route.query}
         query = {name: value for name, value in given.items() if value is not None}
         return getattr(self._node, route.effect)(*names, **query)
+
+    async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
+        return await ask_supervisor(self._node, effect, supervisor, *args)
 
     def cast(self, request: Request) -> None:
         """Cast an input; one for an unknown name is dropped, as in OTP."""
@@ -109,12 +122,28 @@ class Requests:
             except QueueFull:
                 self._node.cast(request.name, message)  # what waits is served first
 
+    def publish(self, request: Request) -> object:
+        """Publish an input; JSON is read as one of the first member."""
+        message: Any = request.body
+        if request.is_json and (members := self._node.get_members(request.name)):
+            message = self._node.decode(members[0], request.body, "json")
+        return self._node.publish(request.name, message)
+
+    def groups(self, _request: Request) -> object:
+        """Return the groups that have members."""
+        return Stream(array_parts(iter(self._node.groups())))
+
+    def members(self, request: Request) -> object:
+        """Return the members of a group."""
+        return Stream(array_parts(self._node.each_member(request.name)))
+
     def get_state(self, request: Request) -> object:
         """Return the redacted state as text and as JSON."""
         state = self._node.get_state(request.name)
         text = value_text(self._node, request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
-        return {**head, "text": text, "value": self._node.data(request.name, state)}
+        value = self._node.data(request.name, state)
+        return {**head, "text": text, "value": value, **self._record()}
 
     def replace_state(self, request: Request) -> None:
         """Replace the state by that of the body."""
@@ -131,7 +160,14 @@ class Requests:
                 for e in status.log
             ],
         }
-        return {"v": 1, "type": "status", "status": shown, "text": text}
+        for waits in ("postponed", "timeouts"):
+            both = getattr(status, waits)
+            shown[waits] = [(kind, self._node.data(request.name, said)) for kind, said in both]
+        return {"v": 1, "type": "status", "status": shown, "text": text, **self._record()}
+
+    def _record(self) -> dict[str, int]:
+        """Return the record behind which something was seen, where the tree remembers."""
+        return {"record": self._node.record} if self._node.record else {}
 
     def change_code(self, request: Request) -> None:
         """Run the worker's `code_change`."""
@@ -145,7 +181,7 @@ class Requests:
 
     async def which_children(self, request: Request) -> object:
         """Return the children of a supervisor."""
-        children = await ask_supervisor(self._node, "which_children", request.name)
+        children = await self._ask_supervisor("which_children", request.name)
         return Stream(array_parts(iter(children)))
 
     async def start_child(self, request: Request) -> object:
@@ -153,7 +189,19 @@ class Requests:
         spec = child_spec_of(request.text)
         if not spec:
             raise CommandError("the body is empty; send a label, or a mapping as in a tree file")
-        return await ask_supervisor(self._node, "start_child", request.name, spec)
+        return await self._ask_supervisor("start_child", request.name, spec)
+
+    async def plan(self, request: Request) -> object:
+        """Plan the way to the tree of a file."""
+        wanted = self._node.wanted_tree(request.query.get("tree"))
+        only = request.query.get("specs_only", False)
+        return await self._ask_supervisor("plan_tree", self._node.spec.id, wanted, only)
+
+    async def apply(self, request: Request) -> object:
+        """Make the tree that runs the one of a file."""
+        wanted, query = self._node.wanted_tree(request.query.get("tree")), request.query
+        asked = (wanted, query.get("plan", ""), query.get("specs_only", False))
+        return await self._ask_supervisor("apply_tree", self._node.spec.id, *asked)
 
     async def terminate_child(self, request: Request) -> None:
         """Stop a child; `starts` identifies the process of a dynamic one."""
@@ -161,7 +209,7 @@ class Requests:
         starts = request.query.get("starts")
         if starts is not None:
             child = ProcessRef(request.names["child"], starts)
-        await ask_supervisor(self._node, "terminate_child", request.name, child)
+        await self._ask_supervisor("terminate_child", request.name, child)
 
     async def info(self, _request: Request) -> object:
         """Return the record that `ssm ls` shows of a tree."""
@@ -178,6 +226,7 @@ class Requests:
             "uptime_s": round(root.view.uptime_s, 3),
             "workers": census.workers - census.remotes,
             "restarts": census.restarts,
+            "dropped": self._node.dropped,
             "seq": self._node.last_seq,
         }
 
@@ -220,6 +269,13 @@ class Requests:
         if not self._readiness.is_ready():
             raise HttpError(503, f"something that should run in {self._node.name} does not")
         return {"v": 1, "type": "health", "status": "ok"}
+
+
+class PlacedRequests(Requests):
+    """Answers for a tree at a place in time, which no loop serves: it is run by its requests."""
+
+    async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
+        return self._node.perform(effect, supervisor, *args)
 
 
 def _quarantined(one: Quarantined) -> object:

@@ -6,17 +6,34 @@ from typing import Any, get_args
 from urllib.parse import unquote_to_bytes
 
 from ssm_cli.codec.port import Constructor
-from ssm_cli.commands.routes import ADMIN, AFTER, NOBODY, NODES, READ, WORKERS, Query, Route
+from ssm_cli.commands.routes import (
+    ADMIN,
+    AFTER,
+    APPLY,
+    NOBODY,
+    NODES,
+    READ,
+    SPECS_ONLY,
+    SUP,
+    TREE_FILE,
+    WORKERS,
+    Query,
+    Route,
+)
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildSpecView,
     Counts,
     CrashReport,
+    GroupInfo,
     Kind,
+    MemberInfo,
     ProcessRef,
+    Published,
     Statistics,
 )
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 OTHERS: tuple[Route, ...] = (
     Route("GET", f"{WORKERS}/constructors", "constructors", READ,
@@ -25,6 +42,10 @@ OTHERS: tuple[Route, ...] = (
     Route("GET", "/v1/info", "info", READ, "Name, file, process and counts of the tree.", "Info"),
     Route("GET", "/v1/names", "names", READ, "The names of all nodes in start order.",
           "Names", query=(Query("kind", "string", "only these", get_args(Kind)),)),
+    Route("POST", "/v1/plan", "plan", APPLY, "What `apply` would do; nothing is done.",
+          "Plan", query=(TREE_FILE, SPECS_ONLY), failures=SUP),
+    Route("GET", f"{WORKERS}/groups", "joined", READ, "The groups that a worker is in.",
+          "GroupNames"),
     Route("GET", "/v1/quarantine", "quarantined", READ,
           "The inputs that are refused, as they have crashed their worker too often.",
           "Quarantine"),
@@ -53,6 +74,12 @@ VALUES: dict[str, Any] = {
     "Constructors": tuple[Constructor, ...],
     "Process": ProcessRef | None,
     "Crashes": list[CrashReport],
+    "Groups": list[GroupInfo],
+    "GroupNames": list[str],
+    "Members": list[MemberInfo],
+    "Published": Published,
+    "Plan": TreePlan,
+    "Applied": Applied,
 }
 """The answers that are types of the package, by the names of their schemas."""
 

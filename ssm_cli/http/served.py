@@ -30,6 +30,7 @@ class Entrance:
         gate: checks requests; None accepts every client that can connect.
         tls: the TLS context; None serves plain text.
         limits: bounds for clients; None for the defaults.
+        url: where clients reach it; "" for a Unix socket.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Entrance:
         gate: Gate | None = None,
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
+        url: str = "",
     ) -> None:
         self.socket = sock
         self.path = path
         self.gate = gate
         self.tls = tls
         self.limits = limits
+        self.url = url
 
     def close(self) -> None:
         """Close the socket and remove its path; idempotent."""
@@ -102,8 +105,14 @@ class ServedNode:
             if self._opened is not None:
                 self._opened()
             await self.node.serve()
-        finally:
+        except GeneratorExit:  # the loop was closed under it: nothing can be awaited any more
+            for entrance in self._entrances:
+                entrance.close()
+            raise
+        except BaseException:
             await self._close()
+            raise
+        await self._close()
 
     def close(self) -> None:
         """Close the listeners, then stop the node and close its store; idempotent."""

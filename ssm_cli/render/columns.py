@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ssm_cli.commands.text import brief, runs_of
 from ssm_cli.runtime.views import NodeView
 
 
@@ -82,6 +83,8 @@ def status(row: Row) -> Words:
         return f"retry in {node.delay_ms / 1000:.1f}s", style
     if node.age_s is not None:
         return f"{node.state} {span(node.age_s)}", style
+    if node.at or node.runs:
+        return f"{node.state}, {brief(node.at, 12) or runs_of(node)}", style
     if node.kind != "supervisor" or node.state != "running":
         return node.state, style
     again = f" ↻{node.restarts:,}" if node.restarts else ""

@@ -9,7 +9,6 @@ from rich.text import Text
 from ssm_cli.render.sanitize import lines_of, one_line
 
 MARK = "\u276f"  # a heavy angle: what was typed, as distinct from what was answered
-PROMPT = f"ssm{MARK} "
 
 
 def echo(line: str) -> Text:

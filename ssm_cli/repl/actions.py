@@ -24,6 +24,9 @@ from ssm_cli.repl.tree.acting import NEEDS_ENTER, Act, line_for
 from ssm_cli.repl.tree.view import SORTS
 from ssm_cli.repl.typed_line import TypedLine
 
+AT_PROMPT = ("prompt", "timeline")
+"""The places whose keys act while one is at the prompt."""
+
 
 class Actions:
     """The actions of a session.
@@ -39,6 +42,7 @@ class Actions:
         face: changes the face of the session.
         leave: ends the session.
         lent: whether another program has the terminal.
+        travel: the actions that go to other places in time, by name.
 
     Attributes:
         buffer: what is typed.
@@ -60,13 +64,14 @@ class Actions:
         face: Callable[[str], None],
         leave: Callable[[], None],
         lent: Callable[[], bool],
+        travel: Mapping[str, Callable[[], None]],
     ) -> None:
         self.app = app
         self.buffer = buffer
         self.screen = screen
         self.line = TypedLine(buffer, commands, model.notice)
         self.mouse = mouse
-        self._is_lent = lent
+        self._is_lent, self._travel = lent, travel
         self.quit = leave
         self._model = model
         self._commands = commands
@@ -97,7 +102,7 @@ class Actions:
             "find_output": lambda: self._write("find "),
             "find_log": lambda: self._write("find-log "),
         }
-        return acts.get(action) or panes.get(action) or getattr(self, action)
+        return {**acts, **panes, **self._travel}.get(action) or getattr(self, action)
 
     def _typed(self, buffer: Buffer) -> None:
         """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
@@ -135,8 +140,8 @@ class Actions:
         """Carry out many lines that came at once; False where keys mean something else now."""
         typing = self.app.editing_mode is EditingMode.EMACS
         typing = typing or self.app.vi_state.input_mode is InputMode.INSERT
-        elsewhere = self.app.layout.is_searching or self.screen.place != "prompt"
-        pending = self.app.key_processor.key_buffer or self._commands.question is not None
+        elsewhere = self.app.layout.is_searching or self.screen.place not in AT_PROMPT
+        pending = self.app.key_processor.key_buffer or self._commands.asking.text is not None
         if elsewhere or self.is_choosing or pending or self._is_lent() or not typing:
             return False
         self.line.take(text)

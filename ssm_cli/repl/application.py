@@ -57,7 +57,7 @@ def prompt_rows(buffer: Buffer) -> int:
 def make_prompt(
     buffer: Buffer,
     reader: LineReader,
-    said: Callable[[], tuple[str | None, str | None]],
+    said: Callable[[], tuple[str | None, str | None, str]],
     mark: Callable[[], str],
 ) -> tuple[Window, HintLine, SearchToolbar]:
     """The window of the prompt, the line below it, and the one that searches history.
@@ -65,7 +65,7 @@ def make_prompt(
     Args:
         buffer: what is typed.
         reader: reads it.
-        said: what is waited for and what is asked, in words.
+        said: what is waited for, what is asked, and what is said else, in words.
         mark: what stands before the line.
     """
     search = SearchToolbar()
@@ -78,7 +78,7 @@ def make_prompt(
     )
     prompt = Window(control, height=lambda: Dimension.exact(prompt_rows(buffer)))
     hint = HintLine(
-        reader, lambda: buffer.document.current_line, lambda: prompt.horizontal_scroll, said
+        reader, lambda: buffer.document.current_line, lambda: prompt.horizontal_scroll, said, mark
     )
     return prompt, hint, search
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-Place = Literal["prompt", "tree", "log", "help"]
+Place = Literal["prompt", "timeline", "tree", "log", "help"]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -71,11 +71,27 @@ VIEWS = (
     Key("sort", ("f7", "c-x s"), "F7, Ctrl-X s", "sort", "sort by the next column"),
     Key("toggle_mouse", ("f8", "c-x m"), "F8, Ctrl-X m", "mouse",
         "let the mouse select text, or work in the view"),
+    Key("timeline", ("f10", "c-x t"), "F10, Ctrl-X t", "timeline",
+        "the timeline above the prompt: a mark a record, and where you are in the past"),
     Key("find_output", ("c-x /",), "Ctrl-X /", "", "seek a text in the output, upwards"),
     Key("find_again", ("c-x n",), "Ctrl-X n", "", "the next place where it stands"),
     Key("page_up", ("pageup",), "PgUp, PgDn", "scroll", "scroll the chosen pane"),
     Key("page_down", ("pagedown",), "", "", ""),
 )  # fmt: skip
+TIMELINE = (
+    Key("earlier", ("left",), "left, right", "step", "a record back, or on"),
+    Key("later", ("right",), "", "", ""),
+    Key(
+        "earlier_crash",
+        ("s-left", "c-x ["),
+        "Shift-left, Shift-right",
+        "crash",
+        "to the moment before the crash before, or the next one; Ctrl-X [ and Ctrl-X ] too",
+    ),
+    Key("later_crash", ("s-right", "c-x ]"), "", "", ""),
+    Key("earliest", ("home",), "Home, End", "start, now", "to the start; back to now"),
+    Key("latest", ("end",), "", "", ""),
+)
 PANE = (
     Key("up", ("up",), "up", "", "the row above"),
     Key("down", ("down",), "down", "", "the row below"),
@@ -113,17 +129,20 @@ HELP = (
 )
 
 IN_PANES: dict[Place, tuple[Key, ...]] = {
-    "tree": (*TREE, *PANE), "log": (*LOG, *PANE), "help": (*HELP, *PANE[:4]),
+    "timeline": TIMELINE, "tree": (*TREE, *PANE), "log": (*LOG, *PANE), "help": (*HELP, *PANE[:4]),
 }  # fmt: skip
 """The keys of a pane that is chosen, as long as nothing is typed."""
 
 BARS: dict[Place, tuple[Key, ...]] = {
     "prompt": (
-        VIEWS[0], Key("quit", (), "^D", "quit", ""), EDITING[0], VIEWS[12], *VIEWS[1:10],
+        VIEWS[0], Key("quit", (), "^D", "quit", ""), EDITING[0], VIEWS[13], *VIEWS[1:11],
         Key("", (), "^R", "search", ""), Key("interrupt", (), "^C", "clear", ""),
     ),
+    "timeline": (
+        *TIMELINE[::2], VIEWS[10], VIEWS[0], Key("quit", (), "^D", "quit", ""), *VIEWS[1:10],
+    ),
     "tree": (PANE[4], *TREE[3:10], TREE[0], *TREE[10:]),
-    "log": (PANE[4], *LOG, VIEWS[12]),
+    "log": (PANE[4], *LOG, VIEWS[13]),
     "help": HELP[::-1],
 }  # fmt: skip
 """The key bar of the place where one is; the first keys are still there where room is little."""
@@ -131,6 +150,7 @@ BARS: dict[Place, tuple[Key, ...]] = {
 SECTIONS: tuple[tuple[str, tuple[Key, ...]], ...] = (
     ("everywhere", VIEWS),
     ("at the prompt", EDITING),
+    ("in the timeline (F10), on an empty line", TIMELINE),
     ("in the tree (F6)", TREE),
     ("in the restart log (F6 again)", LOG),
     ("in both", PANE),

@@ -74,6 +74,10 @@ class Life:
         serve: runs the node until it is down.
         stdout: the terminal.
         now: a monotonic clock, in seconds.
+        drop: drops what was typed and not carried out; says how much it was, or nothing.
+
+    Attributes:
+        shown: set but from `detach` to `fg`: nothing has the terminal then, and no line is begun.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Life:
         serve: Serve,
         stdout: TextIO,
         now: Callable[[], float],
+        drop: Callable[[], str],
     ) -> None:
         self._node = node
         self._serve = serve
@@ -97,6 +102,9 @@ class Life:
         self._stdout = stdout
         self._now = now
         self._leaves = self._detaches = False
+        self._drop = drop
+        self.shown = asyncio.Event()
+        self.shown.set()
         self._code: int = ExitCode.DONE
 
     async def run(self, reader: Reader, *beside: Callable[[], Coroutine[Any, Any, None]]) -> int:
@@ -138,6 +146,7 @@ class Life:
         """
         need_shell()
         self._detaches = True
+        self.shown.clear()
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
@@ -193,13 +202,17 @@ class Life:
         loop, self._detaches = asyncio.get_running_loop(), False
         loop.remove_signal_handler(signal.SIGHUP)
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell's own end is not ours
-        self._stdout.write(f"ssm: {self._model.title} goes on; `fg` or `ssm attach` comes back\n")
+        said = f"ssm: {self._model.title} goes on; `fg` or `ssm attach` comes back\n"
+        dropped = self._drop()
+        said += f"ssm: {dropped}: what is typed behind `detach` is not for it\n" if dropped else ""
+        self._stdout.write(said)
         self._stdout.flush()
         try:
             await hand_back(self._stdout)
         except OSError as error:
             self._model.notice(f"not detached: {error.strerror}", "bad")
         await self._until(lambda: in_foreground(self._stdout))
+        self.shown.set()
         signal.signal(signal.SIGHUP, before)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, signal.SIGHUP)
 
@@ -212,7 +225,7 @@ class Life:
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
     ) -> None:
         """Start or stop the tree, showing progress; Ctrl-C interrupts at once."""
-        if not self._stdout.isatty():
+        if not self._stdout.isatty() or in_background(self._stdout):
             do()
             return
         progress = Progress(self._stdout, self._now, what, events, total)
@@ -235,10 +248,10 @@ class Life:
         self._model.defect(context.get("exception"), str(context.get("message", "")))
 
     def _say_goodbye(self) -> None:
-        """Print the last lines and how the tree ended, below the shell's prompt."""
-        if self._dumb is not None:
-            self._dumb.flush()
-        lines = self._scrolling.rest() if self._dumb is None else []
+        """Print the last lines and how the tree ended, unless another job has the terminal."""
+        if in_background(self._stdout):
+            return
+        lines = (self._scrolling if self._dumb is None else self._dumb).rest()
         lines += self._model.last_words() if self._node.gave_up else []
         if not self._node.running:  # a tree elsewhere runs on
             lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")

@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterable
 from rich.text import Text
 
 from ssm_cli.commands.voice import in_restart_log, report_line
-from ssm_cli.errors import message_of
+from ssm_cli.errors import SsmError, message_of
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import Theme
+from ssm_cli.repl.timeline import TimelineRow
 from ssm_cli.repl.tree.detail import detail_of
-from ssm_cli.repl.tree.source import Listed, source_of
+from ssm_cli.repl.tree.source import Listed, source_of, source_of_past
 from ssm_cli.repl.tree.view import TreeView
 from ssm_cli.repl.tree.welcome import welcome_lines
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
+
+STARTED = frozenset(("started", "start_failed", "ignored"))  # a start has come to its end
 
 OUTPUT_LINES = 2_000  # of the output pane; older ones go
 LOG_REPORTS = 2_000  # of the restart log; older ones go
@@ -29,6 +32,37 @@ FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 FLASHING = 1_000  # rows that are shown in reverse at a time
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
 BUSY_S = 0.25  # the same while inputs wait, or a restart is counted down
+
+
+class Restarts:
+    """Counts restarts: a node and all that starts with it, by its supervisor or by hand, is one.
+
+    Attributes:
+        count: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._under_way: set[str] = set()  # paths that are counted, until they have started
+
+    def on_report(self, report: Report) -> None:
+        """Take a report, in the order in which things happened."""
+        path = report.path
+        if report.event == "restarting":
+            self.count += 1
+            self._under_way |= {f"{path}/{child}" for child in report.detail.get("children", ())}
+        elif report.event == "starting" and report.detail.get("n", 1) > 1:
+            if not self._is_counted(path):
+                self.count += 1
+                self._under_way.add(path)
+        elif report.event in STARTED:
+            self._under_way.discard(path)
+
+    def _is_counted(self, path: str) -> bool:
+        """Return whether a node starts as a part of a restart that is under way."""
+        while path and path not in self._under_way:
+            path = path.rpartition("/")[0]
+        return bool(path)
 
 
 class Model:
@@ -49,7 +83,8 @@ class Model:
         followers: called with each report, as it happens.
         printed: lines of the output are printed, and cannot be taken back.
         output_taken: how often lines of the output were taken back.
-        restarts: how many restarts supervisors have decided.
+        place: the place in time that tree and log show: a record, a fork; "" for now.
+        timeline: the row above the prompt that shows where that is.
     """
 
     def __init__(self, api: NodeApi, title: str, now: Callable[[], float]) -> None:
@@ -60,16 +95,19 @@ class Model:
         self.detail: tuple[Text, ...] | None = None
         self.flashing: frozenset[str] = frozenset()
         self.frozen = False
-        self.restarts = 0
+        self._restarts = self._then = Restarts()
         self.theme: Theme = "dark"
         self.welcome: tuple[Text, ...] = ()
         self.needle = ""
         self.printed = False
         self.followers: list[Callable[[Report], None]] = []
         self.output_taken = 0
+        self.place = ""
+        self.timeline = TimelineRow(api, now)
+        self._past: tuple[Report, ...] = ()
         self.tree = TreeView(source_of(api), now)
         self.root: NodeView = self.tree.root()
-        self._api = api
+        self._api = self._seen = api
         self._now = now
         self._reports: deque[Report] = deque(maxlen=LOG_REPORTS)
         self._shown: deque[Report] = deque(maxlen=LOG_REPORTS)
@@ -86,6 +124,11 @@ class Model:
         if isinstance(self._api, Listed):
             return "Ctrl-D stops the tree in order and leaves"
         return "Ctrl-D leaves; the tree runs on"
+
+    @property
+    def restarts(self) -> int:
+        """How many restarts there were at the place, by supervisors and by hand."""
+        return (self._then if self.place else self._restarts).count
 
     @property
     def workers(self) -> int:
@@ -112,8 +155,7 @@ class Model:
         self._dirty = True
 
     def _keep(self, report: Report) -> None:
-        if report.event == "restarting":
-            self.restarts += 1
+        self._restarts.on_report(report)
         if in_restart_log(report):
             self._reports.append(report)
             if self._is_sought(report):
@@ -161,6 +203,25 @@ class Model:
         if not self.output or told not in self.output[-1].plain:  # not ten times a second
             self.notice(told, "bad")
 
+    def stand(self, place: str) -> None:
+        """Show tree and log as they are at a place in time; "" for now."""
+        self.timeline.stand(place)
+        if place == self.place and (not place or place.isdecimal()):
+            return  # a fork has another tree after each command
+        try:
+            api = self._api.perform("standing", place, reading=True) if place else self._api
+            reports = api.reports() if place else ()
+            self.tree.show(source_of_past(api) if place else source_of(api))
+        except SsmError as error:
+            self.notice(message_of(error), "bad")
+            return
+        self._then = Restarts()
+        for report in reports:
+            self._then.on_report(report)
+        self._past = tuple(filter(in_restart_log, reports))[-LOG_REPORTS:]
+        self._seen, self.place = api, place
+        self._dirty = True
+
     def freeze(self) -> None:
         """Let the view stand still, or go on."""
         self.frozen = not self.frozen
@@ -188,6 +249,7 @@ class Model:
         """Take over what has happened since the last frame, unless the view is frozen."""
         now = self._now()
         self._refreshed_s, self._dirty = now, False
+        self.timeline.refresh()
         if self.frozen:
             return
         for name in [n for n, (until, _) in self._flash_until_s.items() if until <= now]:
@@ -198,13 +260,13 @@ class Model:
             restarted.setdefault(above, []).append(name)
         self.tree.refresh(self.flashing, restarted)
         self.root = self.tree.root()
-        self.log = tuple(self._shown)
+        self.log = tuple(filter(self._is_sought, self._past)) if self.place else tuple(self._shown)
         if self.detail is not None:
-            self.detail = detail_of(self._api, self.tree)
+            self.detail = detail_of(self._seen, self.tree)
 
     def show_detail(self) -> None:
         """Show what there is to know of the chosen node, or no longer."""
-        self.detail = detail_of(self._api, self.tree) if self.detail is None else None
+        self.detail = detail_of(self._seen, self.tree) if self.detail is None else None
         self._dirty = True
 
     def recount(self) -> None:

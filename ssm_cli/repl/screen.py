@@ -5,6 +5,7 @@ tree header  |  restart log      (below the tree where there is no room beside i
 tree         |
 ── output ──
 output
+timeline        (where it is asked for, or one is in the past)
 prompt
 hint
 keys
@@ -35,7 +36,7 @@ from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.widgets import SearchToolbar
 from rich.cells import cell_len
 
-from ssm_cli.render.geometry import Geometry, geometry
+from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
@@ -43,9 +44,11 @@ from ssm_cli.repl.panes.bars import key_words, status_line
 from ssm_cli.repl.panes.help import HelpPane
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
+from ssm_cli.repl.panes.timeline import timeline_words
 from ssm_cli.repl.panes.tree import HeaderLine, TreePane
 from ssm_cli.runtime.views import Report
 
+PLAIN_ROWS = 3  # a lower terminal has no timeline in the plain face
 PLACES: tuple[Place, ...] = ("prompt", "tree", "log")
 """Where the keys act, by the number of the pane that is chosen."""
 
@@ -62,6 +65,7 @@ class Screen:
         enter: called with a row of the tree that was clicked at twice.
         crash: called with a line of the restart log that was clicked at.
         press: called with the action of a word of the key bar that was clicked at.
+        go: called with a record of the timeline that was clicked at.
 
     Attributes:
         model: what is shown.
@@ -85,9 +89,10 @@ class Screen:
         enter: Callable[[int], None],
         crash: Callable[[Report], None],
         press: Callable[[str], None],
+        go: Callable[[str], None],
     ) -> None:
         self.model = model
-        self._press = press
+        self._press, self._go = press, go
         self._prompt_rows = prompt_rows
         self.inline = self.plain = False
         self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
@@ -106,7 +111,7 @@ class Screen:
         roomy = drawn & Condition(lambda: self._geometry().hint > 0)
         hinted = ~_searching(search) & (roomy | Condition(says))
         menu = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), ~drawn)
-        below = HSplit([prompt, search, menu, _line(hint, hinted), self._keys()])
+        below = HSplit([self._timeline(), prompt, search, menu, _line(hint, hinted), self._keys()])
         body = HSplit([ConditionalContainer(self._above(), drawn), below])
         floating = ConditionalContainer(CompletionsMenu(max_height=8, scroll_offset=1), drawn)
         self._menu = Float(floating, xcursor=True)
@@ -138,7 +143,9 @@ class Screen:
     @property
     def place(self) -> Place:
         """Where the keys act that are pressed while nothing is typed."""
-        return "help" if self._helps else PLACES[self._place]
+        if self._helps:
+            return "help"
+        return "timeline" if not self._place and self._has_timeline else PLACES[self._place]
 
     def show_help(self, *, shown: bool) -> None:
         """Show all keys and commands in place of the panes, from the first page; or no longer."""
@@ -225,7 +232,7 @@ class Screen:
     def _geometry(self) -> Geometry:
         size = get_app().output.get_size()
         wanted = self.model.tree.index.count + 1
-        rows = size.rows - self._prompt_rows() + 1
+        rows = size.rows - self._prompt_rows() + 1 - self._has_timeline
         detail = 0 if self.model.detail is None else len(self.model.detail) + 1
         return geometry(rows, size.columns, wanted, detail_rows=detail, inline=self.inline)
 
@@ -242,11 +249,14 @@ class Screen:
         if pane is self.log and self.model.detail is not None:
             label = "detail"
         elif pane is self.log:
-            label = f"{label} {self.model.restarts:,}"
+            then = f"at {self.model.place}" if self.model.place else f"{self.model.restarts:,}"
+            label = f"{label} {then}"
         where = "" if pane.follow or pane is self._tree else " (scrolled)"
         if pane is self.log and self.model.needle:
             where = f" with `{one_line(self.model.needle)}`{where}"
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
+        if self.model.place and pane is self.log:
+            style += " reverse"
         label = fit(label := f" {label}{where} ", min(cell_len(label), max(width - 2, 0)))
         return [
             ("class:rule", "──"),
@@ -263,6 +273,22 @@ class Screen:
         g = self._geometry()
         rows = g.tree + (0 if g.wide else g.log + 1) + (0 if self.inline else g.output + 1)
         return (g.output if g.low else rows) - 1
+
+    @property
+    def _has_timeline(self) -> bool:
+        """Whether the timeline is asked for, and there is room for it."""
+        rows = get_app().output.get_size().rows - self._prompt_rows() + 1
+        return self.model.timeline.shown and rows > (PLAIN_ROWS if self.plain else LOW_ROWS)
+
+    def _timeline(self) -> ConditionalContainer:
+        """The timeline; what it has no marks for yet is asked for with the next frame."""
+
+        def words() -> StyleAndTextTuples:
+            if self.model.timeline.widen(self._columns()):
+                self.model.touch()
+            return timeline_words(self.model.timeline, self._columns(), self._go)
+
+        return _line(FormattedTextControl(words), Condition(lambda: self._has_timeline))
 
     def _keys(self) -> ConditionalContainer:
         """The line of keys, where the screen is high enough for it."""

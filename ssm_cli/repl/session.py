@@ -25,7 +25,6 @@ from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
 from ssm_cli.render.ascii import TABLE
 from ssm_cli.render.outlet import ENOUGH_BYTES, Frame, unread
-from ssm_cli.render.reply import PROMPT
 from ssm_cli.render.theme import theme_of
 from ssm_cli.repl.actions import Actions
 from ssm_cli.repl.application import make_app, make_buffer, make_prompt, prompt_rows
@@ -39,11 +38,13 @@ from ssm_cli.repl.model import Model
 from ssm_cli.repl.prompt.complete import LineReader
 from ssm_cli.repl.prompt.typed import Typed
 from ssm_cli.repl.screen import Screen
-from ssm_cli.repl.shell.commands import PLAIN_PROMPT, Commands
+from ssm_cli.repl.shell.commands import Commands, dropped
 from ssm_cli.repl.shell.config import Settings, load_settings, startup_path
 from ssm_cli.repl.shell.local import Locals
 from ssm_cli.repl.shell.names import Names
+from ssm_cli.repl.shell.pipeline import lines_in
 from ssm_cli.repl.shell.programs import interactive, pager_of
+from ssm_cli.repl.travel import Travel
 from ssm_cli.repl.views import Views
 from ssm_cli.runtime.views import Report
 
@@ -162,8 +163,7 @@ class Session:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = Settings() if settings is None else settings
-        self._settings = settings
-        self._environ = env.environ
+        self._settings, self._environ = settings, env.environ
         self._face = "plain" if is_dumb(env.environ) else ui or settings.ui
         self.is_quiet = False
         self.model = Model(node, title, now)
@@ -174,6 +174,7 @@ class Session:
         self.buffer = make_buffer(
             self._reader, settings, env.environ, self.model.notice, self._accept
         )
+        self.travel = Travel(self.model, self.commands)
         self.screen = self._make_screen()
         self._typed = Typed(source, now, self.commands.has_room)
         self.app = make_app(
@@ -203,7 +204,7 @@ class Session:
         self._frames = Frames(self.app, self.model, self._flush, now, self._unread)
         self._life = Life(
             node, self.app, self.scrolling, self.dumb, self.model,
-            serve=serve, stdout=stdout, now=now,
+            serve=serve, stdout=stdout, now=now, drop=self._drop,
         )  # fmt: skip
         self.commands.echoes = self.dumb is None
         self.commands.room = self._room
@@ -212,7 +213,7 @@ class Session:
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
             lend=self._lend, face=self._change_face, leave=self.quit,
-            lent=lambda: bool(self.scrolling.borrowers),
+            lent=lambda: bool(self.scrolling.borrowers), travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
         self.commands.page = self._page
@@ -230,15 +231,23 @@ class Session:
         prompt, hint, search = make_prompt(
             self.buffer,
             self._reader,
-            lambda: (commands.waiting, commands.question or self.actions.line.words),
-            mark=lambda: PLAIN_PROMPT if self._face == "plain" else PROMPT,
+            lambda: (
+                commands.waiting,
+                commands.asking.text or self.actions.line.words,
+                self.model.timeline.line,
+            ),
+            mark=lambda: commands.prompt,
         )
         return Screen(
             self.model, prompt, lambda: prompt_rows(self.buffer), hint, search,
-            says=lambda: bool(commands.question or self.actions.line.held or commands.count),
+            says=lambda: bool(
+                commands.asking.text or self.actions.line.held or commands.count
+                or self.model.timeline.line
+            ),
             enter=self._enter,
             crash=self._crash,
             press=lambda action: self.actions.named(action)(),
+            go=self.travel.go_to,
         )  # fmt: skip
 
     async def run(self, complaint: str | None = None) -> int:
@@ -285,6 +294,12 @@ class Session:
         if self.dumb is not None and not self.commands.is_busy:
             self.dumb.flush(ask=True)
 
+    def _drop(self) -> str:
+        """Drop what was typed and not carried out; say how many lines, or nothing."""
+        count = self.commands.drop()
+        count += len(lines_in(self.actions.line.drop() + self._typed.drop()))
+        return dropped(count) if count else ""
+
     def _has_mouse(self) -> bool:
         """Return whether mouse events are handled; inline, the terminal scrolls itself."""
         return self.actions.mouse and not self.screen.inline
@@ -307,6 +322,7 @@ class Session:
     def _after_command(self, result: Result | None) -> None:
         """Show the result of a command at once; it may have changed the tree."""
         self._reader.forget(names=result is not None and result.kind in RENAMES)
+        self.model.stand(self.commands.results.place)
         if self.commands.count:
             self.model.touch()  # many lines share a frame
         elif self.dumb is None:
@@ -318,6 +334,9 @@ class Session:
 
     async def _room(self) -> None:
         """Let the output be printed before the next line is carried out; the tree is served."""
+        if not self._life.shown.is_set():
+            await self._life.shown.wait()
+            return
         if self.dumb is not None:
             await asyncio.sleep(0)  # what has happened since is a part of the answer
             self.dumb.flush(ask=not self.commands.is_busy)

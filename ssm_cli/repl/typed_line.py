@@ -53,8 +53,13 @@ class TypedLine:
         """Drop what was typed and pasted."""
         if self._commands.plain:
             self._commands.echo(f"{self.buffer.document.lines[-1]}^C")
-        self.held = ""
+        self.drop()
+
+    def drop(self) -> str:
+        """Drop it without a word; return it."""
+        text, self.held = self.held + self.buffer.text, ""
         self.buffer.reset()
+        return text
 
     def paste(self, text: str) -> None:
         """Insert what was pasted, below each other if it is several lines; Enter sends them."""
@@ -88,7 +93,7 @@ class TypedLine:
         Returns False: the buffer is to be emptied.
         """
         lines, self.held = lines_in(self.held + buffer.text), ""
-        if len(lines) < 2 and self._commands.answer("".join(lines)):
+        if len(lines) < 2 and self._commands.asking.answer("".join(lines)):
             return False
         for line in lines:
             self._commands.put(line.strip())

@@ -6,8 +6,10 @@ line know nothing else. Names may be ids or paths (`kv2`, `root/storage/kv2`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from ssm_cli.codec.port import Constructor
 from ssm_cli.runtime.views import (
@@ -16,14 +18,18 @@ from ssm_cli.runtime.views import (
     ChildSpecView,
     Counts,
     CrashReport,
+    GroupInfo,
     Kind,
+    MemberInfo,
     NodeView,
     ProcessRef,
+    Published,
     Report,
     Statistics,
     Status,
 )
-from ssm_cli.spec.model import ChildSpec
+from ssm_cli.spec.model import ChildSpec, Labelled
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 
 class NodeApi(Protocol):
@@ -38,7 +44,11 @@ class NodeApi(Protocol):
         """The name others find the tree by."""
         ...
 
-    def perform(self, effect: str, *args: Any) -> Any:
+    def answered(self) -> int:
+        """The record of the call whose outcome was told last; 0 where nothing is remembered."""
+        ...
+
+    def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect by its name: a method of this protocol, or a supervisor's request.
 
         So what has a row in the table of verbs needs no method here.
@@ -57,6 +67,26 @@ class NodeApi(Protocol):
         """Write `message` to the queue and go on."""
         ...
 
+    def publish(self, group: str, message: Any) -> Published:
+        """Cast `message` to each member of a group; how many there are."""
+        ...
+
+    def groups(self) -> Sequence[GroupInfo]:
+        """The groups that have members."""
+        ...
+
+    def members(self, group: str) -> Sequence[MemberInfo]:
+        """The members of a group, in the order of joining, and their values as text."""
+        ...
+
+    def get_members(self, group: str) -> list[str]:
+        """The names of the members of a group, in the order of joining."""
+        ...
+
+    def joined(self, worker: str) -> list[str]:
+        """The groups that a worker is in."""
+        ...
+
     def encode(self, worker: str, value: Any) -> bytes:
         """A value of this worker (an output, a state) as its codec writes it."""
         ...
@@ -67,6 +97,10 @@ class NodeApi(Protocol):
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """The names of all nodes in start order; `kind` is `worker`, `supervisor` or None."""
+        ...
+
+    def far(self, name: str) -> tuple[str, str] | None:
+        """The remote child and its worker that a name stands for here, as `billing.invoice`."""
         ...
 
     def tree(self) -> NodeView:
@@ -89,8 +123,15 @@ class NodeApi(Protocol):
         """The child spec of `child`."""
         ...
 
-    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+    def start_child(
+        self,
+        supervisor: str,
+        spec: ChildSpec | Labelled | str,
+        args: Mapping[str, Any] | None = None,
+    ) -> str | None:
         """Start a child from a spec, or from a label under `simple_one_for_one`; its name.
+
+        `args` go with a label: they are put over those of the template.
 
         None: its init answered ignore.
         """
@@ -103,7 +144,7 @@ class NodeApi(Protocol):
     def terminate_child(self, supervisor: str, child: ChildName) -> None:
         """Stop a child; its spec stays (but for temporary children).
 
-        A dynamic child is named by its process (`whereis`).
+        A child of a pool is named by its label, or by its process (`whereis`).
         """
         ...
 
@@ -113,6 +154,16 @@ class NodeApi(Protocol):
 
     def delete_child(self, supervisor: str, child: str) -> None:
         """Forget the spec of a child that is stopped."""
+        ...
+
+    def plan(self, tree: Any = None, *, specs_only: bool = False) -> TreePlan:
+        """What `apply` would do: to make the tree of a file of the one that runs; None: its own."""
+        ...
+
+    def apply(
+        self, tree: Any = None, *, plan: TreePlan | str = "", specs_only: bool = False
+    ) -> Applied:
+        """Make the tree that runs the one of a file, by the plan that was agreed to, or any."""
         ...
 
     def get_state(self, worker: str) -> Any:
@@ -169,4 +220,51 @@ class NodeApi(Protocol):
 
     def stop(self, reason: object = "shutdown") -> None:
         """Stop the whole tree in order: children in reverse start order."""
+        ...
+
+
+class Opened(Protocol):
+    """A node that other processes reach while an `async with` block runs; see `Node.open`.
+
+    Attributes:
+        node: the node.
+        url: of HTTP on TCP, with the port that was bound; "" without.
+        path: of the Unix socket; None without.
+        renew: reads the TLS certificate again; None without one.
+    """
+
+    url: str
+    path: Path | None
+    renew: Callable[[], None] | None
+
+    @property
+    def node(self) -> NodeApi:
+        """The node."""
+        ...
+
+    @property
+    def said(self) -> list[str]:
+        """What `ssm run` would have printed: where HTTP is served, which sockets were stale."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether clients are served."""
+        ...
+
+    async def until_down(self) -> None:
+        """Wait until the tree is down: `ssm stop`, or its root has given up."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Open the listeners and start the tree."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the tree and close the listeners."""
         ...

@@ -1,4 +1,4 @@
-"""The driver: serves a node from an asyncio loop. The one file of the runtime that knows asyncio.
+"""The driver: serves a node from an asyncio loop.
 
 A turn of the loop gives the node about `TURN_S` seconds, then lets input and output, keys and
 frames get in between; a node with nothing to do costs nothing.
@@ -22,7 +22,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CallError, CallTimeout, SsmError
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
-from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.engine.world import Outside, World, call_of
 from ssm_cli.runtime.performer.intake import put
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, Odd, deal_with, leave, pump, step_now
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
@@ -58,11 +58,10 @@ class Driver:
         self._scheduled = False
         self._spot_end_s = 0.0  # until when calls are served on the spot, before the next turn
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_s = float("inf")
+        self._timer_s = self.sweep_s = float("inf")
         self._down: list[asyncio.Future[None]] = []
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
-        self.sweep_s = float("inf")
         self._waiting: deque[asyncio.Future[None]] = deque()  # callers who wait for room
         self.watched = -1  # the file descriptor that brings news of remote children
 
@@ -78,14 +77,12 @@ class Driver:
     def _turn(self) -> None:
         self._scheduled = False
         world = self._world
-        if world.outside.links is not None:
-            self.watched = watch_links(self, world.outside.links.fileno())
         if not (world.pumping and heal(world)):
             pump(world, NEVER, TURN_S)
+        tend(self, world.outside)
         keeper = world.outside.keeper
         full = keeper is not None and keeper.is_full()  # it wakes us when it is not
-        if self._waiting:
-            self._let_in()
+        self._let_in()
         if self.sweep_s <= self._now_s():
             self._sweep_over()
         if world.lane or (world.queue and not full) or (world.retries and not self._pause()):
@@ -154,17 +151,20 @@ class Driver:
         Raises:
             CallTimeout: there is none in time.
         """
-        waiter: asyncio.Future[None] = self._create_future()
-        self._waiting.append(waiter)
-        self.wake()
+        waits: Callable[..., None] | None = self._waiting.append
         try:
             async with asyncio.timeout(timeout_s):
-                await waiter
+                while waits is not None:
+                    waits(waiter := self._create_future())
+                    self.wake()
+                    await waiter
+                    full = self._world.running and len(self._world.queue) >= self._world.bound
+                    waits = self._waiting.appendleft if full else None  # it has the next place
         except TimeoutError:
             raise CallTimeout("the call timed out: the queue is full", reason="timeout") from None
 
     @loop_code
-    def serve(
+    def serve(  # noqa: C901 - the quick way of a call, in one
         self, cell: WorkerCell, message: Any, timeout_s: float | None
     ) -> Awaitable[Any] | None:
         """Serve a call to a pure step on the spot; what its caller awaits then.
@@ -183,6 +183,8 @@ class Driver:
         elif begun_s > self._spot_end_s:
             return None
         error = pending = None
+        if world.history is not None:
+            world.history.next_at(begun_s)
         world.pumping = True
         try:
             output = step_now(world, cell, message)
@@ -216,7 +218,7 @@ class Driver:
         of the outcome.
         """
         world = self._world
-        pending = Pending()
+        pending = call_of(world)
         pending.heard = heard
         if request_id:
             pending.request = request_id
@@ -263,9 +265,7 @@ class Driver:
                 future.set_exception(pending.error)
         if pending.heard is not None:
             pending.heard(pending)
-        self._ends.pop(
-            pending, None
-        )  # last: what is interrupted is done again, by a sweep at least
+        self._ends.pop(pending, None)  # last: what is interrupted is done again, by a sweep
 
     def _sweep_at(self, end_s: float) -> None:
         """Look for calls whose time is over at `end_s`, unless that is done sooner anyway."""
@@ -312,14 +312,22 @@ def answered(output: Any, error: SsmError | None) -> Generator[None, None, Any]:
         del error  # the error holds this frame, which must not hold the error
 
 
-def watch_links(driver: Driver, number: int) -> int:
+def tend(driver: Driver, outside: Outside) -> None:
+    """Listen to the links, and have the runs that wait begin on the loop that runs."""
+    if outside.links is not None:
+        watch_links(driver, outside.links.fileno())
+    if outside.runner is not None and outside.runner.has_work():
+        outside.runner.go(driver.loop)
+
+
+def watch_links(driver: Driver, number: int) -> None:
     """Have the loop tell of news of remote children, which come at this file descriptor."""
     if number != driver.watched:
         if driver.watched >= 0:
             driver.loop.remove_reader(driver.watched)
         if number >= 0:
             driver.loop.add_reader(number, driver.wake)
-    return number
+    driver.watched = number
 
 
 def attach(world: World) -> Driver:

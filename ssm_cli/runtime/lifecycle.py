@@ -11,13 +11,16 @@ from ssm_cli.runtime.durable.opening import keeper_for
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.entries import StopTree
 from ssm_cli.runtime.engine.failures import start_cause
+from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import handler_codes, in_signal_handler
+from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.mend import heal, is_looping, loop_code, mend
-from ssm_cli.runtime.performer.starting import start_cell, without_collector
+from ssm_cli.runtime.performer.starting import start_cell
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
+from ssm_cli.runtime.reports import error_detail
 
 DRAIN_S = 1.0
 
@@ -44,6 +47,7 @@ class Lifecycle:
         if world.running:
             raise SsmError(f"{self._name} runs already")
         handler_codes()  # to be known later on
+        history, world.history = world.history, None  # what a start answers is its first moment
         try:
             self._remember()
             world.gave_up = False
@@ -61,6 +65,10 @@ class Lifecycle:
             world.lane.clear()
             world.pumping = False
             raise
+        finally:
+            world.history = history
+        if history is not None:
+            self._remember_from(history)
         keeper = world.outside.keeper
         if keeper is not None:
             resume_sent(keeper)
@@ -73,6 +81,7 @@ class Lifecycle:
         world = self._world
         world.running = False
         world.queue.clear()
+        world.groups.clear()
         world.lane.clear()
         let_clock_go(world)
         if world.outside.keeper is not None:
@@ -91,6 +100,16 @@ class Lifecycle:
         outside = self._world.outside
         if self._store is not None and outside.keeper is None:
             outside.keeper = keeper_for(self._world, self._store, self._cannot_write)
+
+    def _remember_from(self, history: Recorder) -> None:
+        """Have a history begin behind its last record, or a later one that is stored."""
+        history.begin(max(self._recorded(), history.last()))
+        history.moment()
+
+    def _recorded(self) -> int:
+        """Return the number of the last record that is stored."""
+        keeper = self._world.outside.keeper
+        return 0 if keeper is None else keeper.recovered.record
 
     def _cannot_write(self, error: StorageError) -> None:
         """End, as nothing more may be acknowledged, as soon as what runs has ended."""
@@ -130,6 +149,11 @@ class Lifecycle:
             finally:
                 world.pumping = world.running  # what is left of the tree is ended by the next call
                 self._serving.settle()
+
+    def note_failure(self, error: BaseException) -> None:
+        """Report `loop_failed`: what runs the node has failed in something that is no call."""
+        world = self._world
+        world.report("loop_failed", world.root, {"error": error_detail(error)})
 
     def close(self) -> None:
         """Stop the tree if it runs, and close its store and its links."""

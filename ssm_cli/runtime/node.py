@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -11,8 +12,13 @@ from ssm_cli.errors import StorageError
 from ssm_cli.runtime.calling.acalls import AsyncCalls
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import Casts
+from ssm_cli.runtime.calling.changing import Changing
 from ssm_cli.runtime.calling.clients import Clients
+from ssm_cli.runtime.calling.codes import Codes
+from ssm_cli.runtime.calling.groups import GroupCalls
 from ssm_cli.runtime.calling.messages import Messages
+from ssm_cli.runtime.calling.opening import Opening
+from ssm_cli.runtime.calling.refs import Refs
 from ssm_cli.runtime.calling.requests import Requests
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.clock import Clock, ManualClock, SystemClock
@@ -22,21 +28,24 @@ from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.digest import world_digest
 from ssm_cli.runtime.engine.fork import fork, is_deep
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
+from ssm_cli.runtime.engine.recorder import LEAST, MOST, Recorder
 from ssm_cli.runtime.engine.watch import watch
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.lifecycle import Lifecycle
 from ssm_cli.runtime.looking.looks import Looks
 from ssm_cli.runtime.looking.purity import Purity
+from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.requests import REQUESTS
-from ssm_cli.runtime.performer.starting import without_collector
+from ssm_cli.runtime.recording.memory import Memory
 from ssm_cli.runtime.remote.ports import Links
-from ssm_cli.runtime.reports import error_detail
+from ssm_cli.runtime.runs.late import LateRunner
 from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import SupervisorSpec
 
 PARTS = (
-    Calls, Casts, Clients, AsyncCalls, Serving, Lifecycle, Requests, Messages, Looks, Keeps,
+    Calls, Casts, GroupCalls, Clients, AsyncCalls, Serving, Lifecycle, Requests, Changing, Messages,
+    Looks, Memory, Codes, Keeps, Opening, Refs,
 )  # fmt: skip
 
 
@@ -70,10 +79,10 @@ class Node(metaclass=Parts):
     It takes no thread and needs no asyncio: calling it runs it. Inside asyncio, `acall` and
     `serve` let the running loop do so. Two nodes in one process are independent.
 
-    Its methods belong to its parts, in `runtime/calling`, `looking` and `durable`:
-    `Calls` (`call`, `call_value`, `send_request`, `begin`), `Casts`, `Clients` (`run_clients`),
-    `AsyncCalls` (`acall`, `serve`), `Serving` (`wait`, `run`), `Requests` to supervisors,
-    `Messages` (`get_state`, `suspend`, `kill`, ...), `Looks` (`tree`, `reports`), `Keeps`.
+    Its methods belong to its parts, in `runtime/calling`, `looking` and `durable`: `Calls`,
+    `Casts`, `GroupCalls`, `Clients`, `AsyncCalls`, `Serving` (`wait`, `run`), `Requests` to
+    supervisors, `Changing` (`apply`), `Messages` (`get_state`, `kill`, ...), `Refs`, `Looks`
+    (`tree`, `reports`), `Memory` (`at`), `Codes` (`reload`), `Keeps`, `Opening` (`open`).
 
     Args:
         tree: the root supervisor.
@@ -82,10 +91,16 @@ class Node(metaclass=Parts):
         seed: of the node's random source (the jitter of back-offs).
         store: where the states and inputs of workers with `persist` are kept (`FolderStore`). It
             stays open when the tree stops, for another start; `close` closes it.
+        history: how many records are remembered, with what they came to: what the tree was at each
+            of them can be looked at (`history`), and forked. 0 for none; else at least 16.
         verify_pure: step every pure worker twice, on copies, and report those that differ.
         links: the way to remote children (`ClusterLinks`); open until it is closed, too.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
+
+    Attributes:
+        effects: what else can be performed, by its name: given by what is built around the node.
+        file: the tree file that `plan` and `apply` take by default; "" where none is known.
 
     Raises:
         SpecError: the tree does not validate; with every complaint, before anything starts. What
@@ -93,6 +108,7 @@ class Node(metaclass=Parts):
     """
 
     _store: Store | None = None
+    spec = property(lambda self: self._world.root.spec, doc="The tree, as it was applied last.")
 
     def __init__(
         self,
@@ -103,6 +119,7 @@ class Node(metaclass=Parts):
         seed: int = 0,
         guard: bool = True,
         store: Store | None = None,
+        history: int = 0,
         verify_pure: bool = False,
         links: Links | None = None,
     ) -> None:
@@ -112,6 +129,10 @@ class Node(metaclass=Parts):
         guarding = choose_guard(clock, wanted=guard)
         world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
         world.outside.links = links
+        world.outside.runner = LateRunner(world)
+        if checked_history(history):
+            world.history = Recorder(world, history)
+            world.reports.record_of = world.history.marks.record_of
         self._store = store
         if verify_pure:
             world.outside.advance = Purity(world).advance
@@ -119,43 +140,60 @@ class Node(metaclass=Parts):
 
     def _bind(self, spec: SupervisorSpec, name: str, world: World) -> None:
         """Make the methods of the parts those of the node."""
-        self.spec, self.name, self._world = spec, name, world
+        self.file, self.name, self._world = "", name, world
+        self.effects: dict[str, Callable[..., Any]] = {}
         serving = Serving(world)
         life = self._life = Lifecycle(name, world, serving, self._store)
-        self.stop, self.close = life.stop, life.close
+        self.stop, self.close, self.note_failure = life.stop, life.close, life.note_failure
         self.wait, self.run = serving.wait, serving.run
         calls = Calls(world, serving)
-        self.call, self.call_value = calls.call, calls.call_value
-        self.send_request, self.begin = calls.send_request, calls.begin
-        self.run_clients = Clients(world, calls).run_clients
+        self.call, self.call_value, self.begin = calls.call, calls.call_value, calls.begin
+        self.send_request, self.run_clients = calls.send_request, Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
         self.exists, self.data = casts.exists, casts.data
+        self.far, self.ask_far = casts.far, casts.ask_far
         self.encode, self.decode = casts.encode, casts.decode
+        groups = GroupCalls(world)
+        self.get_members, self.which_groups = groups.get_members, groups.which_groups
+        self.lookup, self.joined = groups.lookup, groups.joined
+        self.groups, self.members = groups.groups, groups.members
+        self.each_member, self.publish = groups.each_member, groups.publish
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
-        self.serve = awaited.serve
+        self.serve, self.open = awaited.serve, Opening(self).open
+        self.worker = Refs(self, spec, world).worker
         self._bind_requests(Requests(world, serving), Messages(world, serving))
         looks = Looks(world)
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
-        self.reports, self.subscribe = looks.reports, looks.subscribe
-        self.id_of, self.readiness = looks.id_of, looks.readiness
-        self.next_reports = looks.next_reports
+        self.reports, self.subscribe, self.id_of = looks.reports, looks.subscribe, looks.id_of
+        self.readiness, self.next_reports = looks.readiness, looks.next_reports
+        memory = Memory(world, self._beside, serving.run)
+        self.at, self.remember, self.recorder = memory.at, memory.remember, memory.recorder
+        self.note_asker, self.step_again = memory.note_asker, memory.step_again
+        self.first_record, self.answered = memory.first_record, memory.answered
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input
 
     def _bind_requests(self, asked: Requests, sent: Messages) -> None:
         self.which_children, self.count_children = asked.which_children, asked.count_children
+        self.which_child = asked.which_child
         self.get_childspec, self.start_child = asked.get_childspec, asked.start_child
         self.terminate_child, self.restart_child = asked.terminate_child, asked.restart_child
-        self.delete_child, self.whereis = asked.delete_child, asked.whereis
+        self.delete_child, self.whereis, self.meant = asked.delete_child, asked.whereis, asked.meant
         self.request, self.begin_request = asked.request, asked.begin_request
+        tree = Changing(self._world, asked, lambda: self.file)
+        self.plan, self.apply, self.wanted_tree = tree.plan, tree.apply, tree.wanted_tree
         self.get_state, self.replace_state = sent.get_state, sent.replace_state
-        self.suspend, self.resume = sent.suspend, sent.resume
+        self.suspend, self.resume, self.keep = sent.suspend, sent.resume, sent.keep
+        self.set_breaks, self.leave_break = sent.set_breaks, sent.leave_break
         self.get_status, self.change_code = sent.get_status, sent.change_code
-        self.keep, self.install, self.remove = sent.keep, sent.install, sent.remove
-        self.trace, self.statistics = sent.trace, sent.statistics
+        self.install, self.remove, self.statistics = sent.install, sent.remove, sent.statistics
+        self.recode, self.recode_pool, self.trace = sent.recode, sent.recode_pool, sent.trace
+        codes = Codes(self)
+        self.reload, self.rollback = codes.reload, codes.rollback
+        self.shadow, self.promote = codes.shadow, codes.promote
         self.crash_reports, self.constructors = sent.crash_reports, sent.constructors
         self.kill, self.stop_process, self.exit = sent.kill, sent.stop_process, sent.exit
 
@@ -185,20 +223,25 @@ class Node(metaclass=Parts):
         return self._world.reports.seq
 
     @property
+    def record(self) -> int:
+        """The number of the last record: of the input that was served last; 0 for none.
+
+        A node numbers its inputs if it remembers them (`history`).
+        """
+        history = self._world.history
+        return 0 if history is None else history.last()
+
+    @property
     def storage_error(self) -> StorageError | None:
         """Why what must outlive the process cannot be written; None where it can be."""
         return self._keeps.storage_error
 
-    def note_failure(self, error: BaseException) -> None:
-        """Report `loop_failed`: what runs the node has failed in something that is no call."""
-        world = self._world
-        world.report("loop_failed", world.root, {"error": error_detail(error)})
-
-    def perform(self, effect: str, *args: Any) -> Any:
-        """Carry out an effect by its name: one of the requests to supervisors, or a method."""
+    def perform(self, effect: str, *args: Any, **given: Any) -> Any:
+        """Carry out an effect by its name: a request to a supervisor, of `effects`, or a method."""
         if effect in REQUESTS:
-            return self.wait(self.request(args[0], effect, *args[1:]))
-        return getattr(self, effect)(*args)
+            return self.wait(self.meant(args[0], effect, *args[1:]))
+        method = self.effects.get(effect)
+        return (getattr(self, effect) if method is None else method)(*args, **given)
 
     def now_s(self) -> float:
         """Return the time of the node's clock: monotonic seconds."""
@@ -232,23 +275,19 @@ class Node(metaclass=Parts):
             StorageError: what was acknowledged last is still being written.
             TypeError, ValueError: an argument is none of these.
         """
-        world, deep = self._world, is_deep(copy)
-        forbid_reentry(world)
-        keeper = world.outside.keeper
-        if keeper is not None:
-            keeper.commit()
-            if keeper.has_work() or keeper.is_writing():
-                raise StorageError(f"{self.name}: an entry is being written; fork again after it")
-        if clock is None:
-            clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
-        with without_collector():
-            guarding = choose_guard(clock, wanted=guard)
-            forked = fork(world, clock, guarding, deep=deep)
-        if world.running:
-            watch(forked)
-        other = Node.__new__(Node)
-        other._bind(self.spec, self.name, forked)  # noqa: SLF001 - it is a node as well
-        return other
+        return self._beside(forked_world(self._world, self.name, clock, copy, guard=guard))
+
+    def _beside(self, world: World) -> Node:
+        """Return a node for another world of the same tree."""
+        return Node.of_world(self.spec, self.name, world, self.file)
+
+    @classmethod
+    def of_world(cls, spec: SupervisorSpec, name: str, world: World, file: str = "") -> Node:
+        """Return a node for a world that is there: a fork, or one that was saved."""
+        node = cls.__new__(cls)
+        node._bind(spec, name, world)  # noqa: SLF001 - it is one of this class
+        node.file = file
+        return node
 
     def digest(self) -> bytes:
         """Return 16 bytes that stand for all that decides how this node goes on.
@@ -268,6 +307,34 @@ class Node(metaclass=Parts):
         trace: TracebackType | None,
     ) -> None:
         self.stop(drain=kind is None)
+
+
+def forked_world(world: World, name: str, clock: Clock | None, copy: str, *, guard: bool) -> World:
+    """Return a copy of the world of the node `name`; see `Node.fork`."""
+    deep = is_deep(copy)
+    forbid_reentry(world)
+    keeper = world.outside.keeper
+    if keeper is not None:
+        keeper.commit()
+        if keeper.has_work() or keeper.is_writing():
+            raise StorageError(f"{name}: an entry is being written; fork again after it")
+    if clock is None:
+        clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
+    with without_collector():
+        guarding = choose_guard(clock, wanted=guard)
+        forked = fork(world, clock, guarding, deep=deep)
+    if world.running:
+        watch(forked)
+    return forked
+
+
+def checked_history(history: int) -> int:
+    """Return how many records are to be remembered; 0 for none."""
+    if type(history) is not int or not (history == 0 or LEAST <= history <= MOST):
+        raise ValueError(
+            f"history={history!r:.60} is no number of records: expected 0, or {LEAST} to {MOST:,}"
+        )
+    return history
 
 
 def choose_guard(clock: Clock, *, wanted: bool) -> Guard:

@@ -8,6 +8,7 @@ and whoever runs the loop gets the exception once the tree is whole again (`perf
 from __future__ import annotations
 
 import contextlib
+import opcode
 import signal
 import sys
 import traceback
@@ -19,6 +20,7 @@ from ssm_cli.errors import SsmError, StepTimeout
 from ssm_cli.runtime.traces import in_runtime_alone, trace_of
 
 CO_VARARGS = 4  # of `inspect`, which takes long to import
+RAISE = opcode.opmap["RAISE_VARARGS"]
 SIGNALS = tuple(signal.valid_signals())
 HANDLERS: set[CodeType] = set()
 
@@ -47,6 +49,26 @@ def is_from_outside(guard: object, error: BaseException, own: CodeType | None = 
     if codes and not codes.isdisjoint(handler_codes()):
         return True
     return in_runtime_alone(trace) and not issubclass(kind, SsmError)
+
+
+def is_raised_by_code(error: BaseException) -> bool:
+    """Return whether a `raise` of the code itself has raised it, also a `KeyboardInterrupt`.
+
+    Ctrl-C comes between two instructions, and a handler of a signal is not the code's own. For
+    code that is tried (a fork, a file): live, each `KeyboardInterrupt` is one from outside.
+    """
+    trace = trace_of(error)
+    if trace is None or not codes_like_handlers(trace).isdisjoint(handler_codes()):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code.co_code
+    return 0 <= trace.tb_lasti < len(code) and code[trace.tb_lasti] == RAISE
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return whether an exception is a `KeyboardInterrupt` that the code has not raised itself."""
+    return issubclass(type(error), KeyboardInterrupt) and not is_raised_by_code(error)
 
 
 def codes_like_handlers(trace: TracebackType | None) -> set[CodeType]:

@@ -7,7 +7,7 @@ somebody who reads it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ssm_cli.behaviour.reasons import (
@@ -129,12 +129,14 @@ class ReportStream:
 
     Attributes:
         seq: the number of the last report; numbers have no gaps.
+        record_of: which record a report is about; None where nothing is remembered.
     """
 
-    __slots__ = ("_kept", "_readers", "_ring", "seq", "wall_s")
+    __slots__ = ("_kept", "_readers", "_ring", "record_of", "seq", "wall_s")
 
     def __init__(self, clock: Clock) -> None:
         self.wall_s = clock.wall_s
+        self.record_of: Callable[[int], int] | None = None
         self._ring: deque[Entry | Several] = deque()
         self._kept = 0
         self._readers: list[Subscription] = []
@@ -148,11 +150,20 @@ class ReportStream:
         if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
         if self._readers:
-            self._tell(as_report(self.seq, entry))
+            self._tell(self._report(self.seq, entry))
 
     def take_over(self, other: ReportStream) -> None:
         """Become a copy of `other`, without its readers."""
         self._ring, self._kept, self.seq = other._ring.copy(), other._kept, other.seq
+
+    def ring(self) -> tuple[Entry | Several, ...]:
+        """Return what is kept, oldest first; an entry may stand for several reports."""
+        return tuple(self._ring)
+
+    def fill(self, reports: Iterable[Entry], seq: int) -> None:
+        """Keep these reports, oldest first; `seq` is the number of the last."""
+        self._ring.extend(reports)
+        self._kept, self.seq = len(self._ring), seq
 
     def mend(self) -> None:
         """Let numbers and entries agree again, after an interruption between the two."""
@@ -236,10 +247,14 @@ class ReportStream:
             if first < last:
                 some = (entry,) if isinstance(entry, tuple) else entry.entries(first, last)
                 found.append(
-                    [as_report(seq, one) for seq, one in enumerate(some, below + first + 1)]
+                    [self._report(seq, one) for seq, one in enumerate(some, below + first + 1)]
                 )
             above = below
         return [report for some in reversed(found) for report in some]
+
+    def _report(self, seq: int, entry: Entry) -> Report:
+        """The report that an entry stands for."""
+        return as_report(seq, entry, 0 if self.record_of is None else self.record_of(seq))
 
 
 def size_of(entry: Entry | Several) -> int:
@@ -247,10 +262,11 @@ def size_of(entry: Entry | Several) -> int:
     return 1 if isinstance(entry, tuple) else entry.count
 
 
-def as_report(seq: int, entry: Entry) -> Report:
+def as_report(seq: int, entry: Entry, record: int = 0) -> Report:
     """The report that an entry stands for."""
     at_s, event, subject, detail = entry
-    return Report(seq, at_s, event, subject.spec.id, subject.path(), subject.kind, fields(detail))
+    name, path = subject.spec.id, subject.path()
+    return Report(seq, at_s, event, name, path, subject.kind, fields(detail), record)
 
 
 def fields(detail: Detail) -> Fields:

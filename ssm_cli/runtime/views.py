@@ -19,7 +19,8 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     `budget_left` how many more restarts a supervisor has in the current window. The fields from
     `strategy` on are None for workers. `delay_ms` counts down to the next attempt of a node
     that is held back by its back-off. `node`, `epoch` and `age_s` (of the last sign of life) are
-    those of a remote child.
+    those of a remote child. `runs` is how many `Run`s of a worker are under way,
+    `at` the name of the state in which a `Statem` is.
     """
 
     id: str
@@ -41,6 +42,8 @@ class NodeView(msgspec.Struct, frozen=True, omit_defaults=False):
     node: str = ""
     epoch: int = 0
     age_s: float | None = None
+    runs: int = 0
+    at: str = ""
 
 
 class ProcessRef(msgspec.Struct, frozen=True):
@@ -59,6 +62,27 @@ class ChildInfo(msgspec.Struct, frozen=True):
     id: str
     state: ChildState
     type: Kind
+
+
+class GroupInfo(msgspec.Struct, frozen=True):
+    """A group, and how many members it has."""
+
+    group: str
+    members: int
+
+
+class MemberInfo(msgspec.Struct, frozen=True):
+    """A member of a group, and its value as its codec writes it, redacted; "" for None."""
+
+    worker: str
+    value: str
+
+
+class Published(msgspec.Struct, frozen=True):
+    """What `publish` answers: to how many members the message goes."""
+
+    group: str
+    members: int
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -104,7 +128,11 @@ class SysEvent(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What `sys:get_status` answers, after the worker's `format_status`."""
+    """What `sys:get_status` answers, after the worker's `format_status`.
+
+    Of a `Statem` also its postponed events, oldest first, as (type, content), and its time-outs
+    that run, as (timer, content). `record` is the last one by then; 0 where none are remembered.
+    """
 
     id: str
     path: str
@@ -112,6 +140,9 @@ class Status(msgspec.Struct, frozen=True):
     parent: str | None
     state: Any
     log: tuple[SysEvent, ...] = ()
+    postponed: tuple[tuple[Any, Any], ...] = ()
+    timeouts: tuple[tuple[Any, Any], ...] = ()
+    record: int = 0
 
 
 class CrashReport(msgspec.Struct, frozen=True):
@@ -123,7 +154,8 @@ class CrashReport(msgspec.Struct, frozen=True):
     most 1,000 characters each; `events` are the last ones, at most 50, if the worker keeps a log.
     `decision` is what the supervisor made of it: `restart`, `delay`, `give_up`, `forget`,
     `auto_shut`, `terminate` if it was ending it anyway, or `pending` if it has not looked yet.
-    `children` are those the decision touched; the budget is what was left after it.
+    `children` are those the decision touched; the budget is what was left after it. `record` as for
+    `Report`.
     """
 
     seq: int
@@ -145,13 +177,15 @@ class CrashReport(msgspec.Struct, frozen=True):
     intensity: int | None
     period: float | None
     budget_left: int | None
+    record: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):
     """One thing that happened (`CONTRACT` section 4): `seq` has no gaps, `at_s` is UTC seconds.
 
     `detail` holds the further fields of the event, JSON-ready but for values of the user's own
-    (`error` is `{"type", "message"}`).
+    (`error` is `{"type", "message"}`). `record` is the record that it is about, or follows; 0 where
+    nothing is remembered.
     """
 
     seq: int
@@ -161,3 +195,4 @@ class Report(msgspec.Struct, frozen=True):
     path: str
     kind: Kind
     detail: dict[str, Any] = {}
+    record: int = 0

@@ -1,7 +1,7 @@
 """What can be wrong with the code of a worker: callbacks, codec, version, and misspelt names.
 
-Theory of operation: a `StateMachine` is judged by its fields. A subclass of `GenServer` may have
-any methods of its own beside the callbacks, so a method counts as a misspelt callback only if all
+Theory of operation: a `StateMachine` is judged by its fields. A class of callbacks may have any
+methods of its own beside the callbacks, so a method counts as a misspelt callback only if all
 of these hold: its name is much like that of a callback (`LIKE`), the class does not define that
 callback itself, nothing in the class names the method, it takes as many arguments as the callback,
 and it does not begin with an underscore. A helper is called by somebody: by its own class as a
@@ -11,48 +11,56 @@ rule. One that is not can be given an underscore.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import SequenceMatcher
 from types import CodeType, FunctionType
 from typing import Any
 
+from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.handlers import EventHandler, PureHandler
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reading import classes_of
+from ssm_cli.behaviour.state_loop import MODES
+from ssm_cli.behaviour.statem import PureStatem, Statem
+from ssm_cli.codec.build import codec_for
+from ssm_cli.errors import message_of
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence, shown
 
 LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_cal`, `handleCall`
 FUNCTIONS = ("init", "terminate", "redact", "code_change", "migrate", "restore")
-CALLBACKS = tuple(
-    name for name, value in vars(GenServer).items() if isinstance(value, FunctionType)
-)
+BASES = (Callbacks, EventHandler, PureHandler)
+KINDS: tuple[type[Callbacks], ...] = (GenServer, Statem, Event)
+WANTED = "a StateMachine or a subclass of GenServer, Statem or Event"
 
 
 def start_fault(start: object) -> str | None:
     """Return what is wrong with the code of a worker; None for a sound one.
 
-    Sound is a `StateMachine` or a subclass of `GenServer` whose callbacks can be called. Several
-    faults are joined by "; and it ".
+    Sound is a `StateMachine`, a `PureStatem`, or a subclass of `GenServer`, `Statem` or `Event`
+    whose callbacks can be called. Several faults are joined by "; and it ".
 
     >>> start_fault(print)
-    'is the function print; expected a StateMachine or a subclass of GenServer'
+    'is the function print; expected a StateMachine or a subclass of GenServer, Statem or Event'
     """
     if isinstance(start, StateMachine):
         found = [*_machine_faults(start)]
-    elif isinstance(start, type) and issubclass(start, GenServer):
+    elif isinstance(start, PureStatem):
+        found = [*_pure_faults(start)]
+    elif isinstance(start, type) and issubclass(start, KINDS):
         found = [*_server_faults(start)]
     else:
-        meant = type(start).__name__ if isinstance(start, GenServer) else ""
+        meant = type(start).__name__ if isinstance(start, Callbacks) else ""
         meant = meant and f"the class {meant} itself"
-        wanted = "a StateMachine or a subclass of GenServer"
-        found = [sentence(f"is {shown(start)}", wanted, meant)]
+        found = [sentence(f"is {shown(start)}", WANTED, meant)]
     return "; and it ".join(found) or None
 
 
 def is_worker(value: object) -> bool:
     """Whether this is meant to be the code of a worker, sound or not."""
-    return isinstance(value, StateMachine) or (
-        isinstance(value, type) and issubclass(value, GenServer) and value is not GenServer
+    return isinstance(value, StateMachine | PureStatem) or (
+        isinstance(value, type) and issubclass(value, KINDS) and value not in (*KINDS, PureStatem)
     )
 
 
@@ -91,17 +99,70 @@ def _machine_faults(machine: StateMachine) -> Iterator[str]:
     yield from _shared_faults(machine)
 
 
-def _server_faults(server: type[GenServer]) -> Iterator[str]:
-    for name in CALLBACKS:
+def callbacks_of(server: type[Callbacks]) -> dict[str, Callable[..., Any]]:
+    """Return the callbacks that a class of its kind may have, by name.
+
+    >>> "handle_event" in callbacks_of(Statem), "handle_event" in callbacks_of(GenServer)
+    (True, False)
+    """
+    kind = next(kind for kind in KINDS if issubclass(server, kind))
+    both = {**vars(Callbacks), **vars(kind)}
+    return {name: value for name, value in both.items() if isinstance(value, FunctionType)}
+
+
+def _pure_faults(machine: PureStatem) -> Iterator[str]:
+    for name in ("step", *FUNCTIONS):
+        value = getattr(machine, "format_status" if name == "redact" else name)
+        if not callable(value):
+            yield sentence(f"has the {name} {shown(value)}", "a function")
+    yield from _waiting_faults(machine, ("step", *(set(FUNCTIONS) - {"redact"})))
+    yield from _shared_faults(machine)
+    yield from _mode_faults(machine)
+
+
+def _handler_faults(manager: type[Event]) -> Iterator[str]:
+    """What is wrong with the handlers that an `Event` manager knows by name."""
+    handlers = manager.handlers
+    if not isinstance(handlers, Mapping):
+        yield sentence(f"has the handlers {shown(handlers)}", "a dict from names to handlers")
+        return
+    for name, code in handlers.items():
+        kind = code if isinstance(code, type) else type(code)
+        if not issubclass(kind, EventHandler):
+            wanted = "a subclass of EventHandler, or a PureHandler"
+            yield sentence(f"has the handler {name}, which is {shown(code)}", wanted)
+            continue
+        callbacks = {n: v for n, v in vars(EventHandler).items() if isinstance(v, FunctionType)}
+        for wrong in _misspelt(kind, callbacks):
+            yield f"has the handler {name}, which {wrong}"
+
+
+def _mode_faults(machine: Any) -> Iterator[str]:
+    """What is wrong with the mode of a `Statem`; one that is computed is looked at when it runs."""
+    mode, enter = machine.callback_mode, machine.state_enter
+    if not isinstance(mode, property) and mode not in MODES:
+        nearest_mode = nearest(mode, MODES) if isinstance(mode, str) else ""
+        yield sentence(f"has the callback_mode {shown(mode)}", " or ".join(MODES), nearest_mode)
+    if not isinstance(enter, bool | property):
+        yield sentence(f"has the state_enter {shown(enter)}", "true or false")
+
+
+def _server_faults(server: type[Callbacks]) -> Iterator[str]:
+    callbacks = callbacks_of(server)
+    for name in callbacks:
         if not callable(_attribute(server, name)):
             yield sentence(f"has the {name} {shown(_attribute(server, name))}", "a method")
     if wrong := _making_fault(server):
         yield wrong
-    yield from _waiting_faults(server, CALLBACKS)
+    yield from _waiting_faults(server, tuple(callbacks))
     yield from _shared_faults(server)
     if not isinstance(server.trap_exit, bool):
         yield sentence(f"has the trap_exit {shown(server.trap_exit)}", "true or false")
-    yield from _misspelt(server)
+    if issubclass(server, Statem):
+        yield from _mode_faults(server)
+    if issubclass(server, Event):
+        yield from _handler_faults(server)
+    yield from _misspelt(server, callbacks)
 
 
 def _waiting_faults(code: object, names: tuple[str, ...]) -> Iterator[str]:
@@ -116,12 +177,21 @@ def _waiting_faults(code: object, names: tuple[str, ...]) -> Iterator[str]:
 
 def _shared_faults(code: Any) -> Iterator[str]:
     """What both kinds of code have in common: codec, reads and version."""
-    if wrong := codec_fault(code.codec):
+    if wrong := codec_fault(code.codec) or _inputs_fault(code):
         yield f"has a codec that {wrong}"
-    for kind in _odd_reads(code):
+    for kind in _odd_reads(code) if code.reads is not None else ():
         yield sentence(f"has the reads {shown(kind)}", "classes of its inputs, as Get | List")
     if not isinstance(code.version, str):
         yield sentence(f"has the version {shown(code.version)}", "text")
+
+
+def _inputs_fault(code: Any) -> str | None:
+    """Return why the codec cannot read these inputs; it is compiled here for all that follows."""
+    try:
+        codec_for(code.codec, code.inputs, code.outputs)
+    except (TypeError, ValueError) as error:
+        return f"cannot read its {message_of(error)}"
+    return None
 
 
 def _odd_reads(code: Any) -> Iterator[object]:
@@ -137,7 +207,7 @@ def _odd_reads(code: Any) -> Iterator[object]:
             yield kind
 
 
-def _making_fault(server: type[GenServer]) -> str | None:
+def _making_fault(server: type[Callbacks]) -> str | None:
     """Whether an instance can be made: without arguments, and with nothing abstract left."""
     wanted = "a class that can be made without arguments"
     if inspect.isabstract(server):
@@ -145,20 +215,20 @@ def _making_fault(server: type[GenServer]) -> str | None:
     return None if _takes(server, 0) else sentence("needs arguments to be made", wanted)
 
 
-def _misspelt(server: type[GenServer]) -> Iterator[str]:
+def _misspelt(server: type, callbacks: dict[str, Any]) -> Iterator[str]:
     """Methods that are likely to be misspelt callbacks; see the top of this module."""
-    own = [kind for kind in server.__mro__ if kind not in GenServer.__mro__]
+    own = [kind for kind in server.__mro__ if kind not in (*KINDS, *BASES, object)]
     methods = {name: value for kind in reversed(own) for name, value in vars(kind).items()}
-    missing = [name for name in CALLBACKS if name not in methods]
+    missing = [name for name in callbacks if name not in methods]
     named: set[str] = set()
     for value in methods.values():
         named.update(_names_in(getattr(_function(value), "__code__", None)))
     for name, value in methods.items():
-        if name.startswith("_") or name in named or name in CALLBACKS:
+        if name.startswith("_") or name in named or name in callbacks:
             continue
         function = _function(value)
         meant = _callback_like(name, missing) if callable(function) else ""
-        takes = _arguments(getattr(GenServer, meant)) if meant else 0
+        takes = _arguments(callbacks[meant]) if meant else 0
         if meant and _takes(function, takes - isinstance(value, staticmethod)):
             wrong = f"defines {name}, which is no callback and which nothing in it names"
             yield sentence(wrong, "a callback, or a helper with an underscore", meant)

@@ -10,13 +10,13 @@ well: `Node(...)` raises for all that OTP does not know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from ssm_cli.errors import SpecError
 from ssm_cli.spec.keys import WORKER, fault, sentence, shown
-from ssm_cli.spec.model import AutoShutdown, SupervisorSpec, WorkerSpec
+from ssm_cli.spec.model import AutoShutdown, ChildSpec, Strategy, SupervisorSpec, WorkerSpec
 from ssm_cli.spec.problems import Problem
 from ssm_cli.spec.rules import args_fault
 from ssm_cli.spec.validate import (
@@ -89,6 +89,7 @@ class Judge:
             wrong = sentence(f"tree: is {shown(tree)}", "a Supervisor")
             raise SpecError(f"a tree is a Supervisor, got {shown(tree)}", complaints=(wrong,))
         self._seen = Sound()
+        self._tree, self._declared = tree, frozenset[str]()
         problems = [*Checker(self._seen).supervisor(tree, "", 1, 1)]
         self.complaints = complaints_of(problems)
         self.sound = not problems
@@ -129,6 +130,11 @@ class Judge:
             {"invalid_child_spec": spec} if term is None else term, complaints, own=False
         )
 
+    def declares(self, name: str) -> bool:
+        """Whether the tree has a node of that name, templates and what they make left out."""
+        self._declared = self._declared or frozenset(declared(self._tree))
+        return name in self._declared
+
     def knows(self, spec: object) -> bool:
         """Whether this is a worker all of whose parts were found sound, so that it is sound."""
         return (
@@ -139,3 +145,11 @@ class Judge:
             and args_fault(spec.args) is None
             and fault(WORKER["worker"], spec.id) is None
         )
+
+
+def declared(spec: ChildSpec) -> Iterator[str]:
+    """Yield the names of the nodes that a tree starts by itself."""
+    yield spec.id
+    if isinstance(spec, SupervisorSpec) and spec.strategy is not Strategy.SIMPLE_ONE_FOR_ONE:
+        for child in spec.children:
+            yield from declared(child)

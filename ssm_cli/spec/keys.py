@@ -96,8 +96,8 @@ def _name(name: str, on: tuple[Place, ...]) -> Key:
 
 
 _START = (
-    "Its code, a StateMachine or a GenServer class: `package.module:attribute`, or "
-    "`./file.py:attribute` relative to the tree file."
+    "Its code, a StateMachine, or a class of callbacks (GenServer, Statem, Event): "
+    "`package.module:attribute`, or `./file.py:attribute` relative to the tree file."
 )
 _STRATEGY = (
     "What is restarted when a child ends; `simple_one_for_one` starts copies of one template."
@@ -105,6 +105,8 @@ _STRATEGY = (
 _INTENSITY = "More restarts than this within `period` seconds, and the supervisor gives up."
 _PERIOD = "The window in which restarts are counted, in seconds."
 _AUTO_SHUTDOWN = "Whether the end of any or of all significant children ends the supervisor."
+_PARTITIONS = "Makes so many of its one child, `ID-1` and so on; `NAME:KEY` is the one of a key."
+_SHARDS = "Makes so many of it over the nodes that fit; `NAME:KEY` is in the shard of the key."
 _MAX_CHILDREN = "How many children a `simple_one_for_one` supervisor may have; no bound without it."
 _QUEUE = "How many inputs may wait in the queue of the whole tree."
 _RESTART = "Whether it is restarted: always, after a crash only, or never."
@@ -160,6 +162,7 @@ KEYS: tuple[Key, ...] = (
     Key("lease", REMOTES, "number", _LEASE, field="lease_s", low=0.5, high=600),
     _word("takeover", REMOTES, model.Takeover.FENCE, _TAKEOVER),
     _word("orphan", REMOTES, model.Orphan.KEEP, _ORPHAN),
+    Key("shards", REMOTES, "integer", _SHARDS, low=2, high=model.MAX_PARTITIONS),
     Key("start", WORKERS, "start", _START, required=True),
     Key("args", WORKERS, "args", "Handed to its init.", {}),
     _word("strategy", SUPERVISORS, model.Strategy.ONE_FOR_ONE, _STRATEGY),
@@ -167,6 +170,7 @@ KEYS: tuple[Key, ...] = (
     Key("period", SUPERVISORS, "number", _PERIOD, model.DEFAULT_PERIOD_S, "period_s", above=0),
     _word("auto_shutdown", SUPERVISORS, model.AutoShutdown.NEVER, _AUTO_SHUTDOWN),
     Key("max_children", SUPERVISORS, "integer", _MAX_CHILDREN, low=1),
+    Key("partitions", SUPERVISORS, "integer", _PARTITIONS, low=2, high=model.MAX_PARTITIONS),
     Key("queue", ("root",), "integer", _QUEUE, model.DEFAULT_QUEUE, low=1),
     Key(
         "snapshot_every",

@@ -9,10 +9,11 @@ from types import ModuleType
 
 from ssm_cli.errors import TreeFileError
 from ssm_cli.spec.files import Unfit, bytes_of, decoded
+from ssm_cli.spec.importing import load_file
 from ssm_cli.spec.judge import complaints_text
 from ssm_cli.spec.keys import nearest, sentence, shown
 from ssm_cli.spec.model import SupervisorSpec
-from ssm_cli.spec.modules import Resolver, beside, importable, load_file, place_in, raised
+from ssm_cli.spec.modules import Resolver, beside, place_in, raised
 from ssm_cli.spec.places import Places
 from ssm_cli.spec.problems import FILE, Problem
 from ssm_cli.spec.validate import check_spec
@@ -21,7 +22,7 @@ SUFFIXES = (".yaml", ".yml", ".py")
 KIND = "a tree file, .yaml, .yml or .py"
 
 
-def load_tree(path: str | Path) -> SupervisorSpec:
+def load_tree(path: str | Path, *, in_use: bool = False) -> SupervisorSpec:
     """The tree that a `.yaml`, `.yml` or `.py` file describes, checked in full; nothing starts.
 
     YAML files have the keys of `keys.KEYS`. A Python file has a module-level `tree`, or a
@@ -29,6 +30,8 @@ def load_tree(path: str | Path) -> SupervisorSpec:
 
     Args:
         path: the file. `./file.py` in it is relative to its folder.
+        in_use: for a tree that runs: modules that a YAML file names and that are loaded are taken
+            as they are, though they were edited since. One class would be two else.
 
     Returns:
         The spec of the root supervisor.
@@ -42,7 +45,9 @@ def load_tree(path: str | Path) -> SupervisorSpec:
     text = _read(file)
     if isinstance(text, Problem):
         raise _refusal(file, [text])
-    spec, problems = _python_tree(file, text) if file.suffix == ".py" else _yaml_tree(file, text)
+    spec, problems = (
+        _python_tree(file, text) if file.suffix == ".py" else _yaml_tree(file, text, in_use=in_use)
+    )
     if problems or spec is None:
         raise _refusal(file, problems)
     return spec
@@ -74,14 +79,16 @@ def _read(file: Path) -> str | Problem:
     return text
 
 
-def _yaml_tree(file: Path, text: str) -> tuple[SupervisorSpec | None, list[Problem]]:
+def _yaml_tree(
+    file: Path, text: str, *, in_use: bool
+) -> tuple[SupervisorSpec | None, list[Problem]]:
     from ssm_cli.spec.walk import TreeReader  # noqa: PLC0415 - PyYAML takes 20 ms, not for .py
     from ssm_cli.spec.yaml_nodes import compose  # noqa: PLC0415 - as above
 
     root = compose(text)
     if isinstance(root, Problem):
         return None, [root]
-    reader = TreeReader(Resolver(file.parent).resolve)
+    reader = TreeReader(Resolver(file.parent, in_use=in_use).resolve)
     return reader.read(root), reader.problems
 
 
@@ -105,8 +112,7 @@ def _run(file: Path) -> tuple[ModuleType, object]:
     module = load_file(file)
     tree = getattr(module, "tree", None)
     if callable(tree) and not inspect.iscoroutinefunction(tree):
-        with importable(file.absolute().parent):
-            return module, tree()
+        return module, tree()
     return module, tree
 
 

@@ -13,6 +13,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.partition import pool_child
+from ssm_cli.behaviour.statem import PureStatem
+from ssm_cli.codec.port import Codec, CodecName
+
 
 class Strategy(Enum):
     """What a supervisor restarts when one of its children ends."""
@@ -90,6 +96,12 @@ class Orphan(Enum):
     STOP = "stop"
 
 
+Code = StateMachine | PureStatem | type[Callbacks]
+StrategyName = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
+RestartName = Literal["permanent", "transient", "temporary"]
+AutoShutdownName = Literal["never", "any_significant", "all_significant"]
+PersistName = Literal["none", "snapshot", "journal"]
+OnCrashName = Literal["init", "saved", "last_good"]
 Infinity = Literal["infinity"]
 Never = Literal["never"]
 ShutdownTime = int | Literal["brutal_kill", "infinity"]
@@ -105,6 +117,7 @@ DEFAULT_SNAPSHOT_EVERY = 1000
 DEFAULT_KEEP_RECORDS = 100_000
 DEFAULT_JOURNAL_MB = 1024
 DEFAULT_QUARANTINE = 3
+MAX_PARTITIONS = 1024
 MAX_DEPTH = 100  # levels of supervisors; starting and stopping recurse once a level
 
 
@@ -142,7 +155,7 @@ NO_ARGS: Mapping[str, Any] = {}
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, gc=False):
-    """A worker of a tree. `start` is a `StateMachine` or a subclass of `GenServer`."""
+    """A worker of a tree. `start` is a `StateMachine` or a class of callbacks."""
 
     id: str
     start: Any
@@ -175,7 +188,8 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
 
     For `simple_one_for_one`, `children` holds exactly the template. `init(name)` is asked at
     each start and may answer `Ignore()`. `queue`, and all that is about the journal
-    (`snapshot_every` to `on_replay_difference`), counts for the root only.
+    (`snapshot_every` to `on_replay_difference`), counts for the root only. With `partitions`, the
+    one child that is given becomes so many, `ID-1` and so on; `NAME:KEY` names the one of a key.
     """
 
     id: str
@@ -196,9 +210,13 @@ class SupervisorSpec(msgspec.Struct, frozen=True):
     journal_mb: float = DEFAULT_JOURNAL_MB
     on_storage_error: OnStorageError = OnStorageError.STOP
     on_replay_difference: OnReplayDifference = OnReplayDifference.DOWN
+    partitions: int | None = None
 
     def __post_init__(self) -> None:
-        """Make the period a float, as it is written in every record."""
+        """Make the period a float, as it is written in every record; and the partitions."""
+        if type(self.partitions) is int:
+            children = parted(self.children, self.partitions)
+            msgspec.structs.force_setattr(self, "children", children)
         if type(self.period_s) is int and 0 < self.period_s < 2**53:
             msgspec.structs.force_setattr(self, "period_s", float(self.period_s))
 
@@ -208,6 +226,7 @@ class RemoteSpec(msgspec.Struct, frozen=True):
 
     `tree` is found by that node: a tree file or `package.module:attribute`. `place` are the labels
     that the node must have; `node` stands for its name. `lease_s` None leaves it to the cluster.
+    One of `shards` may be moved, so that each node has as many as the others.
     """
 
     id: str
@@ -220,36 +239,84 @@ class RemoteSpec(msgspec.Struct, frozen=True):
     shutdown_ms: ShutdownTime = DEFAULT_REMOTE_SHUTDOWN_MS
     significant: bool = False
     backoff: Backoff | None = None
+    shard: bool = False
 
 
 ChildSpec = WorkerSpec | SupervisorSpec | RemoteSpec
 
 
+def labelled(spec: ChildSpec, label: str, joint: str = "/") -> ChildSpec:
+    """A spec with another id; the ids below it follow, behind the label and the joint."""
+    if not isinstance(spec, SupervisorSpec):
+        return msgspec.structs.replace(spec, id=label)
+    children = spec.children
+    below = tuple(labelled(child, f"{label}{joint}{child.id}", joint) for child in children)
+    return msgspec.structs.replace(spec, id=label, children=below)
+
+
+def parted(children: Any, count: int) -> Any:
+    """Return so many of the one child that is given; others, and what is none, as they are."""
+    one = children[0] if type(children) is tuple and len(children) == 1 else None
+    if not isinstance(one, ChildSpec) or not 1 < count <= MAX_PARTITIONS:
+        return children
+    return tuple(labelled(one, f"{one.id}-{number}", "-") for number in range(1, count + 1))
+
+
+def made_of(
+    pool: SupervisorSpec, label: str, args: Mapping[str, Any], name: str | None = None
+) -> ChildSpec:
+    """Return the child of a pool: its template under a name, with arguments of its own over it.
+
+    The name is `POOL:LABEL`, unless another is given.
+
+    >>> made_of(Supervisor("carts", "simple_one_for_one", [Worker("t", None)]), "ann", {}).id
+    'carts:ann'
+    """
+    child = labelled(pool.children[0], name or pool_child(pool.id, label))
+    if args and isinstance(child, WorkerSpec):
+        child = msgspec.structs.replace(child, args={**child.args, **args})
+    return child
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """A child of a `simple_one_for_one` supervisor to be: its label, and arguments of its own."""
+
+    label: str
+    args: Mapping[str, Any]
+
+
+def own_child(spec: ChildSpec | Labelled | str, args: Mapping[str, Any]) -> Labelled:
+    """Return a label with arguments of its own; raises TypeError for what is no label."""
+    if not isinstance(spec, str):
+        raise TypeError("args go with the label of a pool's child; a child spec has its own")
+    return Labelled(spec, args)
+
+
 def Worker(  # noqa: D417, N802 - some keys are described together; it reads as a class
     id: str,  # noqa: A002 - OTP's key
-    start: object,
+    start: Code,
     *,
     args: Mapping[str, Any] | None = None,
-    restart: Restart | str = Restart.PERMANENT,
+    restart: Restart | RestartName = Restart.PERMANENT,
     shutdown: ShutdownTime = DEFAULT_SHUTDOWN_MS,
     significant: bool = False,
     step_timeout: float | Infinity = DEFAULT_STEP_TIMEOUT_MS,
     init_timeout: float | Infinity = DEFAULT_INIT_TIMEOUT_MS,
     backoff: Backoff | None = None,
-    persist: Persist | str = Persist.NONE,
-    on_crash: OnCrash | str = OnCrash.INIT,
-    codec: object = None,
+    persist: Persist | PersistName = Persist.NONE,
+    on_crash: OnCrash | OnCrashName = OnCrash.INIT,
+    codec: Codec | CodecName | None = None,
     label: str = "",
     save_inputs: int | None = None,
     save_seconds: float | None = None,
     quarantine: int | Never = DEFAULT_QUARANTINE,
-    on_unrecoverable: OnUnrecoverable | str = OnUnrecoverable.DOWN,
+    on_unrecoverable: OnUnrecoverable | Literal["down", "init"] = OnUnrecoverable.DOWN,
 ) -> WorkerSpec:
     """A worker of a tree, with the keys and units of a tree file.
 
     Args:
         id: its name, unique in the tree.
-        start: a `StateMachine` or a subclass of `GenServer`.
+        start: a `StateMachine`, a `PureStatem`, or a subclass of `GenServer`, `Statem`, `Event`.
         args: handed to `init`.
         restart, persist, on_crash: words, or members of their enums.
         shutdown: milliseconds that `terminate` may take, `brutal_kill` or `infinity`.
@@ -298,14 +365,14 @@ def member(kind: type[Enum], word: object) -> Any:
 
 def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads as a class
     id: str,  # noqa: A002 - OTP's key
-    strategy: Strategy | str = Strategy.ONE_FOR_ONE,
+    strategy: Strategy | StrategyName = Strategy.ONE_FOR_ONE,
     children: Sequence[ChildSpec] = (),
     *,
     intensity: int = DEFAULT_INTENSITY,
     period: float = DEFAULT_PERIOD_S,
-    auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
+    auto_shutdown: AutoShutdown | AutoShutdownName = AutoShutdown.NEVER,
     max_children: int | None = None,
-    restart: Restart | str = Restart.PERMANENT,
+    restart: Restart | RestartName = Restart.PERMANENT,
     shutdown: ShutdownTime = "infinity",
     significant: bool = False,
     backoff: Backoff | None = None,
@@ -314,28 +381,28 @@ def Supervisor(  # noqa: D417, N802 - some keys are described together; it reads
     snapshot_every: int = DEFAULT_SNAPSHOT_EVERY,
     keep_records: int = DEFAULT_KEEP_RECORDS,
     journal_mb: float = DEFAULT_JOURNAL_MB,
-    on_storage_error: OnStorageError | str = OnStorageError.STOP,
-    on_replay_difference: OnReplayDifference | str = OnReplayDifference.DOWN,
+    on_storage_error: OnStorageError | Literal["stop", "refuse"] = OnStorageError.STOP,
+    on_replay_difference: OnReplayDifference | Literal["down", "stop"] = OnReplayDifference.DOWN,
+    partitions: int | None = None,
 ) -> SupervisorSpec:
     """A supervisor of a tree, with the keys and units of a tree file.
 
     Args:
         id: its name, unique in the tree.
-        strategy: what is restarted when a child ends.
-        children: in start order; for `simple_one_for_one` exactly the template.
+        strategy, children: what is restarted, and in which start order; of a pool, the template.
         intensity, period: more restarts within so many seconds, and it gives up.
         auto_shutdown: whether the end of significant children ends it.
         max_children: the bound of a `simple_one_for_one` supervisor; None is no bound.
         restart, shutdown, significant, backoff: as for a worker; shutdown waits by default.
-        queue, init: how many inputs may wait, at the root; asked at each start, as `init(name)`.
-        snapshot_every, ..., on_replay_difference: of the root's journal.
+        queue, init: how many inputs may wait, at the root; asked at each start: `init(name)`.
+        snapshot_every, ..., partitions: as in a tree file.
     """
     return SupervisorSpec(
         id, member(Strategy, strategy), _listed(children), intensity, period,
         member(AutoShutdown, auto_shutdown), max_children, member(Restart, restart), shutdown,
         significant, backoff, queue, init, snapshot_every, keep_records, journal_mb,
         member(OnStorageError, on_storage_error), member(OnReplayDifference, on_replay_difference),
-    )  # fmt: skip
+        partitions)  # fmt: skip
 
 
 def _listed(children: Any) -> Any:
@@ -344,15 +411,30 @@ def _listed(children: Any) -> Any:
     return tuple(children) if isinstance(children, Iterable) and not unordered else children
 
 
+def sharded(remote: RemoteSpec, shards: int) -> SupervisorSpec:
+    """Return the pool of so many shards of a remote child: `NAME:KEY` is in the shard of the key.
+
+    A node takes many of them with it when it ends, which is not the fault of each: so many restarts
+    are allowed in a period as there are shards.
+    """
+    one = msgspec.structs.replace(remote, shard=True)
+    return SupervisorSpec(
+        remote.id,
+        children=(one,),
+        intensity=shards if type(shards) is int else 1,
+        partitions=shards,
+    )
+
+
 def Remote(  # noqa: D417, N802 - some keys are described together; it reads as a class
     id: str,  # noqa: A002 - OTP's key
     tree: str,
     *,
     place: Mapping[str, str] | None = None,
     lease: float | None = None,
-    takeover: Takeover | str = Takeover.FENCE,
-    orphan: Orphan | str = Orphan.KEEP,
-    restart: Restart | str = Restart.PERMANENT,
+    takeover: Takeover | Literal["fence", "lease"] = Takeover.FENCE,
+    orphan: Orphan | Literal["keep", "stop"] = Orphan.KEEP,
+    restart: Restart | RestartName = Restart.PERMANENT,
     shutdown: ShutdownTime = DEFAULT_REMOTE_SHUTDOWN_MS,
     significant: bool = False,
     backoff: Backoff | None = None,

@@ -1,4 +1,4 @@
-"""Python that a tree file names: files loaded by path, `start` references resolved.
+"""Python that a tree file names: `start` references resolved, and what code raises, in words.
 
 Importing is the one thing here that runs the user's code; whatever it raises becomes a fault,
 in words, with the line where it was raised.
@@ -6,32 +6,27 @@ in words, with the line where it was raised.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.machinery import SourceFileLoader
+from collections.abc import Iterable
 from pathlib import Path
-from types import CodeType, ModuleType, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import msgspec
 
 from ssm_cli.errors import is_interruption, message_of
-from ssm_cli.spec.code import is_worker, start_fault
+from ssm_cli.spec.code import WANTED, is_worker, start_fault
 from ssm_cli.spec.files import Unfit, bytes_of
+from ssm_cli.spec.importing import load_file, was_edited
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence
 
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 SYNTAX = frozenset({SyntaxError, IndentationError, TabError})
 MAX_SAID = 400  # characters of an exception's text that a fault repeats
 
-
-OURS = "ssm_file_"  # how the names of modules begin that are loaded here
 _NONE = object()
 
 
@@ -40,85 +35,6 @@ class Resolved(msgspec.Struct, frozen=True):
 
     value: object = None
     fault: str | None = None
-
-
-class _FreshLoader(SourceFileLoader):
-    """Compiles the file as it is now: a cached one may be older than an edit a moment ago."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        """The code of the file; nothing is read from or written to `__pycache__`."""
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-@contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Let imports find the modules of `folder` first, for as long as the block runs."""
-    entry = str(folder)
-    sys.path.insert(0, entry)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        with suppress(ValueError, AttributeError):  # the code may have taken it out, or the list
-            sys.path.remove(entry)
-
-
-def module_name(path: Path) -> str:
-    """The name under which the file at `path` is loaded: of its own, and the same in each run.
-
-    Types are found again by module and name, so the name may not change from run to run.
-    """
-    digest = hashlib.sha256(bytes(path.resolve())).hexdigest()
-    stem = re.sub(r"\W", "_", path.stem)
-    return f"{OURS}{digest[:16]}_{stem}"
-
-
-def load_file(path: Path) -> ModuleType:
-    """Run the Python file at `path` as a module and return it; or the module, if it is imported.
-
-    A program, or a test, that has imported the file has its classes: those of another module would
-    look the same and be others. Imports of its neighbours work while it runs. It replaces an
-    earlier load of the same file; one that fails leaves that in place. Raises what the file raises;
-    the file is named by its absolute path in tracebacks.
-    """
-    path = path.absolute()
-    known = imported(path)
-    if known is not None:
-        return known
-    name = module_name(path)
-    loader = _FreshLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    if spec is None:
-        raise ImportError(f"{path} is no file that Python can load; name a .py file")
-    module = importlib.util.module_from_spec(spec)
-    earlier = sys.modules.get(name)
-    sys.modules[name] = module
-    loaded = False
-    try:
-        with importable(path.parent):
-            loader.exec_module(module)
-        loaded = True
-    finally:
-        if not loaded:
-            sys.modules.pop(name)
-            if earlier is not None:
-                sys.modules[name] = earlier
-    return module
-
-
-def imported(path: Path) -> ModuleType | None:
-    """Return the module that a program has imported from a file by itself, whole; None if none."""
-    real = path.resolve()
-    for name, module in tuple(sys.modules.items()):
-        if name == "__main__" or name.startswith(OURS) or type(module) is not ModuleType:
-            continue
-        file = vars(module).get("__file__")
-        if type(file) is not str or not file.endswith(path.name) or Path(file).resolve() != real:
-            continue
-        if not getattr(vars(module).get("__spec__"), "_initializing", False):
-            return module
-    return None
 
 
 def place_in(error: BaseException, filename: str) -> tuple[int, int]:
@@ -176,10 +92,11 @@ class Resolver:
 
     Args:
         folder: the folder of the tree file; `./file.py` is relative to it.
+        in_use: files that are loaded are taken as they are, edited since or not.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, in_use: bool = False) -> None:
+        self._folder, self._in_use = folder, in_use
         self._known: dict[str, Resolved] = {}
         self._modules: dict[str, ModuleType | str] = {}
         importlib.invalidate_caches()
@@ -204,7 +121,10 @@ class Resolver:
             self._modules[target] = module
         if isinstance(module, str):
             return Resolved(fault=f"names {target}, which {module}")
-        return _attribute(module, target, attribute)
+        found = _attribute(module, target, attribute)
+        if found.fault and self._in_use and is_file and was_edited(module):
+            return Resolved(fault=f"{found.fault} (it was edited since; `reload` takes that)")
+        return found
 
     def _load(self, target: str) -> ModuleType | str:
         path = self._folder / target
@@ -217,7 +137,7 @@ class Resolver:
         if isinstance(found, Unfit):
             return sentence(found.wrong, found.wanted)
         try:
-            return load_file(path)
+            return load_file(path, in_use=self._in_use)
         except BaseException as error:  # noqa: BLE001 - user code raises anything
             return raised(error, str(path.absolute()))
 
@@ -281,7 +201,7 @@ def _attribute(module: ModuleType, target: str, attribute: str) -> Resolved:
             if inner is _NONE:
                 inside = {*_workers(module), *(n for n in dir(value) if not n.startswith("__"))}
                 meant = nearest(name, sorted(inside))
-                wanted = f"a StateMachine or a subclass of GenServer in {target}"
+                wanted = f"{WANTED} in {target}"
                 return Resolved(fault=sentence(f"{target} has no {name}", wanted, meant))
             value = inner
         wrong = start_fault(value)

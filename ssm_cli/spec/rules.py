@@ -13,6 +13,7 @@ from ssm_cli.spec.model import (
     RemoteSpec,
     Restart,
     Strategy,
+    WorkerSpec,
 )
 
 TEXT = {str}
@@ -52,6 +53,20 @@ def pool_fault(strategy: object) -> str | None:
     if strategy == Strategy.SIMPLE_ONE_FOR_ONE.value:
         return None
     return sentence(f"has no meaning under {strategy}", "strategy simple_one_for_one with it")
+
+
+def partition_fault(strategy: object, children: int, wanted: int = 1) -> str | None:
+    """What is wrong with `partitions` under the strategy, given as a word, and so many children.
+
+    >>> partition_fault("one_for_one", 2)
+    'has no meaning for 2 children; expected exactly one, of which it makes so many'
+    """
+    if strategy == Strategy.SIMPLE_ONE_FOR_ONE.value:
+        return sentence(f"has no meaning under {strategy}", "another strategy, or no partitions")
+    if children == wanted:
+        return None
+    count = "no children" if children == 0 else f"{children} children"
+    return sentence(f"has no meaning for {count}", "exactly one, of which it makes so many")
 
 
 def backoff_fault(initial_ms: float, max_ms: float) -> str | None:
@@ -103,6 +118,18 @@ def args_fault(args: object) -> str | None:
         return None
     some = ", ".join(shown(name) for name in names[:MAX_NAMES])
     return sentence(f"has the argument names {some}", "text, in quotes if need be")
+
+
+def own_args_fault(template: ChildSpec, args: object) -> str | None:
+    """What is wrong with the arguments of its own that a child made from a template gets.
+
+    >>> own_args_fault(RemoteSpec("eu", "./eu.yaml"), {"size": 1})
+    'are given, and the template is no worker; expected no arguments with this template'
+    """
+    if not isinstance(template, WorkerSpec):
+        wrong = "are given, and the template is no worker"
+        return sentence(wrong, "no arguments with this template")
+    return args_fault(args)
 
 
 DEPTH_FAULT = sentence(

@@ -35,6 +35,16 @@ _POOL: dict[str, Any] = {
     "then": {"required": ["children"], "properties": {"children": {"minItems": 1, "maxItems": 1}}},
     "else": {"properties": {"max_children": False}},
 }
+_PARTED: dict[str, Any] = {
+    "if": {"required": ["partitions"]},
+    "then": {
+        "required": ["children"],
+        "properties": {
+            "children": {"minItems": 1, "maxItems": 1},
+            "strategy": {"not": {"const": Strategy.SIMPLE_ONE_FOR_ONE.value}},
+        },
+    },
+}
 _SIGNIFICANT: dict[str, Any] = {
     "if": {"properties": {"significant": {"const": True}}, "required": ["significant"]},
     "then": {
@@ -57,9 +67,9 @@ def json_schema() -> dict[str, Any]:
         "$schema": DIALECT,
         "title": "ssm tree file",
         "description": "A tree of supervised state machines.",
-        **_mapping(ROOT, [_POOL]),
+        **_mapping(ROOT, [_POOL, _PARTED]),
         "$defs": {
-            "supervisor": _mapping(SUPERVISOR, [_POOL, _SIGNIFICANT]),
+            "supervisor": _mapping(SUPERVISOR, [_POOL, _PARTED, _SIGNIFICANT]),
             "worker": _mapping(WORKER, [_SIGNIFICANT]),
             "remote": _mapping(REMOTE, [_SIGNIFICANT]),
             "backoff": _mapping(BACKOFF, []),

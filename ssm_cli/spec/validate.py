@@ -34,6 +34,7 @@ from ssm_cli.spec.rules import (
     args_fault,
     backoff_fault,
     combination_fault,
+    partition_fault,
     pool_fault,
     remote_fault,
     template_fault,
@@ -118,6 +119,11 @@ class Checker:
             yield Problem(f"{path}.init", message)
         if spec.max_children is not None and (wrong := pool_fault(_word(spec.strategy))):
             yield Problem(f"{path}.max_children", wrong)
+        if spec.partitions is not None and isinstance(spec.children, tuple):
+            count = len(spec.children)
+            wrong = partition_fault(_word(spec.strategy), count, spec.partitions)
+            if wrong is not None:
+                yield Problem(f"{path}.partitions", wrong)
         # A node object that stands in the tree twice is a duplicate; its inside is known.
         if id(spec) not in self._nodes:
             self._nodes.add(id(spec))

@@ -11,7 +11,7 @@ with the same settings share one `WorkerOptions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -32,6 +32,8 @@ from ssm_cli.spec.model import (
     SupervisorSpec,
     WorkerOptions,
     WorkerSpec,
+    sharded,
+    walk,
 )
 from ssm_cli.spec.modules import Resolved
 from ssm_cli.spec.problems import Problem
@@ -40,6 +42,7 @@ from ssm_cli.spec.rules import (
     args_fault,
     backoff_fault,
     combination_fault,
+    partition_fault,
     pool_fault,
     remote_fault,
     template_fault,
@@ -171,15 +174,25 @@ class FieldReader:
             return path.rpartition("/")[2]
         name = str(node.value)
         if name in self._first:
-            first_path, first = self._first[name]
-            mark = first.start_mark
-            wrong = (
-                f"has the name of {first_path} at line {mark.line + 1}, column {mark.column + 1}"
-            )
+            wrong = f"has the name of {self._owner(name)}"
             self.complain(node, f"{path}.{key.name}", wrong, "names unique in the tree")
         else:
             self._first[name] = path, node
         return name
+
+    def _owner(self, name: str) -> str:
+        path, first = self._first[name]
+        mark = first.start_mark
+        return f"{path} at line {mark.line + 1}, column {mark.column + 1}"
+
+    def parts(self, node: Node, path: str, names: Iterable[str]) -> None:
+        """Complain about names that `partitions` makes, and that others have."""
+        for name in names:
+            if name in self._first:
+                wrong = f"makes {name}, which is the name of {self._owner(name)}"
+                self.complain(node, f"{path}.partitions", wrong, "names unique in the tree")
+            else:
+                self._first[name] = f"{path}/{name}", node
 
 
 class TreeReader:
@@ -193,18 +206,23 @@ class TreeReader:
         self._fields = FieldReader()
         self.problems, self._complain = self._fields.problems, self._fields.complain
         self._resolve = resolve
+        self._within = 0  # how many supervisors with partitions the one that is read is below of
+        self._parted: list[tuple[Node, str, list[str]]] = []
         self._options: dict[tuple[tuple[str, Any], ...], WorkerOptions] = {(): DEFAULT_OPTIONS}
 
     def read(self, root: Node) -> SupervisorSpec:
         """Return the tree below `root`; valid only if there are no `problems` afterwards."""
         path, kind = self._open(root, "", 1)
+        spec = SupervisorSpec(path)
         if kind in {"worker", "remote"}:
             article = "a worker" if kind == "worker" else "a remote child"
             self._complain(root, path, f"is {article}", "a supervisor at the root of the tree")
             (self._worker if kind == "worker" else self._remote)(root, path, None)
         elif kind:
-            return self._supervisor(root, path, 1, None)
-        return SupervisorSpec(path)
+            spec = self._supervisor(root, path, 1, None)
+        for node, above, parted in self._parted:  # once all other names are known
+            self._fields.parts(node, above, parted)
+        return spec
 
     def read_child(self, node: Node) -> ChildSpec | None:
         """The child that is to be added to a tree; to be used only if there are no `problems`."""
@@ -253,10 +271,20 @@ class TreeReader:
         if "max_children" in values and strategy and (wrong := pool_fault(strategy)):
             self.problems.append(at(entries["max_children"], f"{path}.max_children", wrong))
         flag = _judged("auto_shutdown", AutoShutdown.NEVER, entries, values)
+        parts = entries.get("partitions") if "partitions" in values else None
+        self._within += parts is not None
         children, count = self._children(entries.get("children"), path, depth, flag)
+        self._within -= parts is not None
         if count is not None and (wrong := template_fault(strategy, count)):
             self.problems.append(at(entries.get("children", node), f"{path}.children", wrong))
-        return SupervisorSpec(name, children=tuple(children), **values)
+        wrong = None if count is None else partition_fault(strategy, count)
+        if "partitions" in values and wrong:
+            self.problems.append(at(entries["partitions"], f"{path}.partitions", wrong))
+        spec = SupervisorSpec(name, children=tuple(children), **values)
+        if parts and len(children) == 1 < len(spec.children) and not self._within:
+            made = [below.id for child in spec.children for _, below in walk(child)]
+            self._parted.append((parts, path, made))
+        return spec
 
     def _children(
         self, node: Node | None, path: str, depth: int, auto_shutdown: str | None
@@ -296,7 +324,9 @@ class TreeReader:
             self._options[settings] = options
         return WorkerSpec(name, start, args, options)
 
-    def _remote(self, node: Node, path: str, auto_shutdown: str | None) -> RemoteSpec:
+    def _remote(
+        self, node: Node, path: str, auto_shutdown: str | None
+    ) -> RemoteSpec | SupervisorSpec:
         entries = self._fields.entries(node, keys.REMOTE, path)
         name = self._fields.name(entries.get("remote"), keys.REMOTE["remote"], path)
         if "remote" in entries and (wrong := remote_fault(name)):
@@ -308,7 +338,14 @@ class TreeReader:
         if "place" in entries:
             values["place"] = self._place(entries["place"], path)
         self._combination(entries, values, auto_shutdown, path)
-        return RemoteSpec(name, values.pop("tree", ""), **values)
+        shards = values.pop("shards", None)
+        remote = RemoteSpec(name, values.pop("tree", ""), **values)
+        if shards is None:
+            return remote
+        pool = sharded(remote, shards)
+        if not self._within:
+            self._parted.append((entries["shards"], path, [child.id for child in pool.children]))
+        return pool
 
     def _place(self, node: Node, path: str) -> dict[str, str]:
         key, found = keys.REMOTE["place"], None

@@ -10,8 +10,8 @@ import msgspec
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import StorageDamaged, StorageError, message_of
+from ssm_cli.runtime.durable.pools import Pools
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import head_of
 from ssm_cli.runtime.durable.records import (
     START_OF_CHAIN,
     Change,
@@ -27,10 +27,12 @@ from ssm_cli.runtime.durable.snapshots import (
     STATE,
     Aside,
     Head,
+    Pooled,
     Refused,
     Saved,
     unpack,
 )
+from ssm_cli.runtime.durable.stored import head_of
 from ssm_cli.runtime.durable.values import plain_of, text_of
 
 
@@ -45,6 +47,7 @@ class Contents(msgspec.Struct, frozen=True):
         states: the saved states, without what they hold.
         asides: states that a worker could not be started from.
         refused: inputs in quarantine.
+        children: who is in durable pools, in the order in which they were started.
     """
 
     where: str
@@ -55,6 +58,7 @@ class Contents(msgspec.Struct, frozen=True):
     states: tuple[Saved, ...]
     asides: tuple[Aside, ...]
     refused: tuple[Refused, ...]
+    children: tuple[Pooled, ...]
 
 
 def contents(store: Store) -> Contents:
@@ -68,6 +72,7 @@ def contents(store: Store) -> Contents:
         tuple(unpack(key, store.get(key) or b"", Saved) for key in store.keys(STATE)),
         tuple(unpack(key, store.get(key) or b"", Aside) for key in store.keys(ASIDE)),
         tuple(unpack(key, store.get(key) or b"", Refused) for key in store.keys(INPUT)),
+        tuple(Pools(store)),
     )
 
 

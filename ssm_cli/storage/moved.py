@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import msgspec
 
+from ssm_cli.behaviour.partition import JOINT
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import Tail, renamed_in, underway_in
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.durable.sessions import answer_in, key_of
 from ssm_cli.runtime.durable.snapshots import (
+    CHILD,
     INPUT,
     RENAMED,
     REQUEST,
@@ -18,12 +19,14 @@ from ssm_cli.runtime.durable.snapshots import (
     STATE,
     Answered,
     Head,
+    Pooled,
     Refused,
     Sent,
     Underway,
     pack,
     unpack,
 )
+from ssm_cli.runtime.durable.stored import Tail, renamed_in, underway_in
 from ssm_cli.runtime.durable.values import digest
 
 Cells = dict[str, bytes | None]
@@ -59,7 +62,7 @@ class Moved:
         under = underway_in(self._store)
         if under:
             cells[SENT] = pack(Underway(self._sent(under)))
-        return cells | self._answers() | self._held() | self._renames()
+        return cells | self._answers() | self._held() | self._renames() | self._place()
 
     def head(self) -> Head:
         """The head: what is under way to it, and its crashes on the way to quarantine."""
@@ -108,6 +111,16 @@ class Moved:
             if refused.worker == self._old:
                 found[key] = pack(msgspec.structs.replace(refused, worker=self._new))
         return found
+
+    def _place(self) -> Cells:
+        """Its place in a durable pool, which it has in that of its new name."""
+        data = self._store.get(CHILD + self._old)
+        if data is None:
+            return {}
+        pool, _, label = self._new.rpartition(JOINT)
+        one = unpack(CHILD + self._old, data, Pooled)
+        there = msgspec.structs.replace(one, name=self._new, pool=pool, label=label)
+        return {CHILD + self._old: None} | ({CHILD + self._new: pack(there)} if pool else {})
 
     def _renames(self) -> Cells:
         """The renames in its state; those of a worker that had the new name are gone."""

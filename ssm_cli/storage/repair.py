@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.exact import heads_in, is_exact, renamed
 from ssm_cli.codec.json import data_reader, jsonable
@@ -22,15 +24,9 @@ from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.life import Anew
+from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import (
-    Tail,
-    code_in,
-    fill,
-    head_of,
-    renamed_in,
-    saved_of,
-)
+from ssm_cli.runtime.durable.rebuild import code_in
 from ssm_cli.runtime.durable.records import Code, Note, Record, Repair, encode_entry
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
@@ -44,10 +40,11 @@ from ssm_cli.runtime.durable.snapshots import (
     number_key,
     pack,
 )
+from ssm_cli.runtime.durable.stored import Tail, fill, head_of, renamed_in, saved_of
 from ssm_cli.runtime.durable.unclaimed import stands
 from ssm_cli.runtime.durable.values import plain_of
 from ssm_cli.spec.keys import MAX_NAME, NAME
-from ssm_cli.spec.model import SupervisorSpec, WorkerSpec, walk
+from ssm_cli.spec.model import SupervisorSpec, WorkerSpec, made_of, walk
 from ssm_cli.storage.contents import change
 from ssm_cli.storage.moved import Moved
 
@@ -268,10 +265,10 @@ class Repairing:
         return [(name, [*fields]) for name, fields in found]
 
     def _rename_worker(self, new: str) -> list[str]:
-        if NAME.fullmatch(new) is None:
-            raise StorageError(
-                f"no worker can be called {new!r}: expected 1 to {MAX_NAME} letters, digits, _ . -"
-            )
+        parts = re.split("[:/]", new) if JOINT in new else [new]
+        if not all(map(NAME.fullmatch, parts)):
+            wanted = f"1 to {MAX_NAME} letters, digits, _ . -, or POOL:LABEL of such"
+            raise StorageError(f"no worker can be called {new!r}: expected {wanted}")
         need_state(self._tail, new)
         other = Tail(new, saved_of(self._store, new))
         fill(self._store, self._head, [other])
@@ -322,11 +319,17 @@ def now_s() -> float:
 
 
 def spec_of(tree: SupervisorSpec | None, worker: str) -> WorkerSpec | None:
-    """The spec of a worker of a tree; None without a tree, or where it is none of its file."""
-    for _, spec in () if tree is None else walk(tree):
-        if isinstance(spec, WorkerSpec) and spec.id == worker:
-            return spec
-    return None
+    """The spec of a worker of a tree; None without a tree, or where it is none of its file.
+
+    That of the child of a pool is its template.
+    """
+    nodes = {} if tree is None else {spec.id: spec for _, spec in walk(tree)}
+    for pool, label in splits(worker):
+        above = nodes.get(pool)
+        if isinstance(above, SupervisorSpec) and is_durable(above):
+            nodes |= {spec.id: spec for _, spec in walk(made_of(above, label, {}))}
+    found = nodes.get(worker)
+    return found if isinstance(found, WorkerSpec) else None
 
 
 def names_of(kind: str, fields: Sequence[str]) -> list[str]:

@@ -36,6 +36,7 @@ from ssm_cli.supervision.window import RestartWindow
 PERMANENT, TRANSIENT, TEMPORARY = Restart.PERMANENT, Restart.TRANSIENT, Restart.TEMPORARY
 ONE_FOR_ONE, SIMPLE = Strategy.ONE_FOR_ONE, Strategy.SIMPLE_ONE_FOR_ONE  # globals are quick
 FENCED = Lost("fenced")
+PASSES = {"noconnection", "no_node", "fenced", "stopped", "moved"}
 NOBODY: Sequence[str] = ()
 
 
@@ -158,9 +159,8 @@ def is_restarted(restart: Restart, reason: ExitReason) -> bool:
 def is_counted(child: Child, ended: ExitReason | None) -> bool:
     """Return whether a restart counts against the intensity.
 
-    A remote child that stopped itself since it could not renew its lease has not failed: that is
-    what it must do while the cluster chooses another leader. Nor has one that cannot be started
-    since the cluster does not answer.
+    A remote child that could not renew its lease has not failed, nor has one that cannot be
+    started since the cluster does not answer, or no node is there for it just now.
     """
     reason = child.last_reason
     if type(reason) is not Lost:  # as mostly: to compare the two costs more than all the rest
@@ -169,8 +169,8 @@ def is_counted(child: Child, ended: ExitReason | None) -> bool:
 
 
 def is_cut_off(reason: ExitReason) -> bool:
-    """Return whether a remote child was not started since its cluster does not answer."""
-    return isinstance(reason, Lost) and reason.word == "noconnection"
+    """Return whether a remote child was not started for a reason that passes by itself."""
+    return isinstance(reason, Lost) and reason.word in PASSES
 
 
 def on_end(flag: AutoShutdown, children: dict[str, Any], child: Child) -> Verdict:

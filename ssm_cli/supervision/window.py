@@ -30,6 +30,12 @@ class RestartWindow:
         other._times_s.extend(time_s + by_s for time_s in self._times_s)
         return other
 
+    def over(self, period_s: float) -> RestartWindow:
+        """Return a window with the same restarts and another period."""
+        other = self.shifted(0.0)
+        other.period_s = period_s
+        return other
+
     def within(self, now_s: float) -> list[float]:
         """Return the times of the restarts in the period that ends at `now_s`, oldest first."""
         self.count(now_s)

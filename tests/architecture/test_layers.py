@@ -12,24 +12,38 @@ from tests.architecture.source import PACKAGE, SHARED, Module, modules
 LAYERS = {
     "core": {"behaviour", "codec", "spec", "supervision", "machines"},
     "runtime": {"runtime", "storage"},
-    "edges": {"commands", "render", "repl", "http", "cluster"},
-    "top": {"cli"},
+    "edges": {"history", "simulation", "commands", "render", "repl", "http", "cluster"},
+    "top": {"cli", "testing"},
 }
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "behaviour": set(),
+    "behaviour": {"codec"},
     "codec": set(),
     "machines": {"behaviour"},
-    "spec": {"behaviour"},
-    "supervision": {"behaviour", "spec"},
+    "spec": {"behaviour", "codec"},
+    "supervision": {"behaviour", "codec", "spec"},
     "runtime": {"behaviour", "codec", "spec", "supervision"},
-    "cluster": {"runtime", "spec"},
-    "storage": {"codec", "runtime", "spec"},
-    "commands": {"codec", "runtime", "spec"},
+    "cluster": {"commands", "http", "runtime", "spec"},
+    "storage": {"behaviour", "codec", "runtime", "spec"},
+    "history": {"behaviour", "codec", "runtime", "spec", "supervision"},
+    "simulation": {"behaviour", "codec", "history", "runtime", "spec"},
+    "commands": {"behaviour", "codec", "history", "runtime", "simulation", "spec", "supervision"},
     "render": {"commands", "runtime"},
-    "repl": {"codec", "commands", "render", "runtime", "spec"},
-    "http": {"codec", "commands", "runtime", "spec"},
-    "cli": {"cluster", "storage", "render", "commands", "http", "repl", "runtime", "spec"},
+    "repl": {"behaviour", "codec", "commands", "render", "runtime", "spec"},
+    "http": {"codec", "commands", "runtime", "simulation", "spec", "supervision"},
+    "cli": {
+        "cluster",
+        "storage",
+        "render",
+        "commands",
+        "history",
+        "http",
+        "repl",
+        "runtime",
+        "simulation",
+        "spec",
+    },
+    "testing": {"history", "runtime", "simulation", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
@@ -40,7 +54,9 @@ WITHIN_RUNTIME = {
     "performer": {"performer", "durable", "remote", "engine", "looking", *RECORDS},
     "looking": {"looking", "performer", "engine", "outside", "reports", "views"},
     "remote": {"remote", "performer", "engine", "reports", "clock"},
+    "recording": {"recording", "performer", "engine", "clock"},
     "durable": {"durable", "engine", "looking", "outside", "reports", "views", "clock"},
+    "runs": {"runs", "driver", "engine", "outside", "clock"},
 }
 """What the inner rooms of the runtime import of the runtime: the node and the driver are above."""
 
@@ -54,6 +70,13 @@ MAKES_THREADS = {"threading", "_thread", "multiprocessing", "concurrent"}
 READS_CLOCKS = {
     "runtime.clock": "the one file that reads clocks for a tree",
     "commands.execute": "default of an argument: how long a call took, for a person",
+    "history.timeline": "default of an argument: how long a question takes",
+    "history.scratch": "default of an argument: how long a fork goes on",
+    "history.trying": "default of an argument: how long a search takes",
+    "simulation.asking": "default of an argument: how long a run takes",
+    "history.reload.reloads": "default of an argument: how long steps take",
+    "commands.scratch": "when a page was made",
+    "commands.futures": "when a page was made",
     "http.client.connection": "how long a connection has been idle",
     "cli.listing": "until when to wait for a worker",
     "cli.follow": "a pause between two looks",
@@ -61,7 +84,7 @@ READS_CLOCKS = {
     "repl.session": "default of an argument: when to draw the next frame",
 }
 
-ASKS_ASYNCIO_IN_RUNTIME = {"runtime.driver"}
+ASKS_ASYNCIO_IN_RUNTIME = {"runtime.driver", "runtime.runs.tasks"}
 
 
 def layer_of(room: str) -> int:
@@ -232,7 +255,7 @@ def test_nobody_asks_datetime_what_time_it_is() -> None:
     assert not asked
 
 
-def test_in_the_runtime_only_the_driver_knows_asyncio() -> None:
+def test_in_the_runtime_only_the_driver_and_the_tasks_of_runs_know_asyncio() -> None:
     runtime = [module for module in modules() if module.room == "runtime"]
     assert {m.name for m in runtime if "asyncio" in m.foreign} == ASKS_ASYNCIO_IN_RUNTIME
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its own
 import pytest
 
-from ssm_cli.render.reply import PROMPT
+from ssm_cli.render.reply import MARK
 from tests.architecture.source import ROOT
+from tests.on_terminal import on_terminal
 
 DEADLINE_S = 120.0  # a bound for a machine under load; nothing waits for it
 
@@ -70,14 +71,8 @@ def test_a_tree_in_a_program_of_ones_own_has_one_thread(program: str) -> None:
 
 @contextmanager
 def program(home: Path, *options: str) -> Iterator[pexpect.spawn]:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "ssm_cli", "run", "trees/kv.yaml", *options],
-        cwd=str(ROOT),
-        env={**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": str(home)},
-        dimensions=(24, 80),
-        timeout=DEADLINE_S,
-    )
+    env = {**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": str(home)}
+    child = on_terminal("run", "trees/kv.yaml", *options, cwd=ROOT, env=env)
     try:
         yield child
     finally:
@@ -86,7 +81,7 @@ def program(home: Path, *options: str) -> Iterator[pexpect.spawn]:
 
 @pytest.mark.parametrize(
     ("options", "shown"),
-    [((), PROMPT), (("--plain",), "ssm> "), (("--headless",), "root started")],
+    [((), f"ssm{MARK} "), (("--plain",), "ssm> "), (("--headless",), "root started")],
     ids=["screen", "plain", "headless"],
 )
 def test_the_program_has_one_thread(tmp_path: Path, options: tuple[str, ...], shown: str) -> None:

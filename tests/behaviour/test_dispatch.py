@@ -6,7 +6,6 @@ import pytest
 
 from ssm_cli import Exited, GenServer, Ignore, StateMachine
 from ssm_cli.behaviour.dispatch import (
-    BadReturnError,
     Kind,
     Outcome,
     advance,
@@ -15,12 +14,20 @@ from ssm_cli.behaviour.dispatch import (
     of_callback,
     of_init,
     of_step,
-    reason_for,
     with_effects,
 )
 from ssm_cli.behaviour.effects import Cast, Exit
-from ssm_cli.behaviour.reasons import NORMAL, Crash, Other
-from ssm_cli.behaviour.results import NOTHING, Caller, Continue, NoReply, Ok, Reply, Stop
+from ssm_cli.behaviour.reasons import NORMAL, BadReturnError, Crash, Other
+from ssm_cli.behaviour.results import (
+    NOTHING,
+    Caller,
+    Continue,
+    NoReply,
+    Ok,
+    Reply,
+    Stop,
+    reason_for,
+)
 from ssm_cli.errors import StepTimeout
 
 
@@ -50,7 +57,7 @@ def test_a_gen_server_class_is_instantiated_and_instances_are_taken_as_they_are(
 
 @pytest.mark.parametrize("start", [None, 5, object, int, "ssm_cli.machines.kv:kv_store"])
 def test_anything_else_is_no_behaviour(start: object) -> None:
-    with pytest.raises(TypeError, match="start must be a StateMachine or a GenServer class"):
+    with pytest.raises(TypeError, match="start must be a StateMachine or a class of callbacks"):
         behaviour_of(start)
 
 
@@ -121,7 +128,7 @@ def test_what_a_callback_raises_says_why_it_ended() -> None:
         (KeyError(), "crash"),
         (SystemExit(), "crash"),
     ):
-        assert reason_for(error) == Crash(error, kind)  # type: ignore[arg-type]  # three literals
+        assert reason_for(error) == Crash(error, kind)
 
 
 def test_finish_runs_terminate_of_either_kind() -> None:

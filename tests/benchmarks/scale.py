@@ -1,4 +1,4 @@
-"""What a call, a cast and a restart cost as the work grows.
+"""What a call, a cast, a restart and a publish cost as the work grows.
 
 Run: python tests/benchmarks/scale.py [LARGEST_TREE]. Prints medians; flat columns are the point.
 """
@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ssm_cli import CalleeCrashed, Node, StateMachine, Supervisor, Worker
+from ssm_cli import (
+    CalleeCrashed,
+    Join,
+    Leave,
+    Node,
+    Publish,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
 
 ROUNDS = 7
 
@@ -24,6 +33,19 @@ def step(message: Any, state: int) -> tuple[int, Any]:
     return state, message
 
 
+def chat(message: Any, state: int) -> Any:
+    """Join, leave, publish, or count what was published."""
+    match message:
+        case "join":
+            return state, None, [Join("g")]
+        case "leave":
+            return state, None, [Leave("g")]
+        case "publish":
+            return state, None, [Publish("g", 1)]
+    return state + 1, None
+
+
+MEMBER = StateMachine(step=chat, init=lambda name, args: 0)
 ECHO = StateMachine(step=step, init=lambda name, args: 0)
 
 
@@ -57,6 +79,31 @@ def flood(node: Node, worker: str, count: int) -> None:
     node.run()
 
 
+def publish(node: Node, times: int) -> None:
+    """Publish, and have each member served."""
+    for _ in range(times):
+        node.call("a", "publish")
+        while node.queue:
+            node.run()
+
+
+def print_groups(largest: int) -> None:
+    """Print what a publish costs for each member, and what it costs to join and to leave."""
+    print("\nmembers      messages a second   join and leave us")
+    count = 10
+    while count <= largest:
+        workers = [Worker(f"w{n}", MEMBER) for n in range(count)]
+        tree = Supervisor("root", children=[Worker("a", MEMBER), *workers], intensity=10**9)
+        with Node(tree) as node:
+            for worker in workers:
+                node.call(worker.id, "join")
+            times = max(1, 20_000 // count)
+            each = cost_us(lambda n=node, t=times: publish(n, t), 1) / times / count  # type: ignore[misc]  # bound now
+            both = cost_us(lambda n=node: (n.call("a", "join"), n.call("a", "leave")), 500)  # type: ignore[misc]  # as above
+            print(f"{count:<12,} {1e6 / each:17,.0f}   {both:17.2f}")
+        count *= 10
+
+
 def main(largest: int) -> None:
     """Print the tables."""
     print("workers      call us   cast us   restart us")
@@ -82,6 +129,7 @@ def main(largest: int) -> None:
         message = "x" * size
         print(f"{size:<12,} {cost_us(lambda m=message: node.call('w0', m), 2000):7.2f}")  # type: ignore[misc]  # as above
     node.stop()
+    print_groups(largest)
 
 
 if __name__ == "__main__":

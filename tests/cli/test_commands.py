@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.help import MORE, SECTIONS, section_of
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.verbs import TABLE
+from tests import program
 from tests.architecture.source import ROOT
 
 TREE = str(ROOT / "trees" / "kv.yaml")
@@ -29,6 +29,7 @@ PERSONS = {"attach": "a person is there", "node": "goes on until a signal"}
 """The commands that answer nothing, and why."""
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Every command by its words, those of `ssm data` too."""
     root = typer.main.get_command(app.make_app())
@@ -112,10 +113,15 @@ def test_help_without_a_command_is_that_of_the_program(
         "--show-completion=csh", "--install-completion zsh bash", "login",
         "login http://kv.example",
         "tree --url nonsense", "call --tree a --name b kv1 x", "check", "script",
+        "chaos {kv} --seed x", "chaos {kv} --kill 5", "chaos {kv} --nope",
+        "chaos {kv} --kill nobody=5%", "chaos {kv} --name kv", "chaos {kv} --at 3",
+        "chaos {kv} --data x",
+        "check-policy {kv} --faults 9",
+        "fuzz", "fuzz kv1 --tree {kv} --seed x",
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_in_one_style(words: str) -> None:
-    code, out, err = run(*words.split())
+    code, out, err = run(*words.format(kv=TREE).split())
     assert code == 2
     assert out == ""
     (line,) = err.splitlines()
@@ -140,7 +146,15 @@ ANSWERS = {
     "tree": "", "log": "-n 1", "start-child": f"storage {SPEC}", "terminate-child": "root kv1",
     "restart": "kv1", "restart-child": "root kv1", "delete-child": "root kv1",
     "which-children": "root", "count-children": "root", "get-childspec": "root kv1",
-    "script": "{script}",
+    "script": "{script}", "history": "", "at": "1", "back": "--at 2", "next": "--at 1",
+    "diff": "1", "blame": "kv1 x", "when": "kv1 state.x > 0", "why": "1",
+    "fork": "1", "drop": "", "without": "1", "edit": "1 Store\\ x\\ 2", "advance": "1s",
+    "adopt": "kv1 --why test", "reload": "--no", "rollback": "", "shadow": "kv1", "promote": "kv1",
+    "replay": "all", "shrink": "", "report": "{script}.html",
+    "save": "{script}.past", "timeline": "", "forks": "", "break": "kv3 state.x > 9", "breaks": "",
+    "unbreak": "all", "continue": "", "groups": "", "members": "g", "publish": "g x",
+    "apply": "--dry-run", "chaos": "--steps 5", "check-policy": "--faults 1",
+    "fuzz": "kv1 --steps 5",
 }  # fmt: skip
 """Words of each verb that asks a tree; a refusal of it is an answer, too."""
 
@@ -160,14 +174,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         **os.environ, "XDG_RUNTIME_DIR": str(folder), "XDG_STATE_HOME": str(folder / "state"),
         "PYTHONPATH": str(ROOT),
     }  # fmt: skip
-    ssm = [sys.executable, "-m", "ssm_cli"]
-    started = subprocess.run(
-        [*ssm, "run", TREE, "--headless", "--detach", "-o", "json"],
-        env=environ, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    started = program.ssm("run", TREE, "--headless", "--detach", "-o", "json", env=environ)
     assert json.loads(started.stdout)["name"] == "kv"
     yield environ
-    subprocess.run([*ssm, "stop"], env=environ, check=False, capture_output=True)
+    program.ssm("stop", env=environ)
 
 
 def records(out: str) -> list[Any]:
@@ -184,9 +194,7 @@ def test_a_verb_answers_json_and_nothing_else(
     tree: dict[str, str], tmp_path: Path, verb: str, where: str
 ) -> None:
     (tmp_path / "s").write_text("call kv1 Store x 1\ntree\n")
-    words = words_of(
-        ANSWERS[verb].format(script=tmp_path / "s") if verb == "script" else ANSWERS[verb]
-    )
+    words = words_of(ANSWERS[verb].replace("{script}", str(tmp_path / "s")))
     more = ["--tree", TREE] if where == "here" else []
     code, out, err = run(verb, "-o", "json", *more, *words, environ=tree)
     if verb == "crash" and code == 0:
@@ -197,7 +205,7 @@ def test_a_verb_answers_json_and_nothing_else(
 
 
 def test_the_table_of_verbs_is_whole() -> None:
-    asked = {verb.name for verb in TABLE if verb.section != "session"}
+    asked = {verb.name for verb in TABLE if verb.asks}
     assert asked - set(ANSWERS) == {"stop"}
 
 

@@ -47,7 +47,7 @@ def test_every_verb_that_asks_a_tree_is_a_command_of_the_program() -> None:
     env = env_of()
     assert app.main([], env) == 0
     for verb in TABLE:
-        assert (f"  {verb.name} " in said(env)[0]) == (verb.section != "session")
+        assert (f"  {verb.name} " in said(env)[0]) == verb.asks
 
 
 def test_lines_of_a_pipe_arrive_one_by_one_whatever_the_writes() -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,9 @@ from pathlib import Path
 import pexpect  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.on_terminal import on_terminal
+from tests.program import ROOT, ssm
+
 KV = 'supervisor: root\nchildren:\n  - {worker: kv2, start: "ssm_cli.machines.kv:kv_store"}\n'
 
 
@@ -22,13 +22,8 @@ KV = 'supervisor: root\nchildren:\n  - {worker: kv2, start: "ssm_cli.machines.kv
 def plain(folder: Path, *more: str, term: str = "dumb") -> Iterator[pexpect.spawn]:
     tree = folder / "kv.yaml"
     tree.write_text(KV)
-    child = pexpect.spawn(
-        sys.executable,
-        ["-W", "error", "-m", "ssm_cli", "run", str(tree), *more],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": term},
-        encoding="utf-8",
-        timeout=30,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # `nohup` is inherited
+    child = on_terminal(
+        "run", str(tree), *more, cwd=ROOT, env=os.environ | {"TERM": term}, encoding="utf-8"
     )
     try:
         yield child
@@ -38,8 +33,7 @@ def plain(folder: Path, *more: str, term: str = "dumb") -> Iterator[pexpect.spaw
 
 def waiting() -> int:
     """How many inputs wait for kv2, as another shell sees it."""
-    name = [sys.executable, "-m", "ssm_cli", "tree", "--name", "kv", "-o", "json"]
-    run = subprocess.run(name, capture_output=True, check=True, timeout=30)
+    run = ssm("tree", "--name", "kv", "-o", "json")
     return int(json.loads(run.stdout)["children"][0]["queue"])
 
 

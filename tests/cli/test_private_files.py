@@ -14,6 +14,7 @@ import pytest
 from ssm_cli.cli.opening import MAX_LOG, open_log
 from ssm_cli.private import make_private, open_private, write_private
 from ssm_cli.storage.folder import FolderStore, copied
+from tests import program
 from tests.architecture.source import ROOT
 
 NOBODY = 65_534
@@ -99,15 +100,13 @@ def test_a_log_is_appended_to_and_a_large_one_kept_beside(tmp_path: Path) -> Non
 # -- a tree in the background ----------------------------------------------------------------------
 
 
-def ssm(
-    folder: Path, *words: str, environ: dict[str, str] | None = None, fds: tuple[int, ...] = ()
-) -> subprocess.CompletedProcess[str]:
+def ssm(folder: Path, *words: str) -> program.Ran:
     (folder / "kv.yaml").write_text(TREE)
-    state = {"XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "ssm_cli", *words], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, **state, **(environ or {})}, check=False, timeout=60, pass_fds=fds,
-    )  # fmt: skip
+    return program.ssm(*words, cwd=folder, env=environ(folder))
+
+
+def environ(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
 
 
 def test_a_second_tree_of_a_name_leaves_the_log_of_the_first(tmp_path: Path) -> None:
@@ -152,11 +151,13 @@ def test_the_pipe_that_tells_is_not_handed_on(tmp_path: Path) -> None:
 def test_a_descriptor_that_is_no_pipe_is_refused_and_not_written_to(
     tmp_path: Path, number: str
 ) -> None:
+    (tmp_path / "kv.yaml").write_text(TREE)
     with (tmp_path / "file").open("w") as file:
         given = number.format(file=file.fileno())
-        done = ssm(
-            tmp_path, "run", "kv.yaml", "-c", "tree", environ={"SSM_READY_FD": given},
-            fds=(file.fileno(),),
+        done = subprocess.run(
+            [sys.executable, "-m", "ssm_cli", "run", "kv.yaml", "-c", "tree"],
+            cwd=tmp_path, env={**environ(tmp_path), "SSM_READY_FD": given}, check=False,
+            capture_output=True, text=True, timeout=60, pass_fds=(file.fileno(),),
         )  # fmt: skip
     assert done.returncode == 2
     assert "SSM_READY_FD is" in done.stderr

@@ -429,13 +429,14 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
 # ---- a new project
 
 
-def test_a_new_project_passes_its_own_test_and_runs(tmp_path: Path) -> None:
+def test_a_new_project_passes_its_own_test_whoever_loads_it_first_and_runs(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     made = ssm("new", str(folder))
     assert made.returncode == 0
     assert sorted(p.name for p in folder.iterdir()) == [
         *("README.md", "test_worker.py", "tree.yaml", "worker.py")
     ]
+    (folder / "conftest.py").write_text("import ssm_cli\nssm_cli.load_tree('tree.yaml')\n")
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=folder,

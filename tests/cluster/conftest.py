@@ -33,7 +33,10 @@ def simulated(body: Body) -> None:
     """Two connections to a simulated cluster, in virtual time."""
     network, servers, switchboard = Network(1), SimServers(), Switchboard()
     one, two = (SimCluster(network, Process(n), servers, switchboard) for n in ("one", "two"))
-    network.complete(body(one, two))
+    try:
+        network.complete(body(one, two))
+    finally:
+        network.close()
 
 
 @pytest.fixture(params=["simulated", "nats"])

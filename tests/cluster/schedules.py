@@ -2,146 +2,335 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 
-import msgspec
-
+from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.records import chained
 from ssm_cli.cluster.simulated.network import Process
-from ssm_cli.errors import StorageDamaged
-from tests.cluster.world import END_S, FAULTS_S, JOURNAL, Rules, World
+from ssm_cli.errors import SsmError, StorageDamaged
+from tests.cluster.world import (
+    CHILDREN,
+    END_S,
+    FAULTS_S,
+    TREE,
+    TTL_S,
+    Parent,
+    Rules,
+    SimNode,
+    World,
+)
 
 
 def plan(world: World) -> None:
     """Put four to nine faults into the schedule."""
     random = world.random
-    faults: tuple[Callable[[World], None], ...]
-    faults = (crash, crash, kill, pause, cut, half_cut, flap, stale)
     for _ in range(random.randint(4, 9)):
-        world.net.at(random.uniform(0.5, FAULTS_S), random.choice(faults), world)
+        world.net.at(random.uniform(0.5, FAULTS_S), random.choice(FAULTS), world)
 
 
-def anyone(world: World) -> Process:
-    """A node mostly: one that hosts the subtree if one does; else the parent."""
-    hosting = [owner.node for owner in world.owners.values() if owner.subscribed]
-    return world.random.choice([*hosting, *hosting, *world.nodes.values(), world.parent.process])
+def anyone(world: World) -> list[Process]:
+    """The processes of a computer: one that hosts the subtree mostly; else another; or a parent."""
+    hosting = [owner.node for owner in world.owners()]
+    some: list[SimNode | Parent] = [*hosting, *hosting, *world.nodes.values(), *world.parents]
+    who = world.random.choice(some)
+    return who.processes() if isinstance(who, SimNode) else [who.process]
+
+
+def soon(world: World, low_s: float, high_s: float) -> float:
+    return world.net.true_s + world.random.uniform(low_s, high_s)
+
+
+# -- processes and computers -----------------------------------------------------------------------
 
 
 def crash(world: World) -> None:
+    """A computer loses its power, and comes back."""
     node = world.random.choice(list(world.nodes.values()))
+    if not node.process.alive:
+        return
+    if any(not owner.ended.done() for owner in node.owners):
+        world.deaths += 1
     node.crash()
-    owner = world.owners.pop(node.name, None)
-    if owner is not None:
-        owner.end()
-    world.net.at(world.net.true_s + world.random.uniform(0.5, 3.0), revive, node)
-
-
-def revive(node: Process) -> None:
-    node.alive = True
+    world.net.at(soon(world, 0.5, 3.0), node.begin)
 
 
 def kill(world: World) -> None:
-    """The subtree's process dies, and its agent says so."""
-    for name, owner in list(world.owners.items()):
-        if not owner.ended and owner.node.alive:
-            owner.end()
-            del world.owners[name]
-            world.parent.hear_exit(owner.node, owner.epoch, "killed")
+    """The subtree's process dies, and its agent sees it."""
+    for owner in world.owners()[:1]:
+        world.deaths += 1
+        owner.kill()
 
 
 def pause(world: World) -> None:
-    who = anyone(world)
-    who.paused_until_s = world.net.true_s + world.random.uniform(0.2, 5.0)
+    until_s = soon(world, 0.2, 5.0)
+    for process in anyone(world):
+        process.paused_until_s = until_s
+
+
+def busy(world: World) -> None:
+    """A step of user code takes longer than the lease."""
+    for owner in world.owners():
+        owner.busy(world.random.uniform(0.5, 3 * TTL_S))
+
+
+def slow_start(world: World) -> None:
+    """The next init and rebuild take longer than the lease; so does the one under way."""
+    world.slow_s = world.random.uniform(0.5, 1.5 * TTL_S)
+
+
+def parent_gone(world: World) -> None:
+    """A parent's process is killed, and another one begins."""
+    parent = world.random.choice(world.parents)
+    if parent.stopping or not parent.process.alive:
+        return
+    parent.process.crash()
+    world.net.at(soon(world, 0.1, 2.0), parent.begin)
+
+
+def second_parent(world: World) -> None:
+    """Somebody starts the tree in a second terminal."""
+    if len(world.parents) == 1:
+        world.parents.append(Parent(world, "second"))
+
+
+def rolling_update(world: World) -> None:
+    """A new parent begins, and then the old one stops, with all its children."""
+    if len(world.parents) == 1:
+        world.parents.append(Parent(world, "next"))
+        world.net.at(soon(world, 0.5, 4.0), world.parents[0].stop)
+
+
+# -- the network -----------------------------------------------------------------------------------
 
 
 def cut(world: World) -> None:
     who = anyone(world)
-    who.deaf = who.mute = True
-    world.net.at(world.net.true_s + world.random.uniform(0.2, 5.0), heal, who)
+    sever(who)
+    world.net.at(soon(world, 0.2, 5.0), heal, who)
 
 
 def half_cut(world: World) -> None:
     """One direction only: what it sends arrives, and the answers do not, or the reverse."""
     who = anyone(world)
-    if world.random.random() < 0.7:
-        who.deaf = True
-    else:
-        who.mute = True
-    world.net.at(world.net.true_s + world.random.uniform(0.2, 5.0), heal, who)
+    deaf = world.random.random() < 0.7
+    for process in who:
+        process.deaf, process.mute = deaf, not deaf
+    world.net.at(soon(world, 0.2, 5.0), heal, who)
 
 
 def flap(world: World) -> None:
     """Answers do not arrive, then do for a moment, then nothing passes for longer."""
     who = anyone(world)
-    now_s = world.net.true_s
-    back_s = now_s + world.random.uniform(0.5, 2.0)
+    back_s = soon(world, 0.5, 2.0)
     gone_s = back_s + world.random.uniform(0.05, 0.4)
-    who.deaf = True
+    for process in who:
+        process.deaf = True
     world.net.at(back_s, heal, who)
     world.net.at(gone_s, sever, who)
     world.net.at(gone_s + world.random.uniform(1.5, 4.0), heal, who)
 
 
-def sever(who: Process) -> None:
-    who.deaf = who.mute = True
+def sever(who: list[Process]) -> None:
+    for process in who:
+        process.deaf = process.mute = True
 
 
-def heal(who: Process) -> None:
-    who.deaf = who.mute = False
+def heal(who: list[Process]) -> None:
+    for process in who:
+        process.deaf = process.mute = False
+
+
+def lossy(world: World) -> None:
+    """A third of all messages is lost for a while: appends and leases of unknown fate."""
+    world.net.loss = 0.3
+    world.net.at(soon(world, 0.5, 4.0), setattr, world.net, "loss", 0.01)
+
+
+def late(world: World) -> None:
+    """Every tenth message is late by up to twice a lease: it may arrive in another epoch."""
+    world.net.late = 0.1
+    world.net.at(soon(world, 0.5, 4.0), setattr, world.net, "late", 0.0)
+
+
+# -- the servers -----------------------------------------------------------------------------------
 
 
 def stale(world: World) -> None:
-    """Reads of the journal's tail are answered from the past for a while."""
+    """A leader that has lost its election answers reads from the past for a while."""
     world.servers.stale = world.random.randint(1, 3)
-    until_s = world.net.true_s + world.random.uniform(0.5, 4.0)
-    world.net.at(until_s, setattr, world.servers, "stale", 0)
+    world.net.at(soon(world, 0.5, 4.0), setattr, world.servers, "stale", 0)
 
 
-def violations(seed: int, rules: Rules | None = None) -> list[str]:
+def kill_and_stale(world: World) -> None:
+    """An owner dies, and reads are stale once the next one is there."""
+    kill(world)
+    world.net.at(soon(world, 0.1, 0.6), stale, world)
+
+
+def slow_replica(world: World) -> None:
+    """One of three servers has a slow disk: what it reads is short."""
+    world.servers.slow = world.random.randint(1, 6)
+    world.net.at(soon(world, 3.0, 9.0), setattr, world.servers, "slow", 0)
+
+
+def quorum_lost(world: World) -> None:
+    world.servers.quorum = False
+    world.net.at(soon(world, 0.5, 8.0), setattr, world.servers, "quorum", True)
+
+
+def servers_away(world: World) -> None:
+    world.servers.away = True
+    world.net.at(soon(world, 0.5, 6.0), setattr, world.servers, "away", False)
+
+
+FAULTS: tuple[Callable[[World], None], ...] = (
+    crash, crash, kill, kill, pause, busy, slow_start, parent_gone, second_parent, rolling_update,
+    cut, half_cut, flap, lossy, late, late, stale, kill_and_stale, slow_replica, slow_replica,
+    quorum_lost, servers_away,
+)  # fmt: skip
+
+
+# -- the disks -------------------------------------------------------------------------------------
+
+
+def plan_loss(world: World) -> None:
+    """Lose what was acknowledged, and have owners, nodes and servers come and go around it."""
+    random = world.random
+    world.net.at(random.uniform(3.0, 8.0), lose, world)
+    for _ in range(random.randint(1, 4)):
+        world.net.at(random.uniform(0.5, FAULTS_S), random.choice(PASSING), world)
+
+
+def lose(world: World) -> None:
+    """A store comes back empty or shorter, or somebody purges a stream; owners die then, or not."""
+    journal = f"{TREE}/{CHILDREN[0]}"
+    how = world.random.choice(("empty", "journal", "tail", "saved", "leases"))
+    world.lost = how
+    match how:
+        case "empty":
+            world.servers.wipe()
+        case "journal":
+            world.servers.purge(journal)
+        case "tail":
+            world.servers.lose_tail(journal)
+        case "saved":
+            world.servers.wipe_cells(names.saved(TREE))
+        case "leases":
+            world.servers.wipe_cells(names.leases(TREE))
+    if world.random.random() < 0.7:
+        world.net.at(soon(world, 0.0, 2.0), kill_all, world)
+
+
+def kill_all(world: World) -> None:
+    for owner in world.owners():
+        world.deaths += 1
+        owner.kill()
+
+
+PASSING = (crash, kill, pause, busy, cut, stale, slow_replica, quorum_lost, servers_away)
+
+
+# -- a few kinds alone -----------------------------------------------------------------------------
+
+
+def plan_node_death(world: World) -> None:
+    """The only node dies with all children, and another one comes."""
+    for name in ("b", "c"):
+        world.nodes[name].crash()
+        world.net.at(world.random.uniform(6.0, 9.0), world.nodes[name].begin)
+    world.net.at(world.random.uniform(3.0, 5.0), crash_for_good, world)
+
+
+def crash_for_good(world: World) -> None:
+    world.deaths += 1
+    world.nodes["a"].crash()
+
+
+def plan_late(world: World) -> None:
+    """Owners are cut off for about a lease, while answers are late."""
+    for _ in range(6):
+        world.net.at(world.random.uniform(2.0, FAULTS_S), world.random.choice((cut, late)), world)
+
+
+# -- what must be true -----------------------------------------------------------------------------
+
+
+def violations(
+    seed: int,
+    rules: Rules | None = None,
+    planned: Callable[[World], None] = plan,
+) -> list[str]:
     """Run the schedule of a seed; what was not as it must be."""
-    world = World(seed, Rules() if rules is None else rules)
-    plan(world)
+    rules = Rules() if rules is None else rules
+    with ExitStack() as changed:
+        for mutation in rules.mutations:
+            changed.enter_context(mutation())
+        world = World(seed, rules)
+        planned(world)
+        return judged(world)
+
+
+def judged(world: World) -> list[str]:
+    """Run what is planned to its end; what was not as it must be."""
     try:
         world.net.run(END_S)
-    except (StorageDamaged, AssertionError) as error:
+    except (SsmError, AssertionError, RuntimeError) as error:
         return [f"{type(error).__name__}: {error}"]
-    return [*wrong_lists(world), *two_at_once(world), *stuck(world)]
+    finally:
+        world.net.close()
+    found = [*wrong_lists(world), *two_at_once(world)]
+    if world.lost:  # what is lost is told, and nothing is served in its place
+        return found
+    found += [*stuck(world), *miscounted(world)]
+    return [*found, f"damaged: {world.damaged}"] if world.damaged else found
 
 
 def wrong_lists(world: World) -> list[str]:
     """Every acknowledged write there once, in order, and its answer right."""
-    lists: dict[str, list[int]] = defaultdict(list)
-    try:
-        for _, record in chained(world.servers.journals.get(JOURNAL, [])):
-            for entry in record.entries:
-                client, n = msgspec.json.decode(entry)
-                lists[client].append(n)
-    except StorageDamaged as error:
-        return [str(error)]
     wrong = []
-    for client, acked in world.acked.items():
+    for client in world.clients:
+        try:
+            list(chained(world.servers.journals.get(f"{TREE}/{client.child}", [])))
+        except StorageDamaged as error:
+            wrong.append(str(error))
+        acked = world.acked[client.name]
         expected = [(n, n) for n in range(1, len(acked) + 1)]
         if acked != expected:
-            wrong.append(f"{client} was answered {acked[-3:]}, expected {expected[-3:]}")
-        there = lists[client]
-        if there not in (list(range(1, n + 1)) for n in (len(acked), len(acked) + 1)):
-            wrong.append(f"{client} has {len(acked)} answers, and the journal {there[-5:]}")
+            wrong.append(f"{client.name} was answered {acked[-3:]}, expected {expected[-3:]}")
+        serving = [o for o in world.owners() if o.serving and o.child == client.child]
+        for owner in sorted(serving, key=lambda owner: owner.job.start.epoch)[-1:]:
+            there = owner.lists[client.name]
+            if there not in (list(range(1, n + 1)) for n in (len(acked), len(acked) + 1)):
+                wrong.append(f"{client.name} has {len(acked)} answers, and there is {there[-5:]}")
     return wrong
 
 
 def two_at_once(world: World) -> list[str]:
     """No owner does anything that others see once a later one has."""
-    latest, wrong = 0, []
-    for true_s, epoch in world.effects:
-        if epoch < latest:
-            wrong.append(f"at {true_s:.2f} s epoch {epoch} acted after epoch {latest}")
-        latest = max(latest, epoch)
+    wrong = []
+    for child, effects in world.effects.items():
+        latest = 0
+        for true_s, epoch in effects:
+            if epoch < latest:
+                wrong.append(f"at {true_s:.2f} s epoch {epoch} of {child} acted after {latest}")
+            latest = max(latest, epoch)
     return wrong[:3]
 
 
 def stuck(world: World) -> list[str]:
     """Once nothing goes wrong any more, calls are answered again."""
-    if world.last_ack_s > END_S - 2:
+    return [
+        f"the last answer of {child} came at {last_s:.1f} s of {END_S:g} s"
+        for child, last_s in world.last_ack_s.items()
+        if last_s < END_S - 4
+    ]
+
+
+def miscounted(world: World) -> list[str]:
+    """A parent counts deaths, and nothing else."""
+    most = max(len(parent.counted) for parent in world.parents)
+    if most <= world.deaths:
         return []
-    return [f"the last answer came at {world.last_ack_s:.1f} s of {END_S:g} s"]
+    counted = [parent.counted for parent in world.parents]
+    return [f"{world.deaths} deaths, and counted were {counted}"]

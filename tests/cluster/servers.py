@@ -20,17 +20,19 @@ ping_max: 2
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 """
 ROUTES = """\
-cluster {{ name: ssm, listen: "127.0.0.1:{own}", routes: [{routes}] }}
+cluster {{ name: ssm, listen: "127.0.0.1:{own}", routes: [{routes}]{routed} }}
 """
 
 
 class Servers:
     """One server, or three that form a cluster."""
 
-    def __init__(self, folder: Path, count: int = 1) -> None:
+    def __init__(self, folder: Path, count: int = 1, *, more: str = "", routed: str = "") -> None:
         self.program = find_server(os.environ)
         self.folder = folder
         self.count = count
+        self.more = more  # lines for every configuration
+        self.routed = routed  # the same for its part about the other servers
         free = free_ports(2 * count)
         self.ports, self.routes = free[:count], free[count:]
         self.url = ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
@@ -42,7 +44,8 @@ class Servers:
         text = CONFIG.format(n=n, port=self.ports[n], store=store)
         if self.count > 1:
             others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self.routes)
-            text += ROUTES.format(own=self.routes[n], routes=others)
+            text += ROUTES.format(own=self.routes[n], routes=others, routed=self.routed)
+        text += self.more
         config = self.folder / f"s{n}.conf"
         config.write_text(text)
         with (self.folder / f"s{n}.log").open("ab") as log:

@@ -110,7 +110,10 @@ def test_a_cell_changes_only_from_the_revision_that_is_known(play: Play) -> None
         second = await others.cas("a.b/c", b"y", first)
         assert isinstance(second, int)
         assert second > first
-        assert await cells.keys() == ["a.b/c"]
+        assert await cells.entries() == {"a.b/c": b"y"}
+        assert isinstance(await cells.cas("z", b"9", 0), int)
+        assert await others.entries() == {"a.b/c": b"y", "z": b"9"}
+        assert await others.entries("z") == {"z": b"9"}
 
     play(body)
 
@@ -123,7 +126,7 @@ def test_a_removed_cell_has_a_revision_and_no_value(play: Play) -> None:
         gone = await cells.cas("k", None, first)
         assert isinstance(gone, int)
         assert await cells.get("k") == (gone, None)
-        assert await cells.keys() == []
+        assert await cells.entries() == {}
         assert isinstance(await cells.cas("k", b"z", 0), Conflict)
         assert isinstance(await cells.cas("k", b"z", gone), int)
         await cells.drop("k")

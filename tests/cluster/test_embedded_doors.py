@@ -26,11 +26,13 @@ from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.embedded import TOLD, Embedded, running_server
 from ssm_cli.cluster.jetstream.wire import Access, access_at
 from ssm_cli.cluster.owner.code import Undefined, tree_of
+from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import CallLost, ClusterError
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Lease, Ping, Said, Start
 from ssm_cli.cluster.protocol.roles import ClusterRole
 from tests.cluster.servers import Servers
+from tests.program import ssm
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 NOBODY = 65_534
@@ -109,7 +111,10 @@ def ordered(servers: Servers, tmp_path: Path, lease: Lease | None, *, behind: in
 
     async def main() -> Said:
         cluster = await open_cluster(Access(servers.url), "test")
-        agent = Agent(cluster, Access(servers.url), tmp_path.name, {}, str(tmp_path))
+        agent = Agent(
+            cluster, cluster, Access(servers.url), name=tmp_path.name, labels={},
+            folder=str(tmp_path),
+        )  # fmt: skip
         stop = asyncio.Event()
         running = asyncio.ensure_future(agent.run(stop))
         try:
@@ -178,18 +183,20 @@ def test_an_order_that_the_lease_names_is_carried_out(one_server: Servers, tmp_p
 
 
 def test_code_is_not_loaded_before_the_lease_is_taken(one_server: Servers, tmp_path: Path) -> None:
-    """The process of a subtree, started by hand for a lease that another owner has renewed."""
+    """The process of a subtree, started by hand, with a page that no agent keeps."""
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     start = Start(tmp_path.name, "s", "evil.py", 1, 1, 2.0)
     job = {
         "start": msgspec.to_builtins(start), "access": {"url": one_server.url}, "node": "n",
         "folder": str(tmp_path),
     }  # fmt: skip
+    page = LeasePage()
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        numbers = [theirs.fileno(), page.fileno()]
         process = subprocess.Popen(
-            [sys.executable, "-m", "ssm_cli.cluster.owner.host", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-m", "ssm_cli.cluster.owner.host", *map(str, numbers)],
+            pass_fds=numbers,
         )
         theirs.close()
         ours.sendall(json.dumps(job).encode() + b"\n")
@@ -365,8 +372,7 @@ def test_a_password_of_a_url_is_never_part_of_what_is_shown(
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(
     command: tuple[str, ...], tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "ssm_cli", *command, "--cluster", "nats://ann:s3cret@h:1"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = ssm(*command, "--cluster", "nats://ann:s3cret@h:1", cwd=tmp_path)
     assert done.returncode == 2
     assert "SSM_CLUSTER" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
@@ -374,10 +380,7 @@ def test_a_password_on_the_command_line_is_refused_and_not_repeated(
 
 def test_a_password_of_the_variable_is_in_no_error(tmp_path: Path) -> None:
     environ = {**os.environ, "SSM_CLUSTER": "nats://ann:s3cret@127.0.0.1:1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", "nodes"],
-        capture_output=True, text=True, check=False, env=environ, cwd=tmp_path,
-    )  # fmt: skip
+    done = ssm("nodes", env=environ, cwd=tmp_path)
     assert done.returncode == 5
     assert "no cluster at nats://127.0.0.1:1" in done.stderr
     assert "s3cret" not in done.stderr

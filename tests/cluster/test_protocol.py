@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from ssm_cli import Remote
 from ssm_cli.cluster.protocol import lease, monitor, records, writer
+from ssm_cli.cluster.protocol.limits import clashing
 from ssm_cli.cluster.protocol.messages import Advert
 from ssm_cli.cluster.protocol.placement import fitting, misfit
 from ssm_cli.errors import StorageDamaged
@@ -53,7 +57,7 @@ def test_one_append_is_in_flight_and_the_rest_goes_into_the_next() -> None:
 
 def test_an_append_without_an_answer_that_is_there_counts() -> None:
     state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
-    assert writer.step_writer(state, writer.AppendUnclear())[1] == (writer.ReadTail(),)
+    assert writer.step_writer(state, writer.AppendUnclear())[1] == (writer.ReadTail(again=True),)
     assert state.flight is not None
     _, commands = writer.step_writer(state, writer.TailIs(2, state.flight))
     assert commands == (writer.Written(1),)
@@ -117,14 +121,92 @@ def test_a_lease_that_names_us_is_written_again_before_it_counts() -> None:
     assert not holder.is_good(2.0)
 
 
+def test_a_lease_that_is_over_stands_still_and_goes_on_once_it_was_written_again() -> None:
+    holder, commands = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.Tick(2.0))
+    assert commands == (lease.Lapse(), lease.Renew(1, 2.0))
+    assert not holder.is_good(2.0)
+    holder, commands = lease.step_holder(holder, lease.LeaseUnclear(3.0))
+    assert not commands
+    holder, commands = lease.step_holder(holder, lease.Tick(30.0))
+    assert commands == (lease.Renew(1, 30.0),)
+    holder, commands = lease.step_holder(holder, lease.Renewed(2, 30.0))
+    assert commands == (lease.Resume(),)
+    assert holder.is_good(31.9)
+
+
+def test_a_lease_that_is_over_and_another_ones_is_an_end() -> None:
+    holder, _ = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.Tick(2.0))
+    holder, _ = lease.step_holder(holder, lease.LeaseRefused(3.0))
+    holder, commands = lease.step_holder(holder, lease.Found(7, ours=False, now_s=3.0))
+    assert commands == (lease.Fence("fenced: another owner has the lease"),)
+    assert lease.step_holder(holder, lease.Tick(4.0))[1] == ()
+
+
+def gives_up(state: writer.Writer, event: writer.Event) -> writer.GiveUp:
+    """What comes of the same event, again and again; it must end."""
+    for _ in range(2 * writer.MAX_BEHIND):
+        state, commands = writer.step_writer(state, event)
+        for command in commands:
+            if isinstance(command, writer.GiveUp):
+                return command
+    raise AssertionError("it goes on for ever")
+
+
+def test_a_journal_that_ends_before_its_witness_is_corrupt_and_not_written_to() -> None:
+    state, _ = writer.step_writer(writer.Writer(2, "a", witness=9), writer.Begin())
+    old = records.Record("z", 1, 4, 9, (b"x",))
+    for tail in (writer.TailIs(0, None), writer.TailIs(8, old)):
+        assert gives_up(state, tail).word == "journal_corrupt"
+    _, commands = writer.step_writer(state, writer.TailIs(9, old))
+    assert isinstance(only(commands), writer.Append)
+
+
+def test_a_journal_that_ends_before_our_own_appends_is_corrupt() -> None:
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    given_up = gives_up(state, writer.TailIs(0, None))
+    assert given_up.word == "journal_corrupt"
+    assert "ends at sequence 0, and had reached 1" in given_up.reason
+
+
+def test_a_journal_without_answers_is_given_up_after_a_time_of_waiting() -> None:
+    state, _ = writer.step_writer(serving(), writer.Write(1, b"a"))
+    assert gives_up(state, writer.AppendUnclear(2.0)).word == "storage"
+    assert gives_up(state, writer.TailUnclear(2.0)).word == "storage"
+    state, _ = writer.step_writer(state, writer.AppendUnclear(10_000.0))  # we were stopped
+    assert state.phase == "serving"
+    assert state.unclear_s == writer.LONGEST_TRY_S
+
+
+def test_an_entry_out_of_order_is_an_error_and_not_an_assertion() -> None:
+    _, commands = writer.step_writer(serving(), writer.Write(7, b"a"))
+    given_up = only(commands)
+    assert isinstance(given_up, writer.GiveUp)
+    assert "entry 7 was to be written, and the journal expects 1" in given_up.reason
+
+
 def watched(takeover: lease.Takeover = "fence") -> monitor.Monitor:
     return monitor.Monitor(3, 2.0, takeover, lease.Observed(7, 0.0))
 
 
-def test_a_lease_that_does_not_change_is_an_exit_after_a_margin() -> None:
+def after(state: monitor.Monitor, *events: monitor.Event) -> list[monitor.Command]:
+    """All commands that come of events."""
+    found: list[monitor.Command] = []
+    for event in events:
+        state, commands = monitor.step_monitor(state, event)
+        found += commands
+    return found
+
+
+def absent(*times_s: float, agent: monitor.Seen = "absent") -> list[monitor.Event]:
+    """Nobody answers for the subtree, and its agent is asked."""
+    said = monitor.AgentSaid(agent)
+    return [event for now_s in times_s for event in (said, monitor.Pinged("absent", now_s))]
+
+
+def test_a_lease_that_does_not_change_is_over_after_a_margin_and_no_death() -> None:
     assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, 2.4, 2.4))[1]
-    gone = (monitor.Exit("noconnection"),)
-    assert monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, 2.5, 2.5))[1] == gone
+    gone = [monitor.Exit("noconnection", "silence")]
+    assert after(watched(), monitor.LeaseRead(7, 3, 2.5, 2.5)) == gone
     assert not monitor.step_monitor(watched("lease"), monitor.LeaseRead(7, 3, 2.9, 2.9))[1]
 
 
@@ -132,23 +214,51 @@ def test_an_old_answer_that_was_held_up_is_no_evidence() -> None:
     assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, asked_s=1.0, heard_s=9.0))[1]
 
 
+@pytest.mark.parametrize("epoch", [0, 2, 3, 9])
+def test_an_older_revision_of_the_lease_is_no_evidence(epoch: int) -> None:
+    found = after(watched(), monitor.LeaseRead(6, epoch, 1.0, 1.0, "killed"))
+    assert found == [monitor.Reach(reachable=False)]
+
+
+def test_a_released_lease_tells_the_reason_whose_message_was_lost() -> None:
+    assert after(watched(), monitor.LeaseRead(9, 3, 0.1, 0.1, "killed")) == [monitor.Exit("killed")]
+
+
 def test_a_parent_that_cannot_read_the_lease_takes_nothing_over() -> None:
     state, commands = monitor.step_monitor(watched(), monitor.LeaseUnread(1.0))
     assert commands == (monitor.Reach(reachable=False),)
-    for now_s in (2.0, 20.0):
-        state, commands = monitor.step_monitor(state, monitor.Pinged("absent", now_s))
-        assert not commands
-    state, commands = monitor.step_monitor(state, monitor.LeaseRead(7, 3, 21.0, 21.0))
-    assert not any(isinstance(command, monitor.Exit) for command in commands)
+    for event in (*absent(2.0, 20.0, 20.1, 20.2), monitor.LeaseRead(7, 3, 21.0, 21.0)):
+        state, commands = monitor.step_monitor(state, event)
+        assert not any(isinstance(command, monitor.Exit) for command in commands)
 
 
 def test_absence_three_times_running_is_an_exit_only_where_the_journal_fences() -> None:
-    for takeover, ends in (("fence", True), ("lease", False)):
-        state, seen = watched("fence" if takeover == "fence" else "lease"), False
-        for now_s in (0.1, 0.3, 0.5):
-            state, commands = monitor.step_monitor(state, monitor.Pinged("absent", now_s))
-            seen = seen or monitor.Exit("noconnection") in commands
-        assert seen is ends
+    gone = monitor.Exit("noconnection", "absence")
+    assert gone in after(watched("fence"), *absent(0.1, 0.3, 0.5))
+    assert gone not in after(watched("lease"), *absent(0.1, 0.3, 0.5))
+    assert gone not in after(watched("fence"), *absent(0.1, 0.2, 0.3))
+
+
+def test_an_agent_that_was_started_anew_is_a_node_that_died() -> None:
+    gone = monitor.Exit("noconnection", "absence")
+    assert gone in after(watched(), *absent(0.1, 0.3, 0.5, agent="unknown"))
+
+
+def test_an_absent_subtree_whose_agent_hosts_it_is_unreachable_and_lives() -> None:
+    found = after(watched(), *absent(0.1, 0.3, 0.5, 5.0, agent="hosted"))
+    assert found == [monitor.Reach(reachable=False)]
+
+
+def test_an_absent_subtree_whose_agent_does_not_answer_is_not_dead() -> None:
+    found = after(watched(), *absent(0.1, 0.3, 0.5, 2.0, agent="silent"))
+    assert found == [monitor.Reach(reachable=False)]
+
+
+def test_absence_just_after_the_servers_are_back_is_no_evidence() -> None:
+    state, _ = monitor.step_monitor(watched(), monitor.LeaseUnread(1.0))
+    state, _ = monitor.step_monitor(state, monitor.LeaseRead(7, 3, 6.0, 6.0))
+    assert not any(isinstance(c, monitor.Exit) for c in after(state, *absent(6.1, 6.3, 6.5, 8.9)))
+    assert monitor.Exit("noconnection", "absence") in after(state, *absent(6.1, 6.3, 6.5, 9.1))
 
 
 def test_silence_is_unreachable_and_an_answer_reachable_again() -> None:
@@ -160,9 +270,7 @@ def test_silence_is_unreachable_and_an_answer_reachable_again() -> None:
 
 
 def test_a_lease_with_a_later_epoch_is_an_exit_as_fenced() -> None:
-    assert monitor.step_monitor(watched(), monitor.LeaseRead(9, 4, 0.1, 0.1))[1] == (
-        monitor.Exit("fenced"),
-    )
+    assert after(watched(), monitor.LeaseRead(9, 4, 0.1, 0.1)) == [monitor.Exit("fenced")]
 
 
 def test_placement_goes_by_labels_load_and_name() -> None:
@@ -172,3 +280,28 @@ def test_placement_goes_by_labels_load_and_name() -> None:
     assert fitting(nodes, {"node": "n1"}) == ["n1"]
     assert fitting([Advert("n1", draining=True)], {}) == []
     assert misfit(Advert("n1"), {"zone": "b"}) == "has no zone, wanted zone=b"
+    adverts = [Advert("n1"), Advert("n2")]
+    assert fitting(adverts, {}, placed={"n1": 1}) == ["n2", "n1"]
+
+
+@pytest.mark.parametrize(
+    ("more", "servers", "init_s", "said"),
+    [
+        ({}, 3, 30.0, ""),
+        ({"lease": 2.0}, 1, 0.0, ""),
+        ({"lease": 10.0}, 3, 0.0, ""),
+        ({"lease": 9.9}, 3, 0.0, "a lease of 9.9 s is shorter than an election"),
+        ({}, 0, 30.1, "may take 30.1 s to start"),
+        ({}, 0, float("inf"), "may take inf s to start"),
+        ({"shutdown": 60_000}, 0, 0.0, ""),
+        ({"shutdown": "brutal_kill"}, 0, 0.0, ""),
+        ({"shutdown": 60_001}, 0, 0.0, "a stop is waited for 60000 ms"),
+        ({"shutdown": "infinity"}, 0, 0.0, "a stop is waited for 60000 ms"),
+    ],
+)
+def test_limits_that_do_not_fit_together_are_told(
+    more: dict[str, Any], servers: int, init_s: float, said: str
+) -> None:
+    told = "\n".join(clashing(Remote("billing", "billing.yaml", **more), servers, init_s))
+    assert said in told
+    assert bool(told) == bool(said)

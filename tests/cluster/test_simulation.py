@@ -1,56 +1,62 @@
-"""The protocol in a simulated cluster: seeds that must all be well, and mutants that must not."""
+"""The cluster in a simulation: seeds that must all be well, and mutants that must not."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
-from ssm_cli.cluster.protocol import lease
-from tests.cluster.schedules import violations
-from tests.cluster.world import Rules
+from tests.cluster.mutants import MUTANTS
+from tests.cluster.schedules import plan, plan_loss, violations
+from tests.cluster.world import Rules, World
+from tests.thorough import tries
 
-SEEDS = 300
-BATCH = 50
+SEEDS = tries(40, 300)
+LOSSES = tries(20, 60)
+BATCH = 20
+CATCHES = 150  # seeds in which a mutant is caught; most are in the first ten
+FIRST = {
+    "appends are not compared": 120,
+    "a stale lease is proof": 48,
+    "a lease counts too long": 54,
+}
+"""With which seed to begin, where the first that catches it is late: it only saves time."""
 REPLAY = "SSM_CLUSTER_SEED={seed} python -m pytest tests/cluster/test_simulation.py -k one_seed"
 
 
-def resume_without_writing(holder: lease.Holder, event: lease.Event) -> lease.Step:
-    """A mutant: an owner whose lease is over looks again, and goes on if the lease names it."""
-    if isinstance(event, lease.Found) and event.ours:
-        return lease.step_holder(holder, lease.Renewed(event.revision, event.now_s))
-    after, commands = lease.step_holder(holder, event)
-    if isinstance(event, lease.Tick) and after.stopped:
-        return holder, (lease.Read(),)
-    return after, commands
-
-
-@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
-def test_no_schedule_breaks_the_protocol(first: int) -> None:
+def must_be_well(first: int, planned: Callable[[World], None]) -> None:
     for seed in range(first, first + BATCH):
-        wrong = violations(seed)
+        wrong = violations(seed, planned=planned)
         assert not wrong, f"{wrong}\nreplay it: {REPLAY.format(seed=seed)}"
 
 
+@pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
+def test_no_schedule_loses_doubles_or_counts_what_it_should_not(first: int) -> None:
+    must_be_well(first, plan)
+
+
+@pytest.mark.parametrize("first", range(0, LOSSES, BATCH))
+def test_what_disks_lose_is_told_and_nothing_older_is_served(first: int) -> None:
+    must_be_well(first, plan_loss)
+
+
 @pytest.mark.skipif("SSM_CLUSTER_SEED" not in os.environ, reason="set SSM_CLUSTER_SEED to replay")
-def test_one_seed() -> None:
-    assert not violations(int(os.environ["SSM_CLUSTER_SEED"]))
+@pytest.mark.parametrize("planned", [plan, plan_loss])
+def test_one_seed(planned: Callable[[World], None]) -> None:
+    assert not violations(int(os.environ["SSM_CLUSTER_SEED"]), planned=planned)
 
 
 def test_equal_seeds_give_equal_runs() -> None:
-    mutant = Rules(compares=False)
+    mutant = Rules(replies_early=True)
     assert violations(1, mutant) == violations(1, mutant)
 
 
 @pytest.mark.parametrize(
-    ("name", "rules", "tries"),
-    [
-        ("appends are not compared", Rules(compares=False), 30),
-        ("an owner does not stop itself", Rules(stops_itself=False), 60),
-        ("a reply leaves before the append is acknowledged", Rules(replies_early=True), 60),
-        ("a lease is resumed without writing it", Rules(holder=resume_without_writing), 300),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ("name", "rules", "planned"), MUTANTS, ids=lambda v: v if isinstance(v, str) else ""
 )
-def test_a_mutant_is_caught(name: str, rules: Rules, tries: int) -> None:
-    assert any(violations(seed, rules) for seed in range(tries)), f"{name}, and nobody noticed"
+def test_a_mutant_is_caught(name: str, rules: Rules, planned: Callable[[World], None]) -> None:
+    first = FIRST.get(name, 0)
+    seeds = [*range(first, CATCHES), *range(first)]
+    found = any(violations(seed, rules, planned) for seed in seeds)
+    assert found, f"{name}, and nobody noticed"

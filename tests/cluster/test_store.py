@@ -112,7 +112,7 @@ def test_large_states_go_in_chunks_and_many_changes_are_tidied_up(play: Any) -> 
         assert heir.get("large") == large
         assert heir.get("k39") == b"39"
         cells = await cluster.cells(names.saved(tree))
-        keys = await cells.keys()
+        keys = await cells.entries()
         assert not isinstance(keys, Unknown)
         assert len(keys) < 60
 

@@ -1,441 +1,390 @@
-"""A simulated cluster with a parent, two nodes and clients, and what must hold in it.
+"""A simulated cluster: agents, owners, parents and clients, with the code that real ones run.
 
-The pure parts of the protocol run here unchanged, on virtual time. `Rules` holds what a mutant
-changes; a run with a mutant must be found wanting.
+Placing, watching, the agent, the lease, the journal and the saved states are those of the program,
+on an event loop in virtual time. Only what is above them is simple: the subtree is a list for each
+client, and the parent restarts what ends and counts what the program would count.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.ports import CallLost, Conflict, Unknown
-from ssm_cli.cluster.protocol import lease, monitor, records, writer
+from ssm_cli.cluster.agent.agent import Agent
+from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.link.frames import ChildJob, Ended, Linked, News
+from ssm_cli.cluster.link.watching import Kin, Watching
+from ssm_cli.cluster.owner.host import Job, Told, word_for
+from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.owner.store import ClusterStore, open_store
+from ssm_cli.cluster.ports import Answer, CallLost
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.lease import Takeover
+from ssm_cli.cluster.protocol.messages import STOPPED, Ping, Said, Stop, control
 from ssm_cli.cluster.simulated.network import Network, Process
+from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
+from ssm_cli.errors import SsmError, StorageDamaged
+from ssm_cli.runtime.remote.life import reason_for
+from ssm_cli.supervision.decisions import is_counted
 
 TTL_S = 2.0
 FAULTS_S = 12.0  # until then things go wrong
-END_S = 22.0
+END_S = 32.0
 ANSWER_S = 0.5
-JOURNAL, LEASE = "shop/billing", "leases/billing"
+SAVE_EVERY = 15  # entries
+TREE, WORKER = "shop", "ledger"
+CHILDREN = ("billing", "stock")
 
 
 @dataclass
 class Rules:
-    """The protocol; a mutant replaces one of these."""
+    """What a mutant changes besides the code itself."""
 
-    writer: Callable[[writer.Writer, writer.Event], writer.Step] = writer.step_writer
-    holder: Callable[[lease.Holder, lease.Event], lease.Step] = lease.step_holder
     compares: bool = True
     stops_itself: bool = True
     replies_early: bool = False
+    mutations: tuple[Callable[[], AbstractContextManager[object]], ...] = ()
 
 
 class World:
     """Servers, network, and the record of what was done."""
 
-    def __init__(self, seed: int, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self, seed: int, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
         self.net = Network(seed, loss=0.01)
         self.random = self.net.random
-        self.servers = Servers()
-        self.servers.compares = rules.compares
-        self.takeover: lease.Takeover = self.random.choice(("fence", "lease"))
-        self.effects: list[tuple[float, int]] = []
+        self.servers = Servers(self.random)
+        self.servers.compares = self.rules.compares
+        self.switchboard: Switchboard = {}
+        self.takeover: Takeover = self.random.choice(("fence", "lease"))
+        self.effects: dict[str, list[tuple[float, int]]] = defaultdict(list)
         self.acked: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self.last_ack_s = 0.0
-        self.wrong: list[str] = []
+        self.last_ack_s: dict[str, float] = dict.fromkeys(CHILDREN, 0.0)
+        self.damaged = ""
+        self.lost = ""  # what was taken from the stores, if anything
+        self.deaths = 0
         self.lives = 0
-        self.owners: dict[str, Owner] = {}
-        self.nodes = {name: self._process(name) for name in ("a", "b")}
-        self.parent = Parent(self, self._process("parent"))
-        self.clients = [Client(self, self._process(name)) for name in ("c1", "c2")]
+        self.slow_s = 0.0  # how long user code takes in the next start
+        self.nodes = {name: SimNode(self, name) for name in ("a", "b", "c")}
+        self.parents = [Parent(self, "parent")]
+        self.clients = [Client(self, *who) for who in zip(("c1", "c2"), CHILDREN, strict=True)]
 
-    def _process(self, name: str) -> Process:
+    def process(self, name: str, like: Process | None = None) -> Process:
+        """A process with a clock of its own, or that of the computer it runs on."""
+        if like is not None:
+            return Process(name, like.rate, like.offset_s)
         return Process(name, self.random.uniform(0.9, 1.1), self.random.uniform(0, 100))
 
-    def route(self, subject: str, body: Any, back: Callable[[Any], None]) -> None:
-        """At the servers: to the owner that is subscribed last, or nobody."""
-        kind, _, name = subject.partition(".")
-        if kind == "agent":
-            node = self.nodes[name]
-            if not node.alive:
-                back(CallLost("noproc"))
-            else:
-                self.net.carry(node, self._start, node, body, back, out=False)
-            return
-        serving = [o for o in self.owners.values() if o.subscribed and o.node.alive]
-        if not serving:
-            back(CallLost("noproc"))
-        for owner in serving:  # plain subscriptions: each gets it, the first answer counts
-            handler = owner.on_request if kind == "call" else owner.on_ping
-            self.net.carry(owner.node, handler, body, back, out=False)
+    def cluster(self, process: Process) -> SimCluster:
+        return SimCluster(self.net, process, self.servers, self.switchboard)
 
-    def _start(self, node: Process, body: tuple[int, int], back: Callable[[Any], None]) -> None:
-        before = self.owners.get(node.name)
-        if before is not None and before.epoch >= body[0] and not before.ended:
-            before.answer(back)  # asked again, since the answer was lost
-            return
-        if before is not None:
-            before.end()
-        self.lives += 1
-        self.owners[node.name] = Owner(self, node, *body, back)
-
-    def call(
-        self, who: Process, subject: str, body: Any, heard: Callable[[Any], None], timeout_s: float
-    ) -> None:
-        """A request through the servers; `heard` is called once."""
-        open_ = [True]
-
-        def once(answer: Any) -> None:
-            if open_:
-                open_.clear()
-                heard(answer)
-
-        def back(answer: Any) -> None:
-            self.net.carry(who, once, answer, out=False)
-
-        self.net.after(who, timeout_s, once, CallLost("timeout"))
-        self.net.carry(who, self.route, subject, body, back, out=True)
+    def owners(self) -> list[Owner]:
+        """Those that live."""
+        return [o for node in self.nodes.values() for o in node.owners if not o.ended.done()]
 
 
-@dataclass
+class SimNode:
+    """A computer: its agent, and the processes that it has started."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.process = world.process(name)
+        self.owners: list[Owner] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the agent."""
+        self.process.alive = True
+        cluster = self.world.cluster(self.process)
+        agent = Agent(
+            cluster, cluster, Access(""), name=self.name, labels={}, folder="", host=self.host
+        )
+        self.world.net.begin(self.process, agent.run(asyncio.Event()))
+
+    def host(self, job: Job, page: LeasePage) -> Owner:
+        owner = Owner(self.world, self, job, page)
+        self.owners = [known for known in self.owners if not known.ended.done()] + [owner]
+        return owner
+
+    def processes(self) -> list[Process]:
+        return [self.process, *(owner.process for owner in self.owners)]
+
+    def crash(self) -> None:
+        """Power is lost."""
+        for process in self.processes():
+            process.crash()
+        self.owners = []
+
+
+@dataclass(eq=False)
 class Owner:
-    """A process that owns the subtree: each client's list, and a table of sessions."""
+    """A process that owns the subtree, as its agent sees it, and what runs in it."""
 
     world: World
-    node: Process
-    epoch: int
-    revision: int
-    started: Callable[[Any], None]
-    subscribed: bool = False
-    ended: bool = False
-    durable: int = 0
+    node: SimNode
+    job: Job
+    page: LeasePage
     lists: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    sessions: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    replies: list[tuple[int, int, Callable[[Any], None]]] = field(default_factory=list)
+    sessions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    pending: dict[tuple[str, int], list[Answer]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.net = self.world.net
-        owner = f"{self.node.name}{self.world.lives}"
-        self.writer = writer.Writer(self.epoch, owner)
-        self.holder = lease.fresh(TTL_S, self.revision, self.now_s())
-        self.renewed = False
-        self.on_writer(writer.Begin())
-        self.tick()
+        world, self.net, self.child = self.world, self.world.net, self.job.start.subtree
+        self.started: asyncio.Future[Told] = self.net.loop.create_future()
+        self.ended: asyncio.Future[Told] = self.net.loop.create_future()
+        world.lives += 1
+        self.pid = world.lives
+        self.process = world.process(f"{self.node.name}.{self.pid}", self.node.process)
+        for way in ("deaf", "mute"):
+            setattr(self.process, way, getattr(self.node.process, way))
+        self.serving = False
+        self.saved = 0
+        self.ending: asyncio.Future[str] = self.net.loop.create_future()
+        self.net.begin(self.process, self.run())
 
-    def now_s(self) -> float:
-        return self.net.now_s(self.node)
+    # -- as its agent sees it --------------------------------------------------------------------
 
-    def end(self) -> None:
-        self.ended, self.subscribed = True, False
+    def stop(self) -> None:
+        self.end(STOPPED)
 
-    def send(self, back: Callable[[Any], None], answer: Any) -> None:
-        self.net.carry(self.node, back, answer, out=True)
+    def hand_on(self) -> None:
+        self.end("moved")
 
-    # -- the lease ---------------------------------------------------------------------------
+    def kill(self, word: str = "", detail: str = "") -> None:
+        self.process.crash()
+        self.over(Told("ended", word or "killed", detail))
 
-    def tick(self) -> None:
-        if not self.ended:
-            self.on_holder(lease.Tick(self.now_s()))
-            self.act()
-            self.net.after(self.node, 0.05, self.tick)
+    def is_hung(self) -> bool:
+        return False
 
-    def on_holder(self, event: lease.Event) -> None:
-        if self.ended:
-            return
-        self.renewed = self.renewed or isinstance(event, lease.Renewed)
-        self.holder, commands = self.world.rules.holder(self.holder, event)
-        for command in commands:
-            match command:
-                case lease.Fence():
-                    if self.world.rules.stops_itself:
-                        self.end()
-                        self.world.parent.hear_exit(self.node, self.epoch, "fenced")
-                case lease.Renew(revision, sent_s):
-                    self.renew(revision, sent_s)
-                case lease.Read():
-                    question = lambda: self.world.servers.get(LEASE)  # noqa: E731 - one question
-                    self.net.ask(self.node, question, self.on_lease, ANSWER_S)
-        self.serve()
+    def freeze(self) -> None:
+        if self.world.rules.stops_itself:
+            self.process.frozen = True
 
-    def renew(self, revision: int, sent_s: float) -> None:
-        value = msgspec.json.encode((self.epoch, self.node.name, sent_s))
+    def thaw(self) -> None:
+        self.process.thaw()
 
-        def heard(answer: Any) -> None:
-            if isinstance(answer, int):
-                self.on_holder(lease.Renewed(answer, sent_s))
-            elif isinstance(answer, Conflict):
-                self.on_holder(lease.LeaseRefused(self.now_s()))
-            else:
-                self.on_holder(lease.LeaseUnclear(self.now_s()))
+    def over(self, told: Told) -> None:
+        if not self.started.done():
+            self.started.set_result(told)
+        if not self.ended.done():
+            self.ended.set_result(told)
 
-        servers = self.world.servers
-        self.net.ask(self.node, lambda: servers.cas(LEASE, value, revision), heard, ANSWER_S)
+    # -- what runs in it -------------------------------------------------------------------------
 
-    def on_lease(self, answer: Any) -> None:
-        if isinstance(answer, Unknown):
-            self.on_holder(lease.LeaseUnclear(self.now_s()))
-            return
-        revision, value = answer
-        epoch = msgspec.json.decode(value)[0]
-        self.on_holder(lease.Found(revision, epoch == self.epoch, self.now_s()))
+    def end(self, reason: str) -> None:
+        if not self.ending.done():
+            self.ending.set_result(reason)
+
+    async def run(self) -> None:
+        try:
+            told = await self.own(self.world.cluster(self.process))
+        except SsmError as error:
+            told = Told("ended", word_for(error), str(error))
+            if told.reason == "journal_corrupt":
+                self.world.damaged = told.detail
+        self.process.alive = False
+        self.over(told)
+
+    async def own(self, cluster: SimCluster) -> Told:
+        start = self.job.start
+        slow_s, self.world.slow_s = self.world.slow_s, 0.0
+        self.busy(slow_s)
+        self.store = await open_store(cluster, start, f"{self.node.name}{self.pid}", self.page)
+        self.rebuild(self.store)
+        self.busy(slow_s)
+        await cluster.calls.serve(names.controls(TREE, self.child), self.on_control)
+        await cluster.calls.serve(names.calls(TREE, self.child, WORKER), self.on_call)
+        self.serving = True
+        self.net.after(self.process, 0.05, self.act)
+        self.started.set_result(Told("started"))
+        reason = await self.ending
+        self.serving = False
+        if self.store.fenced:
+            return Told("ended", self.store.word, self.store.fenced)
+        await cluster.close()
+        await self.store.settled()
+        return Told("ended", reason)
+
+    def busy(self, seconds: float) -> None:
+        """User code runs, and nothing else in its process."""
+        self.process.paused_until_s = max(self.process.paused_until_s, self.net.true_s + seconds)
+
+    def rebuild(self, store: ClusterStore) -> None:
+        data = store.get("state")
+        if data is not None:
+            self.saved, lists, sessions = msgspec.json.decode(data)
+            self.lists.update(lists)
+            self.sessions.update({key: (n, place) for key, (n, place) in sessions.items()})
+        if self.saved > store.last() or store.first() > self.saved + 1:
+            why = f"saved is entry {self.saved}, kept are {store.first()} to {store.last()}"
+            raise StorageDamaged(f"journal_corrupt: {why}")  # as a node does that is rebuilt
+        for _, entry in store.read(self.saved):
+            self.step(*msgspec.json.decode(entry))
+
+    def step(self, client: str, n: int) -> int:
+        self.lists[client].append(n)
+        place = len(self.lists[client])
+        self.sessions[client] = n, place
+        return place
+
+    def good(self) -> bool:
+        good = self.net.now_s(self.process) < self.page.until_s
+        return self.serving and (good or not self.world.rules.stops_itself)
 
     def act(self) -> None:
         """Do something that others see: only while the lease is good."""
-        good = self.holder.is_good(self.now_s()) or not self.world.rules.stops_itself
-        if self.subscribed and not self.ended and good:
-            self.world.effects.append((self.net.true_s, self.epoch))
+        if self.store.fenced:
+            self.end(self.store.word)
+        if self.good():
+            self.world.effects[self.child].append((self.net.true_s, self.job.start.epoch))
+        if not self.ended.done():
+            self.net.after(self.process, 0.05, self.act)
 
-    # -- the journal -------------------------------------------------------------------------
+    def on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
+        said = Said(ok=True, epoch=self.job.start.epoch)
+        match control(data):
+            case Stop(epoch=epoch, reason=reason) if epoch == said.epoch:
+                self.end(reason)
+            case Ping():
+                pass
+            case _:
+                said = Said(ok=False, reason="fenced", epoch=said.epoch)
+        if answer is not None and self.serving:
+            answer(msgspec.json.encode(said))
 
-    def on_writer(self, event: writer.Event) -> None:
-        if self.ended:
+    def on_call(self, _: str, data: bytes, answer: Answer | None) -> None:
+        if answer is None or not self.good():
             return
-        self.writer, commands = self.world.rules.writer(self.writer, event)
-        for command in commands:
-            match command:
-                case writer.Append(record):
-                    self.append(record)
-                case writer.ReadTail(again):
-                    self.net.after(self.node, 0.1 if again else 0.0, self.read_tail)
-                case writer.Claimed(sequence):
-                    self.replay(sequence)
-                case writer.Written(upto):
-                    self.on_written(upto)
-                case writer.GiveUp():
-                    self.end()
-                    self.world.parent.hear_exit(self.node, self.epoch, "fenced")
-
-    def append(self, record: records.Record) -> None:
-        def heard(answer: Any) -> None:
-            if self.writer.flight is not record:
-                return
-            if isinstance(answer, int):
-                self.on_writer(writer.Acked(answer))
+        client, n = msgspec.json.decode(data)
+        known, place = self.sessions.get(client, (0, 0))
+        if n < known:
+            return
+        if n == known:
+            waiting = self.pending.get((client, n))
+            if waiting is None:
+                answer(b"%d" % place)
             else:
-                lost = isinstance(answer, Unknown)
-                self.on_writer(writer.AppendUnclear() if lost else writer.AppendRefused())
-
-        servers, data = self.world.servers, records.written(record)
-        question = lambda: servers.append(JOURNAL, data, record.prev)  # noqa: E731 - one question
-        self.net.ask(self.node, question, heard, ANSWER_S)
-
-    def read_tail(self) -> None:
-        def heard(answer: Any) -> None:
-            if isinstance(answer, Unknown):
-                self.read_tail()
-            else:
-                sequence, data = answer
-                record = None if data is None else records.read_record(data)
-                self.on_writer(writer.TailIs(sequence, record))
-
-        servers = self.world.servers
-        self.net.ask(self.node, lambda: servers.tail(JOURNAL), heard, ANSWER_S)
-
-    def replay(self, upto: int) -> None:
-        def heard(answer: Any) -> None:
-            if isinstance(answer, Unknown):
-                self.replay(upto)
-                return
-            for _, record in records.chained(answer):
-                for number, entry in enumerate(record.entries, record.first):
-                    self.step(number, *msgspec.json.decode(entry))
-            self.durable = self.writer.next - 1
-            self.ready = True
-            self.serve()
-
-        servers = self.world.servers
-        self.net.ask(self.node, lambda: servers.read(JOURNAL, 0, upto), heard, ANSWER_S)
-
-    ready = False
-
-    def serve(self) -> None:
-        """Subscribe, once the state is there and the lease was renewed by us."""
-        if self.ready and self.renewed and not self.subscribed and not self.ended:
-            self.subscribed = True
-            self.answer(self.started)
-
-    def answer(self, back: Callable[[Any], None]) -> None:
-        """Say that it is started, now or once it is."""
-        self.started = back
-        if self.subscribed:
-            self.send(back, self.epoch)
-
-    # -- requests ----------------------------------------------------------------------------
-
-    def step(self, number: int, client: str, n: int) -> int:
-        self.lists[client].append(n)
-        answer = len(self.lists[client])
-        self.sessions[client] = n, answer, number
-        return answer
-
-    def on_ping(self, _: Any, back: Callable[[Any], None]) -> None:
-        if self.subscribed:
-            self.send(back, self.epoch)
-
-    def on_request(self, body: tuple[str, int], back: Callable[[Any], None]) -> None:
-        self.on_holder(lease.Tick(self.now_s()))
-        if not self.subscribed:
+                waiting.append(answer)
             return
-        client, n = body
-        known = self.sessions.get(client, (0, 0, 0))
-        if n <= known[0]:
-            if n == known[0]:
-                self.reply(known[2], known[1], back)
-            return
-        waiting = len(self.writer.waiting)
-        flight = len(self.writer.flight.entries) if self.writer.flight else 0
-        number = self.writer.next + flight + waiting
-        answer = self.step(number, client, n)
-        self.replies.append((number, answer, back))
+        number = self.store.last() + 1
+        place = self.step(client, n)
+        self.pending[client, n] = [answer]
         if self.world.rules.replies_early:
-            self.send(back, answer)
-        self.on_writer(writer.Write(number, msgspec.json.encode(body)))
+            answer(b"%d" % place)
 
-    def reply(self, number: int, answer: int, back: Callable[[Any], None]) -> None:
-        if number <= self.durable:
-            self.send(back, answer)
-        else:
-            self.replies.append((number, answer, back))
+        def done(error: Exception | None) -> None:
+            for waiting in self.pending.pop((client, n), ()):
+                if error is None and self.good():
+                    waiting(b"%d" % place)
 
-    def on_written(self, upto: int) -> None:
-        self.durable = upto
-        due = [reply for reply in self.replies if reply[0] <= upto]
-        self.replies = [reply for reply in self.replies if reply[0] > upto]
-        for _, answer, back in due:
-            self.send(back, answer)
+        self.store.append(number, data, done)
+        if number - self.saved >= SAVE_EVERY:
+            self.save(number)
+
+    def save(self, number: int) -> None:
+        """Save the state once its last entry is durable, and trim the journal behind it."""
+        self.saved = number
+        state = msgspec.json.encode((number, self.lists, self.sessions))
+
+        def durable(error: Exception | None) -> None:
+            if error is None:
+                self.store.put({"state": state}, saved)
+
+        def saved(error: Exception | None) -> None:
+            if error is None:
+                self.store.trim(number)
+
+        self.store._dones.append((number, durable))
 
 
 class Parent:
-    """The parent: one remote child, monitored, and started anew when it has ended."""
+    """A parent with remote children, restarted as they end, and counted as the program does."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.net = world.net
-        self.process = process
-        self.monitor: monitor.Monitor | None = None
-        self.turn = 0
-        self.place()
-        self.look()
+        self.process = world.process(name)
+        self.counted: list[str] = []
+        self.unreachable = 0
+        self.begin()
 
-    def now_s(self) -> float:
-        return self.net.now_s(self.process)
+    def begin(self) -> None:
+        self.process.alive = True
+        self.ended: dict[str, asyncio.Queue[Ended]] = {c: asyncio.Queue() for c in CHILDREN}
+        self.watched: list[Watching] = []
+        self.stopping = False
+        shared = Kin()
+        for child in CHILDREN:
+            cluster = self.world.cluster(self.process)
+            job = ChildJob(child, "tree", {}, TTL_S, self.world.takeover, "keep", 1)
+            watching = Watching(cluster, TREE, job, self.hear, shared)
+            self.watched.append(watching)
+            self.world.net.begin(self.process, self.run(cluster, child, watching))
 
-    def place(self, wait_s: float = 0.0) -> None:
-        """Write the lease with the next epoch, then start it on the next node."""
-        self.monitor = None
+    def stop(self) -> None:
+        """End its children in order, and itself."""
+        self.stopping = True
+        self.world.net.begin(self.process, self.stop_all())
 
-        def read(answer: Any) -> None:
-            if isinstance(answer, Unknown):
-                self.place(wait_s)
-                return
-            revision, value = answer
-            epoch = 1 + (0 if value is None else msgspec.json.decode(value)[0])
-            node = ("a", "b")[self.turn % 2]
-            self.turn += 1
-            data = msgspec.json.encode((epoch, node, 0))
-            cas = lambda: servers.cas(LEASE, data, revision)  # noqa: E731 - one question
-            self.net.ask(self.process, cas, lambda a: written(a, epoch, node), ANSWER_S)
+    async def stop_all(self) -> None:
+        for watching in reversed(self.watched):
+            await watching.stop(0, 2.0)
+        self.process.crash()
 
-        def written(answer: Any, epoch: int, node: str) -> None:
-            if not isinstance(answer, int):
-                self.place(wait_s)
-                return
-            self.net.after(self.process, wait_s, start, answer, epoch, node)
+    def hear(self, news: News) -> None:
+        if isinstance(news, Ended):
+            self.ended[news.child].put_nowait(news)
+        elif isinstance(news, Linked) and not news.reachable:
+            self.unreachable += 1
 
-        def start(revision: int, epoch: int, node: str, tries: int = 4) -> None:
-            def heard(answer: Any) -> None:
-                late = isinstance(answer, CallLost) and answer.why == "timeout"
-                if late and tries:
-                    start(revision, epoch, node, tries - 1)
-                elif isinstance(answer, int) and answer != epoch:
-                    self.place()
-                else:
-                    self.on_started(answer, epoch, revision)
+    def count(self, word: str, *, ended: bool) -> None:
+        child: Any = SimpleNamespace(last_reason=reason_for(word))
+        if is_counted(child, child.last_reason if ended else None):
+            self.counted.append(word)
 
-            self.world.call(self.process, f"agent.{node}", (epoch, revision), heard, ANSWER_S)
-
-        servers = self.world.servers
-        self.net.ask(self.process, lambda: servers.get(LEASE), read, ANSWER_S)
-
-    def on_started(self, answer: Any, epoch: int, revision: int) -> None:
-        if isinstance(answer, CallLost):
-            gone = answer.why == "noproc"
-            self.place(0.0 if gone else TTL_S * lease.TAKEOVER[self.world.takeover])
-            return
-        seen = lease.Observed(revision, self.now_s())
-        self.monitor = monitor.Monitor(epoch, TTL_S, self.world.takeover, seen)
-
-    def look(self) -> None:
-        """Read the lease, ping the owner; again and again."""
-        self.net.after(self.process, 0.05 if self.absent() else TTL_S / 4, self.look)
-        if self.monitor is None:
-            return
-        asked_s, servers = self.now_s(), self.world.servers
-
-        def read(answer: Any) -> None:
-            if isinstance(answer, Unknown) or answer[1] is None:
-                self.on_event(monitor.LeaseUnread(asked_s))
-                return
-            epoch = msgspec.json.decode(answer[1])[0]
-            self.on_event(monitor.LeaseRead(answer[0], epoch, asked_s, self.now_s()))
-
-        def pinged(answer: Any) -> None:
-            said: monitor.Answer = "alive"
-            if isinstance(answer, CallLost):
-                said = "absent" if answer.why == "noproc" else "silent"
-            self.on_event(monitor.Pinged(said, self.now_s()))
-
-        self.net.ask(self.process, lambda: servers.get(LEASE), read, ANSWER_S)
-        self.world.call(self.process, "ping.", None, pinged, ANSWER_S)
-
-    def absent(self) -> bool:
-        return self.monitor is not None and self.monitor.absent > 0
-
-    def hear_exit(self, node: Process, epoch: int, reason: str) -> None:
-        """An agent says that an epoch has ended."""
-
-        def there() -> None:
-            event = monitor.EpochEnded(epoch, reason)
-            self.net.carry(self.process, self.on_event, event, out=False)
-
-        self.net.carry(node, there, out=True)
-
-    def on_event(self, event: monitor.Event) -> None:
-        if self.monitor is None:
-            return
-        self.monitor, commands = monitor.step_monitor(self.monitor, event)
-        for command in commands:
-            if isinstance(command, monitor.Exit):
-                self.place()
-                return
+    async def run(self, cluster: SimCluster, child: str, watching: Watching) -> None:
+        adopt, n = True, 0
+        while not self.stopping:
+            n += 1
+            done = await watching.start(n, adopt=adopt)
+            if not done.ok:
+                self.count(done.reason, ended=False)
+                await cluster.time.sleep_s(0.5)
+                continue
+            adopt = False
+            ended = await self.ended[child].get()
+            self.count(ended.reason, ended=True)
 
 
 class Client:
     """Calls with numbers, each again and again until it is answered."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: World, name: str, child: str) -> None:
         self.world = world
-        self.process = process
-        self.n = 1
-        self.go()
+        self.name = name
+        self.child = child
+        self.process = world.process(name)
+        world.net.begin(self.process, self.run(world.cluster(self.process)))
 
-    def go(self) -> None:
-        body = (self.process.name, self.n)
-        self.world.call(self.process, "call.", body, self.heard, ANSWER_S)
-
-    def heard(self, answer: Any) -> None:
-        world = self.world
-        if isinstance(answer, CallLost):
-            world.net.after(self.process, 0.1, self.go)
-            return
-        world.acked[self.process.name].append((self.n, answer))
-        world.last_ack_s = world.net.true_s
-        self.n += 1
-        world.net.after(self.process, world.random.uniform(0.02, 0.2), self.go)
+    async def run(self, cluster: SimCluster) -> None:
+        world, n = self.world, 1
+        while True:
+            body = msgspec.json.encode((self.name, n))
+            subject = names.calls(TREE, self.child, WORKER)
+            answer = await cluster.calls.call(subject, body, ANSWER_S)
+            if isinstance(answer, CallLost):
+                await cluster.time.sleep_s(0.1)
+                continue
+            world.acked[self.name].append((n, int(answer)))
+            world.last_ack_s[self.child] = world.net.true_s
+            n += 1
+            await cluster.time.sleep_s(world.random.uniform(0.02, 0.2))

@@ -95,14 +95,14 @@ def test_constructors_describe_the_inputs_in_order() -> None:
     assert constructors_of(Store | Move | Light) == (
         Constructor(
             "Store",
-            (Field("key", "str"), Field("value", "int", required=False)),
+            (Field("key", "str"), Field("value", "int", required=False, default="0")),
             "Store a value under a key.",
         ),
         Constructor(
             "Move",
             (
                 Field("x", "float"),
-                Field("maybe", "list[int]|None", required=False, choices=("None",)),
+                Field("maybe", "list[int]|None", required=False, choices=("None",), default="None"),
             ),
         ),
         Constructor("ON"),

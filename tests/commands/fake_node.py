@@ -21,7 +21,8 @@ from ssm_cli.runtime.views import (
     Statistics,
     Status,
 )
-from ssm_cli.spec.model import ChildSpec
+from ssm_cli.spec.model import ChildSpec, Labelled
+from ssm_cli.supervision.planning import Applied, PlanStep, TreePlan
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -65,8 +66,15 @@ class FakeNode:
             raise self.answer
         return self.answer
 
-    def perform(self, effect: str, *args: Any) -> Any:
-        return getattr(self, effect)(*args)
+    def far(self, name: str) -> tuple[str, str] | None:
+        child, dot, worker = name.partition(".")
+        return (child, worker) if dot and child == "billing" else None
+
+    def perform(self, effect: str, *args: Any, **given: Any) -> Any:
+        return getattr(self, effect)(*args, **given)
+
+    def answered(self) -> int:
+        return 0
 
     def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         return self._ask("call", worker, message, timeout_s)
@@ -76,6 +84,24 @@ class FakeNode:
 
     def cast(self, worker: str, message: Any) -> None:
         self._ask("cast", worker, message)
+
+    def publish(self, group: str, message: Any) -> Any:
+        return self._ask("publish", group, message)
+
+    def groups(self) -> Sequence[Any]:
+        return []
+
+    def members(self, group: str) -> Sequence[Any]:
+        del group
+        return []
+
+    def get_members(self, group: str) -> list[str]:
+        del group
+        return []
+
+    def joined(self, worker: str) -> list[str]:
+        del worker
+        return []
 
     def encode(self, worker: str, value: Any) -> bytes:
         del worker
@@ -110,9 +136,22 @@ class FakeNode:
         del supervisor
         return ChildSpecView(child, "worker", self.restart_type, 5000, significant=False)
 
-    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+    def start_child(
+        self, supervisor: str, spec: ChildSpec | Labelled | str, args: Any = None
+    ) -> str | None:
+        del args
         self._ask("start_child", supervisor, spec)
         return "child1"
+
+    def plan(self, tree: Any = None, *, specs_only: bool = False) -> TreePlan:
+        self._ask("plan", tree, specs_only)
+        return TreePlan("0a", (PlanStep("start", "kv3", "root/kv3", "root", "new"),), 2)
+
+    def apply(
+        self, tree: Any = None, *, plan: TreePlan | str = "", specs_only: bool = False
+    ) -> Applied:
+        self._ask("apply", tree, plan, specs_only)
+        return Applied("0a", (PlanStep("start", "kv3", "root/kv3", "root", "new"),))
 
     def whereis(self, name: str) -> ProcessRef | None:
         return ProcessRef(name, 1)

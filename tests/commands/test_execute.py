@@ -7,18 +7,23 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from ssm_cli import errors, exit_codes
+from ssm_cli import Defer, ManualClock, Node, StateMachine, Supervisor, Worker, errors, exit_codes
 from ssm_cli.commands import execute as execute_module
 from ssm_cli.commands import records, text, values
 from ssm_cli.commands.execute import aexecute, execute
+from ssm_cli.commands.futures import SHOWN_AS
 from ssm_cli.commands.handlers import HANDLERS
 from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.reload import RELOAD_SHOWN
 from ssm_cli.commands.results import Result, refused
+from ssm_cli.commands.scratch import SHOWN_BY
 from ssm_cli.commands.verbs import VERBS
 from ssm_cli.commands.voice import report_line
 from ssm_cli.exit_codes import ExitCode, exit_code_of
+from ssm_cli.history.past import with_past
 from ssm_cli.runtime.views import NodeView, Report
 from tests.commands.fake_node import FakeNode, TypedFakeNode, supervisor_view, worker_view
 
@@ -47,9 +52,12 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 
 def test_every_verb_has_a_handler_or_a_row_that_says_what_to_ask() -> None:
     assert set(HANDLERS) | {"call"} <= set(VERBS)
-    by_row = [verb for name, verb in VERBS.items() if name not in {*HANDLERS, "call"}]
+    past = {verb.name for verb in VERBS.values() if verb.section == "history"}
+    assert past == {*SHOWN_BY, *SHOWN_AS, *RELOAD_SHOWN, "report"}
+    apart = {*HANDLERS, *past, "call"}
+    by_row = [verb for name, verb in VERBS.items() if name not in apart]
     assert [verb.name for verb in by_row if verb.route is None] == []
-    shown = {"Done", "Child", "Statistics", "Counts", "ChildSpec"}
+    shown = {"Done", "Child", "Statistics", "Counts", "ChildSpec", "Published"}
     assert {verb.route.answer for verb in by_row if verb.route is not None} <= shown
 
 
@@ -429,3 +437,18 @@ def test_quit_and_stop_end_the_session() -> None:
     assert run("quit").ends
     assert run("stop").ends
     assert not run("tree").ends
+
+
+def test_a_call_in_a_fork_keeps_its_time_although_the_clock_of_the_fork_stands() -> None:
+    def init(_name: str, _args: object) -> int:
+        return 0
+
+    waits = StateMachine(step=lambda _message, state: (state, None, [Defer("later")]), init=init)
+    tree = Supervisor("root", children=[Worker("kv1", waits)])
+    with with_past(Node(tree, clock=ManualClock(), history=16), str) as node:
+        node.perform("fork")
+        command = parse_line("call --timeout 0.05 kv1 x", ("kv1",))
+        assert command is not None
+        result = asyncio.run(aexecute(msgspec.structs.replace(command, at="fork1"), node))
+        assert result.exit_code is ExitCode.TIMEOUT
+        assert "kv1 did not answer within 0.05 s" in result.lines[0]

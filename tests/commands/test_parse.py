@@ -129,3 +129,19 @@ def test_every_verb_has_help_and_is_found_by_its_help_name() -> None:
     for verb in verbs.TABLE:
         assert verb.usage in page
         assert verbs.help_lines(verb.name)[0].startswith(verb.usage)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        'adopt kv1 --why "counted twice" --yes',
+        "adopt kv1 --why 'counted twice' --yes",
+        "adopt kv1 --why counted twice --yes",
+        'adopt --yes --why "counted twice" -- kv1',
+    ],
+)
+def test_a_reason_has_as_many_words_as_it_needs(typed: str) -> None:
+    given = parse_line(typed, ["kv1"])
+    assert given is not None
+    assert given.arguments == {"worker": "kv1", "why": "counted twice", "sure": "yes"}
+    assert parse_words(["adopt", "kv1", "--why", "counted twice", "--yes"], ["kv1"]) == given

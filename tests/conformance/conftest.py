@@ -7,6 +7,12 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+FIXTURES = {
+    "supervisor_vector": "supervisor",
+    "server_vector": "gen_server",
+    "statem_vector": "gen_statem",
+    "event_vector": "gen_event",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +34,7 @@ def load(folder: Path, kind: str) -> list[Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for fixture, kind in (("supervisor_vector", "supervisor"), ("server_vector", "gen_server")):
+    for fixture, kind in FIXTURES.items():
         if fixture in metafunc.fixturenames:
             vectors = load(metafunc.config.getoption("vectors"), kind)
             metafunc.parametrize(fixture, vectors, ids=[vector["id"] for vector in vectors])

@@ -102,10 +102,14 @@ class ServerWorld:
         self.calls: dict[str, Any] = {}
         self.ended: Json = "none"
         self.failed = ""
-        self.behaviour = type("Served", (Scripted,), {"trap_exit": server.get("trap_exit", False)})
-        self.behaviour.world = self  # type: ignore[attr-defined]  # the class is made for this world
+        self.behaviour = self.served()
         self.node = Node(Supervisor("root"), clock=self.clock).start()
         self.node.subscribe(self.observe)
+
+    def served(self) -> Any:
+        """The class of the server, made for this world."""
+        fields = {"trap_exit": self.server.get("trap_exit", False), "world": self}
+        return type("Served", (Scripted,), fields)
 
     @staticmethod
     def of(server: GenServer) -> ServerWorld:
@@ -124,10 +128,21 @@ class ServerWorld:
         """How the server is after a step."""
         return "running" if self.node.whereis(self.name) is not None else self.ended
 
+    def received(self) -> Json:
+        """What clients have received in this step: those of a server have no mailbox."""
+        return {}
+
+    def comparable(self, value: Json) -> Json:
+        """What is compared of a value: what is a set has no order."""
+        if isinstance(value, dict) and "timeouts" in value:
+            return {**value, "timeouts": sorted(value["timeouts"], key=str)}
+        return value
+
     # -- what callbacks do -----------------------------------------------------------------------
 
-    def act(self, action: Json, state: Any) -> Any:
+    def act(self, action: Json, state: Any, **more: Any) -> Any:
         """Carry out an action, and make the result it asks for."""
+        del more
         effects: list[Any] = []
         for effect in action.get("effects", ()):
             if "reply_to" in effect:

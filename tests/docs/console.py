@@ -3,17 +3,20 @@
 A block begins with three backticks and `console`. In it
 
     $ COMMAND       is run by the shell; `> ` lines below it continue it
-    ssm> LINE       is typed at the prompt that the command above has opened (on a terminal)
+    ssm> LINE       is typed at the prompt that the command above has opened (on a terminal),
+                    which says where one is: `ssm 174> `, `fork1 174> `
     anything else   is the output, standard error included, compared exactly, but for `...`:
                     on a line of its own it stands for any lines, within a line for any text
 
-All blocks of a page share one folder, a copy of `trees/` in it, and the exit code `$?`.
+All blocks of a page share one folder, a copy of `trees/` in it, and the exit code `$?`. The port at
+which a tree of a page listens stands for one that is free, as suites run side by side.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,9 +26,13 @@ from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its own
 
+from tests.ports import free_ports
+from tests.program import command
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-PROMPT = "ssm> "
+PROMPT = re.compile(r"(?:ssm(?: \d+)?|fork\d+ \d+)> ")
+PORT = "18483"
 DEADLINE_S = 60.0  # a bound for a machine under load; nothing waits for it
 _BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -62,8 +69,8 @@ def steps_of(page: Path) -> list[Step]:
             else:
                 assert steps, f"{page}:{number}: a console block begins with a command"
                 steps[-1].shown.append(line)
-                if line.startswith(PROMPT):
-                    steps[-1].typed.append(line.removeprefix(PROMPT))
+                if prompt := PROMPT.match(line):
+                    steps[-1].typed.append(line[prompt.end() :])
             in_command = line.startswith("$ ")
     return steps
 
@@ -79,21 +86,26 @@ def _line_pattern(line: str) -> str:
 
 
 class Shell:
-    """Runs steps in a folder of its own, with `ssm` and `python` on the path."""
+    """Runs steps in a folder of its own, with `ssm` and `python` on the path.
+
+    Where something is typed, `ssm` is a process of that terminal; elsewhere it is a fork.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.here = folder / "work"
         self._code = 0
+        self._port = str(free_ports(1)[0])
         self._pwd = folder / "pwd"
-        programs = folder / "bin"
-        programs.mkdir()
-        for name, arguments in {"ssm": "-m ssm_cli", "python": ""}.items():
+        self._programs = programs = folder / "bin"
+        real = [sys.executable, "-m", "ssm_cli"]
+        for name, words in {"ssm": command(), "real/ssm": real, "python": real[:1]}.items():
             program = programs / name
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+            program.parent.mkdir(exist_ok=True, parents=True)
+            program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
             program.chmod(0o755)
         shutil.copytree(ROOT / "trees", self.here / "trees", ignore=shutil.ignore_patterns("__*"))
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        kept = {name: v for name, v in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
         self._environ = {
             **kept,
             "PATH": path,
@@ -108,10 +120,11 @@ class Shell:
 
     def run(self, step: Step) -> list[str]:
         """Run a step; the lines that were seen."""
-        script = f'(exit {self._code})\n{step.command}\n(code=$?; pwd >"{self._pwd}"; exit $code)'
+        command = step.command.replace(PORT, self._port)
+        script = f'(exit {self._code})\n{command}\n(code=$?; pwd >"{self._pwd}"; exit $code)'
         text = self._typed(script, step) if step.typed else self._plain(script)
         self.here = Path(self._pwd.read_text().strip())
-        return text.replace("\r\n", "\n").splitlines()
+        return text.replace("\r\n", "\n").replace(self._port, PORT).splitlines()
 
     def _plain(self, script: str) -> str:
         done = subprocess.run(
@@ -134,19 +147,26 @@ class Shell:
             "bash",
             ["-c", script],
             cwd=str(self.here),
-            env=self._environ,
+            env={**self._environ, "PATH": f"{self._programs}/real:{self._environ['PATH']}"},
             timeout=DEADLINE_S,
             encoding="utf-8",
             dimensions=(24, 200),
         )
         child.delaybeforesend = None
-        text = ""
+        text, echoed = "", 0
         for line in step.typed:
-            child.expect_exact(PROMPT)
-            text += f"{child.before}{PROMPT}"
+            for _ in range(1 + echoed):
+                child.expect(PROMPT)
+                text += f"{child.before}{child.after}"
             child.sendline(line)
+            echoed = self._commands(line.removeprefix("source ")) if "source " in line else 0
         child.expect(pexpect.EOF)
         text += str(child.before)
         child.close()
         self._code = child.exitstatus
         return text
+
+    def _commands(self, script: str) -> int:
+        """How many lines of a script are shown behind a prompt of their own as it runs."""
+        lines = (self.here / script).read_text().splitlines()
+        return sum(bool(line) and not line.startswith("#") for line in lines)

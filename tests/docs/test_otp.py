@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import ssm_cli
-from ssm_cli import Caller, GenServer, Node, Supervisor
+from ssm_cli import Caller, EventHandler, GenServer, Node, RequestIds, Statem, Supervisor
+from ssm_cli.cli.commands import COMMANDS
+from ssm_cli.commands.verbs import VERBS
+from ssm_cli.spec.keys import KEYS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "otp.md"
 ROW = re.compile(r"^\| (.+?) \| (.+) \|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
+STATED = {"state_name", "step"}  # of a user's own
 NAME = re.compile(r"\b([A-Za-z_]+)\(")
 
 
@@ -24,7 +28,8 @@ def called_names() -> set[str]:
 
 
 def test_every_name_in_the_last_column_exists() -> None:
-    known = {*dir(Node(Supervisor("root"))), *dir(GenServer), *dir(Caller), *ssm_cli.__all__}
+    ours = (Node(Supervisor("root")), GenServer, Statem, EventHandler, Caller, RequestIds)
+    known = {name for one in ours for name in dir(one)} | {*ssm_cli.__all__, *STATED}
     assert called_names() - known == set()
     assert len(called_names()) > 40
 
@@ -33,3 +38,14 @@ def test_what_is_missing_says_why() -> None:
     for theirs, ours in ROW.findall(PAGE.read_text(encoding="utf-8")):
         if ours.startswith("missing"):
             assert re.match(r"missing: \S", ours), theirs
+
+
+def test_what_a_tree_file_is_of_an_application_are_its_keys_and_commands() -> None:
+    """The keys in the last column are keys of a tree file, and the commands are commands."""
+    page = PAGE.read_text(encoding="utf-8")
+    section = page[page.index("## application") : page.index("## sys")]
+    codes = [code for _, ours in ROW.findall(section) for code in CODE.findall(ours)]
+    commands = {getattr(one, "__name__", "") for one in COMMANDS} | {*VERBS, "run"}
+    assert {code.split()[1] for code in codes if code.startswith("ssm ")} <= commands
+    words = {code for code in codes if re.fullmatch("[a-z_]+", code)}
+    assert words - {key.name for key in KEYS} == {"version", "terminate", "ssm"}  # of the code

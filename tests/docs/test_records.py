@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import program
 from tests.architecture.source import ROOT
 from tests.docs.test_reference import REFERENCE, rows
 
@@ -32,10 +31,7 @@ children:
 
 def ssm(*words: str) -> list[dict[str, Any]]:
     """The records that a command prints."""
-    run = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", *words],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    run = program.ssm(*words, cwd=ROOT)
     found = [json.loads(line) for line in run.stdout.splitlines() if line[:1] in "[{"]
     return [one for value in found for one in (value if isinstance(value, list) else [value])]
 
@@ -86,7 +82,8 @@ def test_the_tree_has_the_fields_of_its_row(printed: dict[str, list[dict[str, An
     (root,) = printed["tree"]
     assert set(root) <= documented("tree")
     assert set(root["children"][0]) <= documented("tree")
-    assert documented("tree") - set(root) == {"label", "delay_ms", "node", "epoch", "age_s"}
+    remote = {"node", "epoch", "age_s"}
+    assert documented("tree") - set(root) == {"label", "delay_ms", "runs", *remote}
 
 
 def test_a_crash_has_the_fields_of_its_table(printed: dict[str, list[dict[str, Any]]]) -> None:

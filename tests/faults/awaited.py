@@ -101,7 +101,7 @@ def at_once(stage: Stage) -> None:
         reader, writer = os.pipe()
         try:
             for number in (reader, -1, reader):
-                driver.watched = watch_links(driver, number)
+                watch_links(driver, number)
             driver.close()
         finally:
             os.close(reader)

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli import FolderStore, Node, SsmError, StateMachine, Supervisor, Worker
-from ssm_cli.runtime.durable import checkpoints, keeper, rebuild
+from ssm_cli.runtime.durable import checkpoints, keeper, stored
 from ssm_cli.spec.model import SupervisorSpec
 
 WORKERS = ("l0", "l1", "l2")
@@ -80,7 +80,7 @@ def dies_at(where: str, after: int) -> None:
         "snapshot": (FolderStore, "put"),
         "compaction": (FolderStore, "trim"),
         "entry": (FolderStore, "append"),
-        "recovery": (rebuild, "decode_entry"),
+        "recovery": (stored, "decode_entry"),
         "checkpoint": (checkpoints, "head"),
         "release": (keeper.Keeper, "_release"),
     }

@@ -159,7 +159,9 @@ def odd_children(stage: Stage) -> None:
     stage.do("terminate_child", "root", "x")
     for _ in range(3):
         stage.do("restart_child", "root", "x")
-    stage.do("start_child", "root", Supervisor("s", children=[Worker("x", 7), Worker("x", Traps)]))
+    seven: Any = 7  # is no code
+    twice = [Worker("x", seven), Worker("x", Traps)]
+    stage.do("start_child", "root", Supervisor("s", children=twice))
     stage.do("start_child", "root", stage.worker("three/tw"))
     deep: Any = stage.worker("w")
     for number in range(40):

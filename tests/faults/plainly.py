@@ -13,10 +13,12 @@ import msgspec
 from ssm_cli import (
     StateMachine,
 )
+from ssm_cli.behaviour import dispatch
 from ssm_cli.codec.renames import Renames
 from ssm_cli.runtime.durable import checks, code, life, records, snapshots
 from ssm_cli.runtime.durable import values as values_module
 from ssm_cli.runtime.durable.values import Values, text_of
+from ssm_cli.spec import afresh
 from tests.faults import recovery
 from tests.faults.doors import tried
 from tests.faults.recovery import machine, talk
@@ -99,11 +101,11 @@ def names(stage: Stage) -> None:
     asked(stage, moving.revive, msgspec.msgpack.encode(7), records.Code(version="1"))
     spelled: list[Any] = [partial(talk, "x"), Called(), Called, len, 7]
     for step in spelled:
-        asked(stage, code.callback_of, step)
+        asked(stage, dispatch.callback_of, step)
         asked(stage, code.lasting_name, step)
         asked(stage, code.digest_of, step)
         asked(stage, code.state_type, StateMachine(step=step))
-    code._source_digest.cache_clear()
+    afresh._digests.clear()
     asked(stage, code.digest_of, talk)
     nowhere = FunctionType(outer.__code__, {"__name__": "nowhere.to.be.found"})
     nowhere.__module__ = "nowhere.to.be.found"

@@ -19,11 +19,13 @@ from ssm_cli import (
     Ok,
     Remote,
     Reply,
+    RequestIds,
     StartTimer,
     Stop,
     Supervisor,
     SystemClock,
     TimeoutAfter,
+    multi_call,
 )
 from tests.faults.stage import Scenario, Stage
 
@@ -54,7 +56,7 @@ def failing(*lives: int) -> Callable[[int], None]:
     return init
 
 
-def flat(strategy: str, **options: Any) -> Callable[[Stage], Any]:
+def flat(strategy: Any, **options: Any) -> Callable[[Stage], Any]:
     def tree(stage: Stage) -> Any:
         children = [stage.worker(name) for name in "abc"]
         return Supervisor("root", strategy, children, intensity=100, **options)
@@ -107,6 +109,16 @@ def callers(stage: Stage) -> None:
     stage.act("run_clients", stage.node.run_clients, *clients, timeout_s=1.0)
     pending = stage.do("send_request", "a", add)
     stage.act("wait", stage.node.wait, pending)
+    ids = RequestIds(stage.node)
+    for name in ("a", "b", "nobody"):
+        stage.act("send one of many", ids.send_request, name, asking(), name)
+    for delete in (False, True, True):
+        stage.act("wait for any", ids.wait_response, 1.0, delete=delete)
+    stage.act("send one of many", ids.send_request, "a", asking(Defer("never again")), "late")
+    stage.act("receive any", ids.receive_response, 0.1)
+    stage.act("ask all subtrees", multi_call, stage.node, "a", asking(), ["root", "eu"])
+    stage.do("which_child", "root", "a")
+    stage.do("which_child", "root", "nobody")
     stage.do("cast_nowait", "a", add)
     stage.act("call_value", stage.node.call_value, "a", b"word")
     stage.call("a", asking(Defer("never")), timeout_s=0.1)

@@ -165,7 +165,7 @@ def damaged(stage: Stage) -> None:
     tried()
     stage.act("look", lambda: Recovered(stage.store, stage.node.spec).look())
     stage.store._cells.pop(HEAD)
-    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, lambda _s, _r: None))
+    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, lambda *_: None))
 
 
 def without_store(stage: Stage) -> None:
@@ -177,6 +177,30 @@ def without_store(stage: Stage) -> None:
     stage.stop()
 
 
+def pooled(stage: Stage) -> Any:
+    del stage
+    template = Worker("w", machine(), persist="journal")
+    pool = Supervisor("pool", "simple_one_for_one", [template], max_children=2, intensity=100)
+    return Supervisor("root", children=[pool], intensity=100)
+
+
+def durable_children(stage: Stage) -> None:
+    """Children of a pool that come back: with the process, with their pool, not once ended."""
+    stage.start()
+    for label in ("one", "two", "three"):
+        stage.do("start_child", "pool", label, {"size": 1})
+    stage.ask("pool:one", b"one")
+    stage.do("run")
+    stage.stop()
+    stage.renew()
+    stage.start()
+    stage.do("terminate_child", "pool", "two")
+    stage.do("terminate_child", "root", "pool")
+    stage.do("restart_child", "root", "pool")
+    stage.do("restart_child", "pool", "one")
+    stage.stop()
+
+
 DURABLE: dict[str, Any] = {"durable": True, "kills": True, "defers": True}
 
 SCENARIOS = [
@@ -185,6 +209,8 @@ SCENARIOS = [
     Scenario("belongs_to_another", tree, belongs_to_another, may_end=True, **DURABLE),
     Scenario("snapshots", saved_now_and_then, snapshots, frozenset("abdg"), **DURABLE),
     Scenario("damaged", tree, damaged, frozenset("abgc"), may_end=True, **DURABLE),
+    Scenario("durable_children", pooled, durable_children,
+             frozenset(("pool", "pool:one", "pool:two")), **DURABLE),
     Scenario("without_store", lambda stage: Supervisor("root", children=[stage.worker("c")]),
              without_store, frozenset("x"), kills=True),
 ]  # fmt: skip

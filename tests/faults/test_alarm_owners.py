@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.program import command
+
 PRELUDE = """
 import asyncio, contextlib, io, os, signal, sys, threading, time
 from ssm_cli import CalleeCrashed, Node, StateMachine, Supervisor, Worker
@@ -51,11 +53,11 @@ def have_interval_timer():
 
 
 @contextlib.contextmanager
-def started(program: str) -> Iterator[Any]:
-    """The program as it runs, gone at the end of the block."""
+def started(program: str, *start: str) -> Iterator[Any]:
+    """The program as it runs, gone at the end of the block; a fork, or what `start` starts."""
     piped = subprocess.PIPE
-    command = [sys.executable, "-c", PRELUDE + program]
-    with subprocess.Popen(command, stdin=piped, stdout=piped, stderr=piped, text=True) as process:
+    words = [*(start or command("-c")), PRELUDE + program]
+    with subprocess.Popen(words, stdin=piped, stdout=piped, stderr=piped, text=True) as process:
         try:
             yield process
         finally:
@@ -328,7 +330,7 @@ def stops():
 
 print(outcome(node, stops), outcome(node, busy))
 """
-    with started(program) as process:
+    with started(program, sys.executable, "-c") as process:
         os.waitpid(process.pid, os.WUNTRACED)
         time.sleep(0.6)
         os.kill(process.pid, signal.SIGCONT)

@@ -16,12 +16,13 @@ from ssm_cli.runtime.durable.rebuild import Recovered
 from ssm_cli.storage.contents import contents, history
 from ssm_cli.storage.verify import verify
 from tests.faults.ledger import WORKERS, Append, tree
+from tests.thorough import tries
 
 SEED = int(os.environ.get("SSM_SEED", "7"))
 INPUTS = 60
 SPEC = tree(snapshot_every=9, keep_records=300)
-FLIPS = 1500  # in one file
-TORN = 300
+FLIPS = tries(200, 1500)  # in one file, apart from its ends
+TORN = tries(60, 300)
 FILES = ["journal.db", "journal.db-wal", "witness", "lock"]
 Known = dict[str, Any]
 

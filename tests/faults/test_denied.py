@@ -7,8 +7,6 @@ take it for written. The syncs of a real process fail here, and then it is kille
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,8 +17,8 @@ from ssm_cli.storage.folder import copied
 from ssm_cli.storage.verify import verify
 from tests.faults.ledger import states, tree
 from tests.faults.no_sync import can_fail
+from tests.program import python
 
-ROOT = Path(__file__).parents[2]
 UNSUPPORTED = 77
 
 PROGRAM = """
@@ -56,10 +54,7 @@ pytestmark = pytest.mark.skipif(not can_fail(), reason="no filters of system cal
 
 def denied(folder: Path, how: str, spared: str = "witness", end: str = "kill") -> str:
     """Have two inputs denied in a process that ends then; what it was told of them."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), how, spared, end],
-        cwd=ROOT, check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = python(PROGRAM, str(folder), how, spared, end)
     if done.returncode == UNSUPPORTED:
         pytest.skip("this machine takes no filter of system calls")
     assert done.returncode == -signal.SIGKILL, done.stderr

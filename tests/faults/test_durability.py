@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +19,11 @@ from random import Random, SystemRandom
 import pytest
 
 from tests.faults.ledger import WORKERS, states
+from tests.program import ROOT, Run
 
 CLIENTS = 8
 ROUNDS = 50
 AHEAD = 4  # requests of one client that are under way at once
-ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0
 SERVE = "from tests.faults.ledger import main; main()"
 
@@ -93,23 +92,23 @@ class Rounds:
         return asyncio.run(self._once(kill_point))
 
     async def _once(self, kill_point: tuple[str, ...]) -> bool:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", SERVE, str(self.folder / "data"), self.socket,
-            *kill_point, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-        )  # fmt: skip
-        assert process.stdout is not None
-        async with asyncio.timeout(DEADLINE_S):
-            up = await process.stdout.readline() == b"ready\n"
-            clients = [client.run(self.socket, self.chance) for client in self.clients if up]
-            running = asyncio.gather(*clients)
-            with contextlib.suppress(TimeoutError):  # it may never come to the place
-                most_s = 1.0 if kill_point else self.chance.random() / 4
-                await asyncio.wait_for(asyncio.shield(process.wait()), most_s)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            await running
-        assert process.returncode == -signal.SIGKILL, "it ended by itself"
+        words = ["-c", SERVE, str(self.folder / "data"), self.socket, *kill_point]
+        run = Run(words, ROOT, os.environ)
+        run.end.setblocking(False)
+        loop = asyncio.get_running_loop()
+        with os.fdopen(run.out, "rb") as out, run.end:
+            ended = asyncio.ensure_future(loop.sock_recv(run.end, 32))
+            async with asyncio.timeout(DEADLINE_S):
+                up = await asyncio.to_thread(out.readline) == b"ready\n"
+                clients = [client.run(self.socket, self.chance) for client in self.clients if up]
+                running = asyncio.gather(*clients)
+                with contextlib.suppress(TimeoutError):  # it may never come to the place
+                    most_s = 1.0 if kill_point else self.chance.random() / 4
+                    await asyncio.wait_for(asyncio.shield(ended), most_s)
+                if not ended.done():
+                    os.kill(run.pid, signal.SIGKILL)
+                assert await ended == b"-9", "it ended by itself"
+                await running
         return up
 
     def look(self) -> None:

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.evolution import CASES, OTHER, TREE, Case, edited
-from tests.program import ssm
+from tests.program import python, ssm
 
-ROOT = Path(__file__).parents[2]
 ENDS = ("kill", "stop")
 KEYS = [(name, end) for name in CASES for end in ENDS]
 TROUBLES = ("differs", "raises", "undecodable", "migrate", "moved", "restore", "renamed")
@@ -54,10 +51,7 @@ class Matrix:
             for key in keys
         ]  # fmt: skip
         program = "from tests.faults.evolution import main; main()"
-        found = subprocess.run(
-            [sys.executable, "-c", program], input=json.dumps(jobs), cwd=ROOT,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        found = python(program, given=json.dumps(jobs))
         assert found.returncode == (0 if stop else -signal.SIGKILL), found.stderr
         results: list[Result] = json.loads(found.stdout)
         return results

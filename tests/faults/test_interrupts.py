@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.program import python
 
 PROGRAM = """
 import os, signal, sys
@@ -39,13 +38,7 @@ except KeyboardInterrupt:
 
 
 def interrupted_in(where: str) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, where],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = python(PROGRAM, where)
     assert done.stderr == ""
     return done.stdout.splitlines()
 
@@ -122,9 +115,7 @@ with Node(Supervisor("root", children=children)) as node:
 @pytest.mark.parametrize("where", ["step", "restart", "terminate"])
 def test_whoever_goes_on_after_an_interruption_finds_a_tree_that_works(where: str) -> None:
     program = GOING_ON.replace("WHERE", repr(where))
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = python(program)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["interrupted", "on running"]
 
@@ -132,13 +123,7 @@ def test_whoever_goes_on_after_an_interruption_finds_a_tree_that_works(where: st
 def test_system_exit_in_a_step_does_not_end_the_process() -> None:
     program = PROGRAM.replace("    os.kill(os.getpid(), signal.SIGINT)\n", "    sys.exit(3)\n")
     program = program.replace("except KeyboardInterrupt:", "except CallError:")
-    done = subprocess.run(
-        [sys.executable, "-c", program, "step"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = python(program, "step")
     lines = done.stdout.splitlines()
     assert "crashed c" in lines
     assert lines[-1] == "interrupted False True"

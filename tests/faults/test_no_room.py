@@ -24,6 +24,7 @@ from ssm_cli import (
 from ssm_cli.runtime.durable import records
 from ssm_cli.spec.model import SupervisorSpec
 from tests.faults.ledger import Append, states, tree
+from tests.program import python
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,10 +60,7 @@ print(told == node._world.outside.keeper.kept["l0"].last, len(told))
 def test_a_file_that_may_not_grow_loses_nothing_that_was_acknowledged(
     tmp_path: Path, how: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), how],
-        capture_output=True, text=True, check=False, timeout=60, cwd=ROOT,
-    )  # fmt: skip
+    done = python(PROGRAM, str(tmp_path), how)
     assert done.stderr == ""
     failure, running, same = done.stdout.splitlines()
     assert failure.startswith("CalleeStopped the input could not be written")
@@ -184,18 +182,21 @@ def test_a_folder_that_may_not_be_written_any_more_stops_the_tree(disk: Path) ->
 def test_a_journal_of_a_newer_format_is_refused_and_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    newer_format = records.FORMAT + 1
     with FolderStore(tmp_path) as store:
         node = Node(spec("stop"), store=store, guard=False).start()
         node.stop()
         with monkeypatch.context() as patch:
-            patch.setattr(records, "FORMAT", 3)
+            patch.setattr(records, "FORMAT", newer_format)
             newer = records.encode_entry(
                 node._world.outside.keeper.chain, node._world.outside.keeper.seq + 1, []
             )
         store.append(store.last() + 1, newer, lambda error: None)
         last = store.last()
         for _ in range(2):
-            with pytest.raises(StorageError, match="the journal has format 3, and this ssm reads"):
+            with pytest.raises(
+                StorageError, match=f"has format {newer_format}, and this ssm reads"
+            ):
                 Node(spec("stop"), store=store, guard=False).start()
         assert store.last() == last
 

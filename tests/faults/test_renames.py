@@ -6,18 +6,17 @@ Each life is a process of its own, killed or stopped in order, with the code of 
 from __future__ import annotations
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ssm_cli import FolderStore, SsmError
+from ssm_cli import FolderStore
 from ssm_cli.runtime.durable.snapshots import RENAMED, Renamed, pack, unpack
 from ssm_cli.storage.contents import change
-from tests.faults.evolution import ACCOUNT, MIGRATE, TREE, edited, run
-from tests.program import ssm
+from tests.faults.evolution import ACCOUNT, MIGRATE, TREE, edited
+from tests.program import python, ssm
 
 ENDS = pytest.mark.parametrize("end", ["kill", "stop"])
 STEP = "StateMachine(step=step,"
@@ -83,19 +82,9 @@ class Folder:
         calls = [(worker, one) for one in inputs]
         job = {"folder": str(self.place), "calls": calls, "stop": end == "stop",
                "at_s": 1e9 + 3600 * self.hours}  # fmt: skip
-        theirs, ours = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.write(ours, json.dumps(run(job)).encode())
-            except SsmError as error:
-                os.write(ours, json.dumps(repr(error)).encode())
-            finally:
-                os.kill(os.getpid(), signal.SIGKILL)
-        os.close(ours)
-        with os.fdopen(theirs, "rb") as pipe:
-            result = json.loads(pipe.read())
-        os.waitpid(pid, 0)
+        lived = python("from tests.faults.evolution import main; main()", given=json.dumps([job]))
+        assert lived.returncode == (0 if end == "stop" else -signal.SIGKILL), lived.stderr
+        (result,) = json.loads(lived.stdout)
         said: dict[str, Any] = result["states"] | result["messages"]
         return str(said[worker])
 

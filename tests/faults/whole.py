@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from ssm_cli import ManualClock, Node, NodeView, SsmError
+from ssm_cli.behaviour.partition import label_of
 from ssm_cli.spec.model import Persist, WorkerSpec, walk
 from tests.faults.stage import LATER_S, Own, Stage
 
@@ -22,8 +23,18 @@ def need(truth: object, otherwise: str) -> None:
         raise Wrong(otherwise)
 
 
+def let_go(stage: Stage) -> None:
+    """Take away all breaks, and let those go on that are held by one."""
+    for name, cell in [*stage.node._world.names.items()]:
+        if cell.extra is not None and cell.extra.breaks is not None and stage.node.running:
+            stage.node.set_breaks(name, ())
+            if cell.suspended:
+                stage.node.resume(name)
+
+
 def examine(stage: Stage) -> list[str]:
     """What is wrong with a tree after an interruption; empty if it is whole."""
+    let_go(stage)
     stage.trap, stage.store.failing, stage.store.late = ("", ""), None, False
     try:
         stage.store.land()
@@ -115,7 +126,8 @@ def look_at_end(stage: Stage) -> None:
     if not node.running:
         look_at_lives(stage)
         return
-    ran = [name for name, state in workers_of(node.tree()).items() if state == "running"]
+    known = workers_of(node.tree()).items()
+    ran = [label_of(name) for name, state in known if state == "running"]
     before = len(stage.ends)
     states = durable_states(node)
     node.stop()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.http.serving import ROOT
 from tests.http.test_program import Shell
+from tests.program import ssm
 
 
 def completed(shell: Shell, line: str, kind: str = "bash") -> list[str]:
     """What a shell is offered for the last word of a line."""
     words = line.split(" ")
-    done = subprocess.run(
-        [sys.executable, "-m", "ssm_cli"],
+    done = ssm(
         cwd=ROOT,
         env={
             **shell.environ,
@@ -27,10 +25,6 @@ def completed(shell: Shell, line: str, kind: str = "bash") -> list[str]:
             "_TYPER_COMPLETE_ARGS": line,
             "_TYPER_COMPLETE_FISH_ACTION": "get-args",
         },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
     )
     return done.stdout.split()
 

@@ -97,8 +97,49 @@ def test_those_who_are_idle_at_a_door_lock_nobody_out_of_the_other(
             assert program.ask("POST", "/v1/workers/kv1/call", b"Lookup x", unix=not unix)[0] == 200
 
 
+@pytest.mark.parametrize("half", [b"", HALF[:30], HALF], ids=["nothing", "headers", "a body"])
+@pytest.mark.parametrize("count", [20, 100])
+@pytest.mark.parametrize("unix", [False, True])
+def test_half_sent_requests_turn_nobody_away_from_either_door(
+    tmp_path: Path, half: bytes, count: int, unix: bool
+) -> None:
+    """Those who come first and wait give way to those who come last and ask."""
+    whole = request_bytes("POST", "/v1/workers/kv1/call", "localhost", b"Lookup x", BEARER)
+    with running(tmp_path, 64) as program, opened(program, count, unix=unix) as held:
+        for sock in held:
+            with contextlib.suppress(OSError):
+                sock.sendall(half)
+        for at in (True, False):
+            with opened(program, 16, unix=at) as asking:
+                for sock in asking:
+                    sock.sendall(whole)
+                assert [sock.recv(15) for sock in asking] == [b"HTTP/1.1 200 OK"] * 16
+
+
+def test_descriptors_that_owners_leave_are_kept_again_and_newcomers_get_others(
+    tmp_path: Path,
+) -> None:
+    """Those who hold what is kept for owners since are not the only ones to give way."""
+    whole = request_bytes("POST", "/v1/workers/kv1/call", "localhost", b"Lookup x", BEARER)
+    with running(tmp_path, 64) as program:
+        with opened(program, 16, unix=True) as owners:
+            for sock in owners:
+                sock.sendall(whole)
+                assert sock.recv(65_536)
+            held = [program.connect(unix=False) for _ in range(60)]
+            for sock in held:
+                with contextlib.suppress(OSError):
+                    sock.sendall(HALF)
+        with opened(program, 16, unix=False) as asking:
+            for sock in asking:
+                sock.sendall(whole)
+            assert [sock.recv(15) for sock in asking] == [b"HTTP/1.1 200 OK"] * 16
+        for sock in held:
+            sock.close()
+
+
 def test_busy_connections_leave_the_unix_socket_to_its_owner(tmp_path: Path) -> None:
-    """Bodies that do not come do not give way; the last descriptors are not for TCP."""
+    """The last descriptors are not for TCP."""
     with running(tmp_path, 96) as program, opened(program, 120, unix=False) as held:
         for sock in held:
             with contextlib.suppress(ConnectionError):

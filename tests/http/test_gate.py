@@ -109,7 +109,7 @@ def test_the_file_of_tokens_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     tokens = server_tokens(environ)
     path = Path(environ["SSM_TOKEN_FILE"])
     assert path.stat().st_mode & 0o777 == 0o600
-    assert sorted(tokens.values()) == [Role.READ, Role.CALL, Role.ADMIN]
+    assert sorted(tokens.values()) == [Role.READ, Role.CALL, Role.APPLY, Role.ADMIN]
     assert server_tokens(environ) == tokens
     token = client_token(environ)
     assert token is not None

@@ -18,6 +18,7 @@ from ssm_cli.http.parsing import Limits
 from tests.http.hostile import Hostile
 from tests.http.limited import running
 from tests.http.serving import Served, answer_of, response_from, serve, until_closed
+from tests.thorough import tries
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.
 QUICK = Limits(header_s=0.1, body_s=0.1, idle_s=1.0, write_s=0.1, refused_s=0.1, watch_s=0.05)
@@ -181,7 +182,7 @@ def test_clients_that_mix_it_all_lose_nothing_that_was_acknowledged(
     tmp_path: Path, uvloop: bool
 ) -> None:
     """`SSM_HOSTILE_S` says for how many seconds, `SSM_HOSTILE_SEED` from which seed."""
-    length_s = float(os.environ.get("SSM_HOSTILE_S", "3"))
+    length_s = float(os.environ.get("SSM_HOSTILE_S", tries(3, 60)))
     seed = os.environ.get("SSM_HOSTILE_SEED", "") or str(SystemRandom().randrange(1 << 32))
     print(f"seed {seed}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from ssm_cli import (
     CallTimeout,
     DecodeError,
     NoProc,
+    SpecError,
     SsmError,
     SupervisorError,
     Worker,
@@ -28,18 +29,17 @@ from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
 from tests.http.serving import DEADLINE_S, ROOT
+from tests.program import command
 
 
 def far() -> Iterator[NodeApi]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ssm_cli", "run", "trees/kv.yaml", "--headless", "--quiet"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    words = ["run", "trees/kv.yaml", "--headless", "--quiet"]
+    process = subprocess.Popen([*command(), *words], cwd=ROOT)
     path = Path(os.environ["XDG_RUNTIME_DIR"]) / "ssm" / "kv.sock"
     end_s = time.monotonic() + DEADLINE_S
     while not path.exists() and time.monotonic() < end_s:
         assert process.poll() is None
+        time.sleep(0.005)
     node = find(os.environ)
     yield node
     node.connection.close()
@@ -83,6 +83,11 @@ def test_a_typed_call_is_answered_typed_or_as_json(node: NodeApi) -> None:
     output = node.call("kv1", Lookup("x"))
     value = output["value"] if isinstance(node, HttpNode) else output.value
     assert value == 1
+
+
+def test_groups_are_asked_alike(node: NodeApi) -> None:
+    assert node.perform("groups") == node.perform("members", "nobody here") == []
+    assert node.perform("publish", "nobody here", b"Store x 1").members == 0
 
 
 def test_supervisors_answer_in_otps_terms(node: NodeApi) -> None:
@@ -166,3 +171,34 @@ def test_the_tree_and_its_reports_look_the_same(node: NodeApi) -> None:
     assert [report.seq for report in reports] == [8, 9, 10]
     assert reports[-1].event == "started"
     node.stop()
+
+
+def test_another_tree_is_applied_by_the_plan_that_was_agreed_to(
+    node: NodeApi, tmp_path: Path
+) -> None:
+    file = tmp_path / "kv.yaml"
+    tree = "supervisor: root\nintensity: 3\nchildren:\n"
+    file.write_text(f"{tree}  - {{worker: kv1, start: 'ssm_cli.machines.kv:kv_store'}}\n")
+    life, plan = node.whereis("kv1"), node.plan(file)
+    assert (plan.todo[0].act, plan.todo[0].path) == ("stop", "root/storage")
+    with pytest.raises(SupervisorError) as raised:
+        node.apply(file, plan="0123456789ab")
+    assert raised.value.term == "stale"
+    assert node.apply(file, plan=plan).done == plan.todo
+    assert (node.names("worker"), node.whereis("kv1")) == (["kv1"], life)
+    assert node.apply(file, specs_only=True).done == ()
+    file.write_text("supervisor: root\nintensity: -1\nchildren: []\n")
+    with pytest.raises(SpecError, match="intensity"):
+        node.apply(file)
+
+
+def test_groups_are_asked_by_methods_alike(node: NodeApi) -> None:
+    assert node.publish("g", b"Store x 1").members == 0
+    assert (node.groups(), node.members("g"), node.get_members("g")) == ([], [], [])
+    assert node.joined("kv2") == []
+
+
+def test_a_ref_is_handed_out_by_a_name_that_there_is(node: Any) -> None:
+    assert node.worker("kv2").call(b"Store x 1") == b"Ok"
+    with pytest.raises(NoProc, match="nobody"):
+        node.worker("nobody")

@@ -15,6 +15,7 @@ import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its ow
 import pytest
 
 from tests.http.serving import ROOT
+from tests.on_terminal import on_terminal
 from tests.ports import free_ports
 from tests.program import Run, ssm
 
@@ -205,15 +206,8 @@ def test_curl_reaches_the_socket(running: Shell) -> None:
 
 
 def test_attaching_and_detaching_leaves_the_tree_running(running: Shell) -> None:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "ssm_cli", "attach", "kv"],
-        cwd=str(ROOT),
-        env={**running.environ, "TERM": "xterm-256color"},
-        dimensions=(24, 120),
-        timeout=DEADLINE_S,
-        encoding="utf-8",
-    )
+    env = {**running.environ, "TERM": "xterm-256color"}
+    child = on_terminal("attach", "kv", cwd=ROOT, env=env, size=(24, 120), encoding="utf-8")
     child.expect_exact("kv2")
     child.send("kv2 Store x 7\r")
     child.expect_exact("Ok")
@@ -285,15 +279,8 @@ def test_tls_is_spoken_and_its_certificate_checked(shell: Shell, tmp_path: Path)
 
 
 def test_an_attached_screen_shows_a_tree_that_went_away_and_came_back(running: Shell) -> None:
-    child = pexpect.spawn(
-        sys.executable,
-        ["-m", "ssm_cli", "attach", "kv"],
-        cwd=str(ROOT),
-        env={**running.environ, "TERM": "xterm-256color"},
-        dimensions=(24, 120),
-        timeout=DEADLINE_S,
-        encoding="utf-8",
-    )
+    env = {**running.environ, "TERM": "xterm-256color"}
+    child = on_terminal("attach", "kv", cwd=ROOT, env=env, size=(24, 120), encoding="utf-8")
     child.expect_exact("kv2")
     os.kill(running.pid(), signal.SIGKILL)
     child.expect("unreach")

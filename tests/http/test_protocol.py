@@ -288,6 +288,44 @@ def test_there_is_one_host_and_that_of_the_target_comes_first(sent: bytes, statu
     assert statuses(sent + BEARER + b"\r\n", gate=GATE) == [status]
 
 
+BAD_PORTS = (
+    "localhost:", "localhost:0", "localhost:65536", "localhost:99999", "localhost:000080",
+    "localhost:abc", "localhost:+80", "localhost:-1", "localhost:8_0", "localhost:8 0",
+    "localhost:80x", "localhost:\xb2", ":", "127.0.0.1:x", "[::1]:", "[::1]:x", "[::1]80", "::1x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("gate", [GATE, None], ids=["TCP", "Unix"])
+@pytest.mark.parametrize("host", BAD_PORTS)
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_host_whose_port_is_none_is_refused_at_every_door(
+    gate: Gate | None, host: str, version: str
+) -> None:
+    head = f"GET /v1/tree HTTP/{version}\r\nhost: {host}\r\n".encode("latin-1")
+    assert statuses(head + BEARER + b"\r\n", gate=gate) == [400]
+
+
+def test_the_port_of_an_absolute_target_is_checked_as_that_of_a_host() -> None:
+    head = b"GET http://localhost:99999/v1/tree HTTP/1.1\r\nhost: localhost\r\n"
+    assert statuses(head + BEARER + b"\r\n", gate=GATE) == [400]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:65535", "[::1]", "[::1]:80"]
+)
+def test_a_host_with_a_good_port_or_none_is_served(host: str) -> None:
+    head = f"GET /v1/tree HTTP/1.1\r\nhost: {host}\r\n".encode()
+    assert statuses(head + BEARER + b"\r\n", gate=GATE) == [200]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:80:80", "[::1]x:80", "[::1:80", "::1", "::1:80", ":80"]
+)
+def test_a_host_that_only_begins_as_ours_is_foreign(host: str) -> None:
+    head = f"GET /v1/tree HTTP/1.1\r\nhost: {host}\r\n".encode()
+    assert statuses(head + BEARER + b"\r\n", gate=GATE) == [403]
+
+
 @pytest.mark.parametrize("name", [b"authorization", b"content-type", b"idempotency-key", b"origin"])
 def test_a_header_that_decides_is_given_once(name: bytes) -> None:
     twice = b"%s: text/plain\r\n%s: application/json\r\n" % (name, name.upper())

@@ -58,7 +58,7 @@ while True:
 def answering(answer: bytes) -> Iterator[str]:
     """A program that gives one answer to whatever is asked, and its URL."""
     with subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-I", "-S", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as program:
         assert program.stdin is not None
         assert program.stdout is not None

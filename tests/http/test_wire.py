@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from ssm_cli.http.client.failures import raise_error, raise_reply, record_of
 from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.http.client.wire import EventParser, Response, request_bytes
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.spec.importing import load_file
 
 WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -156,9 +159,17 @@ def test_a_spec_goes_and_comes_back() -> None:
     assert child_spec_of(text_of_spec(spec)) == spec
 
 
+def test_a_spec_of_a_file_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "bank.py"
+    file.write_text("from ssm_cli import GenServer\n\nclass Bank(GenServer):\n    pass\n")
+    spec = Worker("bank", load_file(file).Bank)
+    assert f'"start":"{file}:Bank"' in text_of_spec(spec)
+    assert child_spec_of(text_of_spec(spec)) == spec
+
+
 def test_a_spec_that_nobody_could_import_is_refused() -> None:
     step = StateMachine(step=lambda message, state: (state, message))
     with pytest.raises(errors.CommandError, match="import"):
         text_of_spec(Worker("kv9", step))
     with pytest.raises(errors.SupervisorError, match="is an object; expected a StateMachine"):
-        text_of_spec(Worker("kv9", object()))
+        text_of_spec(Worker("kv9", object()))  # type: ignore[arg-type]  # that is what is wrong

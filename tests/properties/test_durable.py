@@ -28,6 +28,7 @@ from tests.runtime.durable.parts import (
     failing,
     worker,
 )
+from tests.thorough import tries
 
 ON_CRASH = {"keep": "last_good", "saved": "saved", "fresh": "init", "book": "last_good"}
 NAMES = sorted(ON_CRASH)
@@ -35,7 +36,7 @@ LONG_MS = 1_000_000
 SLICE_S = checkpoints.SLICE_S
 
 
-def tree_of(snapshot_every: int, keep_records: int, strategy: str) -> SupervisorSpec:
+def tree_of(snapshot_every: int, keep_records: int, strategy: Any) -> SupervisorSpec:
     """Workers of all kinds that crash in different ways, some below a supervisor of their own."""
     found = [
         worker(name, Book, on_crash=how) if name == "book" else worker(name, on_crash=how)
@@ -219,7 +220,7 @@ class Durable(RuleBasedStateMachine):
 
 TestDurable = Durable.TestCase
 TestDurable.settings = settings(
-    max_examples=150,
+    max_examples=tries(40, 150),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

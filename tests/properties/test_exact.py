@@ -1,6 +1,6 @@
 """What is written exactly comes back as it was: the same types and values, in any process.
 
-10,000 values a run, of types of all kinds in one another.
+Hundreds of values a run (10,000 with SSM_THOROUGH), of types of all kinds in one another.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from ssm_cli.codec.classes import Classes
 from ssm_cli.codec.exact import canonical, read, read_plain, write
 from tests.properties.exact_values import VALUES, described
+from tests.thorough import tries
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = 400
+EXAMPLES = tries(60, 400)
 AT_ONCE = 25
-FRESH = 20  # examples of which another process reads the values
+FRESH = tries(10, 20)  # examples of which another process reads the values
 CLASSES = Classes()
 QUICK = settings(
     max_examples=EXAMPLES,
@@ -41,7 +42,7 @@ def test_what_comes_back_is_of_the_same_type_and_value(values: list[Any]) -> Non
         read_plain(data)
 
 
-@settings(QUICK, max_examples=100)
+@settings(QUICK, max_examples=tries(40, 100))
 @given(VALUES, VALUES)
 def test_values_that_are_not_the_same_are_not_written_the_same(one: Any, other: Any) -> None:
     alike = write(one, CLASSES) == write(other, CLASSES)

@@ -13,6 +13,7 @@ from ssm_cli.errors import TreeFileError
 from ssm_cli.spec.keys import BACKOFF, REMOTE, ROOT, SUPERVISOR, WORKER
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
+from tests.thorough import tries
 
 KEYS = sorted({*ROOT, *SUPERVISOR, *WORKER, *REMOTE, *BACKOFF})
 TAGS = [
@@ -75,7 +76,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FEW = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=tries(100, 300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
 )
 
 

@@ -28,6 +28,7 @@ from ssm_cli.spec.model import DEFAULT_QUEUE, Backoff, ChildSpec, SupervisorSpec
 from ssm_cli.spec.model import walk as walk_specs
 from tests.properties.model import Folded, disagreements, walk
 from tests.runtime.workers import add, fail, step
+from tests.thorough import tries
 
 DEPTH = 2  # levels of supervisors below the root
 BROKEN = "broken"  # the key under which a tree's workers find the names that must not start
@@ -230,7 +231,7 @@ class TreeMachine(RuleBasedStateMachine):
 
 
 TreeMachine.TestCase.settings = settings(
-    max_examples=60,
+    max_examples=tries(40, 60),
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

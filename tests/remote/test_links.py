@@ -113,6 +113,7 @@ def test_a_link_process_that_dies_is_replaced_and_the_child_lives_on(world: Worl
         pytest.skip("the twin has no process")
     links.start(world.spec, adopt=False)
     world.until(lambda: bool(world.news))
+    before = links.fileno()
     links._process.kill()
     world.news.clear()
     lost: list[Linked] = []
@@ -125,6 +126,26 @@ def test_a_link_process_that_dies_is_replaced_and_the_child_lives_on(world: Worl
         return bool(lost and back)
 
     world.until(seen)
+    assert links.fileno() != before  # an event loop that watches it has to see that it is another
     assert back[-1].epoch == 1
     assert not world.ended()
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
+
+
+def test_a_start_during_which_the_link_process_dies_is_not_waited_for(world: World) -> None:
+    links: Any = world.links
+    if isinstance(links, FakeLinks):
+        pytest.skip("the twin has no process")
+    links.start(world.spec, adopt=False)
+    send = links._send
+
+    def die(_: object) -> None:
+        """It dies with the order in its hands; the next one lives."""
+        links._send = send
+        links._process.kill()
+
+    links._send = die
+    begun_s = time.monotonic()
+    done = links.start(Remote("stock", "billing.yaml"), adopt=False)
+    assert (done.ok, done.reason) == (False, "noconnection")
+    assert time.monotonic() - begun_s < SOON_S

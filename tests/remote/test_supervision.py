@@ -34,7 +34,7 @@ def echo(data: bytes) -> Outcome:
 
 
 def shop(
-    strategy: str = "rest_for_one", *, intensity: int = 3, **remote: Any
+    strategy: Any = "rest_for_one", *, intensity: int = 3, **remote: Any
 ) -> tuple[Node, FakeLinks, ManualClock]:
     clock = ManualClock()
     links = FakeLinks(clock, {"billing.invoice": echo})
@@ -125,7 +125,7 @@ def test_its_restart_type_counts_as_for_any_child(restart: str, reason: str, aga
 def test_a_start_that_fails_is_tried_again_and_counted() -> None:
     node, links, _ = shop()
     with node:
-        links.refusing["billing"] = [Launched(ok=False, reason="no_node", detail="n1 has no zone")]
+        links.refusing["billing"] = [Launched(ok=False, reason="undef", detail="n1: no such file")]
         links.end("billing", "killed")
         node.run()
         assert "billing start_failed" in events(node)
@@ -134,12 +134,15 @@ def test_a_start_that_fails_is_tried_again_and_counted() -> None:
         assert links.epochs["billing"] == 2
 
 
-def test_a_start_that_fails_while_the_cluster_is_away_is_tried_again_and_not_counted() -> None:
+@pytest.mark.parametrize("reason", ["noconnection", "no_node", "fenced"])
+def test_a_start_that_fails_for_what_passes_is_tried_again_later_and_not_counted(
+    reason: str,
+) -> None:
     node, links, clock = shop(intensity=1)
     with node:
-        away = Launched(ok=False, reason="noconnection", detail="no answer")
+        away = Launched(ok=False, reason=reason, detail="not now")
         links.refusing["billing"] = [away] * 10
-        links.end("billing", "noconnection")
+        links.end("billing", "killed")
         node.run()
         assert node.tree().children[1].state == "restarting"
         for _ in range(10):
@@ -278,3 +281,14 @@ def test_a_line_that_begins_with_a_far_worker_is_a_call_to_it() -> None:
             node.stop()
 
     asyncio.run(main())
+
+
+def test_nodes_that_come_and_go_are_reports_of_the_root_and_nothing_is_restarted() -> None:
+    node, links, _ = shop()
+    with node:
+        links.node("n1", up=True)
+        links.node("n1", up=False)
+        node.run(0)
+        told = [(r.event, r.path, r.detail["node"]) for r in node.reports(last=2)]
+        assert told == [("node_up", "shop", "n1"), ("node_down", "shop", "n1")]
+        assert links.started == ["billing"]

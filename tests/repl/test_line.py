@@ -11,7 +11,9 @@ from ssm_cli.repl.prompt.complete import LineCompleter, LineLexer, LineReader
 from ssm_cli.repl.prompt.line import Line, read_line
 from ssm_cli.repl.prompt.reading import read
 from ssm_cli.repl.shell.names import OFFERED, Names, Workers
+from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.node import Node
+from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers
 
@@ -56,7 +58,7 @@ def completions(text: str, *, asked: bool) -> list[tuple[str, str, int]]:
         ("restart-child storage ", ["kv2", "kv3"]),
         ("kill ", ["kv1", "kv2", "kv3", "root", "storage"]),
         ("trace kv1 o", ["on", "off"]),
-        ("tree -", ["-o"]),
+        ("tree -", ["-o", "--at", "--in"]),
         ("log --l", ["--last"]),
         ("tree -o j", ["json", "jsonl"]),
         ("help which", ["which-children"]),
@@ -258,3 +260,22 @@ def test_any_line_of_a_prompt_can_be_read(words: list[str]) -> None:
     line = reading(text)
     assert all(0 <= token.start <= token.end <= len(text) for token in line.tokens)
     assert line.problem is None or 0 <= line.problem.start <= line.problem.end
+
+
+def test_a_path_goes_on_with_the_parts_of_the_workers_state() -> None:
+    with Node(load_tree("trees/kv.yaml"), clock=ManualClock()) as node:
+        node.replace_state("kv2", lambda _: {"held": 1, "holds": 2, "a b": 3})
+        names = Names(node)
+        line = read_line("blame kv2 ho", names)
+        assert [candidate.text for candidate in line.candidates] == ["holds"]
+        assert names.parts("kv2", "") == ["held", "holds"]
+        assert names.parts("kv2", "held.x") == []
+        assert names.parts("kv9", "") == []
+        node.replace_state("kv2", lambda _: {"new": 1})
+        names.forget_states()
+        assert names.parts("kv2", "n") == ["new"]
+
+
+@pytest.mark.parametrize("text", ["edit 2 Store x 1", "edit 2 ", "without 2 3", "without "])
+def test_an_input_of_a_record_is_not_that_of_a_worker_whose_name_is_known(text: str) -> None:
+    assert wrong(text) == ""

@@ -109,7 +109,7 @@ def test_the_help_is_paged_with_the_keys_first_and_esc_closes_it(
         async with seen(tmp_path, *size) as screen:
             screen.type(key)
             await screen.shows("── help, page 1 of ", "everywhere:", "F1, Ctrl-X h")
-            screen.type(" " * 150)
+            screen.type(" " * 250)
             await screen.shows("settings")
             await screen.lacks("page 1 of ")
             screen.type(ESC)
@@ -126,6 +126,26 @@ def test_what_is_typed_under_the_help_is_carried_out_and_seen(tmp_path: Path) ->
             screen.type(" x 1\r")
             await screen.shows("  Ok ")
             await screen.lacks("── help")
+
+    run(story)
+
+
+@pytest.mark.parametrize("endless", ["log -f", "watch tree"])
+@pytest.mark.parametrize("face", ["full", "inline", "plain"])
+def test_lines_typed_while_the_prompt_is_busy_are_shown_below_it(
+    tmp_path: Path, endless: str, face: str
+) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            if face != "full":
+                screen.type(f"ui {face}\r")
+            screen.type(f"{endless}\r")
+            screen.type("kv1 Lookup x\rhelp\r")
+            behind = "and drops what waits behind it"
+            await screen.shows(f"{endless} ... Ctrl-C stops waiting {behind}: kv1")
+            screen.type("\x03")
+            await screen.shows("2 lines were not carried out")
+            await screen.lacks(behind)
 
     run(story)
 
@@ -386,6 +406,7 @@ def test_find_again_goes_on_upwards(tmp_path: Path) -> None:
 def test_log_f_prints_the_reports_of_one_worker_until_ctrl_c(tmp_path: Path) -> None:
     async def story() -> None:
         async with seen(tmp_path, 40, 100) as screen:
+            before = [*screen.person.session.model.followers]
             screen.type("log -f kv3\r")
             await screen.shows("kv3 started", "log -f kv3 ... Ctrl-C")
             screen.person.node.kill("kv3")
@@ -393,7 +414,7 @@ def test_log_f_prints_the_reports_of_one_worker_until_ctrl_c(tmp_path: Path) -> 
             assert "kv1" not in screen.person.output
             screen.type("\x03")
             await screen.shows("not waited for any longer")
-            assert screen.person.session.model.followers == []
+            assert screen.person.session.model.followers == before
 
     run(story)
 

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import pytest
 from rich.text import Text
 
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import Command, parse_line
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.render.columns import NONE, Row, restarts
 from ssm_cli.repl import model as model_module
 from ssm_cli.repl.frames import frame_interval
 from ssm_cli.repl.model import BUSY_S, FLASH_S, OUTPUT_LINES, UPTIME_S, Model
+from ssm_cli.repl.panes.bars import status_line
 from ssm_cli.repl.panes.lines import fragments
 from ssm_cli.repl.panes.log import OutputPane
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.views import Report
 from ssm_cli.spec.model import Backoff, Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers
+
+TREE = Command("tree", {})
 
 
 class Clock:
@@ -145,3 +152,50 @@ def test_roles_become_classes_and_lie_over_each_other() -> None:
         ("class:warn reverse", "b"),
         ("reverse", "c"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("acts", "count", "of_kv2"),
+    [
+        (("restart kv2",), 1, 1),
+        (("kill kv2",), 1, 1),
+        (("restart storage",), 1, 1),
+        (("kill kv1", "restart kv1"), 2, 0),
+        (("restart kv1", "kill kv1", "restart kv1"), 3, 0),
+        (("terminate-child storage kv2", "restart-child storage kv2"), 1, 1),
+        (("kill storage", "kill kv2", "restart kv3"), 3, 2),
+    ],
+)
+def test_a_restart_counts_once_whoever_asked_for_it(
+    acts: tuple[str, ...], count: int, of_kv2: int
+) -> None:
+    node = kv_tree()
+    node.start()
+    model = Model(node, "kv.yaml", Clock())
+    node.subscribe(model.on_report)
+    for act in acts:
+        command = parse_line(act, ["kv1", "kv2", "kv3"])
+        assert command is not None
+        assert execute(command, node).exit_code == 0
+    model.refresh()
+    assert f"restarts {count} " in status_line(model, 80)[0][1]
+    found = model.tree.source.glance("kv2")
+    assert found is not None
+    assert restarts(Row("", found.view))[0] == (str(of_kv2) if of_kv2 else NONE[0])
+    [listed] = [line for line in execute(TREE, node).lines if line.split()[0] == "kv2"]
+    assert listed.split()[3] == str(of_kv2)
+
+
+def test_a_restart_by_hand_takes_nothing_from_the_budget() -> None:
+    node = kv_tree()
+    node.start()
+    model = Model(node, "kv.yaml", Clock())
+    node.subscribe(model.on_report)
+    command = parse_line("restart kv1", ["kv1"])
+    assert command is not None
+    execute(command, node)
+    model.refresh()
+    root = model.tree.source.glance("root")
+    assert root is not None
+    assert restarts(Row("", root.view))[0].startswith("0/")
+    assert model.summary(gave_up=False).endswith("(1 restart)")

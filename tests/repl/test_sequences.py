@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS, Sequences
+from tests.thorough import tries
 
 KEYS = (
     "\x1b[A",  # up
@@ -60,7 +61,7 @@ def test_a_key_cut_anywhere_is_the_key_and_no_part_of_it_is_typed(
     st.lists(st.sampled_from([*KEYS, *UNKNOWN, PASTE, "kv1 ", "Größe\r", "O", "Ok"]), max_size=8),
     st.lists(st.integers(0, 400), max_size=12),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=tries(60, 200), deadline=None)
 def test_what_comes_at_once_is_the_same_in_any_pieces(parts: list[str], places: list[int]) -> None:
     stream = "".join(parts)
     assert cut(stream, places, 0.0) == cut(stream, [], 0.0)

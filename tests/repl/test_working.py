@@ -198,6 +198,26 @@ def test_ending_many_workers_asks_once(tmp_path: Path, answer: str, done: bool) 
     run(story())
 
 
+@pytest.mark.parametrize("answer", ["y", "n", ""])
+def test_applying_a_tree_shows_the_plan_and_asks(tmp_path: Path, answer: str) -> None:
+    async def story() -> None:
+        node = Node(Supervisor("root", children=[Worker("kv1", kv_store)]))
+        file = tmp_path / "tree.yaml"
+        file.write_text("supervisor: root\nchildren: []\n")
+        async with typing(tmp_path, node=node) as person:
+            person.type(f"apply {file}\r")
+            await says(person, "stop     root/kv1   gone from the file")
+            await says(person, "apply 1 step. Type y to go on")
+            assert "--yes" not in person.output
+            person.type(f"{answer}\r")
+            await says(person, "1 step done" if answer == "y" else "not done")
+            assert (node.whereis("kv1") is None) is (answer == "y")
+            person.type(f"apply {file} --yes\r")
+            await says(person, "nothing else was touched" if answer != "y" else "nothing to do")
+
+    run(story())
+
+
 def test_ending_few_workers_asks_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with typing(tmp_path) as person:

@@ -22,8 +22,10 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CallError
 from ssm_cli.machines.kv import Lookup, Result, kv_store
+from ssm_cli.runtime.driver import attach
 from ssm_cli.runtime.performer.loop import TURN_S
 from tests.runtime.workers import actor, add, fail, get, worker
 
@@ -336,3 +338,23 @@ def test_a_call_in_another_loop_finds_its_own_driver() -> None:
     with Node(tree()) as node:
         for number in range(3):
             assert asyncio.run(node.acall("a", add(1))) == number + 1
+
+
+def test_who_was_let_in_waits_on_where_others_have_filled_the_queue_meanwhile() -> None:
+    """As ends of runs may, between the moment when there was room and the caller's turn."""
+
+    async def main() -> None:
+        with Node(tree(queue=1)) as node:
+            world: Any = node._world
+            driver = attach(world)
+            filler = (world.names["a"], Kind.CAST, lambda state: (state, None), None)
+            coming = driver.room(60)
+            for _ in range(2):  # it waits as there is no room, and again as there is none any more
+                world.queue.append(filler)
+                coming.send(None)
+                world.queue.clear()
+                driver._let_in()
+            with pytest.raises(StopIteration):
+                coming.send(None)
+
+    asyncio.run(main())

@@ -13,9 +13,12 @@ from ssm_cli import (
     Defer,
     Exit,
     Info,
+    Join,
+    Leave,
     ManualClock,
     Node,
     Ok,
+    Publish,
     Reply,
     StartFailed,
     StartTimer,
@@ -229,6 +232,9 @@ BAD: list[Any] = [
     StartTimer("t", -1, 1),
     StartTimer([], 5, 1),  # type: ignore[arg-type]  # the point of the test
     CancelTimer([]),  # type: ignore[arg-type]  # the point of the test
+    Join(""),
+    Leave(b"g"),  # type: ignore[arg-type]  # the point of the test
+    Publish("x" * 201, 1),
     Defer({}),  # type: ignore[arg-type]  # the point of the test
     Answer([], 1),
 ]
@@ -270,7 +276,7 @@ def test_a_time_out_from_init_reaches_a_pure_step_unless_an_input_comes_first() 
 
 
 def test_an_undecodable_input_does_not_void_a_time_out() -> None:
-    begin = {"init": lambda _: Ok([], TimeoutAfter(100))}
+    begin: dict[str, Any] = {"init": lambda _: Ok([], TimeoutAfter(100))}
     with running(Worker("s", Server, args=begin, codec="json")) as node:
         node.cast("s", b"{")
         node.run(1)

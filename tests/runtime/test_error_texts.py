@@ -17,12 +17,14 @@ from ssm_cli.storage.folder import FolderStore
 
 FAR = "made by a cluster alone: tests/cluster and tests/remote read their texts"
 ELSEWHERE = {
+    errors.ReadOnly: "tests/history/test_timeline.py, tests/http/test_past.py",
     errors.SsmError: "the root; never raised by itself",
     errors.CallError: "a class of others",
     errors.Busy: FAR,
     errors.NoConnection: FAR,
     errors.Fenced: FAR,
     errors.Denied: "tests/http/test_gate.py",
+    errors.CodeRefused: "tests/history/reload/test_reload.py",
     errors.StorageError: "tests/faults/test_no_room.py",
     errors.StorageDamaged: "tests/faults/test_damage.py",
     errors.Unrecovered: "tests/faults/test_evolution.py",
@@ -131,14 +133,16 @@ CASES: list[tuple[type[BaseException], Callable[[Path], object], str]] = [
      r"^w must be suspended to change its code$"),
     (errors.StartFailed, lambda _: started(Worker("w", StateMachine(step=step, init=no_disk))),
      r"^root did not start: .*child w: crash; OSError: no disk for w, at .*\.py:\d+ in no_disk: "),
-    (errors.SpecError, lambda _: node_of(Worker("w", 7)),
-     r"^root/w\.start: is 7; expected a StateMachine or a subclass of GenServer$"),
+    (errors.SpecError, lambda _: node_of(Worker("w", 7)),  # type: ignore[arg-type]  # that is what is wrong
+     r"^root/w\.start: is 7; expected a StateMachine or a subclass of GenServer, Statem or Event$"),
     (errors.TreeFileError, tree_file,
      r"t\.yaml:2:12: root\.intensity: is -1; expected a whole number of at least 0$"),
     (errors.CommandError, lambda _: parse_line("cal w x", ("w",)),
      r"^`cal` is neither a command nor a worker; did you mean"),
     (errors.CalledFromStep, lambda _: from_step(),
      r"^w called its own node from a step; return an effect"),
+    (errors.Forgotten, lambda _: started(Worker("w", ECHO)).at(1),
+     r"^root remembers nothing: give its node a history"),
     (errors.StorageInUse, in_use, r"d.*process"),
     (errors.NoTree, no_tree, r"^no running tree found; start one with `ssm run TREE`, or "),
 ]  # fmt: skip

@@ -33,7 +33,7 @@ from tests.runtime.workers import Server, events, running, worker
 
 
 def server(**options: Any) -> ChildSpec:
-    args = {"init": lambda _: Ok([])}
+    args: dict[str, Any] = {"init": lambda _: Ok([])}
     return Worker("s", Server, args=args, **options)
 
 
@@ -107,7 +107,7 @@ def test_stop_with_a_reply_terminates_and_then_answers() -> None:
     order: list[str] = []
     with running(server(restart="transient")) as node:
         node.subscribe(lambda report: order.append(report.event))
-        stop = Stop("normal", [], reply="bye")
+        stop = Stop[str, list[Any]]("normal", [], reply="bye")
         node.send_request("s", lambda *_: stop, lambda pending: order.append(pending.value))
         node.run()
     assert order[:3] == ["terminating", "terminated", "bye"]
@@ -200,7 +200,7 @@ def test_a_crash_in_a_timer_before_the_first_call_is_reported() -> None:
         def handle_info(self, message: Any, state: Any) -> NoReply:
             raise ValueError(f"cannot take {message}")
 
-    begin = {"init": lambda _: Ok([], effects=[StartTimer("t", 10, "timer")])}
+    begin: dict[str, Any] = {"init": lambda _: Ok([], effects=[StartTimer("t", 10, "timer")])}
     with running(Worker("s", Fragile, args=begin, restart="temporary")) as node:
         node.run(1)
         (crash,) = (report for report in node.reports() if report.event == "crashed")
@@ -240,7 +240,7 @@ def test_an_exit_signal_arrives_as_a_message_where_it_is_trapped() -> None:
     class Trapping(Server):
         trap_exit = True
 
-    begin = {"init": lambda _: Ok([])}
+    begin: dict[str, Any] = {"init": lambda _: Ok([])}
     with running(Worker("s", Trapping, args=begin), Worker("t", Server, args=begin)) as node:
         node.exit("s", "oops", sender="t")
         assert state_of(node) == [ExitSignal(Other("oops"), "t")]

@@ -37,7 +37,7 @@ MACHINE = StateMachine(step=step, init=lambda _name, _args: [], state=list[str])
 LINES = ("a", "b", "crash", "c", "nonsense", "again", "d", "unwritable", "e")
 
 
-def run(on_crash: str, *, careful: bool) -> tuple[list[Any], list[tuple[int, Record]], Any]:
+def run(on_crash: Any, *, careful: bool) -> tuple[list[Any], list[tuple[int, Record]], Any]:
     """What callers were told, what was recorded, and the state in the end."""
     store = MemoryStore()
     worker = Worker("w", MACHINE, persist="journal", on_crash=on_crash)

@@ -64,7 +64,7 @@ def raise_enough(_number: int, _frame: FrameType | None) -> None:
     raise Enough
 
 
-def tree_at(place: str, init: Callable[[str], Any], **flags: Any) -> tuple[SupervisorSpec, str]:
+def tree_at(place: Any, init: Callable[[str], Any], **flags: Any) -> tuple[SupervisorSpec, str]:
     """A tree with a worker `other` and one that has this init somewhere; and the name of that."""
     limit = {"init_timeout": flags.pop("init_timeout")} if "init_timeout" in flags else {}
     bad = worker("bad", args={"init": init}, **limit)

@@ -111,7 +111,10 @@ def test_what_is_wrong_is_told_at_the_call_that_builds_it(
             "expected names unique in the tree"
         ),
         "3:8: root.intensity: is -1; expected a whole number of at least 0",
-        "4:5: root/w.1.start: is 7; expected a StateMachine or a subclass of GenServer",
+        (
+            "4:5: root/w.1.start: is 7; "
+            "expected a StateMachine or a subclass of GenServer, Statem or Event"
+        ),
         (
             "6:9: root/s/w.1.worker: has the name of another node, root/w.1; "
             "expected names unique in the tree"

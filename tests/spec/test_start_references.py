@@ -44,7 +44,7 @@ def test_a_module_reference_is_imported(load: Load) -> None:
     assert server is GenServer
 
 
-def test_a_file_is_run_once_a_load(tmp_path: Path, load: Load) -> None:
+def test_a_file_is_run_once_until_it_changes(tmp_path: Path, load: Load) -> None:
     runs = tmp_path / "runs"
     write(tmp_path, "counted.py", f"from machines import *\nopen({str(runs)!r}, 'x').close()\n")
     first, second, _ = starts_of(
@@ -52,6 +52,9 @@ def test_a_file_is_run_once_a_load(tmp_path: Path, load: Load) -> None:
     )
     assert first is second
     runs.unlink()
+    load(tree("./counted.py:echo"))
+    assert not runs.exists()
+    (tmp_path / "counted.py").write_text(f"{(tmp_path / 'counted.py').read_text()}# edited\n")
     load(tree("./counted.py:echo"))
     assert runs.exists()
 

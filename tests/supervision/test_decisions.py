@@ -30,6 +30,8 @@ from ssm_cli.supervision.decisions import (
 )
 from ssm_cli.supervision.window import RestartWindow
 
+NO_CODE: Any = None  # a decision does not look at it
+
 REASONS: list[ExitReason] = [
     NORMAL,
     SHUTDOWN,
@@ -80,12 +82,12 @@ def decide(
     return verdict(flags, window, children, children[child], ended, now_s=10.0, **more)
 
 
-def flags(strategy: str = "one_for_one", **more: Any) -> SupervisorSpec:
+def flags(strategy: Any = "one_for_one", **more: Any) -> SupervisorSpec:
     return Supervisor("s", strategy, **{"intensity": 2, "period": 5} | more)
 
 
 def test_more_restarts_than_the_intensity_end_the_supervisor() -> None:
-    children = kids(Worker("a", None))
+    children = kids(Worker("a", NO_CODE))
     decided = [decide(flags(), children, "a", restarts_s=[9.0] * n) for n in range(3)]
     assert [(one.word, getattr(one, "restarts", 0)) for one in decided] == [
         ("restart", 1),
@@ -96,14 +98,14 @@ def test_more_restarts_than_the_intensity_end_the_supervisor() -> None:
 
 
 def test_a_failed_start_is_decided_as_an_end_that_is_restarted_whatever_its_type() -> None:
-    children = kids(Worker("a", None, restart="transient"))
+    children = kids(Worker("a", NO_CODE, restart="transient"))
     assert decide(flags(), children, "a", NORMAL).word == "forget"
     assert decide(flags(), children, "a", None).word == "restart"
 
 
 @pytest.mark.parametrize("reason", [Lost("fenced"), Lost("noconnection")])
 def test_a_remote_child_that_its_cluster_keeps_from_running_is_not_counted(reason: Lost) -> None:
-    children = kids(Worker("a", None))
+    children = kids(Worker("a", NO_CODE))
     children["a"].last_reason = reason
     decided = decide(flags(intensity=0), children, "a", None)
     assert isinstance(decided, Restarted)
@@ -117,14 +119,14 @@ def test_a_remote_child_that_its_cluster_keeps_from_running_is_not_counted(reaso
 def test_temporary_siblings_go_down_with_a_group_and_do_not_come_back(
     strategy: str, stop: str, start: str
 ) -> None:
-    specs = [Worker(n, None, restart="temporary" if n == "c" else "permanent") for n in "abcd"]
+    specs = [Worker(n, NO_CODE, restart="temporary" if n == "c" else "permanent") for n in "abcd"]
     decided = decide(flags(strategy), kids(*specs), "b")
     assert isinstance(decided, Restarted)
     assert ("".join(decided.stop), "".join(decided.start)) == (stop, start)
 
 
 def test_a_back_off_grows_with_failures_and_begins_anew_once_a_child_ran_for_a_period() -> None:
-    spec = Worker("a", None, backoff=Backoff(100, 2, 1000))
+    spec = Worker("a", NO_CODE, backoff=Backoff(100, 2, 1000))
     children = {"a": Kid(spec, since_s=6.0)}
     delays: list[float] = []
     held = 0
@@ -157,9 +159,9 @@ def test_significant_children_may_end_their_supervisor(
 ) -> None:
     more: Any = {"restart": "temporary"}
     children = kids(
-        Worker("a", None, significant=significant, **more),
-        Worker("b", None, significant=True, **more),
-        Worker("c", None, **more),
+        Worker("a", NO_CODE, significant=significant, **more),
+        Worker("b", NO_CODE, significant=True, **more),
+        Worker("c", NO_CODE, **more),
     )
     children["b"].status = int(left)
     assert decide(flags(auto_shutdown=flag), children, "a", NORMAL).word == word

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +12,12 @@ import pexpect  # type: ignore[import-untyped]  # it has no type stubs of its ow
 import pyte
 import pytest
 
+from tests.on_terminal import on_terminal
+
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "trees" / "kv.yaml"
 DEADLINE_S = 60.0
+POLL_S = 0.02  # between two looks at a screen, each of which is a process of its own
 
 
 class Terminal:
@@ -35,9 +37,10 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
-        self.child = pexpect.spawn(
-            sys.executable,
-            ["-m", "ssm_cli", verb, *([str(tree)] if verb == "run" else []), *options],
+        self.child = on_terminal(
+            verb,
+            *([str(tree)] if verb == "run" else []),
+            *options,
             env={
                 **kept,
                 "TERM": "xterm-256color",
@@ -46,11 +49,10 @@ class Terminal:
                 "XDG_RUNTIME_DIR": str(home),
                 **environ,
             },
-            dimensions=(rows, columns),
-            timeout=DEADLINE_S,
+            size=(rows, columns),
             cwd=TREE.parents[1],
+            timeout_s=DEADLINE_S,
         )
-        self.child.delaybeforesend = None
 
     @property
     def text(self) -> str:
@@ -159,12 +161,13 @@ class Tmux:
             self._run("send-keys", *keys)
 
     def screen(self, *, scrollback: bool = False) -> str:
-        return self._run("capture-pane", "-p", *(["-S", "-200"] if scrollback else []))
+        return self._run("capture-pane", "-p", *(["-S", "-2000"] if scrollback else []))
 
     def until(self, holds: Callable[[], object]) -> None:
         end_s = time.monotonic() + DEADLINE_S
         while not holds():
             assert time.monotonic() < end_s, f"it did not come to hold:\n{self.screen()}"
+            time.sleep(POLL_S)
 
     def shows(self, *parts: str) -> None:
         self.until(lambda: all(part in self.screen() for part in parts))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.program import ssm
 from tests.terminal.conftest import Open, Tmux
 
 SSM = f"{sys.executable} -m ssm_cli"
@@ -38,10 +39,8 @@ def opened(tmux: Tmux, folder: Path, editor: str = EDITOR) -> None:
 def elsewhere(folder: Path, *words: str) -> str:
     """What a verb prints in another shell."""
     folders = dict.fromkeys(("XDG_STATE_HOME", "XDG_RUNTIME_DIR"), str(folder))
-    done = subprocess.run(
-        [sys.executable, "-m", "ssm_cli", *words],
-        env={**os.environ, **folders}, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    done = ssm(*words, env={**os.environ, **folders})
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -126,6 +125,60 @@ def test_a_detached_tree_goes_on_and_fg_comes_back(tmux: Tmux, tmp_path: Path, f
         tmux.shows("Result 7")
     tmux.type("", "C-d")
     tmux.shows("stopped in order", "shell>")
+
+
+def ends_with(tmux: Tmux, words: list[str]) -> bool:
+    return tmux.screen().split()[-len(words) :] == words
+
+
+def cleared(tmux: Tmux) -> list[str]:
+    """Clear the screen, once the shell has all that was typed before; the words that are left.
+
+    The shell may get a line as the rest of one that was cut, or without its first letter.
+    """
+    for number in range(5):
+        left = [f"cleared{number}", "shell>"]
+        tmux.type(f"clear; echo {left[0]}", "Enter")
+        tmux.until(partial(ends_with, tmux, left))
+        if tmux.screen().split() == left:
+            return left
+    raise AssertionError(tmux.screen())
+
+
+@pytest.mark.parametrize("face", ["--ui=full", "--ui=inline", "--plain", "dumb"])
+@pytest.mark.parametrize(
+    "behind", ["help", "watch tree", "log -f", "edit kv1", "kv1 Store x 8\r" * 300]
+)
+def test_nothing_is_written_to_a_terminal_that_was_handed_back(
+    tmux: Tmux, tmp_path: Path, face: str, behind: str
+) -> None:
+    term, face = ("TERM=dumb", "") if face == "dumb" else ("", face)
+    tmux.type(f"clear; EDITOR=cat {term} {SSM} run trees/kv.yaml {face}", "Enter")
+    tmux.until(lambda: list(tmp_path.rglob("*.sock")))
+    tmux.type("kv1 Store x 7", "Enter")
+    tmux.shows("Ok")
+    tmux.type(f"detach\r{behind}\r")
+    said = ("kv.yaml goes on", "Stopped", "shell>")  # the shell may have got lines behind it
+    tmux.until(lambda: all(part in tmux.screen(scrollback=True) for part in said))
+    tmux.type("", "C-c")  # what came too late for the tree, or was cut by the terminal's buffer
+    left = cleared(tmux)
+    elsewhere(tmp_path, "kill", "kv2")
+    assert elsewhere(tmp_path, "call", "kv1", "Lookup x") == "Result 7\n"
+    elsewhere(tmp_path, "stop")
+    assert tmux.screen().split() == left
+
+
+def test_lines_typed_behind_detach_are_counted_as_not_carried_out(
+    tmux: Tmux, tmp_path: Path
+) -> None:
+    tmux.type(f"clear; {SSM} run trees/kv.yaml --plain", "Enter")
+    tmux.until(lambda: list(tmp_path.rglob("*.sock")))
+    tmux.type("detach\rtree\rhelp\r")
+    tmux.shows("ssm: 2 lines were not carried out", "shell>")
+    tmux.type("clear; fg", "Enter")
+    tmux.type("kv1 Lookup x", "Enter")
+    tmux.shows("Result None")
+    assert "STRATEGY" not in tmux.screen()
 
 
 def test_a_detached_tree_outlives_its_terminal(tmux: Tmux, tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_a_history_that_is_a_pipe_is_not_kept_and_the_session_goes_on(
     history.parent.mkdir(exist_ok=True)
     os.mkfifo(history)
     screen = terminal("--ui", "full", tree=tree)
-    screen.shows("not kept: it is a pipe")
+    screen.shows("not kept:", "it is a pipe")
     screen.type("kv hello\r")
     screen.shows("hello")
     screen.type("\x04")

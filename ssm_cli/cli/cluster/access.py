@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +20,28 @@ if TYPE_CHECKING:
 Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
 ]
+WHOLE = "--cluster"
+Whole = Annotated[
+    str | None,
+    typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster"),
+]
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
+
+
+def with_url(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments; a `--cluster` without a URL, for a whole cluster, has an empty one.
+
+    >>> with_url(["tree", "--cluster", "--watch"]), with_url(["call", "--cluster", "-x"])
+    (['tree', '--cluster=', '--watch'], ['call', '--cluster', '-x'])
+    """
+    found = list(arguments)
+    if found[:1] in (["tree"], ["log"]) and WHOLE in found:
+        place = found.index(WHOLE)
+        if found[place + 1 : place + 2] == [] or found[place + 1].startswith("-"):
+            found[place] = f"{WHOLE}="
+    return found
 
 
 def given_access(env: Environment, url: str | None) -> Access | None:

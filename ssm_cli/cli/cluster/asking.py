@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -45,17 +46,44 @@ def with_cluster(
     return asyncio.run(main())
 
 
-def nodes(ctx: typer.Context, *, cluster: Cluster = None, output: Output = None) -> int:
+def nodes(
+    ctx: typer.Context,
+    *,
+    cluster: Cluster = None,
+    forget: Annotated[
+        str, typer.Option(metavar="NODE", help="take a node that is gone out of the list")
+    ] = "",
+    accept_loss: Annotated[
+        str,
+        typer.Option(
+            metavar="TREE/SUBTREE", help="after `journal_corrupt`: go on without what is lost"
+        ),
+    ] = "",
+    output: Output = None,
+) -> int:
     """List the nodes of a cluster, and the subtrees that they host."""
-    from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
 
     env: Environment = ctx.obj
-    found: list[Member] = with_cluster(env, cluster, "look", look)
-    answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
+    if forget:
+        with_cluster(env, cluster, "tree", lambda c: directory.forget(c, forget))
+        done = {"v": 1, "type": "done", "verb": "forget", "node": forget}
+        answer(env, output, [f"{forget} is forgotten"], [done])
+    elif accept_loss:
+        tree, slash, subtree = accept_loss.rpartition("/")
+        if not (tree and slash and subtree):
+            raise typer.BadParameter(f"--accept-loss takes TREE/SUBTREE, not `{accept_loss}`")
+        with_cluster(env, cluster, "tree", lambda c: directory.accept_loss(c, tree, subtree))
+        done = {"v": 1, "type": "done", "verb": "accept_loss", "tree": tree, "subtree": subtree}
+        answer(env, output, [f"{accept_loss} goes on from what is left of it"], [done])
+    else:
+        found: list[Member] = with_cluster(env, cluster, "look", directory.look)
+        answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
     return ExitCode.DONE
 
 
-def _state(seen: Member) -> str:
+def node_state(seen: Member) -> str:
+    """Return how a node stands, in a word."""
     if not seen.answers:
         return "silent"
     return "draining" if seen.advert.draining else "up"
@@ -65,7 +93,7 @@ def _row(seen: Member) -> tuple[str, ...]:
     labels = " ".join(f"{key}={value}" for key, value in seen.advert.labels.items())
     hosted = " ".join(f"{one.tree}/{one.subtree}#{one.epoch}" for one in seen.hosted)
     advert = seen.advert
-    return advert.node, _state(seen), advert.host, str(advert.pid), labels or "-", hosted or "-"
+    return advert.node, node_state(seen), advert.host, str(advert.pid), labels or "-", hosted or "-"
 
 
 def _record(seen: Member) -> dict[str, object]:
@@ -74,7 +102,7 @@ def _record(seen: Member) -> dict[str, object]:
         {"tree": h.tree, "subtree": h.subtree, "epoch": h.epoch, "pid": h.pid} for h in seen.hosted
     ]
     return {
-        "v": 1, "type": "node", "node": advert.node, "state": _state(seen), "host": advert.host,
+        "v": 1, "type": "node", "node": advert.node, "state": node_state(seen), "host": advert.host,
         "pid": advert.pid, "labels": advert.labels, "python": advert.python,
         "version": advert.version, "subtrees": hosted,
     }  # fmt: skip
@@ -164,22 +192,44 @@ def call_by_name(
     return int(with_cluster(env, url, "call", ask))
 
 
-def where_to(env: Environment, specs: list[RemoteSpec]) -> list[str]:
-    """Tell which node would host each remote child now; nothing if no cluster answers."""
+def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[str]:
+    """Tell which node would host each remote child now, and which of its limits do not fit.
+
+    Nothing is told of nodes if no cluster answers.
+    """
     from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.protocol.limits import clashing  # noqa: PLC0415 - as above
     from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
 
+    async def ask(connection: NatsCluster) -> tuple[list[Member], int]:
+        return await look(connection), connection.size
+
+    lines, servers = [], 0
     try:
-        found: list[Member] = with_cluster(env, None, "look", look)
+        found, servers = with_cluster(env, None, "look", ask)
     except NoTree as error:
-        return [f"where remote children would go is not known: {error}"]
-    nodes = [seen.advert for seen in found if seen.answers]
-    lines = []
-    for spec in specs:
-        fit = fitting(nodes, spec.place)
-        why = "; ".join(f"{node.node} {misfit(node, spec.place)}" for node in nodes)
-        lines.append(f"{spec.id}: {fit[0] if fit else f'nowhere: {why or NOBODY}'}")
-    return lines
+        lines.append(f"where remote children would go is not known: {error}")
+    else:
+        nodes = [seen.advert for seen in found if seen.answers]
+        for spec in specs:
+            fit = fitting(nodes, spec.place)
+            why = "; ".join(f"{node.node} {misfit(node, spec.place)}" for node in nodes)
+            lines.append(f"{spec.id}: {fit[0] if fit else f'nowhere: {why or NOBODY}'}")
+    clashes = (clashing(spec, servers, _init_s(spec, folder)) for spec in specs)
+    return [*lines, *(line for some in clashes for line in some)]
+
+
+def _init_s(spec: RemoteSpec, folder: Path) -> float:
+    """Return how long the workers of a subtree may take to start; 0 where its tree is not here."""
+    from ssm_cli.cluster.owner.code import Undefined, tree_of  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.spec.model import WorkerSpec, walk  # noqa: PLC0415 - as above
+
+    try:
+        specs = [found for _, found in walk(tree_of(spec.tree, folder))]
+    except Undefined:
+        return 0.0
+    limits = [found.options.init_timeout_ms for found in specs if isinstance(found, WorkerSpec)]
+    return sum(float("inf") if ms == "infinity" else ms / 1000 for ms in limits)
 
 
 NOBODY = "no node is in the cluster"

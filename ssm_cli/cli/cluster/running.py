@@ -34,6 +34,8 @@ async def _node(
     from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.ports import replicas_of  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
 
     need_client()
     stop = asyncio.Event()
@@ -45,12 +47,18 @@ async def _node(
         connection = await open_cluster(access, f"node {name}")
         closing.push_async_callback(connection.close)
         shown = " ".join(f"{key}={value}" for key, value in labels.items())
+        await connection.cells(ADVERTS, replicas_of(connection))
+        kept = replicas_of(connection)
         env.stderr.write(
             f"ssm: node {name} in the cluster at {access.url}, "
-            f"nats-server {connection.version}{', ' + shown if shown else ''}\n"
+            f"nats-server {connection.version}, kept by {kept} server{'s' if kept > 1 else ''}"
+            f"{', ' + shown if shown else ''}\n"
         )
         env.stderr.flush()
-        await Agent(connection, theirs, name, labels, folder).run(stop)
+        leases = await open_cluster(theirs, f"leases of node {name}")
+        closing.push_async_callback(leases.close)
+        agent = Agent(connection, leases, theirs, name=name, labels=labels, folder=folder)
+        await agent.run(stop)
     return ExitCode.DONE
 
 

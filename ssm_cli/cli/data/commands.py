@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import answer, consents
 from ssm_cli.cli.where import Output
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import visible
@@ -58,7 +58,7 @@ def list_data(
     from ssm_cli.cli.data import shown  # noqa: PLC0415 - SQLite is not needed for help
 
     if tree is not None or data is not None:
-        with opened(env, tree, data) as store:
+        with store_of(env, tree, data) as store:
             answer(env, output, shown.one(store), [shown.one_record(store)])
         return ExitCode.DONE
     rows = [shown.summary(folder) for folder in folders_in(env)]
@@ -81,7 +81,7 @@ def verify(
     from ssm_cli.storage.verify import verify as look  # noqa: PLC0415 - as above
 
     spec = _loaded(file)
-    with opened(env, tree, data) as store:
+    with store_of(env, tree, data) as store:
         verdict = look(store, spec)
         where = store.where()
     if verdict.problems:
@@ -108,7 +108,7 @@ def export(
     del output  # JSON is the one form that it has
     from ssm_cli.storage.contents import history, stored_text  # noqa: PLC0415 - as above
 
-    with opened(env, tree, data) as store:
+    with store_of(env, tree, data) as store:
         for seq, record in history(store):
             if worker is None or worker == getattr(record, "worker", None):
                 env.stdout.write(json_line(stored_text(seq, record)) + "\n")
@@ -127,7 +127,7 @@ def backup(
     env: Environment = ctx.obj
     from ssm_cli.storage.folder import copied  # noqa: PLC0415 - as above
 
-    with opened(env, tree, data) as store:
+    with store_of(env, tree, data) as store:
         last = copied(store, target)
     line = f"{target}: a copy up to entry {last}; start from it by --data {target}"
     answer(env, output, [line], [done("backup") | {"folder": str(target), "entry": last}])
@@ -141,7 +141,7 @@ def compact(
     env: Environment = ctx.obj
     from ssm_cli.storage.contents import contents  # noqa: PLC0415 - as above
 
-    with opened(env, tree, data, writing=True) as store:
+    with store_of(env, tree, data, writing=True) as store:
         before, head = store.size_bytes(), contents(store).head
         marks = [mark.entry for mark in head.marks[:-1]]
         if marks:
@@ -180,7 +180,7 @@ def quarantine(
         raise typer.BadParameter("give --retry or --drop, not both")
     number = retry if drop is None else drop
     if number is None:
-        with opened(env, tree, data) as store:
+        with store_of(env, tree, data) as store:
             answer(env, output, shown.held(store), [shown.held_record(store)])
         return ExitCode.DONE
     lines = _let_go(env, _folder(env, tree, data), number, again=drop is None, asks=not yes)
@@ -202,9 +202,9 @@ def _let_go(env: Environment, folder: Path, number: int, *, again: bool, asks: b
 
     if is_locked(folder):
         return _let_go_live(env, folder, number, again=again, asks=asks)
-    with opened(env, None, folder, writing=True) as store:
+    with store_of(env, None, folder, writing=True) as store:
         lines = shown.would_do(store, number, again=again)
-        if asks and not _consents(env, f"let go of {number}", lines):
+        if asks and not consents(env, f"let go of {number}", lines):
             return []
         return shown.let_in(store, number, again=again)
 
@@ -226,7 +226,7 @@ def _let_go_live(
         f"{worker} {given} {does}; it has crashed {worker} {held[0]['crashes']} times, and its "
         f"on_crash says what another crash does to its state"
     )
-    if asks and not _consents(env, f"let go of {number}", [line]):
+    if asks and not consents(env, f"let go of {number}", [line]):
         return []
     node.release_input(number)
     if not again:
@@ -270,7 +270,7 @@ def repair(
         raise typer.BadParameter("give one of --as-new, --from-saved, --state, --rename, --forget")
     if file is not None and tree is None and data is None:
         data = own_folder(env.environ, Path(file).stem, Path(file))
-    with opened(env, tree, data, writing=True) as store:
+    with store_of(env, tree, data, writing=True) as store:
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):
             lines = [visible(line) for line in found.look()]
@@ -290,7 +290,7 @@ def _carry_out(
 ) -> int:
     """Repair a worker as prepared, once somebody consents."""
     worker, lines = found.worker, [visible(line) for line in lines]
-    if asks and not _consents(env, f"repair {worker}", lines):
+    if asks and not consents(env, f"repair {worker}", lines):
         return ExitCode.DENIED
     number = found.carry_out()
     said = f"{worker} is repaired, by record {number}; nothing that was before is gone"
@@ -306,19 +306,6 @@ def _loaded(file: str | None) -> SupervisorSpec | None:
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
 
     return load_tree(file)
-
-
-def _consents(env: Environment, what: str, lines: list[str]) -> bool:
-    """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer."""
-    env.stdout.write("".join(f"{visible(line)}\n" for line in lines))
-    if not env.stdin_is_tty:
-        raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")
-    env.stdout.write(f"{what}? [y/N] ")
-    env.stdout.flush()
-    agreed = env.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        env.stdout.write("nothing was changed\n")
-    return agreed
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -350,13 +337,16 @@ def _folder(env: Environment, tree: str | None, data: Path | None) -> Path:
 
 
 @contextmanager
-def opened(
+def store_of(
     env: Environment, tree: str | None, data: Path | None, *, writing: bool = False
 ) -> Iterator[FolderStore]:
     """Open the selected store; raises `StorageError` if it cannot be opened."""
-    from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - as above
+    from ssm_cli.storage.folder import DATABASE, FolderStore, need_data  # noqa: PLC0415 - as above
 
     folder = _folder(env, tree, data)
+    if tree is not None and (Path(tree) / DATABASE).exists() and not (folder / DATABASE).exists():
+        why = f"no tree called {tree} has data; {tree} is a folder that does: name it by --data"
+        raise StorageError(f"{why} {tree}")
     need_data(folder)
     with FolderStore(folder, writing=writing) as store:
         yield store

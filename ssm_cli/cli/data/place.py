@@ -30,15 +30,29 @@ Data = Annotated[
 
 @dataclass(frozen=True)
 class Kept:
-    """Options of `ssm run`: the data folder, and whether steps are verified."""
+    """Options of `ssm run` about what it keeps.
+
+    Attributes:
+        data: the data folder; None for that of its name.
+        verify_pure: whether steps are verified.
+        history: how many records are remembered.
+        post_mortem: whether the past is saved where the root gives up.
+        reload: whether the files of its code are watched.
+    """
 
     data: Path | None = None
     verify_pure: bool = False
+    history: int = 0
+    post_mortem: bool = True
+    reload: bool = False
 
     def arguments(self) -> list[str]:
         """Return these settings as command-line options."""
         where = [] if self.data is None else ["--data", str(self.data.absolute())]
-        return [*where, *(["--verify-pure"] if self.verify_pure else [])]
+        pure = ["--verify-pure"] if self.verify_pure else []
+        none = [] if self.post_mortem else ["--no-post-mortem"]
+        watch = ["--reload"] if self.reload else []
+        return [*where, *pure, *none, *watch, "--history", str(self.history)]
 
 
 def folder_of(environ: Mapping[str, str], name: str, given: Path | None = None) -> Path:

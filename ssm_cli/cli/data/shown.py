@@ -25,6 +25,8 @@ from ssm_cli.storage.contents import (
 )
 from ssm_cli.storage.folder import FolderStore, is_locked
 
+MOST_LABELS = 20  # of a pool in a line
+
 
 def summary(folder: Path) -> dict[str, Any]:
     """Return the record of a folder; `error` if it cannot be read."""
@@ -46,6 +48,7 @@ def counts(found: Contents) -> dict[str, Any]:
         "states": len(found.states),
         "aside": len(found.asides),
         "refused": len(found.refused),
+        "children": len(found.children),
     }
 
 
@@ -74,6 +77,10 @@ def one(store: FolderStore) -> list[str]:
     if found.states:
         head = ("WORKER", "VERSION", "SAVED", "BYTES", "STATE")
         lines += ["", *table([head, *map(_state_row, found.states)])]
+    for pool in dict.fromkeys(one.pool for one in found.children):
+        labels = [one.label for one in found.children if one.pool == pool]
+        more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+        lines += ["", f"in {pool}: {', '.join(labels[:MOST_LABELS])}{more}"]
     return [*lines, *held(store, found)]
 
 

@@ -7,10 +7,19 @@ from uuid import uuid4
 
 import msgspec
 
-from ssm_cli.cluster.link.placing import adverts, ask
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.link.placing import adverts, ask, hosts
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Advert, CallRequest, Hosted, Ping, Reply, Stop
+from ssm_cli.cluster.protocol.messages import (
+    Advert,
+    CallRequest,
+    Hosted,
+    Lease,
+    Ping,
+    Reply,
+    Stop,
+    leased,
+)
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 
 ASK_S = 1.0
@@ -83,23 +92,67 @@ async def call(
         body = msgspec.json.encode(msgspec.structs.replace(request, timeout_s=left_s))
         subject = names.calls(tree, subtree, worker)
         reply = await cluster.calls.call(subject, body, max(0.01, left_s))
+        if isinstance(reply, bytes):
+            said = msgspec.json.decode(reply, type=Reply)
+            if said.outcome == "replied":
+                return said.output
         error = _error(name, reply)
-        if error is None:
-            assert not isinstance(reply, CallLost)
-            return msgspec.json.decode(reply, type=Reply).output
         lost = isinstance(reply, CallLost) and reply.why == "noproc"
         if not lost or end_s - cluster.time.now_s() <= AGAIN_S:
             raise error
         await cluster.time.sleep_s(AGAIN_S)
 
 
-def _error(name: str, reply: bytes | CallLost) -> CallError | None:
+def _error(name: str, reply: bytes | CallLost) -> CallError:
     if isinstance(reply, CallLost):
         return failed_call(reply.why, f"{name}: {reply.detail}", name, reply.why)
     said = msgspec.json.decode(reply, type=Reply)
-    if said.outcome == "replied":
-        return None
     return failed_call(said.outcome, said.error, name, said.reason)
+
+
+async def forget(cluster: Cluster, node: str) -> None:
+    """Take a node that does not answer out of the directory.
+
+    Raises:
+        ClusterError: the cluster does not answer, or the node does.
+        NoProc: there is no such node.
+    """
+    cells = await cluster.cells(names.ADVERTS, replicas_of(cluster))
+    found = await cells.get(node)
+    if isinstance(found, Unknown):
+        raise ClusterError(f"the cluster does not answer: {found.detail}")
+    revision, data = found
+    if data is None:
+        raise NoProc(f"no node {node} is in the cluster; `ssm nodes` shows them", reason="noproc")
+    if not isinstance(await ask(cluster, names.looks(node), Ping(), ASK_S), CallLost):
+        raise ClusterError(f"node {node} answers; stop it first, and it leaves by itself")
+    if not isinstance(await cells.cas(node, None, revision), int):
+        raise ClusterError(f"node {node} is just coming back, or the cluster does not answer")
+
+
+async def accept_loss(cluster: Cluster, tree: str, subtree: str) -> None:
+    """Let a subtree go on from what is left of its journal and saved states.
+
+    Its lease bears witness of how far they had reached; that is forgotten.
+
+    Raises:
+        ClusterError: the cluster does not answer, or the lease is written meanwhile.
+        NoProc: there is no such subtree, or it runs.
+    """
+    cells = await cluster.cells(names.leases(tree), replicas_of(cluster))
+    found = await cells.get(subtree)
+    if isinstance(found, Unknown):
+        raise ClusterError(f"the cluster does not answer: {found.detail}")
+    revision, data = found
+    lease = None if data is None else leased(data)
+    if lease is None:
+        raise NoProc(f"nothing is known of a subtree {tree}/{subtree}", reason="noproc")
+    said = await ask(cluster, names.looks(lease.node), Ping(), ASK_S)
+    if not lease.released and hosts(said, tree, subtree, lease.epoch):
+        raise NoProc(f"{tree}/{subtree} runs on {lease.node}: nothing is lost", reason="noproc")
+    given = Lease(lease.node, lease.epoch + 1, lease.ttl_s, released=True, spec=lease.spec)
+    if not isinstance(await cells.cas(subtree, msgspec.json.encode(given), revision), int):
+        raise ClusterError(f"{tree}/{subtree} is being started meanwhile; try again")
 
 
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:

@@ -7,19 +7,71 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ssm_cli.cluster.jetstream import requests
-from ssm_cli.cluster.jetstream.wire import Access, Message, Subscription, Wire, connect
+from ssm_cli.cluster.jetstream.inbox import Message, too_large
+from ssm_cli.cluster.jetstream.wire import Access, Subscription, Wire, connect
 from ssm_cli.cluster.ports import CallLost, ClusterError, Conflict, OnMessage, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.errors import StorageError
 
 OLDEST = (2, 12)  # older servers judge compared appends otherwise, or lack batched reads
+LEAST_PAYLOAD_BYTES = 1024 * 1024  # of the servers; a record of a journal is a little smaller
 DEDUPE_NS = 2_000_000_000
+
+
+class NatsStream:
+    """A stream that is made at first use, and again where it has vanished.
+
+    What it held is gone then; whoever knows better says so, by the witness in the lease.
+
+    Attributes:
+        replicas: how many servers keep it; 0 until it is made.
+    """
+
+    def __init__(self, wire: Wire, config: dict[str, Any]) -> None:
+        self._wire = wire
+        self._config = {
+            "retention": "limits", "storage": "file", "discard": "new", "allow_direct": True,
+            "duplicate_window": DEDUPE_NS, **config,
+        }  # fmt: skip
+        self.name = str(config["name"])
+        self.replicas = 0
+
+    async def make(self) -> None:
+        """Make it, unless we have.
+
+        Raises:
+            ClusterError: there is no JetStream, or it does not take the stream.
+        """
+        if not self.replicas:
+            self.replicas = await requests.make(self._wire, self._config)
+
+    async def again(self) -> Unknown | None:
+        """Make it again, tried once; why that failed, if it did."""
+        try:
+            config = self._config | {"num_replicas": max(1, self._config["num_replicas"])}
+            self.replicas = await requests.make(self._wire, config, 1)
+        except ClusterError as error:
+            return Unknown(str(error))
+        return None
+
+    async def last(self, subject: str) -> tuple[int, bytes | None] | Unknown:
+        """The last sequence of a subject and its bytes."""
+        found = await requests.last(self._wire, self.name, subject)
+        match found:
+            case requests.Stored(sequence, _, data):
+                return sequence, data
+            case requests.Gone():
+                return await self.again() or (0, None)
+            case Unknown():
+                return found
+            case None:
+                return 0, None
 
 
 class NatsJournal:
     """The chain of one subtree: one subject of the tree's stream."""
 
-    def __init__(self, wire: Wire, stream: str, subject: str) -> None:
+    def __init__(self, wire: Wire, stream: NatsStream, subject: str) -> None:
         self._wire = wire
         self._stream = stream
         self._subject = subject
@@ -30,10 +82,7 @@ class NatsJournal:
 
     async def tail(self) -> tuple[int, bytes | None] | Unknown:
         """The last sequence and its bytes."""
-        found = await requests.last(self._wire, self._stream, self._subject)
-        if isinstance(found, requests.Stored):
-            return found.sequence, found.data
-        return (0, None) if found is None else found
+        return await self._stream.last(self._subject)
 
     async def read(self, after: int, upto: int) -> AsyncIterator[tuple[int, bytes]]:
         """The records in between.
@@ -41,7 +90,7 @@ class NatsJournal:
         Raises:
             StorageError: they cannot be read to the end.
         """
-        found = requests.following(self._wire, self._stream, self._subject, after, upto)
+        found = requests.following(self._wire, self._stream.name, self._subject, after, upto)
         async for stored in found:
             if isinstance(stored, Unknown):
                 raise StorageError(f"the journal cannot be read: {stored.detail}")
@@ -49,15 +98,15 @@ class NatsJournal:
 
     async def trim(self, before: int) -> None:
         """Forget what is older."""
-        await requests.purge(self._wire, self._stream, self._subject, before)
+        await requests.purge(self._wire, self._stream.name, self._subject, before)
 
 
 class NatsCells:
     """Cells: the subjects of a stream that keeps the last message of each, as a KV bucket does."""
 
-    def __init__(self, wire: Wire, bucket: str) -> None:
+    def __init__(self, wire: Wire, stream: NatsStream, bucket: str) -> None:
         self._wire = wire
-        self._stream = f"KV_{bucket}"
+        self._stream = stream
         self._prefix = f"$KV.{bucket}."
 
     def _subject(self, key: str) -> str:
@@ -65,10 +114,7 @@ class NatsCells:
 
     async def get(self, key: str) -> tuple[int, bytes | None] | Unknown:
         """Revision and value."""
-        found = await requests.last(self._wire, self._stream, self._subject(key))
-        if isinstance(found, requests.Stored):
-            return found.sequence, found.data
-        return (0, None) if found is None else found
+        return await self._stream.last(self._subject(key))
 
     async def cas(self, key: str, value: bytes | None, revision: int) -> int | Conflict | Unknown:
         """Change it, if the revision is this one."""
@@ -76,20 +122,22 @@ class NatsCells:
         subject = self._subject(key)
         return await requests.append(self._wire, subject, value or b"", revision, headers)
 
-    async def keys(self, prefix: str = "") -> list[str] | Unknown:
-        """The keys that begin so."""
-        found: list[str] = []
-        async for stored in requests.lasts(self._wire, self._stream, f"{self._prefix}>"):
+    async def entries(self, prefix: str = "") -> dict[str, bytes] | Unknown:
+        """The cells whose keys begin so."""
+        found: dict[str, bytes] = {}
+        async for stored in requests.lasts(self._wire, self._stream.name, f"{self._prefix}>"):
+            if isinstance(stored, requests.Gone):
+                return await self._stream.again() or {}
             if isinstance(stored, Unknown):
                 return stored
             key = names.unword(stored.subject.removeprefix(self._prefix))
             if stored.data is not None and key.startswith(prefix):
-                found.append(key)
-        return sorted(found)
+                found[key] = stored.data
+        return dict(sorted(found.items()))
 
     async def drop(self, key: str) -> None:
         """Forget a cell altogether."""
-        await requests.purge(self._wire, self._stream, self._subject(key))
+        await requests.purge(self._wire, self._stream.name, self._subject(key))
 
 
 class NatsCalls:
@@ -104,7 +152,7 @@ class NatsCalls:
 
     async def call(self, subject: str, body: bytes, timeout_s: float) -> bytes | CallLost:
         """Ask, and wait for the one answer."""
-        reply = await self._wire.request(subject, body, timeout_s)
+        reply = too_large(body) or await self._wire.request(subject, body, timeout_s)
         return reply.data if isinstance(reply, Message) else reply
 
     async def send(self, subject: str, body: bytes) -> None:
@@ -129,14 +177,14 @@ class NatsCluster:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._made: set[str] = set()
+        self._streams: dict[str, NatsStream] = {}
         self.calls = NatsCalls(wire)
         self.time = LoopTime()
 
     @property
     def size(self) -> int:
-        """How many servers there are, as the one that we talk to says."""
-        return self._wire.servers
+        """How many servers there are, as the one that we talk to says, or a stream shows."""
+        return max(self._wire.servers, *(stream.replicas for stream in self._streams.values()), 1)
 
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
@@ -154,28 +202,24 @@ class NatsCluster:
 
     async def journal(self, tree: str, subtree: str, replicas: int = 1) -> NatsJournal:
         """The journal of a subtree; its tree's stream is made at first use."""
-        stream = names.stream(tree)
-        await self._make({
-            "name": stream, "subjects": [names.journals(tree)], "num_replicas": replicas,
+        stream = await self._stream({
+            "name": names.stream(tree), "subjects": [names.journals(tree)],
+            "num_replicas": replicas,
         })  # fmt: skip
         return NatsJournal(self._wire, stream, names.journal(tree, subtree))
 
     async def cells(self, bucket: str, replicas: int = 1) -> NatsCells:
-        """A set of cells; made at first use."""
-        await self._make({
+        """A set of cells; made at first use. With 0 replicas they are taken as they are."""
+        stream = await self._stream({
             "name": f"KV_{bucket}", "subjects": [f"$KV.{bucket}.>"], "num_replicas": replicas,
             "max_msgs_per_subject": 1, "allow_rollup_hdrs": True,
         })  # fmt: skip
-        return NatsCells(self._wire, bucket)
+        return NatsCells(self._wire, stream, bucket)
 
-    async def _make(self, config: dict[str, Any]) -> None:
-        if config["name"] not in self._made:
-            common = {
-                "retention": "limits", "storage": "file", "discard": "new", "allow_direct": True,
-                "duplicate_window": DEDUPE_NS,
-            }  # fmt: skip
-            await requests.make(self._wire, {**common, **config})
-            self._made.add(config["name"])
+    async def _stream(self, config: dict[str, Any]) -> NatsStream:
+        known = self._streams.setdefault(config["name"], NatsStream(self._wire, config))
+        await known.make()
+        return known
 
     async def close(self) -> None:
         """Let go of it."""
@@ -186,7 +230,7 @@ async def open_cluster(access: Access, name: str) -> NatsCluster:
     """Connect to a cluster whose servers are new enough.
 
     Raises:
-        ClusterError: it is not there, or too old.
+        ClusterError: it is not there, too old, or takes small messages alone.
     """
     wire = await connect(access, name)
     known = version_of(wire.version)
@@ -194,6 +238,12 @@ async def open_cluster(access: Access, name: str) -> NatsCluster:
         await wire.close()
         wanted = ".".join(map(str, OLDEST))
         raise ClusterError(f"{access.url} runs nats-server {wire.version}; {wanted} is needed")
+    if wire.most_bytes < LEAST_PAYLOAD_BYTES:
+        await wire.close()
+        raise ClusterError(
+            f"{access.url} takes messages of at most {wire.most_bytes:,} bytes; "
+            f"{LEAST_PAYLOAD_BYTES:,} are needed: set `max_payload` in its configuration"
+        )
     return NatsCluster(wire)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.jetstream.wire import Message, Wire
+from ssm_cli.cluster.jetstream.inbox import Message
+from ssm_cli.cluster.jetstream.wire import Wire
 from ssm_cli.cluster.ports import CallLost, ClusterError, Conflict, Unknown
 
 API = "$JS.API"
@@ -17,12 +18,19 @@ EXPECT = "Nats-Expected-Last-Subject-Sequence"
 WRONG_SEQUENCE = 10071
 NOT_FOUND = 10037
 NAME_TAKEN = 10058
+OURS = "ssm.replicas"  # the metadata of a stream: how many servers we have asked for
+MOST_REPLICAS = 3
+NO_STREAM = 10059
 ANSWER_S = 2.0  # how long an answer of the servers is waited for
 MAKE_PAUSE_S = 0.25
 MAKE_TRIES = 40  # to make a stream: an election takes up to ten seconds
 OFF_TRIES = 8  # with nobody there to answer, and JetStream is off
 BATCH = 512  # messages that one read asks for
 EMPTY, END = "404", "204"
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """There is no such stream: it was deleted, or the servers have an empty store."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -50,7 +58,7 @@ async def append(
     return Unknown(_described(answer))
 
 
-async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | None:
+async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | Gone | None:
     """The last message of a subject, from the stream's leader."""
     body = msgspec.json.encode({"last_by_subj": subject})
     reply = await wire.request(f"{API}.STREAM.MSG.GET.{stream}", body, ANSWER_S)
@@ -58,8 +66,10 @@ async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | None
         return Unknown(reply.detail)
     answer = _decoded(reply.data)
     if "message" not in answer:
-        missing = answer.get("error", {}).get("err_code") == NOT_FOUND
-        return None if missing else Unknown(_described(answer))
+        code = answer.get("error", {}).get("err_code")
+        if code == NO_STREAM:
+            return Gone()
+        return None if code == NOT_FOUND else Unknown(_described(answer))
     message = answer["message"]
     headers = base64.b64decode(message.get("hdrs", ""))
     removed = b"KV-Operation: DEL" in headers or b"KV-Operation: PURGE" in headers
@@ -88,14 +98,15 @@ async def following(
             return
 
 
-async def lasts(wire: Wire, stream: str, pattern: str) -> AsyncIterator[Stored | Unknown]:
+async def lasts(wire: Wire, stream: str, pattern: str) -> AsyncIterator[Stored | Unknown | Gone]:
     """The last message of every subject that fits a pattern."""
     body = msgspec.json.encode({"multi_last": [pattern]})
     async for came in wire.gather(f"{API}.DIRECT.GET.{stream}", body, ANSWER_S):
         stored = _direct(came)
         if stored is None:
             return
-        yield stored
+        nobody = isinstance(came, CallLost) and came.why == "noproc"
+        yield Gone() if nobody else stored
 
 
 def _direct(came: Message | CallLost) -> Stored | Unknown | None:
@@ -120,41 +131,86 @@ async def purge(wire: Wire, stream: str, subject: str, before: int = 0) -> None:
     await wire.request(f"{API}.STREAM.PURGE.{stream}", msgspec.json.encode(wanted), ANSWER_S)
 
 
-async def _grow(wire: Wire, config: dict[str, Any], body: bytes) -> None:
-    """Have a stream kept by as many servers as is wanted, where it was made with fewer.
+class Made(msgspec.Struct, frozen=True):
+    """A stream that is there: its configuration, and whether its server is one of several."""
 
-    Where that is refused it stays as it is: somebody has set it up so.
-    """
-    if config["num_replicas"] > 1:
-        await wire.request(f"{API}.STREAM.UPDATE.{config['name']}", body, ANSWER_S)
+    config: dict[str, Any]
+    clustered: bool
+
+    @property
+    def replicas(self) -> int:
+        """How many servers keep it."""
+        return int(self.config.get("num_replicas", 1))
 
 
-async def make(wire: Wire, config: dict[str, Any]) -> None:
-    """Make a stream, unless it is there; while three servers choose a leader, that has to wait.
+async def make(wire: Wire, config: dict[str, Any], most: int = MAKE_TRIES) -> int:
+    """Make a stream, unless it is there; return how many servers keep it.
+
+    While three servers choose a leader, that has to wait. With 0 replicas a stream is taken as it
+    is, or made with one.
+
+    Args:
+        wire: to the servers.
+        config: of the stream.
+        most: how often it is tried.
 
     Raises:
         ClusterError: there is no JetStream, or it does not take the stream.
     """
-    body = msgspec.json.encode(config)
-    why = ""
-    for tries in range(MAKE_TRIES):
-        reply = await wire.request(f"{API}.STREAM.CREATE.{config['name']}", body, ANSWER_S)
-        if isinstance(reply, Message):
-            answer = _decoded(reply.data)
-            error = answer.get("error")
-            if error is None:
-                return
-            if error.get("err_code") == NAME_TAKEN:
-                await _grow(wire, config, body)
-                return
-            why = _described(answer)
-        elif reply.why == "noproc" and tries >= OFF_TRIES:
+    wanted, why = config["num_replicas"], ""
+    config = config | {"num_replicas": max(1, wanted)}
+    for tries in range(most):
+        made = await _made(wire, config)
+        if isinstance(made, Made):
+            return await _grown(wire, made, wanted) if wanted else made.replicas
+        why = made.detail
+        if made.why == "denied":
+            break
+        if made.why == "noproc" and tries >= OFF_TRIES:
             why = "JetStream is off"
             break
-        else:
-            why = reply.detail
         await asyncio.sleep(MAKE_PAUSE_S)
     raise ClusterError(f"stream {config['name']} cannot be made: {why}")
+
+
+async def _made(wire: Wire, config: dict[str, Any]) -> Made | CallLost:
+    """Look at a stream, or make it; who may not look finds it by making it once more."""
+    known = await _stream(wire, "INFO", config, b"")
+    if isinstance(known, Made) or known.why in {"noproc", "noconnection", "timeout"}:
+        return known
+    marked = config | {"metadata": {OURS: str(config["num_replicas"])}}
+    return await _stream(wire, "CREATE", config, msgspec.json.encode(marked))
+
+
+async def _stream(wire: Wire, request: str, config: dict[str, Any], body: bytes) -> Made | CallLost:
+    """Ask about a stream; `busy` where it is refused."""
+    reply = await wire.request(f"{API}.STREAM.{request}.{config['name']}", body, ANSWER_S)
+    if isinstance(reply, CallLost):
+        return reply
+    answer = _decoded(reply.data)
+    error = answer.get("error")
+    if error is None and "config" in answer:
+        return Made(answer["config"], clustered="cluster" in answer)
+    if error is not None and error.get("err_code") == NAME_TAKEN:
+        return Made(config, clustered=False)  # it is there, and set up in another way
+    return CallLost("busy", _described(answer))
+
+
+async def _grown(wire: Wire, made: Made, wanted: int) -> int:
+    """Have a stream kept by three servers, where there are three now; return by how many it is.
+
+    Nothing else of it is changed, and a number that an operator has set stays. Servers that do not
+    advertise one another are known by what they answer alone: that they are a cluster.
+    """
+    config, name = made.config, made.config["name"]
+    ours = config.get("metadata", {}).get(OURS, str(made.replicas)) == str(made.replicas)
+    wanted = MOST_REPLICAS if made.clustered else wanted
+    if not ours or made.replicas >= wanted:
+        return made.replicas
+    metadata = config.get("metadata", {}) | {OURS: str(wanted)}
+    grown = config | {"num_replicas": wanted, "metadata": metadata}
+    done = await _stream(wire, "UPDATE", {"name": name}, msgspec.json.encode(grown))
+    return done.replicas if isinstance(done, Made) else made.replicas
 
 
 def _decoded(data: bytes) -> dict[str, Any]:

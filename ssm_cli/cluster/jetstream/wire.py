@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from urllib.parse import unquote
 
 import msgspec
 
+from ssm_cli.cluster.jetstream.inbox import HOW, Denials, Inbox, Message
+from ssm_cli.cluster.jetstream.parcels import PART, Joining
 from ssm_cli.cluster.ports import CallLost, ClusterError, OnMessage
 from ssm_cli.cluster.protocol.roles import NOBODY
 from ssm_cli.errors import CommandError, message_of
@@ -73,13 +76,6 @@ def access_at(url: str) -> Access:
     return Access(",".join(bare), user=user, password=password)
 
 
-class Message(msgspec.Struct, frozen=True):
-    """What came."""
-
-    data: bytes
-    headers: Mapping[str, str] = {}
-
-
 async def arrived(client: Any, errors: Any) -> None:
     """Wait until the server has all that was sent so far.
 
@@ -108,14 +104,34 @@ class Subscription:
 class Wire:
     """A connection to NATS that comes back by itself."""
 
-    def __init__(self, client: Any, errors: Any) -> None:
+    def __init__(self, client: Any, errors: Any, denials: Denials) -> None:
         self._client = client
         self._errors = errors
+        self._denials = denials
+        self._inbox = Inbox(client, errors, denials)
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""
         return bool(self._client.is_connected)
+
+    async def listen(self) -> None:
+        """Listen for answers, once connected.
+
+        Raises:
+            ClusterError: the server does not let us.
+        """
+        await self._inbox.listen()
+        await arrived(self._client, self._errors)
+        if self._denials.heard:
+            what = ", ".join(sorted(self._denials.heard))
+            await self._client.close()
+            raise ClusterError(f"{self._inbox.server} does not let us listen to {what}; {HOW}")
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest message that the server takes, in bytes."""
+        return int(self._client.max_payload)
 
     @property
     def servers(self) -> int:
@@ -137,34 +153,40 @@ class Wire:
     ) -> Message | CallLost:
         """Ask, and wait for the one answer."""
         if not self.connected:
-            return CallLost("noconnection", "there is no connection to the cluster")
-        try:
-            reply = await self._client.request(subject, data, timeout=timeout_s, headers=headers)
-        except self._errors.NoRespondersError:
-            return CallLost("noproc", "nobody serves it, now at least")
-        except (TimeoutError, self._errors.TimeoutError):
-            return CallLost("timeout", f"no answer within {timeout_s:g} s")
-        except (self._errors.Error, OSError) as error:
-            return CallLost("noconnection", str(error) or type(error).__name__)
-        return Message(reply.data, reply.headers or {})
+            return self._cut_off()
+        return await self._inbox.ask(subject, data, timeout_s, headers)
+
+    def _cut_off(self) -> CallLost:
+        return CallLost("noconnection", f"there is no connection to the cluster at {self.urls}")
 
     async def publish(self, subject: str, data: bytes) -> None:
         """Send, and go on; without a connection it is dropped."""
         if self.connected:
             try:
-                await self._client.publish(subject, data)
+                await self._inbox.publish(subject, data)
             except (self._errors.Error, OSError):
                 return  # it may be lost, as the port says
 
     async def subscribe(self, subject: str, on_message: OnMessage) -> Subscription:
-        """Have each message handed over; a plain subscription, so that nobody takes it from us."""
+        """Have each message handed over; a plain subscription, so that nobody takes it from us.
+
+        Raises:
+            ClusterError: the server does not let us listen there.
+        """
+        joining = Joining()
 
         async def came(message: Any) -> None:
-            answer = self._answer(message.reply) if message.reply else None
-            on_message(message.subject, message.data, answer)
+            part = (message.headers or {}).get(PART)
+            data = message.data if part is None else joining.add(part, message.data)
+            if data is not None:
+                answer = self._answer(message.reply) if message.reply else None
+                on_message(message.subject, data, answer)
 
         inner = await self._client.subscribe(subject, cb=came)
         await arrived(self._client, self._errors)
+        if subject.lower() in self._denials.heard:
+            where = self._inbox.server
+            raise ClusterError(f"{where} does not let us listen to {subject}; {HOW}")
         return Subscription(inner, self._client, self._errors)
 
     def _answer(self, reply: str) -> Callable[[bytes], None]:
@@ -182,31 +204,18 @@ class Wire:
     ) -> AsyncIterator[Message | CallLost]:
         """Ask, and take answers until one of them is a status, or none comes in time."""
         if not self.connected:
-            yield CallLost("noconnection", "there is no connection to the cluster")
+            yield self._cut_off()
             return
-        inbox = self._client.new_inbox()
-        inner = await self._client.subscribe(inbox)
-        try:
-            await self._client.publish(subject, data, reply=inbox)
-            while True:
-                came = await inner.next_msg(timeout=timeout_s)
-                headers = came.headers or {}
-                yield Message(came.data, headers)
-                if "Status" in headers:
-                    return
-        except (TimeoutError, self._errors.TimeoutError):
-            yield CallLost("timeout", f"no answer within {timeout_s:g} s")
-        except (self._errors.Error, OSError) as error:
-            yield CallLost("noconnection", str(error) or type(error).__name__)
-        finally:
-            with suppress(self._errors.Error, OSError):
-                await inner.unsubscribe()
+        async for answer in self._inbox.gather(subject, data, timeout_s):
+            yield answer
 
     async def close(self) -> None:
         """Let go of it; what was sent leaves first."""
         with suppress(TimeoutError, self._errors.Error, OSError):
             await asyncio.wait_for(arrived(self._client, self._errors), 1.0)
-        await self._client.close()
+        # its end of a connection that is gone; Python 3.13 calls a method there that it took away
+        with suppress(OSError, TypeError):
+            await self._client.close()
 
 
 def need_client() -> None:
@@ -230,7 +239,8 @@ async def connect(access: Access, name: str) -> Wire:
     from nats.aio.client import Client  # noqa: PLC0415 - as above
 
     client: Any = Client()  # its annotations take whole seconds alone
-    heard = Heard()
+    denials = Denials(_complain)
+    heard = Heard(denials, client)
     try:
         await asyncio.wait_for(
             client.connect(
@@ -251,7 +261,14 @@ async def connect(access: Access, name: str) -> Wire:
             f"no cluster at {access.url}: {why}; start one with `ssm node`, or give --cluster URL"
         ) from error
     heard.connecting = False
-    return Wire(client, errors)
+    wire = Wire(client, errors, denials)
+    await wire.listen()
+    return wire
+
+
+def _complain(what: str) -> None:
+    """Say that something was denied, where nobody waits for what was sent."""
+    sys.stderr.write(f"ssm: {what}\n")
 
 
 def _options(access: Access) -> dict[str, Any]:
@@ -277,13 +294,17 @@ class Heard:
         last: the last error, for people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, denials: Denials, client: Any) -> None:
         self.connecting = True
         self.last = ""
+        self._denials = denials
+        self._client = client
 
     async def error(self, error: Exception) -> None:
         """Note an error; raise `ClusterError` where the server refuses us: that does not pass."""
         self.last = str(error) or type(error).__name__
+        url = self._client.connected_url
+        self._denials.take(self.last, "the server" if url is None else f"{url.hostname}:{url.port}")
         if self.connecting and "authorization" in self.last.lower():
             raise ClusterError(
                 "refuses us: it wants a user and a password, a certificate or credentials, and "

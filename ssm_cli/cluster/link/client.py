@@ -13,6 +13,7 @@ from ssm_cli.cluster.link.frames import (
     Ended,
     Linked,
     News,
+    NodeSeen,
     StartChild,
     StopChild,
 )
@@ -70,10 +71,10 @@ class ClusterLinks(LinkProcess):
 
     def _until_done(self, n: int, limit_s: float) -> Done:
         """Wait for the answer to a start or a stop order."""
-        end_s = self._clock.now_s() + limit_s
+        end_s, asked = self._clock.now_s() + limit_s, self._socket
         while n not in self._done:
             left_s = end_s - self._clock.now_s()
-            if left_s <= 0 or self._socket is None:
+            if left_s <= 0 or self._socket is None or self._socket is not asked:
                 return Done(n, ok=False, reason="noconnection", detail=GONE)
             self._wait(left_s)
             self._read()
@@ -168,6 +169,8 @@ class ClusterLinks(LinkProcess):
             case Ended(child, epoch, reason):
                 self._jobs.pop(child, None)
                 self._news.append(ports.Ended(child, epoch, reason))
+            case NodeSeen(node, up, host):
+                self._news.append(ports.NodeSeen(node, up, host))
             case Linked(child, epoch, node, reachable, age_s):
                 known = self._jobs.get(child)
                 if known is not None:
@@ -176,9 +179,7 @@ class ClusterLinks(LinkProcess):
 
     def _died(self) -> None:
         """Fail pending calls of a dead link process, and start another one that adopts children."""
-        assert self._socket is not None
-        self._socket.close()
-        self._socket = None
+        before, self._socket = self._socket, None
         if self._process is not None:
             self._process.kill()  # it has closed its end, so it is ending anyway
             self._process.wait()
@@ -191,14 +192,16 @@ class ClusterLinks(LinkProcess):
         self._deaths += 1
         if self._jobs and self._deaths <= MOST_DEATHS:
             self._spawn()
-            for child, (job, _, _) in self._jobs.items():
+            for child, (job, epoch, _) in self._jobs.items():
                 n = self._next()
                 self._adopting[n] = child
-                self._send(StartChild(n, job, adopt=True, only=True))
+                self._send(StartChild(n, job, adopt=True, epoch=epoch))
+        if before is not None:
+            before.close()  # last: whoever watches the socket must see that its number has changed
 
     def _adopted(self, child: str, done: Done) -> None:
         known = self._jobs.get(child)
-        if known is not None and not (done.ok and done.epoch == known[1]):
+        if known is not None and not done.ok:
             del self._jobs[child]
             self._news.append(ports.Ended(child, known[1], "noconnection"))
 
@@ -212,4 +215,5 @@ def job_of(spec: RemoteSpec) -> ChildJob:
         spec.lease_s or 0.0,
         spec.takeover.value,
         spec.orphan.value,
+        shard=spec.shard,
     )

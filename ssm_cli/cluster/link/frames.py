@@ -23,6 +23,7 @@ class ChildJob(msgspec.Struct, frozen=True):
     takeover: Takeover = "fence"
     orphan: Orphan = "keep"
     replicas: int = 0
+    shard: bool = False
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
@@ -33,12 +34,12 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
-    """Start a child, or take over one that runs, if `adopt` is set; with `only`, do no more."""
+    """Start a child, or take over one that runs, if `adopt` is set; `epoch` is that of one."""
 
     n: int
     job: ChildJob
     adopt: bool = False
-    only: bool = False
+    epoch: int = 0
 
 
 class StopChild(msgspec.Struct, frozen=True, tag=True):
@@ -99,8 +100,16 @@ class Linked(msgspec.Struct, frozen=True, tag=True):
     age_s: float
 
 
+class NodeSeen(msgspec.Struct, frozen=True, tag=True):
+    """A node of the cluster has come, or gone."""
+
+    node: str
+    up: bool
+    host: str = ""
+
+
 Order = Open | StartChild | StopChild | CallChild
-News = Done | Answered | Ended | Linked
+News = Done | Answered | Ended | Linked | NodeSeen
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from ssm_cli.cluster.link.frames import ChildJob
-from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown, replicas_of
+from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import TAKEOVER
-from ssm_cli.cluster.protocol.messages import Advert, Lease, Ping, Said, Start, Stop
+from ssm_cli.cluster.protocol.messages import (
+    FENCED,
+    Advert,
+    Lease,
+    Ping,
+    Said,
+    Start,
+    Stop,
+    advertised,
+    leased,
+)
 from ssm_cli.cluster.protocol.placement import fitting, misfit
 
 START_S = 30.0  # how long a node may take until a subtree serves
@@ -16,7 +28,10 @@ ASK_S = 1.0
 AGAIN_S = 1.5  # without an answer, and a start is asked for again
 ANSWER_S = 0.5  # a node that says nothing for so long is left out
 PAUSE_S = 0.1
-TRIES = 8  # nodes, or refused leases, of one start
+SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
+CONFLICTS = 8  # leases that another one wrote first, in one start
+ELSEWHERE = {"noproc", "undef", "no_node", "version"}
+"""Why a start failed on one node, and may not on the next."""
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -30,20 +45,46 @@ class Placed(msgspec.Struct, frozen=True):
     revision: int = 0
 
 
+class Loads:
+    """How many subtrees were placed on each node that its advert does not count yet.
+
+    One for all children of a tree: started together, they would go to the same node otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._placed: dict[str, tuple[int, int]] = {}
+
+    def more(self, adverts: list[Advert]) -> dict[str, int]:
+        """Return them; what a later advert counts is forgotten."""
+        beats = {advert.node: advert.beat for advert in adverts}
+        known = self._placed.items()
+        self._placed = {n: (beat, k) for n, (beat, k) in known if beats.get(n, -1) <= beat + 1}
+        return {node: count for node, (_, count) in self._placed.items()}
+
+    def note(self, node: str, adverts: list[Advert]) -> None:
+        """One was placed there."""
+        beat = next((advert.beat for advert in adverts if advert.node == node), 0)
+        self._placed[node] = beat, self._placed.get(node, (0, 0))[1] + 1
+
+
 class Placing:
     """Places one child of one tree.
 
     Attributes:
-        clear: the previous life is known to have ended; no lease has to expire.
+        gone: the last epoch that is known to have ended; its lease has not to expire.
+        over: the revision of the lease that was seen to be over; unchanged, it is not waited for.
         before: the node of the previous life.
+        lost: a node that was not heard of; it is asked last, as an answer may never come.
     """
 
-    def __init__(self, cluster: Cluster, tree: str, job: ChildJob) -> None:
-        self.clear = False
-        self.before = ""
+    def __init__(self, cluster: Cluster, tree: str, job: ChildJob, loads: Loads) -> None:
+        self.gone = self.over = 0
+        self.before = self.lost = ""
         self._cluster = cluster
         self._tree = tree
         self._job = job
+        self._loads = loads
+        self._known = Lease("", 0, 0.0)  # what was seen of it; the cells may be lost
 
     async def cells(self) -> Cells:
         """The cells with the leases of the tree."""
@@ -55,47 +96,94 @@ class Placing:
         if isinstance(found, Unknown):
             return found
         revision, data = found
-        return revision, None if data is None else msgspec.json.decode(data, type=Lease)
+        lease = None if data is None else leased(data)
+        if data is not None and lease is None:
+            return Unknown(f"the lease of {self._job.name} is none")
+        if lease is not None and lease.epoch > self._known.epoch:
+            self._known = lease
+        elif lease is not None:
+            self.witness(lease.epoch, lease.journal, lease.saved)
+        return revision, lease
 
-    async def adopt(self) -> Placed | None:
-        """Return a running life that an earlier process of the parent has started, if any."""
+    def witness(self, epoch: int, journal: int, saved: int) -> None:
+        """Note what the end of a life said of its journal; its lease may not have said so yet."""
+        known = self._known
+        if epoch == known.epoch:
+            journal, saved = max(journal, known.journal), max(saved, known.saved)
+            self._known = msgspec.structs.replace(known, journal=journal, saved=saved)
+
+    async def adopt(self, after: int = 0) -> Placed | Unknown | None:
+        """Return a running life whose lease was written after a revision, if there is one.
+
+        It need not answer: one whose user code does not return is there if its agent says so.
+        """
         found = await self.lease()
         if isinstance(found, Unknown):
-            return None
+            return found
         revision, lease = found
-        if lease is None or lease.released:
+        if lease is None or lease.released or revision <= after:
             return None
         said = await ask(self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S)
-        if isinstance(said, CallLost) or said.epoch != lease.epoch:
+        here = not isinstance(said, CallLost) and said.epoch == lease.epoch
+        if not here:
+            told = await ask(self._cluster, names.looks(lease.node), Ping(), ASK_S)
+            here = hosts(told, self._tree, self._job.name, lease.epoch)
+        if not here:
             return None
         self.before = lease.node
         return Placed(ok=True, node=lease.node, epoch=lease.epoch, revision=revision)
 
     async def start(self, wanted: str = "") -> Placed:
         """Start the next life: on the wanted node, else the previous, else the best that fits."""
-        lost: list[str] = []
-        placed = Placed(ok=False, reason="no_node", detail="no node is in the cluster")
-        for _ in range(TRIES):
+        failed: dict[str, Placed] = {}
+        for _ in range(CONFLICTS):
             nodes = await adverts(self._cluster)
             if isinstance(nodes, Unknown):
                 return Placed(ok=False, reason="noconnection", detail=nodes.detail)
-            fit = fitting(nodes, self._job.place, before=wanted or self.before, lost=lost)
-            fit = [node for node in fit if node not in lost]
-            if not fit:
-                why = "; ".join(f"{a.node} {misfit(a, self._job.place)}" for a in nodes)
-                detail = placed.detail if lost else why or placed.detail
-                return Placed(ok=False, reason="no_node", detail=detail)
-            said = await ask(self._cluster, names.looks(fit[0]), Ping(), ANSWER_S)
-            if isinstance(said, CallLost):  # its lease can be over long before the servers know
-                placed = Placed(ok=False, reason="no_node", detail=f"{fit[0]} does not answer")
-                lost.append(fit[0])
-                continue
-            placed = await self._start_on(fit[0])
-            if placed.ok or placed.reason not in {"noproc", "conflict"}:
+            placed = await self._try_each(nodes, wanted, failed)
+            if placed is None:
+                return self._nowhere(nodes, failed)
+            if placed.reason != "conflict":
                 return placed
-            if placed.reason == "noproc":
-                lost.append(fit[0])
-        return msgspec.structs.replace(placed, reason="no_node")
+        return Placed(ok=False, reason="no_node", detail="another parent places it, too")
+
+    async def _try_each(
+        self, nodes: list[Advert], wanted: str, failed: dict[str, Placed]
+    ) -> Placed | None:
+        """Try the nodes that fit and answer, best first, but those that have failed."""
+        known = fitting(
+            nodes, self._job.place, before=wanted or self.before, placed=self._loads.more(nodes)
+        )
+        fit = [node for node in known if node not in failed and node != self.lost]
+        some = [fit[first : first + SIDE_BY_SIDE] for first in range(0, len(fit), SIDE_BY_SIDE)]
+        for asked in (*some, [self.lost] if self.lost in known else []):
+            for node in await self._answering(asked):
+                placed = await self._start_on(node)
+                if placed.ok:
+                    self._loads.note(node, nodes)
+                if placed.ok or placed.reason not in ELSEWHERE:
+                    return placed
+                failed[node] = placed
+        return None
+
+    async def _answering(self, nodes: list[str]) -> list[str]:
+        """Return those that answer: a lease is over long before the servers miss a node."""
+        said = await asyncio.gather(
+            *(ask(self._cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
+        )
+        return [node for node, s in zip(nodes, said, strict=True) if not isinstance(s, CallLost)]
+
+    def _nowhere(self, nodes: list[Advert], failed: dict[str, Placed]) -> Placed:
+        """Say why no node hosts it: what was wrong on each that was tried, else on each."""
+        wrong = [placed for placed in failed.values() if placed.reason != "noproc"]
+        if wrong:
+            detail = "; ".join(placed.detail for placed in wrong)
+            return Placed(ok=False, reason=wrong[0].reason, detail=detail)
+        place = self._job.place
+        why = [f"{a.node} {misfit(a, place) or 'does not answer'}" for a in nodes]
+        return Placed(
+            ok=False, reason="no_node", detail="; ".join(why) or "no node is in the cluster"
+        )
 
     async def _start_on(self, node: str) -> Placed:
         found = await self.lease()
@@ -103,45 +191,62 @@ class Placing:
             return Placed(ok=False, reason="noconnection", detail=found.detail)
         revision, known = found
         job = self._job
-        epoch = 1 if known is None else known.epoch + 1
-        value = msgspec.json.encode(Lease(node, epoch, job.ttl_s, spec=job.spec))
-        written = await (await self.cells()).cas(job.name, value, revision)
+        epoch = 1 + max(self._known.epoch, 0 if known is None else known.epoch)
+        journal, saved = self._reached(known)
+        lease = Lease(node, epoch, job.ttl_s, spec=job.spec, journal=journal, saved=saved)
+        written = await (await self.cells()).cas(job.name, msgspec.json.encode(lease), revision)
         if isinstance(written, Conflict):
             return Placed(ok=False, reason="conflict", detail="another parent places it, too")
         if isinstance(written, Unknown):
-            self.clear = False
             return Placed(ok=False, reason="noconnection", detail=written.detail)
-        if known is not None and not known.released and not self.clear:
+        self._known = lease
+        over = known is None or known.released or revision == self.over
+        if known is not None and not over and self.gone < known.epoch:
             await self._wait_out(known)
         start = Start(
-            self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas
-        )
-        self.clear = False
-        said = await self._insist(node, start)
+            self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas,
+            lease.journal, lease.saved,
+        )  # fmt: skip
+        said, surely = await self._insist(node, start)
         if isinstance(said, CallLost):
-            self.clear = said.why == "noproc"
+            self.gone = max(self.gone, epoch if surely else 0)
             reason = "noproc" if said.why == "noproc" else "noconnection"
             return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
         if not said.ok:
-            self.clear = True
+            self.gone = max(self.gone, epoch)
             return Placed(ok=False, reason=said.reason, detail=f"{node}: {said.detail}")
         self.before = node
         return Placed(ok=True, node=node, epoch=epoch, revision=written)
 
-    async def _insist(self, node: str, start: Start) -> Said | CallLost:
-        """Retry a start until it is answered; that is safe, as an epoch starts only once."""
+    def _reached(self, known: Lease | None) -> tuple[int, int]:
+        """Return what journal and saved states had reached, by the lease and what we have seen.
+
+        Where the lease is lost the journal may be, too; a life that we have seen wrote to it.
+        """
+        seen = self._known
+        if known is not None and known.epoch >= seen.epoch:
+            return seen.journal, seen.saved
+        return max(seen.journal, 1 if self.before else 0), seen.saved
+
+    async def _insist(self, node: str, start: Start) -> tuple[Said | CallLost, bool]:
+        """Retry a start until it is answered; that is safe, as an epoch starts only once.
+
+        Returns the answer, and whether the node surely has not got the order where that is none.
+        """
         time = self._cluster.time
         end_s = time.now_s() + START_S
+        first = True
         while True:
             said = await ask(self._cluster, names.agent(node), start, AGAIN_S)
             known = not isinstance(said, CallLost) or said.why == "noproc"
             if known or time.now_s() >= end_s:
-                return said
+                return said, first and known
+            first = False
             await time.sleep_s(PAUSE_S)
 
     async def _wait_out(self, known: Lease) -> None:
         """Wait until the previous life is over: by its agent's word, or by an expired lease."""
-        stop = Stop(self._tree, self._job.name, known.epoch, within_s=ASK_S)
+        stop = Stop(self._tree, self._job.name, known.epoch, reason=FENCED, within_s=ASK_S)
         said = await ask(self._cluster, names.agent(known.node), stop, ASK_S * 2)
         if isinstance(said, CallLost) or not said.ok:
             await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
@@ -160,15 +265,17 @@ async def ask(
         return CallLost("noconnection", f"an answer that is none: {error}")
 
 
+def hosts(said: Said | CallLost, tree: str, subtree: str, epoch: int) -> bool:
+    """Return whether an agent has said that it hosts an epoch of a subtree."""
+    hosted = () if isinstance(said, CallLost) else said.hosted
+    return any((h.tree, h.subtree, h.epoch) == (tree, subtree, epoch) for h in hosted)
+
+
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:
-    """Return the adverts of all nodes, recently dead ones included."""
-    cells = await cluster.cells(names.ADVERTS, replicas_of(cluster))
-    keys = await cells.keys()
-    if isinstance(keys, Unknown):
-        return keys
-    found = []
-    for key in keys:
-        cell = await cells.get(key)
-        if not isinstance(cell, Unknown) and cell[1] is not None:
-            found.append(msgspec.json.decode(cell[1], type=Advert))
-    return found
+    """Return the adverts of all nodes, recently dead ones included; all of them, or none."""
+    cells = await cluster.cells(names.ADVERTS, 0)
+    found = await cells.entries()
+    if isinstance(found, Unknown):
+        return found
+    known = (advertised(data) for data in found.values())
+    return [advert for advert in known if advert is not None]

@@ -24,16 +24,20 @@ from ssm_cli.cluster.link.frames import (
     Done,
     FrameDecoder,
     News,
+    NodeSeen,
     Open,
     Order,
     StartChild,
     StopChild,
     framed,
 )
-from ssm_cli.cluster.link.watching import Watching
+from ssm_cli.cluster.link.presence import watch_nodes
+from ssm_cli.cluster.link.spreading import spread
+from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Reply
+from ssm_cli.runtime.remote.ports import ITSELF
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
@@ -48,8 +52,10 @@ class Link:
         self._tree = tree
         self._out = out
         self._children: dict[str, Watching] = {}
+        self._kin = Kin()
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
+        self._spreading: asyncio.Task[None] | None = None
 
     def tell(self, news: News) -> None:
         """Send news to the tree."""
@@ -72,15 +78,24 @@ class Link:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
+    def watch_nodes(self) -> None:
+        """Tell of nodes that come and go, from now on; to one that has come shards are moved."""
+        self._spawn(watch_nodes(self._cluster, self._seen), self._work)
+
+    def _seen(self, seen: NodeSeen) -> None:
+        self.tell(seen)
+        if seen.up and (self._spreading is None or self._spreading.done()):
+            self._spreading = asyncio.ensure_future(spread(self._cluster, self._children.values()))
+
     async def _start(self, order: StartChild) -> None:
         known = self._children.get(order.job.name)
         if known is None or known.job != self._completed(order.job):
             if known is not None:
                 await known.close()
             job = self._completed(order.job)
-            known = Watching(self._cluster, self._tree, job, self.tell)
+            known = Watching(self._cluster, self._tree, job, self.tell, self._kin)
             self._children[order.job.name] = known
-        self.tell(await known.start(order.n, adopt=order.adopt, only=order.only))
+        self.tell(await known.start(order.n, adopt=order.adopt, epoch=order.epoch))
 
     def _completed(self, job: ChildJob) -> ChildJob:
         """Complete a job with the defaults of the cluster.
@@ -103,6 +118,8 @@ class Link:
             await self._cluster.calls.send(subject, request)
             return
         subject = names.calls(self._tree, order.child, order.worker)
+        if order.worker == ITSELF:
+            subject, request = names.asks(self._tree, order.child), order.input
         reply = await self._cluster.calls.call(subject, request, order.timeout_s)
         if isinstance(reply, CallLost):
             self.tell(Answered(order.n, reply.why, error=reply.detail))
@@ -124,8 +141,10 @@ async def serve_tree(number: int) -> None:
             for order in frames.feed(data):
                 if isinstance(order, Open):
                     cluster = await open_cluster(order.access, f"link of {order.tree}")
+                    await cluster.cells(names.ADVERTS, replicas_of(cluster))  # how many servers?
                     link = Link(cluster, order.tree, writer)
                     link.tell(Done(0, ok=True))
+                    link.watch_nodes()
                 elif link is not None:
                     link.on(order)  # type: ignore[arg-type]  # the decoder gives orders alone
     except ClusterError as error:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from ssm_cli.cluster.ports import Cluster, Conflict, Journal, Unknown
+from ssm_cli.cluster.owner import asking
+from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.ports import Cluster, Journal
 from ssm_cli.cluster.protocol import writer
-from ssm_cli.cluster.protocol.records import Record, chained, read_record, written
-from ssm_cli.errors import Fenced, StorageError
+from ssm_cli.cluster.protocol.records import Record, chained, joined
+from ssm_cli.errors import Fenced, StorageDamaged, StorageError
 from ssm_cli.runtime.durable.ports import Done
 
-AGAIN_S = 0.1  # before a stale read, or one without an answer, is tried again
+Asking = Callable[..., Coroutine[Any, Any, writer.Event]]
+GAVE_UP: dict[writer.Word, type[StorageError]] = {
+    "fenced": Fenced, "storage": StorageError, "journal_corrupt": StorageDamaged,
+}  # fmt: skip
 
 
 class Chain:
@@ -21,10 +26,12 @@ class Chain:
 
     Attributes:
         fenced: why writing has ended; "" while it is possible.
+        word: the exit reason that this comes to.
     """
 
-    def __init__(self, cluster: Cluster, journal: Journal) -> None:
+    def __init__(self, cluster: Cluster, journal: Journal, page: LeasePage) -> None:
         self._cluster = cluster
+        self._page = page
         self._journal = journal
         self._writer = writer.Writer(0, "")
         self._places: deque[tuple[int, int, int]] = deque()  # sequence, first entry, one behind
@@ -37,25 +44,33 @@ class Chain:
         self._idle = asyncio.Event()
         self._idle.set()
         self.fenced = ""
+        self.word: writer.Word = "fenced"
 
-    async def open(self, epoch: int, owner: str) -> None:
+    async def open(self, epoch: int, owner: str, witness: int) -> None:
         """Take over the journal, and read all entries.
+
+        Args:
+            epoch: ours.
+            owner: who we are, for people.
+            witness: the sequence that the journal had reached, as far as is known.
 
         Raises:
             Fenced: a later epoch has begun.
-            StorageDamaged: the chain is broken.
+            StorageDamaged: the chain is broken, or ends before the witness.
+            StorageError: it cannot be read to its end.
         """
-        self._writer = writer.Writer(epoch, owner)
+        self._writer = writer.Writer(epoch, owner, witness)
         self._advance(writer.Begin())
         upto = await self._claimed
-        found = [place async for place in self._journal.read(0, upto)]
-        for sequence, record in chained(found):
+        chain = [*chained(await asking.read_to(self._journal, upto, self._cluster.time))]
+        for sequence, record in chain:
             self._note(sequence, record)
-            self._entries.update(enumerate(record.entries, record.first))
+        self._entries.update(joined(record for _, record in chain))
         self._last = self._writer.next - 1
+        self._page.journal = upto
 
     def _note(self, sequence: int, record: Record) -> None:
-        self._places.append((sequence, record.first, record.next))
+        self._places.append((sequence, record.first, record.behind))
         self._size += sum(map(len, record.entries))
 
     # -- the writer ------------------------------------------------------------------------------
@@ -63,49 +78,39 @@ class Chain:
     def _advance(self, event: writer.Event) -> None:
         flight = self._writer.flight
         self._writer, commands = writer.step_writer(self._writer, event)
+        journal, time = self._journal, self._cluster.time
         for command in commands:
             match command:
                 case writer.Append(record):
-                    self._spawn(self._append(record))
+                    self._spawn(self._ask(asking.ask_append, journal, record, time))
                 case writer.ReadTail(again):
-                    self._spawn(self._read_tail(AGAIN_S if again else 0.0))
+                    pause_s = asking.AGAIN_S if again else 0.0
+                    self._spawn(self._ask(asking.ask_tail, journal, pause_s, time))
                 case writer.Claimed(sequence):
                     self._claimed.set_result(sequence)
                 case writer.Written(upto):
-                    assert flight is not None
-                    self._note(self._writer.sequence, flight)
+                    if flight is not None:
+                        self._note(self._writer.sequence, flight)
+                    self._page.journal = self._writer.sequence
                     self._tell(upto)
-                case writer.GiveUp(reason):
-                    self._give_up(reason)
+                case writer.GiveUp(reason, word):
+                    self._give_up(reason, word)
         self._look_idle()
 
-    async def _append(self, record: Record) -> None:
-        done = await self._journal.append(written(record), record.prev)
-        if isinstance(done, int):
-            self._advance(writer.Acked(done))
-        elif isinstance(done, Conflict):
-            self._advance(writer.AppendRefused())
-        else:
-            await self._cluster.time.sleep_s(AGAIN_S)
-            self._advance(writer.AppendUnclear())
-
-    async def _read_tail(self, pause_s: float) -> None:
-        await self._cluster.time.sleep_s(pause_s)
-        tail = await self._journal.tail()
-        while isinstance(tail, Unknown):
-            await self._cluster.time.sleep_s(AGAIN_S)
-            tail = await self._journal.tail()
-        sequence, data = tail
-        self._advance(writer.TailIs(sequence, None if data is None else read_record(data)))
+    async def _ask(self, ask: Asking, *args: Any) -> None:
+        self._advance(await ask(*args))
 
     def _tell(self, upto: int) -> None:
         while self._dones and self._dones[0][0] <= upto:
             self._dones[0][1](None)
             self._dones.popleft()  # last: one that is interrupted is told again
 
-    def _give_up(self, reason: str) -> None:
-        self.fenced = reason
-        error = Fenced(reason)
+    def _give_up(self, reason: str, word: writer.Word) -> None:
+        if self.fenced:
+            return
+        reason = f"{reason}; {asking.WAY_OUT}" if word == "journal_corrupt" else reason
+        self.fenced, self.word = reason, word
+        error = GAVE_UP[word](reason)
         if not self._claimed.done():
             self._claimed.set_exception(error)
         while self._dones:
@@ -119,7 +124,8 @@ class Chain:
     def _spawned(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._give_up(str(error))
+            damaged = isinstance(error, StorageDamaged)
+            self._give_up(str(error), "journal_corrupt" if damaged else "storage")
         self._look_idle()
 
     def _busy(self) -> bool:
@@ -149,7 +155,7 @@ class Chain:
     def append(self, number: int, entry: bytes, done: Done) -> None:
         """Append an entry; call `done` once it is acknowledged, or another owner has fenced us."""
         if self.fenced:
-            done(Fenced(self.fenced))
+            done(GAVE_UP[self.word](self.fenced))
             return
         if number <= self._last:  # given again
             if not self._dones:

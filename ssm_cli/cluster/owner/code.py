@@ -48,7 +48,8 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
     tree = _attribute(reference, folder)
     if problems := check_spec(tree):
         raise Undefined(complaints_text(reference, complaints_of(problems)))
-    assert isinstance(tree, SupervisorSpec)
+    if not isinstance(tree, SupervisorSpec):
+        raise Undefined(f"{reference} is a {type(tree).__name__}; a Supervisor is needed")
     return tree
 
 

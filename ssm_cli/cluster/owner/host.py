@@ -1,13 +1,15 @@
 """The process of one subtree: epoch, replay, serve; until it ends, is stopped, or is fenced.
 
-Run by a node's agent as `python -m ssm_cli.cluster.owner.host FD`, where FD is a socket to the
-agent: it reads the job as one line, and writes its state changes, one line each. It ends with the
-agent.
+Run by a node's agent as `python -m ssm_cli.cluster.owner.host FD PAGE`, where FD is a socket to the
+agent: it reads the job as one line, and writes its state changes, one line each. PAGE is a file
+that both have in memory: the agent, which renews the lease, says there how long it is good. The
+process ends with its agent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -20,17 +22,18 @@ from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.owner.code import Undefined, tree_of
-from ssm_cli.cluster.owner.holding import Holding
+from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.serving import Serving
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
 from ssm_cli.cluster.ports import ClusterError, Handle
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Exited, Lease, Start
+from ssm_cli.cluster.protocol.messages import MOVED, STOPPED, Exited, Start
 from ssm_cli.errors import Fenced, SsmError, StartFailed, StorageDamaged, StorageError
 from ssm_cli.runtime.node import Node
 
 LINE_BYTES = 1024 * 1024  # of a job
 DRAIN_S = 2.0
+LOOKS = 20  # at the lease, over the time that it is good for
 REASONS: dict[type[SsmError], str] = {
     Undefined: "undef",
     ClusterError: "noconnection",
@@ -40,6 +43,7 @@ REASONS: dict[type[SsmError], str] = {
     StartFailed: "start_failed",
 }
 """Why a subtree could not be hosted, or not any longer; the first that fits."""
+HISTORY = 1_000  # records that a subtree remembers, as `ssm run --headless` does
 ORPHAN = 3.0  # leases without a word of the parent, and a subtree with `orphan: stop` ends
 
 
@@ -63,19 +67,15 @@ class Told(msgspec.Struct, frozen=True):
 class Host:
     """Hosts one subtree, from its start to its end."""
 
-    def __init__(self, job: Job, agent: asyncio.StreamWriter) -> None:
+    def __init__(self, job: Job, agent: asyncio.StreamWriter, page: LeasePage) -> None:
         self._job = job
         self._agent = agent
+        self._page = page
         self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._handles: list[Handle] = []
-        self._holding: Holding | None = None
-        self._serving: Serving | None = None
-        self._store: ClusterStore | None = None
 
     def stop(self, reason: str) -> None:
         """Request the end for a reason; the first reason counts."""
-        if reason.startswith("fenced") and self._serving is not None:
-            self._serving.silent = True
         if not self._ending.done():
             self._ending.set_result(reason)
 
@@ -86,42 +86,48 @@ class Host:
     async def run(self) -> Told:
         """Host the subtree; return how it ended."""
         job = self._job
+        watch = asyncio.ensure_future(self._watch_lease())
         try:
             cluster = await open_cluster(job.access, f"{job.start.subtree}@{job.node}")
             try:
                 return await self._own(cluster)
-            except (StartFailed, Undefined):
-                await self._leave()
-                raise
             finally:
                 await cluster.close()
         except SsmError as error:
-            return Told("ended", _word_for(error), str(error))
+            return Told("ended", word_for(error), str(error))
+        finally:
+            watch.cancel()
+
+    def _is_good(self) -> bool:
+        """Return whether the lease is good at this moment."""
+        return asyncio.get_running_loop().time() < self._page.until_s
+
+    async def _watch_lease(self) -> None:
+        """Stop this process where it stands once the lease is over; the agent lets it go on.
+
+        The agent does so, too; but it may hang itself.
+        """
+        while True:
+            await asyncio.sleep(self._job.start.ttl_s / LOOKS)
+            if not self._is_good() and sys.platform == "linux":
+                self._page.stopped = True
+                os.kill(os.getpid(), signal.SIGSTOP)
+                self._page.stopped = False
 
     async def _own(self, cluster: NatsCluster) -> Told:
-        """Take the lease; only then load code, rebuild the state and serve."""
+        """Load code, rebuild the state and serve. The agent has the lease, and keeps it."""
         start, loop = self._job.start, asyncio.get_running_loop()
-        self._holding = holding = Holding(
-            await cluster.cells(names.leases(start.tree), start.replicas),
-            cluster.time,
-            key=start.subtree,
-            value=Lease(self._job.node, start.epoch, start.ttl_s, spec=start.spec),
-            revision=start.revision,
-            stop=self.stop,
-        )
-        if not await holding.begin():
+        if not self._is_good():
             raise Fenced("the lease is not ours")
         tree = tree_of(start.spec, Path(self._job.folder))
         owner = f"{self._job.node}/{loop.time():.0f}"
-        self._store = store = await open_store(cluster, start, owner)
-        node = Node(tree, name=start.subtree, store=store).start()
+        self._store = store = await open_store(cluster, start, owner, self._page)
+        node = Node(tree, name=start.subtree, store=store, history=HISTORY).start()
         store.forget()
-        if not await holding.begin():
-            raise Fenced("the lease was lost while the state was rebuilt")
-        self._serving = serving = Serving(node, holding, store, start.epoch, self.stop)
+        serving = Serving(node, self._is_good, store, start.epoch, self.stop)
         await self._serve(cluster, serving)
         self.tell(Told("started"))
-        return await self._until_end(node, cluster)
+        return await self._until_end(node, cluster, serving, store)
 
     async def _serve(self, cluster: NatsCluster, serving: Serving) -> None:
         start, serve = self._job.start, cluster.calls.serve
@@ -129,41 +135,39 @@ class Host:
             (names.controls(start.tree, start.subtree), serving.on_control),
             (names.calls(start.tree, start.subtree, "*"), serving.on_call),
             (names.casts(start.tree, start.subtree, "*"), serving.on_call),
+            (names.asks(start.tree, start.subtree), serving.on_ask),
+            (names.sees(start.tree, start.subtree), serving.on_ask),
         ):
             self._handles.append(await serve(subject, heard))
 
-    async def _until_end(self, node: Node, cluster: NatsCluster) -> Told:
+    async def _until_end(
+        self, node: Node, cluster: NatsCluster, serving: Serving, store: ClusterStore
+    ) -> Told:
         """Wait until the tree ends or is stopped; then shut down in order."""
         down = asyncio.ensure_future(node.serve())
-        orphan = asyncio.ensure_future(self._watch_parent())
+        orphan = asyncio.ensure_future(self._watch_parent(serving))
         waiting: list[asyncio.Future[Any]] = [down, self._ending]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         orphan.cancel()
-        store = self._store
-        assert store is not None
-        reason = self._ending.result() if self._ending.done() else _reason_of(node)
-        reason = "fenced" if store.fenced else reason
-        if reason.startswith("fenced"):
-            self.stop(reason)
+        if store.fenced:
+            serving.silent = True
             node.stop("fenced", drain=False)
-            return Told("ended", "fenced", store.fenced or reason)
+            return Told("ended", store.word, store.fenced)
+        reason = self._ending.result() if self._ending.done() else _reason_of(node)
         for handle in self._handles:
             await handle.close()
-        assert self._serving is not None
-        await self._serving.drained(DRAIN_S)
+        await serving.drained(DRAIN_S)
         node.stop(reason)
         await store.settled()
         await self._say_exit(cluster, reason)
-        await self._leave()
         return Told("ended", reason)
 
-    async def _watch_parent(self) -> None:
+    async def _watch_parent(self, serving: Serving) -> None:
         """End an orphan with `orphan: stop` when its parent has been silent for too long."""
         start, loop = self._job.start, asyncio.get_running_loop()
         while start.orphan == "stop":
             await asyncio.sleep(start.ttl_s / 2)
-            assert self._serving is not None
-            if loop.time() - self._serving.heard_s > start.ttl_s * ORPHAN:
+            if loop.time() - serving.heard_s > start.ttl_s * ORPHAN:
                 self.stop("shutdown")
 
     async def _say_exit(self, cluster: NatsCluster, reason: str) -> None:
@@ -172,12 +176,9 @@ class Host:
         subject = names.exits(start.tree, start.subtree)
         await cluster.calls.send(subject, msgspec.json.encode(exited))
 
-    async def _leave(self) -> None:
-        if self._holding is not None:
-            await self._holding.release()
 
-
-def _word_for(error: SsmError) -> str:
+def word_for(error: SsmError) -> str:
+    """Return the exit reason that an error stands for."""
     if type(error) is StorageError and "newer" in str(error):
         return "version"
     return next((word for kind, word in REASONS.items() if isinstance(error, kind)), "crash")
@@ -190,7 +191,7 @@ def _reason_of(node: Node) -> str:
     return "shutdown"
 
 
-async def host_subtree(number: int) -> None:
+async def host_subtree(number: int, page: LeasePage) -> None:
     """Read the job from the socket, host the subtree, and report the outcome."""
     loop = asyncio.get_running_loop()
     connection = socket.socket(fileno=number)
@@ -198,9 +199,9 @@ async def host_subtree(number: int) -> None:
     line = await reader.readline()
     if not line:
         return
-    host = Host(msgspec.json.decode(line, type=Job), agent)
-    loop.add_signal_handler(signal.SIGTERM, host.stop, "shutdown")
-    loop.add_signal_handler(signal.SIGUSR1, host.stop, "moved")
+    host = Host(msgspec.json.decode(line, type=Job), agent, page)
+    loop.add_signal_handler(signal.SIGTERM, host.stop, STOPPED)
+    loop.add_signal_handler(signal.SIGUSR1, host.stop, MOVED)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the agent sees to it
     gone = asyncio.ensure_future(reader.read())
     gone.add_done_callback(lambda _: host.stop("shutdown"))
@@ -211,4 +212,4 @@ async def host_subtree(number: int) -> None:
 
 if __name__ == "__main__":
     die_with_parent()
-    asyncio.run(host_subtree(int(sys.argv[1])))
+    asyncio.run(host_subtree(int(sys.argv[1]), LeasePage(int(sys.argv[2]))))

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from ssm_cli.cluster.owner.asking import WAY_OUT
 from ssm_cli.cluster.ports import Cells, Conflict, Time, Unknown
 from ssm_cli.cluster.protocol.names import word
 from ssm_cli.errors import Fenced, StorageDamaged, StorageError
@@ -74,26 +75,41 @@ class SavedCells:
         self._revision = 0
         self._count = 0
 
-    async def claim(self) -> None:
-        """Read all saved values, and take ownership of the head.
+    @property
+    def revision(self) -> int:
+        """That of the head, as far as we know."""
+        return self._revision
+
+    async def claim(self, witness: int = 0) -> None:
+        """Take ownership of the head, and read all saved values.
+
+        Args:
+            witness: a revision that the head had reached.
 
         Raises:
             Fenced: a later epoch owns the head.
-            StorageDamaged: a value is missing or was changed.
+            StorageDamaged: a value, or the head, is missing or was changed.
             StorageError: the cluster does not answer.
         """
-        while True:
-            await self._load()
+        for _ in range(TRIES):
+            self._revision, data = await self._get(f"{self._prefix}/head")
+            self._head = Head(0, 0, None) if data is None else _decoded(data, Head)
             if self._head.epoch > self._epoch:
                 raise Fenced(f"epoch {self._head.epoch} has saved states; ours is {self._epoch}")
-            head = Head(self._epoch, 0, self._head.index)
-            if await self._swap(head):
+            if self._revision < witness:  # a stale read, or the head is lost
+                await self._time.sleep_s(RETRY_S)
+            elif await self._swap(Head(self._epoch, 0, self._head.index)):
+                await self._load()
                 return
+        if self._revision < witness:
+            raise StorageDamaged(
+                f"journal_corrupt: the saved states are of revision {self._revision}, and had "
+                f"reached {witness}; {WAY_OUT}"
+            )
+        raise StorageError(f"the saved states were changed {TRIES} times while they were taken")
 
     async def _load(self) -> None:
-        revision, data = await self._get(f"{self._prefix}/head")
-        self._revision = revision
-        self._head = Head(0, 0, None) if data is None else _decoded(data, Head)
+        """Read what the head names; it is ours, so nobody removes that meanwhile."""
         self._index, self.values = SegmentIndex(), {}
         if self._head.index is not None:
             self._index = _decoded(await self._read(self._head.index), SegmentIndex)
@@ -150,7 +166,7 @@ class SavedCells:
             if found == data:  # it was done, and the answer was lost
                 self._head, self._revision = head, revision
                 return True
-            if isinstance(done, Conflict) and revision != self._revision:
+            if isinstance(done, Conflict) and revision > self._revision:
                 return False
             await self._time.sleep_s(RETRY_S)
         raise StorageError("saved states cannot be written: the cluster does not answer")
@@ -185,13 +201,17 @@ class SavedCells:
         raise StorageError("saved states cannot be written: the cluster does not answer")
 
     async def _read(self, blob: Blob) -> bytes:
-        found = [(await self._get(f"{blob.name}/{n}"))[1] or b"" for n in range(blob.chunks)]
-        data = b"".join(found)
-        if len(data) != blob.size or zlib.crc32(data) != blob.crc:
-            raise StorageDamaged(
-                f"journal_corrupt: the saved states {blob.name} are not what was written"
-            )
-        return data
+        for _ in range(TRIES):
+            found = [(await self._get(f"{blob.name}/{n}"))[1] for n in range(blob.chunks)]
+            data = b"".join(part or b"" for part in found)
+            if len(data) == blob.size and zlib.crc32(data) == blob.crc:
+                return data
+            if None not in found:
+                break
+            await self._time.sleep_s(RETRY_S)  # a stale read lacks what was written last
+        raise StorageDamaged(
+            f"journal_corrupt: the saved states {blob.name} are not what was written"
+        )
 
     async def _forget(self, blobs: list[Blob]) -> None:
         for blob in blobs:

@@ -12,13 +12,15 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.cluster.owner.holding import Holding
 from ssm_cli.cluster.owner.store import ClusterStore
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Ping, Reply, Said, Stop, control
-from ssm_cli.errors import CallError, QueueFull, SsmError
+from ssm_cli.commands.routes import Role
+from ssm_cli.errors import CallError, NoProc, QueueFull, SsmError
+from ssm_cli.http.far_door import FarDoor
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.remote.ports import MAX_INPUT_BYTES
 
 BUSY = msgspec.json.encode(Reply("busy", error="as many calls as may wait are under way"))
 
@@ -28,7 +30,7 @@ class Serving:
 
     Args:
         node: the subtree.
-        holding: its lease.
+        good: whether the lease is good at this moment.
         store: its journal.
         epoch: of this life; control messages for another one are refused.
         stop: called with the reason of a stop message.
@@ -40,24 +42,25 @@ class Serving:
     def __init__(
         self,
         node: Node,
-        holding: Holding,
+        good: Callable[[], bool],
         store: ClusterStore,
         epoch: int,
         stop: Callable[[str], None],
     ) -> None:
         self.silent = False
         self._node = node
-        self._holding = holding
+        self._good = good
         self._store = store
         self._epoch = epoch
         self._stop = stop
         self._bound = node.spec.queue
         self._under_way: set[asyncio.Task[None]] = set()
+        self._door: FarDoor | None = None  # made at the first question
         self.heard_s = asyncio.get_running_loop().time()
 
     def on_call(self, subject: str, data: bytes, answer: Answer | None) -> None:
         """Handle a call, or a cast, which expects no answer."""
-        if self.silent or not self._holding.is_good():
+        if self.silent or not self._good():
             return
         if len(self._under_way) >= self._bound:
             if answer is not None:
@@ -80,12 +83,14 @@ class Serving:
     def _cast(self, worker: str, request: CallRequest) -> None:
         try:
             self._node.cast_nowait(worker, request.input)
+        except NoProc:
+            self._node.cast(worker, request.input)  # as in OTP it is dropped, which is reported
         except SsmError:
-            return  # as in OTP: a cast that nobody can take is dropped
+            return
 
     async def _call(self, worker: str, request: CallRequest, answer: Answer) -> None:
         reply = await self._outcome(worker, request)
-        if not (self.silent or self._store.fenced) and self._holding.is_good():
+        if not (self.silent or self._store.fenced) and self._good():
             answer(msgspec.json.encode(reply))
 
     async def _outcome(self, worker: str, request: CallRequest) -> Reply:
@@ -97,7 +102,28 @@ class Serving:
             return Reply("busy", error=str(error))
         except CallError as error:
             return Reply(error.outcome, error=str(error), reason=error.reason)
+        if len(output) > MAX_INPUT_BYTES:
+            text = f"{worker} was stepped; its output of {len(output):,} bytes is more than"
+            return Reply("noconnection", error=f"{text} the {MAX_INPUT_BYTES:,} that cross")
         return Reply("replied", output=output)
+
+    def on_ask(self, subject: str, data: bytes, answer: Answer | None) -> None:
+        """Handle a question to the subtree as a tree of its own; some may look alone."""
+        if self.silent or answer is None or not self._good():
+            return
+        if len(self._under_way) >= self._bound:
+            answer(BUSY)
+            return
+        if self._door is None:
+            self._door = FarDoor(self._node)
+        role = Role.ADMIN if names.is_ask(subject) else Role.READ
+        task = asyncio.ensure_future(self._tell(self._door, data, role, answer))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _tell(self, door: FarDoor, data: bytes, role: Role, answer: Answer) -> None:
+        output = await door.answer(data, role)
+        answer(msgspec.json.encode(Reply("replied", output=output)))
 
     def on_control(self, _: str, data: bytes, answer: Answer | None) -> None:
         """Handle a control message."""

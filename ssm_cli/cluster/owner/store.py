@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from ssm_cli.cluster.owner.chain import Chain
+from ssm_cli.cluster.owner.chain import GAVE_UP, Chain
+from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.saved import SavedCells
 from ssm_cli.cluster.ports import Cluster, Journal
 from ssm_cli.cluster.protocol import names
@@ -22,23 +23,26 @@ from ssm_cli.runtime.durable.ports import Done
 class ClusterStore(Chain):
     """A journal and cells in the cluster, with one owner. Made by `open_store`."""
 
-    def __init__(self, cluster: Cluster, journal: Journal, saved: SavedCells, who: str) -> None:
-        super().__init__(cluster, journal)
+    def __init__(
+        self, cluster: Cluster, journal: Journal, saved: SavedCells, who: str, page: LeasePage
+    ) -> None:
+        super().__init__(cluster, journal, page)
         self._saved = saved
         self._who = who
         self._cells: dict[str, bytes] = {}
         self._puts: deque[tuple[Mapping[str, bytes | None], Done]] = deque()
         self._putting = False
 
-    async def open(self, epoch: int, owner: str) -> None:
+    async def take_over(self, start: Start, owner: str) -> None:
         """Take over the journal and the cells, and read them.
 
         Raises:
             Fenced: a later epoch has begun.
-            StorageDamaged: an entry is missing or was changed.
+            StorageError: it cannot be read; `StorageDamaged` where something is missing.
         """
-        await super().open(epoch, owner)
-        await self._saved.claim()
+        await self.open(start.epoch, owner, start.journal)
+        await self._saved.claim(start.saved)
+        self._page.saved = self._saved.revision
         self._cells = dict(self._saved.values)
 
     def _busy(self) -> bool:
@@ -55,7 +59,7 @@ class ClusterStore(Chain):
     def put(self, changes: Mapping[str, bytes | None], done: Done) -> None:
         """Save these values atomically; call `done` once the servers have acknowledged."""
         if self.fenced:
-            done(Fenced(self.fenced))
+            done(GAVE_UP[self.word](self.fenced))
             return
         for key, data in changes.items():
             if data is None:
@@ -76,9 +80,10 @@ class ClusterStore(Chain):
                     await self._saved.put(changes)
                 except StorageError as error:
                     if isinstance(error, Fenced):
-                        self._give_up(str(error))
+                        self._give_up(str(error), "fenced")
                     done(error)
                 else:
+                    self._page.saved = self._saved.revision
                     done(None)
         finally:
             self._putting = False
@@ -97,18 +102,27 @@ class ClusterStore(Chain):
             task.cancel()
 
 
-async def open_store(cluster: Cluster, start: Start, owner: str) -> ClusterStore:
+async def open_store(
+    cluster: Cluster, start: Start, owner: str, page: LeasePage | None = None
+) -> ClusterStore:
     """Open the store of a subtree, taking it over from its previous owner.
+
+    Args:
+        cluster: where it is.
+        start: whose it is, the epoch, and the witness of its end.
+        owner: who we are, for people.
+        page: where the next witness is noted; None for nowhere.
 
     Raises:
         Fenced: a later epoch has begun.
-        StorageDamaged: stored data does not match its checksums.
+        StorageDamaged: stored data does not match its checksums or the witness.
+        StorageError: the cluster does not answer.
     """
     tree, subtree = start.tree, start.subtree
     journal = await cluster.journal(tree, subtree, start.replicas)
     cells = await cluster.cells(names.saved(tree), start.replicas)
     saved = SavedCells(cells, subtree, start.epoch, cluster.time)
     where = f"stream {names.stream(tree)}, subject {names.journal(tree, subtree)}"
-    store = ClusterStore(cluster, journal, saved, where)
-    await store.open(start.epoch, owner)
+    store = ClusterStore(cluster, journal, saved, where, page or LeasePage())
+    await store.take_over(start, owner)
     return store

@@ -6,9 +6,11 @@ own monotonic clock: no clock is compared with another one. What the journal kee
 any of this. The lease is for what leaves the tree (mail, requests to others), and for knowing
 when to start anew.
 
-Two rules were learned the hard way. A lease that names its holder is not a lease that was
-renewed: it must be written again, and counts from the moment that write was *sent*. And a renewal
-that failed is tried again at once, or a long lease has three tries only.
+Three rules were learned the hard way. A lease that names its holder is not a lease that was
+renewed: it must be written again, and counts from the moment that write was *sent*. A renewal
+that failed is tried again at once, or a long lease has three tries only. And a lease that was not
+renewed in time is not lost: until somebody else writes it, its holder may renew it, since the
+write is refused where another one has been there. Meanwhile its owner stands still.
 """
 
 from __future__ import annotations
@@ -71,13 +73,21 @@ class Read(msgspec.Struct, frozen=True):
     """Read the lease."""
 
 
+class Lapse(msgspec.Struct, frozen=True):
+    """Stand still at once: the lease has expired, and nobody is known to have taken it."""
+
+
+class Resume(msgspec.Struct, frozen=True):
+    """Go on: the lease was renewed, and nobody had it in between."""
+
+
 class Fence(msgspec.Struct, frozen=True):
-    """Stop at once: the lease has expired, or has another owner."""
+    """End at once: the lease has another owner."""
 
     reason: str
 
 
-Command = Renew | Read | Fence
+Command = Renew | Read | Lapse | Resume | Fence
 Step = tuple["Holder", tuple[Command, ...]]
 
 
@@ -90,6 +100,7 @@ class Holder(msgspec.Struct, frozen=True):
         good_from_s: when the last acknowledged write was sent.
         busy: whether a write or a read is pending.
         next_s: when the next write is due.
+        lapsed: whether it has expired, and the owner stands still.
         stopped: whether the owner was fenced.
     """
 
@@ -98,19 +109,21 @@ class Holder(msgspec.Struct, frozen=True):
     good_from_s: float
     busy: bool = False
     next_s: float = 0.0
+    lapsed: bool = False
     stopped: bool = False
 
     def is_good(self, now_s: float) -> bool:
         """Return whether its holder may act visibly to others."""
-        return not self.stopped and now_s - self.good_from_s < self.ttl_s
+        return not (self.stopped or self.lapsed) and now_s - self.good_from_s < self.ttl_s
 
 
 def step_holder(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one return an event
     """Return the holder after an event, and its commands.
 
     >>> holder, _ = step_holder(Holder(3.0, 7, good_from_s=0.0), Tick(1.0))
-    >>> step_holder(holder, Tick(3.1))[1]
-    (Fence(reason='fenced: the lease was not renewed for 3 s'),)
+    >>> holder, commands = step_holder(holder, Tick(3.1))
+    >>> commands, step_holder(holder, Renewed(8, 3.0))[1]
+    ((Lapse(),), (Resume(),))
     """
     if holder.stopped:
         return holder, ()
@@ -120,30 +133,31 @@ def step_holder(holder: Holder, event: Event) -> Step:  # noqa: PLR0911 - one re
             return _tick(holder, now_s)
         case Renewed(revision, sent_s):
             due_s = sent_s + holder.ttl_s * RENEW
-            held = change(holder, revision=revision, good_from_s=sent_s, busy=False, next_s=due_s)
-            return held, ()
+            held = change(
+                holder, revision=revision, good_from_s=sent_s, busy=False, next_s=due_s,
+                lapsed=False,
+            )  # fmt: skip
+            return held, (Resume(),) if holder.lapsed else ()
         case LeaseRefused():
             return change(holder, busy=True), (Read(),)
         case LeaseUnclear(now_s):
             return change(holder, busy=False, next_s=now_s + holder.ttl_s * RETRY), ()
         case Found(revision, ours, now_s):
             if not ours:
-                return _stop(holder, "fenced: another owner has the lease")
+                reason = "fenced: another owner has the lease"
+                return change(holder, stopped=True), (Fence(reason),)
             known = change(holder, revision=revision, busy=True)
             return known, (Renew(revision, now_s),)
 
 
 def _tick(holder: Holder, now_s: float) -> Step:
-    if not holder.is_good(now_s):
-        return _stop(holder, f"fenced: the lease was not renewed for {holder.ttl_s:g} s")
+    commands: tuple[Command, ...] = ()
+    if not holder.lapsed and not holder.is_good(now_s):
+        holder, commands = msgspec.structs.replace(holder, lapsed=True), (Lapse(),)
     due_s = max(holder.next_s, holder.good_from_s + holder.ttl_s * RENEW)
     if holder.busy or now_s < due_s:
-        return holder, ()
-    return msgspec.structs.replace(holder, busy=True), (Renew(holder.revision, now_s),)
-
-
-def _stop(holder: Holder, reason: str) -> Step:
-    return msgspec.structs.replace(holder, stopped=True), (Fence(reason),)
+        return holder, commands
+    return msgspec.structs.replace(holder, busy=True), (*commands, Renew(holder.revision, now_s))
 
 
 def fresh(ttl_s: float, revision: int, now_s: float) -> Holder:
@@ -164,12 +178,14 @@ class Observed(msgspec.Struct, frozen=True):
             which it could not be read, which does not count against the holder.
         read_s: when it was read last.
         blind_s: since when it cannot be read; None while it can.
+        sighted_s: when it could be read again after the last time that it could not.
     """
 
     revision: int
     changed_s: float
     read_s: float = 0.0
     blind_s: float | None = None
+    sighted_s: float = float("-inf")
 
     @property
     def blind(self) -> bool:
@@ -178,16 +194,20 @@ class Observed(msgspec.Struct, frozen=True):
 
     def seen(self, revision: int, now_s: float) -> Observed:
         """It was read."""
-        if revision != self.revision:
-            return Observed(revision, now_s, now_s)
+        change = msgspec.structs.replace
+        sighted_s = self.sighted_s if self.blind_s is None else now_s
         dark_s = 0.0 if self.blind_s is None else now_s - self.blind_s
-        return Observed(revision, self.changed_s + dark_s, now_s)
+        changed_s = self.changed_s + dark_s if revision == self.revision else now_s
+        return change(
+            self, revision=revision, changed_s=changed_s, read_s=now_s, blind_s=None,
+            sighted_s=sighted_s,
+        )  # fmt: skip
 
     def unread(self, asked_s: float) -> Observed:
         """A read that was asked for then had no answer; one that was heard since counts more."""
         if self.blind or asked_s < self.read_s:
             return self
-        return Observed(self.revision, self.changed_s, self.read_s, asked_s)
+        return msgspec.structs.replace(self, blind_s=asked_s)
 
     def age_s(self, now_s: float) -> float:
         """Seconds since it changed."""

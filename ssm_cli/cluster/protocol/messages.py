@@ -11,6 +11,9 @@ from typing import Literal
 import msgspec
 
 PROTOCOL = 1
+FENCED = "fenced"  # the reason of a stop that makes room for the next epoch: no death
+MOVED = "moved"  # why a subtree ended that is to go on at another node; `moved:NODE` says which
+STOPPED = "stopped"  # why a subtree ended that was ordered to; another parent may want it still
 
 
 class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +49,10 @@ class Lease(msgspec.Struct, frozen=True):
     """Who owns a subtree. The cell's revision is its pulse; `beat` makes each write another.
 
     `spec` is the code that its parent wants run. An agent loads nothing that no lease names.
+    One that is `released` says why its owner has ended: a message about that can be lost.
+    `journal` and `saved` are the witness: what the owner knew at the last renewal to be the last
+    sequence of its journal, and the revision of the head of its saved states. What ends before
+    that has lost something.
     """
 
     node: str
@@ -53,7 +60,10 @@ class Lease(msgspec.Struct, frozen=True):
     ttl_s: float
     beat: int = 0
     released: bool = False
+    reason: str = ""
     spec: str = ""
+    journal: int = 0
+    saved: int = 0
 
 
 class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="start"):
@@ -68,6 +78,7 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag
         ttl_s: how long the lease is good for.
         orphan: what it does once its parent is gone: keep or stop.
         replicas: of the journal.
+        journal, saved: the witness of the lease, see there.
     """
 
     tree: str
@@ -78,6 +89,8 @@ class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag
     ttl_s: float
     orphan: Literal["keep", "stop"] = "keep"
     replicas: int = 1
+    journal: int = 0
+    saved: int = 0
 
 
 class Stop(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="stop"):
@@ -103,6 +116,19 @@ class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
     pid: int
 
 
+class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Published when an epoch of a subtree has ended; `journal` and `saved` as in its lease."""
+
+    tree: str
+    subtree: str
+    epoch: int
+    reason: str
+    detail: str = ""
+    node: str = ""
+    journal: int = 0
+    saved: int = 0
+
+
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to a control message.
 
@@ -119,17 +145,6 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     epoch: int = 0
     hosted: list[Hosted] = []
-
-
-class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Published when an epoch of a subtree has ended."""
-
-    tree: str
-    subtree: str
-    epoch: int
-    reason: str
-    detail: str = ""
-    node: str = ""
 
 
 class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -160,6 +175,21 @@ def leased(data: bytes) -> Lease | None:
     """
     try:
         return _lease_decoder.decode(data)
+    except msgspec.MsgspecError:
+        return None
+
+
+_advert_decoder: msgspec.json.Decoder[Advert] = msgspec.json.Decoder(Advert)
+
+
+def advertised(data: bytes) -> Advert | None:
+    """Decode an advert; None if the bytes are none.
+
+    >>> advertised(b"{}") is None
+    True
+    """
+    try:
+        return _advert_decoder.decode(data)
     except msgspec.MsgspecError:
         return None
 

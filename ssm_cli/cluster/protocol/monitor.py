@@ -1,12 +1,16 @@
-"""The monitor of a remote child: a failure detector from leases and pings to exit reasons.
+"""The monitor of a remote child: a failure detector from leases, pings and its node's agent.
 
-Three grades of evidence. *Proof*: the agent has waited for the process, or the lease names another
-epoch; it counts at once. *Absence*: nobody is subscribed where the subtree answers, several times
-running; with `takeover: fence` it counts at once, since the journal refuses a survivor. *Silence*:
-the lease does not change; it counts when the holder has had time to stop by itself.
+Three grades of evidence. *Proof*: the agent has waited for the process and says how it ended, in
+a message and in the lease. It counts at once. *Absence*: nobody is subscribed where the subtree
+answers, nor where its node's agent does, several times running; or an agent is there that knows
+nothing of it, since it was started anew. That is a node that died. With `takeover: fence` it counts
+at once, since the journal refuses a survivor. *Silence*: the lease does not change, and nobody says
+why. The child may live on, cut off or hanging; it is over when the holder has had time to stop by
+itself, and that is no death.
 
 A parent that cannot read the lease is cut off itself. It takes nothing over, and the child is
-`unreachable`: a state of the link, not a death.
+`unreachable`: a state of the link, not a death. So is one whose user code does not return, which
+answers nobody while its agent says that it is there.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ from ssm_cli.cluster.protocol.lease import Observed, Takeover
 
 ABSENT_TIMES = 3  # answers "nobody is subscribed" in a row that are evidence
 ABSENT_S = 0.3  # ... over at least this long: a reconnecting owner is away for a moment
+SETTLED_S = 3.0  # after the lease could not be read, before absence counts: others come back, too
 SILENT_TIMES = 2  # pings without an answer, and the child is unreachable
 
 Answer = Literal["alive", "absent", "silent"]
+Seen = Literal["hosted", "unknown", "absent", "silent"]
+Grade = Literal["proof", "absence", "silence"]
 
 
 class LeaseRead(msgspec.Struct, frozen=True):
-    """The lease was read; epoch 0 where it is gone.
+    """The lease was read; epoch 0 where it is gone, `ended` why where it was released.
 
     The answer may have lain about while this process was held up: what it says was so at some
     moment between `asked_s` and `heard_s`. A change counts from the later, age from the earlier.
@@ -35,6 +42,7 @@ class LeaseRead(msgspec.Struct, frozen=True):
     epoch: int
     asked_s: float
     heard_s: float
+    ended: str = ""
 
 
 class LeaseUnread(msgspec.Struct, frozen=True):
@@ -57,13 +65,20 @@ class EpochEnded(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = LeaseRead | LeaseUnread | Pinged | EpochEnded
+class AgentSaid(msgspec.Struct, frozen=True):
+    """What the agent of its node says: it hosts that epoch, or knows nothing of it; or nothing."""
+
+    seen: Seen
+
+
+Event = LeaseRead | LeaseUnread | Pinged | EpochEnded | AgentSaid
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """The child has ended, for this reason."""
+    """The child has ended, for this reason; `grade` says how we know."""
 
     reason: str
+    grade: Grade = "proof"
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -85,6 +100,7 @@ class Monitor(msgspec.Struct, frozen=True):
         lease: as observed.
         absent: how many pings running found nobody; the first of them at `absent_s`.
         silent: how many pings running had no answer.
+        gone: how many times running its node's agent was absent, or knew nothing of it.
         reachable: the last published state.
         over: whether it has ended; later events are ignored.
     """
@@ -96,49 +112,82 @@ class Monitor(msgspec.Struct, frozen=True):
     absent: int = 0
     absent_s: float = 0.0
     silent: int = 0
+    gone: int = 0
     reachable: bool = True
     over: bool = False
 
 
-def step_monitor(  # noqa: PLR0911 - one return a verdict
-    monitor: Monitor, event: Event
-) -> tuple[Monitor, tuple[Command, ...]]:
+def doubted(monitor: Monitor) -> bool:
+    """Return whether the agent of its node is to be asked: the subtree itself does not answer."""
+    return not monitor.over and (monitor.absent > 0 or monitor.silent >= SILENT_TIMES)
+
+
+def step_monitor(monitor: Monitor, event: Event) -> tuple[Monitor, tuple[Command, ...]]:
     """Return the monitor after an event, and its commands.
 
     >>> monitor = Monitor(3, 2.0, "fence", Observed(7, 0.0))
     >>> [step_monitor(monitor, EpochEnded(n, "killed"))[1] for n in (3, 2)]
-    [(Exit(reason='killed'),), ()]
+    [(Exit(reason='killed', grade='proof'),), ()]
     """
     if monitor.over:
         return monitor, ()
     match event:
         case EpochEnded(epoch, reason):
             return _exit(monitor, reason) if epoch == monitor.epoch else (monitor, ())
-        case LeaseRead(_, epoch) if epoch != monitor.epoch:
-            return _exit(monitor, "fenced" if epoch > monitor.epoch else "noproc")
-        case LeaseRead(revision, _, asked_s, heard_s):
-            lease = monitor.lease.seen(revision, heard_s)
-            monitor = msgspec.structs.replace(monitor, lease=lease)
-            if lease.is_over(asked_s, monitor.ttl_s, monitor.takeover):
-                return _exit(monitor, "noconnection")
+        case LeaseRead():
+            monitor, ended = _read(monitor, event)
+            if ended is not None:
+                return _exit(monitor, ended.reason, ended.grade)
         case LeaseUnread(asked_s):
-            monitor = msgspec.structs.replace(monitor, lease=monitor.lease.unread(asked_s))
+            lease = monitor.lease.unread(asked_s)
+            monitor = msgspec.structs.replace(monitor, lease=lease)
+        case AgentSaid(seen):
+            monitor = _said(monitor, seen)
         case Pinged(answer, now_s):
             monitor = _pinged(monitor, answer, now_s)
-            absent = monitor.absent >= ABSENT_TIMES and now_s - monitor.absent_s >= ABSENT_S
-            if absent and monitor.takeover == "fence" and not monitor.lease.blind:
-                return _exit(monitor, "noconnection")
+            if monitor.takeover == "fence" and _is_absent(monitor, now_s):
+                return _exit(monitor, "noconnection", "absence")
     reachable = not (monitor.lease.blind or monitor.silent >= SILENT_TIMES or monitor.absent)
     if reachable == monitor.reachable:
         return monitor, ()
     return msgspec.structs.replace(monitor, reachable=reachable), (Reach(reachable),)
 
 
+def _read(monitor: Monitor, read: LeaseRead) -> tuple[Monitor, Exit | None]:
+    """Return the monitor after a read of the lease, and the end that it tells of, if any."""
+    change = msgspec.structs.replace
+    if read.revision < monitor.lease.revision:  # a stale read
+        return change(monitor, lease=monitor.lease.unread(read.asked_s)), None
+    if read.epoch > monitor.epoch:
+        return monitor, Exit("fenced")
+    if read.epoch == monitor.epoch and read.ended:
+        return monitor, Exit(read.ended)
+    lease = monitor.lease.seen(read.revision, read.heard_s)
+    over = lease.is_over(read.asked_s, monitor.ttl_s, monitor.takeover)
+    return change(monitor, lease=lease), Exit("noconnection", "silence") if over else None
+
+
+def _said(monitor: Monitor, seen: Seen) -> Monitor:
+    gone = monitor.gone + 1 if seen in {"absent", "unknown"} else 0
+    monitor = msgspec.structs.replace(monitor, gone=gone)
+    if seen == "hosted" and monitor.absent:  # its process is busy, or was cut off
+        return msgspec.structs.replace(monitor, absent=0, silent=SILENT_TIMES)
+    return monitor
+
+
+def _is_absent(monitor: Monitor, now_s: float) -> bool:
+    """Return whether nobody is there, neither the subtree nor its node, for long enough."""
+    absent = monitor.absent >= ABSENT_TIMES and now_s - monitor.absent_s >= ABSENT_S
+    lease = monitor.lease
+    settled = not lease.blind and now_s - lease.sighted_s >= SETTLED_S
+    return absent and settled and monitor.gone >= ABSENT_TIMES
+
+
 def _pinged(monitor: Monitor, answer: Answer, now_s: float) -> Monitor:
     change = msgspec.structs.replace
     match answer:
         case "alive":
-            return change(monitor, absent=0, silent=0)
+            return change(monitor, absent=0, silent=0, gone=0)
         case "silent":
             return change(monitor, absent=0, silent=monitor.silent + 1)
         case "absent":
@@ -146,5 +195,7 @@ def _pinged(monitor: Monitor, answer: Answer, now_s: float) -> Monitor:
             return change(monitor, absent=monitor.absent + 1, absent_s=since_s, silent=0)
 
 
-def _exit(monitor: Monitor, reason: str) -> tuple[Monitor, tuple[Command, ...]]:
-    return msgspec.structs.replace(monitor, over=True), (Exit(reason),)
+def _exit(
+    monitor: Monitor, reason: str, grade: Grade = "proof"
+) -> tuple[Monitor, tuple[Command, ...]]:
+    return msgspec.structs.replace(monitor, over=True), (Exit(reason, grade),)

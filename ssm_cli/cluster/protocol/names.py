@@ -83,6 +83,25 @@ def controls(tree: str, subtree: str) -> str:
     return f"ssm.{word(tree)}.ctl.{word(subtree)}"
 
 
+def asks(tree: str, subtree: str) -> str:
+    """Return the subject of questions to a subtree as a tree of its own, changes included."""
+    return f"ssm.{word(tree)}.ask.{word(subtree)}"
+
+
+def sees(tree: str, subtree: str) -> str:
+    """Return the subject of such questions that change nothing."""
+    return f"ssm.{word(tree)}.see.{word(subtree)}"
+
+
+def is_ask(subject: str) -> bool:
+    """Return whether a subject is one of questions that may change something.
+
+    >>> is_ask(asks("shop", "billing")), is_ask(sees("shop", "billing"))
+    (True, False)
+    """
+    return subject.split(".")[2] == "ask"
+
+
 def exits(tree: str, subtree: str) -> str:
     """Where the end of a subtree is told."""
     return f"ssm.{word(tree)}.exit.{word(subtree)}"

@@ -35,6 +35,7 @@ def fitting(
     *,
     before: str = "",
     lost: Sequence[str] = (),
+    placed: Mapping[str, int] | None = None,
 ) -> list[str]:
     """The nodes that fit, best first; the same for everyone who sees the same adverts.
 
@@ -43,11 +44,15 @@ def fitting(
         place: labels with the values they must have; `node` stands for the name.
         before: where the subtree was; preferred, since its files are warm there.
         lost: nodes that did not answer just now; they come last.
+        placed: how many subtrees were placed on a node that its advert does not count yet.
 
     >>> nodes = [Advert("n2"), Advert("n1"), Advert("n3", load=4)]
     >>> fitting(nodes, {}), fitting(nodes, {}, before="n3"), fitting(nodes, {}, lost=["n1"])
     (['n1', 'n2', 'n3'], ['n3', 'n1', 'n2'], ['n2', 'n3', 'n1'])
+    >>> fitting(nodes, {}, placed={"n1": 2})
+    ['n2', 'n1', 'n3']
     """
+    more = placed or {}
     fit = [advert for advert in adverts if not misfit(advert, place)]
-    fit.sort(key=lambda a: (a.node in lost, a.node != before, a.load, a.node))
+    fit.sort(key=lambda a: (a.node in lost, a.node != before, a.load + more.get(a.node, 0), a.node))
     return [advert.node for advert in fit]

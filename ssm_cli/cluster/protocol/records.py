@@ -15,8 +15,9 @@ import msgspec
 
 from ssm_cli.errors import StorageDamaged
 
-VERSION = 1
+VERSION = 2  # the newest that is read; only a record with a part is written as 2
 MAX_RECORD_BYTES = 900_000  # a server takes messages of up to 1 MiB, headers included
+MAX_ENTRY_BYTES = 64 * 1024 * 1024  # in as many records as that takes
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -30,6 +31,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
         entries: numbered from `first`; none in an epoch record.
         owner: who appended it, for people.
         version: of this form.
+        part: 0 where the entries are whole; N for the N-th part of one entry, which is the only
+            one here, and -N for the last part.
     """
 
     id: str
@@ -38,11 +41,17 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     first: int
     entries: tuple[bytes, ...] = ()
     owner: str = ""
-    version: int = VERSION
+    version: int = 1
+    part: int = 0
 
     @property
     def next(self) -> int:
-        """The number of the entry that follows."""
+        """The number of the entry that follows; one whose parts are not all here does again."""
+        return self.first if self.part > 0 else self.behind
+
+    @property
+    def behind(self) -> int:
+        """The number behind that of its last entry, whole or in part."""
         return self.first + len(self.entries)
 
 
@@ -96,6 +105,29 @@ def chained(records: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, Record]
             raise StorageDamaged(f"journal_corrupt: record {sequence} {wrong}")
         before = sequence, record
         yield sequence, record
+
+
+def joined(chain: Iterable[Record]) -> Iterator[tuple[int, bytes]]:
+    """Yield the whole entries of a chain, with their numbers.
+
+    An entry whose last part was never written is void: its owner has ended. So is one whose first
+    part was trimmed.
+
+    >>> chain = [Record("a", 1, 0, 1, (b"x",), part=1), Record("b", 1, 1, 1, (b"y",), part=-2)]
+    >>> list(joined(chain)), list(joined(chain[:1])), list(joined(chain[1:]))
+    ([(1, b'xy')], [], [])
+    """
+    begun: list[bytes] = []
+    for record in chain:
+        if not record.part:
+            begun = []
+            yield from enumerate(record.entries, record.first)
+            continue
+        begun = begun if abs(record.part) == len(begun) + 1 else []
+        if begun or abs(record.part) == 1:
+            begun.append(record.entries[0])
+        if record.part == -len(begun):
+            yield record.first, b"".join(begun)
 
 
 def _break(before: tuple[int, Record], record: Record) -> str:

@@ -23,7 +23,7 @@ class ClusterRole(StrEnum):
         SUBTREE: the process of a subtree: its journal, its states, its lease; answers calls.
         TREE: a tree with remote children: leases, orders to nodes and subtrees, calls.
         CALL: calls and casts workers, and looks.
-        LOOK: sees which nodes there are and what they host.
+        LOOK: sees which nodes there are and what they host, and what is in the subtrees.
     """
 
     NODE = "node"
@@ -53,11 +53,12 @@ def _api(*requests: str) -> tuple[str, ...]:
     return tuple(f"$JS.API.{request}" for request in requests)
 
 
-_STREAMS = _api("STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*", "DIRECT.GET.>")
-_ADVERTS = _api(
-    *(f"{request}.KV_{ADVERTS}" for request in ("STREAM.CREATE", "STREAM.MSG.GET", "DIRECT.GET"))
+_STREAMS = _api(
+    "STREAM.INFO.*", "STREAM.CREATE.*", "STREAM.UPDATE.*", "STREAM.MSG.GET.*", "DIRECT.GET.>"
 )
-_LOOK = (NOBODY, "ssm.node.*.look", *_ADVERTS)
+_LOOKED = ("STREAM.INFO", "STREAM.CREATE", "STREAM.MSG.GET", "DIRECT.GET")
+_ADVERTS = _api(*(f"{request}.KV_{ADVERTS}" for request in _LOOKED))
+_LOOK = (NOBODY, "ssm.node.*.look", "ssm.*.see.*", *_ADVERTS)
 _CALL = (*_LOOK, "ssm.*.call.>", "ssm.*.cast.>")
 _WRITES = {
     ClusterRole.NODE: (*_LOOK, *_STREAMS, f"$KV.{ADVERTS}.>", "ssm.*.exit.*", f"{INBOX}.>"),
@@ -65,13 +66,19 @@ _WRITES = {
         NOBODY, *_STREAMS, *_api("STREAM.PURGE.*"), "$KV.>", "ssm.*.j.*", "ssm.*.exit.*",
         f"{INBOX}.>",
     ),
-    ClusterRole.TREE: (*_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*"),
+    ClusterRole.TREE: (*_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*", "ssm.*.ask.*"),
     ClusterRole.CALL: _CALL,
     ClusterRole.LOOK: _LOOK,
 }  # fmt: skip
 _HEARS = {
     ClusterRole.NODE: ("ssm.node.*.ctl", "ssm.node.*.look"),
-    ClusterRole.SUBTREE: ("ssm.*.ctl.*", "ssm.*.call.>", "ssm.*.cast.>"),
+    ClusterRole.SUBTREE: (
+        "ssm.*.ctl.*",
+        "ssm.*.ask.*",
+        "ssm.*.see.*",
+        "ssm.*.call.>",
+        "ssm.*.cast.>",
+    ),
     ClusterRole.TREE: ("ssm.*.exit.*",),
 }
 

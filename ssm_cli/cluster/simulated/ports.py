@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
-from ssm_cli.cluster.ports import Answer, CallLost, Conflict, OnMessage, Unknown
-from ssm_cli.cluster.simulated.network import Network, Process, Promise
+from ssm_cli.cluster.ports import CallLost, Conflict, OnMessage, Unknown
+from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.servers import Servers
 from ssm_cli.errors import StorageError
 
@@ -75,13 +76,15 @@ class SimCells:
         )
         return answer
 
-    async def keys(self, prefix: str = "") -> list[str] | Unknown:
-        """The keys that begin so."""
-        servers = self._cluster.servers
-        found = await self._cluster.ask(lambda: servers.keys(f"{self._bucket}/{prefix}"))
+    async def entries(self, prefix: str = "") -> dict[str, bytes] | Unknown:
+        """The cells whose keys begin so."""
+        servers, bucket = self._cluster.servers, f"{self._bucket}/"
+        found: dict[str, bytes] | Unknown = await self._cluster.ask(
+            lambda: servers.entries(bucket + prefix)
+        )
         if isinstance(found, Unknown):
             return found
-        return [key.partition("/")[2] for key in found]
+        return {key.removeprefix(bucket): data for key, data in found.items()}
 
     async def drop(self, key: str) -> None:
         """Forget a cell."""
@@ -108,36 +111,39 @@ class SimCalls:
 
     async def serve(self, subject: str, on_message: OnMessage) -> SimHandle:
         """Have `on_message` called for each message."""
-        served = self._cluster.switchboard
-        entry = (self._cluster.process, self._cluster.process.life, on_message)
-        served[subject] = entry
+        cluster = self._cluster
+        served = cluster.switchboard.setdefault(subject, [])
+        entry = (cluster.process, cluster.life, on_message)
+        served.append(entry)
 
         def close() -> None:
-            if served.get(subject) == entry:
-                del served[subject]
+            if entry in served:
+                served.remove(entry)
 
         return SimHandle(close)
 
     async def call(self, subject: str, body: bytes, timeout_s: float) -> bytes | CallLost:
         """Ask, and wait for the one answer."""
-        promise = Promise()
         cluster = self._cluster
         network, process = cluster.network, cluster.process
-        over = CallLost("timeout", f"{subject} did not answer within {timeout_s:g} s")
-        network.after(process, timeout_s, promise.keep, over)
+        heard: asyncio.Future[bytes | CallLost] = network.loop.create_future()
+
+        def once(answer: bytes | CallLost) -> None:
+            if not heard.done():
+                heard.set_result(answer)
 
         def back(answer: Any) -> None:
-            network.carry(process, promise.keep, answer, out=False)
+            network.carry(process, once, answer, out=False)
 
-        network.carry(process, lambda: cluster.route(subject, body, back), out=True)
-        answer: bytes | CallLost = await promise
-        return answer
+        over = CallLost("timeout", f"{subject} did not answer within {timeout_s:g} s")
+        network.after(process, timeout_s, once, over)
+        cluster.out(lambda: cluster.route(subject, body, back))
+        return await heard
 
     async def send(self, subject: str, body: bytes) -> None:
         """Send, and go on."""
         cluster = self._cluster
-        away = partial(cluster.route, subject, body, None)
-        cluster.network.carry(cluster.process, away, out=True)
+        cluster.out(partial(cluster.route, subject, body, None))
 
 
 class SimTime:
@@ -153,12 +159,17 @@ class SimTime:
 
     async def sleep_s(self, seconds: float) -> None:
         """Wait, by its clock."""
-        promise = Promise()
-        self._network.after(self._process, seconds, promise.keep, None)
-        await promise
+        over: asyncio.Future[None] = self._network.loop.create_future()
+
+        def wake() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        self._network.after(self._process, seconds, wake)
+        await over
 
 
-Switchboard = dict[str, tuple[Process, int, OnMessage]]
+Switchboard = dict[str, list[tuple[Process, int, OnMessage]]]
 
 
 class SimCluster:
@@ -169,6 +180,7 @@ class SimCluster:
     ) -> None:
         self.network = network
         self.process = process
+        self.life = process.life
         self.servers = servers
         self.switchboard = switchboard
         self.calls = SimCalls(self)
@@ -200,30 +212,31 @@ class SimCluster:
 
     async def close(self) -> None:
         """Let go of it: what it served is served no more."""
-        mine = [s for s, entry in self.switchboard.items() if entry[0] is self.process]
-        for subject in mine:
-            del self.switchboard[subject]
+        for served in self.switchboard.values():
+            served[:] = [entry for entry in served if entry[0] is not self.process]
+
+    def out(self, function: Callable[[], None]) -> None:
+        """Send something to the servers, unless the process is gone."""
+        if self.process.life == self.life:
+            self.network.carry(self.process, function, out=True)
 
     async def ask(self, question: Callable[[], Any]) -> Any:
         """What the servers answer, or `Unknown`."""
-        promise = Promise()
-        self.network.ask(self.process, question, promise.keep, ANSWER_S)
-        return await promise
+        return await self.network.ask(self.process, question, ANSWER_S)
 
     def route(self, subject: str, body: bytes, back: Callable[[Any], None] | None) -> None:
-        """At the servers: hand a message to who serves its subject."""
+        """At the servers: hand a message to all who serve its subject; plain subscriptions."""
         pattern = f"{subject.rpartition('.')[0]}.*"
-        entry = self.switchboard.get(subject) or self.switchboard.get(pattern)
-        if entry is None or entry[0].life != entry[1] or not entry[0].alive:
-            if back is not None:
-                back(CallLost("noproc", f"nobody serves {subject}"))
+        served = [*self.switchboard.get(subject, ()), *self.switchboard.get(pattern, ())]
+        live = [entry for entry in served if entry[0].life == entry[1] and entry[0].alive]
+        if self.servers.away:
             return
-        process, _, on_message = entry
-        answer: Answer | None = None
-        if back is not None:
-            known = back
+        if not live and back is not None:
+            back(CallLost("noproc", f"nobody serves {subject}"))
+        for process, _, on_message in live:
+            answer = None if back is None else partial(self._answer, process, back)
+            self.network.carry(process, on_message, subject, body, answer, out=False)
 
-            def answer(data: bytes) -> None:
-                self.network.carry(process, known, data, out=True)
-
-        self.network.carry(process, on_message, subject, body, answer, out=False)
+    def _answer(self, process: Process, back: Callable[[Any], None], data: bytes) -> None:
+        if process.alive:
+            self.network.carry(process, back, data, out=True)

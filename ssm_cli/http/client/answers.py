@@ -17,7 +17,7 @@ from ssm_cli.http.routes import VALUES
 from ssm_cli.runtime.views import NodeView, Report, Status
 
 SHOWN = 80  # bytes of an answer that a message repeats
-REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind"}
+REPORT_KEYS = {"v", "type", "seq", "at", "event", "id", "path", "kind", "record"}
 Answered = TypeVar("Answered")
 
 
@@ -35,6 +35,7 @@ class ReplyAnswer(msgspec.Struct, frozen=True):
     outcome: Literal["replied"]
     output: str
     value: Any
+    record: int = 0
 
 
 class StartedChild(DoneAnswer, frozen=True):
@@ -72,6 +73,7 @@ class InfoAnswer(msgspec.Struct, frozen=True):
     workers: int
     restarts: int
     seq: int
+    dropped: int = 0
 
 
 class ReportHead(msgspec.Struct, frozen=True):
@@ -84,6 +86,7 @@ class ReportHead(msgspec.Struct, frozen=True):
     id: str
     path: str
     kind: Literal["worker", "supervisor", "remote"]
+    record: int = 0
 
 
 class Missed(msgspec.Struct, frozen=True):
@@ -105,6 +108,7 @@ ANSWERS: dict[str, Any] = VALUES | {
     "Reports": list[dict[str, Any]],
     "Quarantine": list[dict[str, Any]],
     "Quarantined": dict[str, Any],
+    "Past": dict[str, Any],
 }
 """What is decoded from the answers, by the names of their schemas."""
 
@@ -167,4 +171,4 @@ def report_of(record: dict[str, Any], where: str = "the server") -> Report:
     head = checked(record, ReportHead, where)
     detail = {key: value for key, value in record.items() if key not in REPORT_KEYS}
     at_s = head.at.timestamp()
-    return Report(head.seq, at_s, head.event, head.id, head.path, head.kind, detail)
+    return Report(head.seq, at_s, head.event, head.id, head.path, head.kind, detail, head.record)

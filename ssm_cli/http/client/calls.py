@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.commands.routes import Route
+from ssm_cli.commands.routes import HERE_ONLY, INTO, Route
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
@@ -38,11 +38,22 @@ class HttpCalls:
 
     Bytes are sent and returned unchanged. Any other message is sent as JSON, and its output
     returned as JSON data: the classes of another process are not known here.
+
+    Attributes:
+        place: the place in time that is asked; "" for now.
+        into: the remote child that is asked; "" for the tree itself.
     """
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self.connection = Connection(address, token)
         self._keys: Iterator[str] | None = None
+        self._answered = 0
+        self.place = ""
+        self.into = ""
+
+    def answered(self) -> int:
+        """Return the record of the call that was answered last; 0 where the tree tells none."""
+        return self._answered
 
     def call(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         """Step `worker` with `message` and return its output."""
@@ -84,6 +95,7 @@ class HttpCalls:
             headers["ssm-stop-on-failure"] = "1"
         wait_s = FOREVER_S if timeout_s is None else min(timeout_s, FOREVER_S)
         target = f"{CALL_PATH.replace('{name}', _quoted(worker))}?timeout={wait_s:g}"
+        target += f"&at={_quoted(self.place)}" if self.place else ""
         return self.connection.encoded("POST", target, body, headers)
 
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
@@ -151,6 +163,8 @@ class HttpCalls:
         target = filled(route, left)
         query = dict(zip([query.name for query in route.query], left, strict=False)) | given
         query = {name: _word(value) for name, value in query.items() if value is not None}
+        query |= {"at": self.place} if self.place else {}
+        query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
         if query:
             target += f"?{urlencode(query, errors='surrogateescape')}"
         body, kind = next((_content(route, message) for message in left), (b"", TEXT))
@@ -200,10 +214,13 @@ class HttpCalls:
     def _reply_of(self, response: Response, worker: str) -> tuple[bytes, Any]:
         if response.status >= 400:
             record = self._failed(response)
+            number = record.get("record", 0)
+            self._answered = number if isinstance(number, int) else 0
             if record["type"] == "reply":
                 raise_reply(record, worker)
             raise_error(record, worker, response.status)
         reply = decoded(response, ReplyAnswer, self.connection.address.shown)
+        self._answered = reply.record
         return reply.output.encode("utf-8", "surrogateescape"), reply.value
 
 

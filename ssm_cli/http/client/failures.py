@@ -24,6 +24,9 @@ WITH_TERM: dict[str, type[errors.SupervisorError | errors.SysError]] = {
 BY_TYPE: dict[str, type[errors.CallError]] = {
     kind.__name__: kind for kind in (*OUTCOMES.values(), errors.CallError)
 }
+PLAIN: dict[str, type[errors.SsmError]] = {
+    kind.__name__: kind for kind in (errors.CodeRefused, errors.Forgotten, errors.ReadOnly)
+}
 
 
 class RemoteError(Exception):
@@ -101,8 +104,12 @@ def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
         raise errors.DecodeError(message, worker=name)
     if kind in BY_TYPE:
         raise BY_TYPE[kind](message, worker=name, reason=error.reason)
-    if kind == "CommandError":
+    if kind in PLAIN:
+        raise PLAIN[kind](message)
+    if kind in ("CommandError", "BadExpr"):
         raise errors.CommandError(message, column=error.column or 1)
+    if kind in ("SpecError", "TreeFileError"):
+        raise errors.TreeFileError(message, complaints=tuple(message.split("\n")))
     if status in (401, 403):
         raise errors.Denied(message, worker=name)
     if status in (429, 503):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.values import StateText
+from ssm_cli.errors import CommandError
 from ssm_cli.http.client.answers import (
     InfoAnswer,
     Missed,
@@ -24,8 +26,10 @@ from ssm_cli.http.client.connection import Address
 from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.http.client.wire import EventParser
 from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.runtime.calling.refs import Ref
 from ssm_cli.runtime.views import ChildName, NodeView, Report, Status
-from ssm_cli.spec.model import ChildSpec
+from ssm_cli.spec.model import ChildSpec, Labelled, own_child
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 if TYPE_CHECKING:
     from ssm_cli.runtime.api import NodeApi
@@ -50,7 +54,7 @@ class HttpNode:
         self.connection = calls.connection
         self.call, self.call_value = calls.call, calls.call_value
         self.acall, self.acall_value = calls.acall, calls.acall_value
-        self.ask = calls.ask
+        self.ask, self.answered = calls.ask, calls.answered
         self.quarantined = partial(calls.perform, "quarantined")
         self.release_input = partial(calls.perform, "release_input")
         routed = {effect: partial(calls.perform, effect) for effect in BY_EFFECT}
@@ -61,7 +65,11 @@ class HttpNode:
         self.delete_child, self.statistics = rows.delete_child, rows.statistics
         self.suspend, self.resume, self.kill = rows.suspend, rows.resume, rows.kill
         self.trace, self.keep, self.change_code = rows.trace, rows.keep, rows.change_code
+        self.reload, self.rollback = routed["reload"], routed["rollback"]
+        self.shadow, self.promote = routed["shadow"], routed["promote"]
         self.crash_reports, self.cast = rows.crash_reports, rows.cast
+        self.publish, self.groups, self.members = rows.publish, rows.groups, rows.members
+        self.joined = rows.joined
         self._name = name
         self._shown: tuple[str, Any, bytes] = ("", None, b"")
 
@@ -72,10 +80,34 @@ class HttpNode:
             self._name = str(self.info()["name"])
         return self._name
 
-    def perform(self, effect: str, *args: Any) -> Any:
+    def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect by its name: by the method of that name, else by its route."""
-        method = getattr(self, effect, None)
-        return self.calls.perform(effect, *args) if method is None else method(*args)
+        method = getattr(self, effect, None) or partial(self.calls.perform, effect)
+        return method(*args, **given)
+
+    def standing(self, at: str, *, reading: bool) -> HttpNode:
+        """Return the tree at a place in time; the server says what may be asked there."""
+        del reading
+        node = self._beside()
+        node.calls.place = at
+        return node
+
+    def far(self, name: str) -> tuple[str, str] | None:
+        """Return None: the tree of the other process finds such names itself."""
+        del name
+        return None
+
+    def reach(self, child: str) -> HttpNode:
+        """Return a remote child of the tree, asked through the tree."""
+        node = self._beside()
+        node.calls.into = child
+        return node
+
+    def _beside(self) -> HttpNode:
+        node = HttpNode(self.connection.address, name=self._name)
+        node.connection = node.calls.connection = self.connection
+        node.calls.place, node.calls.into = self.calls.place, self.calls.into
+        return node
 
     # -- looking -------------------------------------------------------------------------------
 
@@ -125,13 +157,48 @@ class HttpNode:
         del worker
         return jsonable(value)
 
+    def get_members(self, group: str) -> list[str]:
+        """Return the members of a group, in the order in which they joined."""
+        return [member.worker for member in self.members(group)]
+
+    def worker(self, name: str) -> Ref[Any, Any]:
+        """Return a ref to a worker; values go to it, and come from it, as JSON has them.
+
+        Raises:
+            NoProc: there is no worker of that name.
+        """
+        self.constructors(name)
+        return Ref(self, name)
+
     # -- supervisors ---------------------------------------------------------------------------
 
-    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
-        """Start a child from a spec, a label, or the text of a spec as in a tree file."""
+    def start_child(
+        self,
+        supervisor: str,
+        spec: ChildSpec | Labelled | str,
+        args: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Start a child from a spec, a label (with `args`), or the text of a spec."""
+        if args is not None:
+            spec = own_child(spec, args)
         text = spec if isinstance(spec, str) else text_of_spec(spec)
         child: str | None = self.calls.perform("start_child", supervisor, text)
         return child
+
+    def plan(self, tree: Any = None, *, specs_only: bool = False) -> TreePlan:
+        """Return what `apply` would do."""
+        asked = file_there(tree), specs_only or None
+        found: TreePlan = self.calls.perform("plan", *asked, wait_s=None)
+        return found
+
+    def apply(
+        self, tree: Any = None, *, plan: TreePlan | str = "", specs_only: bool = False
+    ) -> Applied:
+        """Make the tree that runs the one of a file, which is read where the tree runs."""
+        digest = plan if isinstance(plan, str) else plan.digest
+        asked = file_there(tree), specs_only or None, digest or None
+        done: Applied = self.calls.perform("apply", *asked, wait_s=None)
+        return done
 
     def terminate_child(self, supervisor: str, child: ChildName) -> None:
         """Stop a child and keep its spec, except for temporary children."""
@@ -170,3 +237,12 @@ class HttpNode:
     ) -> None:
         """Stop one worker or supervisor in order; `reason` is sent as text."""
         self.calls.perform("stop_process", name, str(reason), timeout_s)
+
+
+def file_there(tree: object) -> str | None:
+    """Return the path of a tree file for another process; None for that of its own tree."""
+    if tree is None:
+        return None
+    if not isinstance(tree, str | Path):
+        raise CommandError("another process cannot be sent a tree: name the file of it")
+    return str(Path(tree).resolve())

@@ -9,19 +9,21 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CommandError, SupervisorError
+from ssm_cli.spec.importing import OURS
 from ssm_cli.spec.judge import complaints_text, judged_alone
 from ssm_cli.spec.model import (
     DEFAULT_OPTIONS,
     Backoff,
     ChildSpec,
+    Labelled,
     RemoteSpec,
     SupervisorSpec,
     WorkerSpec,
 )
 
 
-def text_of_spec(spec: ChildSpec) -> str:
-    """Encode a child spec as the mapping of a tree file, on one line.
+def text_of_spec(spec: ChildSpec | Labelled) -> str:
+    """Encode a child spec as the mapping of a tree file, on one line; a label with its arguments.
 
     Raises:
         SupervisorError: it does not validate; with every complaint, as a node in this process.
@@ -31,6 +33,8 @@ def text_of_spec(spec: ChildSpec) -> str:
     >>> text_of_spec(WorkerSpec("kv9", kv_store))
     '{"worker":"kv9","start":"ssm_cli.machines.kv:kv_store"}'
     """
+    if isinstance(spec, Labelled):
+        return f"{spec.label} {msgspec.json.encode(jsonable(dict(spec.args))).decode()}"
     if (refusal := judged_alone(spec)) is not None:
         why = complaints_text("the child spec", refusal.complaints)
         raise SupervisorError(why, term=refusal.term, complaints=refusal.complaints)
@@ -51,6 +55,8 @@ def _mapping(spec: ChildSpec) -> dict[str, Any]:
         }
         if spec.max_children is not None:
             found["max_children"] = spec.max_children
+        if spec.partitions is not None:
+            raise CommandError(f"{spec.id} has `partitions`: send the mapping of a tree file")
         if spec.init is not None:
             raise CommandError(f"{spec.id} has an `init`, which cannot be sent to another process")
         backoff = _backoff(spec.backoff)
@@ -106,15 +112,20 @@ def _backoff(backoff: Backoff | None) -> dict[str, Any]:
 
 
 def _reference(spec: WorkerSpec) -> str:
-    """Return `package.module:attribute` of a worker's code."""
+    """Return `package.module:attribute` of a worker's code, or `/a/file.py:attribute`."""
     start = spec.start
     if isinstance(start, type):
-        return f"{start.__module__}:{start.__qualname__}"
+        return f"{_module(start.__module__)}:{start.__qualname__}"
     for name, module in list(sys.modules.items()):
         for attribute, value in list(getattr(module, "__dict__", {}).items()):
             if value is start:
-                return f"{name}:{attribute}"
+                return f"{_module(name)}:{attribute}"
     raise CommandError(
         f"the code of {spec.id} is in no module that another process could import; "
         f"name it as package.module:attribute"
     )
+
+
+def _module(name: str) -> str:
+    """Return how another process reaches a module: by its name, or by its file."""
+    return str(sys.modules[name].__file__) if name.startswith(OURS) else name

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from ssm_cli.render.outlet import offer
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.shell.commands import PLAIN_PROMPT, Commands
+from ssm_cli.repl.shell.commands import Commands
 
 CHUNK_BYTES = 4096
 LINE_BYTES = 64 * 1024  # a longer line is refused
@@ -90,15 +90,23 @@ class Dumb:
         if self._ended is not None:
             self._ended.set()
 
-    def flush(self, *, ask: bool = False) -> None:
-        """Print what is new; `ask`: the next line may be typed now."""
+    def rest(self) -> list[str]:
+        """The lines that were not printed yet, which count as printed from here on."""
         new = self._model.output_seq - self._printed
         self._printed = self._model.output_seq
         kept = [line.plain for line in list(self._model.output)[-new:]] if new else []
         if kept and self._asked:
-            kept[0] = f"\r{kept[0].ljust(len(PLAIN_PROMPT))}"
+            kept[0] = f"\r{kept[0].ljust(len(self._commands.prompt))}"
+        return kept
+
+    def flush(self, *, ask: bool = False) -> None:
+        """Print what is new, while it has the terminal; `ask`: the next line may be typed now."""
+        if not self.on:
+            return
+        kept = self.rest()
+        ask = ask or self._commands.asking.text is not None  # the next line answers it
         self._asked = self._asked or ask
-        prompt = PLAIN_PROMPT if self._asked and (kept or ask) else ""
+        prompt = self._commands.prompt if self._asked and (kept or ask) else ""
         text = "".join(f"{line}\n" for line in kept) + prompt
         if text:
             offer(self._stream, text)
@@ -124,7 +132,7 @@ class Dumb:
             text = line.decode("utf-8", "surrogateescape").strip()
             if is_cut:
                 self._model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "bad")
-            elif not self._commands.answer(text):
+            elif not self._commands.asking.answer(text):
                 self._commands.put(text)
         if len(self._typed) > LINE_BYTES:
             self._typed, self._is_cut = b"", True

@@ -29,17 +29,27 @@ def status_line(model: Model, columns: int) -> StyleAndTextTuples:
         words.insert(1, "FROZEN (F5 goes on)")
     if model.tree.needle:
         words.insert(1, f"only `{one_line(model.tree.needle)}` (F3)")
-    return [("", fit("  ".join(words), columns))]
+    if model.place:
+        then = f"AT {model.place}, as it was then (`now` comes back)"
+        scratch = f"IN {model.place}, a scratch tree (`drop` leaves it)"
+        words.insert(1, then if model.place.isdecimal() else scratch)
+    return [("class:alert" if model.place else "", fit("  ".join(words), columns))]
 
 
 def key_words(place: Place, columns: int, press: Callable[[str], None]) -> StyleAndTextTuples:
-    """As many of the keys of a place as `columns` cells have room for; a click presses them."""
+    """As many of the keys of a place as `columns` cells have room for; a click presses them.
+
+    An ellipsis stands for those that have none.
+    """
     words: StyleAndTextTuples = []
-    for key in BARS[place]:
-        columns -= len(key.first) + len(key.bar) + 3 if key.bar else 0
-        if key.bar and columns >= 0:
-            clicked = partial(_clicked, press, key.action)
-            words += [("class:key", key.first, clicked), ("", f" {key.bar}  ", clicked)]
+    keys = [key for key in BARS[place] if key.bar]
+    for key in keys:
+        is_last = key is keys[-1]
+        columns -= len(key.first) + len(key.bar) + (1 if is_last else 3)
+        if columns < (0 if is_last else 1):  # a cell is kept for the ellipsis
+            return [*words, ("", "\u2026")]
+        clicked = partial(_clicked, press, key.action)
+        words += [("class:key", key.first, clicked), ("", f" {key.bar}  ", clicked)]
     return words
 
 

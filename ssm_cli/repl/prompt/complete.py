@@ -11,7 +11,6 @@ from prompt_toolkit.layout.controls import UIContent, UIControl
 from prompt_toolkit.lexers import Lexer
 from rich.cells import cell_len
 
-from ssm_cli.render.reply import PROMPT
 from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.prompt.line import Line, Problem
 from ssm_cli.repl.prompt.reading import read
@@ -53,6 +52,7 @@ class LineReader:
         """The tree has changed: read again, and ask for its names again if those may have."""
         if names:
             self.names.forget()
+        self.names.forget_states()
         self._kept = None
 
 
@@ -109,7 +109,9 @@ class HintLine(UIControl):
         reader: reads the line.
         text: the line as it is now.
         scrolled: how many columns of the prompt are scrolled out of sight.
-        said: what is waited for and what is asked, in words; None while nothing is.
+        said: what is waited for and what is asked, in words, None while nothing is; and what is
+            said while nothing is typed.
+        mark: what stands before the line.
     """
 
     def __init__(
@@ -117,12 +119,14 @@ class HintLine(UIControl):
         reader: LineReader,
         text: Callable[[], str],
         scrolled: Callable[[], int],
-        said: Callable[[], tuple[str | None, str | None]],
+        said: Callable[[], tuple[str | None, str | None, str]],
+        mark: Callable[[], str],
     ) -> None:
         self._reader = reader
         self._text = text
         self._scrolled = scrolled
         self._said = said
+        self._mark = mark
 
     def create_content(self, width: int, height: int) -> UIContent:
         """One line; called for each frame, after the prompt was drawn."""
@@ -131,26 +135,38 @@ class HintLine(UIControl):
         return UIContent(lambda _: line, line_count=1, show_cursor=False)
 
     def _fragments(self, width: int) -> StyleAndTextTuples:
-        text, (waiting, question) = self._text(), self._said()
-        indent = " " * cell_len(PROMPT)
+        text, (waiting, question, idle) = self._text(), self._said()
+        indent = " " * cell_len(self._mark())
         if question is not None:
             return [("class:alert", fit(f"{indent}{one_line(question)}", width))]
         if waiting is not None and not text:
             return [("class:muted", fit(f"{indent}{one_line(waiting)}", width))]
         if not text.strip():
-            return []
+            return [("class:muted", fit(f"{indent}{one_line(idle)}", width))] if idle else []
         line = self._reader.read(text)
         problem = line.problem
         if problem is not None and problem.wrong:
             return [("class:bad", fit(self._below(text, problem, width), width))]
+        return self._signature(line.signature, indent, width)
+
+    def _signature(
+        self, signature: Iterable[tuple[str, bool]], indent: str, width: int
+    ) -> StyleAndTextTuples:
+        """The signature in `width` cells; an ellipsis stands for what has no room."""
         parts: StyleAndTextTuples = [("", indent)]
-        for part, lit in line.signature:
-            parts += [("class:name" if lit else "class:muted", one_line(part)), ("", " ")]
+        words = [(one_line(part), lit) for part, lit in signature]
+        left = width - len(indent)
+        for at, (word, lit) in enumerate(words):
+            style, rest = "class:name" if lit else "class:muted", " ".join(w for w, _ in words[at:])
+            if cell_len(rest) > left < cell_len(word) + 2:  # a blank, and the ellipsis
+                return [*parts, (style, fit(rest, left))]
+            parts += [(style, word), ("", " ")]
+            left -= cell_len(word) + 1
         return parts
 
     def _below(self, text: str, problem: Problem, width: int) -> str:
         """The message beside a `^` below the word that is wrong, where there is room for it."""
-        column = max(cell_len(PROMPT) + cell_len(text[: problem.start]) - self._scrolled(), 0)
+        column = max(cell_len(self._mark()) + cell_len(text[: problem.start]) - self._scrolled(), 0)
         message = one_line(problem.message)
         cells = cell_len(message) + 2
         if column + cells <= width:

@@ -14,8 +14,9 @@ import msgspec
 
 from ssm_cli.codec.analysis import Analysis, analyse
 from ssm_cli.codec.port import Constructor, Field
-from ssm_cli.commands.parse import parse_line
-from ssm_cli.commands.verbs import TABLE, Option, Parameter, Verb, find_verb, nearest
+from ssm_cli.commands.parse import known_as, parse_line, verb_of
+from ssm_cli.commands.verb import PHRASE_KINDS, Option, Parameter, Verb
+from ssm_cli.commands.verbs import TABLE, find_verb, nearest
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.shell.names import Names, Workers
 from ssm_cli.repl.shell.verbs import HERE, find_here, parse_here
@@ -112,10 +113,11 @@ def read_line(text: str, names: Names, *, anywhere: bool = False) -> Line:
         words.append(_Word("", len(text)))
     if len(words) == 1:
         return _first_word(text, words[0], names, anywhere)
-    verb, given = find_verb(words[0].text), words[1:]
+    workers = Workers(names, words[0].text)
+    verb, given = verb_of(words[0].text, workers), words[1:]
     tokens = [Token(words[0].start, words[0].end, "verb")]
     if verb is None:
-        verb = find_here(words[0].text, Workers(names, words[0].text))
+        verb = find_here(words[0].text, workers)
     if verb is None:
         if not names.has("worker", words[0].text):
             return Line(problem=_problem(text, names, typing=None))
@@ -173,7 +175,7 @@ def assign(verb: Verb, words: list[str]) -> list[Slot]:
         if value_of is not None:
             slots.append(value_of)
             value_of = None
-        elif verb.takes_rest and len(waiting) == 1:
+        elif waiting and (waiting[0].kind in PHRASE_KINDS or (verb.takes_rest and not waiting[1:])):
             return [*slots, waiting[0]]
         elif word == "--" and not literal:
             literal = True
@@ -209,7 +211,8 @@ class _Reading:
         """The whole reading; `tokens` are those before the words behind the verb."""
         tokens = [*tokens, *self._tokens()]
         unknown = self._unknown()
-        if isinstance(self._slot, Parameter) and self._slot.kind == "input" and not unknown:
+        is_input = isinstance(self._slot, Parameter) and self._slot.kind == "input"
+        if is_input and "worker" in self._arguments and not unknown:
             return self._input(tokens)
         candidates = self._candidates()
         typing = self._last if candidates else None
@@ -260,6 +263,12 @@ class _Reading:
             return Problem(f"no {what} `{word.text}`{hint}", word.start, word.end, not typing)
         return None
 
+    def _known(self, kind: str, word: str) -> list[str]:
+        """The names of a kind, or the parts of the worker's state, that a word may become."""
+        if kind == "path":
+            return self._names.parts(known_as(self._arguments["worker"]), word)
+        return self._names.matching(KINDS[kind], word, anywhere=self._anywhere)
+
     def _candidates(self) -> tuple[Candidate, ...]:
         word, slot = self._last.text, self._slot
         if word in {"-", "--"} and not (
@@ -268,9 +277,8 @@ class _Reading:
             slot = "option"  # it may become one
         options = self._verb.options
         match slot:
-            case Parameter(kind=kind) if kind in KINDS:
-                names = self._names.matching(KINDS[kind], word, anywhere=self._anywhere)
-                return tuple(Candidate(name) for name in names)
+            case Parameter(kind=kind) if kind in KINDS or kind == "path":
+                return tuple(map(Candidate, self._known(kind, word)))
             case Parameter(kind="child"):
                 return _beginning(word, self._children())
             case Parameter(name="verb"):
@@ -287,7 +295,7 @@ class _Reading:
     def _input(self, tokens: list[Token]) -> Line:
         """The input of a worker, as its codec reads it."""
         start = self._last.start
-        constructors = self._names.constructors(self._arguments["worker"].rpartition("/")[2])
+        constructors = self._names.constructors(known_as(self._arguments["worker"]))
         read = analyse(self._text[start:], constructors)
         for token in read.tokens:
             kind = INPUT_KINDS.get(token.kind)
@@ -323,7 +331,7 @@ class _Reading:
             return [], len(given)
         if not constructor.fields[field].type.startswith("str"):
             return [], len(given)
-        worker = self._arguments["worker"].rpartition("/")[2]
+        worker = known_as(self._arguments["worker"])
         words = self._names.seen.words(worker, typed[0])
         return [Candidate(word, "seen before") for word in words], typed.start()
 

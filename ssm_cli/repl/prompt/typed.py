@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from prompt_toolkit.input import Input
+from prompt_toolkit.input.typeahead import get_typeahead
 from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
@@ -99,6 +100,15 @@ class Typed(Input):
         if self._keys or self._later:
             self._pause(0.0)
         return keys
+
+    def drop(self) -> str:
+        """Drop what was read and not handled yet; return it."""
+        keys = [*get_typeahead(self), *self._keys]
+        text = "".join(key.data for key in keys if key.key is not Keys.CPRResponse)
+        text += "".join(text for _, text in self._later)
+        self._keys.clear()
+        self._later.clear()
+        return text
 
     # -- when there is something to read -------------------------------------------------------
 

@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable
 
 from rich.text import Text
 
-from ssm_cli.commands.parse import Command
+from ssm_cli.commands.parse import Command, known_as
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.commands.verbs import VERBS, find_verb, help_lines
+from ssm_cli.commands.verbs import VERBS, help_lines
 from ssm_cli.errors import CommandError
 from ssm_cli.render.crash import crash_texts
-from ssm_cli.render.reply import echo, reply_lines
+from ssm_cli.render.reply import MARK, echo, reply_lines
 from ssm_cli.render.sanitize import lines_of, one_line
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.shell.config import Settings, expand
-from ssm_cli.repl.shell.interpret import perform, read_command
+from ssm_cli.repl.shell.held import HeldCalls
+from ssm_cli.repl.shell.interpret import NamesHere, perform, read_command
 from ssm_cli.repl.shell.names import Names, Workers
+from ssm_cli.repl.shell.questions import Questions
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.repl.shell.verbs import Local, find_here, help_here, parse_here
 from ssm_cli.repl.tree.view import workers_below
@@ -26,8 +28,6 @@ from ssm_cli.runtime.api import NodeApi
 
 WAITING_BYTES = 16 * 1024 * 1024  # of lines that wait; nothing more is read beyond it
 SHOWN_LINES = 10  # that wait; from there on it is said how many there are
-
-PLAIN_PROMPT = "ssm> "
 
 NOT_WAITED = "not waited for any longer; what is a call goes on, and nobody waits for it any more"
 
@@ -47,7 +47,7 @@ class Commands:
 
     Attributes:
         running: the line that is carried out; None while there is none.
-        question: what the next line answers; None while nothing is asked.
+        asking: what a person is asked before a command goes on.
         here: carries out a command of the prompt itself; set by who can.
         page: shows a tall result in a pager, or answers that it did not; set by who can.
         results: those so far, by number.
@@ -66,7 +66,7 @@ class Commands:
     ) -> None:
         self.running: str | None = None
         self._shown: Result | None = None
-        self.question: str | None = None
+        self.asking = Questions(model.notice)
         self.here: Here | None = None
         self.page: Page | None = None
         self.room: Callable[[], Awaitable[None]] | None = None
@@ -82,7 +82,7 @@ class Commands:
         self._bytes = 0
         self._come = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._answer: asyncio.Future[bool] | None = None
+        self._held = HeldCalls(model)
 
     @property
     def count(self) -> int:
@@ -95,7 +95,9 @@ class Commands:
         if self.running is None:
             return None
         if len(self._lines) < SHOWN_LINES:
-            return f"{self.running} ... Ctrl-C stops waiting"
+            behind = "; ".join(self._lines)
+            drops = f" and drops what waits behind it: {behind}" if behind else ""
+            return f"{self.running} ... Ctrl-C stops waiting{drops}"
         return f"{len(self._lines):,} lines wait ... Ctrl-C stops them   {self.running}"
 
     def has_room(self) -> bool:
@@ -105,18 +107,16 @@ class Commands:
     @property
     def is_busy(self) -> bool:
         """Whether a line is carried out, or waits, and nothing is asked."""
-        return (self.running is not None or bool(self._lines)) and self.question is None
+        return (self.running is not None or bool(self._lines)) and self.asking.text is None
+
+    @property
+    def prompt(self) -> str:
+        """What stands before a line that is typed."""
+        return f"{self.results.where}{'>' if self.plain else MARK} "
 
     def echo(self, line: str) -> None:
         """Put a line into the output as it was typed."""
-        self._model.say([Text(f"{PLAIN_PROMPT}{one_line(line)}") if self.plain else echo(line)])
-
-    def answer(self, line: str) -> bool:
-        """Take a line for the answer to the question; False if nothing is asked."""
-        if self._answer is None or self._answer.done():
-            return False
-        self._answer.set_result(line.strip().lower() in {"y", "yes"})
-        return True
+        self._model.say([Text(f"{self.prompt}{one_line(line)}") if self.plain else echo(line)])
 
     def put(self, line: str) -> None:
         """Have a line carried out after those before it."""
@@ -128,13 +128,15 @@ class Commands:
     def interrupt(self) -> None:
         """Stop waiting for the call that is under way, and drop the lines behind it."""
         if self._lines:
-            count = len(self._lines)
-            lines = "1 line was" if count == 1 else f"{count:,} lines were"
-            self._model.notice(f"{lines} not carried out")
-            self._lines.clear()
-            self._bytes = 0
+            self._model.notice(dropped(self.drop()))
         if self._task is not None:
             self._task.cancel()
+
+    def drop(self) -> int:
+        """Drop the lines that wait; return how many."""
+        count, self._bytes = len(self._lines), 0
+        self._lines.clear()
+        return count
 
     async def run(self) -> None:
         """Carry out lines for as long as the session lasts."""
@@ -149,7 +151,7 @@ class Commands:
             self.running = line
             task = self._task = asyncio.create_task(self.line(line))
             try:
-                await task
+                await self._held.wait(task, line)
             except asyncio.CancelledError:
                 current = asyncio.current_task()
                 if current is not None and current.cancelling():
@@ -208,20 +210,33 @@ class Commands:
             if local is not None:
                 assert self.here is not None, "the session sets it before it runs"
                 return await self.here(local)
-            command = read_command(line, Workers(self._names, line), self.results)
+            names = NamesHere(Workers(self._names, line), self._api, self.results)
+            command = read_command(line, names, self.results)
             if command is None:
                 return None
             if not script and not await self._may(command):
                 return None
-            return await self._execute(command)
+            return await self._asked(command, script=script)
         except CommandError as error:
             return refused(error)
 
+    async def _asked(self, command: Command, *, script: bool) -> Result | None:
+        """Execute a command, and what it asks about; None if that is not agreed."""
+        result = await self._execute(command)
+        while (question := result.question) is not None and not script:
+            self.show(result.asking)
+            if not await self.asking.agreed(question.text):
+                return None
+            result = await self._execute(question.then)
+        return result
+
     async def _execute(self, command: Command) -> Result:
+        if command.verb == "call" and not command.at:
+            self._held.calling = known_as(command.arguments["worker"])
         result, shown = await perform(
             command, self._api, self.results, show=self._at_once, helped=self._help
         )
-        worker = command.arguments.get("worker", "").rpartition("/")[2]
+        worker = known_as(command.arguments.get("worker", ""))
         if result.kind == "call" and not result.error:
             self._names.seen.note_input(
                 worker, command.arguments["input"], self._names.constructors(worker)
@@ -232,43 +247,33 @@ class Commands:
         return shown
 
     def _help(self, command: Command) -> Result | None:
-        """The help of a command of the prompt, of a worker, or of all commands; else None."""
+        """The help of a command of the prompt, or of all commands; else None."""
         if command.verb != "help" or command.output not in (None, "text"):
             return None
         word = command.arguments.get("verb")
         if word is None:
             return Result("help", (*help_lines(), *help_here()))
         verb = find_here(word, ())
-        if verb is not None:
-            return Result("help", (f"{verb.usage}    {verb.help}",))
-        if find_verb(word) is not None or word not in Workers(self._names, word):
-            return None
-        name = word.rpartition("/")[2]
-        inputs = self._names.constructors(name)
-        width = max((len(each.signature) for each in inputs), default=0)
-        shown = (f"{name} {each.signature.ljust(width)}  {each.doc}".rstrip() for each in inputs)
-        return Result("help", tuple(shown) or (f"{name} INPUT    any text is an input",))
+        return None if verb is None else Result("help", (f"{verb.usage}    {verb.help}",))
 
     async def _may(self, command: Command) -> bool:
         """Ask before a command ends many workers; whether it may."""
-        above = self._settings.confirm_above
-        ends = VERBS[command.verb].ends
+        ends, above = VERBS[command.verb].ends, self._settings.confirm_above
         if ends is None or not above:
             return True
         name = command.arguments.get(ends, self._model.tree.source.root)
         count = workers_below(self._model.tree.source, name.rpartition("/")[2], above)
-        if count <= above:
-            return True
-        self.question = f"{command.verb} {name}: more than {above:,} workers end. Type y to go on"
-        self._model.notice(self.question)
-        self._answer = asyncio.get_running_loop().create_future()
-        try:
-            agreed = await self._answer
-        finally:
-            self._answer = self.question = None
-        if not agreed:
-            self._model.notice("not done")
-        return agreed
+        what = f"more than {above:,} workers end"
+        return count <= above or await self.asking.agreed(f"{command.verb} {name}: {what}")
+
+
+def dropped(count: int) -> str:
+    """Say that so many lines were dropped.
+
+    >>> dropped(1), dropped(2_000)
+    ('1 line was not carried out', '2,000 lines were not carried out')
+    """
+    return f"{count:,} line{' was' if count == 1 else 's were'} not carried out"
 
 
 def _duration_ms(result: Result) -> float | None:

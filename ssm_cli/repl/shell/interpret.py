@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
+from ssm_cli.behaviour.partition import JOINT
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG, aexecute
 from ssm_cli.commands.parse import Command, is_worker, parse_line, refuse_bytes
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import find_verb
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.repl.shell.pipeline import Pipeline, split
 from ssm_cli.repl.shell.results import Results
 from ssm_cli.runtime.api import NodeApi
@@ -31,8 +32,14 @@ class Piped(Command, frozen=True):
 
 
 def names_to_call(api: NodeApi) -> list[str]:
-    """Return the words with which a call may begin: workers and remote children."""
-    return [*api.names("worker"), *api.names("remote")]
+    """Return the words with which a call may begin: workers and remote children.
+
+    The child of a pool is there by its label as well; `POOL:` stands for all keys of a supervisor.
+    """
+    workers = api.names("worker")
+    labels = [name.rpartition(JOINT)[2] for name in workers if JOINT in name]
+    pools = [f"{name}{JOINT}" for name in api.names("supervisor")]
+    return [*workers, *api.names("remote"), *labels, *pools]
 
 
 class WorkerNames(Collection[str]):
@@ -63,6 +70,38 @@ class WorkerNames(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._now())
+
+
+class NamesHere(Collection[str]):
+    """The words with which a call may begin where a session stands: those of now, and of there.
+
+    Args:
+        names: those of now.
+        api: the tree of now.
+        results: of the session, which know its place.
+    """
+
+    def __init__(self, names: Collection[str], api: NodeApi, results: Results) -> None:
+        self._names, self._api, self._results = names, api, results
+
+    def _of_place(self) -> Collection[str]:
+        if not self._results.place:
+            return ()
+        try:
+            there = self._api.perform("standing", self._results.place, reading=True)
+            return names_to_call(there)
+        except SsmError:  # it is forgotten, as the command will say
+            return ()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names or name in self._of_place()
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._names
+        yield from self._of_place()
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def read_command(line: str, names: Collection[str], results: Results) -> Command | None:
@@ -137,7 +176,9 @@ async def perform(
         helped: answers a command in place of the tree, or None.
     """
     at_once = None if isinstance(command, Piped) else show
+    command = results.here(command)
     result = helped(command) or await aexecute(command, api, timeout_s, show=at_once, log=log)
+    results.arrive(result)
     if result.records and not result.error:
         results.add(result)
     if not isinstance(command, Piped):

@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 
-from ssm_cli.commands.execute import aexecute
+from ssm_cli.commands.execute import aexecute, standing
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.values import data_of
@@ -178,7 +178,8 @@ class Locals:
     async def _edit(self, worker: str) -> Result | None:
         """Put a state in place of the worker's as the user's editor left it."""
         try:
-            state = data_of(self._api, worker, self._api.get_state(worker))
+            api = standing(self._commands.results.here(Command("set")), self._api)
+            state = data_of(api, worker, api.get_state(worker))
         except SsmError as error:
             return refused(error)
         before = msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n"
@@ -186,7 +187,7 @@ class Locals:
             after = await edited(before, ".json", self._environ)
         if after is None or after.strip() == before.strip():
             return Result("edit", ("nothing was changed",))
-        return await aexecute(Command("set", {"worker": worker, "value": after}), self._api)
+        return await aexecute(Command("set", {"worker": worker, "value": after}), api)
 
     def _detail(self, name: str) -> None:
         """Choose a node and show what there is to know of it."""

@@ -7,7 +7,9 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
+from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.codec.port import Constructor
+from ssm_cli.commands.values import data_of
 from ssm_cli.errors import SsmError
 from ssm_cli.repl.shell.seen import Seen
 from ssm_cli.runtime.api import NodeApi
@@ -29,11 +31,18 @@ class Names:
         self.seen = Seen()
         self._api = api
         self._sorted: dict[Kind | None, list[str]] = {}
+        self._labelled: frozenset[str] | None = None
         self._constructors: dict[str, tuple[Constructor, ...]] = {}
+        self._states: dict[str, object] = {}
+
+    def forget_states(self) -> None:
+        """Drop what states were seen to have in them, as a command may have changed them."""
+        self._states.clear()
 
     def forget(self) -> None:
         """Drop cached names, as children were added or removed."""
         self._sorted.clear()
+        self._labelled = None
         self._constructors.clear()
 
     def all(self, kind: Kind | None) -> Sequence[str]:
@@ -43,8 +52,25 @@ class Names:
         return self._sorted[kind]
 
     def has(self, kind: Kind | None, word: str) -> bool:
-        """Return whether a word names a node of this kind; of a path, its last part."""
-        name = word.rpartition("/")[2]
+        """Return whether a word names a node of this kind; of a path, its last part.
+
+        The child of a pool has a label, too. Of `POOL:KEY` the pool alone is looked for.
+        """
+        if self._lists(kind, word.rpartition("/")[2]):
+            return True
+        if kind not in (None, "worker"):
+            return False
+        pools = (pool.rpartition("/")[2] for pool, _ in splits(word))
+        return word in self._labels() or any(self._lists("supervisor", pool) for pool in pools)
+
+    def _labels(self) -> frozenset[str]:
+        """Return the labels of the children of pools."""
+        if self._labelled is None:
+            named = (name for name in self.all("worker") if JOINT in name)
+            self._labelled = frozenset(name.rpartition(JOINT)[2] for name in named)
+        return self._labelled
+
+    def _lists(self, kind: Kind | None, name: str) -> bool:
         names = self.all(kind)
         place = bisect_left(names, name)
         return place < len(names) and names[place] == name
@@ -94,6 +120,24 @@ class Names:
                 return ()
         return self._constructors[worker]
 
+    def parts(self, worker: str, typed: str) -> list[str]:
+        """Return the PATHs in a worker's state that `typed` may become, one level on at most.
+
+        At most `OFFERED`; none of an unknown worker. The state is asked once between two commands.
+        """
+        if worker not in self._states:
+            try:
+                self._states[worker] = data_of(self._api, worker, self._api.get_state(worker))
+            except SsmError:
+                return []
+        above, dot, last = typed.rpartition(".")
+        value = self._states[worker]
+        for name in above.split(".") if above else ():
+            value = value.get(name) if isinstance(value, dict) else None
+        names = value if isinstance(value, dict) else ()
+        found = (name for name in names if name.isidentifier() and name.startswith(last))
+        return [f"{above}{dot}{name}" for name in islice(found, OFFERED)]
+
     def children(self, supervisor: str) -> list[str]:
         """Return the children of a supervisor in start order; none if it is unknown."""
         try:
@@ -114,9 +158,11 @@ class Workers(Collection[str]):
         self._word = (word.split() or [""])[0]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (
-            self._names.has("worker", name) or self._names.has("remote", name)
-        )
+        if not isinstance(name, str):
+            return False
+        if name.endswith(JOINT):  # all keys of a pool
+            return self._names.has("supervisor", name.removesuffix(JOINT))
+        return self._names.has("worker", name) or self._names.has("remote", name)
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._names.like(self._word) if name in self)

@@ -5,6 +5,8 @@ The marks count between blanks and outside double quotes, so that an input may c
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from ssm_cli.errors import CommandError
@@ -37,6 +39,7 @@ def lines_in(text: str) -> list[str]:
 
 
 MARKS = ("|", ">", ">>")
+EXPR = re.compile(r"\s*(when|break)\s|\s*(blame|back|next|shrink)\s(.*\s)?--when\s")
 
 
 def find_mark(line: str) -> int | None:
@@ -44,19 +47,26 @@ def find_mark(line: str) -> int | None:
 
     >>> find_mark('kv2 Store "a | b" 1 > out'), find_mark("kv2 Lookup x")
     (20, None)
+    >>> find_mark("when kv2 state.x > 1"), find_mark("when kv2 state.x > 1 | less")
+    (None, 21)
     """
     if not ("|" in line or ">" in line) or line.lstrip().startswith("#"):
         return None
     quoted, escaped, start = False, False, 0
     for at, character in enumerate(f"{line} "):
         if character.isspace() and not quoted:
-            if line[start:at] in MARKS and start > 0:
+            if line[start:at] in MARKS and start > 0 and not _compares(line, start):
                 return start
             start = at + 1
         if character == '"' and not escaped:
             quoted = not quoted
         escaped = character == "\\" and not escaped
     return None
+
+
+def _compares(line: str, at: int) -> bool:
+    """Whether a `>` stands in an EXPR, and compares: what asks the past goes to no file."""
+    return line[at] == ">" and EXPR.match(line[:at]) is not None
 
 
 def split(line: str) -> Pipeline:

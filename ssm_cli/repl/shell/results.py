@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result
+from ssm_cli.commands.verbs import VERBS
 from ssm_cli.errors import CommandError
 
 KEPT = 1_000  # results that can still be named; older ones go
@@ -22,10 +24,17 @@ _BARE = re.compile(r"[A-Za-z_][\w./-]*")
 
 
 class Results:
-    """The results of a session, numbered from 1."""
+    """The results of a session, numbered from 1, and where in time it has got to by them.
+
+    Attributes:
+        last: the number of the last result.
+        place: what the commands of the session are about: a record, or a fork; "" for now.
+    """
 
     def __init__(self) -> None:
         self.last = 0
+        self.place = ""
+        self._number = 0
         self._kept: deque[Result] = deque(maxlen=KEPT)
 
     def add(self, result: Result) -> int:
@@ -33,6 +42,34 @@ class Results:
         self._kept.append(result)
         self.last += 1
         return self.last
+
+    def here(self, command: Command) -> Command:
+        """Return a command that is about the place of the session, unless it names its own."""
+        if not self.place or command.at:
+            return command
+        return msgspec.structs.replace(command, at=self.place)
+
+    def arrive(self, result: Result) -> None:
+        """Go where a verb of the past has led."""
+        if result.kind in VERBS and VERBS[result.kind].section == "history" and not result.error:
+            found = result.value
+            if isinstance(found, dict) and "place" in found:
+                self.go(found)
+        elif result.kind == "call" and self.place and not result.error:
+            record = result.records[0] if result.records else None
+            if isinstance(record, dict):
+                self._number = record.get("record", self._number)
+
+    def go(self, found: dict[str, Any]) -> None:
+        """Go to a place, as the tree has told it."""
+        self.place, self._number = found["place"], found.get("number", self._number)
+
+    @property
+    def where(self) -> str:
+        """What a prompt begins with: `ssm`, `ssm 2013` in the past, `fork1 2012` in a fork."""
+        if not self.place:
+            return "ssm"
+        return f"ssm {self.place}" if self.place.isdecimal() else f"{self.place} {self._number}"
 
     def substitute(self, line: str) -> str:
         """The line with each `$N` outside double quotes replaced by what it stands for.

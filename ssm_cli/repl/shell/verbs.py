@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from ssm_cli.commands.verbs import Parameter, Verb
+from ssm_cli.commands.verb import Parameter, Verb
 from ssm_cli.errors import CommandError
 
 SORTS = {"start": "", "name": "NODE", "restarts": "RST", "queue": "QUEUE", "rate": "MSG/S",
@@ -99,6 +99,8 @@ def parse_here(line: str, workers: Collection[str]) -> Local | None:
     line = as_typed(line)
     words = [(m[0], m.start()) for m in re.finditer(r"\S+", line)]
     verb = find_here(words[0][0], workers) if words else None
+    if verb is not None and verb.name == "edit" and len(words) > 2:
+        return None  # `edit RECORD INPUT`, in a fork; `edit WORKER INPUT`, at a break
     if verb is None:
         return None
     given = words[1:]

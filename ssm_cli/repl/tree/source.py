@@ -69,11 +69,17 @@ def source_of(api: NodeApi) -> Source:
     return api.listing() if isinstance(api, Listed) else ViewSource(api)
 
 
-class ViewSource:
-    """A source over a tree's whole view, as of the last `look`."""
+def source_of_past(api: NodeApi) -> Source:
+    """Return the source of a tree at a place in time; a far one is asked once."""
+    return api.listing() if isinstance(api, Listed) else ViewSource(api, once=True)
 
-    def __init__(self, api: NodeApi) -> None:
+
+class ViewSource:
+    """A source over a tree's whole view, as of the last `look`, or of the first if `once`."""
+
+    def __init__(self, api: NodeApi, *, once: bool = False) -> None:
         self._api = api
+        self._once = once
         self._views: dict[str, NodeView] = {}
         self.root = ""
         self.queue = 0
@@ -81,6 +87,8 @@ class ViewSource:
 
     def look(self) -> None:
         """See `Source`."""
+        if self._once and self._views:
+            return
         tree = self._api.tree()
         self.root = tree.id
         self._views = {view.id: view for view in each_node(tree)}

@@ -35,6 +35,7 @@ class TreeView:
 
     def __init__(self, source: Source, now: Callable[[], float]) -> None:
         self.source = source
+        self._now = now
         self.rates = Rates(source, now)
         self.chosen: int | None = None
         self._left = "", 0  # the name of the row that was chosen last, and its place
@@ -46,6 +47,12 @@ class TreeView:
         self._interesting: dict[str, list[str]] = {}
         self._rows: dict[int, Row] = {}
         self.index = Index(source, self._wish, {})
+
+    def show(self, source: Source) -> None:
+        """Show another tree: the same one at another time."""
+        self.source, self.rates = source, Rates(source, self._now)
+        self._interesting = {}
+        self._rebuild()
 
     # --- what there is ----------------------------------------------------------------------
 

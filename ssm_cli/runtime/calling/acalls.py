@@ -121,6 +121,8 @@ class AsyncCalls:
 
 def answer_of(world: World, cell: WorkerCell, pending: Pending) -> tuple[bytes, Any] | SsmError:
     """Return what a call came to: the encoded output and the output, or the error."""
+    if world.history is not None:
+        world.history.answered = pending.record
     if pending.error is not None:
         return pending.error
     try:

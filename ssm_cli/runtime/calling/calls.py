@@ -13,7 +13,7 @@ from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
-from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.engine.world import World, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
@@ -86,16 +86,18 @@ class Calls:
             if (far := far_of(world, worker)) is not None:
                 return self._call_far(far, message, timeout_s, request_id)
             cell = need_worker(world, worker)
+        if world.history is not None:
+            world.history.next_at(begun_s)
         if world.timers.next_s() <= begun_s:
             self._serving.fire(begun_s)
         if request_id != "":
             pending = self.send_request(worker, message, None, timeout_s, request_id)
         elif world.queue or world.lane or cell.status is not CellStatus.RUNNING or cell.suspended:
-            pending = Pending()
+            pending = call_of(world)
             within_s = math.inf if timeout_s is None else timeout_s
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         else:
-            pending = Pending()
+            pending = call_of(world)
             self._step(cell, message, pending)
         spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
@@ -145,6 +147,8 @@ class Calls:
         if world.queue and world.outside.wake is not None:
             world.outside.wake()
         error = pending.error
+        if world.history is not None:
+            world.history.answered = pending.record
         if error is not None:
             pending.error = None
             if isinstance(error, CallTimeout):
@@ -196,7 +200,7 @@ class Calls:
         an answer that comes later than that counts as `timeout`. `request_id` as for `call`.
         """
         world = self._world
-        pending = Pending()
+        pending = call_of(world)
         if request_id != "":
             pending.request = checked_request_id(request_id, worker)
         if notify is not None:
@@ -240,15 +244,17 @@ class Calls:
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
         if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        return self._step_and_wake(cell, message, Pending())
+        return self._step_and_wake(cell, message, call_of(world))
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
         world = self._world
-        pending = Pending(request=checked_request_id(request_id, worker))
+        pending = call_of(world, checked_request_id(request_id, worker))
         if (far := far_of(world, worker)) is not None:
             return send_far(world, far, message, pending, far_s)
         cell = need_worker(world, worker)
+        if world.history is not None:
+            world.history.next_at(world.clock.now_s())
         if world.timers.next_s() <= world.clock.now_s() and not world.pumping:
             self._serving.fire(world.clock.now_s())
         if world.queue or world.lane or world.pumping or cell.suspended or not world.running:

@@ -14,10 +14,11 @@ from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.contained import contained, passes_through, said_by
 from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
-from ssm_cli.runtime.remote.far import cast_far, far_of
+from ssm_cli.runtime.remote.far import ask_far, cast_far, far_of
 
 CAST, RUNNING = Kind.CAST, CellStatus.RUNNING  # globals are quick
 
@@ -58,6 +59,9 @@ class Casts:
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
+        if (far := far_of(self._world, worker)) is not None:
+            cast_far(self._world, far, message)
+            return
         put(self._world, need_worker(self._world, worker), CAST, message, None, wait=False)
 
     def info(self, worker: str, message: Any) -> None:
@@ -70,8 +74,20 @@ class Casts:
             world.drop(world.root, worker, "info", "no such worker")
 
     def exists(self, name: str) -> bool:
-        """Return whether the tree knows the name (or path), running or not."""
-        return self._world.find(name) is not None
+        """Return whether the tree knows the name (or path), running or not.
+
+        Of a worker of a remote child it knows whose it is, not whether it is there.
+        """
+        return self._world.find(name) is not None or far_of(self._world, name) is not None
+
+    def far(self, name: str) -> tuple[str, str] | None:
+        """Return the remote child and its worker that a name stands for, as `billing.invoice`."""
+        found = far_of(self._world, name)
+        return None if found is None else (found[0].spec.id, found[1])
+
+    def ask_far(self, child: str, question: bytes, timeout_s: float) -> Pending:
+        """Ask a remote child itself and go on; see `ask_far` of `runtime/remote`."""
+        return ask_far(self._world, child, question, timeout_s)
 
     def encode(self, worker: str, value: Any) -> bytes:
         """Return a value of this worker (an output, a state) as its codec writes it.
@@ -87,7 +103,7 @@ class Casts:
     def data(self, worker: str, value: Any) -> object:
         """Return a value of this worker as JSON-ready data, for records; see `jsonable`."""
         world = self._world
-        cell = world.names.get(worker, world.root)
+        cell = world.find(worker) or world.root
         return contained(world, cell, partial(unshowable, value), jsonable, value)
 
     def decode(self, worker: str, data: bytes, codec: str) -> Any:

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.reasons import KILLED, ExitReason, reason_of
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.build import constructors_of
 from ssm_cli.codec.port import Constructor
-from ssm_cli.errors import CallTimeout
+from ssm_cli.errors import CallTimeout, SysError
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.contained import with_text
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer import system
+from ssm_cli.runtime.performer.breaking import Break, set_breaks
 from ssm_cli.runtime.performer.intake import need, need_worker
+from ssm_cli.runtime.performer.recoding import Recode, recode, recode_pool
 from ssm_cli.runtime.views import CrashReport, Statistics, Status, SysEvent
 
 
@@ -49,6 +54,29 @@ class Messages:
         """Let it go on (`sys:resume/1`)."""
         self._serving.act(system.resume, need(self._world, name))
 
+    def set_breaks(self, worker: str, breaks: tuple[Break, ...]) -> None:
+        """Hold a worker before it commits what one of these says; none of them: no longer."""
+        self._serving.act(set_breaks, need_worker(self._world, worker), breaks)
+
+    def leave_break(self, worker: str, *, drop: bool = False, given: object = NOTHING) -> None:
+        """Let a worker that is held at a break go on.
+
+        As it would, or without the input (`drop`), or with another value (`given`) in its place.
+
+        Raises:
+            SysError: `not_held`: it is not held at a break.
+        """
+        cell = need_worker(self._world, worker)
+        breaks = None if cell.extra is None else cell.extra.breaks
+        if breaks is None or breaks.held(cell) is None:
+            raise SysError(f"{worker} is not held at a break", term="not_held")
+        if drop:
+            self._serving.act(system.drop_held, cell)
+        elif given is NOTHING:
+            self._serving.act(system.leave_break, cell)
+        else:
+            self._serving.act(system.edit_held, cell, given)
+
     def get_status(self, worker: str) -> Status:
         """What there is to know of a worker (`sys:get_status/1`), after its `format_status`."""
         return self._serving.act(system.get_status, need_worker(self._world, worker))  # type: ignore[no-any-return]  # by name
@@ -59,6 +87,18 @@ class Messages:
         Raises `SysError` if it is not suspended or refuses; its state stays then.
         """
         self._serving.act(system.change_code, need_worker(self._world, worker), old_version, extra)
+
+    def recode(self, worker: str, to: Recode) -> None:
+        """Have a worker go on with other code and another state, between two inputs.
+
+        Raises:
+            StorageError: a durable worker's state cannot be written; nothing has changed.
+        """
+        self._serving.act(recode, need_worker(self._world, worker), to)
+
+    def recode_pool(self, supervisor: str, start: object) -> None:
+        """Have the children to come of a `simple_one_for_one` supervisor be of other code."""
+        self._serving.act(recode_pool, need(self._world, supervisor), start)
 
     def keep(self, worker: str, events: int) -> None:
         """Keep the last `events` events of a worker (`sys:log/2`); 0 keeps none.
@@ -101,7 +141,9 @@ class Messages:
         name = worker
         if worker is not None and not world.crashes.knows(worker):
             name = need_worker(world, worker).spec.id
-        return world.crashes.reports(name, last, partial(shown, world))
+        known = world.reports.record_of or no_record
+        reports = world.crashes.reports(name, last, partial(shown, world))
+        return [msgspec.structs.replace(one, record=known(one.seq)) for one in reports]
 
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""
@@ -143,3 +185,8 @@ class Messages:
 
     def _reason(self, cell: Cell, given: object) -> ExitReason:
         return with_text(self._world, cell, reason_of(given))
+
+
+def no_record(_seq: int) -> int:
+    """Return which record a report is about, where nothing is remembered."""
+    return 0

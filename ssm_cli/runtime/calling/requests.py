@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ssm_cli.errors import QueueFull
@@ -12,9 +13,9 @@ from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry, need, need_supervisor
-from ssm_cli.runtime.performer.requests import OF_A_CHILD, supervisor_of
+from ssm_cli.runtime.performer.requests import OF_A_CHILD, process_of, supervisor_of
 from ssm_cli.runtime.views import ChildInfo, ChildName, ChildSpecView, Counts, ProcessRef
-from ssm_cli.spec.model import ChildSpec
+from ssm_cli.spec.model import ChildSpec, Labelled, own_child
 
 
 class Requests:
@@ -26,38 +27,59 @@ class Requests:
 
     def which_children(self, supervisor: str) -> list[ChildInfo]:
         """The children, last started first, as OTP gives them."""
-        return self._ask(supervisor, "which_children")  # type: ignore[no-any-return]  # by name
+        return self.ask(supervisor, "which_children")  # type: ignore[no-any-return]  # by name
+
+    def which_child(self, supervisor: str, child: ChildName) -> ChildInfo:
+        """One child. Raises `SupervisorError` with `not_found`."""
+        return self.ask(supervisor, "which_child", child)  # type: ignore[no-any-return]  # by name
 
     def count_children(self, supervisor: str) -> Counts:
         """How many specs, active children, supervisors and workers."""
-        return self._ask(supervisor, "count_children")  # type: ignore[no-any-return]  # by name
+        return self.ask(supervisor, "count_children")  # type: ignore[no-any-return]  # by name
 
     def get_childspec(self, supervisor: str, child: ChildName) -> ChildSpecView:
         """The child spec of `child`. Raises `SupervisorError` with `not_found`."""
-        return self._ask(supervisor, "get_childspec", child)  # type: ignore[no-any-return]  # by name
+        return self.ask(supervisor, "get_childspec", child)  # type: ignore[no-any-return]  # by name
 
-    def start_child(self, supervisor: str, spec: ChildSpec | str) -> str | None:
+    def start_child(
+        self,
+        supervisor: str,
+        spec: ChildSpec | Labelled | str,
+        args: Mapping[str, Any] | None = None,
+    ) -> str | None:
         """Start a child from a spec, or from a label under `simple_one_for_one`; its id.
+
+        `args` go with a label: they are put over the template's, and stay with the child when it
+        is restarted (`supervisor:start_child(Sup, ExtraArgs)`).
 
         None: its init answered ignore. Raises `SupervisorError` with `already_started`,
         `already_present`, `max_children`, a term for a bad spec, or the reason of a failed start.
         """
-        return self._ask(supervisor, "start_child", spec)  # type: ignore[no-any-return]  # by name
+        if args is not None:
+            spec = own_child(spec, args)
+        return self.ask(supervisor, "start_child", spec)  # type: ignore[no-any-return]  # by name
 
     def terminate_child(self, supervisor: str, child: ChildName) -> None:
         """Stop a child; its spec stays, but for temporary and dynamic children.
 
-        A dynamic child is named by its process (`whereis`), as OTP asks for its pid.
+        A child of a pool is named by its label, or by its process (`whereis`), as OTP asks for its
+        pid.
         """
-        self._ask(supervisor, "terminate_child", child)
+        self._serving.wait(self.meant(supervisor, "terminate_child", child), TIMEOUT_S)
+
+    def meant(self, supervisor: str, verb: str, *args: Any) -> Pending:
+        """`request`, as people mean it: to end the child of a pool, they name it."""
+        if verb == "terminate_child":
+            args = (process_of(need_supervisor(self._world, supervisor), args[0]),)
+        return self.request(supervisor, verb, *args)
 
     def restart_child(self, supervisor: str, child: ChildName) -> str | None:
         """Start a child that was stopped; None: its init answered ignore."""
-        return self._ask(supervisor, "restart_child", child)  # type: ignore[no-any-return]  # by name
+        return self.ask(supervisor, "restart_child", child)  # type: ignore[no-any-return]  # by name
 
     def delete_child(self, supervisor: str, child: ChildName) -> None:
         """Forget the spec of a child that is stopped."""
-        self._ask(supervisor, "delete_child", child)
+        self.ask(supervisor, "delete_child", child)
 
     def request(self, supervisor: str, verb: str, *args: Any) -> Pending:
         """Ask a supervisor and go on; the answer comes when it gets to it.
@@ -91,7 +113,8 @@ class Requests:
         self._serving.turn(pending)
         return pending
 
-    def _ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+    def ask(self, supervisor: str, verb: str, *args: Any) -> Any:
+        """Ask a supervisor, as `request`, and wait for its answer."""
         return self._serving.wait(self.request(supervisor, verb, *args), TIMEOUT_S)
 
     def whereis(self, name: str) -> ProcessRef | None:

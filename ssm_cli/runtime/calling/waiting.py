@@ -15,6 +15,7 @@ from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
 from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import fire_timers
+from ssm_cli.runtime.performer.system import note_act, note_done
 
 TIMEOUT_S = 5.0
 BUSY_S = 1.0  # how long `run` serves workers that are never done
@@ -86,10 +87,12 @@ class Serving:
         """Serve what waits, and the timers that come due within `for_s` seconds.
 
         Workers that send to each other without end are left at it after `for_s`, or after a
-        second if that is longer; so are timers of 0 ms and restarts that fail.
+        second if that is longer; so are timers of 0 ms and restarts that fail. Runs go on
+        meanwhile, and for a moment where that is 0.
         """
         world = self._world
         forbid_reentry(world)
+        looked = False
         now_s = world.clock.now_s
         end_s = now_s() + for_s
         busy_end_s = now_s() + max(for_s, BUSY_S)
@@ -102,6 +105,9 @@ class Serving:
             next_s = min(world.timers.next_s(), end_s)
             if next_s > now_s():
                 rest(world, next_s - now_s())
+            elif not looked and (runner := world.outside.runner) and runner.has_work():
+                looked = True
+                runner.glance()
             elif now_s() >= end_s:
                 return
 
@@ -147,11 +153,16 @@ class Serving:
             raise NoProc(f"{name}: {NOT_STARTED}", worker=name, reason="noproc")
         self.settle()
         world.pumping = True  # a reader of reports must not run the node meanwhile
+        noted = None
         try:
+            noted = note_act(world, cell, function, args)
             answer = function(world, cell, *args)
+            note_done(cell, noted)
         except BaseException as error:
             if not isinstance(error, SsmError):
                 mend(world)
+            else:
+                note_done(cell, noted, failed=True)
             leave(world)
             self.settle()
             raise

@@ -23,7 +23,7 @@ from ssm_cli.runtime.engine.guard import (
     engine_code,
     guarded,
 )
-from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
 from ssm_cli.spec.model import WorkerSpec
 
 Call = Callable[..., Any]
@@ -72,9 +72,12 @@ class Again:
         """Return whether what left such a call was raised by somebody else."""
         return is_from_outside(self._guard, error)
 
-    def said(self, error: BaseException) -> str:
-        """Return what an exception of user code says; raise one from outside."""
-        if self.is_from_outside(error):
+    def said(self, error: BaseException, *, tried: bool = False) -> str:
+        """Return what an exception of user code says; raise one from outside.
+
+        Of code that is only `tried`, a `KeyboardInterrupt` that it raises itself is its own, too.
+        """
+        if self.is_from_outside(error) and not (tried and is_raised_by_code(error)):
             raise error
         try:
             text: str = self.step(message_of, error)

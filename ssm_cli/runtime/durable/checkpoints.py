@@ -8,9 +8,12 @@ from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.effects import CancelTimer, StartTimer
+from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.errors import StorageError
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import Keeper, last_record
 from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.life import armed_run
 from ssm_cli.runtime.durable.records import Armed, How
 from ssm_cli.runtime.durable.snapshots import (
     HEAD,
@@ -212,10 +215,12 @@ def head_done(  # noqa: PLR0917 - the first are bound ahead
 def head(keeper: Keeper, under: Pass, marks: list[Mark]) -> Head:
     """What a recovery will begin with."""
     first = keeper.store.first()
+    tailed = tuple(worker for worker, tail in keeper.recovered.tailed().items() if tail.records)
     begins = {m for m in (*keeper.recovered.head.before, *keeper.marks[:1]) if m.entry == first - 1}
     return Head(
         under.mark.entry, under.mark.chain, under.mark.seq, under.at_s, tuple(marks),
-        under.sent, under.crashes, keeper.number, keeper.recovered.tailed(), tuple(begins),
+        under.sent, under.crashes, keeper.number, tailed, tuple(begins),
+        last_record(keeper),
     )  # fmt: skip
 
 
@@ -235,16 +240,39 @@ def snapshot(
 
 
 def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
-    """The timers of a worker that are under way."""
-    if cell.extra is None or not cell.extra.timers:
+    """The timers of a worker that are under way, and its runs."""
+    if cell.extra is None or not (cell.extra.timers or cell.extra.runs):
         return ()
     now_s = world.clock.now_s()
     shift_s = world.clock.wall_s() - now_s
     found = map(world.timers.find, cell.extra.timers.values())
-    return tuple(
+    timers = (
         armed(kept, timer, due_s + shift_s, max(0.0, due_s - now_s) * 1000)
         for due_s, timer in filter(None, found)
     )
+    written, at_s = kept.values.written, world.clock.wall_s()
+    runs = (
+        armed_run(asked.run, at_s, written(asked.run.args), asked.cause)
+        for asked in cell.extra.runs.values()
+    )
+    return (*timers, *runs)
+
+
+def left_of(keeper: Keeper, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
+    """The timers and runs of a worker that ends: those under way, and those not written yet."""
+    found = {one.slot(): one for one in armed_of(keeper.world, cell, kept)}
+    wall_s, written = keeper.world.clock.wall_s(), kept.values.written
+    for effect in [effect for left in kept.unwritten for effect in left.effects]:
+        match effect:
+            case StartTimer(key, ms, Caused(cause, message)):
+                found[False, key] = Armed(key, wall_s + ms / 1000, ms, written(message), cause)
+            case CancelTimer(key):
+                found.pop((False, key), None)
+            case Caused(cause, Run() as run):
+                found[True, run.key] = armed_run(run, wall_s, written(run.args), cause)
+            case CancelRun(key):
+                found.pop((True, key), None)
+    return tuple(found.values())
 
 
 def run_out(keeper: Keeper, waiting: list[Waits]) -> dict[int, list[Armed]]:

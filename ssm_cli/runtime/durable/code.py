@@ -7,18 +7,18 @@ import sys
 import typing
 from functools import lru_cache, partial
 from hashlib import blake2b
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.dispatch import Behaviour, callback_of
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.statem import PureStatem
 from ssm_cli.codec.classes import Classes
 from ssm_cli.codec.declared import Declared
-from ssm_cli.codec.kinds import name_of
+from ssm_cli.codec.kinds import found_code, name_of
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.records import Code
-
-DIGEST_BYTES = 6
+from ssm_cli.spec.afresh import DIGEST_BYTES, source_digest
 
 
 class Facts:
@@ -59,7 +59,8 @@ class Facts:
 
 def facts_of(behaviour: Behaviour) -> Facts:
     """What is known of a behaviour."""
-    start: Any = behaviour if isinstance(behaviour, StateMachine) else type(behaviour)
+    made = isinstance(behaviour, StateMachine | PureStatem)
+    start: Any = behaviour if made else type(behaviour)
     facts: Facts = _facts(start)
     return facts
 
@@ -67,13 +68,6 @@ def facts_of(behaviour: Behaviour) -> Facts:
 @lru_cache(maxsize=1024)
 def _facts(start: Any) -> Facts:
     return Facts(start)
-
-
-def callback_of(behaviour: Any) -> Any:
-    """What its steps are made by: the function of a step, or the class of callbacks."""
-    if isinstance(behaviour, StateMachine):
-        return behaviour.step
-    return behaviour if isinstance(behaviour, type) else type(behaviour)
 
 
 def lasting_name(code: Any) -> str:
@@ -92,6 +86,29 @@ def lasting_name(code: Any) -> str:
     return name_of(code)
 
 
+def code_named(name: str, home: str) -> Any:
+    """Return the code of a lasting name; where it is not there any more, what says so if called.
+
+    `home` is the module of the worker that has named it. Nothing is imported.
+
+    >>> code_named("ssm_cli.runtime.durable.code:Facts", __name__) is Facts
+    True
+    """
+    found = found_code(name, home)
+    return found if callable(found) else Gone(name)
+
+
+class Gone:
+    """Stands for an async function that a later version of its module has not."""
+
+    def __init__(self, name: str) -> None:
+        self.__module__, _, self.__qualname__ = name.partition(":")
+
+    async def __call__(self, *_: object) -> None:
+        """Say so."""
+        raise LookupError(f"{self.__module__}:{self.__qualname__} is not there any more")
+
+
 def digest_of(code: Any) -> str:
     """A digest of the module that code is written in; of the code itself where it has no file."""
     while isinstance(code, partial):
@@ -99,17 +116,19 @@ def digest_of(code: Any) -> str:
     if not hasattr(code, "__qualname__"):
         code = type(code)
     try:
-        return _source_digest(sys.modules[code.__module__])
-    except (OSError, TypeError, KeyError, AttributeError, SyntaxError):
+        return source_digest(namespace_of(code))
+    except (OSError, TypeError, KeyError, AttributeError, SyntaxError, ValueError):
         made = getattr(code, "__code__", None)
         text = _compiled(made) if isinstance(made, CodeType) else lasting_name(code).encode()
         return blake2b(text, digest_size=DIGEST_BYTES).hexdigest()
 
 
-@lru_cache(maxsize=1024)
-def _source_digest(module: ModuleType) -> str:
-    source = inspect.getsource(module).encode()
-    return blake2b(source, digest_size=DIGEST_BYTES).hexdigest()
+def namespace_of(code: Any) -> dict[str, Any]:
+    """Return the names of the module that code is written in: of the load that it belongs to."""
+    inside = getattr(code, "__globals__", None)
+    for function in vars(code).values() if isinstance(code, type) else ():
+        inside = inside or getattr(inspect.unwrap(function), "__globals__", None)
+    return vars(sys.modules[code.__module__]) if inside is None else inside
 
 
 def _compiled(code: CodeType) -> bytes:

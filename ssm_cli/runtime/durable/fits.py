@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.effects import CancelTimer, StartTimer
 from ssm_cli.behaviour.reasons import plain
 from ssm_cli.behaviour.results import TimeoutAfter
+from ssm_cli.behaviour.runs import Run, unnamed
 from ssm_cli.errors import writable
 
 INTS = range(2**64)  # of MessagePack, that are no less than 0
@@ -35,10 +37,28 @@ def unfit(outcome: Outcome) -> str:
                 )
             if not is_plain_time(effect.after_ms):
                 return too_odd("StartTimer", effect.after_ms)
+        elif isinstance(effect, Run) and (wrong := unfit_run(effect)):
+            return wrong
     then = outcome.then
     if isinstance(then, TimeoutAfter) and not is_plain_time(then.ms):
         return too_odd("TimeoutAfter", then.ms)
     return ""
+
+
+def unfit_run(run: Run) -> str:
+    """Say what of a run no record can carry: it may be asked for again by a later process.
+
+    >>> unfit_run(Run("x", partial(abs, 1)))[:61]
+    "Run 'x' has a partial for its function, which cannot be recor"
+    """
+    said = f"Run {plain(run.key, repr)} has"
+    if writable(run.key) != run.key:
+        return f"{said} a key that cannot be recorded; expected a str without lone surrogates"
+    if isinstance(run.function, partial):
+        return f"{said} a partial for its function, which cannot be recorded; give it arguments"
+    if why := unnamed(run.function):
+        return f"{said} a function that cannot be recorded: {why}"
+    return "" if is_plain_time(run.timeout_ms) else too_odd("Run", run.timeout_ms)
 
 
 def as_recorded(outcome: Outcome) -> Outcome:

@@ -7,19 +7,20 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import BadReturnError, Kind, Outcome
-from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info, StartTimer
-from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.effects import Cast, Defer, Info, StartTimer
+from ssm_cli.behaviour.reasons import BadReturnError, Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, Continue
+from ssm_cli.behaviour.runs import Run
 from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
 from ssm_cli.runtime.durable.fits import unfit
-from ssm_cli.runtime.durable.keeper import Accepted, Keeper
+from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_record
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
-from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, RunEnded, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
@@ -80,6 +81,8 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
             return Accepted("timeout", b"")
         case TimerDue(key=key, cause=cause):
             return Accepted("timer", kept.values.written(message), key=key, cause=cause)
+        case RunEnded(key=key, cause=cause):
+            return Accepted("run", kept.values.written(message), key=key, cause=cause)
         case ContinueDue(cause=cause) | Caused(cause=cause):
             return Accepted(HOW[kind], kept.values.written(message), cause=cause)
     request = "" if pending is None else pending.request
@@ -149,7 +152,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
         digest_of_output(output), state_hash, kept.values.version, now.request,
         output if now.request else b"", now.key, now.cause,
-        effects_hash=kept.values.hash_of_effects(outcome),
+        effects_hash=kept.values.hash_of_effects(outcome), number=next_record(keeper),
     )  # fmt: skip
     kept.succeeded(now.data)
     let_out(keeper, kept, now.data)
@@ -178,6 +181,8 @@ def to_be_written(
     for effect in outcome.effects:
         if isinstance(effect, StartTimer):
             yield own, effect.message
+        elif isinstance(effect, Run):
+            yield own, effect.args
         elif isinstance(effect, Cast | Info):
             target = receiver(world, cell, effect.to)
             if target is not None:
@@ -211,11 +216,13 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
     """The outcome with its timers, and its sends to durable workers, marked by their cause."""
     if not outcome.effects:
         return outcome
-    effects: list[Effect] = []
+    effects: list[Any] = []
     for index, effect in enumerate(outcome.effects):
         if isinstance(effect, StartTimer):
             timer = Caused((seq, index), effect.message)
             effects.append(StartTimer(effect.key, effect.after_ms, timer))
+        elif isinstance(effect, Run):
+            effects.append(Caused((seq, index), effect))
         elif isinstance(effect, Cast | Info) and receiver(world, cell, effect.to) is not None:
             marked = Caused((seq, index), effect.message)
             effects.append(type(effect)(effect.to, marked))
@@ -226,7 +233,7 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
 
 def receiver(world: World, cell: WorkerCell, to: str | None) -> Kept | None:
     """Who gets what is sent to that name, if it is recorded there."""
-    target = cell if to is None else world.find(str.__str__(to))
+    target = cell if to is None else world.reach(str.__str__(to))
     extra = None if target is None else target.extra
     kept: Kept | None = None if extra is None else extra.kept
     return kept if kept is not None and kept.journals else None
@@ -246,7 +253,7 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
         record = Input(
             kept.worker, keeper.at_s(), now.how, now.data, "crashed", b"", b"",
             kept.values.version, now.request, said, now.key or text, now.cause,
-            kept.stays(reason),
+            kept.stays(reason), number=last_record(keeper),
         )  # fmt: skip
         seq = keeper.add(record, len(now.data))
         if now.request:
@@ -255,6 +262,22 @@ def record_crash(keeper: Keeper, cell: WorkerCell, message: Any, reason: ExitRea
         kept.failures += 1
     elif isinstance(reason, Crash) and type(message) not in kept.reads:
         count(keeper, cell, kept, now, text)
+
+
+def record_drop(keeper: Keeper, cell: WorkerCell, kind: Kind, came: Any, message: Any) -> None:
+    """Record that an input which the tree itself has brought was dropped: it does not come again.
+
+    Raises:
+        StorageError: it cannot be recorded.
+    """
+    kept: Kept = cell.ensure_extra().kept
+    now = read(kept, kind, message, came, None)
+    record = Input(
+        kept.worker, keeper.at_s(), now.how, now.data, "dropped", b"", b"", kept.values.version,
+        key=now.key, cause=now.cause, number=last_record(keeper),
+    )  # fmt: skip
+    keeper.add(record, len(now.data))
+    keeper.commit()
 
 
 def _bytes_of(kept: Kept, message: Any) -> bytes:

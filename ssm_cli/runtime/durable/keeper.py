@@ -30,7 +30,7 @@ from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
-from ssm_cli.runtime.durable.rebuild import Recovered, renamed_in
+from ssm_cli.runtime.durable.rebuild import Recovered
 from ssm_cli.runtime.durable.records import (
     Cause,
     How,
@@ -43,6 +43,7 @@ from ssm_cli.runtime.durable.records import (
 )
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.durable.snapshots import RENAMED, SENT, STATE, pack
+from ssm_cli.runtime.durable.stored import renamed_in
 from ssm_cli.runtime.durable.unclaimed import DYNAMIC
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
@@ -189,7 +190,7 @@ class Keeper:
         seq, entry, chain: the last record made; the last entry written, and its chain value.
         saving: the checkpoint under way, of `checkpoints`; None if none is.
         waits: the workers for which inputs may be put off.
-        has_sent: whether the store has a cell of what is under way.
+        has_sent: whether the store has a cell of what is under way; `changes`: those that wait.
         error: why the last entry could not be written; None once one could be.
     """
 
@@ -220,7 +221,7 @@ class Keeper:
         self._flight: Flight | None = None
         self._due: deque[Held] = deque()  # what was held for entries that are written
         self._back = False  # something could be written again, and nobody was told yet
-        self._changes: dict[str, bytes | None] = {}
+        self.changes: dict[str, bytes | None] = {}
 
     def at_s(self) -> float:
         """The wall time for a record; it never runs backwards, whatever the clock does."""
@@ -278,7 +279,7 @@ class Keeper:
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
-        self._changes[key] = data
+        self.changes[key] = data
 
     def note(self, supervisor: str, event: str, child: str, children: tuple[str, ...] = ()) -> None:
         """A supervisor has decided something."""
@@ -293,7 +294,7 @@ class Keeper:
 
     def has_work(self) -> bool:
         """Whether something waits to be written, or for something that is being written."""
-        made = self._next.records or self._next.held or self._changes
+        made = self._next.records or self._next.held or self.changes
         return bool(made or self._due or (self._flight and not self._flight.taken))
 
     def is_writing(self) -> bool:
@@ -315,8 +316,8 @@ class Keeper:
 
         Goes on with what an exception from outside has left of the commit before.
         """
-        if self._changes:
-            self._put(self._changes)
+        if self.changes:
+            self._put(self.changes)
         if self._flight is not None and not self._flight.taken:
             self._send(self._flight)
         if self._due or (self._back and self._flight is None):
@@ -337,14 +338,14 @@ class Keeper:
 
         def done(error: StorageError | None) -> None:
             if error is not None:
-                self._changes = {**changes, **self._changes}  # with the next commit, then
+                self.changes = {**changes, **self.changes}  # with the next commit, then
                 self.failed(error)
 
         try:
-            self._changes = {}
+            self.changes = {}
             self.store.put(changes, done)
         except BaseException:
-            self._changes = {**changes, **self._changes}
+            self.changes = {**changes, **self.changes}
             raise
 
     def _send(self, flight: Flight) -> None:
@@ -432,3 +433,15 @@ def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
     place = keeper.recovered.places.get(name, DYNAMIC)
     options = cell.spec.options
     return Kept(name, options, cell.behaviour, codec_of(cell), Renames(found.made), place=place)
+
+
+def last_record(keeper: Keeper) -> int:
+    """Return the number of the last record in the history of the node, as far as is known."""
+    history = keeper.world.history
+    return keeper.recovered.record if history is None else history.last()
+
+
+def next_record(keeper: Keeper) -> int:
+    """Return the number of the record that is being made; 0 in a node that keeps none."""
+    history = keeper.world.history
+    return 0 if history is None else history.last() + 1

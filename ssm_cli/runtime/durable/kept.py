@@ -44,14 +44,15 @@ class Kept:
         resync: what is in the journal is not what it had: the next record says what it has.
         inputs, saved_at_s: since its last saved state, and when that was.
         timed: a timer will save its state.
+        unwritten: what its steps have asked for (`effects`), and is held until it is written.
         waits: those of all durable workers for which inputs are put off; its own is put there.
     """
 
     __slots__ = (
         "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
         "has", "inputs", "journals", "last", "options", "plain", "reads", "recorded", "refused",
-        "resync", "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "values", "waits",
-        "worker",
+        "resync", "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "unwritten", "values",
+        "waits", "worker",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class Kept:
         self.closing = False
         self.recorded = b""
         self.resync = False
+        self.unwritten: dict[Any, None] = {}
         self.inputs = 0
         self.saved_at_s = 0.0
         self.timed = False

@@ -11,9 +11,11 @@ from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
+from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks, Notes
+from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
 from ssm_cli.runtime.durable.records import (
     Armed,
@@ -25,6 +27,7 @@ from ssm_cli.runtime.durable.records import (
     Input,
     Record,
     Repair,
+    Slot,
     Start,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
@@ -36,9 +39,14 @@ KINDS: dict[How, Kind] = {
     "info": Kind.INFO,
     "timer": Kind.INFO,
     "timeout": Kind.INFO,
+    "run": Kind.INFO,
     "continue": Kind.CONTINUE,
 }
+BRINGS = ("timer", "run")  # what a worker has under way, and a record takes off
 PLAIN = ("call", "cast")  # mostly; their bytes are as they came, but for `ODD` ones
+
+
+UNSTEPPED = ("crashed", "dropped")  # the state is what it was, or gone
 
 
 class Brought(msgspec.Struct, frozen=True):
@@ -61,9 +69,8 @@ class Life:
         again: what runs its code; without it there is no limit.
 
     Attributes:
-        has: whether there is a state; else it begins with `init`.
-        state: the state.
-        timers: those under way, by key.
+        has, state: whether there is a state, and which; else it begins with `init`.
+        timers: those under way, and runs, by slot.
         timeout_ms: its time-out under way.
         latest: the last record behind its saved state, if there was any.
         by: the code that wrote what is stepped again.
@@ -84,7 +91,7 @@ class Life:
         self.worker = worker
         self.has = False
         self.state: Any = None
-        self.timers: dict[str, Armed] = {}
+        self.timers: dict[Slot, Armed] = {}
         self.timeout_ms: float | None = None
         self.trouble: Unrecovered | None = None
         self._behaviour, self._values, self._checks = behaviour, values, checks
@@ -98,7 +105,7 @@ class Life:
 
     def _begin(self, saved: Saved) -> None:
         self.has = saved.has
-        self.timers = {timer.key: timer for timer in saved.timers}
+        self.timers = {timer.slot(): timer for timer in saved.timers}
         self.timeout_ms = saved.timeout_ms
         self._written_by(saved.code())
         if saved.has:
@@ -139,7 +146,8 @@ class Life:
             case Start():
                 return self._start(seq, record)
             case Change(state=state, code=code):
-                self._put(state, code if code.version else self.by, seq)
+                self._written_by(code if code.version else self.by)
+                self._put(state, self.by, seq)
             case Repair():
                 self._repaired(seq, record)
             case Exit():
@@ -163,7 +171,7 @@ class Life:
 
     def _repaired(self, seq: int, record: Repair) -> None:
         self._written_by(record.code)
-        self.timers = {timer.key: timer for timer in record.timers}
+        self.timers = {timer.slot(): timer for timer in record.timers}
         self.timeout_ms, self.has = record.timeout_ms, False
         self._checks.forget()
         if record.state is not None:
@@ -179,7 +187,7 @@ class Life:
 
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
         self.timeout_ms = record.timeout_ms
-        self.timers = {timer.key: timer for timer in record.timers}
+        self.timers = {timer.slot(): timer for timer in record.timers}
         self._written_by(record.code)
         if record.state is not None:
             by = record.code if record.code.version else Code(version=record.version)
@@ -190,12 +198,13 @@ class Life:
         return (Brought((seq, -1), self.worker, "continue", message),)
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
-        self.timeout_ms = None
-        if record.how == "timer":
-            timer = self.timers.get(record.key)
-            if timer is not None and timer.cause == record.cause:  # else a later one of its key
-                del self.timers[record.key]
-        if record.outcome == "crashed":
+        if record.outcome != "dropped" or record.how == "timeout":
+            self.timeout_ms = None
+        if record.how in BRINGS:
+            slot = record.how == "run", record.key
+            if slot in self.timers and self.timers[slot].cause == record.cause:  # else a later one
+                del self.timers[slot]
+        if record.outcome in UNSTEPPED:
             return self._leave(kept=record.kept)
         data, pure = record.data, self._pure
         if pure is not None and data[:1] != ODD and record.how in PLAIN:
@@ -279,9 +288,15 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
             case StartTimer(key, after_ms, brings):
                 due_s = record.at_s + after_ms / 1000
                 data, cause = life.written(brings), (seq, index)
-                life.timers[key] = Armed(key, due_s, after_ms, data, cause)
+                armed = Armed(key, due_s, after_ms, data, cause)
+                life.timers[armed.slot()] = armed
             case CancelTimer(key):
-                life.timers.pop(key, None)
+                life.timers.pop((False, key), None)
+            case Run():
+                armed = armed_run(effect, record.at_s, life.written(effect.args), (seq, index))
+                life.timers[armed.slot()] = armed
+            case CancelRun(key):
+                life.timers.pop((True, key), None)
             case Cast(to, brings) | Info(to, brings):
                 how: How = "cast" if isinstance(effect, Cast) else "info"
                 target = life.worker if to is None else str.__str__(to)
@@ -292,6 +307,13 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
         case TimeoutAfter(ms):
             life.timeout_ms = ms
     return sent
+
+
+def armed_run(run: Run, at_s: float, data: bytes, cause: Cause | None) -> Armed:
+    """Return a run that was asked for at that time as it is written."""
+    name = lasting_name(run.function)
+    due_s = at_s + run.timeout_ms / 1000
+    return Armed(run.key, due_s, run.timeout_ms, data, cause, name, run.limit)
 
 
 def taken_in(life: Life, brought: Brought) -> bytes | None:

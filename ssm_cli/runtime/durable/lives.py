@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.gen_server import GenServer
+from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
+from ssm_cli.behaviour.runs import Run
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
+from ssm_cli.runtime.durable.code import code_named, facts_of
 from ssm_cli.runtime.durable.inputs import let_out
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
-from ssm_cli.runtime.durable.records import Change, Exit, Source, Start
+from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
@@ -25,6 +27,7 @@ from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.runs import ask_run, cancel_runs
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.reports import crash_text, error_detail
@@ -81,19 +84,22 @@ def noop() -> None:
 def changes_state(kept: Kept) -> bool:
     """Whether its code may begin with another state than the saved one."""
     behaviour = kept.behaviour
-    if isinstance(behaviour, GenServer):
-        return type(behaviour).restore is not GenServer.restore
+    if isinstance(behaviour, Callbacks):
+        return type(behaviour).restore is not Callbacks.restore
     return behaviour.restore is not None
 
 
 def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
-    """Start the timers that the life before left, with what is left of their time.
+    """Start the timers that the life before left, with what is left of their time, and its runs.
 
     One that `restore` has started in the meantime takes the place of that of its key. A wall clock
     that was set back or forth changes no timer by more than its own time.
     """
     wall_s = world.clock.wall_s()
     for timer in kept.armed:
+        if timer.function:
+            ask_again(world, cell, kept, timer)
+            continue
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
@@ -103,6 +109,21 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         commit.start_timer(world, cell, timer.key, left_s, message)
     if kept.timeout_ms is not None:
         commit.start_timeout(world, cell, kept.timeout_ms)
+
+
+def ask_again(world: World, cell: WorkerCell, kept: Kept, asked: Armed) -> None:
+    """Ask for a run that an earlier life has asked for, unless this one has by itself."""
+    if asked.key in cell.ensure_extra().runs:
+        return
+    args = kept.values.read(asked.data, asked.cause[0] if asked.cause else 0)
+    run = Run(
+        asked.key,
+        code_named(asked.function, facts_of(kept.behaviour).home),
+        *args,
+        timeout_ms=asked.after_ms,
+        limit=asked.limit,
+    )
+    ask_run(world, cell, run, asked.cause, 0)
 
 
 def continues(world: World, cell: WorkerCell) -> ContinueDue | None:
@@ -118,7 +139,10 @@ def undo(world: World, cell: WorkerCell) -> None:
     for number in extra.timers.values():
         world.timers.cancel(number)
     extra.timers.clear()
+    cancel_runs(world, cell)
     commit.stop_timeout(world, cell)
+    world.groups.end(cell.spec.id)
+    world.monitors.end(cell.spec.id)
     token = continues(world, cell)
     if token is not None:
         world.queue.popleft()
@@ -133,7 +157,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
         if cell.status is CellStatus.ENDING:
             keeper.remember(cell, cell.ensure_extra().timeout_ms)
         kept.dirty = True
-        kept.armed = checkpoints.armed_of(keeper.world, cell, kept) if kept.has else ()
+        kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
         if kept.has and not orderly:
             bring_recorded(keeper, cell, kept)

@@ -8,11 +8,10 @@ record of a worker, and its last, against the hashes that were taken then.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
+from ssm_cli.behaviour.partition import JOINT
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageDamaged, Unrecovered
@@ -23,39 +22,40 @@ from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import Brought, Life, taken_in, told
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
-    Batch,
-    Cause,
     Code,
     Exit,
     Input,
     Note,
     Record,
-    chain_of,
-    decode_entry,
     is_rename,
 )
+from ssm_cli.runtime.durable.roster import Roster
 from ssm_cli.runtime.durable.sessions import Sessions
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
-    HEAD,
     INPUT,
-    RENAMED,
-    SENT,
     STATE,
-    Head,
     Refused,
     Renamed,
     Saved,
     Sent,
-    Underway,
     unpack,
 )
-from ssm_cli.runtime.durable.unclaimed import claim, code_of, places_in, stands
+from ssm_cli.runtime.durable.stored import (
+    Tail,
+    batches,
+    fill,
+    head_of,
+    renamed_in,
+    saved_of,
+    underway_in,
+)
+from ssm_cli.runtime.durable.unclaimed import claim, code_of, stands
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard
-from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
+from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec
 
-Seen = Callable[[int, Record], None]
+Seen = Callable[[int, Record, Life | None], None]
 
 
 def recover(store: Store, tree: SupervisorSpec, guard: Guard) -> Recovered:
@@ -69,29 +69,6 @@ def recover(store: Store, tree: SupervisorSpec, guard: Guard) -> Recovered:
     return recovered
 
 
-class Tail:
-    """Records that wait: nobody of their name is in the tree's file, or it cannot go on."""
-
-    def __init__(self, worker: str, saved: Saved | None) -> None:
-        self.worker = worker
-        self.saved = saved
-        self.since = 0 if saved is None else saved.seq
-        self.records: list[tuple[int, Record]] = [] if saved is None else [*saved.tail]
-        self.arrived: tuple[Cause, ...] = () if saved is None else saved.arrived
-        self.changed = False
-
-    def add(self, seq: int, record: Record) -> None:
-        """A record of it was read."""
-        if seq > max(self.since, self.records[-1][0] if self.records else 0):
-            self.records.append((seq, record))
-            self.changed = True
-
-    def as_saved(self, at_s: float) -> Saved:
-        """What is to be saved of it."""
-        base = self.saved or Saved(self.worker, "", "", at_s, 0, False, b"")
-        return msgspec.structs.replace(base, tail=tuple(self.records), arrived=self.arrived)
-
-
 class Recovered:
     """What a node begins with.
 
@@ -99,12 +76,12 @@ class Recovered:
         store: what is stored.
         tree: the tree; its durable workers are stepped, others wait for their name.
         check_every: compare the hashes of every so-many-th record.
-        seen: called with each record behind the saved states.
+        seen: called with each record behind the saved states, and the life that is to take it.
         effects: compare what steps ask for, too.
         guard: what cuts steps at their limits; None for one of its own.
 
     Attributes:
-        places: where in the tree the workers are that it starts by itself.
+        roster, places: the durable workers of the tree; where those are that it starts by itself.
         troubles: why workers cannot go on, by worker; what is stored of them is kept as it is.
 
     Raises:
@@ -124,13 +101,12 @@ class Recovered:
     ) -> None:
         self._store, self._effects, self._check_every = store, effects, check_every
         self.guard = guard or AlarmGuard(SystemClock())
-        self.places, self._names = dict(places_in(tree)), {spec.id for _, spec in walk(tree)}
-        durable = dict(durable_in(tree))
-        self._specs = {spec.id: spec for spec in durable.values()}
-        self._paths = {path: spec.id for path, spec in durable.items()}
+        self.roster = Roster(store, tree)
+        self.places, self._specs = self.roster.places, self.roster.specs
         self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
         self.at_s, self.number, self.records = self.head.at_s, self.head.number, 0
+        self.record = self.head.record
         self.sessions = Sessions()
         self.sessions.load(store)
         self._lives: dict[str, Life] = {}
@@ -138,18 +114,9 @@ class Recovered:
         self.troubles: dict[str, Unrecovered] = {}
         self._sent = {sent.cause: sent for sent in (*self.head.sent, *underway_in(store))}
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
-        self._refused = self._quarantine()
+        self._refused, number = quarantine_in(store)
+        self.number = max(self.number, number)
         self._read(seen)
-
-    def _quarantine(self) -> dict[str, dict[bytes, Refused]]:
-        found: dict[str, dict[bytes, Refused]] = {}
-        for key in self._store.keys(INPUT):
-            refused = unpack(key, self._store.get(key) or b"", Refused)
-            found.setdefault(refused.worker, {})[digest(refused.data)] = refused
-            self.number = max(self.number, refused.number)
-        for key in self._store.keys(ASIDE):
-            self.number = max(self.number, int(key.rpartition("/")[2]))
-        return found
 
     def _read(self, seen: Seen | None) -> None:
         if self._store.last() < self.head.entry:
@@ -164,7 +131,11 @@ class Recovered:
             self._take(batch.records, seen)
         for life in self._lives.values():
             life.finish()
+        for worker in self.roster.unfit.keys() & self._specs.keys():
+            life = self._lives.get(worker) or self._begin(worker, self._specs[worker])
+            life.trouble = self.roster.unfit[worker]
         self._hold_back()
+        self.troubles |= self.roster.unfit
         self._hold_new()
 
     def _hold_new(self) -> None:
@@ -172,7 +143,9 @@ class Recovered:
         lives = self._lives.items()
         seen = {worker for worker, life in lives if life.latest and not is_rename(life.latest)}
         new = {w: s for w, s in self._specs.items() if w in self.places and w not in seen}
-        for worker, trouble in claimed(self._store, new, self.places, self._tails, self._names):
+        for worker, trouble in claimed(
+            self._store, new, self.places, self._tails, self.roster.names
+        ):
             self.troubles[worker] = trouble
             self._tails[worker] = Tail(worker, None)
             self._lives.pop(worker, None)
@@ -190,11 +163,11 @@ class Recovered:
         seq = self.seq
         for record in records:
             seq += 1
-            if seen is not None:
-                seen(seq, record)
             if isinstance(record, Note):
                 continue
             life = self._lives.get(record.worker) or self._life(record.worker)
+            if seen is not None:
+                seen(seq, record, life)
             if type(record) is Input:
                 self._note_input(seq, record)
             elif is_rename(record):
@@ -213,7 +186,7 @@ class Recovered:
 
     def _bring(self, brought: Brought) -> None:
         """An input is under way between two workers; only a recorded one will show its arrival."""
-        to = brought.to if brought.to in self._specs else self._paths.get(brought.to, "")
+        to = self.roster.named(brought.to)
         life = self._life(to)
         data = None if life is None else taken_in(life, brought)
         if data is not None:
@@ -227,6 +200,7 @@ class Recovered:
 
     def _note_input(self, seq: int, record: Input) -> None:
         """What an input means besides what it does to its worker."""
+        self.record = max(self.record, record.number)
         if record.cause is not None:
             self._sent.pop(record.cause, None)
         if record.request:
@@ -235,7 +209,7 @@ class Recovered:
             counts = self._crashes.setdefault(record.worker, {})
             key = digest(record.data)
             counts[key] = counts.get(key, 0) + 1
-        elif record.worker in self._crashes:
+        elif record.worker in self._crashes and record.outcome != "dropped":
             self._crashes[record.worker].pop(digest(record.data), None)
 
     def _life(self, worker: str) -> Life | None:
@@ -272,6 +246,9 @@ class Recovered:
         worker = kept.worker
         kept.refused, kept.crashes = self._refused.get(worker, {}), self._crashes.get(worker, {})
         life = self._lives.get(worker)
+        old = None if life else unlabelled(self._store, worker, self._tails, self.roster.names)
+        if old is not None:
+            self.hold(Tail(worker, None), old)
         if worker in self.troubles:
             kept.trouble = self.troubles[worker]
             return
@@ -326,9 +303,9 @@ class Recovered:
         for tail in self._tails.values():
             tail.changed = False
 
-    def tailed(self) -> tuple[str, ...]:
-        """The workers whose saved states have, or will have, a tail."""
-        return tuple(worker for worker, tail in self._tails.items() if tail.records)
+    def tailed(self) -> dict[str, Tail]:
+        """The records that wait, by their worker; of some there are none yet."""
+        return self._tails
 
     def unsent(self) -> Iterator[Sent]:
         """What was sent between durable workers, was not served, and has not been taken up."""
@@ -340,13 +317,6 @@ class Recovered:
         taken = [one for cause, one in self._sent.items() if cause not in waits]
         self._sent = waits
         return sorted(taken, key=lambda one: one.cause)
-
-
-def durable_in(tree: SupervisorSpec) -> Iterator[tuple[str, WorkerSpec]]:
-    """Yield the durable workers of a tree, with their paths."""
-    for path, spec in walk(tree):
-        if isinstance(spec, WorkerSpec) and spec.options.persist is not Persist.NONE:
-            yield path, spec
 
 
 def claimed(
@@ -384,63 +354,6 @@ def claimed(
     return found
 
 
-def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
-    """What stands behind the saved states: the entries, each checked by the chain."""
-    entry, chain, seq = head.entry, head.chain, head.seq
-    for number, data in store.read(entry):
-        if number != entry + 1:
-            raise StorageDamaged(
-                f"entry {entry + 1} of the journal is missing; the next is {number}"
-            )
-        batch = decode_entry(number, chain, data)
-        if batch.first != seq + 1:
-            raise StorageDamaged(f"record {seq + 1} of the journal is missing")
-        entry, chain, seq = number, chain_of(data), seq + len(batch.records)
-        yield number, batch, chain
-
-
-def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int]:
-    """Add to tails what stands of their workers behind the saved states.
-
-    Returns:
-        The number and the chain value of the last entry, and its last record.
-    """
-    by_name = {tail.worker: tail for tail in tails}
-    causes: set[Cause] = set()
-    last = head.entry, head.chain, head.seq
-    for number, batch, chain in batches(store, head):
-        last = number, chain, batch.first + len(batch.records) - 1
-        for seq, record in enumerate(batch.records, batch.first):
-            tail = by_name.get(getattr(record, "worker", ""))
-            if tail is not None:
-                tail.add(seq, record)
-            if type(record) is Input and record.cause is not None:
-                causes.add(record.cause)
-    for tail in tails:
-        own = {seq for seq, _ in tail.records}
-        arrived = {cause for cause in causes if cause[0] in own}
-        tail.arrived = tuple(sorted(arrived | {*tail.arrived}))
-    return last
-
-
-def head_of(store: Store) -> Head:
-    """Up to where the saved states of a store go."""
-    data = store.get(HEAD)
-    return Head() if data is None else unpack(HEAD, data, Head)
-
-
-def underway_in(store: Store) -> tuple[Sent, ...]:
-    """What was under way between workers as the last states were saved, and is not in the head."""
-    data = store.get(SENT)
-    return () if data is None else unpack(SENT, data, Underway).sent
-
-
-def renamed_in(store: Store, worker: str) -> Renamed:
-    """The names of a worker's code, classes and fields that have become others."""
-    data = store.get(RENAMED + worker)
-    return Renamed(worker, {}) if data is None else unpack(RENAMED + worker, data, Renamed)
-
-
 def code_in(spec: WorkerSpec, names: Renamed, place: str = "") -> tuple[Behaviour, Values]:
     """The code of a worker, and what writes and reads its values."""
     renames = Renames(names.numbered(sys.maxsize).made)
@@ -452,7 +365,33 @@ def code_in(spec: WorkerSpec, names: Renamed, place: str = "") -> tuple[Behaviou
     return behaviour, Values(spec.id, behaviour, codec, renames, place=place)
 
 
-def saved_of(store: Store, worker: str) -> Saved | None:
-    """The saved state of a worker, if there is one."""
-    data = store.get(STATE + worker)
-    return None if data is None else unpack(STATE + worker, data, Saved)
+def unlabelled(
+    store: Store, worker: str, tails: Mapping[str, Tail], names: Collection[str]
+) -> Unrecovered | None:
+    """Return why the child of a pool is not started: an older ssm has kept one under its label.
+
+    Args:
+        store: what is stored.
+        worker: the child, of which nothing has been read.
+        tails: the records behind the saved states of those that are not in the tree.
+        names: all workers of the tree.
+    """
+    label = worker.rpartition(JOINT)[2]
+    if label == worker or label in names or worker in tails:
+        return None
+    if store.get(STATE + worker) is not None:
+        return None
+    tail = tails.get(label) or Tail(label, saved_of(store, label))
+    has, code = stands(tail.saved, tail.records)
+    return claim(worker, code, {label: code}, store.where()) if has else None
+
+
+def quarantine_in(store: Store) -> tuple[dict[str, dict[bytes, Refused]], int]:
+    """Return the inputs in quarantine, and the last number given to what was put somewhere."""
+    found: dict[str, dict[bytes, Refused]] = {}
+    last = max((int(key.rpartition("/")[2]) for key in store.keys(ASIDE)), default=0)
+    for key in store.keys(INPUT):
+        refused = unpack(key, store.get(key) or b"", Refused)
+        found.setdefault(refused.worker, {})[digest(refused.data)] = refused
+        last = max(last, refused.number)
+    return found, last

@@ -13,7 +13,7 @@ from ssm_cli.runtime.durable.checks import Checks
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import Life, told
-from ssm_cli.runtime.durable.rebuild import Tail, fill, head_of, saved_of
+from ssm_cli.runtime.durable.stored import Tail, fill, head_of, saved_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 
 

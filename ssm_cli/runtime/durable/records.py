@@ -14,14 +14,14 @@ import msgspec
 
 from ssm_cli.errors import StorageDamaged, StorageError, message_of, writable
 
-FORMAT = 2  # 1: states without the types in them
+FORMAT = 4  # 3: without dropped inputs; 2: without runs; 1: states without the types in them
 CHAIN_BYTES = 16
 START_OF_CHAIN = b"\0" * CHAIN_BYTES
 
 NOT_TAKEN = b"?"  # a hash of a record of an older ssm
 
-How = Literal["call", "cast", "info", "continue", "timer", "timeout"]
-Outcome = Literal["replied", "silent", "crashed", "stopped"]
+How = Literal["call", "cast", "info", "continue", "timer", "timeout", "run"]
+Outcome = Literal["replied", "silent", "crashed", "stopped", "dropped"]
 Source = Literal["init", "saved", "last_good", "fallback"]
 Cause = tuple[int, int]
 
@@ -52,17 +52,19 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
         at_s: the node's wall time.
         how: how it came.
         data: the input in the worker's codec; written exactly where that would not bring it back.
-        outcome: what it came to; `silent` where nobody waits, or the reply comes later.
+        outcome: what it came to; `silent` where nobody waits, or the reply comes later; `dropped`
+            where it was not stepped, and does not come again.
         output_hash: of the encoded output; empty where there is none.
         state_hash: of the state after it; empty where it was not taken, see `Keeper`.
         version: of the worker's code.
         request: the id that makes a retry safe; "" without one.
         output: the encoded output, kept where there is a request id; of a crash its message.
-        key: of the timer that brought it, or what says why it crashed.
+        key: of the timer or the run that brought it, or what says why it crashed.
         cause: the record and the effect of it that sent this input, or started its timer; None
             from outside.
         kept: after a crash, whether the state goes on (`on_crash`).
         effects_hash: of what it asked for besides; empty where that is nothing.
+        number: in the history of the node; 0 where that keeps none.
     """
 
     worker: str
@@ -79,6 +81,7 @@ class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
     cause: Cause | None = None
     kept: bool = True
     effects_hash: bytes = NOT_TAKEN
+    number: int = 0
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -164,7 +167,9 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
 class Armed(msgspec.Struct, frozen=True, array_like=True):
     """A timer under way: its key, when it is due by the wall clock, and what it brings.
 
-    `cause` is the record and the effect of it that started it; None for one of `init`.
+    Or a run, which has a `function`, by its lasting name: `data` are its arguments, `after_ms` is
+    its whole time-out, `limit` its own. `cause` is the record and the effect of it that started it;
+    None for one of `init`.
     """
 
     key: str
@@ -172,8 +177,15 @@ class Armed(msgspec.Struct, frozen=True, array_like=True):
     after_ms: float
     data: bytes
     cause: Cause | None = None
+    function: str = ""
+    limit: int = 0
+
+    def slot(self) -> Slot:
+        """Return what it replaces one of: timers and runs have keys of their own."""
+        return bool(self.function), self.key
 
 
+Slot = tuple[bool, str]
 Record = Input | Start | Change | Exit | Note | Repair
 
 

@@ -13,13 +13,14 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CalleeStopped, StorageError
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.keeper import Before, Keeper
-from ssm_cli.runtime.durable.life import KINDS
+from ssm_cli.runtime.durable.life import BRINGS, KINDS
 from ssm_cli.runtime.durable.records import Input, Note, Record
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
-from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, TimerDue
+from ssm_cli.runtime.engine.entries import Caused, ContinueDue, Marked, RunEnded, TimerDue
 from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.runs import cancel_run
 from ssm_cli.runtime.engine.world import World
 
 NOT_WRITTEN = (
@@ -59,16 +60,18 @@ def take_back(
             keeper.sessions.ended(record.worker, record.request)
     for cell, was in before.items():
         restore(world, cell, was)
+        forget_asked(world, cell, keeper.seq)
     checkpoints.drop_sent(world, keeper.seq)
     for kept in keeper.kept.values():
+        if error is not None:
+            kept.unwritten.clear()
         known = world.names.get(kept.worker)
         if isinstance(known, WorkerCell):
             checkpoints.reopen(world, known, kept)
             replan(known)
-    for pending in held:
-        if pending is not None:
-            told = NOT_KNOWN if error is not None and error.unsure else NOT_WRITTEN
-            pending.fail(unstepped(CalleeStopped(told, reason="storage")))
+    told = NOT_KNOWN if error is not None and error.unsure else NOT_WRITTEN
+    for pending in filter(None, held):
+        pending.fail(unstepped(CalleeStopped(told, reason="storage")))
     inputs = [record for record in lost if isinstance(record, Input)]
     keeper.again += [record for record in inputs if is_sent_again(keeper, record)]  # once: last
 
@@ -90,9 +93,23 @@ def mend_record(keeper: Keeper) -> None:
 
 def is_sent_again(keeper: Keeper, record: Input) -> bool:
     """Whether an input is one that nobody else sends again, and that counts all the same."""
-    if record.how == "timer":
+    if record.how in BRINGS:
         return True
     return record.cause is not None and record.cause[0] <= keeper.seq
+
+
+def forget_asked(world: World, cell: WorkerCell, after: int) -> None:
+    """Forget the timers and runs that records with a greater number have asked for."""
+    extra = cell.ensure_extra()
+    kept = extra.kept
+    kept.armed = tuple(one for one in kept.armed if not one.cause or one.cause[0] <= after)
+    for key, number in [*extra.timers.items()]:
+        _, timer = world.timers.find(number) or (0.0, None)
+        if timer is not None and timer.cause and timer.cause[0] > after:
+            commit.cancel_timer(world, cell, key)
+    for key, run in [*extra.runs.items()]:
+        if run.cause and run.cause[0] > after:
+            cancel_run(world, cell, key)
 
 
 def restore(world: World, cell: WorkerCell, was: Before) -> None:
@@ -119,6 +136,8 @@ def bring_back(keeper: Keeper) -> None:
         message = cell.ensure_extra().kept.values.read(record.data)
         if record.how == "timer":
             token: Marked = TimerDue(0, cell, cell.starts, record.key, message, record.cause)
+        elif record.how == "run":
+            token = RunEnded(0, cell, cell.starts, record.key, message, record.cause)
         elif record.how == "continue":
             token = ContinueDue(cell.starts, message, record.cause)
             world.queue.appendleft((cell, Kind.CONTINUE, token, None))

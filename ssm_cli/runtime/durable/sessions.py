@@ -122,6 +122,8 @@ class Sessions:
         at = (cell.spec.id, request)
         open_one = self._under_way.get(at)
         known = self._answered.get(at)
+        if open_one is not None and open_one[1] is pending:
+            return True  # it was held at a break, and comes again
         if open_one is not None and not open_one[1].done:
             if open_one[0] == data:
                 follow(open_one[1], pending)
@@ -216,10 +218,10 @@ def error_of(cell: WorkerCell, known: Answered) -> SsmError:
     name = cell.spec.id
     if known.outcome == "crashed":
         text = known.output.decode("utf-8", "replace")
-        return CalleeCrashed(text, worker=name, error=Remembered(text))
+        return CalleeCrashed(text, worker=name, error=Recalled(text))
     why = "was served already, and its answer was to come later: it is lost"
     return CalleeStopped(f"the call {known.request} of {name} {why}", worker=name)
 
 
-class Remembered(Exception):
+class Recalled(Exception):
     """The error of a crash in a process that is gone, by what it said."""

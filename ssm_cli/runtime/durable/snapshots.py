@@ -1,7 +1,7 @@
 """What is kept beside the journal, as cells: saved states, the head, and what was set aside.
 
 Each cell is a checksum of 16 bytes and a value behind it. Keys: `head`; `sent`; `state/WORKER`;
-`request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`; `renamed/WORKER`.
+`request/WORKER/ID`; `aside/NUMBER`; `input/NUMBER`; `renamed/WORKER`; `child/POOL:LABEL`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ REQUEST = "request/"
 ASIDE = "aside/"
 INPUT = "input/"
 RENAMED = "renamed/"
+CHILD = "child/"
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
@@ -116,6 +117,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
         tailed: workers whose saved states have a tail.
         before: where the journal began when this was written, if not at entry 1: what lies between
             there and the first mark is forgotten next, and may be there still.
+        record: the last number in the history of the node.
     """
 
     entry: int = 0
@@ -128,6 +130,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, tag="head"):
     number: int = 0
     tailed: tuple[str, ...] = ()
     before: tuple[Mark, ...] = ()
+    record: int = 0
 
 
 class Underway(msgspec.Struct, frozen=True, array_like=True, tag="underway"):
@@ -193,8 +196,27 @@ class Renamed(msgspec.Struct, frozen=True, array_like=True, tag="renamed"):
         return Renamed(self.worker, {}, (*old, *self.made))
 
 
-Cell = Saved | Head | Underway | Answered | Aside | Refused | Renamed
-T = TypeVar("T", Saved, Head, Underway, Answered, Aside, Refused, Renamed)
+class Pooled(msgspec.Struct, frozen=True, array_like=True, tag="pooled"):
+    """A child of a durable pool, which comes back with it.
+
+    Attributes:
+        name: `POOL:LABEL`.
+        pool, label: of which pool it is, and what it is called there.
+        at_s: when it was started, by the wall clock.
+        number: which of all such starts it was, from 1.
+        args: its own arguments, written exactly; empty for none.
+    """
+
+    name: str
+    pool: str
+    label: str
+    at_s: float
+    number: int
+    args: bytes = b""
+
+
+Cell = Saved | Head | Underway | Answered | Aside | Refused | Renamed | Pooled
+T = TypeVar("T", Saved, Head, Underway, Answered, Aside, Refused, Renamed, Pooled)
 
 _encode = msgspec.msgpack.Encoder().encode
 _plain = msgspec.msgpack.Decoder(tuple[int, msgspec.Raw]).decode

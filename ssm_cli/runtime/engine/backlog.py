@@ -11,15 +11,15 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.entries import ContinueDue, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.entries import ContinueDue, DownDue, RunEnded, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.failures import callee_error, not_running, unstepped
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, SentInput
 from ssm_cli.runtime.engine.world import World
 
-VOID = (TimerDue, TimeoutDue, ContinueDue)  # with the life that they belong to
+VOID = (TimerDue, TimeoutDue, RunEnded, ContinueDue, DownDue)  # with the life that they belong to
 
 
-def hold(cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None) -> None:
+def hold(cell: WorkerCell, kind: Kind, message: Any, pending: Pending | SentInput | None) -> None:
     """Put an input off."""
     extra = cell.ensure_extra()
     if extra.kept is not None:
@@ -54,14 +54,14 @@ def refuse_below(world: World, cell: Cell) -> None:
 
 
 def no_process(
-    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | SentInput | None
 ) -> None:
     """End an input of a worker that does not run: fail its call, or report it as dropped.
 
     What waits for a worker that was taken out of the tree got there while that still lived.
     """
     name: str = cell.spec.id
-    if pending is not None:
+    if isinstance(pending, Pending):
         gone = world.names.get(name) is not cell
         ended = callee_error(cell, cell.last_reason) if gone else not_running(cell)
         pending.fail(unstepped(ended))

@@ -55,37 +55,49 @@ class Extra:
 
     Attributes:
         attempt: how many restarts in a row its back-off has held up.
+        breaks: what holds it before it commits (`performer/breaking.py`); None for nothing.
+        begun: the spec that its life has begun with, where it has another one by now.
         backlog: what is put off: inputs as (kind, message, pending), entries of a supervisor.
         callers: calls to be answered later, by the key of their `Defer`, or by their `Caller`.
         checked: its callbacks are run twice, to see whether they are pure.
         crash: the note of its last crash, until its supervisor has decided.
         debug: see `looking/debug.py`; None while nobody looks.
         delay_until_s: when its back-off is over.
+        links: the names of the workers that it is linked to.
         kept: what the node's keeper knows of a worker whose state outlives it (`durable/kept.py`).
         plan: how its inputs are served.
+        runs: those under way, by key, until their ends are served; see `engine/runs.py`.
         suspended: whether `sys:suspend` holds it.
         timeout, timeout_ms: the number of its time-out under way, 0 for none; its length.
         timers: the numbers of its timers by key.
+        unbegun: its last start, by a spec that was new to it, has failed.
+        weighed: how many more of its inputs a recorder weighs one by one, as one was large.
     """
 
     __slots__ = (
-        "attempt", "backlog", "callers", "checked", "crash", "debug", "delay_until_s", "kept",
-        "plan", "suspended", "timeout", "timeout_ms", "timers",
+        "attempt", "backlog", "begun", "breaks", "callers", "checked", "crash", "debug",
+        "delay_until_s", "kept", "links", "plan", "runs", "suspended", "timeout", "timeout_ms",
+        "timers", "unbegun", "weighed",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.callers: dict[object, Pending] = {}
         self.backlog: deque[Any] = deque()
         self.timers: dict[str, int] = {}
+        self.runs: dict[str, Any] = {}
         self.timeout = 0
         self.timeout_ms: float | None = None
         self.suspended = False
+        self.begun: Any = None
+        self.unbegun = False
+        self.breaks: Any = None
         self.debug: Any = None
         self.crash: Any = None
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
-        self.checked = False
+        self.links: dict[str, None] = {}
+        self.checked, self.weighed = False, 0
         self.plan = Plan.DOWN
 
 
@@ -112,6 +124,7 @@ class Cell:
     )  # fmt: skip
 
     kind: ClassVar[Kind]
+    step: Callable[[Any, Any], Any] | None = None  # what waits for no worker goes the careful way
 
     def __init__(self, spec: Any, parent: SupervisorCell | None = None) -> None:
         self.spec = spec
@@ -254,7 +267,10 @@ def replan(cell: WorkerCell) -> None:
     elif type(cell.behaviour) is not StateMachine:
         plan = Plan.CARE
     elif extra is not None:
-        if extra.debug is not None or extra.checked or extra.timeout:
+        if (
+            extra.debug is not None or extra.breaks is not None
+            or extra.checked or extra.timeout or extra.weighed
+        ):  # fmt: skip
             plan = Plan.CARE
         elif extra.kept is not None:
             plan = extra.kept.plan()

@@ -2,7 +2,8 @@
 
 Effects leave once the state is committed, in the order given. All effects of one callback are
 admitted to the queue, whatever its bound: that bound is for inputs from outside. Only where
-`MOST_EFFECTS` inputs would wait is a callback that sends more a crash, and its state stays.
+`MOST_EFFECTS` inputs would wait is a callback that sends more a crash, and its state stays; so is
+one that joins more than `MOST_JOINED` groups.
 """
 
 from __future__ import annotations
@@ -17,15 +18,26 @@ from ssm_cli.behaviour.effects import (
     CancelTimer,
     Cast,
     Defer,
+    Demonitor,
     Effect,
     Exit,
     Info,
+    Join,
+    Leave,
+    Link,
+    Monitor,
+    Publish,
+    Reported,
     StartTimer,
+    Unlink,
 )
 from ssm_cli.behaviour.foreign import foreign
+from ssm_cli.behaviour.reasons import BadReturnError
 from ssm_cli.behaviour.results import NOTHING, Caller, Continue, Then, TimeoutAfter
+from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.behaviour.sizes import cut
-from ssm_cli.errors import CalleeStopped, writable
+from ssm_cli.errors import CalleeStopped, QueueFull, writable
+from ssm_cli.runtime.engine.bonds import bind, bonds_fault
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.contained import BUILTIN, contained, named
 from ssm_cli.runtime.engine.entries import (
@@ -37,9 +49,13 @@ from ssm_cli.runtime.engine.entries import (
     TimerDue,
     message_in,
 )
-from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.engine.world import MOST_EFFECTS, World
+from ssm_cli.runtime.engine.links import link, unlink
+from ssm_cli.runtime.engine.pending import Pending, SentInput
+from ssm_cli.runtime.engine.publishing import has_way, places, publish
+from ssm_cli.runtime.engine.runs import ask_run, cancel_run
+from ssm_cli.runtime.engine.world import MOST_EFFECTS, World, asked_by
 
+SENDING = (Cast, Info, Publish)  # the effects that others get, whatever becomes of their sender
 UNUSABLE = object()  # what comes of a key that cannot be looked up
 
 
@@ -51,18 +67,36 @@ def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
         plan_next(world, cell, outcome.then)
 
 
-def has_room(world: World, outcome: Outcome) -> bool:
-    """Return whether the inputs that an outcome sends fit into the queue."""
+def too_much(
+    world: World, cell: WorkerCell, outcome: Outcome, what: str = "effects"
+) -> QueueFull | BadReturnError | None:
+    """Return the error of an outcome that asks for more than can be done; None if it does not."""
     if not outcome.effects:
-        return True
-    keeper = world.outside.keeper
-    held = 0 if keeper is None else keeper.sending
-    return len(world.queue) + held + sends(outcome) <= MOST_EFFECTS
+        return None
+    keeper, name = world.outside.keeper, cell.spec.id
+    takes, bonds = 0 if keeper is None else keeper.sending, False
+    published: tuple[str, ...] = ()
+    for effect in outcome.effects:  # in one pass, as each publish comes this way
+        if isinstance(effect, Publish):
+            published = (*published, str.__str__(effect.group))
+            takes += places(world, published[-1])
+        elif isinstance(effect, (Cast, Info, Run)):
+            takes += 1
+        else:
+            bonds = bonds or isinstance(effect, (Join, Monitor))
+    fits = len(world.queue) + takes <= MOST_EFFECTS
+    if not fits or (published and not has_way(world, published)):
+        return QueueFull(f"the {what} of {name} do not fit into the queue")
+    return bonds_fault(world, name, outcome.effects) if bonds else None
 
 
-def sends(outcome: Outcome) -> int:
-    """Return how many inputs an outcome sends."""
-    return sum(isinstance(effect, Cast | Info) for effect in outcome.effects)
+def sends(world: World, outcome: Outcome) -> int:
+    """Return how many places in the queue an outcome takes, the ends of its runs among them."""
+    return sum(
+        places(world, str.__str__(effect.group)) if isinstance(effect, Publish) else 1
+        for effect in outcome.effects
+        if isinstance(effect, (*SENDING, Run))
+    )
 
 
 def apply_effects(
@@ -79,7 +113,7 @@ def apply_effects(
             apply_effect(world, cell, todo[0], pending)
             todo.popleft()
     except BaseException:  # from outside; what is sent is sent once or not at all, as by OTP
-        if todo and isinstance(todo[0], Cast | Info | Exit):
+        if todo and isinstance(todo[0], (*SENDING, Exit)):
             todo.popleft()
         while todo:
             apply_effect(world, cell, todo.popleft(), pending)
@@ -87,31 +121,51 @@ def apply_effects(
     return deferred
 
 
-def apply_effect(world: World, cell: WorkerCell, effect: Effect, pending: Pending | None) -> None:
-    """Carry out one effect. `pending` is the call that the callback served, if it was one."""
+def apply_effect(  # noqa: C901, PLR0912 - a case for each effect
+    world: World, cell: WorkerCell, effect: Effect | Caused, pending: Pending | None
+) -> None:
+    """Carry out one effect; an `Exit` has been turned into the outcome's stop already.
+
+    `pending` is the call that the callback served, if it was one.
+    """
     match effect:
         case Cast(to, message):
             send(world, cell, to, Kind.CAST, message)
         case Info(to, message):
             send(world, cell, to, Kind.INFO, message)
+        case Publish(group, message):
+            publish(world, str.__str__(group), message, asked_by(world))
+        case Join() | Leave() | Monitor() | Demonitor():
+            bind(world, cell, effect)
         case StartTimer(key, after_ms, message):
             start_timer(world, cell, key, after_ms / 1000, message)
         case CancelTimer(key):
             cancel_timer(world, cell, key)
-        case Defer(key):
-            if pending is not None:
-                keep_caller(world, cell, key, pending)
+        case Defer(key) if pending is not None:
+            keep_caller(world, cell, key, pending)
         case Answer(to, output):
             answer(world, cell, to, output)
-        case Exit():
-            pass  # already turned into the outcome's stop
+        case Link(to):
+            link(world, cell, to)
+        case Unlink(to):
+            unlink(world, cell, to)
+        case Reported(event, detail):
+            world.report(event, cell, detail)
+        case Run():
+            ask_run(world, cell, effect, None, asked_by(world))
+        case Caused(cause, Run() as run):
+            ask_run(world, cell, run, cause, asked_by(world))
+        case CancelRun(key):
+            cancel_run(world, cell, key)
 
 
 def send(world: World, cell: WorkerCell, to: str | None, kind: Kind, message: Any) -> None:
     """Put an input into the queue; report it as dropped where no worker has that name."""
-    target = cell if to is None else world.find(str.__str__(to))
+    target = cell if to is None else world.reach(str.__str__(to))
     if isinstance(target, WorkerCell):
-        world.queue.append((target, kind, message, None))
+        history = world.history
+        sent = None if history is None else SentInput(history, history.current)
+        world.queue.append((target, kind, message, sent))
     else:
         world.drop(cell, cut(writable(str.__str__(to or ""))), kind.name.lower(), "no such worker")
 
@@ -154,6 +208,14 @@ def taken(world: World, cell: WorkerCell, marked: Marked) -> object:
     return NOTHING if message is UNUSABLE else message
 
 
+def caller_of(world: World, pending: Pending) -> Caller:
+    """Return the `Caller` of a call of a `GenServer`, by which it may answer later."""
+    world.caller += 1
+    pending.number = world.caller
+    world.callers[world.caller] = pending
+    return Caller(world.caller, world.outbox)
+
+
 def keep_waiting(world: World, cell: WorkerCell, pending: Pending) -> None:
     """Keep a call that its `GenServer` will answer by its `Caller`."""
     keep_caller(world, cell, (Caller, pending.number), pending)
@@ -194,7 +256,7 @@ def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, messag
     if with_key(world, cell, key, timers.__setitem__, number) is UNUSABLE:
         world.drop(cell, cell.spec.id, "timer", "its key cannot be hashed and compared")
         return
-    entry = TimerDue(number, cell, cell.starts, key, message, cause)
+    entry = TimerDue(number, cell, cell.starts, key, message, cause, asked_by(world))
     world.timers.start(world.clock.now_s() + after_s, entry, number)
 
 
@@ -219,7 +281,7 @@ def plan_next(
     """Arrange what comes next: a continue ahead of all inputs, or a time-out."""
     match then:
         case Continue(message):
-            token = ContinueDue(cell.starts, message, cause)
+            token = ContinueDue(cell.starts, message, cause, asked_by(world))
             world.queue.appendleft((cell, Kind.CONTINUE, token, None))
         case TimeoutAfter(ms):
             start_timeout(world, cell, ms)
@@ -231,7 +293,7 @@ def start_timeout(world: World, cell: WorkerCell, ms: float) -> None:
     extra, number = cell.ensure_extra(), world.timers.next_number()
     extra.timeout, extra.timeout_ms = number, ms
     replan(cell)  # the next input, which makes the time-out void, is served with care
-    entry = TimeoutDue(number, cell)
+    entry = TimeoutDue(number, cell, asked_by(world))
     if ms <= 0:
         on_timeout(world, entry)
     else:

@@ -19,14 +19,14 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import reason_for
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Other, Shutdown, plain
-from ssm_cli.behaviour.results import Exited
+from ssm_cli.behaviour.results import Exited, reason_for
 from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import StepTimeout, writable
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.recalled import PastError
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.reports import error_text
@@ -96,6 +96,8 @@ def bounded(value: object) -> str:
 
 def ended_by(world: World, cell: Cell, error: BaseException) -> ExitReason:
     """Return the exit reason that an exception out of a callback stands for, with its text."""
+    if issubclass(type(error), PastError):
+        return error.reason  # type: ignore[attr-defined,no-any-return]  # by its type
     if issubclass(type(error), Exited):
         reason: ExitReason = contained(world, cell, Crash, reason_for, error)
     else:

@@ -14,7 +14,6 @@ import linecache
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from types import CodeType
 from typing import Any, Protocol
 
 import msgspec
@@ -22,18 +21,16 @@ import msgspec
 from ssm_cli.behaviour.sizes import AsText, form_of, size_of, too_large
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
 from ssm_cli.runtime.engine.events import Room
-from ssm_cli.runtime.traces import trace_of
+from ssm_cli.runtime.engine.recalled import Places
 from ssm_cli.runtime.views import CrashReport, SysEvent
 
 KEPT_CRASHES = 100
 MOST_VALUE_BYTES = 32 * 1024  # of an input or a state that a note keeps as it is
 MOST_EVENT_BYTES = 1024  # of an event that a note keeps as it is
 MOST_EVENTS = 50  # of a worker that keeps events
-MOST_FRAMES = 50
 MOST_CHILDREN = 1000
 OURS = ("/ssm_cli/runtime/", "/ssm_cli/behaviour/")  # frames that tell a user nothing
 Shown = Callable[[WorkerCell, Any], str]
-Places = Sequence[tuple[CodeType, int]]  # code and the index of the instruction in it
 
 
 class CrashNote(msgspec.Struct, eq=False):
@@ -88,6 +85,10 @@ class CrashNotes:
         """Become a copy of `other`."""
         notes = [kept.note() for kept in other._notes]
         self._notes.extend(map(copied, notes))
+
+    def all_kept(self) -> tuple[KeptCrash, ...]:
+        """Return what is kept, oldest first."""
+        return tuple(self._notes)
 
     def add(self, note: KeptCrash) -> None:
         """Keep a note; the oldest goes if there are too many."""
@@ -144,24 +145,14 @@ def kept_events(cell: WorkerCell, shown: Shown) -> tuple[SysEvent, ...]:
     )
 
 
-def places_of(error: BaseException) -> Places:
-    """Return where an exception has passed, without the frames, which hold all they worked on."""
-    trace = trace_of(error)
-    if trace is None:
-        return ()
-    if trace.tb_next is None:
-        return ((trace.tb_frame.f_code, trace.tb_lasti),)
-    places: deque[tuple[CodeType, int]] = deque(maxlen=MOST_FRAMES)
-    while trace is not None:
-        places.append((trace.tb_frame.f_code, trace.tb_lasti))
-        trace = trace.tb_next
-    return tuple(places)
-
-
 def stack_of(places: Places) -> tuple[str, ...]:
     """Return places as a crash report shows them, without our own."""
     lines = []
-    for code, index in places:
+    for place in places:
+        if isinstance(place, str):  # of a saved past, which holds no code
+            lines.append(place)
+            continue
+        code, index = place
         if any(room in code.co_filename for room in OURS):
             continue
         number = next(islice(code.co_positions(), index // 2, None), (None,))[0] or 0

@@ -21,7 +21,8 @@ from typing import Any, get_args
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, Extra, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.entries import MARKED, Entry
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, SentInput
+from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
 
@@ -52,6 +53,7 @@ LOOKS: dict[type, Callable[[Any], Parts]] = {
 }
 """What values of these types, and of their subclasses, consist of: what counts in its order, and
 what in any. But for the last two no user code is asked."""
+COUNTS = frozenset({"starts", "number", "restarts", "record"})  # fields that only count
 MOST_DEPTH = 200  # of what is nested; a state that is deeper is taken by its type alone
 
 
@@ -59,10 +61,15 @@ def world_digest(world: World) -> bytes:
     """Return 16 bytes that stand for all of a world that decides how it goes on."""
     now_s = world.clock.now_s()
     parts: list[object] = [world.running, [*facts(world.root, now_s)]]
-    parts.append([(cell.spec.id, kind, waiting(m), w is None) for cell, kind, m, w in world.queue])
+    parts.append([(cell.spec.id, kind, waiting(m), is_sent(w)) for cell, kind, m, w in world.queue])
     parts.append([entry_of(entry) for entry in (*world.lane, *world.retries)])
     timers = sorted(world.timers.waiting(), key=lambda due: due[:2])
     parts.append([(round(s - now_s, 9), entry_of(entry)) for s, _, entry in timers])
+    groups = sorted(world.groups.groups.items())
+    parts.append(
+        [(name, [(w, m.value) for w, m in group.members.items()]) for name, group in groups]
+    )
+    parts.append(sorted((who, *sorted(by)) for who, by in world.monitors.watchers.items()))
     if any(has_chance(cell) for cell in world.names.values()):
         parts.append(world.random.getstate())
     return sum_of(parts, partial(contained, world, world.root, unseen))
@@ -83,14 +90,22 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
     yield until_s and round(until_s - now_s, 9)
     if extra is not None and (extra.attempt or extra.suspended or extra.timeout_ms is not None):
         yield extra.attempt, extra.suspended, extra.timeout_ms
-    if extra is not None and (extra.timers or extra.callers or extra.backlog):
+    if extra is not None and (extra.timers or extra.callers or extra.backlog or extra.runs):
         yield sorted(map(str, extra.timers)), called(extra), list(map(waiting, extra.backlog))
+        yield sorted(extra.runs)
+    if extra is not None and extra.links:
+        yield "links", sorted(extra.links)
     if isinstance(cell, WorkerCell):
         yield cell.state
     elif isinstance(cell, SupervisorCell):
         yield [round(s - now_s, 9) for s in cell.window.within(now_s)], cell.overdue
         for child in cell.children.values():
             yield from facts(child, now_s)
+
+
+def is_sent(waiter: object) -> bool:
+    """Return whether nobody waits for an input."""
+    return waiter is None or type(waiter) is SentInput
 
 
 def called(extra: Extra) -> list[str]:
@@ -110,12 +125,16 @@ def waiting(item: Any) -> object:
         return [waiting(part) for part in item]
     if isinstance(item, Pending):
         return "call"
+    if type(item) is SentInput:
+        return None
+    if type(item) is Publishing:
+        return item.waiting()
     return entry_of(item) if isinstance(item, ENTRIES) else item
 
 
 def entry_of(entry: Any) -> object:
     """Return what counts of an entry: its kind and its fields, but for numbers that only count."""
-    fields = [f for f in entry.__struct_fields__ if f not in ("starts", "number", "restarts")]
+    fields = [f for f in entry.__struct_fields__ if f not in COUNTS]
     return type(entry).__name__, [part_of(getattr(entry, f)) for f in fields]
 
 

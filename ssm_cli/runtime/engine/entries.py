@@ -13,6 +13,7 @@ import msgspec
 
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT
+from ssm_cli.behaviour.runs import Ended, Run
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 
@@ -43,12 +44,16 @@ class Restart(msgspec.Struct, frozen=True, eq=False):
 
 
 class EndWorker(msgspec.Struct, frozen=True, eq=False):
-    """A worker that crashed, or asked to stop, terminates; then its caller is answered."""
+    """A worker that crashed, or asked to stop, terminates; then its caller is answered.
+
+    `begun`: its `init` asked for that, and there is no note of it yet.
+    """
 
     cell: WorkerCell
     reason: ExitReason
     pending: Pending | None = None
     reply: Any = NOTHING
+    begun: bool = False
 
 
 class Asked(msgspec.Struct, frozen=True, eq=False):
@@ -61,6 +66,15 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
     pending: Pending
 
 
+class LinkBroken(msgspec.Struct, frozen=True, eq=False):
+    """The worker `sender`, to which `cell` is linked, has ended for `reason`."""
+
+    cell: WorkerCell
+    starts: int
+    reason: ExitReason
+    sender: str
+
+
 class StopTree(msgspec.Struct, frozen=True, eq=False):
     """The whole tree is to stop."""
 
@@ -71,7 +85,8 @@ class TimerDue(msgspec.Struct, frozen=True, eq=False):
     """A worker's timer: first among the timers, then, with its time over, in the queue.
 
     It counts while its worker still has it under `key` with this `number`; 0 counts always within
-    its life. `cause` is the record that started it, for a worker whose inputs are recorded.
+    its life. `cause` is the record of the journal that started it, for a worker whose inputs are
+    written; `record` that of the node's history, as below.
     """
 
     number: int
@@ -80,6 +95,7 @@ class TimerDue(msgspec.Struct, frozen=True, eq=False):
     key: str
     message: Any
     cause: Cause | None = None
+    record: int = 0
 
 
 class TimeoutDue(msgspec.Struct, frozen=True, eq=False):
@@ -87,6 +103,36 @@ class TimeoutDue(msgspec.Struct, frozen=True, eq=False):
 
     number: int
     cell: WorkerCell
+    record: int = 0
+
+
+class RunDue(msgspec.Struct, frozen=True, eq=False):
+    """A run that is under way, among the timers: when it comes up there, its time is over.
+
+    It counts while its worker has it by its key. `cause` and `record` as of a `TimerDue`.
+    """
+
+    number: int
+    cell: WorkerCell
+    starts: int
+    run: Run
+    cause: Cause | None = None
+    record: int = 0
+
+
+class RunEnded(msgspec.Struct, frozen=True, eq=False):
+    """The end of a run, in the queue; it counts while its worker has the run by its key.
+
+    One with the number 0 counts always within its life.
+    """
+
+    number: int
+    cell: WorkerCell
+    starts: int
+    key: str
+    message: Ended
+    cause: Cause | None = None
+    record: int = 0
 
 
 class SaveDue(msgspec.Struct, frozen=True, eq=False):
@@ -112,6 +158,15 @@ class ContinueDue(msgspec.Struct, eq=False):
     starts: int
     message: Any
     cause: Cause | None = None
+    record: int = 0
+
+
+class DownDue(msgspec.Struct, frozen=True, eq=False):
+    """A `Down` on its way to the worker that has asked for it; void with its life `starts`."""
+
+    starts: int
+    message: Any
+    record: int = 0
 
 
 class Caused(msgspec.Struct, frozen=True, eq=False):
@@ -121,16 +176,16 @@ class Caused(msgspec.Struct, frozen=True, eq=False):
     message: Any
 
 
-Entry = ChildEnded | TryAgain | Restart | EndWorker | Asked | StopTree
-Timed = TimerDue | TimeoutDue | SaveDue | StartAgain | TryAgain | Restart
-Marked = TimerDue | TimeoutDue | ContinueDue | Caused
-MARKED = (TimerDue, TimeoutDue, ContinueDue, Caused)
+Entry = ChildEnded | TryAgain | Restart | EndWorker | Asked | LinkBroken | StopTree
+Timed = TimerDue | TimeoutDue | RunDue | SaveDue | StartAgain | TryAgain | Restart
+Marked = TimerDue | TimeoutDue | RunEnded | ContinueDue | DownDue | Caused
+MARKED = (TimerDue, TimeoutDue, RunEnded, ContinueDue, DownDue, Caused)
 
 
-def message_in(cell: WorkerCell, marked: Marked) -> object:
+def message_in(cell: WorkerCell, marked: Marked) -> object:  # noqa: PLR0911 - each kind has its own
     """The message that a marked input brings to `cell`; `NOTHING` if it is void by now.
 
-    Take a timer that counts away from its worker: it is served.
+    Take a timer, or a run, that counts away from its worker: it is served.
     """
     match marked:
         case TimerDue(number=number, starts=starts, key=key):
@@ -142,9 +197,26 @@ def message_in(cell: WorkerCell, marked: Marked) -> object:
             if number and extra is not None:
                 del extra.timers[key]
             return marked.message
+        case RunEnded():
+            return ended_in(cell, marked)
         case TimeoutDue(number=number):
             return TIMEOUT if cell.extra is not None and cell.extra.timeout == number else NOTHING
-        case ContinueDue(starts=starts):
+        case ContinueDue(starts=starts) | DownDue(starts=starts):
             return marked.message if starts == cell.starts else NOTHING
         case Caused():
             return marked.message
+
+
+def ended_in(cell: WorkerCell, marked: RunEnded) -> object:
+    """The end of a run, as `message_in`."""
+    runs = {} if cell.extra is None else cell.extra.runs
+    asked = runs.get(marked.key)
+    if marked.starts != cell.starts:
+        return NOTHING
+    if marked.number:
+        if asked is None or asked.number != marked.number:
+            return NOTHING
+        if cell.extra is not None and cell.extra.breaks is not None:
+            cell.extra.breaks.ended = asked  # counts again, if the worker is held with it
+        del runs[marked.key]
+    return marked.message

@@ -38,10 +38,10 @@ class Room:
 class EventLog:
     """The last `most` events of a worker, oldest first."""
 
-    __slots__ = ("__weakref__", "_events", "_most", "_room", "used_bytes")
+    __slots__ = ("__weakref__", "_events", "_room", "most", "used_bytes")
 
     def __init__(self, most: int, room: Room) -> None:
-        self._most = most
+        self.most = most
         self._room = room
         self._events: deque[tuple[SysEvent, float]] = deque()
         self.used_bytes = 0.0
@@ -59,14 +59,14 @@ class EventLog:
         self._events.append((event, taken))
         self.used_bytes += taken
         self._room.used_bytes += taken
-        if len(self._events) > self._most:
+        if len(self._events) > self.most:
             self.drop_oldest()
         if self._room.used_bytes > MOST_KEPT_BYTES:
             self._room.keep_bound()
 
     def copy(self, room: Room) -> EventLog:
         """Return a log of the same events that takes the room of another node."""
-        other = EventLog(self._most, room)
+        other = EventLog(self.most, room)
         for event in self:
             other.add(event)
         return other

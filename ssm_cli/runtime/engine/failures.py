@@ -7,7 +7,8 @@ from typing import TypeVar
 from ssm_cli.behaviour.reasons import Crash, ExitReason, FailedToStart, Shutdown
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, CallError, GaveUp, NoProc
 from ssm_cli.runtime.engine.cell import Cell, CellStatus
-from ssm_cli.runtime.engine.crashes import places_of, stack_of
+from ssm_cli.runtime.engine.crashes import stack_of
+from ssm_cli.runtime.engine.recalled import places_of
 from ssm_cli.runtime.reports import crash_text
 
 NOT_STARTED = "the tree is not running; start it by `with Node(tree)` or `start()`"

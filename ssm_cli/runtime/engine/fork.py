@@ -28,8 +28,10 @@ from ssm_cli.runtime.engine.cell import (
     replan,
 )
 from ssm_cli.runtime.engine.crashes import CrashNote
+from ssm_cli.runtime.engine.groups import Groups, Member
 from ssm_cli.runtime.engine.guard import Guard
-from ssm_cli.runtime.engine.pending import Pending, Waiter
+from ssm_cli.runtime.engine.pending import Pending, SentInput, Waiter
+from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
 
 SHARED = ("spec", "last_reason", "starts", "steps", "status", "timed_s")
@@ -61,7 +63,8 @@ class Forking:
         self._world = world
         self._shift_s = clock.now_s() - world.clock.now_s()
         self._values: dict[int, Any] | None = {} if deep else None
-        self._cells: dict[int, Cell] = {}
+        self._names: dict[str, Any] = dict.fromkeys(world.names)  # in their order; filled below
+        self._gone: dict[int, Cell] = {}  # those that were taken out of the tree
         self._made: list[Cell] = []  # the copies that share their `Extra` so far
         self._calls: dict[int, Pending] = {}
         self._notes: dict[int, CrashNote] = {}
@@ -73,8 +76,8 @@ class Forking:
     def fork(self) -> World:
         """Make it."""
         world, other = self._world, self._copy
-        cells = self._cells
-        other.names = {name: cells[id(cell)] for name, cell in world.names.items()}
+        other.names = self._names
+        other.pools = {name: self._cell(cell) for name, cell in world.pools.items()}
         other.queue = deque(
             (self._cell(cell), kind, self._marked(message), self._call(waiter))
             for cell, kind, message, waiter in world.queue
@@ -83,6 +86,7 @@ class Forking:
         other.retries = deque(map(self._entry, world.retries))
         timers = [(s + self._shift_s, n, self._entry(e)) for s, n, e in world.timers.waiting()]
         other.timers.take_over(world.timers, timers)
+        other.groups, other.monitors = self._groups(), world.monitors.copy()
         other.callers = {n: self._single(call) for n, call in world.callers.items()}
         other.crashes.take_over(world.crashes, self._note)
         other.reports.take_over(world.reports)
@@ -101,8 +105,9 @@ class Forking:
         self._take(cell, new)
         new.overdue, new.sound = cell.overdue, cell.sound
         new.window = cell.window.shifted(self._shift_s)
+        children, worker, other = new.children, self._worker, self._child
         for name, child in cell.children.items():
-            new.children[name] = self._child(child, new)
+            children[name] = (worker if type(child) is WorkerCell else other)(child, new)  # type: ignore[arg-type]  # it is one
         return new
 
     def _child(self, cell: Cell, parent: Any) -> Cell:
@@ -121,19 +126,30 @@ class Forking:
         new = WorkerCell.__new__(WorkerCell)
         new.spec, new.parent, new.extra = cell.spec, parent, cell.extra
         new.status, new.starts, new.steps = cell.status, cell.starts, cell.steps
-        new.since_s, new.timed_s = cell.since_s + self._shift_s, cell.timed_s
+        since_s, shift_s = cell.since_s, self._shift_s
+        new.since_s, new.timed_s = since_s + shift_s if shift_s else since_s, cell.timed_s
         new.last_reason, new.behaviour, new.codec = cell.last_reason, cell.behaviour, cell.codec
         new.crashes = cell.crashes
         new.state = cell.state if self._values is None else self._value(cell.state)
         new.step = cell.step
-        self._cells[id(cell)] = new
+        self._know(cell, new)
         if new.extra is not None:
             self._made.append(new)
         return new
 
+    def _know(self, cell: Cell, new: Cell) -> None:
+        """Note what a cell has become."""
+        name = cell.spec.id
+        if self._world.names.get(name) is cell:
+            self._names[name] = new
+        else:
+            self._gone[id(cell)] = new
+
     def _cell(self, cell: Any) -> Any:
         """Return the copy of a cell; one that was taken out of the tree is copied with it."""
-        known = self._cells.get(id(cell))
+        name = cell.spec.id
+        is_here = self._world.names.get(name) is cell
+        known = self._names[name] if is_here else self._gone.get(id(cell))
         return (
             self._child(cell, cell.parent and self._cell(cell.parent)) if known is None else known
         )
@@ -143,7 +159,7 @@ class Forking:
             setattr(new, field, getattr(cell, field))
         new.since_s = cell.since_s + self._shift_s
         new.extra = cell.extra
-        self._cells[id(cell)] = new
+        self._know(cell, new)
         self._made.append(new)
 
     def _extra(self, cell: Cell, extra: Extra) -> None:
@@ -151,7 +167,8 @@ class Forking:
         new = cell.extra = Extra()
         for field in ("attempt", "checked", "suspended", "timeout", "timeout_ms"):
             setattr(new, field, getattr(extra, field))
-        new.timers = dict(extra.timers)
+        new.timers, new.links = dict(extra.timers), dict(extra.links)
+        new.runs = {key: self._entry(entry) for key, entry in extra.runs.items()}
         new.callers = {key: self._single(call) for key, call in extra.callers.items()}
         new.crash = None if extra.crash is None else self._note(extra.crash)
         if extra.delay_until_s is not None:
@@ -174,8 +191,18 @@ class Forking:
             return self._cell(value)
         return self._single(value) if isinstance(value, Pending) else self._value(value)
 
+    def _groups(self) -> Groups:
+        """Return the groups; with states that are copied, the values of their members are, too."""
+        other = self._world.groups.copy()
+        for group in other.groups.values() if self._values is not None else ():
+            for name, member in [*group.members.items()]:
+                group.own()[name] = Member(member.number, self._value(member.value))
+        return other
+
     def _marked(self, message: Any) -> Any:
         """Return a message, as it is unless it names a cell."""
+        if type(message) is Publishing:
+            return msgspec.structs.replace(message, message=self._value(message.message))
         has_cell = isinstance(message, msgspec.Struct) and "cell" in message.__struct_fields__
         marked = has_cell and isinstance(message.cell, Cell)
         return self._entry(message) if marked else self._value(message)
@@ -184,7 +211,7 @@ class Forking:
         return value if self._values is None else copy.deepcopy(value, self._values)
 
     def _call(self, waiter: Waiter | None) -> Pending | None:
-        return None if waiter is None else self._single(waiter)
+        return None if waiter is None or type(waiter) is SentInput else self._single(waiter)
 
     def _single(self, waiter: Waiter) -> Pending:
         """Return the copy of a call, for which nobody waits: it ends in an outcome all the same."""

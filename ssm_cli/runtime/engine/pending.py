@@ -25,13 +25,46 @@ class Waiter(Protocol):
         """The outcome is that of `error`."""
         ...
 
-    def single(self) -> Pending:
-        """The call alone, for all ways on which it may be kept, or be told an outcome twice."""
+    def single(self) -> Pending | None:
+        """The call alone, for all ways on which it may be kept, or be told an outcome twice.
+
+        None where nobody waits for the outcome.
+        """
         ...
 
     def cut(self, error: SsmError) -> None:
         """An exception from outside came in between: fail with `error` if there is no outcome."""
         ...
+
+
+class SentInput:
+    """An input that an effect has sent, in a node that remembers what causes what: nobody waits.
+
+    Attributes:
+        cause: the record whose effect it is.
+        history: the `Recorder`, which learns the cause with the outcome.
+    """
+
+    __slots__ = ("cause", "history")
+
+    def __init__(self, history: Any, cause: int) -> None:
+        self.history = history
+        self.cause = cause
+
+    def resolve(self, value: Any) -> None:
+        """It was just served, and recorded."""
+        del value
+        self.history.causes[self.history.last()] = self.cause
+
+    def fail(self, error: SsmError) -> None:
+        """Nobody waits."""
+
+    def single(self) -> None:
+        """What is recorded next has this cause."""
+        self.history.sender = self
+
+    def cut(self, error: SsmError) -> None:
+        """Nobody waits."""
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -45,6 +78,7 @@ class Pending(msgspec.Struct, eq=False):
         future, heard: a driver's own: what the outcome completes, and who hears of it besides.
         request: the id that makes a retry safe; "" without one.
         told: whether `notify` was called.
+        record: the number of the record of the input, in a node that remembers; else 0.
         number: that of its `Caller`, where a `GenServer` has got one; 0 without.
     """
 
@@ -57,6 +91,7 @@ class Pending(msgspec.Struct, eq=False):
     heard: Callable[[Pending], None] | None = None
     number: int = 0
     told: bool = False
+    record: int = 0
     _late: Callable[[], CallTimeout | None] | None = None
 
     def limit(self, worker: str, now_s: Callable[[], float], timeout_s: float) -> None:
@@ -113,6 +148,17 @@ class Pending(msgspec.Struct, eq=False):
             raise error
         finally:
             del self, error  # else the error would hold this frame, and this frame the error
+
+
+class Numbered(Pending):
+    """A call in a node that remembers: it has the number of the record that has answered it."""
+
+    history: Any = None
+
+    def resolve(self, value: Any) -> None:
+        """Set the outcome `replied` with `value`."""
+        self.record = self.record or self.history.last()
+        Pending.resolve(self, value)
 
 
 def late(worker: str, timeout_s: float) -> CallTimeout:

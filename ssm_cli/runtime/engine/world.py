@@ -11,13 +11,16 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import Kind, Outcome, advance
+from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, finish
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
 from ssm_cli.runtime.engine.entries import Entry, TryAgain
+from ssm_cli.runtime.engine.groups import Groups
 from ssm_cli.runtime.engine.guard import Guard
-from ssm_cli.runtime.engine.pending import Pending, Waiter
+from ssm_cli.runtime.engine.monitors import Monitors
+from ssm_cli.runtime.engine.naming import SIMPLE, found, spelled_out
+from ssm_cli.runtime.engine.pending import Numbered, Pending, Waiter
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.reports import ReportStream
 from ssm_cli.spec.judge import Judge
@@ -30,22 +33,36 @@ class Outside:
     """What a world is connected to.
 
     Attributes:
+        carry: makes values of classes that a reload has put away into those in their place; None
+            where none has.
         advance: runs a callback (`dispatch.advance`, or a check of it).
+        finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
+        init: in place of the `init` of workers and supervisors: the answers of the past; or None.
+        dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
+        runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
-    __slots__ = ("advance", "driver", "keeper", "links", "news", "unwatch", "wake")
+    __slots__ = (
+        "advance", "carry", "driver", "dropping", "finish", "init", "keeper", "links", "news",
+        "runner", "unwatch", "wake",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.advance: Callable[..., Outcome] = advance
+        self.finish: Callable[..., Any] = finish
+        self.init: Callable[..., Any] | None = None
+        self.carry: Callable[[Any], Any] | None = None
         self.driver: Any = None
+        self.dropping: Callable[[dict[str, Any]], None] | None = None
         self.keeper: Any = None
         self.links: Any = None
         self.news: deque[Any] = deque()  # of the links, until each is dealt with
+        self.runner: Any = None
         self.unwatch: Callable[[], None] | None = None
         self.wake: Callable[[], None] | None = None
 
@@ -63,14 +80,18 @@ class World:
         expected: the options whose limits the guard was told of last.
         forked: whether it is a fork, which keeps nothing that outlives it.
         gave_up: whether the root reached its restart intensity.
+        groups: which workers are members of what.
+        history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
         lane: system messages; they overtake the queue.
+        monitors: which worker hears of the end of which.
         names: every live node by id.
         outbox: replies given by `Caller.reply` in the callback that runs now, as (number, value);
             shared with forks, since callers in states are.
         performing: the entry of the lane that is performed now.
+        pools: the supervisors whose children are made from a template, by id.
         pumping: whether the loop runs; nothing may enter it twice.
-        queue: the inputs that wait.
+        queue: the inputs that wait; and publishes under way, under the root.
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
@@ -79,9 +100,10 @@ class World:
 
     __slots__ = (
         "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "guard", "judge", "lane", "names", "outbox", "outside",
-        "performing", "pumping", "queue", "random", "report", "reports", "retries",
-        "retry_at_s", "root", "running", "timers", "try_s",
+        "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
+        "outbox", "outside", "performing", "pools", "pumping", "queue", "random", "report",
+        "reports",
+        "retries", "retry_at_s", "root", "running", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -103,13 +125,19 @@ class World:
         self.performing: Entry | None = None
         self.retry_at_s = self.try_s = 0.0
         self.names: dict[str, Cell] = {}
+        self.pools: dict[str, SupervisorCell] = {}
+        if root.spec.strategy is SIMPLE:
+            self.pools[root.spec.id] = root
         self.timers = Timers()
+        self.groups = Groups()
+        self.monitors = Monitors()
         self.caller = 0
         self.callers: dict[int, Pending] = {}
         self.outbox: list[tuple[int, Any]] = []
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
+        self.history: Any = None
         self.pumping = False
         self.running = False
         self.forked = self.gave_up = False
@@ -117,15 +145,17 @@ class World:
         self.expected: object = None
 
     def find(self, name: str) -> Cell | None:
-        """Return the node of that id, or of exactly that path from the root, running or not."""
-        cell = self.names.get(name)
-        at = len(name) if cell is None else 0
-        while (at := name.rfind("/", 0, at)) >= 0:  # ids made from a template hold slashes, too
-            cell = self.names.get(name[at + 1 :])
-            if cell is not None and cell.path() == name:
-                return cell
-            cell = None
-        return cell
+        """Return the node that a name stands for, running or not; see `engine/naming.py`."""
+        return self.names.get(name) or found(
+            self.root, self.names, self.pools, self.judge.declares, name
+        )
+
+    def reach(self, name: str) -> Cell | None:
+        """Return the node that a worker names: as `find`, but a label alone is nobody.
+
+        Who has a label alone may be another tomorrow, or once the process has been killed.
+        """
+        return self.names.get(name) or spelled_out(self.root, self.names, name)
 
     def post(self, entry: Entry) -> None:
         """Put a system message into the lane."""
@@ -136,5 +166,22 @@ class World:
 
     def drop(self, about: Cell, to: str, how: str, why: str) -> None:
         """Count and report a message that reaches nobody; `about` is its sender or receiver."""
+        detail = {"to": to, "how": how, "why": why}
+        if self.outside.dropping is not None:
+            self.outside.dropping(detail)
+        if self.history is not None:
+            self.history.told(about, "dropped", detail)
         self.dropped += 1
-        self.report("dropped", about, {"to": to, "how": how, "why": why})
+        self.report("dropped", about, detail)
+
+
+def call_of(world: World, request: str = "") -> Pending:
+    """Return a call on its way, with the id of its request if it has one."""
+    if world.history is None:
+        return Pending(request=request)
+    return Numbered(request=request, history=world.history)
+
+
+def asked_by(world: World) -> int:
+    """Return the record whose effects are carried out now; 0 where nothing is remembered."""
+    return 0 if world.history is None else world.history.current

@@ -10,11 +10,13 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.state_loop import InState
+from ssm_cli.behaviour.visible import redact_parts
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import unshowable
 from ssm_cli.codec.port import Codec
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.contained import contained
+from ssm_cli.runtime.engine.contained import contained, named
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.views import NodeView, State
 
@@ -49,7 +51,7 @@ def redact(cell: WorkerCell, value: Any) -> Any:
     behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
     if isinstance(behaviour, StateMachine):
         return value if behaviour.redact is None else foreign(behaviour.redact, value)
-    return foreign(behaviour.format_status, value)
+    return redact_parts(value, partial(foreign, behaviour.format_status))
 
 
 def write_redacted(cell: WorkerCell, value: Any) -> str:
@@ -88,8 +90,9 @@ def view(world: World, cell: Cell, above: str, waiting: Counter[int]) -> NodeVie
         return NodeView(
             spec.id, path, "worker", state_of(world, cell), restarts, uptime_s,
             queue=waiting[id(cell)] + held, steps=cell.steps, busy_s=cell.busy_s(),
-            label=cell.spec.options.label,
-            delay_ms=delay_of(cell, now_s),
+            label=cell.spec.options.label, delay_ms=delay_of(cell, now_s),
+            runs=len(cell.extra.runs) if cell.extra is not None else 0,
+            at=named(world, cell, cell.state.state) if type(cell.state) is InState else "",
         )  # fmt: skip
     used = cell.window.count(now_s)
     return NodeView(

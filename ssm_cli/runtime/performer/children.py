@@ -5,13 +5,16 @@ Source: OTP `supervisor:init_children/2`, `save_child/2`, `del_child/2`.
 
 from __future__ import annotations
 
-from contextlib import suppress
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
+from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import advance
-from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.runtime.durable.renewing import renew
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -23,14 +26,15 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.failures import without_frames
 from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.engine.naming import SIMPLE
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.members import members_of
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
     NO_ARGS,
     ChildSpec,
     Persist,
     RemoteSpec,
-    Strategy,
     SupervisorSpec,
 )
 from ssm_cli.spec.validate import check_own
@@ -41,6 +45,8 @@ def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     cell: Cell
     if isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
+        if spec.strategy is SIMPLE:
+            world.pools[spec.id] = cell
         cell.sound = world.judge.sound
         world.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
     elif isinstance(spec, RemoteSpec):
@@ -73,6 +79,15 @@ def expect_limits(guard: Guard, cell: WorkerCell) -> None:
             guard.expect(seconds(limit_ms))
 
 
+def begin_anew(world: World, cell: WorkerCell) -> None:
+    """Let go of the code of the life before: the one that begins has another spec."""
+    cell.behaviour = cell.codec = cell.step = cell.state = None
+    extra, keeper = cell.ensure_extra(), world.outside.keeper
+    extra.begun = None
+    if keeper is not None:
+        renew(keeper, cell)
+
+
 def forget(world: World, cell: Cell) -> None:
     """Take a child, and all below it, out of the tables."""
     if isinstance(cell, SupervisorCell):
@@ -81,8 +96,9 @@ def forget(world: World, cell: Cell) -> None:
     refuse_below(world, cell)
     if cell.parent is not None and cell.parent.children.get(cell.spec.id) is cell:
         del cell.parent.children[cell.spec.id]
-    if world.names.get(cell.spec.id) is cell:
-        del world.names[cell.spec.id]
+    for known in (world.names, world.pools):
+        if known.get(cell.spec.id) is cell:
+            del known[cell.spec.id]
     strip(cell)
 
 
@@ -98,7 +114,7 @@ def strip(cell: Cell) -> None:
         if spec.args:
             cell.spec = msgspec.structs.replace(spec, args=NO_ARGS)
         cell.state, behaviour = None, cell.behaviour
-        if isinstance(behaviour, GenServer) and behaviour is not spec.start:
+        if isinstance(behaviour, Callbacks) and behaviour is not spec.start:
             with suppress(TypeError):  # of a class that is built in C, too
                 cell.behaviour = object.__new__(type(behaviour))
         if isinstance(cell.last_reason, Crash):
@@ -108,8 +124,11 @@ def strip(cell: Cell) -> None:
 
 
 def arrange(world: World, sup: SupervisorCell) -> None:
-    """Make the table of a supervisor that starts what its spec says; dynamic children are gone."""
-    specs = () if sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE else sup.spec.children
+    """Make the table of a supervisor that starts what its spec says.
+
+    Dynamic children are gone, but for those of durable pools.
+    """
+    specs = members_of(world, sup) if sup.spec.strategy is SIMPLE else sup.spec.children
     before = dict(sup.children)
     sup.children.clear()
     for spec in specs:
@@ -130,7 +149,7 @@ def find_problem(world: World, sup: SupervisorCell) -> object | None:
     Beyond OTP, a name must be unique in the whole tree, since workers are called by it; another
     supervisor may have taken one since the last start.
     """
-    spec, dynamic = sup.spec, sup.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    spec, dynamic = sup.spec, sup.spec.strategy is SIMPLE
     if not sup.sound:
         if (term := check_own(spec)) is not None:
             return term
@@ -140,3 +159,18 @@ def find_problem(world: World, sup: SupervisorCell) -> object | None:
         if owner is not None and owner.parent is not sup:
             return {"start_spec": {"duplicate_child_name": child.id}}
     return None
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the cycle collector out while many workers start, which makes much and leaves nothing.
+
+    It would walk the growing tree again and again: half the time of starting a million workers.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

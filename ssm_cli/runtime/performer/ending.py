@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
-from ssm_cli.behaviour.dispatch import finish
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     KILLED,
@@ -22,6 +22,7 @@ from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.backlog import no_process
+from ssm_cli.runtime.engine.bonds import part
 from ssm_cli.runtime.engine.cell import (
     Cell,
     CellStatus,
@@ -31,13 +32,17 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
-from ssm_cli.runtime.engine.commit import forget_caller, stop_timeout
+from ssm_cli.runtime.engine.commit import apply_effects, forget_caller, stop_timeout
 from ssm_cli.runtime.engine.contained import ended_by, said_by
-from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept, places_of
+from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept
 from ssm_cli.runtime.engine.entries import Caused
 from ssm_cli.runtime.engine.failures import callee_error, unstepped
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
+from ssm_cli.runtime.engine.links import break_links
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.recalled import frameless, places_of
+from ssm_cli.runtime.engine.recorder import Terminated
+from ssm_cli.runtime.engine.runs import cancel_runs
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.outside import is_from_outside
@@ -66,7 +71,8 @@ def terminate_all(
     recorded together.
     """
     together: list[Cell] = []
-    quiet = not world.reports.watched() and world.guard.has_no_deadline()
+    joined, watchers = world.groups.joined, world.monitors.watchers
+    quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
     plain = False
     for cell in reversed(cells):
@@ -75,6 +81,8 @@ def terminate_all(
                 behaviour, options = cell.behaviour, cell.spec.options
                 plain = ends_plainly(behaviour, options)
             if plain:
+                if joined or watchers:
+                    part(world, cell, SHUTDOWN)
                 cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
                 cell.status = after
                 together.append(cell)
@@ -187,11 +195,14 @@ def run_terminate(world: World, cell: WorkerCell, reason: ExitReason, *, told: b
     if not told:
         limit_s = max(limit_s, cell.limit_s(STEP))
     try:
-        guarded(world.guard, cell, limit_s, terminate, world, cell, reason)
+        told_others = guarded(world.guard, cell, limit_s, terminate, world, cell, reason)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
         reason = ended_by(world, cell, error)  # whatever terminate raises is the new reason
+        if world.history is not None:
+            how = frameless(reason, said_by(world, cell, error))
+            world.history.terminated(cell, Terminated(how))
         note_terminate(world, cell, reason, error, told=told)
         if isinstance(reason, Crash) and reason.kind == "step_timeout":
             kill_worker(world, cell)
@@ -200,13 +211,21 @@ def run_terminate(world: World, cell: WorkerCell, reason: ExitReason, *, told: b
         world.report("terminated", cell, failure(reason))
     else:
         early_replies(world)
+        if world.history is not None:
+            world.history.terminated(cell, Terminated(None, told_others))
+        if told_others:
+            apply_effects(world, cell, told_others, None)
         world.report("terminated", cell, ending(reason))
     release(world, cell, reason)
     return reason
 
 
-def terminate(world: World, cell: WorkerCell, reason: ExitReason) -> object:
-    """Run `terminate` of a worker; nothing comes between that and the note that it has begun."""
+def terminate(world: World, cell: WorkerCell, reason: ExitReason) -> Any:
+    """Run `terminate` of a worker; nothing comes between that and the note that it has begun.
+
+    Return what others are to be told.
+    """
+    finish = world.outside.finish
     ran = partial(finish, cell.behaviour, cell.spec.id, reason, cell.state)
     return world.begun.setdefault(cell, True) and ran()
 
@@ -265,6 +284,7 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     """Let go of all that a worker held: callers are answered, timers and settings forgotten."""
     cell.step = None
     cell.last_reason = reason
+    part(world, cell, reason)
     kept = kept_of(cell)
     if kept is not None:
         lives.ended(world.outside.keeper, cell, kept, reason)
@@ -277,19 +297,21 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     for number in extra.timers.values():
         world.timers.cancel(number)
     extra.timers.clear()
+    cancel_runs(world, cell)
     stop_timeout(world, cell)
     extra.suspended = False
     extra.plan = Plan.DOWN
     for pending in tuple(extra.callers.values()):
         pending.fail(callee_error(cell, reason))
         forget_caller(world, pending)
+    break_links(world, cell, reason)
     extra.callers.clear()  # last, as below: what is interrupted is done again
     while extra.backlog:
         kind, message, call = extra.backlog[0]
         if isinstance(message, Caused):  # recorded: its next life gets it
             world.queue.append((cell, *extra.backlog.popleft()))
             continue
-        if call is not None:
+        if isinstance(call, Pending):
             call.fail(unstepped(callee_error(cell, reason)))
         else:
             no_process(world, cell, kind, message, None)

@@ -19,12 +19,12 @@ from ssm_cli.runtime.engine.crashes import (
     CrashNote,
     kept,
     kept_events,
-    places_of,
     said,
 )
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.recalled import places_of
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.outside import is_from_outside
@@ -35,6 +35,7 @@ from ssm_cli.runtime.traces import trace_of
 
 OUR_MODULES = frozenset(
     {
+        "ssm_cli.runtime.performer.callback",
         "ssm_cli.runtime.performer.loop",
         "ssm_cli.runtime.engine.guard",
         "ssm_cli.runtime.performer.ending",
@@ -57,6 +58,8 @@ def end_own(world: World, entry: EndWorker) -> None:
     cell, pending = entry.cell, entry.pending
     final = entry.reason
     if cell.status in STANDING:  # else it was stopped meanwhile, maybe with the whole tree
+        if entry.begun:
+            note_end(world, cell, "", final)
         final = end_worker(world, cell, final)
         announce_exit(world, cell, final)
     if pending is not None:  # who was told already is not told again
@@ -72,6 +75,8 @@ def interrupt(
     world: World, cell: WorkerCell, pending: Pending | None, error: BaseException
 ) -> NoReturn:
     """Raise what came from outside while a callback ran, which counts as not run; fail its call."""
+    if world.history is not None:
+        world.history.retract(cell)
     world.guard.end()  # it was not counted as a step: the next one must not be taken for it
     if world.outside.keeper is not None:
         world.outside.keeper.now = None
@@ -94,6 +99,8 @@ def end_crashed(
 ) -> None:
     """End a worker, one of whose callbacks has failed, for `reason`: as `crashed`."""
     cell.step = None
+    if world.history is not None:
+        world.history.crashed(cell, message, reason, pending)
     if pending is not None:
         forget_caller(world, pending)
     if kept_of(cell) is not None:
@@ -175,4 +182,6 @@ def undecodable(
         pending.fail(error)
     else:
         detail = {"input": shown(world, cell, data), "error": error_detail(error)}
+        if world.history is not None:
+            world.history.told(cell, "undecodable", detail)
         world.report("undecodable", cell, detail)

@@ -13,11 +13,13 @@ from ssm_cli.errors import CalledFromStep, NoProc, QueueFull
 from ssm_cli.runtime.engine.backlog import no_process
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.failures import NOT_STARTED, comes_back, not_running, tree_down
+from ssm_cli.runtime.engine.naming import labelled_so
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
+MOST_NAMED = 3
 MOST_NAMES_COMPARED = 10_000
 MOST_COMPARED_CHARACTERS = 200  # of a name that near ones are looked for
 MOST_NAME_CHARACTERS = 100_000  # of a name or a path that is looked for at all
@@ -31,12 +33,18 @@ def need(world: World, name: str) -> Cell:
         return cell
     if not world.names:
         raise NoProc(f"{cut(name)}: {NOT_STARTED}", worker=cut(name), reason="noproc")
-    near: list[str] = []
-    if len(name) <= MOST_COMPARED_CHARACTERS:
-        names = islice(world.names, MOST_NAMES_COMPARED)
-        near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = hint_for(world, name) if len(name) <= MOST_COMPARED_CHARACTERS else ""
     raise NoProc(f"no worker {cut(name)}{hint}", worker=cut(name), reason="noproc")
+
+
+def hint_for(world: World, name: str) -> str:
+    """Return which names may be meant: of the children of pools with that label, or a near one."""
+    so = [cell.spec.id for cell in labelled_so(world.pools, name)]
+    if so:
+        listed = ", ".join(so[:MOST_NAMED]) + (", ..." if len(so) > MOST_NAMED else "")
+        return f"; there {'is' if len(so) == 1 else 'are'} {listed}"
+    near = difflib.get_close_matches(name, islice(world.names, MOST_NAMES_COMPARED), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def need_worker(world: World, name: str) -> WorkerCell:
@@ -93,23 +101,32 @@ def put(
         CalledFromStep: a step calls its own node.
         CalleeStopped: the tree is down; `GaveUp`, if its root gave up.
     """
-    if world.guard.cell is not None and heal(world):
-        raise CalledFromStep(f"{world.guard.cell.spec.id} {FROM_STEP}")
-    queue = world.queue
-    if wait and len(queue) >= world.bound and not world.pumping:
-        make_room(world, within_s)
-    if not world.running:
-        raise tree_down(cell.spec.id, gave_up=world.gave_up)
+    enter(world, cell.spec.id, wait=wait, within_s=within_s)
     if cell.status is not CellStatus.RUNNING and pending is not None:
         raise not_running(cell)
     refuse_if_full(world, cell)
     if cell.status is not CellStatus.RUNNING and not comes_back(cell):
         no_process(world, cell, kind, message, None)
         return
-    queue.append((cell, kind, message, pending))
+    world.queue.append((cell, kind, message, pending))
     wake = world.outside.wake
     if wake is not None and not world.pumping:
         wake()
+
+
+def enter(world: World, whom: str, *, wait: bool, within_s: float = math.inf) -> None:
+    """Make room in the queue where there is none; raise as `put` if nothing may be put there."""
+    if world.guard.cell is not None and heal(world):
+        raise CalledFromStep(f"{world.guard.cell.spec.id} {FROM_STEP}")
+    if wait and len(world.queue) >= world.bound and not world.pumping:
+        make_room(world, within_s)
+    if not world.running:
+        raise tree_down(whom, gave_up=world.gave_up)
+
+
+def full_queue(world: World, whom: str) -> QueueFull:
+    """Return the error for an input that finds no room."""
+    return QueueFull(f"the queue is full: {world.bound} inputs wait", worker=whom)
 
 
 def refuse_if_full(world: World, cell: WorkerCell) -> None:
@@ -119,7 +136,7 @@ def refuse_if_full(world: World, cell: WorkerCell) -> None:
         doing = "suspended" if cell.suspended else "being restarted"
         raise QueueFull(f"{name} is {doing} and {bound} inputs wait already", worker=name)
     if len(world.queue) >= bound:
-        raise QueueFull(f"the queue is full: {bound} inputs wait", worker=name)
+        raise full_queue(world, name)
 
 
 @loop_code

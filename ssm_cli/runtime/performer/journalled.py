@@ -16,7 +16,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.inputs import HOW
-from ssm_cli.runtime.durable.keeper import Accepted
+from ssm_cli.runtime.durable.keeper import Accepted, next_record
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.values import ODD, digest_of_output
@@ -70,11 +70,27 @@ def serve_plainly(
         keeper.now = Accepted(HOW[kind], kept.values.came(data))
         crashed(world, cell, message, pending, error)
         return None
+    commit_pair(world, cell, (kind, message), result, pending)
+    return None
+
+
+def commit_pair(
+    world: World,
+    cell: WorkerCell,
+    came: tuple[Kind, Any],
+    result: tuple[Any, Any],
+    pending: Pending | None,
+) -> None:
+    """Commit an answer that is recorded; its caller gets it once that is written."""
+    keeper, before = world.outside.keeper, cell.state
     cell.state = result[0]
+    if (history := world.history) is not None:
+        history.append((history.next_number(), cell, *came, before, result))
+        if pending is not None:
+            pending.record = history.last()
     if pending is not None:
         keeper.hold(pending, pending.resolve, result[1])
     cell.steps, keeper.half = cell.steps + 1, None
-    return None
 
 
 def write_output(world: World, cell: WorkerCell, output: Any) -> bytes:
@@ -111,6 +127,7 @@ def record(
             kept.worker, keeper.at_s(), HOW[kind], data,
             "replied" if kind is CALL else "silent",
             digest_of_output(written), state_hash, kept.values.version, effects_hash=b"",
+            number=next_record(keeper),
         ),
         len(data),
         sure=True,

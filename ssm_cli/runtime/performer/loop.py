@@ -29,12 +29,10 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Kind, Outcome, of_step
-from ssm_cli.behaviour.gen_server import GenServer
-from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.dispatch import Kind, of_step
 from ssm_cli.behaviour.reading import is_reading
 from ssm_cli.behaviour.reasons import ExitReason
-from ssm_cli.behaviour.results import NOTHING, Caller
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.inputs import admit
 from ssm_cli.runtime.durable.lives import kept_of
@@ -46,10 +44,12 @@ from ssm_cli.runtime.engine.entries import MARKED
 from ssm_cli.runtime.engine.failures import comes_back, interrupted
 from ssm_cli.runtime.engine.guard import engine_code, guarded, waiting_code
 from ssm_cli.runtime.engine.pending import Pending, Waiter
+from ssm_cli.runtime.engine.publishing import Publishing, bring_on
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.performer.breaking import serve_at_breaks
+from ssm_cli.runtime.performer.callback import run_callback
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import (
     crashed,
@@ -63,10 +63,9 @@ from ssm_cli.runtime.performer.mend import loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.reading import answer_read, to_be_read
-from ssm_cli.runtime.performer.settling import commit_outcome
+from ssm_cli.runtime.performer.settling import commit_outcome, show_input
 from ssm_cli.runtime.remote.news import take_news
 from ssm_cli.runtime.traces import calls_user
-from ssm_cli.runtime.views import SysEvent
 
 BATCH = 64  # inputs between two looks at the clock, at most
 TURN_S = 0.002  # of the node's work, before others get in between
@@ -108,6 +107,8 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
     """Serve round after round: timers, a batch of inputs, what that records, one restart again."""
     clock, keeper = world.clock.now_s, world.outside.keeper
     now_s = clock()
+    if world.history is not None:
+        world.history.next_at(now_s)
     end_s, settled_s = now_s + budget_s, now_s + min(budget_s, SETTLE_S)
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     for _ in range(MOST_ROUNDS):
@@ -173,8 +174,10 @@ def leave(world: World) -> None:
 
 
 def rest(world: World, seconds: float) -> None:
-    """Let time pass while there is nothing to do; news of remote children end it early."""
-    if world.outside.links is None:
+    """Let time pass while there is nothing to do but runs; news of remote children end it early."""
+    if world.outside.runner is not None and world.outside.runner.has_work():
+        world.outside.runner.rest(seconds)
+    elif world.outside.links is None:
         world.clock.sleep_s(seconds)
     else:
         world.outside.links.wait(seconds)
@@ -203,19 +206,18 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
 
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
     """Serve up to `most` of the inputs that wait; return whether more may be to do."""
-    lane, queue, guard = world.lane, world.queue, world.guard
-    take, pending = queue.popleft, None
+    lane, queue, guard, log, pending = world.lane, world.queue, world.guard, world.history, None
     try:
         for _ in range(most):
-            cell, kind, message, pending = take()
+            cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
             odd = type(message) is bytes or not (kind is CAST or kind is CALL)
             if odd or step is None or not steps & 63:
                 step_one(world, cell, kind, message, pending)
             else:
-                guard.cell = cell
+                state, guard.cell = cell.state, cell
                 try:
-                    result = step(message, cell.state)
+                    result = step(message, state)
                 except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
                     guard.cell = None
                     step_failed(world, cell, message, single(pending), error)
@@ -227,6 +229,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                         finish_step(world, cell, message, single(pending), result)
                     else:
                         cell.steps = steps + 1
+                        if log is not None:
+                            log.append((log.next_number(), cell, kind, message, state, result))
                         if pending is not None:
                             pending.resolve(output)
                         elif queue and not guard.ticked:
@@ -253,7 +257,7 @@ class Odd(msgspec.Struct, eq=False):
     error: BaseException | None = None
 
 
-def step_now(world: World, cell: WorkerCell, message: Any) -> Any:
+def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) -> Any:
     """Step a worker that has its `step` set: its output, which is committed, or an `Odd`."""
     guard = world.guard
     guard.used = True
@@ -261,13 +265,13 @@ def step_now(world: World, cell: WorkerCell, message: Any) -> Any:
         guard.arm()
     given: Any = NOTHING
     step: Any = cell.step
-    guard.cell = cell
+    state, guard.cell = cell.state, cell
     try:
         if type(message) is bytes:
             given = (cell.codec or codec_of(cell)).decode(message)
         else:
             given = message
-        result = step(given, cell.state) if cell.steps & 63 else timed(world, cell, step, given)
+        result = step(given, state) if cell.steps & 63 else timed(world, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
         return Odd(given, None, error)
@@ -277,6 +281,8 @@ def step_now(world: World, cell: WorkerCell, message: Any) -> Any:
     except ValueError:
         return Odd(given, result)
     cell.steps += 1
+    if (history := world.history) is not None:
+        history.append((history.next_number(), cell, kind, given, state, result))
     return output
 
 
@@ -301,7 +307,7 @@ def step_one(
     if cell.step is None or not (kind is CALL or kind is CAST):
         serve(world, cell, kind, message, single(pending))
         return
-    output = step_now(world, cell, message)
+    output = step_now(world, cell, message, kind)
     if type(output) is Odd:
         deal_with(world, cell, message, single(pending), output)
     elif pending is not None:
@@ -316,17 +322,17 @@ def single(waiter: Waiter | None) -> Pending | None:
 @calls_user
 def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], message: Any) -> Any:
     """Run a pure step with a look at the clock: every 64th, which stands for those between."""
-    now_s = world.clock.now_s
+    now_s, guard = world.clock.now_s, world.guard
+    if world.history is not None:
+        guard.cell = None  # to keep a large tree takes its time, which is not that of the step
+        world.history.look(cell, message)
+        guard.cell = cell
     begun_s = now_s()
     if begun_s > world.guard.overdue_s:
         world.guard.arm()
     result = step(message, cell.state)
     cell.timed_s += now_s() - begun_s
     return result
-
-
-for _function in (serve_batch, step_now):
-    engine_code(_function)
 
 
 def step_failed(
@@ -366,25 +372,42 @@ def serve(
 ) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
     plan = cell.extra.plan if cell.extra is not None else Plan.CARE
-    if cell.status is not CellStatus.RUNNING:
+    if type(message) is Publishing:
+        bring_on(world, message)
+    elif cell.status is not CellStatus.RUNNING:
         if comes_back(cell) and kind is not Kind.CONTINUE:
-            hold(cell, kind, message, pending)
+            put_off(world, cell, kind, message, pending)
         else:
+            if world.history is not None:
+                world.history.passed(cell, kind, message)
             no_process(world, cell, kind, message, pending)
     elif plan is Plan.HELD and (kind is not Kind.CONTINUE or not cell.suspended):
-        hold(cell, kind, message, pending)
+        put_off(world, cell, kind, message, pending)
     elif plan is Plan.RECORD and type(message) is bytes and not (pending and pending.request):
         serve_journalled(world, cell, kind, message, pending)
     else:
         serve_carefully(world, cell, kind, message, pending)
 
 
+def put_off(
+    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
+) -> None:
+    """Put an input off, with its sender where that is remembered."""
+    if (history := world.history) is not None:
+        pending = history.held(cell, kind, message, pending)
+    hold(cell, kind, message, pending)
+
+
 def serve_carefully(
     world: World, cell: WorkerCell, kind: Kind, came: Any, pending: Pending | None
 ) -> None:
     """Serve an input of any kind for any behaviour that runs."""
+    if (history := world.history) is not None:
+        history.arrive(cell, kind, came)
     message = message_of(world, cell, came, pending)
     if message is NOTHING:
+        if history is not None and type(came) is not bytes:
+            history.passed(cell, kind, came)
         return
     if is_reading(cell.behaviour, message) and not isinstance(came, MARKED):
         serve_reading(world, cell, kind, message, pending)
@@ -392,9 +415,11 @@ def serve_carefully(
     kept, keeper = kept_of(cell), world.outside.keeper
     if kept is not None and not admit(keeper, cell, kind, came, message, call=pending):
         return
+    if cell.extra is not None and cell.extra.breaks is not None:
+        serve_at_breaks(world, cell, (kind, came, message), pending)
+        return
     commit.stop_timeout(world, cell)
-    if cell.extra is not None and cell.extra.debug is not None:
-        observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
+    show_input(world, cell, message, pending)
     outcome = run_callback(world, cell, kind, message, pending)
     if outcome is not None:
         commit_outcome(world, cell, message, pending, outcome)
@@ -409,8 +434,7 @@ def serve_reading(
     except StorageError as error:
         crashed(world, cell, message, pending, error)
         return
-    if cell.extra is not None and cell.extra.debug is not None:
-        observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
+    show_input(world, cell, message, pending)
     outcome = run_callback(world, cell, kind, message, pending)
     if outcome is not None:
         answer_read(world, cell, (message, pending), outcome, before)
@@ -431,6 +455,8 @@ def serve_journalled(
     world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> None:
     """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
+    if world.history is not None and not cell.steps & 63:
+        world.history.look(cell, data)
     left = serve_plainly(world, cell, kind, data, pending)
     if left is None:
         return
@@ -441,38 +467,5 @@ def serve_journalled(
         finish_step(world, cell, left[0], pending, left[1])
 
 
-def run_callback(
-    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
-) -> Outcome | None:
-    """Run the callback under the guard; None: it crashed, and that is dealt with."""
-    guard, caller = world.guard, None
-    guard.used = True
-    if not guard.armed:
-        guard.arm()
-    if pending is not None and isinstance(cell.behaviour, GenServer):
-        world.caller += 1
-        pending.number = world.caller
-        world.callers[world.caller] = pending
-        caller = Caller(world.caller, world.outbox)
-    since = len(world.outbox)
-    guard.cell = cell
-    begun_s = world.clock.now_s()
-    try:
-        outcome = world.outside.advance(cell.behaviour, kind, message, caller, cell.state)
-    except BaseException as error:  # noqa: BLE001 - any exception of a callback is a crash
-        guard.cell = None
-        early_replies(world, since)
-        if is_from_outside(guard, error):
-            interrupt(world, cell, pending, error)
-        own_frames_only(error)
-        crashed(world, cell, message, pending, error)
-        return None
-    guard.cell = None
-    if not cell.steps & 63 or type(cell.behaviour) is not StateMachine:
-        cell.timed_s += world.clock.now_s() - begun_s
-    early_replies(world, since)
-    return outcome
-
-
-engine_code(finish_step)
-engine_code(run_callback)
+for _function in (serve_batch, step_now, finish_step):
+    engine_code(_function)

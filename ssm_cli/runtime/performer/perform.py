@@ -9,7 +9,9 @@ from ssm_cli.runtime.engine.entries import (
     ChildEnded,
     EndWorker,
     Entry,
+    LinkBroken,
     Restart,
+    RunDue,
     SaveDue,
     StartAgain,
     StopTree,
@@ -18,11 +20,16 @@ from ssm_cli.runtime.engine.entries import (
     TimerDue,
     TryAgain,
 )
+from ssm_cli.runtime.engine.recorder import Fired, Tried
+from ssm_cli.runtime.engine.runs import run_over
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import end_own
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import on_exit, on_restart, on_start_again, on_try_again
+from ssm_cli.runtime.performer.system import link_broken
+
+MOST_RUNS_ENDED = 64  # as their time is over, between two batches of inputs
 
 
 def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case for each entry
@@ -36,6 +43,8 @@ def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case 
             on_timer(world, entry)
         case TimeoutDue():
             on_timeout(world, entry)
+        case RunDue():
+            run_over(world, entry)
         case TryAgain():
             on_try_again(world, entry)
         case Restart():
@@ -46,6 +55,8 @@ def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case 
             save_unserved(world.outside.keeper, entry)
         case StartAgain():
             on_start_again(world, entry)
+        case LinkBroken():
+            link_broken(world, entry)
         case StopTree():
             stop_tree(world, entry.reason)
 
@@ -60,18 +71,26 @@ def drain(world: World) -> None:
 
 
 def fire_timers(world: World, now_s: float) -> None:
-    """Perform what is due at `now_s`; what that starts is due later, or in the next round."""
-    timers = world.timers
+    """Perform what is due at `now_s`; what that starts is due later, or in the next round.
+
+    Of runs whose time is over so many end in a round, as each is to be cancelled.
+    """
+    timers, left = world.timers, MOST_RUNS_ENDED
     if timers.next_s() <= now_s:
         newest = timers.number
-        while (entry := timers.pop(now_s, newest)) is not None:
+        if world.history is not None:
+            world.history.add(None, Fired(now_s))
+        while left and (entry := timers.pop(now_s, newest)) is not None:
             perform(world, entry)
+            left -= type(entry) is RunDue
 
 
 def try_restart(world: World, now_s: float) -> bool:
     """Try one restart again that failed, if its time has come; return whether it had."""
     if now_s < world.retry_at_s:
         return False
+    if world.history is not None:
+        world.history.add(None, Tried(now_s))
     perform(world, world.retries.popleft())
     drain(world)
     world.try_s = world.clock.now_s() - now_s

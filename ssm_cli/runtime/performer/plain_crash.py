@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from ssm_cli.behaviour.reasons import NOPROC, Crash, ExitReason
+from ssm_cli.runtime.engine.bonds import part
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.crashes import CrashNote, Places, places_of
+from ssm_cli.runtime.engine.crashes import CrashNote
 from ssm_cli.runtime.engine.failures import crash_error
 from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.recalled import Places, places_of
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import kept_crash, told_input
 from ssm_cli.runtime.performer.starting import come_up
@@ -45,6 +47,8 @@ def crash_plainly(
         return False
     error, wall_s = reason.error, world.clock.wall_s()
     kind, text = type(error).__name__, crash_text(reason)
+    if world.history is not None:
+        world.history.crashed(cell, message, reason, pending)
     told, noted, state = kept_crash(world, cell, message)
     crash = PlainCrash(
         wall_s, world, sup, cell, told, cell.starts + 1, reason.kind, kind, text, decided
@@ -56,6 +60,7 @@ def crash_plainly(
     if pending is not None:
         pending.fail(crash_error(cell.spec.id, reason, kind, text))
     cell.crashes += 1
+    part(world, cell, reason)
     cell.step, cell.state, cell.last_reason = None, None, NOPROC  # it holds frames alive
     cell.starts += 1
     world.reports.add_many(crash)
@@ -76,7 +81,8 @@ def is_plain(world: World, sup: SupervisorCell, cell: WorkerCell, pending: Pendi
         and options.backoff is None
         and options.on_crash is INIT
         and world.outside.keeper is None
-        and (extra is None or not (extra.callers or extra.timers or extra.backlog))
+        and (extra is None or not (extra.callers or extra.timers or extra.runs or extra.backlog))
+        and (extra is None or not extra.links)
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import BadReturnError, Outcome
+from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.reading import asks_for_more
+from ssm_cli.behaviour.reasons import BadReturnError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -53,6 +54,8 @@ def answer_read(
         wrong = f"{name} is declared as reading (`reads`), and its step asks for {more}"
         crashed(world, cell, message, pending, BadReturnError(wrong))
         return
+    if world.history is not None:
+        world.history.served(cell, message, outcome, pending, reads=True)
     cell.steps += 1
     show_answer(world, cell, outcome.reply, pending)
     if kept is not None and kept.journals:

@@ -7,38 +7,47 @@ Source: OTP `supervisor:handle_call/3`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from ssm_cli.behaviour.partition import JOINT, pool_child
 from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalleeStopped, SsmError, SupervisorError
+from ssm_cli.errors import CalleeStopped, SsmError
+from ssm_cli.runtime.durable.pools import BadArgs, is_durable
+from ssm_cli.runtime.durable.snapshots import Pooled
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import Asked
-from ssm_cli.runtime.engine.entries import Restart as Again
 from ssm_cli.runtime.engine.failures import interrupted
+from ssm_cli.runtime.engine.naming import child_by_key
+from ssm_cli.runtime.engine.recorder import AskedFor
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.applying import apply_tree, plan_request, refusal
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
+from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
 from ssm_cli.runtime.performer.starting import start_cell
-from ssm_cli.runtime.performer.supervise import on_restart, settle_down
+from ssm_cli.runtime.performer.supervise import restart_now, settle_down
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
     ChildSpecView,
     ChildState,
     Counts,
+    ProcessRef,
 )
 from ssm_cli.runtime.views import Kind as NodeKind
 from ssm_cli.spec.judge import Refusal, complaints_text
-from ssm_cli.spec.model import ChildSpec, Restart, Strategy, SupervisorSpec, WorkerSpec
-from ssm_cli.spec.rules import label_fault
-
-
-def refusal(sup: Cell, term: object, why: str, complaints: tuple[str, ...] = ()) -> SupervisorError:
-    """Return the error for a request that the supervisor turns down."""
-    return SupervisorError(f"{sup.spec.id}: {why}", term=term, complaints=complaints)
+from ssm_cli.spec.model import (
+    NO_ARGS,
+    ChildSpec,
+    Labelled,
+    Restart,
+    Strategy,
+    WorkerSpec,
+    made_of,
+)
+from ssm_cli.spec.rules import label_fault, own_args_fault
 
 
 def is_dynamic(sup: SupervisorCell) -> bool:
@@ -47,11 +56,12 @@ def is_dynamic(sup: SupervisorCell) -> bool:
 
 
 def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
-    """Return the child by id or path, or under `simple_one_for_one` by the process it is."""
+    """Return the child by id, path or label, or under `simple_one_for_one` by its process."""
     if isinstance(child, str):
-        own = sup.children.get(child.removeprefix(f"{sup.path()}/"))
-        return sup.children.get(child) or own
-    cell = sup.children.get(child.id) if is_dynamic(sup) else None
+        part = child.removeprefix(f"{sup.path()}/")
+        known = sup.children.get(part)
+        return child_by_key(sup, part.removeprefix(f"{sup.spec.id}{JOINT}")) or known
+    cell = find_child(sup, child.id) if is_dynamic(sup) else None
     if cell is None:
         return None
     if (
@@ -59,6 +69,17 @@ def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
     ):  # known by the process that it was, not by its attempts
         return cell if child.starts < cell.starts else None
     return cell if cell.starts == child.starts else None
+
+
+def process_of(sup: SupervisorCell, child: ChildName) -> ChildName:
+    """Return the process of the child of a pool that is named, running or not; all else as it is.
+
+    People name a child, where OTP asks for its process.
+    """
+    cell = find_child(sup, child) if is_dynamic(sup) and isinstance(child, str) else None
+    if cell is None:
+        return child
+    return ProcessRef(cell.spec.id, cell.starts - (cell.status is CellStatus.RESTARTING))
 
 
 def need_child(sup: SupervisorCell, child: ChildName) -> Cell:
@@ -77,6 +98,13 @@ def which_children(world: World, sup: SupervisorCell) -> list[ChildInfo]:
         ChildInfo(cell.spec.id, child_state(cell), child_kind(cell))
         for cell in reversed(sup.children.values())
     ]
+
+
+def which_child(world: World, sup: SupervisorCell, child: ChildName) -> ChildInfo:
+    """One of its children (OTP 28); a dynamic one by its process."""
+    del world
+    cell = need_child(sup, child)
+    return ChildInfo(cell.spec.id, child_state(cell), child_kind(cell))
 
 
 def child_state(cell: Cell) -> ChildState:
@@ -134,13 +162,18 @@ def by_template(sup: SupervisorCell, child: ChildName) -> bool:
     return True
 
 
-def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> str | None:
+def start_child(
+    world: World, sup: SupervisorCell, wanted: ChildSpec | Labelled | str
+) -> str | None:
     """Start a new child; its id, or None if its init answered ignore."""
-    wrong = None
+    wrong = entry = None
     if is_dynamic(sup):
-        spec = from_template(sup, wanted)
-    elif isinstance(wanted, str):
-        raise refusal(sup, {"invalid_child_spec": wanted}, "it takes child specs, not labels")
+        spec, entry = from_template(world, sup, wanted)
+    elif sup.spec.partitions:
+        raise refusal(sup, "partition", f"it has {sup.spec.partitions} partitions, and no others")
+    elif isinstance(wanted, str | Labelled):
+        label = wanted if isinstance(wanted, str) else wanted.label
+        raise refusal(sup, {"invalid_child_spec": label}, "it takes child specs, not labels")
     else:
         spec = wanted
         wrong = judge_child(world, sup, spec)
@@ -149,7 +182,10 @@ def start_child(world: World, sup: SupervisorCell, wanted: ChildSpec | str) -> s
     if wrong is not None:
         why = complaints_text("the child spec", wrong.complaints)
         raise refusal(sup, wrong.term, why, wrong.complaints)
-    return launch(world, sup, spec)
+    name = launch(world, sup, spec)
+    if name is not None and entry is not None:
+        enrol(world, entry)
+    return name
 
 
 def judge_child(world: World, sup: SupervisorCell, spec: ChildSpec) -> Refusal | None:
@@ -198,34 +234,56 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
     return None
 
 
-def from_template(sup: SupervisorCell, label: ChildSpec | str) -> ChildSpec:
-    """The template with `label` as its id; ids below a supervisor become `label/id`."""
+def from_template(
+    world: World, sup: SupervisorCell, wanted: ChildSpec | Labelled | str
+) -> tuple[ChildSpec, Pooled | None]:
+    """The template under a name of its own, and what is kept of it; ids below become `NAME/id`.
+
+    Arguments of its own are put over those of the template, name by name.
+    """
+    args: Mapping[str, Any] = wanted.args if isinstance(wanted, Labelled) else NO_ARGS
+    label = wanted.label if isinstance(wanted, Labelled) else wanted
     if not isinstance(label, str):
         raise refusal(
             sup, "simple_one_for_one", "it makes children from its template: give a label"
         )
-    most = sup.spec.max_children
+    most = most_of(sup)
     if most is not None and len(sup.children) >= most:
         raise refusal(sup, "max_children", f"it has {most} children, which is its max_children")
     (template,) = sup.spec.children
-    if (wrong := label_fault(label, template)) is not None:
-        complaint = f"{sup.path()}/(child).label: {wrong}"
+    place, wrong = "label", label_fault(label, template)
+    if wrong is None and args is not NO_ARGS:
+        place, wrong = "args", own_args_fault(template, args)
+    spec, entry = sup.spec, None
+    if wrong is None:
+        spec = made_of(sup.spec, label, args, name_of_child(world, sup, label))
+        try:
+            entry = pooled_of(world, sup, spec, label, args)
+        except BadArgs as error:
+            place, wrong = "args", str(error)
+    if wrong is not None:
+        complaint = f"{sup.path()}/(child).{place}: {wrong}"
         raise refusal(sup, {"invalid_child_spec": label}, complaint, (complaint,))
-    return labelled(template, label)
+    return spec, entry
 
 
-def labelled(spec: ChildSpec, label: str) -> ChildSpec:
-    """A spec with another id; the ids below it follow."""
-    if not isinstance(spec, SupervisorSpec):
-        return msgspec.structs.replace(spec, id=label)
-    below = tuple(labelled(child, f"{label}/{child.id}") for child in spec.children)
-    return msgspec.structs.replace(spec, id=label, children=below)
+def name_of_child(world: World, sup: SupervisorCell, label: str) -> str:
+    """Return what a child of a pool is called: its label, where nobody else is; else `POOL:LABEL`.
+
+    That of a durable pool is always `POOL:LABEL`: its name is the same at each start.
+    """
+    known = world.names.get(label)
+    own = known is not None and known.parent is sup
+    if own or not (known or is_durable(sup.spec) or world.judge.declares(label)):
+        return str.__str__(label)
+    return pool_child(sup.spec.id, label)
 
 
 def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
     """Stop a child; its spec stays, but for temporary and dynamic children."""
     if is_dynamic(sup) and isinstance(child, str):
-        raise refusal(sup, "simple_one_for_one", "name the process of the child, not its label")
+        raise refusal(sup, "simple_one_for_one", f"no process of it is called {child}")
+    forbid_part(sup, "stop")
     if is_gone(world, sup, child):
         return
     cell = need_child(sup, child)
@@ -268,7 +326,16 @@ def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | 
 
 def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
     """Forget the spec of a child that is stopped."""
-    forget(world, need_stopped(sup, child))
+    cell = need_stopped(sup, child)
+    forbid_part(sup, "delete")
+    forget(world, cell)
+
+
+def forbid_part(sup: SupervisorCell, what: str) -> None:
+    """Refuse to take one partition away: who has its keys would have nobody."""
+    if sup.spec.partitions:
+        why = f"its children are partitions: {what} {sup.spec.id} as a whole, or `restart` one"
+        raise refusal(sup, "partition", why)
 
 
 def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
@@ -285,33 +352,32 @@ def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
 def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
     """Stop a child in order and start it again; its id, or None if its init answered ignore.
 
-    Its restart type does not matter, nor is it counted. A child that is down is started; one that
-    is held back by its back-off, with all that start with it, at once. A start that fails leaves it
-    as a failed start by `restart_child` does.
+    A child that is down is started; see `restart_now`. A start that fails leaves it as a failed
+    start by `restart_child` does.
     """
     cell = need_child(sup, child)
     name: str = cell.spec.id
     if cell.status is CellStatus.WAITING:
         raise refusal(sup, "restarting", f"{name} starts together with a sibling: restart that")
-    if cell.status is CellStatus.RESTARTING:
-        on_restart(world, Again(cell, cell.starts, sup.window.count(world.clock.now_s())))
-        if cell.status is CellStatus.RESTARTING:
-            why = f"{name} failed to start: {cell.last_reason}; it is tried again"
-            raise refusal(sup, term_of(cell.last_reason), why)
-        return name if cell.status is CellStatus.RUNNING else None
-    terminate_cell(world, cell)
-    try:
-        outcome = start_cell(world, cell)
-    except BaseException:
-        terminate_cell(world, cell)
-        settle_down(world, sup, cell)
-        raise
+    if cell.status is CellStatus.UNDEFINED:
+        forbid_one_more(sup)
+    outcome = restart_now(world, sup, cell)
     if outcome is None:
         return name
-    settle_down(world, sup, cell)
     if isinstance(outcome, Ignore):
         return None
-    raise refusal(sup, term_of(outcome), f"{name} failed to start: {outcome}")
+    again = "; it is tried again" if cell.status is CellStatus.RESTARTING else ""
+    raise refusal(sup, term_of(outcome), f"{name} failed to start: {outcome}{again}")
+
+
+def forbid_one_more(sup: SupervisorCell) -> None:
+    """Refuse to start a child of a pool that is down, and has no room."""
+    most = sup.spec.max_children
+    if (
+        most is not None
+        and sum(one.status is not CellStatus.UNDEFINED for one in sup.children.values()) >= most
+    ):
+        raise refusal(sup, "max_children", f"{most} children run, which is its max_children")
 
 
 def supervisor_of(cell: Cell) -> SupervisorCell:
@@ -323,6 +389,7 @@ def supervisor_of(cell: Cell) -> SupervisorCell:
 
 REQUESTS: dict[str, Any] = {
     "which_children": which_children,
+    "which_child": which_child,
     "count_children": count_children,
     "get_childspec": get_childspec,
     "start_child": start_child,
@@ -330,9 +397,13 @@ REQUESTS: dict[str, Any] = {
     "restart_child": restart_child,
     "delete_child": delete_child,
     "restart": restart_anyway,
+    "plan_tree": plan_request,
+    "apply_tree": apply_tree,
 }
 OF_A_CHILD = frozenset({"restart"})
 """The requests about a node, whoever its supervisor is; all others are asked of a supervisor."""
+LOOKS = frozenset({"which_child", "which_children", "count_children", "get_childspec", "plan_tree"})
+"""The requests that change nothing."""
 
 
 def answer_request(world: World, asked: Asked) -> None:
@@ -344,6 +415,8 @@ def answer_request(world: World, asked: Asked) -> None:
     elif sup.suspended:
         sup.ensure_extra().backlog.append(asked)
     else:
+        if world.history is not None and asked.verb not in LOOKS:
+            world.history.add(sup, AskedFor(asked.verb, asked.args), by_hand=True)
         try:
             value = REQUESTS[asked.verb](world, sup, *asked.args)
         except SsmError as error:
@@ -352,4 +425,4 @@ def answer_request(world: World, asked: Asked) -> None:
             pending.fail(interrupted(sup))
             raise
         else:
-            pending.resolve(value)
+            answer_kept(world, asked, value)

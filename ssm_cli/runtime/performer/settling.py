@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import BadReturnError, Outcome
-from ssm_cli.behaviour.effects import Cast, Defer, Effect, Info
+from ssm_cli.behaviour.dispatch import Outcome
+from ssm_cli.behaviour.effects import Defer, Effect
+from ssm_cli.behaviour.reasons import BadReturnError
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import QueueFull, StorageError
+from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.fits import as_recorded
 from ssm_cli.runtime.durable.inputs import accept, caused
 from ssm_cli.runtime.durable.lives import kept_of, served
@@ -23,7 +24,7 @@ from ssm_cli.runtime.engine.contained import with_text
 from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.failures import callee_error
 from ssm_cli.runtime.engine.pending import Pending
-from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.engine.world import World, asked_by
 from ssm_cli.runtime.looking.debug import observe
 from ssm_cli.runtime.performer.failing import crashed, note_end
 from ssm_cli.runtime.views import SysEvent
@@ -33,9 +34,8 @@ def commit_outcome(
     world: World, cell: WorkerCell, message: Any, pending: Pending | None, outcome: Outcome
 ) -> None:
     """Commit an outcome: state, effects, reply, what comes next, or the end."""
-    if outcome.effects and not commit.has_room(world, outcome):
-        full = QueueFull(f"the effects of {cell.spec.id} do not fit into the queue")
-        crashed(world, cell, message, pending, full)
+    if (excess := commit.too_much(world, cell, outcome)) is not None:
+        crashed(world, cell, message, pending, excess)
         return
     kept, seq = kept_of(cell), 0
     if kept is not None:
@@ -48,6 +48,8 @@ def commit_outcome(
         reason = with_text(world, cell, outcome.stop)
         outcome = msgspec.structs.replace(outcome, stop=reason)
         note_end(world, cell, message, reason)
+    if world.history is not None:
+        world.history.served(cell, message, outcome, pending)
     cell.state = outcome.state
     cell.steps += 1
     show_answer(world, cell, outcome.reply, pending)
@@ -60,6 +62,12 @@ def commit_outcome(
         conclude(world, cell, pending, outcome)
     if outcome.then is not None and outcome.stop is None and not (kept and kept.journals):
         commit.plan_next(world, cell, outcome.then)
+
+
+def show_input(world: World, cell: WorkerCell, message: Any, pending: Pending | None) -> None:
+    """Show an input of a worker to who looks at it (`sys`)."""
+    if cell.extra is not None and cell.extra.debug is not None:
+        observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
 
 
 def show_answer(world: World, cell: WorkerCell, reply: Any, pending: Pending | None) -> None:
@@ -106,7 +114,10 @@ def conclude_later(
         replan(cell)
     elif outcome.then is not None:
         commit.plan_next(world, cell, outcome.then, (seq, -1))
-    left = Left(cell.starts, marked, deque(marked.effects), commit.sends(outcome))
+    record = asked_by(world)
+    left = Left(cell.starts, marked, deque(marked.effects), commit.sends(world, outcome), record)
+    if left.effects:
+        cell.ensure_extra().kept.unwritten[left] = None
     world.outside.keeper.sending += left.sends
     world.outside.keeper.hold(pending, conclude_written, world, cell, pending, left)
 
@@ -119,12 +130,14 @@ class Left(msgspec.Struct, eq=False):
         outcome: without the effects.
         effects: those still to be carried out.
         sends: how many inputs they will put into the queue, while that is counted.
+        record: whose effects they are, in a node that remembers.
     """
 
     starts: int
     outcome: Outcome
     effects: deque[Effect]
     sends: int
+    record: int
 
 
 def conclude_written(world: World, cell: WorkerCell, pending: Pending | None, left: Left) -> None:
@@ -134,12 +147,15 @@ def conclude_written(world: World, cell: WorkerCell, pending: Pending | None, le
     """
     keeper, outcome = world.outside.keeper, left.outcome
     keeper.sending, left.sends = keeper.sending - left.sends, 0
+    cell.ensure_extra().kept.unwritten.pop(left, None)
+    if world.history is not None:
+        world.history.current = left.record
     deferred = any(isinstance(effect, Defer) for effect in outcome.effects)
     if cell.starts == left.starts and cell.status is CellStatus.RUNNING:
         commit.apply_effects(world, cell, left.effects, pending)
         reply_or_end(world, cell, pending, outcome, deferred=deferred)
         return
-    left.effects = deque(effect for effect in left.effects if isinstance(effect, Cast | Info))
+    left.effects = deque(effect for effect in left.effects if isinstance(effect, commit.SENDING))
     commit.apply_effects(world, cell, left.effects, None)
     if pending is not None and outcome.reply is not NOTHING:
         pending.resolve(outcome.reply)

@@ -7,15 +7,15 @@ Source: OTP `supervisor:do_start_child/2`, `start_children/2`; `gen_server:init_
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import BadReturnError, behaviour_of, of_init
+from ssm_cli.behaviour.dispatch import behaviour_of, of_init
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.partition import JOINT, label_of
 from ssm_cli.behaviour.reasons import (
+    BadReturnError,
     Crash,
     ExitReason,
     FailedToStart,
@@ -23,7 +23,8 @@ from ssm_cli.behaviour.reasons import (
     Shutdown,
 )
 from ssm_cli.behaviour.results import NOTHING, Ignore, Ok, Stop
-from ssm_cli.errors import QueueFull, StorageError
+from ssm_cli.behaviour.visible import begun_anew, left_over
+from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
 from ssm_cli.runtime.durable.kept import Kept
@@ -40,11 +41,14 @@ from ssm_cli.runtime.engine.cell import (
     replan,
 )
 from ssm_cli.runtime.engine.contained import ended_by, with_text
+from ssm_cli.runtime.engine.entries import EndWorker
 from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
+from ssm_cli.runtime.engine.naming import SIMPLE
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
-from ssm_cli.runtime.performer.children import arrange, find_problem, forget
+from ssm_cli.runtime.performer.children import arrange, begin_anew, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
+from ssm_cli.runtime.performer.members import dismiss, tell_not_started
 from ssm_cli.runtime.remote.life import start_remote
 from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
 from ssm_cli.spec.model import (
@@ -64,7 +68,7 @@ class Withheld(Ignore, frozen=True):
 
 
 WITHHELD = Withheld()
-ANSWERS = frozenset({Ok, Ignore, Stop})
+ANSWERS = frozenset({Ok, Ignore, Stop, Withheld})
 RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
 Begun = tuple[int, Started]
@@ -82,6 +86,8 @@ def come_up(world: World, cell: Cell) -> Started:
     start: Any = STARTS[type(cell)]
     result: Started = start(world, cell)
     if result is None:
+        if cell.extra is not None:
+            cell.extra.unbegun = False
         world.report("started", cell)
     elif result is WITHHELD:
         cell.status = CellStatus.UNDEFINED  # why is reported
@@ -101,11 +107,17 @@ def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
 
 
 def start_worker(world: World, cell: WorkerCell) -> Started:
-    """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
-    spec = cell.spec
-    if spec.options.persist is not NONE and not world.forked:
+    """Start a worker by its spec, which may be another than in its last life."""
+    if cell.extra is not None and cell.extra.begun is not None:
+        begin_anew(world, cell)
+    if cell.spec.options.persist is not NONE and not world.forked:
         return start_durable(world, cell)
-    guard = world.guard
+    return run_init(world, cell)
+
+
+def run_init(world: World, cell: WorkerCell) -> Started:
+    """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
+    spec, guard = cell.spec, world.guard
     result: Any = NOTHING
     try:
         guard.used = True
@@ -116,11 +128,15 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
             behaviour = cell.behaviour
             if behaviour is None:
                 behaviour = cell.behaviour = behaviour_of(spec.start)
-            init = behaviour.init or nothing
-            result = init(spec.id, spec.args)
+            if world.outside.init is None:
+                result = (behaviour.init or nothing)(label_of(spec.id), spec.args)
+            else:
+                result = world.outside.init(spec.id, spec.args)
         except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
             return why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
+        if world.history is not None:
+            world.history.began(cell, result)
         plain = type(behaviour) is StateMachine
         if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
             return commit_init(world, cell, result)
@@ -151,7 +167,7 @@ def has_begun(world: World, cell: WorkerCell, result: Any) -> None:
         commit_init(world, cell, result)
 
 
-engine_code(start_worker)
+engine_code(run_init)
 
 
 def nothing(_name: str, _args: object) -> None:
@@ -189,6 +205,8 @@ def withhold(world: World, cell: WorkerCell, kept: Kept) -> Started:
     """Report that a worker is down, and why."""
     assert kept.trouble is not None, "it has a reason"
     what = {"reason": kept.trouble.reason, "error": error_detail(kept.trouble)}
+    if world.history is not None:
+        world.history.told(cell, "down", what)
     world.report("down", cell, what)
     return WITHHELD
 
@@ -202,7 +220,12 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
         if call is None:
             result = Ok(*last or (None,))
         else:
-            result = guarded(world.guard, cell, cell.limit_s(INIT), call, spec.id, spec.args, *last)
+            given = call, label_of(spec.id), spec.args, *last
+            result = guarded(world.guard, cell, cell.limit_s(INIT), *given)
+        if source == "saved" and not kept.journals:
+            result = begun_anew(result)
+        if world.history is not None:
+            world.history.began(cell, result)
         started = commit_init(world, cell, result)
         if started is None:
             lives.note_start(world.outside.keeper, cell, kept, source)
@@ -210,11 +233,19 @@ def begin(world: World, cell: WorkerCell, kept: Kept, source: Source) -> Started
         if is_from_outside(world.guard, error):
             raise
         lives.undo(world, cell)
-        return ended_by(world, cell, error)
+        return why_ended(world, cell, error)
     return started
 
 
-def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
+def why_ended(world: World, cell: Cell, error: BaseException) -> ExitReason:
+    """Return the reason that an exception out of `init` stands for; it is remembered."""
+    reason = ended_by(world, cell, error)
+    if world.history is not None:
+        world.history.failed(cell, reason)
+    return reason
+
+
+def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:  # noqa: C901 - one commit
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
     try:
@@ -224,10 +255,10 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
             raise
         return ended_by(world, cell, error)
     if isinstance(outcome, Ignore):
-        return IGNORE
-    if not commit.has_room(world, outcome):
-        return Crash(QueueFull(f"the effects of the init of {spec.id} do not fit into the queue"))
-    if outcome.stop is not None:
+        return WITHHELD if type(result) is Withheld else IGNORE
+    if (excess := commit.too_much(world, cell, outcome, "effects of the init")) is not None:
+        return Crash(excess)
+    if type(result) is Stop and outcome.stop is not None:
         return with_text(world, cell, outcome.stop)
     kept = kept_of(cell)
     if kept is not None and kept.journals:
@@ -236,15 +267,20 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
         outcome = as_recorded(outcome)
     keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
-    cell.state = cell.state if keep else outcome.state
+    if keep and world.history is not None:
+        world.history.keeps(cell)
+    cell.state = left_over(cell.state) if keep else outcome.state
     cell.since_s = world.clock.now_s()
+    release_held(world, cell)
     try:
         if outcome.effects or outcome.then is not None:
             commit.after_init(world, cell, outcome)
     finally:
         cell.status = RUNNING  # last: what is interrupted before is committed again
+    if outcome.stop is not None:  # an `Exit` among its effects: it has begun, and ends next
+        reason = with_text(world, cell, outcome.stop)
+        world.lane.append(EndWorker(cell, reason, begun=True))
     replan(cell)
-    release_held(world, cell)
     return None
 
 
@@ -257,12 +293,17 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
     sup.window = type(sup.window)(sup.spec.period_s)
     if sup.spec.init is not None:
         limit_s = DEFAULT_INIT_TIMEOUT_MS / 1000
+        ask = sup.spec.init, label_of(sup.spec.id)
+        if world.outside.init is not None:
+            ask = world.outside.init, sup.spec.id
         try:
-            answer = guarded(world.guard, sup, limit_s, sup.spec.init, sup.spec.id)
+            answer = guarded(world.guard, sup, limit_s, *ask)
         except BaseException as error:
             if is_from_outside(world.guard, error):
                 raise
-            return ended_by(world, sup, error)
+            return why_ended(world, sup, error)
+        if world.history is not None:
+            world.history.began(sup, answer)
         if type(answer) is Ignore:
             return IGNORE
         if answer is not None:
@@ -289,6 +330,9 @@ STARTS: dict[type[Cell], Callable[[World, Any], Started]] = {
 
 def start_children(world: World, sup: SupervisorCell) -> ExitReason | None:
     """Start the children in order, up to the first that fails; why, if one does."""
+    if sup.spec.strategy is SIMPLE:
+        start_members(world, sup)
+        return None
     for child, outcome in start_all(world, tuple(sup.children.values())):
         if not isinstance(outcome, Ignore):
             return Shutdown(FailedToStart(child.spec.id, outcome))
@@ -297,15 +341,31 @@ def start_children(world: World, sup: SupervisorCell) -> ExitReason | None:
     return None
 
 
+def start_members(world: World, sup: SupervisorCell) -> None:
+    """Start the children that a durable pool had; the trouble of one keeps no other down."""
+    cells = tuple(sup.children.values())
+    most = len(cells) if sup.spec.max_children is None else sup.spec.max_children
+    for child, outcome in start_all(world, cells[:most]):
+        if not isinstance(outcome, Ignore):
+            tell_not_started(world, child, "init", f"it failed to start: {outcome}")
+        elif outcome is not WITHHELD:
+            forget(world, child)
+            dismiss(world, sup, child)
+    for child in cells[most:]:
+        child.status = CellStatus.UNDEFINED
+        tell_not_started(world, child, "max_children", f"{most} others run, which is max_children")
+
+
 def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitReason | Ignore]]:
     """Start children in order; yields each that does not run, and goes on when asked to.
 
-    Workers that just start, while nobody watches, are recorded together.
+    Workers that just start, while nobody watches or remembers, are recorded together.
     """
     index = 0
     while index < len(cells):
         cell = cells[index]
-        if type(cell) is not WorkerCell or world.reports.watched():
+        alone = type(cell) is not WorkerCell or JOINT in cell.spec.id
+        if alone or world.reports.watched() or world.history is not None:
             outcome = start_cell(world, cell)
         else:
             begin = index
@@ -354,7 +414,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # 
                 guard.arm()
             try:
                 result = init(spec.id, spec.args)
-            except BaseException as error:  # noqa: BLE001 - as in start_worker
+            except BaseException as error:  # noqa: BLE001 - as in run_init
                 return index, why_failed(world, cell, error)
             guard.cell, guard.phase = None, STEP
             if type(result) not in ANSWERS:
@@ -384,7 +444,7 @@ def why_failed(world: World, cell: WorkerCell, error: BaseException) -> ExitReas
     guard.cell, guard.phase = None, STEP
     if is_from_outside(guard, error):
         raise error
-    return ended_by(world, cell, error)
+    return why_ended(world, cell, error)
 
 
 def is_running(cell: Cell) -> bool:
@@ -398,18 +458,3 @@ def tell_started(world: World, cells: Sequence[Cell]) -> None:
         starts = [cell.starts for cell in cells]
         events = ("starting", "started")
         world.reports.add_many(Group(world.reports.wall_s(), events, tuple(cells), starts=starts))
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Keep the cycle collector out while many workers start, which makes much and leaves nothing.
-
-    It would walk the growing tree again and again: half the time of starting a million workers.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
-from ssm_cli.runtime.engine.backlog import refuse_below
+from ssm_cli.runtime.engine.backlog import VOID, refuse_below
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.failures import unstepped
+from ssm_cli.runtime.engine.pending import SentInput
+from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.ending import kill_worker, terminate_supervisor
 from ssm_cli.runtime.reports import ending
 
+STOPPED = "the tree has stopped"
 MOST_INTERRUPTIONS = 1000  # of one stop
 STANDING = (CellStatus.RUNNING, CellStatus.ENDING)
 
@@ -64,9 +67,20 @@ def stop_root(world: World, reason: ExitReason) -> None:
         terminate_supervisor(world, world.root, reason, "infinity")
 
 
+def drop_waiting(world: World) -> None:
+    """Report the inputs that wait and whose outcome nobody waits for: they reach nobody."""
+    for cell, kind, message, waiter in tuple(world.queue):
+        if type(message) is Publishing:
+            world.drop(world.root, message.group, "publish", STOPPED)
+        elif (waiter is None or type(waiter) is SentInput) and not isinstance(message, VOID):
+            world.drop(cell, cell.spec.id, kind.name.lower(), STOPPED)
+
+
 def let_clock_go(world: World) -> None:
-    """End what ticks and watches for a tree that is down."""
+    """End what ticks, watches and runs for a tree that is down."""
     world.guard.close()
+    if world.outside.runner is not None:
+        world.outside.runner.close()
     unwatch, world.outside.unwatch = world.outside.unwatch, None
     if unwatch is not None:
         unwatch()
@@ -82,6 +96,7 @@ def root_down(world: World, reason: ExitReason) -> None:
     world.retries.clear()
     refuse_below(world, world.root)
     let_clock_go(world)
+    drop_waiting(world)
     world.report("stopped", world.root, ending(reason))
     while world.queue:
         pending = world.queue[0][3]
@@ -89,6 +104,7 @@ def root_down(world: World, reason: ExitReason) -> None:
             text = f"the tree has stopped: {reason}"
             pending.fail(unstepped(CalleeStopped(text, reason=str(reason))))
         world.queue.popleft()  # last: what is interrupted is done again
+    world.groups.clear()
     world.guard.close()
     if world.outside.wake is not None:
         world.outside.wake()

@@ -15,19 +15,26 @@ from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
+from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, StartAgain, TryAgain
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.children import forget
-from ssm_cli.runtime.performer.ending import drop_requests, terminate_all, terminate_children
+from ssm_cli.runtime.performer.children import forget, without_collector
+from ssm_cli.runtime.performer.ending import (
+    drop_requests,
+    terminate_all,
+    terminate_cell,
+    terminate_children,
+)
+from ssm_cli.runtime.performer.members import dismiss
 from ssm_cli.runtime.performer.starting import (
+    IGNORE,
     WITHHELD,
     Started,
     start_all,
     start_cell,
-    without_collector,
 )
 from ssm_cli.runtime.performer.stopping import root_down
 from ssm_cli.runtime.reports import ending
@@ -140,7 +147,7 @@ def carry_out(world: World, sup: SupervisorCell, cell: Cell, decided: Verdict) -
             decide(cell, decided.word, list(sup.children), limits)
             world.gave_up = world.gave_up or sup.parent is None
             sup.status, sup.last_reason = CellStatus.ENDING, SHUTDOWN
-            settle_down(world, sup, cell)
+            settle_down(world, sup, cell, for_good=False)
             die(world, sup, SHUTDOWN)
         case Restarted():
             cell.status = CellStatus.RESTARTING
@@ -168,12 +175,17 @@ def limits_of(sup: SupervisorCell, restarts: int) -> Limits:
     }
 
 
-def settle_down(world: World, sup: SupervisorCell, cell: Cell) -> None:
-    """Forget a child that is done, or keep its spec without a process (`del_child`)."""
+def settle_down(world: World, sup: SupervisorCell, cell: Cell, *, for_good: bool = True) -> None:
+    """Forget a child that is done, or keep its spec without a process (`del_child`).
+
+    A child of a durable pool that is not gone for good stays in the table, too.
+    """
     cell.status = CellStatus.UNDEFINED
     refuse_below(world, cell)
-    if sup.spec.strategy is SIMPLE or cell.spec.restart is TEMPORARY:
+    stays = not for_good and is_durable(sup.spec)
+    if not stays and (sup.spec.strategy is SIMPLE or cell.spec.restart is TEMPORARY):
         forget(world, cell)
+        dismiss(world, sup, cell)
 
 
 def note(world: World, event: str, cell: Cell, names: Sequence[str]) -> None:
@@ -237,6 +249,29 @@ def start_again(world: World, sup: SupervisorCell, cells: Sequence[Cell]) -> Non
             return
 
 
+def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
+    """Stop a child in order and start it again; whatever its restart type, and uncounted.
+
+    One that is held back by its back-off is started at once, with all that start with it, and is
+    tried again if that fails; any other one is down then. Return as `start_cell`.
+    """
+    if cell.status is CellStatus.RESTARTING:
+        on_restart(world, Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))
+        if cell.status is CellStatus.RESTARTING:
+            return cell.last_reason
+        return None if cell.status is CellStatus.RUNNING else IGNORE
+    terminate_cell(world, cell)
+    try:
+        outcome = start_cell(world, cell)
+    except BaseException:
+        terminate_cell(world, cell)
+        settle_down(world, sup, cell, for_good=False)
+        raise
+    if outcome is not None:
+        settle_down(world, sup, cell, for_good=type(outcome) is Ignore)
+    return outcome
+
+
 def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Started) -> None:
     """Deal with what the start of a child in a restart came to; None: it runs."""
     if outcome is None:
@@ -245,6 +280,7 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
         refuse_below(world, child)
         if sup.spec.strategy is SIMPLE and outcome is not WITHHELD:
             forget(world, child)
+            dismiss(world, sup, child)
     else:
         child.status, child.last_reason = CellStatus.RESTARTING, outcome
         try_again(world, child)

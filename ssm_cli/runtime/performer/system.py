@@ -5,16 +5,22 @@ They act at once, ahead of the queue. Source: OTP `sys`, `gen_server:stop/3`, `e
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.behaviour.foreign import foreign
-from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
-from ssm_cli.behaviour.results import Error, ExitSignal, Ok
-from ssm_cli.errors import CalleeCrashed, SysError
+from ssm_cli.behaviour.results import NOTHING, Error, ExitSignal, Ok
+from ssm_cli.behaviour.state_loop import InState
+from ssm_cli.behaviour.visible import changed_by, code_changed, replaced, visible
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, SysError
+from ssm_cli.runtime.durable.inputs import record_drop
 from ssm_cli.runtime.durable.lives import kept_of, replace
-from ssm_cli.runtime.engine.backlog import release_held
+from ssm_cli.runtime.engine.backlog import VOID, release_held
 from ssm_cli.runtime.engine.cell import (
     Cell,
     CellStatus,
@@ -23,11 +29,22 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     replan,
 )
-from ssm_cli.runtime.engine.commit import restart_timeout
+from ssm_cli.runtime.engine.commit import restart_timeout, stop_timeout, taken
 from ssm_cli.runtime.engine.contained import ended_by, named, said_by
+from ssm_cli.runtime.engine.entries import (
+    MARKED,
+    Caused,
+    ContinueDue,
+    LinkBroken,
+    RunEnded,
+    TimeoutDue,
+    TimerDue,
+)
 from ssm_cli.runtime.engine.events import EventLog
-from ssm_cli.runtime.engine.failures import not_running
+from ssm_cli.runtime.engine.failures import not_running, unstepped
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.debug import MOST_LOGGED, Hook, change_debug
 from ssm_cli.runtime.looking.show import redacted
@@ -39,11 +56,15 @@ from ssm_cli.runtime.performer.ending import (
     terminate_supervisor,
 )
 from ssm_cli.runtime.performer.failing import own_frames_only
+from ssm_cli.runtime.performer.recoding import recode, recode_pool
 from ssm_cli.runtime.performer.supervise import announce_exit
 from ssm_cli.runtime.remote.life import end_remote
 from ssm_cli.runtime.reports import crash_text
 from ssm_cli.runtime.views import Statistics, SysEvent
 from ssm_cli.runtime.views import Status as StatusView
+
+HELD = ("break", "when", "input", "changed")
+"""What is told of a worker that is held at a break: which, its question, the input, its effect."""
 
 
 def need_running(cell: Cell) -> None:
@@ -80,6 +101,73 @@ def resume(world: World, cell: Cell) -> None:
         go_on(world, cell)
 
 
+def hold_at_break(world: World, cell: WorkerCell, *told: Any) -> None:
+    """Hold a worker at a break, and say so by `HELD`; see `performer/breaking.py`."""
+    cell.ensure_extra().suspended = True
+    replan(cell)
+    world.report("held", cell, dict(zip(HELD, told, strict=True)))
+
+
+def leave_break(world: World, cell: WorkerCell) -> None:
+    """Let it commit what it is held with, and go on."""
+    need_running(cell)
+    cell.ensure_extra().suspended = False
+    replan(cell)
+    release_held(world, cell)
+
+
+def held_of(cell: WorkerCell) -> deque[Any]:
+    """Return what a worker at a break is held with, first, and what waits behind that.
+
+    Raises:
+        SysError: nothing is held; so it may be in a fork that is stepped again otherwise.
+    """
+    need_running(cell)
+    extra = cell.ensure_extra()
+    if not extra.suspended or not extra.backlog:
+        raise SysError(f"{cell.spec.id}: nothing is held at a break", term="badarg")
+    return extra.backlog
+
+
+def drop_held(world: World, cell: WorkerCell) -> None:
+    """Let it go on without the input that it is held with; its caller is told."""
+    backlog = held_of(cell)
+    name, kept, (kind, message, pending) = cell.spec.id, kept_of(cell), backlog[0]
+    value = taken(world, cell, message) if isinstance(message, MARKED) else NOTHING
+    if type(message) is TimeoutDue:
+        stop_timeout(world, cell)
+    if value is not NOTHING and kept is not None and kept.journals:
+        record_drop(world.outside.keeper, cell, kind, message, value)
+    text = f"{name}: the input was dropped at a break; its state stays"
+    error = unstepped(CalleeStopped(text, worker=name, reason="dropped"))
+    backlog.popleft()
+    try:
+        if isinstance(pending, Pending):
+            pending.fail(error)
+        elif not isinstance(message, VOID):
+            world.drop(cell, name, kind.name.lower(), "dropped at a break")
+        leave_break(world, cell)
+    except BaseException:
+        if isinstance(pending, Pending):
+            pending.cut(error)
+        raise
+
+
+def edit_held(world: World, cell: WorkerCell, given: Any) -> None:
+    """Let it go on with another input in the place of the one that it is held with.
+
+    What has brought that one has brought the other: a timer, a run, a record of the journal.
+    """
+    backlog = held_of(cell)
+    kind, held, pending = backlog[0]
+    if isinstance(held, TimerDue | RunEnded | Caused):
+        given = msgspec.structs.replace(held, message=given)
+    elif type(held) is ContinueDue and held.cause is not None:
+        given = Caused(held.cause, given)
+    backlog[0] = (Kind.INFO if kind is Kind.CONTINUE else kind, given, pending)
+    leave_break(world, cell)
+
+
 def go_on(world: World, sup: Cell) -> None:
     """Have a supervisor look at what it has put off, in order."""
     while sup.extra is not None and sup.extra.backlog:
@@ -87,9 +175,9 @@ def go_on(world: World, sup: Cell) -> None:
 
 
 def get_state(world: World, cell: WorkerCell) -> Any:
-    """The worker's state."""
+    """The worker's state; of a `Statem` the pair of its state and its data."""
     hear(world, cell)
-    return cell.state
+    return visible(cell.state)
 
 
 def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
@@ -99,11 +187,10 @@ def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
         SysError: `callback_failed`: it raised, and the state stays; the cause is chained.
     """
     hear(world, cell)
-    if not callable(given):
-        take_state(world, cell, given)
-        return cell.state
+    convert = changed_by if callable(given) else replaced
     try:
-        state = guarded(world.guard, cell, cell.step_limit_s(), foreign, given, cell.state)
+        limit_s = cell.step_limit_s()
+        state = guarded(world.guard, cell, limit_s, convert, cell.state, given)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -112,7 +199,13 @@ def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
             f"{cell.spec.id}: the state stays: {said}", term="callback_failed"
         ) from error
     take_state(world, cell, state)
-    return cell.state
+    return visible(cell.state)
+
+
+def put_state(world: World, cell: WorkerCell, state: Any) -> None:
+    """Put `state` in the place of the state, whatever it is."""
+    hear(world, cell)
+    take_state(world, cell, state)
 
 
 def take_state(world: World, cell: WorkerCell, state: Any) -> None:
@@ -139,14 +232,9 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
     name = cell.spec.id
     if not cell.suspended:
         raise SysError(f"{name} must be suspended to change its code", term="unknown_system_msg")
-    behaviour = cell.behaviour
-    limit_s = cell.step_limit_s()
     try:
-        convert: Any = behaviour.code_change
-        result = cell.state
-        if convert is not None:
-            given = (old_version, cell.state, extra)
-            result = guarded(world.guard, cell, limit_s, foreign, convert, *given)
+        given = (cell.behaviour, old_version, cell.state, extra)
+        result = guarded(world.guard, cell, cell.step_limit_s(), code_changed, *given)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -157,10 +245,10 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
     if kind is Error:
         why = f"{name}: code_change refused, the state stays: {named(world, cell, result.reason)}"
         raise SysError(why, term=result.reason)
-    if isinstance(behaviour, GenServer) and kind is not Ok:
+    if kind is not Ok:
         why = f"{name}: code_change answered {named(world, cell, result, repr)}"
         raise SysError(f"{why}; expected Ok or Error", term=result)
-    take_state(world, cell, result.state if kind is Ok else result)
+    take_state(world, cell, result.state)
 
 
 def get_status(world: World, cell: WorkerCell) -> StatusView:
@@ -168,15 +256,20 @@ def get_status(world: World, cell: WorkerCell) -> StatusView:
     hear(world, cell)
     debug = cell.extra.debug if cell.extra is not None else None
     log = debug.log if debug is not None and debug.log is not None else ()
+    state = redacted(world, cell, cell.state)
+    inside = state if type(state) is InState else None
     return StatusView(
         id=cell.spec.id,
         path=cell.path(),
         status="suspended" if cell.suspended else "running",
         parent=None if cell.parent is None else cell.parent.spec.id,
-        state=redacted(world, cell, cell.state),
+        state=visible(state),
         log=tuple(
             SysEvent(event.kind, redacted(world, cell, event.value), event.caller) for event in log
         ),
+        postponed=tuple((e.type, e.content) for e in inside.postponed) if inside else (),
+        timeouts=tuple(inside.timeouts.items()) if inside else (),
+        record=0 if world.history is None else world.history.last(),
     )
 
 
@@ -270,14 +363,26 @@ def exit_signal(world: World, cell: Cell, reason: ExitReason, sender: str) -> No
     need_running(cell)
     if isinstance(reason, Killed):
         kill(world, cell)
-        return
+    else:
+        hear_exit(world, cell, reason, sender)
+
+
+def link_broken(world: World, entry: LinkBroken) -> None:
+    """Signal the end of a worker to one that is linked to it, if that still lives."""
+    cell = entry.cell
+    if cell.status is CellStatus.RUNNING and cell.starts == entry.starts:
+        hear_exit(world, cell, entry.reason, entry.sender)
+
+
+def hear_exit(world: World, cell: Cell, reason: ExitReason, sender: str) -> None:
+    """A process gets an exit signal that can be trapped."""
     from_parent = sender == "parent"
     if isinstance(cell, SupervisorCell | RemoteCell):
         if from_parent:
             stop_process(world, cell, reason)
         return
     assert isinstance(cell, WorkerCell)
-    pure = not isinstance(cell.behaviour, GenServer)  # a pure step has no links: it hears nothing
+    pure = not isinstance(cell.behaviour, Callbacks)  # a pure step has no links: it hears nothing
     traps = pure or cell.behaviour.trap_exit
     if traps and from_parent:
         announce_exit(world, cell, end_worker(world, cell, reason))
@@ -299,3 +404,42 @@ def kill(world: World, cell: Cell) -> None:
         assert isinstance(cell, WorkerCell)
         kill_worker(world, cell)
     announce_exit(world, cell, KILLED)
+
+
+CHANGES = {
+    replace_state: "replace_state", change_code: "change_code", suspend: "suspend",
+    resume: "resume", kill: "kill", stop_process: "stop", exit_signal: "exit",
+    trace: "trace", log: "keep", leave_break: "continue", drop_held: "drop", edit_held: "edit",
+    recode: "reload", recode_pool: "reload_pool",
+}  # fmt: skip
+"""The system messages that change a tree, by what a record calls them."""
+STATES = ("replace_state", "change_code")
+"""Those that put another state in the place of a worker's."""
+
+
+def note_act(
+    world: World, cell: Cell, function: Callable[..., Any], args: tuple[Any, ...]
+) -> Acted | None:
+    """Remember a system message that changes something, or holds up a time-out."""
+    if world.history is None:
+        return None
+    change = CHANGES.get(function, "")
+    timed = cell.extra is not None and cell.extra.timeout_ms is not None
+    if not change and not timed:
+        return None
+    acted = Acted(function, args, change, cell.state if isinstance(cell, WorkerCell) else None)
+    world.history.add(cell, acted, by_hand=bool(change))
+    return acted
+
+
+def note_done(cell: Cell, acted: Acted | None, *, failed: bool = False) -> None:
+    """Remember what came of a system message that puts another state in place."""
+    if acted is None or not isinstance(cell, WorkerCell):
+        return
+    if acted.function is recode:
+        acted.function, acted.after = (None, None) if failed else (recode, cell.state)
+        acted.before = cell.state if failed else acted.args[0].before
+    if acted.change not in STATES:
+        return
+    acted.function, acted.args = (None, ()) if failed else (put_state, (cell.state,))
+    acted.after = cell.state

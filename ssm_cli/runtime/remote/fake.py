@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ssm_cli.runtime.clock import Clock
-from ssm_cli.runtime.remote.ports import Answered, Call, Ended, Launched, Linked, News, Outcome
+from ssm_cli.runtime.remote.ports import (
+    Answered,
+    Call,
+    Ended,
+    Launched,
+    Linked,
+    News,
+    NodeSeen,
+    Outcome,
+)
 from ssm_cli.spec.model import RemoteSpec
 
 Worker = Callable[[bytes], Outcome]
@@ -100,6 +109,10 @@ class FakeLinks:
         if ended == self.epochs[child]:
             self._live.pop(child, None)
         self._news.append(Ended(child, ended, reason))
+
+    def node(self, name: str, *, up: bool) -> None:
+        """A node of the cluster comes or goes."""
+        self._news.append(NodeSeen(name, up))
 
     def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
         """The link to a child breaks, or is there again."""

@@ -2,27 +2,80 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from ssm_cli.errors import CalledFromStep, DecodeError, NoProc, failed_call
-from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
+from ssm_cli.behaviour.partition import JOINT, splits
+from ssm_cli.errors import CalledFromStep, DecodeError, NoConnection, NoProc, failed_call
+from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, SupervisorCell
 from ssm_cli.runtime.engine.failures import tree_down
+from ssm_cli.runtime.engine.naming import child_by_key
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.remote.ports import Call, Outcome
+from ssm_cli.runtime.remote.ports import ITSELF, MAX_INPUT_BYTES, Call, Outcome
 
 LONGEST_S = 3600.0  # of a call that sets no limit
 Far = tuple[RemoteCell, str]
 
 
 def far_of(world: World, name: str) -> tuple[RemoteCell, str] | None:
-    """The remote child and its worker that a name stands for; None where it is no such name."""
+    """The remote child and its worker that a name stands for; None where it is no such name.
+
+    Both may be paths: `shop/billing.root/invoice`. Of a pool with shards, `sessions:KEY` is the
+    worker `sessions` in the shard of the key, and `sessions.cart:KEY` the worker `cart` there.
+    """
     if world.outside.links is None:
         return None
-    above, slash, last = name.rpartition("/")
-    child, dot, worker = last.partition(".")
-    cell = world.find(f"{above}{slash}{child}") if dot else None
+    end = name.find(".")
+    while end >= 0 and JOINT not in name[:end]:
+        cell, worker = world.find(name[:end]), name[end + 1 :]
+        if isinstance(cell, RemoteCell):
+            return (cell, worker) if worker else None
+        if isinstance(cell, SupervisorCell):
+            worker, joint, key = worker.partition(JOINT)
+            return _in_shard(cell, key, worker) if joint else None
+        end = name.find(".", end + 1)
+    for pool, key in splits(name):
+        sup = world.find(pool)
+        if isinstance(sup, SupervisorCell):
+            return _in_shard(sup, key, sup.spec.id)
+    return None
+
+
+def _in_shard(sup: SupervisorCell, key: str, worker: str) -> Far | None:
+    cell = child_by_key(sup, key) if sup.spec.partitions else None
     return (cell, worker) if isinstance(cell, RemoteCell) and worker else None
+
+
+def ask_far(world: World, child: str, question: bytes, timeout_s: float) -> Pending:
+    """Ask a remote child itself, as another process asks a tree; the outcome is its answer.
+
+    Raises:
+        CalledFromStep: a step asked its own node.
+        NoProc: there is no such remote child, or it does not run.
+        NoConnection: it cannot be reached at the moment.
+    """
+    cell, links = world.find(child), world.outside.links
+    if not isinstance(cell, RemoteCell) or links is None:
+        raise NoProc(f"{child} is no remote child of this tree", worker=child, reason="noproc")
+    check(world, child, question)
+    if cell.status is not CellStatus.RUNNING:
+        raise NoProc(f"{child} is not running", worker=child, reason="noproc")
+    if not cell.reachable:
+        where = f"{child} at node {cell.node} cannot be reached"
+        raise NoConnection(f"{where}: its last sign of life is old", worker=child)
+    pending = Pending()
+    call = Call(cell.spec.id, ITSELF, question, timeout_s)
+    links.call(call, partial(_answered, pending, child, ""))
+    return pending
+
+
+def _answered(pending: Pending, name: str, worker: str, outcome: Outcome) -> None:
+    if outcome.outcome == "replied":
+        pending.resolve(outcome.output)
+    else:
+        said = outcome.error if worker and worker in outcome.error else f"{name}: {outcome.error}"
+        pending.fail(failed_call(outcome.outcome, said, name, outcome.reason))
 
 
 def send_far(
@@ -36,7 +89,8 @@ def send_far(
 
     Raises:
         CalledFromStep: a step called its own node.
-        DecodeError: the input is not bytes; only the worker's own process knows its types.
+        DecodeError: the input is not bytes (only the worker's own process knows its types), or
+            there are too many of them.
     """
     cell, worker = far
     name = f"{cell.spec.id}.{worker}"
@@ -48,24 +102,25 @@ def send_far(
         pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
         return pending
 
-    def answered(outcome: Outcome) -> None:
-        if outcome.outcome == "replied":
-            pending.resolve(outcome.output)
-        else:
-            said = outcome.error if worker in outcome.error else f"{name}: {outcome.error}"
-            pending.fail(failed_call(outcome.outcome, said, name, outcome.reason))
-
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     call = Call(cell.spec.id, worker, message, limit_s, pending.request)
-    world.outside.links.call(call, answered)
+    world.outside.links.call(call, partial(_answered, pending, name, worker))
     return pending
 
 
 def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:
-    """Send an input across the link; it may be lost, as a cast may."""
+    """Send an input across the link; it may be lost, as a cast may.
+
+    One that cannot arrive now is reported as `dropped`.
+    """
     cell, worker = far
-    check(world, f"{cell.spec.id}.{worker}", message)
-    if world.outside.links is not None and cell.status is CellStatus.RUNNING:
+    name = f"{cell.spec.id}.{worker}"
+    check(world, name, message)
+    if world.outside.links is None or cell.status is not CellStatus.RUNNING:
+        world.drop(world.root, name, "cast", f"{cell.spec.id} is not running")
+    elif not cell.reachable:
+        world.drop(world.root, name, "cast", f"{cell.spec.id} cannot be reached")
+    else:
         world.outside.links.cast(cell.spec.id, worker, message)
 
 
@@ -79,3 +134,6 @@ def check(world: World, name: str, message: Any) -> None:
         raise DecodeError(
             f"{name} is remote and takes bytes, in its codec; got {kind}", worker=name
         )
+    if len(message) > MAX_INPUT_BYTES:
+        text = f"{name}: the input has {len(message):,} bytes, and at most {MAX_INPUT_BYTES:,}"
+        raise DecodeError(f"{text} cross to another computer; split it", worker=name)

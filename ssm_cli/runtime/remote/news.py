@@ -6,7 +6,7 @@ from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.entries import ChildEnded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import reason_for
-from ssm_cli.runtime.remote.ports import Ended, Linked
+from ssm_cli.runtime.remote.ports import Ended, Linked, NodeSeen
 from ssm_cli.runtime.reports import ending
 
 
@@ -18,8 +18,11 @@ def take_news(world: World) -> None:
     waiting.extend(world.outside.links.poll())
     while waiting:
         news = waiting[0]
-        cell = world.names.get(news.child)
-        if isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
+        cell = None if isinstance(news, NodeSeen) else world.names.get(news.child)
+        if isinstance(news, NodeSeen):
+            seen = {"node": news.node, "host": news.host}
+            world.report("node_up" if news.up else "node_down", world.root, seen)
+        elif isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
             if isinstance(news, Ended):
                 take_end(world, cell, news)
             else:

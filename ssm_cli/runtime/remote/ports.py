@@ -15,6 +15,8 @@ import msgspec
 
 from ssm_cli.spec.model import RemoteSpec
 
+MAX_INPUT_BYTES = 12_000_000  # of one call or cast across the link; more is refused
+
 
 class Launched(msgspec.Struct, frozen=True):
     """What became of a start: where the child runs, in which epoch; or why it does not."""
@@ -44,7 +46,19 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str
 
 
-News = Linked | Ended
+class NodeSeen(msgspec.Struct, frozen=True):
+    """A node of the cluster has come, or gone; whether a child was there is not said by it."""
+
+    node: str
+    up: bool
+    host: str = ""
+
+
+News = Linked | Ended | NodeSeen
+
+
+ITSELF = ""
+"""The worker of a call that asks the child itself: as another process asks a tree."""
 
 
 class Call(msgspec.Struct, frozen=True):

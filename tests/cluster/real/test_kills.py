@@ -17,10 +17,11 @@ import pytest
 
 from tests.cluster.real.scene import Load, end, start_node, until_nodes, until_owner
 from tests.cluster.servers import Servers, until_listening
+from tests.thorough import tries
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
-ROUNDS = 20
+ROUNDS = tries(5, 20)
 SERVER_TOO = 4  # every so many rounds a server dies with the owner
 LEASE_S = 2.0
 

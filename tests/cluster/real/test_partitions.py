@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ def ip(*words: str) -> None:
 class Lan:
     """A router, and a namespace for each name, with a link of its own to it."""
 
-    def __init__(self) -> None:
-        self.tag = f"ssm{os.getpid() % 10_000}"
+    def __init__(self, mark: str) -> None:
+        self.tag = f"ssm{os.getpid() % 10_000}{mark}"
         self.address = {name: f"10.213.{n}.2" for n, name in enumerate(NAMES, 10)}
 
     def space(self, name: str) -> str:
@@ -102,9 +103,9 @@ def start_server(lan: Lan, name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def scene(folder: Path) -> Iterator[tuple[Lan, dict[str, Any], Load]]:
+def scene(folder: Path, mark: str) -> Iterator[tuple[Lan, dict[str, Any], Load]]:
     """Node n1 talks to server s0 alone, so that both can be on the minority's side."""
-    lan = Lan()
+    lan = Lan(mark)
     servers: list[subprocess.Popen[str]] = []
     nodes: dict[str, Any] = {}
     load = None
@@ -151,9 +152,12 @@ def heal(lan: Lan, nodes: dict[str, Any], owner: str) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("fault", [cut_node, stop_node, cut_minority])
-def test_no_acknowledged_write_is_lost_in_a_partition(tmp_path: Path, fault: Any) -> None:
-    with scene(tmp_path) as (lan, nodes, load):
+FAULTS = (cut_node, stop_node, cut_minority)
+
+
+def play(folder: Path, fault: Any) -> tuple[dict[str, Any], float]:
+    """What the load saw of a fault, and how long nothing was served, in seconds."""
+    with scene(folder, fault.__name__[0] + fault.__name__[-1]) as (lan, nodes, load):
         time.sleep(2.0)
         owner, _ = until_owner(nodes)
         fault(lan, nodes, owner)
@@ -164,7 +168,22 @@ def test_no_acknowledged_write_is_lost_in_a_partition(tmp_path: Path, fault: Any
         time.sleep(2.0)
         load.mark()
         load.until_served()
-        verdict = load.verdict()
+        return load.verdict(), outage_s
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Any, Any]]:
+    """All faults at once, each in networks of its own: most of their time is waiting."""
+    with ThreadPoolExecutor(len(FAULTS)) as pool:
+        folders = [tmp_path_factory.mktemp(fault.__name__) for fault in FAULTS]
+        yield {
+            fault: pool.submit(play, at, fault) for fault, at in zip(FAULTS, folders, strict=True)
+        }
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_acknowledged_write_is_lost_in_a_partition(played: dict[Any, Any], fault: Any) -> None:
+    verdict, outage_s = played[fault].result()
     told(f"{fault.__name__}, outage {outage_s:.2f} s", verdict)
     nothing_is_lost(verdict)
     assert outage_s > LEASE_S / 2, "the fault had no effect"

@@ -194,11 +194,10 @@ def test_a_worker_that_ended_itself_keeps_its_state_for_the_next_life() -> None:
 def test_dynamic_children_get_their_state_back_when_one_of_their_name_is_started() -> None:
     spec = tree(
         worker("s"),
-        Supervisor("pool", "simple_one_for_one", [worker("template")]),
         snapshot_every=3,
     )
     world = World(spec)
-    world.node.start_child("pool", "x")
+    world.node.start_child("root", worker("x"))
     world.node.start_child("root", worker("y", Book))
     for n in range(5):
         world.node.call("x", Add(n))
@@ -208,12 +207,12 @@ def test_dynamic_children_get_their_state_back_when_one_of_their_name_is_started
         for n in range(7):  # states are saved meanwhile, without them
             world.node.call("s", Add(n))
     world.crash()
-    world.node.start_child("pool", "x")
+    world.node.start_child("root", worker("x"))
     world.node.start_child("root", worker("y", Book))
     assert (world.seen("x"), world.seen("y")) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
     world.node.call("x", Add(5))
     world.crash()
-    world.node.start_child("pool", "x")
+    world.node.start_child("root", worker("x"))
     assert world.seen("x") == [0, 1, 2, 3, 4, 5]
 
 

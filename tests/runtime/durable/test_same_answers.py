@@ -25,7 +25,7 @@ def step(message: Any, state: int) -> Any:
     return state + 1, OUTPUTS[int(message)]
 
 
-def world(codec: str = "text", **more: Any) -> World:
+def world(codec: Any = "text", **more: Any) -> World:
     machine = StateMachine(step=step, init=lambda _n, _a: 0, codec=codec, **more)
     return World(tree(worker("a", machine)))
 

@@ -1,0 +1,200 @@
+"""`ssm open`: the past of a tree that does not run, from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.run import OUTPUTS, Script, one_of
+from ssm_cli.cli.where import STDIN, name_of, say
+from ssm_cli.errors import CommandError, ReadOnly, message_of
+
+if TYPE_CHECKING:
+    from ssm_cli.commands.parse import Command
+    from ssm_cli.commands.results import Result
+    from ssm_cli.history.saved.keeping import OpenedPast
+    from ssm_cli.runtime.node import Node
+
+NOBODY = "nobody runs here to adopt it; without --yes `adopt` shows what would change"
+MOST_NAMED = 5  # workers in a notice
+
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="a file that `save` or a tree that gave up has made, or a data folder"
+    ),
+]
+Verb = Annotated[
+    list[str] | None, typer.Argument(metavar="[-- VERB ...]", help="one command, in place of many")
+]
+Code = Annotated[
+    str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
+]
+Format = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
+
+
+def open_(
+    ctx: typer.Context,
+    file: File,
+    verb: Verb = None,
+    *,
+    tree: Code = None,
+    script: Script = None,
+    output: Format = "text",
+) -> int:
+    """Open the past of a tree that is not here: look at it, ask it, and fork it."""
+    env: Environment = ctx.obj
+    one_of("-o", output, OUTPUTS)
+    if verb and script is not None:
+        raise typer.BadParameter("give the commands by --script or behind --, not by both")
+    return ask_of(env, opened(env, file, tree), (verb, script, output))
+
+
+def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
+    """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
+    from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
+
+    return ask.ask(env, opened(env, where, tree), [command], Looking().look)
+
+
+def opened(env: Environment, file: Path, tree: str | None) -> Node:
+    """Return the past in a file or a data folder as a node that was never started.
+
+    What it lacks is said on standard error.
+    """
+    from ssm_cli.commands.records import instant  # noqa: PLC0415 - as above
+    from ssm_cli.history.saved.file import read_past  # noqa: PLC0415 - as above
+    from ssm_cli.history.saved.keeping import past_in  # noqa: PLC0415 - as above
+    from ssm_cli.simulation.asking import with_futures  # noqa: PLC0415 - as above
+    from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
+
+    if file.is_dir():
+        return with_futures(open_folder(env, file, tree), instant)
+    past = past_in(read_past(file), str(file), None if tree is None else load_tree(tree))
+    for line in notices(past, str(file), tree):
+        say(env, line)
+    return with_futures(past.node, instant)
+
+
+def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
+    """Return what the journal in a data folder holds, whether a tree runs with it or not."""
+    from ssm_cli.history.journalled import journalled_node  # noqa: PLC0415 - as above
+    from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
+    from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - SQLite
+
+    need_data(folder)
+    if tree is None:
+        raise CommandError(f"{folder} holds a journal: name the tree that steps it, by --tree FILE")
+    with FolderStore(folder, writing=False) as store:
+        node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem)
+        trimmed = store.first() > 1
+    recorder = node.recorder()
+    count = 0 if recorder is None else len(recorder.ring)
+    say(env, f"{folder}: {count} records of its journal behind the saved states; no outputs and "
+        f"reports, and of a tree its durable workers alone")  # fmt: skip
+    if trimmed:
+        say(env, "older records were forgotten with the states that were saved since")
+    for trouble in troubles:
+        say(env, f"not all of {trouble.worker}: {message_of(trouble)}")
+    unknown = tuple(name for name in node.names("worker") if node.whereis(name) is None)
+    if unknown:
+        say(env, f"nothing is known of {few(unknown)}: no journal holds a state of theirs")
+    return node
+
+
+def notices(past: OpenedPast, where: str, tree: str | None) -> Iterator[str]:
+    """Yield what somebody must know who opens a past: what it is, and what it lacks."""
+    from ssm_cli.commands.records import instant  # noqa: PLC0415 - as above
+
+    facts = past.facts
+    yield (
+        f"{where}: {facts.name} as it was at {instant(facts.at_s)}, "
+        f"records {facts.first} to {facts.last}; values are redacted: a fork may step differently"
+    )
+    if facts.forgotten:
+        yield f"{facts.forgotten} older records found no room in it"
+    if facts.texts:
+        yield f"{facts.texts} values had no exact form, and are shown as text"
+    if past.missing:
+        hint = "give it by --tree FILE" if tree is None else f"it is not in {tree}"
+        yield f"the code of {few(past.missing)} is not here: look, but do not step; {hint}"
+    if past.changed:
+        yield f"the code of {few(past.changed)} is another here: a fork steps by that of here"
+    if past.inexact:
+        yield f"the classes of {few(past.inexact)} are others here: some values are plain data"
+
+
+def few(names: tuple[str, ...]) -> str:
+    """Return names for a notice; of many the first, and how many more there are.
+
+    >>> few(("a", "b")), few(tuple("abcdefgh"))
+    ('a, b', 'a, b, c, d, e and 3 more')
+    """
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | None, str]) -> int:
+    """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
+    from ssm_cli.cli import ask  # noqa: PLC0415 - as above
+
+    looking = Looking()
+    words, script, output = source
+    typing = not words and script is None and env.stdin_is_tty
+    if words:
+        lines, called = iter([line_of(words)]), "--"
+    elif typing:
+        lines, called = typed(env, node.name, looking), STDIN
+    else:
+        lines, called = iter(ask.lines_of(env, script or "-")), name_of(script or "-")
+    return ask.run_script(env, node, called, lines, output, keep_going=typing, do=looking.look)
+
+
+class Looking:
+    """Carries out commands that change nothing but forks.
+
+    Attributes:
+        place: where they have led: a record, or a fork; "" for the end.
+    """
+
+    def __init__(self) -> None:
+        self.place = ""
+
+    def look(self, command: Command, node: Node) -> Result:
+        """Carry out one; refuse what would change the past."""
+        from ssm_cli.commands.execute import execute  # noqa: PLC0415 - as above
+        from ssm_cli.commands.results import refused  # noqa: PLC0415 - as above
+        from ssm_cli.commands.verbs import VERBS  # noqa: PLC0415 - as above
+        from ssm_cli.history.past import READ_ONLY  # noqa: PLC0415 - as above
+
+        verb = VERBS[command.verb]
+        if command.verb == "adopt" and command.arguments.get("sure"):
+            return refused(CommandError(NOBODY), command.verb, command.output, command.place)
+        past = command.at in ("", "now")
+        if past and verb.section != "history" and verb.route and verb.route.method != "GET":
+            return refused(ReadOnly(READ_ONLY), command.verb, command.output, command.place)
+        result = execute(command, node, log="log")
+        if verb.section == "history" and isinstance(result.value, dict):
+            self.place = result.value.get("place", self.place)
+        return result
+
+
+def line_of(words: list[str]) -> str:
+    """Return the words of one command as a line; what was one word stays one."""
+    return " ".join(words)
+
+
+def typed(env: Environment, name: str, looking: Looking) -> Iterator[str]:
+    """Yield the lines that a person types, behind a prompt that names the tree and the place."""
+    while True:
+        env.stderr.write(f"{name} {looking.place or 'past'}> ")
+        env.stderr.flush()
+        line = env.stdin.readline()
+        if not line:
+            env.stderr.write("\n")
+            return
+        yield line.rstrip("\n")

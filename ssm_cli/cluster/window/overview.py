@@ -1,0 +1,182 @@
+"""The overview: all nodes, the subtrees that they host, and the leases of those.
+
+Nothing is kept for it, and nobody tells it: it asks, with a bound on how much at once, and costs
+the cluster nothing while nobody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ssm_cli.cluster.agent.directory import Member, look
+from ssm_cli.cluster.ports import CallLost, Cells, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.lease import Observed
+from ssm_cli.cluster.protocol.messages import Hosted, Lease, Reply, leased
+from ssm_cli.http.carried import Carried, CarriedAnswer
+
+AT_ONCE = 64  # questions under way
+ASK_S = 2.0  # for an answer
+Place = tuple[str, str]  # a tree and a subtree of it
+
+
+class Subtree(msgspec.Struct, frozen=True):
+    """A subtree as it was seen.
+
+    Attributes:
+        node, epoch, pid: where it is hosted; "" and that of the lease where no node hosts it.
+        state: of its root; `silent` where it does not answer, `lost` where no node hosts it.
+        workers, restarts: in it.
+        link_s: how long the answer took; None without one.
+        lease: None where it may not be read, or is not held.
+        lease_age_s: for how long it has been seen unchanged; None at the first look.
+        why: what is wrong, for people.
+    """
+
+    tree: str
+    name: str
+    node: str
+    epoch: int
+    pid: int = 0
+    state: str = "silent"
+    workers: int = 0
+    restarts: int = 0
+    link_s: float | None = None
+    lease: Lease | None = None
+    lease_age_s: float | None = None
+    why: str = ""
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """A cluster as it was seen: nodes by name, subtrees by tree and name."""
+
+    nodes: tuple[Member, ...]
+    subtrees: tuple[Subtree, ...]
+    trouble: tuple[str, ...] = ()
+
+
+class Window:
+    """Looks at a cluster, again and again; remembers when leases have changed."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._seen: dict[Place, Observed] = {}
+        self._most = asyncio.Semaphore(AT_ONCE)
+
+    async def look(self) -> Overview:
+        """Return what there is.
+
+        Raises:
+            ClusterError: the cluster does not answer.
+        """
+        members = await look(self._cluster)
+        hosted = newest(members)
+        trouble: list[str] = []
+        leases: dict[Place, Lease] = {}
+        for tree in sorted({tree for tree, _ in hosted}):
+            try:
+                leases |= await self._leases(tree)
+            except ClusterError as error:
+                trouble.append(f"the leases of {tree} cannot be read: {error}")
+        places = sorted({*hosted, *leases})
+        found = await asyncio.gather(
+            *(self._subtree(place, hosted.get(place), leases.get(place)) for place in places)
+        )
+        self._seen = {place: seen for place, seen in self._seen.items() if place in set(places)}
+        return Overview(tuple(members), tuple(found), tuple(trouble))
+
+    async def _leases(self, tree: str) -> dict[Place, Lease]:
+        """Return the leases of a tree that are held."""
+        cells = await self._cluster.cells(names.leases(tree), 0)
+        keys = await cells.entries()
+        if isinstance(keys, Unknown):
+            raise ClusterError(keys.detail)
+        found = await asyncio.gather(*(self._lease(cells, tree, key) for key in keys))
+        return {(tree, key): one for key, one in zip(keys, found, strict=True) if one is not None}
+
+    async def _lease(self, cells: Cells, tree: str, key: str) -> Lease | None:
+        async with self._most:
+            asked_s = self._cluster.time.now_s()
+            cell = await cells.get(key)
+        if isinstance(cell, Unknown):
+            raise ClusterError(cell.detail)
+        revision, data = cell
+        lease = None if data is None else leased(data)
+        if lease is None or lease.released:
+            return None
+        before = self._seen.get((tree, key))
+        if before is None or before.revision != revision:
+            first = asked_s if before is not None else float("nan")
+            self._seen[tree, key] = Observed(revision, first, asked_s)
+        return lease
+
+    def _age_s(self, place: Place) -> float | None:
+        seen = self._seen.get(place)
+        age_s = None if seen is None else seen.age_s(self._cluster.time.now_s())
+        return None if age_s is None or age_s != age_s else age_s  # noqa: PLR0124 - not a number
+
+    async def _subtree(
+        self, place: Place, hosted: tuple[str, Hosted] | None, lease: Lease | None
+    ) -> Subtree:
+        if hosted is None:
+            node, epoch = ("", 0) if lease is None else (lease.node, lease.epoch)
+            why = f"no node hosts it; its lease names {node}"
+            return Subtree(*place, "", epoch, state="lost", lease=lease, why=why)
+        node, one = hosted
+        found = Subtree(
+            *place, node, one.epoch, one.pid, lease=lease, lease_age_s=self._age_s(place)
+        )
+        begun_s = self._cluster.time.now_s()
+        info = await self.ask(place, Carried("GET", "/v1/info"))
+        if isinstance(info, str):
+            return msgspec.structs.replace(found, why=info)
+        return msgspec.structs.replace(
+            found,
+            state=str(info.get("state", "")),
+            workers=int(info.get("workers", 0)),
+            restarts=int(info.get("restarts", 0)),
+            link_s=self._cluster.time.now_s() - begun_s,
+        )
+
+    async def ask(self, place: Place, request: Carried) -> Any:
+        """Return the JSON that a subtree answers to a request that changes nothing, or why not."""
+        async with self._most:
+            subject, body = names.sees(*place), msgspec.json.encode(request)
+            reply = await self._cluster.calls.call(subject, body, ASK_S)
+        if isinstance(reply, CallLost):
+            return reply.detail
+        said = msgspec.json.decode(reply, type=Reply)
+        if said.outcome != "replied":
+            return said.error
+        answer = msgspec.json.decode(said.output, type=CarriedAnswer)
+        data = msgspec.json.decode(answer.body)
+        return data if answer.status == 200 else str(data.get("error", data))
+
+
+def newest(members: list[Member]) -> dict[Place, tuple[str, Hosted]]:
+    """Return where each subtree is hosted; of two epochs the later one."""
+    found: dict[Place, tuple[str, Hosted]] = {}
+    for member in members:
+        for one in member.hosted:
+            before = found.get((one.tree, one.subtree))
+            if before is None or before[1].epoch < one.epoch:
+                found[one.tree, one.subtree] = member.advert.node, one
+    return found
+
+
+def come_and_gone(before: Mapping[str, bool], members: list[Member]) -> list[tuple[str, str]]:
+    """Return the nodes that have come and gone since: `node_up` or `node_down`, and the name.
+
+    >>> come_and_gone({"n1": True, "n2": False}, [])
+    [('node_down', 'n1')]
+    """
+    now = {member.advert.node: member.answers for member in members}
+    return [
+        ("node_up" if now.get(name, False) else "node_down", name)
+        for name in sorted({*before, *now})
+        if before.get(name, False) != now.get(name, False)
+    ]

@@ -1,0 +1,231 @@
+"""What the verbs of the past ask, and how their answers are shown."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ssm_cli.commands.parse import Command
+from ssm_cli.commands.records import VERSION
+from ssm_cli.commands.results import Result, made_result
+from ssm_cli.commands.text import brief
+from ssm_cli.commands.timeline import timeline_row
+from ssm_cli.commands.verbs import VERBS
+from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
+from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
+from ssm_cli.history.saved.file import write_past
+from ssm_cli.runtime.api import NodeApi
+
+INPUT_CHARACTERS = 60
+VALUE_CHARACTERS = 40
+CHANGES_ON_A_LINE = 2
+ROW_COLUMNS = 79  # of a timeline that is printed
+
+Data = dict[str, Any]
+Shown = tuple[list[str], list[Data]]
+Show = Mapping[str, Callable[[Data], Shown]]
+
+
+def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
+    """Ask the past, and show what it answers by the verb's row in `shown_by`."""
+    verb = VERBS[command.verb]
+    if verb.route is None:
+        found: Data = api.perform("go", where="now")
+    else:
+        given: Data = {"last": command.last, **command.arguments}
+        if "code" in given:  # a file of where one stands, not of where the tree runs
+            given["code"] = str(Path(given["code"]).resolve())
+        wanted = {query.name for query in verb.route.query}
+        asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
+        found = api.perform(verb.route.effect, at=command.at, **asked)
+    if "data" in found:
+        found = _kept(found, command.arguments["file"])
+    lines, made = shown_by[verb.name](found)
+    none = verb.name == "when" and found["record"] is None
+    code = ExitCode.CRASHED if none else ExitCode.DONE
+    if differs(verb.name, found):
+        code = ExitCode.NOT_RUNNING  # the contract's code for a difference
+    return made_result(verb.name, tuple(lines), made, command.output, exit_code=code, value=found)
+
+
+def differs(verb: str, found: Data) -> bool:
+    """Return whether other code comes out differently, and nothing was done about it."""
+    if verb == "replay":
+        return bool(found["same"] != found["total"])
+    return bool(found.get("differs") or found.get("stale")) and not found["done"]
+
+
+def _kept(found: Data, file: str) -> Data:
+    """Write what the tree remembers to a file of this side, wherever the tree runs."""
+    data = found.pop("data")
+    path = Path(file).expanduser()
+    write_past(path, data if isinstance(data, bytes) else b64decode(data))
+    return {"file": str(path), **found}
+
+
+def _value(verb: str, name: str, word: Any) -> Any:
+    """Return an argument as the effect takes it: a number for N, else the word."""
+    if name != "by" or word is None:
+        return word
+    if not word.isdecimal() or not 0 < int(word) < 10**9:
+        raise CommandError(f"`{verb}` takes a number of records from 1, not `{word[:40]}`")
+    return int(word)
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def record_line(record: Data) -> str:
+    """Return a record on one line: number, time, worker, input, outcome, what it changed."""
+    at = datetime.fromisoformat(record["at"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    head = f"{record['record']:>6}  {at}  {brief(record['worker'], 40)}  {what(record)}"
+    changed = changes_text(record["changed"])
+    return f"{head}  {changed}" if changed else head
+
+
+def what(record: Data) -> str:
+    """Return what came, and what came of it: `Store x 1 -> Ok`.
+
+    >>> what({"how": "call", "input": "Store x 1", "outcome": "replied", "output": "Ok"})
+    'Store x 1 -> Ok'
+    >>> what({"how": "timer", "input": "tick", "outcome": "silent", "output": ""})
+    'timer tick'
+    """
+    how = "" if record["how"] == "call" else record["how"]
+    words = [word for word in (how, brief(record["input"], INPUT_CHARACTERS)) if word]
+    match record["outcome"]:
+        case "replied" if record["output"]:
+            words.append(f"-> {brief(record['output'], VALUE_CHARACTERS)}")
+        case "crashed" | "stopped" | "refused" as outcome:
+            error = record.get("error")
+            why = f"{error['type']}: {error['message']}" if error else record.get("reason", "")
+            words.append(f"{outcome} {brief(why, INPUT_CHARACTERS)}".rstrip())
+    if record.get("impure"):
+        words.append("(changes its state in place: no states)")
+    return " ".join(words)
+
+
+def changes_text(changes: Iterable[Data]) -> str:
+    """Return changes on one line; of many the first two, and how many more there are."""
+    found = list(changes)
+    told = [f"{_path(one)} {_values(one)}" for one in found[:CHANGES_ON_A_LINE]]
+    more = len(found) - CHANGES_ON_A_LINE
+    return ", ".join([*told, *([f"{more} more"] if more > 0 else [])])
+
+
+def _path(change: Data) -> str:
+    return brief(change["path"], INPUT_CHARACTERS) or "state"
+
+
+def _values(change: Data, columns: int = 0) -> str:
+    return shown_values(recorded(change), VALUE_CHARACTERS, columns)
+
+
+def _history(found: Data) -> Shown:
+    records = found["records"]
+    none = "nothing is remembered" if not found["last"] else "no record here yet"
+    return [record_line(record) for record in records] or [none], records
+
+
+def _place(found: Data) -> Shown:
+    record = found["record"]
+    line = f"record {found['number']}" if record is None else record_line(record).strip()
+    if not found["place"]:
+        line = f"now, behind {line}"
+    return [line], [{"v": VERSION, "type": "place", **found}]
+
+
+def _diff(found: Data) -> Shown:
+    changes = found["changes"]
+    several = len({change["worker"] for change in changes}) > 1 or "record" not in found
+    lines = []
+    for change in changes:
+        who = f"{brief(change['worker'], 40)}  " if several else ""
+        lines.append(f"  {who}{shown(recorded(change))}")
+    return lines or ["nothing is different"], [{"v": VERSION, "type": "diff", **found}]
+
+
+def _blame(found: Data) -> Shown:
+    lines = []
+    for record in found["records"]:
+        marks = []
+        if record["record"] == found["first"]:
+            marks.append("first for which it holds")
+        if record["record"] == found["largest"] and found["count"] > 1:
+            marks.append(f"largest change of {found['count']}")
+        change = _values(record["changed"][0], VALUE_COLUMNS) if record["changed"] else ""
+        line = f"{record['record']:>6}  {what(record):<28} {change}"
+        lines.append("   ".join([line, *marks]))
+    if found["impure"]:
+        lines.append(f"{found['worker']} changes its state in place: what wrote it is not known")
+    if not lines:
+        lines.append(f"no record that is remembered wrote {found['path']}")
+    return [*lines, *_unseen(found), *_never(found)], found["records"]
+
+
+def _timeline(found: Data) -> Shown:
+    row = "".join(piece.text for piece in timeline_row(found, ROW_COLUMNS))
+    return [row], [{"v": VERSION, "type": "timeline", **found}]
+
+
+def _unseen(found: Data) -> list[str]:
+    """Return what `blame` knows of records that it does not show."""
+    shown = [record["record"] for record in found["records"]]
+    first, earlier = found["first"], found["count"] - len(shown)
+    lines = [f"{earlier} earlier; `-n {found['count']}` shows them"] if earlier else []
+    if first is not None and first not in shown:
+        lines.append(f"first for which it holds: record {first}")
+    return lines
+
+
+def _when(found: Data) -> Shown:
+    record = found["record"]
+    made = [{"v": VERSION, "type": "when", "record": None, "never": found["never"]}]
+    if record is not None:
+        return [record_line(record).strip()], [record]
+    return ["it holds after no record that is remembered", *_never(found)], made
+
+
+def _never(found: Data) -> list[str]:
+    return [f"  {brief(line, 400)}" for line in found["never"]]
+
+
+def _why(found: Data) -> Shown:
+    lines = [f"{record_line(record).strip()}{_asker(record)}" for record in found["records"]]
+    if found["forgotten"] is not None:
+        lines.append(f"{found['forgotten']} is not remembered")
+    return lines, found["records"]
+
+
+def _save(found: Data) -> Shown:
+    records = f"records {found['first']} to {found['last']}, {found['bytes']:,} bytes, redacted"
+    lines = [f"{found['file']}: {records}; `ssm open {found['file']}` opens it"]
+    if found["forgotten"]:
+        lines.append(f"  {found['forgotten']:,} older records found no room")
+    if found["texts"]:
+        lines.append(f"  {found['texts']:,} values have no exact form, and are kept as text")
+    return lines, [{"v": VERSION, "type": "saved", **found}]
+
+
+def _asker(record: Data) -> str:
+    return f"  by {brief(record['by'], 60)}" if record["by"] else ""
+
+
+SHOWN: dict[str, Callable[[Data], Shown]] = {
+    "history": _history,
+    "at": _place,
+    "now": _place,
+    "back": _place,
+    "next": _place,
+    "diff": _diff,
+    "blame": _blame,
+    "when": _when,
+    "why": _why,
+    "timeline": _timeline,
+    "save": _save,
+}
+"""How the answer of each verb is shown: its lines, and its records."""

@@ -1,0 +1,109 @@
+"""A verb as a row: its parameters, its options, its route, and one line of help."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ssm_cli.commands.routes import Route
+
+ParameterKind = Literal[
+    "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word",
+    "expr", "path", "text",
+]  # fmt: skip
+Section = Literal["workers", "tree", "supervisors", "history", "session"]
+
+REST_KINDS = frozenset({"input", "spec", "value"})
+"""The kinds that take the rest of the line as it stands; only a last parameter has one."""
+
+PHRASE_KINDS = frozenset({"expr", "path", "text"})
+"""The kinds that take the words up to the next option; quotes around them all are left out."""
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of a verb. `choices` closes what a `word` may be; else anything goes.
+
+    The usage line shows `shown`, or else the choices, or else the name.
+    """
+
+    name: str
+    kind: ParameterKind
+    required: bool = True
+    choices: tuple[str, ...] = ()
+    shown: str = ""
+
+
+class Option(msgspec.Struct, frozen=True):
+    """An option with one value: `-o json`, `-n 5`. Several spellings, the first is shown.
+
+    A `flag` has no value; it says `yes`. The values of a `list` that is given several times are
+    joined by commas.
+    """
+
+    name: str
+    spellings: tuple[str, ...]
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    kind: Literal["word", "number", "seconds", "expr", "path", "text", "flag", "list"] = "word"
+
+
+OUTPUT = Option("output", ("-o", "--output"), "FORMAT", "text or json", ("text", "json", "jsonl"))
+TREE_OUTPUT = Option(
+    "output", ("-o", "--output"), "FORMAT", "text, json or dot", ("text", "json", "jsonl", "dot")
+)
+ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
+AT = Option("at", ("--at",), "PLACE", "look there: a record, `crash`, a time, a fork")
+INTO = Option("into", ("--in",), "SUBTREE", "ask this remote child, on whatever computer it is")
+WAIT = Option(
+    "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
+)
+
+APPLY_OPTIONS = (
+    Option("dry_run", ("--dry-run",), "", "show the plan, and do nothing", kind="flag"),
+    Option("sure", ("--yes",), "", "do it without asking", kind="flag"),
+    Option("refused", ("--no",), "", "show it; exit 8 if there is something to do", kind="flag"),
+    Option("specs_only", ("--specs",), "", "change specs alone, as OTP's code_change", kind="flag"),
+)
+
+
+class Verb(msgspec.Struct, frozen=True):
+    """A verb: its parameters in order, its options, and one line of help.
+
+    `route` says how a tree of another process is asked, who may do so, and what it answers; None
+    for a verb of the session, which asks no tree. `ends` names the argument with the node that the
+    verb ends with all below it; empty: the root; None: it ends none. `composed`: it asks by the
+    routes of others. `of_file` names the argument that is a tree file, if the verb is asked about
+    one: then it asks no tree that runs.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    help: str
+    section: Section
+    route: Route | None = None
+    aliases: tuple[str, ...] = ()
+    options: tuple[Option, ...] = (OUTPUT,)
+    ends: str | None = None
+    composed: bool = False
+    of_file: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a tree, by its route or by those of others: a command of `ssm`."""
+        return self.route is not None or self.composed
+
+    @property
+    def usage(self) -> str:
+        """How to write it: `call WORKER INPUT`, with `[...]` around what may be left out."""
+        words = [self.name]
+        for parameter in self.parameters:
+            shown = parameter.shown or "|".join(parameter.choices) or parameter.name.upper()
+            words.append(shown if parameter.required else f"[{shown}]")
+        return " ".join(words)
+
+    @property
+    def takes_rest(self) -> bool:
+        """Whether its last parameter is the rest of the line as it stands."""
+        return bool(self.parameters) and self.parameters[-1].kind in REST_KINDS

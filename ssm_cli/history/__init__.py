@@ -1,0 +1,1 @@
+"""History: questions to what a node remembers, and what is found by stepping it again."""

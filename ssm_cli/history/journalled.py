@@ -1,0 +1,212 @@
+"""The past that a journal holds: durable workers, stepped again from their saved states.
+
+Theory of operation. Recovery steps the records of a journal, as when a tree starts; it is heard
+here, and what each record found and left is an entry of a recorder. So all questions to a past are
+answered, by the numbers that the node gave. Nothing is written, and no tree is started.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import Outcome, advance, behaviour_of
+from ssm_cli.behaviour.reasons import Crash, ExitReason
+from ssm_cli.behaviour.results import NOTHING, TIMEOUT
+from ssm_cli.behaviour.sizes import AsText
+from ssm_cli.errors import Unrecovered, message_of
+from ssm_cli.history.journalled_trees import with_trees
+from ssm_cli.history.records import NOT_KEPT
+from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.life import KINDS, Life
+from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.rebuild import Recovered, code_in
+from ssm_cli.runtime.durable.records import Change, Input, Record, Start
+from ssm_cli.runtime.durable.stored import renamed_in
+from ssm_cli.runtime.durable.values import ODD, text_of
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.guard import Guard
+from ssm_cli.runtime.engine.recalled import class_of, frameless
+from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder
+from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.children import without_collector
+from ssm_cli.runtime.performer.system import put_state
+from ssm_cli.spec.model import SupervisorSpec, WorkerSpec
+
+MOST_RECORDS = 1_000_000  # that are remembered; older ones go
+
+
+class Taken:
+    """A record that a worker took, and what it had before and after it; `NOTHING` for no state."""
+
+    __slots__ = ("after", "before", "record", "seq")
+
+    def __init__(self, seq: int, record: Any, before: Any) -> None:
+        self.seq, self.record = seq, record
+        self.before = self.after = before
+
+
+class Listener:
+    """Hears a recovery.
+
+    Attributes:
+        taken: the records of journalled workers behind the saved states, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[Taken] = []
+        self._last: dict[str, tuple[Taken, Life]] = {}
+
+    def hear(self, seq: int, record: Record, life: Life | None) -> None:
+        """Note what a worker has before a record, which is also what the one before has left."""
+        if life is None:
+            return
+        self._close(life.worker)
+        one = Taken(seq, record, state_had(life))
+        self._last[life.worker] = one, life
+        self.taken.append(one)
+
+    def end(self) -> None:
+        """Note what each worker has at the end."""
+        for worker in [*self._last]:
+            self._close(worker)
+
+    def _close(self, worker: str) -> None:
+        if worker in self._last:
+            one, life = self._last.pop(worker)
+            one.after = state_had(life)
+
+
+def state_had(life: Life) -> Any:
+    """Return the state of a worker; `NOTHING` where it begins with `init`."""
+    return life.state if life.has else NOTHING
+
+
+def journalled_node(
+    store: Store, tree: SupervisorSpec, name: str
+) -> tuple[Node, list[Unrecovered]]:
+    """Return a node that was never started and remembers what a journal holds, and what it cannot.
+
+    At a record it has the durable workers alone; the others are not running.
+
+    Args:
+        store: open for reading.
+        tree: with the code that steps; a worker that steps to something else is a trouble.
+        name: of the node.
+
+    Raises:
+        StorageDamaged: what is stored is not what was written.
+    """
+    listener = Listener()
+    node = Node(tree, name=name, clock=ManualClock(0.0, 0.0), guard=False, history=MOST_RECORDS)
+    recorder = node.recorder()
+    assert recorder is not None, "it was asked for"
+    with without_collector():  # all that is made stays
+        recovered = Recovered(store, tree, seen=listener.hear)
+        listener.end()
+        told = Retelling(store, recovered.roster.specs, recovered.guard, recorder)
+        told.tell(listener.taken)
+    return with_trees(node, recorder), [*recovered.troubles.values()]
+
+
+class Retelling:
+    """Makes entries of records."""
+
+    def __init__(
+        self, store: Store, specs: dict[str, WorkerSpec], guard: Guard, recorder: Recorder
+    ) -> None:
+        self._store, self._specs, self._guard, self._recorder = store, specs, guard, recorder
+        self._cells: dict[str, WorkerCell] = {}
+        self._numbers: dict[int, int] = {}
+        self._decoders: dict[str, Any] = {}
+
+    def tell(self, taken: list[Taken]) -> None:
+        """Fill the recorder."""
+        recorder, last = self._recorder, 0
+        numbered = any(getattr(found.record, "number", 0) for found in taken)
+        for found in taken:
+            counts = isinstance(found.record, Input | Change)
+            made = last + 1 if numbered else found.seq
+            given = getattr(found.record, "number", 0) or made
+            last = max(given, last + 1) if counts else last
+            entry = self._entry(found, last)
+            if entry is None:
+                continue
+            self._numbers[found.seq] = last
+            recorder.append(entry)
+            if counts:  # a start has the number of the record before it, and a time of its own
+                recorder.instants.note_at(last, found.record.at_s)
+            cause = getattr(found.record, "cause", None)
+            if cause is not None and cause[0] in self._numbers:
+                recorder.causes[last] = self._numbers[cause[0]]
+
+    def _entry(self, found: Taken, number: int) -> Entry | None:
+        record, cell = found.record, self._cell(found.record.worker)
+        match record:
+            case Input(outcome="dropped"):
+                dropped = Acted(None, (), "drop", found.before, found.before)
+                return (number, cell, None, None, None, dropped)
+            case Input():
+                message = self._message(found)
+                came = came_of(found, self._crash(found, cell, message))
+                return (number, cell, KINDS[record.how], message, found.before, came)
+            case Start():
+                return (number, cell, None, None, None, Began(found.after))
+            case Change():
+                acted = Acted(put_state, (found.after,), "replace_state", found.before, found.after)
+                return (number, cell, None, None, None, acted)
+        return None
+
+    def _crash(self, found: Taken, cell: WorkerCell, message: Any) -> ExitReason | None:
+        """Return how an input crashed, found by stepping it again; None where that goes well."""
+        record = found.record
+        if record.outcome != "crashed" or found.before is NOTHING or type(message) is AsText:
+            return None
+        _, again = self._decoders.get(record.worker) or (None, Again(cell.spec, self._guard))
+        kind = KINDS[record.how]
+        try:
+            again.step(advance, cell.behaviour, kind, message, None, found.before)
+        except BaseException as error:
+            if again.is_from_outside(error):
+                raise
+            return frameless(Crash(error), message_of(error))
+        return None
+
+    def _cell(self, worker: str) -> WorkerCell:
+        if worker not in self._cells:
+            spec = self._specs[worker]
+            cell = self._cells[worker] = WorkerCell(spec, self._recorder.world.root)
+            cell.behaviour = behaviour_of(spec.start)
+        return self._cells[worker]
+
+    def _message(self, found: Taken) -> Any:
+        """Return an input by the codec that is here; its text, where that does not take it."""
+        record = found.record
+        if record.how == "timeout":
+            return TIMEOUT
+        worker = record.worker
+        if worker not in self._decoders:
+            spec = self._specs[worker]
+            _, values = code_in(spec, renamed_in(self._store, worker), "")
+            self._decoders[worker] = values, Again(spec, self._guard)
+        values, again = self._decoders[worker]
+        try:
+            if record.data[:1] == ODD:
+                return again.step(values.read, record.data, found.seq)
+            return again.step(values.codec.decode, record.data)
+        except BaseException as error:
+            if again.is_from_outside(error):
+                raise
+            return AsText(text_of(record.data))
+
+
+def came_of(found: Taken, crash: ExitReason | None) -> Came:
+    """Return what came of an input; its output is not in a journal, nor is how it crashed."""
+    record: Input = found.record
+    if crash is not None:
+        return Came(record.how, None, crash)
+    if record.outcome == "crashed":
+        said = text_of(record.output) or "the journal does not say why"
+        return Came(record.how, None, Crash(class_of("Crash")(said), said=said))
+    reply = AsText("") if record.outcome == "replied" else NOTHING
+    return Came(record.how, Outcome(found.after, reply, effects=NOT_KEPT))

@@ -1,0 +1,199 @@
+"""Other code: what a file has in the place of the code of workers; forks that are stepped by it.
+
+The file is loaded beside the module that it stands for, so that both have classes of the same
+names. A worker keeps its own: its inputs and states are carried to those of the file for each step,
+and what comes of it is carried back.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, behaviour_of, callback_of
+from ssm_cli.behaviour.results import Caller, Ok
+from ssm_cli.errors import CommandError, message_of
+from ssm_cli.history.carrying import Classes, carried, classes_between
+from ssm_cli.history.counterparts import counterpart
+from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.spec.importing import load_apart
+
+Clock = Callable[[], float]
+Turn = Callable[[Any], Any]
+
+
+class Code:
+    """What a worker is stepped with: its own code, or other code for it.
+
+    Args:
+        behaviour: the code.
+        clock: measures its steps.
+        classes: of the worker, each with the one of that code that takes its place.
+        turn: what is made of a state, as it was, before it is carried (`code_change`).
+
+    Attributes:
+        spent_s: what its steps took, without what else is done to values.
+    """
+
+    def __init__(
+        self,
+        behaviour: Any,
+        clock: Clock = float,
+        classes: Classes | None = None,
+        turn: Turn | None = None,
+    ) -> None:
+        self.spent_s, self._clock = 0.0, clock
+        self.behaviour, self.classes, self._turn = behaviour, classes or {}, turn
+        self._is_server = isinstance(behaviour, Callbacks)
+
+    def carried(self, value: Any) -> Any:
+        """Return a value in the classes of this code."""
+        return carried(value, self.classes)
+
+    def effect(self, effect: Any) -> Any:
+        """Return an effect whose message is of the classes of this code."""
+        if not self.classes or not hasattr(effect, "message"):
+            return effect
+        return msgspec.structs.replace(effect, message=self.carried(effect.message))
+
+    def state_of(self, state: Any) -> Any:
+        """Return a state of the worker as one of this code."""
+        return self.carried(state if self._turn is None else self._turn(own_copy(state)))
+
+    def step(self, kind: Kind, message: Any, state: Any, caller: Caller | None = None) -> Outcome:
+        """Return the outcome of a step; input, state and outcome are of this code."""
+        if caller is None and self._is_server and kind is Kind.CALL:
+            caller = Caller(0, [])
+        begun_s = self._clock()
+        try:
+            return advance(self.behaviour, kind, message, caller, state)
+        finally:
+            self.spent_s += self._clock() - begun_s
+
+
+class Beside:
+    """A worker stepped by the code of a file; all that goes in and comes out is of its classes."""
+
+    def __init__(self, own: Any, module: Any) -> None:
+        self._there = code_in(module, own)
+        self._here = Code(own, classes={new: old for old, new in self._there.classes.items()})
+
+    def init(self, name: str, args: Any) -> Any:
+        """Return what `init` answers."""
+        init = self._there.behaviour.init
+        answer = None if init is None else init(name, args)
+        if type(answer) is Ok:
+            return msgspec.structs.replace(answer, state=self._here.carried(answer.state))
+        return self._here.carried(answer)
+
+    def step(self, kind: Kind, message: Any, state: Any, caller: Caller | None) -> Outcome:
+        """Return the outcome of a step."""
+        message, state = (self._there.carried(value) for value in (message, state))
+        outcome = self._there.step(kind, message, state, caller)
+        state, reply = (self._here.carried(value) for value in (outcome.state, outcome.reply))
+        effects = [self._here.effect(effect) for effect in outcome.effects]
+        return msgspec.structs.replace(outcome, state=state, reply=reply, effects=effects)
+
+
+class Replaced:
+    """A world whose workers are stepped by the code of a file, where that is of the same name.
+
+    Args:
+        world: of a fork.
+        module: what was loaded of the file.
+
+    Raises:
+        CommandError: no worker has its code in a file of that name, or the file lacks it.
+    """
+
+    def __init__(self, world: World, module: Any) -> None:
+        self._world, self._module = world, module
+        self._codes: dict[Any, Beside | None] = {}
+        cells = [cell for cell in world.names.values() if type(cell) is WorkerCell]
+        found = [cell for cell in cells if self._code(cell.behaviour or cell.spec.start)]
+        if not found:
+            name = Path(module.__file__).name
+            raise CommandError(f"no worker has its code in a file that is called {name}")
+        world.outside.advance, world.outside.init = self._advance, self._init
+        for cell in found:
+            cell.ensure_extra().checked = True  # so that each input comes by here
+            replan(cell)
+
+    def _code(self, behaviour: Any) -> Beside | None:
+        """Return the code of the file for a worker; None where it is of another file."""
+        callback = callback_of(behaviour)
+        if callback not in self._codes:
+            home = sys.modules.get(getattr(callback, "__module__", ""))
+            same_name = Path(getattr(home, "__file__", "") or "").name
+            is_of_it = same_name == Path(self._module.__file__).name
+            self._codes[callback] = Beside(behaviour, self._module) if is_of_it else None
+        return self._codes[callback]
+
+    def _advance(
+        self, behaviour: Any, kind: Kind, message: Any, caller: Caller | None, state: Any
+    ) -> Outcome:
+        code = self._code(behaviour)
+        if code is None:
+            return advance(behaviour, kind, message, caller, state)
+        return code.step(kind, message, state, caller)
+
+    def _init(self, name: str, *args: Any) -> Any:
+        cell = self._world.names[name]
+        if isinstance(cell, SupervisorCell):
+            return cell.spec.init and cell.spec.init(name)
+        code = self._code(cell.behaviour)  # type: ignore[attr-defined]  # a worker's
+        if code is not None:
+            return code.init(name, *args)
+        init = cell.behaviour.init  # type: ignore[attr-defined]  # as above
+        return None if init is None else init(name, *args)
+
+
+def other_code(file: str) -> Any:
+    """Return the module of a file, loaded anew.
+
+    Raises:
+        CommandError: it cannot be loaded; says what it raised.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise CommandError(f"{file}: there is no such file of Python code")
+    try:
+        return load_apart(path)
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        kind, said = type(error).__name__, message_of(error)[:500]
+        raise CommandError(f"{file} cannot be loaded: {kind}: {said}") from error
+
+
+def code_in(module: Any, own: Any, clock: Clock = float) -> Code:
+    """Return what a module has in the place of a worker's own code.
+
+    Raises:
+        CommandError: it has nothing of that name.
+    """
+    home = getattr(callback_of(own), "__module__", "")
+    behaviour = behaviour_of(counterpart(own, [(sys.modules.get(home, module), module)]))
+    return Code(behaviour, clock, classes_between(home, module))
+
+
+def code_of(cell: WorkerCell) -> Any:
+    """Return the code of a worker, made, whether it has run or not."""
+    own = cell.behaviour or cell.spec.start
+    return own() if isinstance(own, type) else own
+
+
+def own_copy(state: Any) -> Any:
+    """Return a copy of a state, for code that may change it in place; itself if it has none."""
+    try:
+        return deepcopy(state)
+    except Exception:  # noqa: BLE001 - a lock, a socket: the worker has but one of it
+        return state

@@ -1,0 +1,168 @@
+"""Places: where in time one is: now, at a record, or in a fork; and the trees that stand there."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import msgspec
+
+from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.history.records import has_number
+from ssm_cli.runtime.engine.recorder import Came, Recorder
+from ssm_cli.runtime.node import Node
+
+MOST_FORKS = 64
+KEPT_TREES = 4  # at records that were looked at last
+TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
+WHERE = "expected a record, `now`, `start`, `crash`, or a time like 17:51 or 17:51:41.195"
+
+
+class Fork(msgspec.Struct, eq=False):
+    """A scratch tree.
+
+    Attributes:
+        name: what it is called: `fork1`, ...
+        node: the tree.
+        record: the record that it was forked behind.
+        source: of the node whose records those are.
+        instead: by record, what was stepped in its place so far; None for nothing.
+        code: the module that its workers are stepped by; None for their own.
+    """
+
+    name: str
+    node: Node
+    record: int
+    source: Node
+    instead: dict[int, Any] = {}
+    code: Any = None
+
+
+class Places:
+    """The live tree, the trees at its records, and the forks that were made of them."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.forks: dict[str, Fork] = {}
+        self._trees: OrderedDict[int, Node] = OrderedDict()
+        self._made = 0
+
+    def tree(self, place: str) -> Node:
+        """Return the tree that stands at a place: "" is now, a number a record, else a fork.
+
+        Raises:
+            Forgotten: the record is not remembered, or there is no such fork.
+        """
+        if not place:
+            return self.node
+        if not place.isdecimal():
+            return self.fork_of(place).node
+        record = int(place)
+        if record not in self._trees:
+            self._trees[record] = self.node.at(record)
+        self._trees.move_to_end(record)
+        while len(self._trees) > KEPT_TREES:
+            self._trees.popitem(last=False)
+        return self._trees[record]
+
+    def fork_of(self, place: str) -> Fork:
+        """Return the fork of that name.
+
+        Raises:
+            Forgotten: there is none, or not any more.
+        """
+        if place not in self.forks:
+            there = ", ".join(self.forks) or "none"
+            raise Forgotten(f"there is no fork `{place}`; there is {there}")
+        return self.forks[place]
+
+    def add(self, node: Node, record: int, source: Node) -> Fork:
+        """Keep a fork, under a name of its own.
+
+        Raises:
+            CommandError: there are `MOST_FORKS` already.
+        """
+        if len(self.forks) >= MOST_FORKS:
+            told = f"there are {MOST_FORKS} forks already: {', '.join(self.forks)}"
+            raise CommandError(f"{told}; forget one by `drop {next(iter(self.forks))}`")
+        self._made += 1
+        fork = Fork(f"fork{self._made}", node, record, source)
+        self.forks[fork.name] = fork
+        return fork
+
+    def drop(self, place: str) -> Fork:
+        """Forget a fork. Its tree is not stopped: nothing of a user's runs for that."""
+        fork = self.fork_of(place)
+        del self.forks[place]
+        return fork
+
+    def remembered(self, place: str) -> tuple[Node, Recorder, int]:
+        """Return whose records are asked at a place, the recorder, and the last record there.
+
+        Raises:
+            Forgotten: nothing is remembered.
+        """
+        node = self.fork_of(place).node if place and not place.isdecimal() else self.node
+        recorder = node.recorder()
+        if recorder is None:
+            raise Forgotten(f"{node.name} remembers nothing; start it with `--history N`")
+        return node, recorder, int(place) if place.isdecimal() else recorder.last()
+
+    def record_at(self, where: str, place: str = "") -> int:
+        """Return the record that a word stands for, seen from a place.
+
+        Raises:
+            CommandError: it stands for none.
+            Forgotten: there is none at that time, or no crash.
+        """
+        node, recorder, _ = self.remembered(place)
+        if where.isdecimal():
+            return int(where)
+        if where == "now":
+            return recorder.last()
+        if where == "start":
+            return node.first_record()
+        if where == "crash":
+            return last_crash(recorder)
+        return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))
+
+
+def last_crash(recorder: Recorder) -> int:
+    """Return the record of the last crash."""
+    for entry in reversed(recorder.ring):
+        what = entry[5]
+        if type(what) is Came and what.outcome is None:
+            return entry[0]
+    raise Forgotten("no crash is remembered")
+
+
+def at_time(recorder: Recorder, at_s: float) -> int:
+    """Return the last record that was served at or before an instant."""
+    for entry in reversed(recorder.ring):
+        if has_number(entry) and recorder.instants.of(entry[0])[1] <= at_s:
+            return entry[0]
+    raise Forgotten("nothing is remembered of that time")
+
+
+def instant_of(text: str, now_s: float) -> float:
+    """Return the instant that a time stands for, the last one up to now, as seconds since 1970.
+
+    Raises:
+        CommandError: it is no time.
+
+    >>> instant_of("1970-01-02T00:00:00+00:00", 0.0)
+    86400.0
+    """
+    try:
+        if TIME.fullmatch(text):
+            today = datetime.fromtimestamp(now_s).astimezone()
+            at = datetime.combine(today.date(), time.fromisoformat(text.zfill(5))).astimezone()
+            if len(text) <= 5:
+                at += timedelta(seconds=59, microseconds=999_999)
+            return (at if at.timestamp() <= now_s + 60 else at - timedelta(days=1)).timestamp()
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.astimezone()).astimezone(UTC).timestamp()
+    except ValueError as error:
+        raise CommandError(f"`{text[:60]}` is no place in time; {WHERE}") from error

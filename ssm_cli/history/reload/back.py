@@ -1,0 +1,135 @@
+"""Going back: what a reload has put away, and what came since, stepped again on the old code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.errors import Forgotten
+from ssm_cli.history.comparing import Comparison
+from ssm_cli.history.other_code import Clock, Code, own_copy
+from ssm_cli.history.records import Served, served_in
+from ssm_cli.history.reload.changing import Carrying, Changing
+from ssm_cli.history.reload.plan import CodePlan, sign_of
+from ssm_cli.history.telling import Data, Teller
+from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.engine.recorder import Recorder
+from ssm_cli.runtime.performer.recoding import Recode, former_of
+from ssm_cli.runtime.performer.system import STATES
+
+PUT = (*STATES, "adopted")
+"""How a record comes that put another state in place."""
+
+
+class Undo:
+    """What one worker had before a reload.
+
+    Attributes:
+        worker: its id.
+        number: the record of the reload.
+        cell: the worker; `former` is one with the code of before.
+        start, state: its code and its state.
+        steps: how many inputs it had served.
+    """
+
+    def __init__(self, one: Changing) -> None:
+        self.worker, self.cell, self.number = one.worker, one.cell, 0
+        self.start, self.state, self.steps = one.cell.spec.start, one.cell.state, one.cell.steps
+        self.former = former_of(one.cell)
+        self.former.behaviour = self.behaviour = one.own
+        self.was, self.code = one.was, one.code
+        self.classes = {new: old for old, new in one.classes.items()}
+        self._carry = one.carry
+
+    def at_once(self) -> Recode:
+        """Return what undoes it before anything was served."""
+        detail = {"was": self.code, "code": self.was}
+        return Recode(self.start, self.behaviour, self.state, self._carry.back, self.state, detail)
+
+
+class Undone:
+    """What a reload has put away: the workers' code and states, and the modules."""
+
+    def __init__(self, plan: CodePlan) -> None:
+        self.workers = [Undo(one) for one in plan.workers]
+        self.pools = [(sup.spec.id, sup.spec.children[0].start) for sup, _ in plan.pools]
+        self.old = plan.old
+
+
+class Back:
+    """One worker on its way back to the code of before.
+
+    Raises:
+        Forgotten: not all of its inputs since are remembered.
+    """
+
+    def __init__(self, undo: Undo, recorder: Recorder | None, instant: Any, clock: Clock) -> None:
+        self.undo, self.worker = undo, undo.worker
+        self._code = Code(undo.behaviour, clock, undo.classes)
+        self._comparison: Comparison | None = None
+        self._runs = Again(undo.cell.spec)
+        self._state = own_copy(undo.state)
+        if recorder is not None:
+            teller = Teller(recorder)
+            self._comparison = Comparison(teller, instant, self._code, undo.former, states=False)
+        since = since_of(recorder, undo)
+        self._lives = True
+        for one in since:
+            self._step(one)
+
+    def _step(self, one: Served) -> None:
+        if one.is_input and self._comparison is not None:
+            now = self._comparison.add(one, self._state, own=True)
+            raised = isinstance(now, BaseException)
+            self._state = self._state if raised else now.state
+            self._lives = raised or one.outcome != "crashed"
+        elif one.how == "start" and not self._lives:
+            self._lives = True  # the old code has not crashed there
+        elif one.how in (*PUT, "start") and one.after is not NOTHING:
+            self._state = self._runs.step(self._code.carried, own_copy(one.after))
+
+    @property
+    def differs(self) -> bool:
+        """Whether something was answered that the old code answers differently."""
+        return self._comparison is not None and self._comparison.differs
+
+    def recode(self) -> Recode:
+        """Return what the node is to do."""
+        undo = self.undo
+        carry = Carrying(self._code, self._runs)
+        detail = {"was": undo.code, "code": undo.was, "back": True}
+        before = carry(undo.cell.state)
+        return Recode(undo.start, undo.behaviour, self._state, carry, before, detail)
+
+    def told(self) -> Data:
+        """Return what was found, as data."""
+        undo, made = self.undo, self._comparison
+        found = Comparison.nothing() if made is None else made.told()
+        return {"worker": self.worker, "was": undo.code, "code": undo.was,
+                "waiting": 0, "unfit": 0, "left": 0, **found}  # fmt: skip
+
+
+def told_back(backs: list[Back]) -> Data:
+    """Return what going back comes to, as data."""
+    workers = [one.told() for one in backs]
+    differs = any(one.differs for one in backs)
+    return {"modules": [], "workers": workers, "differs": differs, "plan": sign_of([], workers)}
+
+
+def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
+    """Return what a worker has served since a reload, and its starts, in order.
+
+    Raises:
+        Forgotten: not all of it is remembered.
+    """
+    served = undo.cell.steps - undo.steps
+    first = None if recorder is None or not recorder.ring else recorder.ring[0][0]
+    if served and (first is None or first > undo.number):
+        raise Forgotten(
+            f"{undo.worker} has served {served:,} inputs since, and not all of them are "
+            f"remembered (`--history N`): put the old code into its file, and `reload`"
+        )
+    if recorder is None:
+        return []
+    ones = served_in(recorder, undo.number, worker=undo.worker)
+    return [one for one in ones if one.cell is undo.cell and one.how != "reload"]

@@ -1,0 +1,246 @@
+"""One worker under other code: what it would go on with, and how what it remembers comes out."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of, callback_of
+from ssm_cli.behaviour.results import Error, Ok
+from ssm_cli.behaviour.visible import code_changed
+from ssm_cli.errors import CodeRefused, SsmError, StorageError
+from ssm_cli.history.comparing import Comparison
+from ssm_cli.history.counterparts import OtherLoads
+from ssm_cli.history.other_code import Clock, Code
+from ssm_cli.history.records import Served, served_in
+from ssm_cli.history.telling import Data, Teller
+from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.code import digest_of
+from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.durable.recoded import values_for
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
+from ssm_cli.runtime.engine.recorder import Recorder
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.looking.show import codec_of
+from ssm_cli.runtime.performer.recoding import Recode, bare_cell, waiting_values
+from ssm_cli.spec.judge import judged_alone
+
+SLOW = 2.0  # times as slow, from which on it is asked
+
+
+class Changing:
+    """A worker, and the code that it may go on with. Nothing is changed by it.
+
+    Args:
+        world: the node's.
+        cell: the worker.
+        loads: the modules in use, each with the one in its place.
+        clock: measures steps.
+
+    Attributes:
+        start, behaviour: the other code, as a child spec names it, and made.
+        there: a cell of that code, in no tree.
+        was, code: digests of the modules of both.
+        state: what it would go on with.
+
+    Raises:
+        CodeRefused: it cannot go on with that code; says why.
+    """
+
+    def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
+        self.world, self.cell, self._clock = world, cell, clock
+        self.classes, self._gone = loads.classes, loads.gone
+        start = self.start = loads.other(cell.spec.start)
+        self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
+        self._runs = Again(cell.spec)
+        self.behaviour: Behaviour = self._sound(start)
+        self.there = bare_cell(msgspec.structs.replace(cell.spec, start=start), self.behaviour)
+        self.was, self.code = (digest_of(callback_of(one)) for one in (self.own, start))
+        self.carry = Carrying(self._code(), self._runs)
+        self.comparison: Comparison | None = None
+        self.waiting, self.unfit, self.left = 0, 0, 0
+        self.state = self._turned()
+        self._fits_what_is_kept()
+
+    @property
+    def worker(self) -> str:
+        """Its name."""
+        return str(self.cell.spec.id)
+
+    @property
+    def differs(self) -> bool:
+        """Whether something comes out differently, or much slower, or waits that does not fit."""
+        told = self.told()
+        return bool(self.unfit) or told["same"] != told["total"] or told["slower"] >= SLOW
+
+    def told(self) -> Data:
+        """Return what was found, as data."""
+        found: Data = {"worker": self.worker, "was": self.was, "code": self.code}
+        found |= {"waiting": self.waiting, "unfit": self.unfit, "left": self.left}
+        return found | (Comparison.nothing() if self.comparison is None else self.comparison.told())
+
+    def rehearse(self, recorder: Recorder, instant: Any, last: int, until_s: float) -> None:
+        """Step the last inputs that are remembered of it on the other code, and look at the queue.
+
+        Args:
+            recorder: what is remembered.
+            instant: writes a time.
+            last: how many inputs at most.
+            until_s: when to leave off.
+        """
+        comparison = self.comparison = Comparison(
+            Teller(recorder), instant, self._code(), self.there, self._clock
+        )
+        ones = last_served(recorder, self.cell, last)
+        for one in ones[::-1]:  # what came last counts most
+            if self._clock() > until_s:
+                break
+            comparison.add(one)
+        self.left = len(ones) - comparison.total - comparison.unknown
+
+    def look_at_queue(self) -> None:
+        """Count what waits for it, and what of that the other code does not take."""
+        waits = [*waiting_values(self.world, self.cell)]
+        self.waiting = len(waits)
+        self.unfit = sum(not self._fits(value) for value in waits)
+
+    def recode(self) -> Recode:
+        """Return what the node is to do."""
+        detail = {"was": self.was, "code": self.code}
+        before = self.cell.state if self.turns else self.state
+        return Recode(self.start, self.behaviour, self.state, self.carry, before, detail)
+
+    # -- inside --------------------------------------------------------------------------------
+
+    @property
+    def turns(self) -> bool:
+        """Whether its states are turned by `code_change`: the versions differ."""
+        return bool(self.own.version != self.behaviour.version)
+
+    def _code(self) -> Code:
+        turn = self._change_code if self.turns else None
+        return Code(self.behaviour, self._clock, self.classes, turn)
+
+    def _change_code(self, state: Any) -> Any:
+        result = code_changed(self.behaviour, self.own.version, state, None)
+        if isinstance(result, Ok):
+            return result.state
+        if isinstance(result, Error):
+            raise CodeRefused(f"code_change refused: {result.reason}")
+        raise CodeRefused(f"code_change answered {type(result).__name__}; expected Ok or Error")
+
+    def _sound(self, start: Any) -> Behaviour:
+        spec = msgspec.structs.replace(self.cell.spec, start=start)
+        own_name = spec.id.partition(":")[0]  # the name of a pool's child is none to be given
+        try:
+            refusal = self._runs.revive(judged_alone, msgspec.structs.replace(spec, id=own_name))
+            made: Any = None if refusal else self._runs.revive(behaviour_of, start)
+            if made is not None:
+                codec_of(bare_cell(spec, made))
+        except BaseException as error:
+            raise self._refused("its code cannot be used", error) from error
+        if refusal is not None:
+            raise CodeRefused(f"{self.worker}: {'; '.join(refusal.complaints)}")
+        if kind_of_code(made) != kind_of_code(self.own):
+            raise CodeRefused(
+                f"{self.worker} was a {kind_of_code(self.own)} and would be a {kind_of_code(made)}:"
+                f" its state is of another form; start the tree anew with that"
+            )
+        sound: Behaviour = made
+        return sound
+
+    def _turned(self) -> Any:
+        cell, kept = self.cell, None if self.cell.extra is None else self.cell.extra.kept
+        runs = cell.status is CellStatus.RUNNING
+        state = kept.last if kept is not None and kept.has and not runs else cell.state
+        if state is None and not runs:
+            return None
+        try:
+            return self._runs.revive(self._code().state_of, state)
+        except BaseException as error:
+            how = "give its code another `version` and a `code_change`, or new fields defaults"
+            raise self._refused("its state cannot go on under the new code", error, how) from error
+
+    def _fits_what_is_kept(self) -> None:
+        kept = kept_of(self.cell)
+        if kept is None:
+            return
+        if kept.trouble is not None:
+            raise CodeRefused(
+                f"{self.worker} is down ({kept.trouble.reason}), and what is stored of it waits "
+                f"for its code: start the tree anew, or see `ssm data repair {self.worker}`"
+            )
+        try:
+            codec = codec_of(self.there)
+            values = values_for(self.world.outside.keeper, kept, self.behaviour, codec)
+            if self.cell.status is CellStatus.RUNNING:
+                values.dump(self.state)
+        except StorageError as error:
+            raise CodeRefused(str(error)) from error
+
+    def _fits(self, value: Any) -> bool:
+        if isinstance(value, bytes):
+            try:
+                self._runs.step(codec_of(self.there).decode, value)
+            except BaseException as error:
+                if self._runs.is_from_outside(error):
+                    raise
+                return False
+            return True
+        made = self.carry(value)
+        return type(made).__module__ not in self._gone or type(made) in self.classes.values()
+
+    def _refused(self, what: str, error: BaseException, how: str = "") -> CodeRefused:
+        """Return the error for user code that raises; what comes from outside is raised again."""
+        said = str(error) if isinstance(error, SsmError) else self._runs.said(error, tried=True)
+        name = "" if isinstance(error, CodeRefused) else f"{type(error).__name__}: "
+        hint = f"; {how}" if how else ""
+        return CodeRefused(f"{self.worker}: {what}: {name}{said}{hint}")
+
+
+class Carrying:
+    """Carries what waits for a worker to other code; the same object always to the same one."""
+
+    def __init__(self, code: Code, runs: Again) -> None:
+        self._code, self._runs = code, runs
+        self._made: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """Return a value of the other code; the value as it is where it cannot be one."""
+        known = self._made.get(id(value))
+        if known is None:
+            try:
+                made = self._runs.step(self._code.carried, value)
+            except BaseException as error:
+                if self._runs.is_from_outside(error):
+                    raise
+                made = value
+            known = self._made[id(value)] = value, made
+        return known[1]
+
+    def back(self, value: Any) -> Any:
+        """Return what a value was before it was carried."""
+        found = (old for old, new in self._made.values() if new is value)
+        return next(found, value)
+
+
+def kind_of_code(behaviour: Any) -> str:
+    """Return what kind of worker a behaviour is: `StateMachine`, `GenServer`, ..."""
+    for kind in type(behaviour).__mro__:
+        if kind.__module__.startswith("ssm_cli.behaviour."):
+            return kind.__name__
+    return type(behaviour).__name__
+
+
+def last_served(recorder: Recorder, cell: WorkerCell, last: int) -> list[Served]:
+    """Return the last inputs that a worker has served, oldest first: with code of its version."""
+    ones = served_in(recorder, worker=cell.spec.id, back=True)
+    found = itertools.takewhile(lambda one: code_version(one.cell) == code_version(cell), ones)
+    return [*itertools.islice((one for one in found if one.is_input), last)][::-1]
+
+
+def code_version(cell: WorkerCell) -> Any:
+    """Return the version of a worker's code."""
+    return getattr(cell.behaviour, "version", None)

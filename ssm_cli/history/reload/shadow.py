@@ -1,0 +1,144 @@
+"""Shadows: other code that gets what a worker gets, and whose answers reach nobody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import callback_of
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.errors import CodeRefused, CommandError
+from ssm_cli.history.comparing import Comparison
+from ssm_cli.history.counterparts import OtherLoads
+from ssm_cli.history.other_code import Clock, Code, other_code
+from ssm_cli.history.records import Served, served_in
+from ssm_cli.history.reload.back import PUT
+from ssm_cli.history.reload.plan import CodePlan
+from ssm_cli.history.telling import Data, Teller
+from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.recorder import Recorder
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.spec.afresh import file_of
+
+SHADOWED = 1000  # inputs, unless somebody wants more or fewer
+MOST_SHADOWED = 1_000_000
+
+
+class Shadow:
+    """Other code for one worker, with a state of its own.
+
+    It takes what the node remembers, so that a call takes no longer for it: when it is asked for,
+    and now and then as the node goes on (`Recorder.readers`).
+
+    Args:
+        world: the node's.
+        cell: the worker, which runs.
+        file: the file with the other code.
+        wanted: for how many inputs.
+        instant: writes a time.
+        clock: measures steps.
+
+    Raises:
+        CodeRefused: the code cannot be loaded, or the worker cannot go on with it; the node
+            remembers nothing.
+    """
+
+    def __init__(  # noqa: PLR0917 - what it is of, and for how long
+        self, world: World, cell: WorkerCell, file: str, wanted: int, instant: Any, clock: Clock
+    ) -> None:
+        if not 0 < wanted <= MOST_SHADOWED:
+            raise CommandError(f"--for takes 1 to {MOST_SHADOWED:,} inputs, not {wanted}")
+        if world.history is None:
+            raise CodeRefused("a shadow needs the inputs that are remembered: `--history N`")
+        self.recorder: Recorder = world.history
+        self.file, self._wanted = file, wanted
+        self._cell, self._own = cell, cell.behaviour
+        self._home = sys.modules[callback_of(cell.behaviour).__module__]
+        try:
+            self._module = other_code(file)
+        except CommandError as error:
+            raise CodeRefused(str(error)) from error
+        made = self._changing = self.plan_of(world, clock).workers[0]
+        self._code = Code(made.behaviour, clock, made.classes)
+        self._comparison = Comparison(
+            Teller(self.recorder), instant, self._code, made.there, clock, states=not made.turns
+        )
+        self._state, self._at, self._lives = made.state, self.recorder.last(), True
+        self._missed, self._why = 0, ""
+
+    def is_own_file(self) -> bool:
+        """Return whether the other code stands in the file of the worker's own module."""
+        return Path(file_of(self._home)).resolve() == Path(self.file).resolve()
+
+    def plan_of(self, world: World, clock: Clock) -> CodePlan:
+        """Return the plan of going on with the other code."""
+        loads = OtherLoads([(self._home, self._module)])
+        return CodePlan(world, {self._module.__name__: self._module}, loads, [self._cell], clock)
+
+    def plan(self, world: World, clock: Clock) -> CodePlan:
+        """Return the plan of promoting the other code.
+
+        Raises:
+            CodeRefused: the worker is durable, or has other code by now.
+        """
+        if kept_of(self._cell) is not None:
+            raise CodeRefused(
+                f"{self._cell.spec.id} is durable, and its journal names its code's own file: put "
+                f"the new code there, and `reload {self._cell.spec.id}`"
+            )
+        if self._cell.behaviour is not self._own:
+            raise CodeRefused(f"the code of {self._cell.spec.id} has changed since; begin anew")
+        return self.plan_of(world, clock)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has compared as many inputs as were wanted, or cannot go on."""
+        return self._comparison.total >= self._wanted or bool(self._why)
+
+    @property
+    def clean(self) -> bool:
+        """Whether it has compared as many as were wanted, and none differs."""
+        enough = self._comparison.total >= self._wanted
+        return enough and not self._comparison.differs and not self._missed
+
+    def catch_up(self) -> None:
+        """Step what was served since, up to as many inputs as are wanted."""
+        ring = self.recorder.ring
+        if self.over or not ring or self.recorder.last() == self._at:
+            return
+        if self._cell.behaviour is not self._own:
+            self._why = "the code of the worker has changed"
+            return
+        jumps = ring[0][0] > self._at + 1
+        for one in served_in(self.recorder, self._at, worker=self._cell.spec.id):
+            if one.cell is not self._cell or (one.numbered and one.record <= self._at):
+                continue
+            if jumps and one.is_input:
+                self._missed, jumps = self._missed + ring[0][0] - self._at - 1, False
+                self._state = self._code.state_of(one.before)
+            self._step(one)
+            if self.over:
+                break
+        self._at = self.recorder.last()
+
+    def _step(self, one: Served) -> None:
+        if one.is_input:
+            now = self._comparison.add(one, self._state, own=True)
+            raised = isinstance(now, BaseException)
+            self._lives = raised or one.outcome != "crashed"
+            self._state = self._state if raised else now.state
+        elif one.how == "start" and not self._lives:
+            self._lives = True  # the other code has not crashed there
+        elif one.how in (*PUT, "start") and one.after is not NOTHING:
+            self._state = self._changing.carry(one.after)
+
+    def told(self) -> Data:
+        """Return how far it is, as data."""
+        return {
+            "worker": self._cell.spec.id, "file": self.file, "wanted": self._wanted,
+            "was": self._changing.was, "code": self._changing.code, "clean": self.clean,
+            "over": self.over, "missed": self._missed, "why": self._why,
+            **self._comparison.told(),
+        }  # fmt: skip

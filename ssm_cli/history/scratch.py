@@ -1,0 +1,349 @@
+"""Scratch trees: forks of what is remembered, to try in them what might have been."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ssm_cli.codec.build import codec_for
+from ssm_cli.errors import CommandError, Forgotten, message_of
+from ssm_cli.history.changes import change_record
+from ssm_cli.history.changes import changes as changes_between
+from ssm_cli.history.other_code import Replaced, other_code
+from ssm_cli.history.places import MOST_FORKS, Fork, Places
+from ssm_cli.history.records import Served, latest_of
+from ssm_cli.history.saved.code import GONE, GONE_MACHINE, GoneServer
+from ssm_cli.history.telling import Data, Teller
+from ssm_cli.history.timeline import Timeline
+from ssm_cli.runtime.durable.code import lasting_name
+from ssm_cli.runtime.engine.recorder import LATER, Acted, Entry, Recorder
+from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.outside import is_raised_by_code
+
+MOST_ADVANCE_S = 10 * 365 * 86_400.0
+MOST_LEFT_OUT = 1000  # records at once
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+BROUGHT = ("timer", "timeout", "continue", "run")  # how records come that others bring
+MOST_COPIED = 1000  # workers whose states are copied for a fork
+MOST_REAL_S = 2.0  # that a fork takes to let time pass
+SLICE_S = 0.05  # of that, after which it is looked at
+FORK_RECORDS = 10_000  # that a fork remembers of itself
+
+
+class Scratch:
+    """What can be tried at a place of a timeline; nothing of it leaves the process or is kept."""
+
+    def __init__(self, timeline: Timeline, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._timeline = timeline
+        self._clock = clock
+        self._places: Places = timeline.places
+
+    def fork(self, record: str | None = None, code: str | None = None, place: str = "") -> Data:
+        """Make a scratch tree of the place, or of a record, and return where it stands.
+
+        With `code`, a file, the workers of a file of that name are stepped by it from there on; a
+        fork of such a fork is as well.
+        """
+        _, recorder, here = self._places.remembered(place)
+        at = here if record is None else self._places.record_at(record, place)
+        source = self._places.fork_of(place).node if is_fork(place) else self._places.node
+        module = None if code is None else other_code(code)
+        if module is None and is_fork(place):
+            module = self._places.fork_of(place).code
+        node = scratch_of(source.at(at) if at != recorder.last() else source, at, module)
+        fork = self._places.add(node, at, source)
+        fork.code = module
+        told: Data = {"place": fork.name, "number": at, "waiting": waiting_in(node)}
+        if runs := sum(len(under_way_of(node, name)["runs"]) for name in node.names("worker")):
+            told["runs"] = runs
+        return told | ({} if module is None else {"code": module.__file__})
+
+    def forks(self, place: str = "") -> Data:
+        """Return the forks that there are, the oldest first, and that of the place."""
+        told = [
+            {"fork": fork.name, "record": fork.record, "number": fork.node.record,
+             "waiting": waiting_in(fork.node), "instead": sorted(fork.instead)}
+            for fork in self._places.forks.values()
+        ]  # fmt: skip
+        return {"here": place, "forks": told, "most": MOST_FORKS}
+
+    def drop(self, place: str = "") -> Data:
+        """Forget the fork of the place; return to the record that it was made at."""
+        if not is_fork(place):
+            raise CommandError("this is no fork; `fork` makes one")
+        above = self._source_place(place)
+        fork = self._places.drop(place)
+        if above:
+            return {"place": above, "number": fork.source.record}
+        return {"place": "" if fork.record == fork.source.record else str(fork.record),
+                "number": fork.record}  # fmt: skip
+
+    def without(self, records: str, place: str = "") -> Data:
+        """Step all again without some records; return what differs in the fork now.
+
+        `records` are their numbers, with spaces between them.
+        """
+        numbers = records.replace(",", " ").split()
+        if not numbers or len(numbers) > MOST_LEFT_OUT:
+            raise CommandError(
+                f"without what? expected the numbers of 1 to {MOST_LEFT_OUT} records"
+            )
+        return self._again(place, dict.fromkeys(map(self._number, numbers)))
+
+    def edit(self, record: str, given: str, place: str = "") -> Data:
+        """Step all again with another input in a record's place; return what differs now.
+
+        `given` is decoded by the codec of the record's worker.
+        """
+        number = self._number(record)
+        _, recorder, _ = self._places.remembered(self._source_place(place))
+        one = latest_of(recorder, number)
+        if one is None or not one.is_input:
+            raise Forgotten(f"record {number} is no input that is remembered")
+        return self._again(
+            place, {number: typed_input(one.cell, given.encode("utf-8", "surrogateescape"))}
+        )
+
+    def advance(self, span: str, place: str = "") -> Data:
+        """Let time pass in a fork (`90s`, `5m`, `2h`, `1d`), and return what that brought."""
+        fork, seconds = self._fork(place), seconds_of(span)
+        if not 0 < seconds <= MOST_ADVANCE_S:
+            raise CommandError(f"cannot advance {seconds:g} s; expected more than 0 s")
+        node, before = fork.node, fork.node.record
+        seq = node.last_seq
+        passed_s = self._pass(node, seconds)
+        return {
+            "place": place,
+            "number": node.record,
+            "passed": passed_s,
+            "wanted": seconds,
+            "reports": [report.seq for report in node.reports(seq)],
+            "records": self._since(node, before),
+        }
+
+    def _pass(self, node: Node, seconds: float) -> float:
+        """Let time pass, in slices, for `MOST_REAL_S` of the machine's; return how much did."""
+        end_s, passed_s, slice_s = self._clock() + MOST_REAL_S, 0.0, 1.0
+        while passed_s < seconds and node.running:
+            begun_s = self._clock()
+            if begun_s > end_s:
+                return passed_s
+            slice_s = min(slice_s, seconds - passed_s)
+            node.run(slice_s)
+            passed_s += slice_s
+            slice_s *= 2.0 if self._clock() - begun_s < SLICE_S else 0.5
+        return seconds
+
+    def adopt(self, worker: str, why: str = "", sure: str = "", place: str = "") -> Data:
+        """Put the state of a worker of the fork in the live worker's place, as a record.
+
+        Unless `sure` is `yes` nothing is done: the answer says what would change.
+
+        Raises:
+            CommandError: no reason is given, or the place is no fork.
+        """
+        fork = self._fork(place)
+        if not why.strip():
+            raise CommandError("adopt for what reason? expected `--why TEXT`")
+        live = self._places.node
+        names = fork.node._world.names  # noqa: SLF001 - the state itself, not as it is shown
+        if worker not in names or fork.node.whereis(worker) is None:
+            raise Forgotten(f"no worker `{worker}` runs in {place}")
+        told = self._timeline.differing(live, fork.node, [worker])
+        if sure != "yes":
+            return {"worker": worker, "changes": told, "adopted": False}
+        state = names[worker].state  # type: ignore[attr-defined]  # a worker's
+        live.replace_state(worker, lambda _: state)
+        number = live.record
+        entry = live.recorder().ring[-1]  # type: ignore[union-attr]  # there are places
+        if type(entry[5]) is Acted:
+            entry[5].change = "adopted"
+        live.note_asker(number, why.strip()[:200])
+        return {"worker": worker, "changes": told, "adopted": True, "number": number}
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _fork(self, place: str) -> Fork:
+        if not is_fork(place):
+            raise CommandError("that goes in a fork alone; `fork` makes one")
+        return self._places.fork_of(place)
+
+    def _number(self, word: str) -> int:
+        if not word.isdecimal():
+            raise CommandError(f"`{word[:40]}` is no number of a record")
+        return int(word)
+
+    def _source_place(self, place: str) -> str:
+        source = self._fork(place).source
+        known = (fork.name for fork in self._places.forks.values() if fork.node is source)
+        return next(known, "")
+
+    def _again(self, place: str, instead: Mapping[int, Any]) -> Data:
+        """Step a fork again from before the first of some records, with other inputs."""
+        fork = self._fork(place)
+        recorder = fork.source.recorder()
+        if recorder is None:
+            raise Forgotten("the records behind this fork are not remembered any more")
+        need_code(fork.node)
+        wrong = [n for n in instead if n > fork.record or latest_of(recorder, n) is None]
+        if wrong:
+            raise Forgotten(f"record {wrong[0]} is not among those up to {fork.record}")
+        for number, given in instead.items():
+            if given is not None:
+                refuse_inner(latest_of(recorder, number))
+        all_instead = {**fork.instead, **instead}
+        begin = min(all_instead) - 1
+        node = scratch_of(fork.source.at(begin), begin, fork.code)
+        entries = entries_between(recorder, begin, fork.record)
+        node.step_again(recorder, entries, all_instead)
+        crashes = sum(report.event == "crashed" and report.record > begin
+                      for report in node.reports())  # fmt: skip
+        old, fork.node, fork.instead = fork.node, node, all_instead
+        changes = self._timeline.differing(old, node)
+        changes += under_way_differing(old, node)
+        return {"place": place, "number": fork.record, "changes": changes, "crashes": crashes}
+
+    def _since(self, node: Node, record: int) -> list[Data]:
+        recorder = node.recorder()
+        if recorder is None:
+            return []
+        teller = Teller(recorder)
+        ones = (latest_of(recorder, n) for n in range(record + 1, recorder.last() + 1))
+        return [teller.record(one, self._timeline.instant) for one in ones if one is not None]
+
+
+def need_code(node: Node) -> None:
+    """Raise `CommandError` where the code of a worker is not here to be stepped."""
+    for name in node.names("worker"):
+        start = node._world.names[name].spec.start  # noqa: SLF001 - its own room
+        if start is GONE_MACHINE or start is GoneServer:
+            raise CommandError(f"{name} cannot be stepped: {GONE}")
+
+
+def under_way_differing(one: Node, other: Node) -> list[Data]:
+    """Return what is under way for workers in one of two trees alone: runs, and timers.
+
+    Each is a change of `runs` or `timers`, whose path is the key.
+    """
+    found: list[Data] = []
+    for name in dict.fromkeys([*one.names("worker"), *other.names("worker")]):
+        before, after = under_way_of(one, name), under_way_of(other, name)
+        for of, was in before.items():
+            told = changes_between(was, after[of])
+            found += [{"worker": name, "of": of, **change_record(change)} for change in told]
+    return found
+
+
+def under_way_of(node: Node, worker: str) -> dict[str, dict[str, str]]:
+    """Return the runs and the timers of a worker, by key: what they do, as a text."""
+    cell = node._world.names.get(worker)  # noqa: SLF001 - of a fork that nobody else has
+    extra = None if cell is None else cell.extra
+    if extra is None:
+        return {"runs": {}, "timers": {}}
+    runs = {str(key): told_of(due.run.function) for key, due in extra.runs.items()}
+    return {"runs": runs, "timers": dict.fromkeys(map(str, extra.timers), "under way")}
+
+
+def told_of(function: Any) -> str:
+    """Return the name of the function of a run; of a saved past it is that already."""
+    return function if isinstance(function, str) else lasting_name(function)
+
+
+def waiting_in(node: Node) -> int:
+    """Return how many inputs wait in a fork, in its queue and behind workers that are held."""
+    world = node._world  # noqa: SLF001 - of a fork that nobody else has
+    extras = (cell.extra for cell in world.names.values())
+    return len(world.queue) + sum(len(extra.backlog) for extra in extras if extra is not None)
+
+
+def seconds_of(span: str) -> float:
+    """Return a span of time in seconds.
+
+    Raises:
+        CommandError: it is none.
+
+    >>> seconds_of("90s"), seconds_of("5m"), seconds_of("1.5")
+    (90.0, 300.0, 1.5)
+    """
+    try:
+        return float(span[:-1]) * UNITS[span[-1:]] if span[-1:] in UNITS else float(span)
+    except ValueError:
+        wrong = f"`{span[:40]}` is no span of time; expected one like 90s, 5m, 2h"
+        raise CommandError(wrong) from None
+
+
+def refuse_inner(one: Served | None) -> None:
+    """Raise `CommandError` for a record that another one has brought: the fork brings its own."""
+    if one is None or (one.cause is None and one.how not in BROUGHT):
+        return
+    by = f"by record {one.cause}" if one.cause else "from within"
+    raise CommandError(
+        f"record {one.record} was brought {by}; name one that came from outside: "
+        f"`why {one.record}` tells which it follows from"
+    )
+
+
+def is_fork(place: str) -> bool:
+    """Return whether a place is that of a fork."""
+    return bool(place) and not place.isdecimal()
+
+
+def scratch_of(tree: Node, record: int, module: Any = None) -> Node:
+    """Return a fork that remembers, behind a record, and that is cut where it runs away.
+
+    Raises:
+        CommandError: it cannot be copied, or stepped by the code of `module`.
+    """
+    node = copied(tree)
+    node.remember(FORK_RECORDS, record)
+    if module is not None:
+        Replaced(node._world, module)  # noqa: SLF001 - of a fork that nobody else has
+    return node
+
+
+def copied(tree: Node) -> Node:
+    """Return a fork whose states are its own: a worker may change them in place.
+
+    States that cannot be copied, and those of very many workers, are shared, as pure steps allow.
+
+    Raises:
+        CommandError: they cannot be copied, and a worker was seen to change its state in place.
+    """
+    recorder = tree.recorder()
+    if recorder is not None:
+        recorder.impure.compare()
+    impure = recorder is not None and bool(recorder.impure.found)
+    if not impure and len(tree.names("worker")) > MOST_COPIED:
+        return tree.fork(guard=True)
+    try:
+        return tree.fork(guard=True, copy="deep")
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_raised_by_code(error):
+            raise
+        if impure:
+            why = (
+                f"a worker changes its state in place, which cannot be copied: {message_of(error)}"
+            )
+            raise CommandError(why) from error
+        return tree.fork(guard=True)
+
+
+def entries_between(recorder: Recorder, first: int, last: int) -> list[Entry]:
+    """Return what is remembered behind one record and what followed from it at once, to another."""
+    behind, found = False, []
+    for entry in recorder.ring:
+        behind = behind or entry[0] > first or (entry[0] == first and type(entry[5]) in LATER)
+        if behind and entry[0] <= last:
+            found.append(entry)
+    return found
+
+
+def typed_input(cell: Any, data: bytes) -> Any:
+    """Return an input of a worker as a value; raises `DecodeError`."""
+    behaviour = cell.behaviour
+    wanted = cell.spec.options.codec
+    codec = codec_for(
+        behaviour.codec if wanted is None else wanted, behaviour.inputs, behaviour.outputs
+    )
+    return codec.decode(data)

@@ -1,0 +1,288 @@
+"""Trying: what is remembered, stepped on other code, and shrunk to the fewest inputs that fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.reasons import Crash
+from ssm_cli.behaviour.results import NOTHING, Ok
+from ssm_cli.behaviour.sizes import AsText
+from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.history.changes import same
+from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
+from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
+from ssm_cli.history.pytest_file import pytest_file
+from ssm_cli.history.records import Served, latest_of, served, served_in
+from ssm_cli.history.scratch import scratch_of
+from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
+from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, shrink_tree
+from ssm_cli.history.telling import Data, Teller
+from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
+from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.recorder import Began, Came, Recorder
+from ssm_cli.runtime.performer.recoding import bare_cell
+
+
+class Trying:
+    """What can be tried with the inputs that a node remembers; the node is not touched."""
+
+    def __init__(self, timeline: Timeline, clock: Clock = time.perf_counter) -> None:
+        self._timeline = timeline
+        self._clock = clock
+
+    def replay(self, worker: str, code: str | None = None, place: str = "") -> Data:
+        """Step the remembered inputs of a worker (or of `all`) on other code, and compare.
+
+        Each is stepped from the state that it had then, so that a difference is told once.
+
+        Args:
+            worker: its id, or `all`.
+            code: the file with the other code; without it, the code that runs.
+            place: where one stands.
+
+        Returns:
+            By kind (`same`, `output`, `state`, `effects`, `crashes`, `mended`) how many there are,
+            the first record of each with what it changed then and would change now, and the time
+            it took as a multiple of that of the present code. `unknown` are not among them: a saved
+            past has their input or state as text alone.
+        """
+        _, recorder, here = self._timeline.places.remembered(place)
+        module = None if code is None else other_code(code)
+        teller, known = Teller(recorder), dict[int, Comparison]()
+        for one in served_in(recorder, 0, here, None if worker == "all" else worker):
+            if not one.is_input or type(one.cell) is not WorkerCell:
+                continue
+            if id(one.cell) not in known:
+                known[id(one.cell)] = self._comparison(teller, one.cell, module)
+            known[id(one.cell)].add(one)
+        if not known:
+            raise Forgotten(f"no input of `{worker}` is remembered")
+        found = dict.fromkeys((*KINDS, "unknown"), 0)
+        firsts: dict[str, Data] = {}
+        for told in (comparison.told() for comparison in known.values()):
+            for kind in found:
+                found[kind] += told[kind]
+            for first in told["firsts"]:
+                before = firsts.get(first["kind"], first)
+                if first["record"]["record"] <= before["record"]["record"]:
+                    firsts[first["kind"]] = first
+        return {"worker": worker, "total": sum(found[kind] for kind in KINDS), **found,
+                "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
+                "slower": slowness(known.values())}  # fmt: skip
+
+    def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
+        """Return what steps the records of a worker on a module, or on its own code."""
+        own, instant = code_of(cell), self._timeline.instant
+        if module is None:
+            return Comparison(teller, instant, Code(own, self._clock))
+        code = code_in(module, own, self._clock)
+        spec = msgspec.structs.replace(cell.spec, start=code.behaviour)
+        there = bare_cell(spec, code.behaviour)
+        return Comparison(teller, instant, code, there, self._clock)
+
+    def shrink(
+        self, record: str | None = None, when: str | None = None, beside: str | None = None,
+        every: str = "", place: str = "",
+    ) -> Data:  # fmt: skip
+        """Find the fewest, simplest inputs that end as a record did, and write a test of them.
+
+        Args:
+            record: a crash; the last one by default. With `when`, a record of the worker.
+                `gave_up` stands for the end of the root: the fewest inputs are told that take it
+                down, and no test is written.
+            when: an EXPR that must not hold: the first record after which it does.
+            beside: the folder that the test is for, so that its paths are relative.
+            every: `yes`: the fewest inputs of all workers from outside, since a fault may lie in
+                what one gets from another; they are told, and no test is written.
+            place: where one stands.
+
+        Raises:
+            Forgotten: there is no such record, or it is no crash.
+            CommandError: it cannot be shrunk, or not written down; says why.
+        """
+        _, recorder, here = self._timeline.places.remembered(place)
+        if record == "gave_up":
+            return self._shrink_tree(recorder)
+        one = self._failed(recorder, record, when, here, place)
+        if every and when is not None:
+            raise CommandError("`--every` is about a crash; it does not go with --when")
+        if every:
+            return self._shrink_tree(recorder, one)
+        trial = trial_of(recorder, one, goal_of(recorder, one, when))
+        begun_s, teller = self._clock(), Teller(recorder)
+        found, text = tested(
+            one.worker, trial, guarded_run(one.cell), Bounds(now_s=self._clock),
+            told=lambda value: teller.state(one.cell, value), beside=beside,
+        )  # fmt: skip
+        said = found.said(self._clock() - begun_s)
+        return {"record": one.record, "worker": one.worker, "said": said,
+                "inputs": len(found.inputs), "given": found.given, "test": text}  # fmt: skip
+
+    def _failed(
+        self, recorder: Recorder, record: str | None, when: str | None, here: int, place: str
+    ) -> Served:
+        """Return the record to shrink."""
+        if when is not None:
+            asking, teller = Asking(parse_expr(when)), Teller(recorder)
+            worker = None if record is None else self._one(recorder, record, place).worker
+            for one in served_in(recorder, 0, here, worker):
+                if one.is_input and asking.holds(teller.names(one)):
+                    return one
+            raise Forgotten(" ".join([f"`{when}` holds after no record", *asking.never()]))
+        one = self._one(recorder, record or "crash", place)
+        if one.outcome != "crashed" or not one.is_input:
+            raise Forgotten(f"record {one.record} is no crash; name one, or `--when EXPR`")
+        return one
+
+    def _one(self, recorder: Recorder, record: str, place: str) -> Served:
+        number = self._timeline.places.record_at(record, place)
+        one = latest_of(recorder, number)
+        if one is None:
+            own = "; a fork has records of its own, `now` comes back" if place else ""
+            raise Forgotten(f"record {number} is not remembered here{own}")
+        return one
+
+    def _shrink_tree(self, recorder: Recorder, crash: Served | None = None) -> Data:
+        """Find the fewest inputs of any workers that take the root down, or lead to a crash."""
+        node = self._timeline.places.node
+        first, teller = node.first_record(), Teller(recorder)
+        start = scratch_of(node.at(first), first)
+        inputs = inputs_since(recorder, first, crash)
+        goal = GIVEN_UP
+        if crash is not None and crash.failure is not None:
+            goal = crash_of(start, crash.worker, crash.failure.type, crash.failure.stack)
+        begun_s = self._clock()
+        bounds = Bounds(now_s=self._clock)
+        found = shrink_tree(lambda: start, inputs, bounds, goal=goal)
+        if isinstance(found, Unshrunk):
+            raise CommandError(f"{node.name}: {found.why}")
+        cells, texts = recorder.world.names, []
+        for one in found.inputs:
+            if one.after_s:
+                texts.append(f"advance {one.after_s:g}s")
+            if one.worker:
+                texts.append(f"{one.worker} {teller.written(cells.get(one.worker), one.message)}")
+        record = recorder.last() if crash is None else crash.record
+        return {"record": record, "worker": node.name if crash is None else crash.worker,
+                "inputs": len(found.inputs), "given": found.given,
+                "said": found.said(self._clock() - begun_s), "test": "\n".join(texts)}  # fmt: skip
+
+
+def tested(
+    worker: str,
+    trial: Trial,
+    run: Run,
+    bounds: Bounds,
+    *,
+    told: Callable[[Any], Any],
+    beside: str | None,
+) -> tuple[Shrunk, str]:
+    """Return the fewest, simplest inputs of a trial, and the text of a test of them.
+
+    Args:
+        worker: its name.
+        trial: what it was given, and what came of it.
+        run: steps one input, and cuts what runs away.
+        bounds: when to end, with what is found by then.
+        told: returns a value of the worker without what must not leave the process.
+        beside: the folder that the test is for, so that its paths are relative.
+
+    Raises:
+        CommandError: it cannot be shrunk, or not written down; says why.
+    """
+    found = shrink(trial, run, bounds=bounds)
+    if isinstance(found, Unshrunk):
+        raise CommandError(f"{worker}: {found.why}")
+    for value in (found.state, *(message for _, message in found.inputs)):
+        if not same(told(value), value):
+            raise CommandError(
+                f"{worker} hides parts of its inputs or state (`redact`), and the test "
+                f"would hold them; shrink it from Python: ssm_cli.history.shrink"
+            )
+    text = pytest_file(found, worker, None if beside is None else Path(beside))
+    if isinstance(text, Unshrunk):
+        raise CommandError(text.why)
+    return found, text
+
+
+def inputs_since(recorder: Recorder, first: int, crash: Served | None) -> list[TreeInput]:
+    """Return what workers got from outside behind a record, up to a crash, with the time between.
+
+    Where the crash came later than the last of it, time alone passes at the end.
+    """
+    inputs, now_s = [], recorder.instants.of(first)[0]
+    end = None if crash is None else crash.record
+    for one in served_in(recorder, first + 1, end):
+        if one.is_input and is_given(one):
+            at_s = recorder.instants.of(one.record)[0]
+            reply = NOTHING if type(one.output) is AsText else one.output
+            wait_s = max(0.0, at_s - now_s)
+            inputs.append(TreeInput(one.worker, kind_of(one), one.input, wait_s, reply))
+            now_s = max(now_s, at_s)
+    if crash is not None and (left_s := recorder.instants.of(crash.record)[0] - now_s) > 0:
+        inputs.append(TreeInput("", Kind.INFO, NOTHING, left_s))
+    return inputs
+
+
+def is_given(one: Served) -> bool:
+    """Return whether an input came from outside."""
+    return one.cause is None and one.how in ("call", "cast", "info")
+
+
+def goal_of(recorder: Recorder, one: Served, when: str | None) -> Goal:
+    """Return what the inputs have to lead to."""
+    if when is not None:
+        asking, teller = Asking(parse_expr(when)), Teller(recorder)
+        return Broken(lambda state: asking.holds({"state": teller.state(one.cell, state)}), when)
+    for entry in reversed(recorder.ring):
+        what = entry[5]
+        if entry[0] == one.record and type(what) is Came and type(what.reason) is Crash:
+            return crash_goal(what.reason.error)
+    raise Forgotten(f"record {one.record} is not remembered")
+
+
+def trial_of(recorder: Recorder, one: Served, goal: Goal) -> Trial:
+    """Return what a worker was given in the life that a record ended, or led to a broken rule."""
+    inputs: list[tuple[Kind, Any]] = []
+    state, from_init = NOTHING, recorder.ring[0][0] == 0  # all since the tree began
+    for what, value in life_of(recorder, one):
+        if what == "start":
+            inputs, state, from_init = [], value, True
+        else:
+            state = value.before if state is NOTHING else state
+            inputs.append((kind_of(value), value.input))
+    return Trial(code_of(one.cell), state, inputs, goal, from_init)
+
+
+def life_of(recorder: Recorder, one: Served) -> Iterator[tuple[str, Any]]:
+    """Yield the starts and inputs of a worker up to a record."""
+    for entry in list(recorder.ring):
+        if entry[0] > one.record:
+            return
+        if entry[1] is one.cell and type(entry[5]) is Began and entry[0] < one.record:
+            answer = entry[5].answer
+            yield "start", answer.state if type(answer) is Ok else answer
+        elif entry[1] is one.cell and entry[2] is not None:
+            known = served(recorder, entry)
+            if known is not None:
+                yield "input", known
+
+
+def guarded_run(cell: WorkerCell, again: Again | None = None) -> Run:
+    """Return what steps one input, cut at the limit of a step; `again` runs it, if given."""
+    runs, code = again or Again(cell.spec), Code(code_of(cell))
+
+    def run(state: Any, kind: Kind, message: Any) -> Outcome:
+        outcome: Outcome = runs.step(code.step, kind, message, state)
+        return outcome
+
+    return run

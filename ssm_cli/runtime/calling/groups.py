@@ -1,0 +1,85 @@
+"""Groups, as they are asked from outside: who is a member, and one message to all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ssm_cli.behaviour.dispatch import MOST_GROUP_CHARACTERS, is_group
+from ssm_cli.behaviour.sizes import cut
+from ssm_cli.errors import QueueFull, SysError
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.publishing import OUTSIDE, has_way, publish
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.performer.intake import enter, full_queue
+from ssm_cli.runtime.views import GroupInfo, MemberInfo, Published
+
+
+class GroupCalls:
+    """The part of a node that is asked about groups. Workers join and leave by effects."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def get_members(self, group: str) -> list[str]:
+        """Return the members of a group, in the order in which they joined (`pg:get_members/1`)."""
+        return [*self._world.groups.members(group)]
+
+    def which_groups(self) -> list[str]:
+        """Return the groups that have members (`pg:which_groups/0`)."""
+        return [*self._world.groups.groups]
+
+    def lookup(self, group: str) -> dict[str, Any]:
+        """Return the value that each member has joined with (Elixir's `Registry.lookup/2`)."""
+        found = self._world.groups.members(group)
+        return {name: member.value for name, member in found.items()}
+
+    def joined(self, worker: str) -> list[str]:
+        """Return the groups that a worker is in (Elixir's `Registry.keys/2`)."""
+        cell = self._world.find(worker)
+        return [] if cell is None else [*self._world.groups.joined.get(cell.spec.id, ())]
+
+    def groups(self) -> list[GroupInfo]:
+        """Return the groups that have members, and how many."""
+        found = self._world.groups.groups.items()
+        return [GroupInfo(name, len(group.members)) for name, group in found]
+
+    def members(self, group: str) -> list[MemberInfo]:
+        """Return the members of a group, their values as text, redacted as their states are."""
+        return [*self.each_member(group)]
+
+    def each_member(self, group: str) -> Iterator[MemberInfo]:
+        """Yield them, as they were at first."""
+        found = self._world.groups.groups.get(group)
+        members, order = ({}, ()) if found is None else found.lend()
+        for name in order:
+            cell, value = self._world.names.get(name), members[name].value
+            silent = value is None or not isinstance(cell, WorkerCell)
+            yield MemberInfo(name, "" if silent else shown(self._world, cell, value))  # type: ignore[arg-type]  # it is a worker
+
+    def publish(self, group: str, message: Any) -> Published:
+        """Cast `message` to each who is a member now; say how many that are.
+
+        Bytes are decoded by the codec of each. While the queue is full, what waits is served first.
+
+        Raises:
+            SysError: `badarg`: this is no name of a group.
+            QueueFull: it is full all the same, or 10 million inputs of publishes are under way.
+            CalledFromStep: a step publishes by its own node, and not by an effect.
+            CalleeStopped: the tree is down; `GaveUp`, if its root gave up.
+        """
+        world = self._world
+        if not is_group(group):
+            most = f"expected text of 1 to {MOST_GROUP_CHARACTERS} characters"
+            raise SysError(f"{cut(ascii(group))} is no name of a group: {most}", term="badarg")
+        enter(world, group, wait=True)
+        if len(world.queue) >= world.bound:
+            raise full_queue(world, group)
+        if not has_way(world, [group]):
+            raise QueueFull(f"{group}: too much is being published; publish again later")
+        count = len(world.groups.members(group))
+        publish(world, group, message, OUTSIDE)
+        if world.outside.wake is not None and not world.pumping:
+            world.outside.wake()
+        return Published(group, count)

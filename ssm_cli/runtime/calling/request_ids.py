@@ -1,0 +1,192 @@
+"""Waiting for any of several requests (OTP's `reqids_*`), and one request to many subtrees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+import msgspec
+
+from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.runtime.calling.waiting import TIMEOUT_S
+from ssm_cli.runtime.engine.pending import Pending
+
+
+class Askable(Protocol):
+    """A node of this process, as far as it is asked here."""
+
+    @property
+    def name(self) -> str:
+        """The name others find it by."""
+        ...
+
+    def send_request(self, worker: str, message: Any, *, timeout_s: float | None = None) -> Pending:
+        """Put a call into the queue and go on."""
+        ...
+
+    def wait(self, pending: Pending, timeout_s: float | None = None) -> Any:
+        """Serve the node until a call has its outcome."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a node of that name."""
+        ...
+
+    def names(self, kind: Any = None) -> Iterable[str]:
+        """The names of all nodes of a kind."""
+        ...
+
+
+class Response(msgspec.Struct, frozen=True):
+    """The outcome of one request of a collection: `value`, or `error` in its place.
+
+    `label` is what the request was added with.
+    """
+
+    label: Any
+    value: Any = None
+    error: SsmError | None = None
+
+
+class RequestIds:
+    """A collection of requests, each with a label, of which any may be waited for.
+
+    A response is handed out once. Source: `gen_server:reqids_new/0` and its siblings.
+
+    Args:
+        node: what is asked.
+    """
+
+    def __init__(self, node: Askable) -> None:
+        self._node = node
+        self._left: dict[int, tuple[Pending, Any]] = {}
+        self._handled: list[tuple[Pending, Any]] = []
+
+    def __len__(self) -> int:
+        """How many requests it holds (`reqids_size/1`), those handled and not deleted included."""
+        return len(self._left) + len(self._handled)
+
+    def to_list(self) -> list[tuple[Pending, Any]]:
+        """Return the requests and their labels (`reqids_to_list/1`)."""
+        return [*self._handled, *self._left.values()]
+
+    def add(self, request: Pending, label: Any) -> None:
+        """Add a request that was sent (`reqids_add/3`); raises ValueError if it is there."""
+        if any(request is known for known, _ in self.to_list()):
+            raise ValueError("the request is in the collection already; expected another one")
+        self._left[id(request)] = (request, label)
+
+    def send_request(self, worker: str, message: Any, label: Any) -> None:
+        """Put a call into the queue, and its request into the collection (`send_request/4`).
+
+        Raises as `Node.send_request` does; nothing is added then.
+        """
+        self.add(self._node.send_request(worker, message), label)
+
+    def wait_response(
+        self, timeout_s: float | None = TIMEOUT_S, *, delete: bool = False
+    ) -> Response | None:
+        """Return the next response; None where no request is left to be answered.
+
+        Serves the node until there is one. With `delete` its request leaves the collection.
+
+        Raises:
+            CallTimeout: there is none in time; all may still be waited for.
+        """
+        if not self._left:
+            return None
+        if (found := self.check_response(delete=delete)) is not None:
+            return found
+        hit, before = Pending(), [(one, one.notify) for one, _ in self._left.values()]
+
+        for one, notify in before:
+            one.notify = partial(tell_both, hit, notify)
+        try:
+            self._node.wait(hit, timeout_s)
+        finally:
+            for one, notify in before:
+                one.notify = notify
+        return self.check_response(delete=delete)
+
+    def receive_response(
+        self, timeout_s: float | None = TIMEOUT_S, *, delete: bool = False
+    ) -> Response | None:
+        """`wait_response`, but a time-out abandons all that is left: it is answered to nobody.
+
+        Raises:
+            CallTimeout: there is none in time.
+        """
+        try:
+            return self.wait_response(timeout_s, delete=delete)
+        except CallTimeout:
+            self._left.clear()
+            raise
+
+    def check_response(self, *, delete: bool = False) -> Response | None:
+        """Return a response that is there, in the order of sending; None where none is yet."""
+        for number, (request, label) in self._left.items():
+            if request.done:
+                del self._left[number]
+                if not delete:
+                    self._handled.append((request, label))
+                value = None if request.error is not None else request.value
+                return Response(label, value, request.error)
+        return None
+
+
+def tell_both(hit: Pending, notify: Callable[[Pending], None] | None, request: Pending) -> None:
+    """Tell the listener of a request of its outcome, and who waits for any."""
+    hit.resolve(request)
+    if notify is not None:
+        notify(request)
+
+
+class MultiCall(msgspec.Struct, frozen=True):
+    """What `multi_call` answers: the replies by subtree, and who has not replied, and why."""
+
+    replies: dict[str, Any]
+    bad: dict[str, SsmError]
+
+
+def multi_call(
+    node: Askable,
+    worker: str,
+    message: Any,
+    subtrees: Iterable[str] | None = None,
+    timeout_s: float | None = TIMEOUT_S,
+) -> MultiCall:
+    """Call the worker of one name in several subtrees of a cluster (`gen_server:multi_call/2,3,4`).
+
+    Args:
+        node: the node whose remote children they are.
+        worker: its name in each.
+        message: what each gets; bytes, in the codec of the worker, as it crosses computers.
+        subtrees: names of remote children, and of this node for itself; None for all of them.
+        timeout_s: for all together.
+    """
+    if subtrees is None:
+        own = [node.name] if node.exists(worker) else []
+        subtrees = [*own, *node.names("remote")]
+    asked, bad = RequestIds(node), dict[str, SsmError]()
+    for subtree in dict.fromkeys(subtrees):
+        whom = worker if subtree == node.name else f"{subtree}.{worker}"
+        try:
+            asked.add(node.send_request(whom, message, timeout_s=timeout_s), subtree)
+        except SsmError as error:
+            bad[subtree] = error
+    return gathered(asked, bad, timeout_s)
+
+
+def gathered(asked: RequestIds, bad: dict[str, SsmError], timeout_s: float | None) -> MultiCall:
+    """Wait for all of these, and return who has replied; who has not is added to `bad`."""
+    replies: dict[str, Any] = {}
+    try:
+        while (found := asked.wait_response(timeout_s, delete=True)) is not None:
+            if found.error is None:
+                replies[found.label] = found.value
+            else:
+                bad[found.label] = found.error
+    except CallTimeout as error:
+        bad |= {label: error for request, label in asked.to_list() if not request.done}
+    return MultiCall(replies, bad)

@@ -1,0 +1,92 @@
+"""Durable workers whose spec becomes another one while the tree runs, and new ones beside them."""
+
+from __future__ import annotations
+
+from ssm_cli.errors import Unrecovered
+from ssm_cli.runtime.durable.keeper import Keeper, new_kept
+from ssm_cli.runtime.durable.kept import Kept
+from ssm_cli.runtime.durable.rebuild import claimed, code_in
+from ssm_cli.runtime.durable.snapshots import Renamed
+from ssm_cli.runtime.durable.stored import Tail, saved_of
+from ssm_cli.runtime.durable.unclaimed import DYNAMIC, claim, places_in, stands
+from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
+from ssm_cli.supervision.obstacles import keeps
+
+
+def renew(keeper: Keeper, cell: WorkerCell) -> None:
+    """Give a worker that is down what is kept of it by its new spec, if anything is to be.
+
+    Its state goes through the bytes that are stored of it, as at the start of a process: what its
+    new code cannot read is a trouble of that worker, and all of it stays where it is. One that
+    could not go on with its old code is tried with the new one.
+    """
+    extra, name = cell.ensure_extra(), cell.spec.id
+    old, extra.kept = keeper.kept.get(name), None
+    if cell.spec.options.persist is Persist.NONE:
+        return
+    if old is not None and (old.has or old.trouble is None or old.trouble.reason == "renamed"):
+        new = new_kept(keeper, cell)
+        new.armed, new.timeout_ms, new.dirty = old.armed, old.timeout_ms, old.dirty
+        new.refused, new.crashes = old.refused, old.crashes
+        new.trouble = None if old.has else old.trouble
+        if old.has:
+            carry(keeper, cell, old, new)
+        keeper.kept[name] = new
+    elif old is not None:
+        keeper.recovered.troubles.pop(name, None)
+        del keeper.kept[name]
+    keeper.adopt(cell)
+
+
+def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
+    """Have the next life of a worker begin with its state, as its new code reads it."""
+    guard, name, values = keeper.world.guard, cell.spec.id, old.values
+    saved = old.snapshot(keeper.at_s(), keeper.seq, old.last, old.armed, old.timeout_ms)
+    try:
+        limit_s, revive = cell.step_limit_s(), new.values.revive
+        new.last = guarded(guard, cell, limit_s, revive, saved.state, values.code, keeper.seq)
+    except BaseException as error:
+        if is_from_outside(guard, error):
+            raise
+        said = error if type(error) is Unrecovered else f"to read its state: {type(error).__name__}"
+        reason = error.reason if type(error) is Unrecovered else "migrate"
+        new.trouble = Unrecovered(f"{name} does not start: {said}", worker=name, reason=reason)
+        tail = Tail(name, saved)
+        tail.changed = True
+        keeper.recovered.hold(tail, new.trouble)
+        return
+    new.has = new.dirty = new.resync = True
+
+
+def expect_tree(keeper: Keeper, tree: SupervisorSpec) -> None:
+    """Note where the workers of another tree are, and hold back those that may be renamed.
+
+    A new worker is not started while there is a state of one that the tree no longer has, and that
+    may be its own, as at the start of a process.
+    """
+    found, names = keeper.recovered, {spec.id for _, spec in walk(tree)}
+    found.places.update(places_in(tree))
+    new = {
+        spec.id: spec
+        for _, spec in walk(tree)
+        if isinstance(spec, WorkerSpec) and keeps(spec)
+        if spec.id in found.places and spec.id not in keeper.kept
+    }
+    store, tails = keeper.store, found.tailed()
+    held = dict(claimed(store, new, found.places, tails, names | keeper.kept.keys()))
+    left = {
+        name: kept.values.code
+        for name, kept in keeper.kept.items()
+        if name not in names and kept.has and kept.values.code.place != DYNAMIC
+    }
+    for worker, spec in new.items() if left else ():
+        tail = tails.get(worker) or Tail(worker, saved_of(store, worker))
+        if worker not in held and not stands(tail.saved, tail.records)[0]:
+            code = code_in(spec, Renamed(worker, {}), found.places[worker])[1].code
+            if (trouble := claim(worker, code, left, store.where())) is not None:
+                held[worker] = trouble
+    for worker, trouble in held.items():
+        found.hold(Tail(worker, None), trouble)

@@ -1,0 +1,68 @@
+"""Bonds: what ties a life of a worker to others, and is over with it: its groups, its monitors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.behaviour.effects import Demonitor, Down, Effect, Join, Leave, Monitor
+from ssm_cli.behaviour.reasons import NOPROC, BadReturnError, ExitReason
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
+from ssm_cli.runtime.engine.entries import DownDue
+from ssm_cli.runtime.engine.groups import MOST_JOINED
+from ssm_cli.runtime.engine.monitors import MOST_MONITORED
+from ssm_cli.runtime.engine.world import World, asked_by
+
+Bond = Join | Leave | Monitor | Demonitor
+
+
+def bonds_fault(world: World, name: str, effects: Sequence[Effect]) -> BadReturnError | None:
+    """Return the error of a worker that asks for more bonds than it may have; else None."""
+    joined = [str.__str__(effect.group) for effect in effects if isinstance(effect, Join)]
+    if joined and world.groups.too_many(name, joined):
+        return BadReturnError(f"{name} joins more than {MOST_JOINED:,} groups; leave some first")
+    asked = [str.__str__(effect.worker) for effect in effects if isinstance(effect, Monitor)]
+    if asked and world.monitors.too_many(name, asked):
+        return BadReturnError(f"{name} monitors more than {MOST_MONITORED:,} workers")
+    return None
+
+
+def bind(world: World, cell: WorkerCell, effect: Bond) -> None:
+    """Carry out an effect about groups or monitors."""
+    match effect:
+        case Join(group, value):
+            world.groups.join(str.__str__(group), cell.spec.id, value)
+        case Leave(group):
+            world.groups.leave(str.__str__(group), cell.spec.id)
+        case Monitor(worker):
+            monitor(world, cell, str.__str__(worker))
+        case Demonitor(worker):
+            known = world.reach(str.__str__(worker))
+            world.monitors.remove(cell.spec.id, worker if known is None else known.spec.id)
+
+
+def monitor(world: World, cell: WorkerCell, worker: str) -> None:
+    """Have a worker hear of the end of another; at once if that does not run."""
+    watched = world.reach(worker)
+    if isinstance(watched, WorkerCell) and watched.status is CellStatus.RUNNING:
+        world.monitors.add(cell.spec.id, watched.spec.id, worker)
+    else:
+        tell_down(world, cell, worker, NOPROC)
+
+
+def tell_down(world: World, cell: WorkerCell, worker: str, reason: ExitReason) -> None:
+    """Send a `Down` to a worker that has asked for it."""
+    token = DownDue(cell.starts, Down(worker, str(reason)), asked_by(world))
+    world.queue.append((cell, Kind.INFO, token, None))
+
+
+def part(world: World, cell: WorkerCell, reason: ExitReason) -> None:
+    """A life of a worker has ended: it is in no group, watches nobody, and who watches it hears."""
+    name: str = cell.spec.id
+    world.groups.end(name)
+    world.monitors.end(name)
+    for watcher, given in [*world.monitors.watchers.get(name, {}).items()]:
+        told = world.names.get(watcher)
+        if isinstance(told, WorkerCell):
+            tell_down(world, told, given, reason)
+        world.monitors.remove(watcher, name)

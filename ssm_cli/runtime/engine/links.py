@@ -1,0 +1,42 @@
+"""Links between workers: the end of one is an exit signal to the other (`erlang:link/1`)."""
+
+from __future__ import annotations
+
+from ssm_cli.behaviour.reasons import NOPROC, ExitReason
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
+from ssm_cli.runtime.engine.entries import LinkBroken
+from ssm_cli.runtime.engine.world import World
+
+
+def link(world: World, cell: WorkerCell, to: str) -> None:
+    """Link two workers; one that does not run counts as ended. To link itself does nothing."""
+    other = world.reach(str.__str__(to))
+    if other is cell:
+        return
+    if isinstance(other, WorkerCell) and other.status is CellStatus.RUNNING:
+        cell.ensure_extra().links[other.spec.id] = None
+        other.ensure_extra().links[cell.spec.id] = None
+    else:
+        world.post(LinkBroken(cell, cell.starts, NOPROC, str.__str__(to)))
+
+
+def unlink(world: World, cell: WorkerCell, to: str) -> None:
+    """Undo a link, if there is one."""
+    other = world.reach(str.__str__(to))
+    if other is None or cell.extra is None:
+        return
+    cell.extra.links.pop(other.spec.id, None)
+    if other.extra is not None:
+        other.extra.links.pop(cell.spec.id, None)
+
+
+def break_links(world: World, cell: WorkerCell, reason: ExitReason) -> None:
+    """Signal the end of a worker to those that are linked to it."""
+    extra = cell.extra
+    while extra is not None and extra.links:
+        name = next(iter(extra.links))
+        other = world.names.get(name)
+        if isinstance(other, WorkerCell) and other.extra and cell.spec.id in other.extra.links:
+            del other.extra.links[cell.spec.id]
+            world.post(LinkBroken(other, other.starts, reason, cell.spec.id))
+        del extra.links[name]

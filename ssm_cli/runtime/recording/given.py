@@ -1,0 +1,71 @@
+"""Inputs that a fork has already, of those that it is to be given."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from ssm_cli.runtime.engine.cell import Cell, WorkerCell
+from ssm_cli.runtime.engine.publishing import Publishing
+from ssm_cli.runtime.engine.recorder import Acted, Began
+from ssm_cli.runtime.engine.world import World
+
+GO_ON = ("resume", "continue", "drop", "edit")
+"""The acts by which a worker serves what was put off for it."""
+INSTEAD = ("drop", "edit")
+"""Those of them that leave out what it was held with at a break."""
+
+
+class Given:
+    """Inputs that a fork has got by itself or at an earlier record: they are not given again.
+
+    Each is known by its object, which the fork shares with the past. What is put off stays so until
+    its worker begins or is resumed; it comes ahead of what is new then, so that one which is put
+    off again is one of those.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._kept: list[Any] = []  # so that no other object has the number of one
+        self._put_off: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._waits: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._held: dict[str, int | None] = {}  # at a break: the object; None: it comes next
+        for cell, _, message, _ in world.queue:
+            names = message.left_to() if type(message) is Publishing else (cell.spec.id,)
+            for name in names:
+                value = message.message if type(message) is Publishing else message
+                self._add(self._waits, name, value)
+        for name, one in world.names.items():
+            held = one.extra.backlog if isinstance(one, WorkerCell) and one.extra else ()
+            for _, message, _ in held:
+                self._add(self._put_off, name, message)
+
+    def follow(self, cell: Cell | None, what: Any) -> None:
+        """Note that what was put off for a worker waits for it, where this has let it go on."""
+        act = what.change if type(what) is Acted else ""
+        begins = type(what) is Began or act in GO_ON
+        if cell is not None and act == "break":
+            self._held[cell.spec.id] = None
+        elif cell is not None and act in INSTEAD:
+            self._put_off[cell.spec.id][self._held.pop(cell.spec.id, None) or 0] -= 1
+            for value in what.args:
+                self._add(self._put_off, cell.spec.id, value)
+        if begins and cell is not None:
+            self._waits[cell.spec.id] += self._put_off.pop(cell.spec.id, Counter())
+
+    def put_off(self, name: str, message: Any) -> bool:
+        """Note that an input is put off; return whether the fork has it already."""
+        known = self.take(name, message)
+        if name in self._held and self._held[name] is None:
+            self._held[name] = id(message)
+        self._add(self._put_off, name, message)
+        return known
+
+    def take(self, name: str, message: Any) -> bool:
+        """Return whether an input waits that is served now."""
+        known = self._waits[name][id(message)] > 0
+        self._waits[name][id(message)] -= known
+        return known
+
+    def _add(self, to: defaultdict[str, Counter[int]], name: str, message: Any) -> None:
+        to[name][id(message)] += 1
+        self._kept.append(message)

@@ -1,0 +1,108 @@
+"""The part of a node that knows its past."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ssm_cli.errors import Forgotten
+from ssm_cli.runtime.clock import SystemClock
+from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, NoGuard
+from ssm_cli.runtime.engine.recorder import Entry, Recorder
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.intake import forbid_reentry
+from ssm_cli.runtime.recording.restep import Inits, no_terminate, step_again
+from ssm_cli.runtime.recording.rewind import first_in, world_at
+
+
+class Memory:
+    """What a node remembers of its inputs, and the tree as it was at each of them."""
+
+    def __init__(
+        self, world: World, beside: Callable[[World], Any], run: Callable[[float], None]
+    ) -> None:
+        self._world = world
+        self._beside = beside
+        self._run = run
+
+    def at(self, record: int) -> Any:
+        """Return a `Node` that shows the tree as it was behind a record, and all that it set off.
+
+        Nothing of a user's runs for it. It is for looking: its time stands still, and what is done
+        to it stays in it. To go on from there, `fork` it. Costs some 10 us for each record since
+        the last one at which the whole tree was kept.
+
+        Raises:
+            Forgotten: the record is not remembered any more, or not there yet.
+            CalledFromStep: a step asks its own node.
+        """
+        recorder = self.recorder()
+        if recorder is None:
+            name = self._world.root.spec.id
+            why = "remembers nothing: give its node a history, Node(tree, history=N)"
+            raise Forgotten(f"{name} {why}")
+        forbid_reentry(self._world)
+        if record == recorder.last() and first_in(recorder) is None:
+            recorder.moment()  # much has happened at once, and the last one is forgotten
+        return self._beside(world_at(recorder, record))
+
+    def remember(self, most: int, record: int) -> None:
+        """Begin to remember, behind a record; in a fork, which remembers nothing at first.
+
+        Callbacks are cut by real time from now on, whatever the clock shows.
+        """
+        world = self._world
+        known = world.reports.record_of
+        world.history = Recorder(world, most, number=record)
+        world.history.moment()
+        world.guard.close()
+        world.guard = guard_by_real_time(world.guard)
+        world.outside.finish = no_terminate
+        own, seq = world.history.marks.record_of, world.reports.seq
+        world.reports.record_of = lambda n: own(n) if n > seq or known is None else known(n)
+
+    def step_again(
+        self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
+    ) -> None:
+        """Serve again what another node has served, in a fork of it; see `recording/restep.py`."""
+        world, entries = self._world, list(entries)
+        before = world.outside.init
+        world.outside.init = Inits(world, entries).answer
+        try:
+            step_again(recorder, world, entries, instead, self._run)
+        finally:
+            world.outside.init = before
+        world.retry_at_s = 0.0
+        self._run(0)
+
+    def first_record(self) -> int:
+        """Return the first record that `at` can show; 0 is the start of the tree."""
+        recorder = self.recorder()
+        if recorder is None:
+            return 0
+        first = first_in(recorder)
+        return recorder.last() if first is None else first
+
+    def answered(self) -> int:
+        """Return the record of the call whose outcome was told last; 0 if nothing is remembered."""
+        recorder = self.recorder()
+        return 0 if recorder is None else recorder.answered
+
+    def recorder(self) -> Recorder | None:
+        """Return what the node remembers; None where that is nothing."""
+        return self._world.history  # type: ignore[no-any-return]  # what is below does not know it
+
+    def note_asker(self, record: int, who: str) -> None:
+        """Remember who has asked for what a record came from: `prompt`, a connection, a script."""
+        recorder = self.recorder()
+        if recorder is not None and record:
+            recorder.askers[record] = who
+
+
+def guard_by_real_time(guard: Guard) -> Guard:
+    """Return a guard with the limits of another that cuts by the clock of the machine."""
+    clock = SystemClock()
+    real: Guard = AlarmGuard(clock) if hasattr(signal, "setitimer") else NoGuard(clock)
+    real.expect_as(guard)
+    return real

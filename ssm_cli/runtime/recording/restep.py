@@ -1,0 +1,389 @@
+"""Stepping again: a fork is led on by the inputs that a node has served, and its workers step them.
+
+Theory of operation. Inputs from outside are served at their times, in their order. Those that
+workers, timers and continues have brought are not given: the fork brings its own, and each is
+served where the one of then was, as far as there is one. So what is left out, or put in another's
+place, has all its consequences, and nothing else is in another order.
+
+`init` answers as it did then, as long as there is an answer; only then does it run. `terminate`
+does not run: nothing of a fork has anything to clean up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from ssm_cli.behaviour.dispatch import Kind, advance
+from ssm_cli.behaviour.event_loop import farewell
+from ssm_cli.behaviour.partition import label_of
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.errors import SsmError
+from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.entries import MARKED, Asked, TimeoutDue, TimerDue
+from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.publishing import catch_up
+from ssm_cli.runtime.engine.recalled import raised
+from ssm_cli.runtime.engine.recorder import (
+    Acted,
+    AskedFor,
+    Began,
+    Came,
+    Entry,
+    Fired,
+    Passed,
+    PutOff,
+    Ran,
+    Recorder,
+    Terminated,
+    Told,
+    Tried,
+)
+from ssm_cli.runtime.engine.runs import end_run, run_of
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.loop import serve
+from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
+from ssm_cli.runtime.performer.requests import answer_request
+from ssm_cli.runtime.performer.starting import WITHHELD
+from ssm_cli.runtime.recording.given import Given
+from ssm_cli.runtime.recording.rewind import is_down
+
+Run = Callable[[float], None]
+MOST_ROUNDS = 10_000  # of timers that a fork alone has, between two records
+
+
+class Inits:
+    """What `init` answered then, worker by worker; later starts run it."""
+
+    def __init__(self, world: World, entries: Iterable[Entry]) -> None:
+        self._world = world
+        self._before = world.outside.init  # of other code
+        self._known: defaultdict[str, deque[Began]] = defaultdict(deque)
+        for entry in entries:
+            if type(entry[5]) is Began:
+                self._known[entry[1].spec.id].append(entry[5])
+            elif is_down(entry[5]):
+                self._known[entry[1].spec.id].append(Began(WITHHELD))
+
+    def answer(self, name: str, *args: Any) -> Any:
+        """Return the next answer, or run `init`."""
+        if self._known[name]:
+            began = self._known[name].popleft()
+            return raised(began.reason) if began.reason is not None else began.answer
+        if self._before is not None:
+            return self._before(name, *args)
+        cell = self._world.names[name]
+        if isinstance(cell, SupervisorCell):
+            return cell.spec.init and cell.spec.init(label_of(name))
+        init = cell.behaviour.init if isinstance(cell, WorkerCell) else None
+        return None if init is None else init(label_of(name), *args)
+
+
+def no_terminate(_behaviour: Any, _name: str, _reason: Any, state: Any) -> Any:
+    """Run in the place of `terminate`; return what others are told all the same."""
+    return farewell(state)
+
+
+def step_again(
+    recorder: Recorder,
+    world: World,
+    entries: Iterable[Entry],
+    instead: Mapping[int, Any],
+    run: Run,
+) -> None:
+    """Lead a fork on.
+
+    Args:
+        recorder: whose records they are.
+        world: of the fork, as it was before the first of them.
+        entries: what is remembered behind that.
+        instead: by record, the input to be served in its place; None leaves it out.
+        run: has the fork serve what waits, for so many seconds.
+    """
+    world.retry_at_s = math.inf  # restarts that fail are tried again where they were
+    Leading(recorder, world, entries, instead, run).lead()
+
+
+class Leading:
+    """One way of a fork along what is remembered.
+
+    As long as nothing differs the fork does what the tree did, in its order, and nothing else: it
+    waits for the record of each input that it has brought, and timers come up where they did.
+    From the first difference on what it has brought besides is served once time passes, and its
+    timers come up when they are due.
+    """
+
+    def __init__(
+        self, recorder: Recorder, world: World, entries: Iterable[Entry],
+        instead: Mapping[int, Any], run: Run,
+    ) -> None:  # fmt: skip
+        self._recorder, self._world, self._run = recorder, world, run
+        self._entries, self._instead = list(entries), instead
+        self._given = Given(world)
+        self._differs = world.outside.advance is not advance  # other code
+        self._own = Counter(map(self._key, self._entries))  # that are still to come
+        self._others = Counter(map(id_of, self._entries))
+
+    def lead(self) -> None:
+        """Do all of it, as long as the tree runs."""
+        world = self._world
+        for at, entry in enumerate(self._entries):
+            number, cell, _, _, _, what = entry
+            self._own[self._key(entry)] -= 1
+            self._others[id_of(entry)] -= 1
+            if type(what) in (Fired, Tried):
+                self._come_up(at, what)
+            self._given.follow(cell, what)
+            if cell is None or type(what) in FOLLOWED:
+                continue
+            instead = self._instead.get(number, NOTHING) if is_record(entry) else NOTHING
+            self._differs = self._differs or instead is not NOTHING
+            if instead is None:
+                leave_out(self._recorder, world, entry)
+                continue
+            self._move_to(self._recorder.instants.of(number)[0])
+            if not world.running:
+                return
+            self._serve_again(entry)
+
+    def _key(self, entry: Entry) -> tuple[Any, ...] | None:
+        """Return what an input that the tree has brought itself is known by; None for another."""
+        number, cell, kind, message, _, what = entry
+        if type(what) in (PutOff, Passed):
+            kind, message = what.kind, what.message
+            own = what.own or isinstance(message, MARKED)
+        else:
+            message = what.marked if type(what) is Came else None
+            own = kind is not None and is_own(self._recorder, number, what)
+        return known_by(cell, kind, message) if own and cell is not None else None
+
+    def _come_up(self, at: int, what: Fired | Tried) -> None:
+        """Have come up what came up then: timers, or a restart that had failed."""
+        world = self._world
+        if type(what) is Fired:
+            cancel_left_out(world, self._entries, at + 1, self._instead)
+        self._move_to(what.now_s)
+        if type(what) is Fired:
+            self._fire()
+        elif world.retries:
+            try_now(world)
+
+    def _move_to(self, to_s: float) -> None:
+        """Let time pass, with what that brings besides what is remembered."""
+        world, clock = self._world, cast("ManualClock", self._world.clock)
+        if to_s <= clock.now_s():
+            return
+        for _ in range(MOST_ROUNDS if self._differs else 0):
+            self._serve_new()
+            due_s = world.timers.next_s()
+            if due_s >= to_s or not world.running:
+                break
+            clock.advance_s(max(0.0, due_s - clock.now_s()))
+            self._fire()
+        clock.advance_s(max(0.0, to_s - clock.now_s()))
+
+    def _fire(self, by_s: float = 0.0) -> None:
+        world = self._world
+        world.pumping = True
+        try:
+            fire_timers(world, max(by_s, world.clock.now_s()))
+            drain(world)
+        finally:
+            world.pumping = False
+
+    def _serve_new(self) -> None:
+        """Serve what waits and is not remembered to be served later."""
+        queue, counted = self._world.queue, Counter[Any]()
+        new: list[Any] = []
+        later: list[Any] = []
+        for entry in queue:
+            cell, kind, message, _ = entry
+            key = known_by(cell, kind, message)
+            counted[key] += 1
+            awaited = counted[key] <= self._own[key] or self._others[cell.spec.id, id(message)] > 0
+            (later if awaited else new).append(entry)
+        if new:
+            queue.clear()
+            queue.extend(new)
+            self._run(0)
+            queue.extendleft(reversed(later))
+
+    def _serve_again(self, entry: Entry) -> None:
+        """Do to the fork what an entry says, with all that follows from it at once."""
+        world, what = self._world, entry[5]
+        if not self._differs and type(what) is Came:
+            self._due_by_now(entry[1], what.marked)
+        world.pumping = True
+        try:
+            do_again(self._recorder, world, entry, self._instead, self._given)
+            drain(world)
+        finally:
+            world.pumping = False
+        if self._differs:
+            self._fire()
+
+    def _due_by_now(self, cell: Cell, marked: Any) -> None:
+        """Have a timer come up that has brought an input, if it is due by a moment later only.
+
+        The times of records are known as near as they were noted.
+        """
+        here = self._world.names.get(cell.spec.id)
+        extra = here.extra if type(here) is WorkerCell else None
+        number = 0
+        if extra is not None and type(marked) is TimerDue:
+            number = extra.timers.get(marked.key, 0)
+        elif extra is not None and type(marked) is TimeoutDue:
+            number = extra.timeout
+        if (due := self._world.timers.find(number)) is not None:
+            self._fire(due[0])
+
+
+def is_record(entry: Entry) -> bool:
+    """Return whether an entry is what its number stands for, and not noted behind that."""
+    return (
+        entry[2] is not None or type(entry[5]) is AskedFor or bool(getattr(entry[5], "change", ""))
+    )
+
+
+def known_by(cell: Cell, kind: Kind | None, message: Any) -> tuple[Any, ...]:
+    """Return what counts of an input that a fork has brought: one like it stands for another."""
+    return cell.spec.id, kind, type(message) if isinstance(message, MARKED) else None
+
+
+def id_of(entry: Entry) -> tuple[str, int]:
+    """Return which input of which worker an entry is about: the object, which the fork shares."""
+    _, cell, kind, message, _, what = entry
+    if type(what) in (PutOff, Passed):
+        message = what.message
+    elif kind is None:
+        return "", 0
+    return cell.spec.id, id(message)
+
+
+def try_now(world: World) -> None:
+    """Try a restart that had failed."""
+    world.retry_at_s = 0.0
+    try_restart(world, world.clock.now_s())
+    world.retry_at_s = math.inf
+
+
+FOLLOWED = (Began, Terminated, Told)
+"""What follows from something else, also now."""
+
+
+def do_again(
+    recorder: Recorder,
+    world: World,
+    entry: Entry,
+    instead: Mapping[int, Any],
+    given: Given,
+) -> None:
+    """Do to a fork what an entry says."""
+    number, cell, kind, message, _, what = entry
+    here = world.names.get(cell.spec.id)
+    if type(what) in (PutOff, Passed):
+        if type(here) is WorkerCell:
+            unserved_again(world, here, what, given)
+    elif kind is None:
+        act(world, cell.spec.id, what)
+    elif type(here) is WorkerCell:
+        catch_up(world, here.spec.id)
+        if is_own(recorder, number, what):
+            serve_own(world, here, kind, what)
+        elif given.take(here.spec.id, message):
+            serve_own(world, here, kind, what, message)
+        else:
+            said = instead.get(number, message)
+            serve(world, here, kind, said, Pending() if kind is Kind.CALL else None)
+
+
+def unserved_again(world: World, cell: WorkerCell, what: PutOff | Passed, given: Given) -> None:
+    """Have a worker get an input that was put off or passed over then; now it may be served."""
+    catch_up(world, cell.spec.id)
+    known = given.put_off if type(what) is PutOff else given.take
+    if what.own or isinstance(what.message, MARKED):
+        serve_own(world, cell, what.kind, what)
+    elif known(cell.spec.id, what.message):
+        serve_own(world, cell, what.kind, what, what.message)
+    else:
+        waits = what.waits if type(what) is PutOff else what.kind is Kind.CALL
+        serve(world, cell, what.kind, what.message, Pending() if waits else None)
+
+
+def act(world: World, name: str, what: Acted | AskedFor | Ran) -> None:
+    """Do by hand what was done then, as far as it can be; end a run as it has ended then."""
+    here = world.names.get(name)
+    if type(what) is Ran:
+        asked = run_of(here, what.key)
+        if asked is not None:
+            end_run(world, asked, what.message)
+        return
+    if type(what) is AskedFor and isinstance(here, SupervisorCell):
+        answer_request(world, Asked(here, here.starts, what.verb, what.args, Pending()))
+    elif type(what) is Acted and what.function is not None and here is not None:
+        try:
+            what.function(world, here, *what.args)
+        except SsmError:
+            return  # it can be refused now
+
+
+def serve_own(
+    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING
+) -> None:
+    """Serve an input that the fork has waiting, in the place of the one that was served then."""
+    own = taken_own(world, cell, kind, what, message)
+    if own is not None:
+        waits, pending = own
+        serve(world, cell, kind, waits, None if pending is None else pending.single())
+
+
+def taken_own(
+    world: World, cell: WorkerCell, kind: Kind, what: Any, message: Any = NOTHING
+) -> tuple[Any, Any] | None:
+    """Return an input that the fork has waiting in the place of another, taken out of there.
+
+    It is the first one like it, or the `message` itself where that is given.
+    """
+    brought = what.marked if type(what) is Came else getattr(what, "message", None)
+    marked = type(brought) if isinstance(brought, MARKED) else None
+    for index, (who, of, waits, pending) in enumerate(world.queue):
+        alike = type(waits) is marked if marked else not isinstance(waits, MARKED)
+        if who is cell and of is kind and (alike if message is NOTHING else waits is message):
+            del world.queue[index]
+            return waits, pending
+    return None
+
+
+def is_own(recorder: Recorder, number: int, what: Any) -> bool:
+    """Return whether the tree itself had brought an input: by an effect, a timer, a continue."""
+    return number in recorder.causes or (type(what) is Came and what.marked is not None)
+
+
+def cancel_left_out(
+    world: World, entries: Sequence[Entry], at: int, instead: Mapping[int, Any]
+) -> None:
+    """Cancel the timers and time-outs that come up now, from `at` on, and are left out."""
+    for index in range(at, len(entries)):
+        number, cell, _, _, _, what = entries[index]
+        if type(what) is Fired:
+            return
+        marked = what.marked if type(what) is Came else None
+        if marked is None or instead.get(number, NOTHING) is not None:
+            continue
+        here = world.names.get(cell.spec.id)
+        if type(here) is WorkerCell and type(marked) is TimerDue:
+            commit.cancel_timer(world, here, marked.key)
+        elif type(here) is WorkerCell and type(marked) is TimeoutDue:
+            commit.stop_timeout(world, here)
+
+
+def leave_out(recorder: Recorder, world: World, entry: Entry) -> None:
+    """Take an input that the fork has brought by itself out of its queue, unserved."""
+    number, cell, kind, _, _, what = entry
+    here = world.names.get(cell.spec.id)
+    if kind is not None and type(here) is WorkerCell and is_own(recorder, number, what):
+        taken_own(world, here, kind, what)

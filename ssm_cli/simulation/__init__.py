@@ -1,0 +1,1 @@
+"""Simulation: faults on forks in virtual time, seeded, replayed, shrunk and told."""

@@ -1,0 +1,224 @@
+"""What can be asked of a tree's possible futures, as effects of verbs, and of a tree in a file."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+
+from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.history.past import FORK, with_past
+from ssm_cli.history.scratch import need_code, seconds_of
+from ssm_cli.runtime.engine.recorder import Recorder
+from ssm_cli.runtime.node import Node
+from ssm_cli.simulation.chaos import (
+    GAP_S,
+    MOST_FOR_S,
+    MOST_SEED,
+    MOST_STEPS,
+    STEPS,
+    ChaosPlan,
+    ChaosRun,
+    chaos,
+)
+from ssm_cli.simulation.faults import FaultKind, weights_of, weights_text
+from ssm_cli.simulation.fuzz import MOST_STEPS as MOST_INPUTS
+from ssm_cli.simulation.fuzz import STEPS as INPUTS
+from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.simulation.load import Load
+from ssm_cli.simulation.paged import page_of
+from ssm_cli.simulation.policy import FAULTS, check_policy, faults_of
+from ssm_cli.simulation.simulated import Simulated
+from ssm_cli.simulation.stand_ins import Stand, world_of
+from ssm_cli.simulation.starting import check_skipped, close, simulated, simulated_tree
+from ssm_cli.simulation.told import Data
+from ssm_cli.spec.model import SupervisorSpec
+
+LIVE_S = 10.0  # that a tree which runs waits for an answer; shrinking may take as long again
+FILE_S = 120.0  # that a tree of a file is simulated for
+MOST_SKIPPED = 1_000
+SEED = 1  # where none is given
+Instant = Callable[[float], str]
+Clock = Callable[[], float]
+
+
+class Futures:
+    """What can be asked of the possible futures of one node, which is never touched.
+
+    Attributes:
+        effects: by name; each takes the place where one stands as `at`, as a person writes it.
+    """
+
+    def __init__(self, node: Node, instant: Instant, clock: Clock = time.perf_counter) -> None:
+        self._node, self._instant, self._clock = node, instant, clock
+        self.effects: dict[str, Callable[..., Data]] = {
+            "chaos": self._chaos,
+            "check_policy": self._check_policy,
+            "fuzz": self._fuzz,
+        }
+
+    def _chaos(self, at: str = "", **given: str | None) -> Data:
+        node, place = self._standing(at)
+        wanted = Wanted(given, node)
+        start = simulated(node, wanted.skip)
+        load = Load(world_of(start.node), *self._known(at))
+        try:
+            told = wanted.tell(start, load, LIVE_S, self._clock, self._instant)
+        finally:
+            close(world_of(start.node).guard)
+        return told | {"replay": f"chaos {wanted.text()}{place}"}
+
+    def _check_policy(self, at: str = "", faults: str | None = None) -> Data:
+        node, place = self._standing(at, steps=False)
+        wanted = faults_of(FAULTS if faults is None else faults)
+        told = check_policy(Stand.of_live(node), wanted, LIVE_S, self._clock)
+        return told | {"replay": f"check-policy --faults {wanted}{place}"}
+
+    def _fuzz(self, at: str = "", begin: str | None = None, **given: str | None) -> Data:
+        node, where = self._standing(at if begin in (None, "now") else str(begin))
+        asked = fuzzing_of(given)
+        told = fuzz(node, asked, LIVE_S, self._clock)
+        rule = f" --invariant {shlex.quote(asked.invariant)}" if asked.invariant else ""
+        again = f"fuzz {asked.worker} --seed {asked.seed} --steps {asked.steps}{rule}{where}"
+        return told | {"replay": again}
+
+    def _standing(self, at: str, *, steps: bool = True) -> tuple[Node, str]:
+        """Return the tree at a place, and how to stand there again; `steps`: its code is run."""
+        node: Node = self._node.perform("standing", at, reading=True)
+        if not node.running:
+            raise Forgotten(f"{node.name} does not run there; name another record by `--at`")
+        if steps:
+            need_code(node)
+        own = self._node.recorder()
+        if at in ("", "now"):
+            at = str(own.last()) if own is not None and own.last() else ""
+        return node, f" --at {at}" if at else ""
+
+    def _known(self, at: str) -> tuple[Recorder | None, int | None]:
+        """Return what remembers the inputs up to a place, and the record that it is."""
+        own = self._node.recorder()
+        if FORK.fullmatch(at):
+            own = self._node.perform("standing", at, reading=True).recorder()
+        return own, int(at) if at.isdecimal() else None
+
+
+class Wanted:
+    """What is wanted of a `chaos`: the words of its options, checked.
+
+    Raises:
+        CommandError: an option takes something else.
+    """
+
+    def __init__(self, given: dict[str, str | None], node: Node) -> None:
+        known = {kind.value: given.pop(kind.value, None) for kind in FaultKind}
+        self.skip = skipped(given.get("skip"))
+        check_skipped(node, self.skip)
+        self._workers = [name for name in node.names("worker") if name not in self.skip]
+        steps = number_of("--steps", given.get("steps"), STEPS, 1, MOST_STEPS)
+        seed = number_of("--seed", given.get("seed"), SEED, 0, MOST_SEED)
+        for_s = span_of(given.get("span"), steps)
+        self._plan = ChaosPlan(seed, steps, for_s, tuple(weights_of(known, self._workers)))
+        self._page = given.get("page") == "yes"
+
+    def text(self) -> str:
+        """Return the options that ask for the same again."""
+        plan = self._plan
+        words = [f"--seed {plan.seed} --steps {plan.steps} --for {plan.for_s:.10g}s"]
+        words += [weights_text(plan.weights)]
+        words += [f"--skip {','.join(self.skip)}" if self.skip else ""]
+        return " ".join(filter(None, words))
+
+    def tell(
+        self, start: Simulated, load: Load, time_s: float, clock: Clock, instant: Instant
+    ) -> Data:
+        """Carry it out on a tree, with inputs from a load."""
+        run = ChaosRun(start.fork(checks=True), self._plan, load, self._workers)
+        told, fewest = chaos(start, run, time_s, clock)
+        if self._page:
+            told["page"] = page_of(start, fewest or run.given, instant)
+        return told
+
+
+def chaos_in(
+    spec: SupervisorSpec, name: str, given: dict[str, str | None], instant: Instant,
+    clock: Clock = time.perf_counter,
+) -> Data:  # fmt: skip
+    """Carry out `chaos` on a tree that is started for it, without a store; as `Futures`.
+
+    Raises:
+        StartFailed: it does not start.
+    """
+    skip = skipped(given.get("skip"))
+    with simulated_tree(spec, name, skip) as start:
+        wanted = Wanted(given, start.node)
+        load = Load(world_of(start.node), None)
+        told = wanted.tell(start, load, FILE_S, clock, instant)
+    return told | {"replay": wanted.text()}
+
+
+def check_policy_in(
+    spec: SupervisorSpec, name: str, faults: str | int | None, clock: Clock = time.perf_counter
+) -> Data:
+    """Carry out `check-policy` on a tree without running any code of it."""
+    wanted = faults_of(FAULTS if faults is None else faults)
+    told = check_policy(Stand.of_spec(spec), wanted, FILE_S, clock)
+    return told | {"tree": name, "replay": f"--faults {wanted}"}
+
+
+def fuzzing_of(given: dict[str, str | None]) -> Fuzzing:
+    """Return what is asked of a `fuzz`."""
+    seed = number_of("--seed", given.get("seed"), SEED, 0, MOST_SEED)
+    steps = number_of("--steps", given.get("steps"), INPUTS, 1, MOST_INPUTS)
+    beside, rule = given.get("beside"), given.get("invariant")
+    return Fuzzing(str(given.get("worker")), seed, steps, rule or "", beside)
+
+
+def number_of(option: str, word: str | None, otherwise: int, least: int, most: int) -> int:
+    """Return the number that an option says.
+
+    Raises:
+        CommandError: it is none, or too small or too large.
+
+    >>> number_of("--steps", "50", 1000, 1, 100)
+    50
+    """
+    if word is None:
+        return otherwise
+    text = str(word)
+    if text.isascii() and text.isdecimal() and len(text) < 30 and least <= int(text) <= most:
+        return int(text)
+    expected = f"a whole number from {least} to {most:,}"
+    raise CommandError(f"{option} takes {expected}, not `{text[:40]}`")
+
+
+def span_of(word: str | None, steps: int) -> float:
+    """Return how long a run is, in seconds.
+
+    Raises:
+        CommandError: it is no span of time, or too long.
+    """
+    if word is None:
+        return steps * GAP_S
+    seconds = seconds_of(word)
+    if not 0 < seconds <= MOST_FOR_S:
+        raise CommandError(f"--for takes more than 0 s and at most 10 years, not `{word[:40]}`")
+    return seconds
+
+
+def skipped(word: str | None) -> list[str]:
+    """Return the workers that are to be left out.
+
+    Raises:
+        CommandError: they are too many.
+    """
+    names = [name.strip() for name in (word or "").split(",") if name.strip()]
+    if len(names) > MOST_SKIPPED:
+        raise CommandError(f"--skip takes at most {MOST_SKIPPED:,} names")
+    return list(dict.fromkeys(names))
+
+
+def with_futures(node: Node, instant: Instant) -> Node:
+    """Return the node, of whose past and futures can be asked by `perform`; once is enough."""
+    if "chaos" not in node.effects:
+        node.effects |= Futures(with_past(node, instant), instant).effects
+    return node

@@ -1,0 +1,257 @@
+"""`fuzz`: inputs made from a worker's types, stepped from its real state on, until it crashes.
+
+Each session begins with the state that the worker has, and gives it inputs that are made near to
+what its state, its code, its remembered inputs and its own replies hold. A worker is a function of
+its state and its input, so that it is stepped alone: what it sends goes nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import msgspec
+
+from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.errors import CommandError, message_of
+from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.telling import does_hide
+from ssm_cli.history.trials import Bounds, Broken, Goal, Trial, crash_goal
+from ssm_cli.history.trying import guarded_run, tested
+from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.looking.show import redacted
+from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.simulation.load import CASTS, Input, remembered
+from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
+from ssm_cli.simulation.stand_ins import world_of
+from ssm_cli.simulation.starting import HANG_S
+from ssm_cli.simulation.told import Data
+from ssm_cli.spec.model import WorkerSpec
+
+STEPS = 20_000
+MOST_STEPS = 10_000_000
+SESSION = 60  # inputs that begin with one state
+AGAIN = 0.2  # how often an input is one that the worker was given before
+LEAVES = 50  # of a reply, or of a state on the way, that inputs are made near to
+STEPS_BETWEEN_LOOKS = 8  # at the state on the way
+
+
+class Fuzzing(msgspec.Struct, frozen=True):
+    """What is asked for.
+
+    Attributes:
+        worker: its name.
+        seed: what decides about the inputs.
+        steps: how many inputs at most.
+        invariant: an EXPR over `state` that has to hold; "" for none.
+        beside: the folder that a test is for; None for absolute paths.
+    """
+
+    worker: str
+    seed: int
+    steps: int
+    invariant: str = ""
+    beside: str | None = None
+
+
+def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) -> Data:
+    """Look for inputs that crash a worker, or break a rule, from the state that it has.
+
+    Args:
+        node: where the worker stands; it is left as it is.
+        asked: what is asked for.
+        time_s: how long it may take, by `clock`; shrinking may take as long again.
+        clock: monotonic seconds.
+
+    Returns:
+        How many inputs were tried, and the fewest that were found, as a test.
+
+    Raises:
+        CommandError: the worker cannot be fuzzed, or what was found cannot be shrunk or written.
+    """
+    world = world_of(node)
+    session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked)
+    found = session.run(asked.steps, time_s, clock)
+    told: Data = {
+        "worker": asked.worker, "seed": asked.seed, "steps": session.steps,
+        "sessions": session.count, "found": found is not None, "stopped": session.stopped,
+        "invariant": asked.invariant, "said": "", "test": "", "inputs": 0, "given": 0,
+    }  # fmt: skip
+    if found is None:
+        return told | {"never": session.never()}
+    bounds = Bounds(seconds=time_s, now_s=clock)
+    least, text = tested(
+        asked.worker, found, session.step, bounds, told=session.told, beside=asked.beside
+    )
+    said = least.said(0.0).partition(" (")[0]
+    counts = {"inputs": len(least.inputs), "given": least.given}
+    return told | counts | {"said": said, "test": text, "never": []}
+
+
+def fuzzed_cell(world: World, worker: str) -> WorkerCell:
+    """Return the cell of a worker that runs here.
+
+    Raises:
+        CommandError: there is none, it is a remote child or a supervisor, or it is down.
+    """
+    cell = world.find(worker)
+    if isinstance(cell, RemoteCell):
+        raise CommandError(f"{worker} runs on another computer; fuzz it where its tree runs")
+    if not isinstance(cell, WorkerCell):
+        raise CommandError(f"there is no worker `{worker[:60]}`; `tree` shows them")
+    if cell.status is not CellStatus.RUNNING:
+        raise CommandError(f"{worker} does not run, and has no state to begin with")
+    return cell
+
+
+class FuzzSessions:
+    """FuzzSessions with one worker.
+
+    Attributes:
+        count, steps: how many sessions, and inputs in all of them, there were.
+        stopped: which bound has ended them; "" for none.
+        step: steps one input, cut at the worker's limit, or at `HANG_S` where that is longer.
+    """
+
+    def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing) -> None:
+        self.count = self.steps = 0
+        self.stopped = ""
+        self._runs = Again(with_limit(cell.spec))
+        self.step = guarded_run(cell, self._runs)
+        self._world, self._cell = world, cell
+        self._behaviour = cell.behaviour or behaviour_of(cell.spec.start)
+        self._chance = Random(asked.seed)  # noqa: S311 - it is to be the same each time
+        self._goal = broken(asked.invariant, self.told)
+        known = {} if world.history is None else remembered(world.history)
+        self._known: list[Input] = known.get(cell.spec.id, [])
+        self._pool, self._state = Pool(), cell.state
+        self._maker = self._made()
+        if self._goal is not None and self._goal[1].holds(self._state):
+            raise CommandError(
+                f"`{asked.invariant}` does not hold in the state that {cell.spec.id} has already"
+            )
+
+    def run(self, steps: int, time_s: float, clock: Callable[[], float]) -> Trial | None:
+        """Go on until something is found, or so many inputs, or so much time, are over."""
+        end_s = clock() + time_s
+        while self.steps < steps:
+            found = self._session(min(SESSION, steps - self.steps), lambda: clock() > end_s)
+            if found is not None:
+                return found
+            if clock() > end_s:
+                self.stopped = f"{time_s:g} s"
+                return None
+        return None
+
+    def told(self, value: Any) -> Any:
+        """Return a value of the worker without what it hides."""
+        hides = does_hide(self._behaviour)
+        return redacted(self._world, self._cell, value) if hides else value
+
+    def never(self) -> list[str]:
+        """Return which parts of the rule no state had."""
+        return [] if self._goal is None else [*self._goal[0].never()]
+
+    def _made(self) -> Maker:
+        worker = self._cell.spec.id
+        for value in (*constants_of(callback_of(self._behaviour)), *(m for _, m in self._known)):
+            self._pool.add(value)
+        self._pool.add(self._state)
+        maker = maker_of(self._behaviour, self._pool)
+        if maker is None:
+            raise CommandError(
+                f"{worker} has no typed inputs, from which others could be made; give its class or "
+                f"StateMachine `inputs=...`"
+            )
+        return maker
+
+    def _next(self) -> Input | None:
+        chance = self._chance
+        if self._known and chance.random() < AGAIN:
+            return chance.choice(self._known)
+        made = self._maker.make(chance)
+        if made is None:
+            return None
+        casts = isinstance(self._behaviour, Callbacks) and chance.random() < CASTS
+        return (Kind.CAST if casts else Kind.CALL), made
+
+    def _session(self, most: int, is_over: Callable[[], bool]) -> Trial | None:
+        """Give the worker inputs, from its real state on, until so many are given or all is over.
+
+        Raises:
+            CommandError: the state cannot be copied.
+        """
+        self.count += 1
+        state, given = self._own_state(), list[Input]()
+        for number in range(most):
+            if is_over():
+                return None
+            one = self._next()
+            self.steps += 1
+            if one is None:
+                continue
+            given.append(one)
+            try:
+                outcome = self.step(state, one[0], deepcopy(one[1]))
+            except BaseException as error:
+                if is_ctrl_c(error):
+                    raise
+                return self._trial(given, crash_goal(error))
+            if self._goal is not None and self._goal[1].holds(outcome.state):
+                return self._trial(given, self._goal[1])
+            if outcome.stop is not None:
+                return None
+            state = outcome.state
+            if outcome.reply is not NOTHING:
+                self._pool.add(outcome.reply, stays=False, most=LEAVES)
+            if number % STEPS_BETWEEN_LOOKS == 0:
+                self._pool.add(state, stays=False, most=LEAVES)
+        return None
+
+    def _trial(self, given: list[Input], goal: Goal) -> Trial:
+        return Trial(self._behaviour, self._own_state(), given, goal, from_init=False)
+
+    def _own_state(self) -> Any:
+        """Return a copy of the worker's state, which a step may change in place.
+
+        Raises:
+            CommandError: it has none; the state itself is the live one.
+        """
+        try:
+            return self._runs.step(deepcopy, self._state)
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            why = f"{type(error).__name__}: {message_of(error)[:200]}"
+            raise CommandError(
+                f"{self._cell.spec.id} cannot be fuzzed: its state cannot be copied ({why}), and a "
+                f"step might change the live one; keep locks and sockets out of the state"
+            ) from error
+
+
+def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] | None:
+    """Return the goal to break a rule; one that is not known is not broken. None without a rule.
+
+    Raises:
+        BadExpr: it is none.
+    """
+    if not invariant:
+        return None
+    parse_expr(invariant)  # for the column of a mistake in it
+    rule = f"not ({invariant})"
+    asking = Asking(parse_expr(rule))
+    return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)
+
+
+def with_limit(spec: WorkerSpec) -> WorkerSpec:
+    """Return a spec whose steps are cut at `HANG_S` at the latest: the live tree waits for them."""
+    limit_ms = min(seconds(spec.options.step_timeout_ms), HANG_S) * 1000
+    options = msgspec.structs.replace(spec.options, step_timeout_ms=int(limit_ms))
+    return msgspec.structs.replace(spec, options=options)

@@ -1,0 +1,67 @@
+"""`ssm reload` and its siblings from a shell: who is asked, and what nobody is asked about."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from ssm_cli.cli.ask import ask, run_script
+from ssm_cli.cli.environment import Environment
+from ssm_cli.commands.parse import parse_words
+from tests.history.reload.desk import Desk
+
+
+class Tty(io.StringIO):
+    """A stream of a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+def env_of(typed: str, *, terminal: bool) -> Environment:
+    kind = Tty if terminal else io.StringIO
+    return Environment(kind(typed), kind(), io.StringIO(), {})
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "terminal", "code", "answer"),
+    [
+        (["reload"], "y\n", True, 0, b"Got"),
+        (["reload"], "n\n", True, 8, b"Bought"),
+        (["reload"], "", True, 8, b"Bought"),
+        (["reload"], "y\n", False, 3, b"Bought"),
+        (["reload", "--yes"], "", False, 0, b"Got"),
+        (["reload", "--no"], "y\n", True, 3, b"Bought"),
+        (["reload", "book", "-n", "1", "--yes"], "", False, 0, b"Got"),
+        (["reload", "-o", "json"], "", False, 3, b"Bought"),
+        (["reload", "nobody"], "", False, 4, b"Bought"),
+        (["reload", "--yes", "--no"], "", False, 2, b"Bought"),
+        (["rollback"], "", False, 4, b"Bought"),
+    ],
+)
+def test_what_differs_is_asked_at_a_terminal_alone(  # noqa: PLR0917 - a row of the table
+    tmp_path: Path, words: list[str], typed: str, terminal: bool, code: int, answer: bytes
+) -> None:
+    desk, env = Desk(tmp_path), env_of(typed, terminal=terminal)
+    with desk.node as node:
+        desk.call("Put BUY 1")
+        desk.change('"Bought"', '"Got"')
+        assert ask(env, node, [parse_words(words, ())]) == code
+        assert desk.call("Put BUY 1") == answer
+    asked = isinstance(env.stdout, io.StringIO) and "[y/N]" in env.stdout.getvalue()
+    assert asked is (words == ["reload"] and terminal)
+
+
+def test_a_script_stops_at_what_differs_unless_it_says_yes(tmp_path: Path) -> None:
+    desk, env = Desk(tmp_path), env_of("y\n" * 5, terminal=True)
+    with desk.node as node:
+        desk.call("Put BUY 1")
+        desk.change('"Bought"', '"Got"')
+        lines = ["reload", "book Put BUY 1"]
+        assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
+        lines = ["reload --yes", "book Put BUY 1", "rollback --yes", "reload --no"]
+        assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
+        assert desk.call("Put BUY 1") == b"Bought"

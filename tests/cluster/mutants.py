@@ -1,0 +1,122 @@
+"""Mutants of the cluster's code: each breaks one rule, and the simulation must notice it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from ssm_cli.cluster.agent.holding import Holding
+from ssm_cli.cluster.link.watching import Kin
+from ssm_cli.cluster.owner import asking
+from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.ports import Journal, Time, Unknown
+from ssm_cli.cluster.protocol import lease, monitor, writer
+from ssm_cli.cluster.protocol.messages import leased
+from tests.cluster.schedules import plan, plan_late, plan_loss, plan_node_death
+from tests.cluster.world import Rules, World
+
+Mutation = Callable[[], AbstractContextManager[object]]
+
+
+async def renews_by_looking(
+    holding: Holding, revision: int, sent_s: float, renew: Any = Holding._renew
+) -> None:
+    """A lease that is over is read, and good again if it still names the owner."""
+    found = await holding._cells.get(holding._key) if holding._holder.lapsed else Unknown()
+    known = None if isinstance(found, Unknown) or found[1] is None else leased(found[1])
+    if isinstance(found, Unknown) or known is None or known.epoch != holding._value.epoch:
+        await renew(holding, revision, sent_s)
+        return
+    now_s = holding._time.now_s()
+    holding.page.until_s = now_s + known.ttl_s
+    holding._on(lease.Renewed(found[0], now_s))
+
+
+async def reads_once(journal: Journal, upto: int, _: Time) -> list[tuple[int, bytes]]:
+    return [place async for place in journal.read(0, upto)]
+
+
+def takes_for_landed(
+    state: writer.Writer, event: writer.Event, step: Any = writer.step_writer
+) -> writer.Step:
+    """An append whose answer is lost has been carried out."""
+    if isinstance(event, writer.AppendUnclear) and state.flight is not None:
+        event = writer.Acked(state.flight.prev + 1)
+    found: writer.Step = step(state, event)
+    return found
+
+
+def has_no_witness(
+    state: writer.Writer, event: writer.Event, step: Any = writer.step_writer
+) -> writer.Step:
+    """What the lease says of the journal's end is ignored."""
+    if isinstance(event, writer.Begin):
+        state = writer.Writer(state.epoch, state.owner)
+    found: writer.Step = step(state, event)
+    return found
+
+
+def believes_stale_leases(
+    state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
+) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
+    """An older revision that names no owner, or another one, is proof of a death."""
+    if isinstance(event, monitor.LeaseRead) and event.epoch < state.epoch and not state.over:
+        event = monitor.EpochEnded(state.epoch, "noproc")
+    found: tuple[monitor.Monitor, tuple[monitor.Command, ...]] = step(state, event)
+    return found
+
+
+def believes_nobody(
+    state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
+) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
+    """One answer that nobody is there is a death."""
+    if isinstance(event, monitor.Pinged) and event.answer == "absent":
+        event = monitor.EpochEnded(state.epoch, "noconnection")
+    found: tuple[monitor.Monitor, tuple[monitor.Command, ...]] = step(state, event)
+    return found
+
+
+def set_longer(page: LeasePage, until_s: float) -> None:
+    page._times[0] = until_s + 2.0  # as long again
+
+
+def replaced(owner: Any, name: str, value: object) -> Mutation:
+    return partial(patch.object, owner, name, value)
+
+
+def good_for_longer(holder: lease.Holder, now_s: float) -> bool:
+    return not holder.stopped and now_s - holder.good_from_s < 2 * holder.ttl_s
+
+
+def mutant(*mutations: Mutation) -> Rules:
+    return Rules(mutations=mutations)
+
+
+LONGER = property(lambda page: page._times[0], set_longer)
+TOO_SOON = partial(patch.dict, lease.TAKEOVER, {"fence": 0.6, "lease": 0.6})
+EACH = replaced(Kin, "is_new_cause", lambda *_: True)
+GOOD = replaced(lease.Holder, "is_good", good_for_longer)
+PAGE = replaced(LeasePage, "until_s", LONGER)
+RESUMES = replaced(Holding, "_renew", renews_by_looking)
+LANDED = replaced(writer, "step_writer", takes_for_landed)
+BLIND = replaced(writer, "step_writer", has_no_witness)
+NOBODY = replaced(monitor, "step_monitor", believes_nobody)
+STALE = replaced(monitor, "step_monitor", believes_stale_leases)
+ONCE = replaced(asking, "read_to", reads_once)
+MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
+    ("appends are not compared", Rules(compares=False), plan),
+    ("an owner does not stop itself", Rules(stops_itself=False), plan),
+    ("a reply leaves before the append is acknowledged", Rules(replies_early=True), plan),
+    ("a lease is resumed without writing it", mutant(RESUMES), plan_late),
+    ("a short read is taken for the whole", mutant(ONCE), plan),
+    ("an append of unknown fate is taken as landed", mutant(LANDED), plan),
+    ("a lease counts too long", mutant(PAGE, GOOD), plan),
+    ("a lease is taken over before it is over", mutant(TOO_SOON), plan),
+    ("one answer `nobody` is a death", mutant(NOBODY), plan),
+    ("a stale lease is proof", mutant(STALE), plan),
+    ("a death is counted for each child", mutant(EACH), plan_node_death),
+    ("there is no witness", mutant(BLIND), plan_loss),
+)

@@ -1,0 +1,201 @@
+"""Rollback: the old code and state are back, and what came since is stepped again on them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssm_cli.errors import CodeRefused, Forgotten
+from ssm_cli.spec.importing import module_name
+from tests.history.reload.desk import Desk, counted, of
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    with made.node:
+        made.serve()
+        yield made
+
+
+def home_of(desk: Desk) -> object:
+    return sys.modules[module_name(desk.folder / "book.py")]
+
+
+def test_nothing_has_come_since_and_all_is_as_before(desk: Desk) -> None:
+    home, behaviour, state = (
+        home_of(desk),
+        desk.cells()["book"].behaviour,
+        desk.cells()["book"].state,
+    )
+    desk.change("book.held + amount", "book.held + 1")
+    desk.node.reload(sure="yes")
+    assert desk.node.rollback()["done"]
+    cell = desk.cells()["book"]
+    assert (home_of(desk), cell.behaviour, cell.state) == (home, behaviour, state)
+    assert desk.serve(["Put BUY 10", "Ask"]) == [b"Bought", b"58"]
+
+
+def test_what_came_since_is_stepped_again_and_what_it_answers_otherwise_is_told(desk: Desk) -> None:
+    desk.change("book.held + amount", "book.held + 1")
+    desk.change('"Sold"', '"Gone"')
+    desk.node.reload(sure="yes")
+    starts, record = desk.starts(), desk.node.record
+    assert desk.serve(["Put BUY 10", "Ask", "Put SELL 2"]) == [b"Bought", b"49", b"Gone"]
+    found = desk.node.rollback()
+    assert (found["done"], counted(of(found))) == (False, {"same": 1, "output": 2})
+    firsts = of(found)["firsts"]
+    assert [(one["record"]["record"], one["output"]) for one in firsts] == [(record + 2, "58")]
+    assert desk.call("Ask") == b"46"
+    found = desk.node.rollback(sure="yes", plan=found["plan"])
+    assert found["done"]
+    assert (desk.call("Ask"), desk.starts()) == (b"55", starts)
+
+
+def test_effects_are_not_asked_for_again(desk: Desk) -> None:
+    desk.change('"Sold"', '"Gone"')
+    desk.node.reload(sure="yes")
+    desk.call("Take 7")
+    told = desk.call('"x"', "teller")
+    assert desk.node.rollback(sure="yes")["done"]
+    desk.node.run()
+    assert desk.call('"x"', "teller") == told
+
+
+def test_the_state_of_a_crash_that_the_old_code_has_not_goes_on(desk: Desk) -> None:
+    desk.change("if amount > 500", "if amount > 1")
+    desk.node.reload(sure="yes")
+    assert desk.serve(["Take 8", "Put BUY 1", "Ask"]) == ["CalleeCrashed", b"Bought", b"1"]
+    found = desk.node.rollback(sure="yes")
+    assert counted(of(found)) == {"same": 1, "output": 1, "mended": 1}
+    assert desk.call("Ask") == b"41"  # 48 - 8 + 1
+
+
+def test_an_input_that_only_the_old_code_crashes_on_is_told_and_its_state_stays(desk: Desk) -> None:
+    desk.change("if amount > 500", "if amount > 5000")
+    desk.node.reload(sure="yes")
+    desk.serve(["Take 900", "Put BUY 2"])
+    found = desk.node.rollback(sure="yes")
+    assert counted(of(found))["crashes"] == 1
+    assert desk.call("Ask") == b"50"
+
+
+def test_a_state_that_was_put_in_place_is_taken_over(desk: Desk) -> None:
+    desk.change('"Sold"', '"Gone"')
+    desk.node.reload(sure="yes")
+    book = sys.modules[module_name(desk.folder / "book.py")].Book
+    desk.node.replace_state("book", book(5, 5))
+    desk.call("Put BUY 1")
+    assert desk.node.rollback("book")["done"]
+    assert (desk.call("Ask"), type(desk.node.get_state("book")) is book) == (b"6", False)
+
+
+def test_a_state_of_another_version_is_back_as_it_was(desk: Desk) -> None:
+    desk.change("inputs=Put", "version='2', code_change=turned, inputs=Put")
+    desk.change("def init", "def turned(old, state, extra):\n    return Book(1000)\n\ndef init")
+    assert desk.node.reload(sure="yes")["done"]
+    assert desk.serve(["Put BUY 1", "Ask"]) == [b"Bought", b"1001"]
+    assert desk.node.rollback(sure="yes")["done"]
+    assert desk.call("Ask") == b"49"
+
+
+def test_one_worker_alone_goes_back(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    desk.node.reload(sure="yes")
+    assert desk.node.rollback("twin")["done"]
+    assert [desk.call("Put BUY 1", name) for name in ("book", "twin")] == [b"Got", b"Bought"]
+    assert [one["worker"] for one in desk.node.rollback(sure="yes")["workers"]] == ["book"]
+    with pytest.raises(CodeRefused, match="no code was reloaded"):
+        desk.node.rollback()
+
+
+def test_several_reloads_are_undone_one_by_one(desk: Desk) -> None:
+    for old, new in (('"Bought"', '"Got"'), ('"Got"', '"Taken"')):
+        desk.change(old, new)
+        desk.node.reload(sure="yes")
+    said = []
+    for _ in range(2):
+        said.append(desk.call("Put BUY 1"))
+        desk.node.rollback(sure="yes")
+    assert [*said, desk.call("Put BUY 1")] == [b"Taken", b"Got", b"Bought"]
+
+
+def test_a_reload_after_a_rollback_loads_what_is_there_again(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    desk.node.reload(sure="yes")
+    desk.node.rollback(sure="yes")
+    assert desk.node.reload(sure="yes")["done"]
+    assert desk.call("Put BUY 1") == b"Got"
+
+
+@pytest.mark.parametrize("worker", [None, "teller", "nobody"])
+def test_there_is_nothing_to_go_back_to(desk: Desk, worker: str | None) -> None:
+    with pytest.raises(CodeRefused, match="nothing to go back to"):
+        desk.node.rollback(worker)
+
+
+def test_inputs_that_are_forgotten_cannot_be_stepped_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, history=16)
+    with desk.node as node:
+        desk.change('"Bought"', '"Got"')
+        node.reload(sure="yes")
+        desk.serve(["Ask"] * 20)
+        with pytest.raises(Forgotten, match="put the old code into its file"):
+            node.rollback(sure="yes")
+        assert desk.call("Put BUY 1") == b"Got"
+
+
+def test_without_a_history_code_is_reloaded_and_nothing_is_rehearsed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, history=0)
+    with desk.node as node:
+        desk.serve(["Put BUY 3"])
+        desk.change('"Bought"', '"Got"')
+        assert node.reload()["done"]
+        assert node.rollback()["done"]
+        node.reload()
+        assert desk.serve(["Put BUY 1", "Ask"]) == [b"Got", b"4"]
+        with pytest.raises(Forgotten):
+            node.rollback()
+
+
+# -- the past, and forks, know which code was there --------------------------------------------
+
+
+def test_records_are_stepped_on_the_code_that_served_them(desk: Desk) -> None:
+    desk.change("last: Put | None = None", "fee: int = 0\n    last: Put | None = None")
+    desk.change("book.count + 1, message", "book.count + 1, 5, message")
+    desk.change("book.count, book.last", "book.count, 5, book.last")
+    desk.node.reload(sure="yes")
+    desk.serve()
+    assert desk.node.perform("replay", worker="all")["same"] == 2 * 12
+    before, after = desk.node.at(3).get_state("book"), desk.node.get_state("book")
+    assert (hasattr(before, "fee"), after.fee) == (False, 5)
+    told = desk.node.perform("history", last=100)["records"]
+    assert next(one["input"] for one in told if one["how"] == "reload").count(" -> ") == 1
+
+
+def test_a_fork_of_a_record_before_goes_on_with_the_code_of_then(desk: Desk) -> None:
+    record = desk.node.record
+    desk.change('"Bought"', '"Got"')
+    desk.node.reload(sure="yes")
+    desk.serve(["Put BUY 2"])
+    with desk.node.at(record).fork() as then, desk.node.fork() as now:
+        assert [one.call("book", b"Put BUY 2") for one in (then, now)] == [b"Bought", b"Got"]
+    assert desk.node.at(desk.node.record).digest() == desk.node.digest()
+
+
+def test_what_is_left_out_before_a_reload_is_stepped_again_through_it(desk: Desk) -> None:
+    node = desk.node
+    desk.change("book.held + amount", "book.held + amount + 1")
+    node.reload(sure="yes")
+    desk.serve(["Put BUY 10", "Ask"])
+    place = node.perform("fork")["place"]
+    node.perform("without", records="1", at=place)
+    fork = node.perform("standing", place, reading=True)
+    assert (node.get_state("book").held, fork.get_state("book").held) == (59, 59)
+    fork.call("book", b"Put BUY 10")
+    assert (node.get_state("book").held, fork.get_state("book").held) == (59, 70)
+    assert node.perform("save")["bytes"] > 0

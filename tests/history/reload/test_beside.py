@@ -1,0 +1,188 @@
+"""What is beside a reload: runs under way, remote children, packages, files that are watched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
+from ssm_cli.errors import CodeRefused
+from tests.history.reload.desk import FILES, Desk
+
+RUNNER = """
+import asyncio
+from dataclasses import dataclass
+from ssm_cli import Done, Run, StateMachine
+
+@dataclass(frozen=True)
+class Found:
+    what: str
+
+GATE = asyncio.Event()
+
+async def look():
+    await GATE.wait()
+    return Found("it")
+
+def step(message, state):
+    match message:
+        case "go":
+            return state, "asked", [Run("look", look)]
+        case Done(key, Found(what)):
+            return f"{what} FIRST", None
+        case "get":
+            return state, state
+    return "not known", None
+
+runner = StateMachine(step=step, init=lambda name, args: "none")
+"""
+
+
+def test_what_a_run_answers_that_was_under_way_is_of_the_new_classes(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("runner.py", RUNNER)
+    desk.write("t.yaml", "supervisor: root\nchildren:\n"
+               "  - {worker: runner, start: './runner.py:runner'}\n")  # fmt: skip
+
+    async def served() -> object:
+        node = desk.node = Node(load(desk), history=100)
+        node.start()
+        serving = asyncio.create_task(node.serve())
+        assert await node.acall("runner", "go") == "asked"
+        await asyncio.sleep(0)
+        desk.change("FIRST", "SECOND", "runner.py")
+        home = sys.modules[node._world.names["runner"].behaviour.step.__module__]  # type: ignore[attr-defined]  # a worker's
+        assert node.reload()["done"]  # it asks for the same run: nothing differs
+        home.GATE.set()
+        for _ in range(100):
+            await asyncio.sleep(0)
+            if (state := await node.acall("runner", "get")) != "none":
+                break
+        node.stop()
+        await serving
+        return state
+
+    assert asyncio.run(served()) == "it SECOND"
+
+
+def load(desk: Desk) -> Supervisor:  # type: ignore[valid-type]  # it reads as a class
+    from ssm_cli import load_tree  # noqa: PLC0415 - for this test
+
+    return load_tree(desk.folder / "t.yaml")
+
+
+# -- remote children ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["billing", "billing.invoice"])
+def test_what_runs_on_another_computer_is_refused_clearly(tmp_path: Path, what: str) -> None:
+    desk, clock = Desk(tmp_path), ManualClock()
+    start = desk.node.spec.children[0].start
+    tree = Supervisor("root", children=[Worker("book", start), Remote("billing", "b.yaml")])
+    with Node(tree, clock=clock, history=100, links=FakeLinks(clock, {})) as node:
+        with pytest.raises(CodeRefused, match="runs on another computer"):
+            node.reload(what)
+        with pytest.raises(CodeRefused, match="runs on another computer"):
+            node.shadow(what, str(desk.folder / "book.py"))
+        desk.change('"Bought"', '"Got"')
+        assert [one["worker"] for one in node.reload()["workers"]] == ["book"]
+
+
+# -- packages ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "shop_of_tests"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "fees.py").write_text(FILES["fees.py"])
+    (folder / "book.py").write_text(FILES["book.py"].replace("from fees", "from .fees"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("shop_of_tests")]:
+        del sys.modules[name]
+
+
+def test_a_module_of_a_package_is_reloaded_and_found_by_its_name(package: Path) -> None:
+    from importlib import import_module  # noqa: PLC0415 - for this test
+
+    book = import_module("shop_of_tests.book")
+    fees = import_module("shop_of_tests.fees")
+    tree = Supervisor("root", children=[Worker("book", book.book)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        node.call("book", b"Put SELL 1")
+        assert node.reload()["modules"] == []
+        (package / "fees.py").write_text("def fee(amount):\n    return 7\n")
+        found = node.reload("shop_of_tests.book", sure="yes")
+        assert found["done"]
+        assert [Path(one["file"]).name for one in found["modules"]] == ["book.py", "fees.py"]
+        assert import_module("shop_of_tests.book") is not book
+        assert sys.modules["shop_of_tests"].fees.fee(1) == 7
+        node.call("book", b"Put SELL 1")
+        assert node.call("book", b"Ask") == b"-10"
+        (package / "fees.py").write_text("def fee(amount) return 7\n")
+        with pytest.raises(CodeRefused, match=r"fees.py is not valid Python"):
+            node.reload()
+        assert sys.modules["shop_of_tests"].fees.fee(1) == 7
+        assert node.rollback(sure="yes")["done"]
+        assert import_module("shop_of_tests.book") is book
+        assert sys.modules["shop_of_tests"].fees is fees
+
+
+# -- files that are watched --------------------------------------------------------------------
+
+
+def looked(desk: Desk, times: int = 2) -> list[str]:
+    """Look so many times; return what was reported meanwhile."""
+    seq = desk.node.last_seq
+    for _ in range(times):
+        desk.node.perform("watch_code")
+    return [f"{one.event} {one.id}" for one in desk.node.reports(seq)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    with made.node:
+        made.serve()
+        looked(made)
+        yield made
+
+
+def test_a_file_that_changes_is_taken_once_two_looks_find_it_alike(desk: Desk) -> None:
+    desk.change("return Book()", "return Book(1)")
+    assert looked(desk, 1) == []
+    desk.change("return Book(1)", "return Book(22)")
+    assert looked(desk, 1) == []
+    assert looked(desk, 1) == ["reloaded book", "reloaded twin"]
+    assert looked(desk, 3) == []
+
+
+def test_what_differs_waits_for_somebody_and_is_told_once(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    assert looked(desk, 4) == ["code_differs book", "code_differs twin"]
+    told = next(one for one in desk.node.reports() if one.event == "code_differs").detail
+    assert (told["differ"], told["total"]) == (2, 10)
+    assert desk.call("Put BUY 1") == b"Bought"
+    assert desk.node.reload(sure="yes")["done"]
+    assert looked(desk, 3) == []
+
+
+def test_what_cannot_be_loaded_is_told_and_what_is_mended_is_taken(desk: Desk) -> None:
+    desk.change("return Book()", "return Book(!)")
+    assert looked(desk, 4) == ["code_failed root"]
+    desk.change("return Book(!)", "return Book(4)")
+    assert looked(desk) == ["reloaded book", "reloaded twin"]
+
+
+def test_a_helper_and_a_file_that_is_gone_are_watched_too(desk: Desk) -> None:
+    os.remove(desk.folder / "fees.py")  # noqa: PTH107 - as a shell does
+    assert looked(desk, 3) == ["code_failed root"]
+    desk.write("fees.py", "def fee(amount):\n    return 1 + 0\n")
+    assert looked(desk, 3) == ["reloaded book", "reloaded twin"]

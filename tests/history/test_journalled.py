@@ -1,0 +1,251 @@
+"""The past that a journal holds: what a killed tree has served, without starting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ssm_cli import (
+    CallError,
+    Cast,
+    FolderStore,
+    Forgotten,
+    ManualClock,
+    Node,
+    StartTimer,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
+from ssm_cli.history.journalled import journalled_node
+from ssm_cli.history.past import with_past
+from ssm_cli.history.timeline import Timeline
+from ssm_cli.spec.load import load_tree
+from tests.program import ssm
+
+
+def step(message: str, state: dict[str, int]) -> Any:
+    if message == "crash":
+        raise ValueError("as asked")
+    return {**state, message: state.get(message, 0) + 1}, "Ok"
+
+
+def other_step(message: str, state: dict[str, int]) -> Any:
+    return {**state, message: state.get(message, 0) + 2}, "Ok"
+
+
+def a_tree(stepping: Any = step) -> Any:
+    machine = StateMachine(step=stepping, init=lambda *_: {})
+    return Supervisor(
+        "root",
+        intensity=99,
+        children=[Worker(name, machine, persist="journal") for name in ("one", "two")],
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The data of a tree that was killed: nothing of it was stopped."""
+    with FolderStore(tmp_path / "data") as store:
+        node = Node(a_tree(), clock=ManualClock(), store=store, history=1000).start()
+        for name, message in [("one", "a"), ("two", "b"), ("one", "a"), ("one", "crash"),
+                                 ("one", "c")]:  # fmt: skip
+            try:
+                node.call(name, message)
+            except CallError:
+                continue
+        node.replace_state("two", {"b": 7})
+        node.call("two", "b")
+    return tmp_path / "data"
+
+
+def timeline(folder: Path, tree: Any) -> tuple[Node, Timeline, list[Any]]:
+    with FolderStore(folder, writing=False) as store:
+        node, troubles = journalled_node(store, tree, "root")
+    return node, Timeline(node, str), troubles
+
+
+def test_records_have_the_numbers_and_the_changes_that_the_node_gave(folder: Path) -> None:
+    _, past, troubles = timeline(folder, a_tree())
+    assert not troubles
+    records = [one for one in past.history(last=99)["records"] if one["how"] != "start"]
+    assert [(one["record"], one["worker"], one["input"], one["outcome"]) for one in records] == [
+        (1, "one", "a", "replied"), (2, "two", "b", "replied"), (3, "one", "a", "replied"),
+        (4, "one", "crash", "crashed"), (5, "one", "c", "replied"),
+        (6, "two", '{"b": 7}', "replied"),
+        (7, "two", "b", "replied"),
+    ]  # fmt: skip
+    assert [one["changed"] for one in records][2] == [{"path": "a", "before": 1, "after": 2}]
+    assert [one["changed"] for one in records][5:] == [
+        [{"path": "b", "before": 1, "after": 7}],
+        [{"path": "b", "before": 7, "after": 8}],
+    ]
+
+
+def test_questions_are_answered_and_what_a_journal_does_not_hold_is_said(folder: Path) -> None:
+    node, past, _ = timeline(folder, a_tree())
+    assert [one["record"] for one in past.blame("two", "b")["records"]] == [7, 6, 2]
+    assert past.when("one", "state.a > 1")["record"]["record"] == 3
+    assert past.why("3")["records"][0]["input"] == "a"
+    with pytest.raises(Forgotten, match="record 8 is not in the journal, which holds 0 to 7"):
+        node.at(8)
+
+
+def test_at_a_record_the_tree_has_its_durable_workers_with_their_states_of_then(
+    folder: Path,
+) -> None:
+    node, _, _ = timeline(folder, a_tree())
+    saw = [(node.at(n).get_state("one"), node.at(n).get_state("two")) for n in (1, 2, 3, 5, 6, 7)]
+    assert saw == [
+        ({"a": 1}, {}), ({"a": 1}, {"b": 1}), ({"a": 2}, {"b": 1}), ({"c": 1}, {"b": 1}),
+        ({"c": 1}, {"b": 7}), ({"c": 1}, {"b": 8}),
+    ]  # fmt: skip
+    assert (node.get_state("one"), node.first_record()) == ({"c": 1}, 0)
+
+
+def test_what_no_journal_holds_does_not_run_there(folder: Path) -> None:
+    tree = a_tree()
+    plain = Worker("plain", StateMachine(step=step, init=lambda *_: pytest.fail("init ran")))
+    node, _, _ = timeline(folder, replace(tree, children=(*tree.children, plain)))
+    assert [(view.id, view.state) for view in node.at(2).tree().children] == [
+        ("one", "running"), ("two", "running"), ("plain", "stopped"),
+    ]  # fmt: skip
+
+
+def test_a_fork_of_a_journal_goes_on_and_steps_again_without_an_input(folder: Path) -> None:
+    node, _, _ = timeline(folder, a_tree())
+    ask = with_past(node, str).perform
+    place = ask("fork", at="3")["place"]
+    fork = ask("standing", place, reading=False)
+    fork.call("one", "a")
+    assert fork.get_state("one") == {"a": 3}
+    place = ask("fork", at="3")["place"]
+    assert [c["path"] for c in ask("without", records="1", at=place)["changes"]] == ["a"]
+    assert ask("standing", place, reading=True).get_state("one") == {"a": 1}
+    assert node.get_state("one") == {"c": 1}
+
+
+def test_how_an_input_crashed_is_found_by_its_step_and_shrunk(folder: Path) -> None:
+    node, past, _ = timeline(folder, a_tree())
+    crash = next(r for r in past.history(last=99)["records"] if r["outcome"] == "crashed")
+    assert crash["error"] == {"type": "ValueError", "message": "as asked"}
+    found = with_past(node, str).perform("shrink")
+    assert found["said"].startswith("3 inputs -> 1 input from init")
+
+
+def test_a_crash_that_the_code_here_no_longer_has_says_that_it_is_not_known(folder: Path) -> None:
+    _, past, _ = timeline(folder, a_tree(other_step))
+    crash = next(r for r in past.history(last=99)["records"] if r["outcome"] == "crashed")
+    assert crash["error"]["message"] == "the journal does not say why"
+
+
+def test_a_replay_does_not_compare_outputs_that_no_journal_holds(folder: Path) -> None:
+    node, _, _ = timeline(folder, a_tree())
+    found = with_past(node, str).perform("replay", worker="all")
+    assert (found["total"], found["same"]) == (6, 6)
+
+
+def test_nothing_is_written_and_a_running_tree_is_no_hindrance(folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with FolderStore(folder) as writing:
+        held = {path: path.read_bytes() for path in before if path.exists()}
+        timeline(folder, a_tree())
+        assert {path: path.read_bytes() for path in held} == held
+        assert writing.last() > 0
+
+
+def test_code_that_steps_to_something_else_is_named(folder: Path) -> None:
+    _, _, troubles = timeline(folder, a_tree(other_step))
+    assert {trouble.worker for trouble in troubles} == {"one", "two"}
+
+
+def test_a_folder_is_opened_from_the_command_line(folder: Path) -> None:
+    run = ssm("open", str(folder), "--", "history")
+    assert run.returncode == 2
+    assert "name the tree that steps it, by --tree FILE" in run.stderr
+    run = ssm("open", str(folder.parent), "--tree", "trees/kv.yaml", "--", "history")
+    assert run.returncode == 74
+    assert "holds no data of a tree" in run.stderr
+
+
+def test_the_verbs_that_look_take_a_folder_too_and_say_what_is_not_known(tmp_path: Path) -> None:
+    tree, data = tmp_path / "t.yaml", tmp_path / "data"
+    kv = "start: ssm_cli.machines.kv:kv_store"
+    tree.write_text(
+        f"supervisor: root\nchildren:\n- {{worker: a, {kv}, persist: journal}}\n"
+        f"- {{worker: b, {kv}}}\n"
+    )
+    with FolderStore(data) as store:
+        node = Node(load_tree(str(tree)), clock=ManualClock(), store=store, history=16).start()
+        node.call("a", b"Store x 1")
+        node.call("a", b"Store x 5")
+    run = ssm("state", "a", "--at", "1", "--data", str(data), "--tree", str(tree))
+    assert (run.returncode, run.stdout) == (0, '{"x": 1}\n')
+    assert "nothing is known of b: no journal holds a state of theirs" in run.stderr
+    run = ssm("tree", "--data", str(data), "--name", "kv")
+    assert run.returncode == 2
+    assert "--data asks no running tree; leave out --url and --name" in run.stderr
+    run = ssm("open", str(data), "--tree", str(tree), "--", "adopt", "a", "--why", "x", "--yes")
+    assert run.returncode == 2
+    assert "nobody runs here to adopt it" in run.stderr
+
+
+def asking(message: str, state: int) -> Any:
+    match message:
+        case "cast":
+            return state + 1, None, [Cast("two", "one")]
+        case "timer":
+            return state, None, [StartTimer("t", 1000, "came")]
+    return state + 1, None
+
+
+def asking_twice(message: str, state: int) -> Any:
+    state, output, *effects = asking(message, state)
+    return state, output, [*effects[0], *effects[0]] if effects else []
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """The data of a tree whose workers ask for effects, and was started three times."""
+    for number in range(3):
+        with FolderStore(tmp_path / "data") as store:
+            clock = ManualClock(wall_s=1000.0 * number)
+            node = Node(asking_tree(asking), clock=clock, store=store, history=100).start()
+            for message in ("cast", "timer", "none"):
+                node.call("one", message)
+                node.run(2.0)
+    return tmp_path / "data"
+
+
+def asking_tree(stepping: Any) -> Any:
+    machine = StateMachine(step=stepping, init=lambda *_: 0)
+    return Supervisor(
+        "root", children=[Worker(name, machine, persist="journal") for name in ("one", "two")]
+    )
+
+
+def test_a_replay_of_a_journal_knows_effects_and_outputs_of_none(asked: Path) -> None:
+    node, _, _ = timeline(asked, asking_tree(asking))
+    found = with_past(node, str).perform("replay", worker="all")
+    assert (found["total"], found["same"]) == (15, 15)
+
+
+def test_another_code_that_asks_for_more_is_found_in_a_journal(asked: Path, tmp_path: Path) -> None:
+    node, _, _ = timeline(asked, asking_tree(asking))
+    code = tmp_path / "other.py"
+    text = "from tests.history.test_journalled import asking_twice\nasking = asking_twice\n"
+    code.write_text(text, encoding="utf-8")
+    found = with_past(node, str).perform("replay", worker="one", code=str(code))
+    assert (found["same"], found["effects"]) == (6, 6)
+    assert [change["path"] for change in found["firsts"][0]["changes"]] == ["[1]"]
+
+
+def test_a_record_keeps_its_time_when_the_tree_starts_again_behind_it(asked: Path) -> None:
+    node, _, _ = timeline(asked, asking_tree(asking))
+    recorder = node.recorder()
+    assert recorder is not None
+    times_s = [recorder.instants.of(number)[1] for number in range(1, 11)]
+    assert times_s == [0, 0, 2, 3, 4, 1000, 1000, 1002, 1003, 1004]

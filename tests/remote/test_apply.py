@@ -1,0 +1,68 @@
+"""Changes of a tree with children on other computers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
+from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.remote.ports import Outcome
+
+LATER = ", from its next start on"
+
+
+def shop(*remotes: Any) -> Any:
+
+    return Supervisor("shop", children=[Worker("cart", kv_store), *remotes])
+
+
+def billing(**options: Any) -> Any:
+    return Remote("billing", options.pop("tree", "billing.yaml"), **options)
+
+
+@pytest.fixture
+def links() -> FakeLinks:
+    return FakeLinks(ManualClock(), {"billing.invoice": lambda _: Outcome("replied", b"Ok")})
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "expected", "stopped"),
+    [
+        (shop(), shop(billing()), ["start billing: new"], []),
+        (shop(billing()), shop(), ["stop billing: gone from the file"], ["billing"]),
+        (shop(billing()), shop(billing()), [], []),
+        (
+            shop(billing()), shop(billing(tree="other.yaml")),
+            ["restart billing: tree billing.yaml -> other.yaml"], ["billing"],
+        ),
+        (
+            shop(billing()), shop(billing(place={"zone": "b"})),
+            ["restart billing: place none -> zone=b"], ["billing"],
+        ),
+        (
+            shop(billing()), shop(billing(orphan="stop", shutdown=1000)),
+            [f"change billing: orphan keep -> stop{LATER}, shutdown 10000 -> 1000"], [],
+        ),
+        (
+            shop(billing()), shop(Worker("billing", kv_store)),
+            ["stop billing: it becomes a worker", "start billing: now a worker"], ["billing"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_remote_child_is_touched_only_if_it_is_another_one(
+    links: FakeLinks, before: Any, wanted: Any, expected: list[str], stopped: list[str]
+) -> None:
+    with Node(before, clock=ManualClock(), links=links) as node:
+        done = node.apply(wanted)
+        assert [f"{step.act} {step.id}: {step.why}" for step in done.done] == expected
+        assert (done.failed, links.stopped, node.plan(wanted).todo) == (None, stopped, ())
+
+
+def test_without_a_cluster_a_remote_child_does_not_start_and_the_tree_goes_on() -> None:
+    with Node(shop(), clock=ManualClock()) as node:
+        done = node.apply(shop(billing()))
+        assert done.failed is not None
+        assert "no cluster" in done.reason
+        assert node.call("cart", b"Store x 1") == b"Ok"

@@ -1,0 +1,257 @@
+"""Verbs reach into a remote child by name: the same answer as where its tree runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
+from ssm_cli.cli.opening import with_reach
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.records import instant
+from ssm_cli.commands.results import Result
+from ssm_cli.commands.routes import HERE_ONLY, Role
+from ssm_cli.history.past import with_past
+from ssm_cli.http.app import App, Service
+from ssm_cli.http.carried import Carried, CarriedAnswer
+from ssm_cli.http.exchange import Exchange, HttpAnswer
+from ssm_cli.http.far_door import FarDoor
+from ssm_cli.http.requests import About
+from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.remote import ports
+from ssm_cli.runtime.remote.ports import Outcome
+
+BILLING = Supervisor("root", children=[Worker("kv", kv_store)], intensity=9)
+
+
+class Scene:
+    """A parent, and its remote child as a node of the same process."""
+
+    def __init__(self, role: Role = Role.ADMIN) -> None:
+        self.far = with_past(Node(BILLING, clock=ManualClock(), history=16), instant)
+        self.far.start()
+        self.door, self.role = FarDoor(self.far), role
+        self.links = FakeLinks(ManualClock(), {"billing.": self.answer})
+        tree = Supervisor("shop", children=[Worker("kv", kv_store), Remote("billing", "b.yaml")])
+        self.near = with_past(with_reach(Node(tree, links=self.links, history=16)), instant)
+        self.near.start()
+
+    def answer(self, data: bytes) -> Outcome:
+        """Answer as the process of the child would, without a loop of its own."""
+        coming = self.door.answer(data, self.role)
+        while True:
+            try:
+                coming.send(None)
+            except StopIteration as done:
+                return Outcome("replied", done.value)
+
+    def http(self, method: bytes, path: bytes, query: bytes = b"", body: bytes = b"") -> HttpAnswer:
+        async def main() -> HttpAnswer:
+            app = App(Service(self.near, About()))
+            exchange = Exchange(method, path, query, {}, body)
+            refused = app.admit(exchange)
+            if refused is not None:
+                return refused
+            coming: Any = app.answer(exchange)
+            if isinstance(coming, HttpAnswer):
+                return coming
+            asked = asyncio.ensure_future(coming)
+            while not asked.done():
+                self.near.run(0)
+                await asyncio.sleep(0)
+            found: HttpAnswer = await asked
+            return found
+
+        return asyncio.run(main())
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene()
+    made.far.call("kv", b"Store x 1")
+    made.far.call("kv", b"Store x 2")
+    with pytest.raises(Exception, match="division"):
+        made.far.call("kv", b"Lookup crash")
+    made.far.call("kv", b"Store y 3")
+    yield made
+    made.near.stop()
+    made.far.stop()
+
+
+def said(node: Node, line: str) -> Result:
+    command = parse_line(line, ["kv", "billing"])
+    assert command is not None
+    return execute(command, node, clock=lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("state kv", "state billing.kv"),
+        ("state root/kv", "state billing.root/kv"),
+        ("state kv", "state kv --in billing"),
+        ("state kv", "state billing.kv --in billing"),
+        ("stats kv", "stats billing.kv"),
+        ("status kv", "status billing.kv"),
+        ("crash kv", "crash billing.kv"),
+        ("crash", "crash --in billing"),
+        ("history kv -n 2", "history billing.kv -n 2"),
+        ("history", "history --in billing"),
+        ("blame kv x", "blame billing.kv x"),
+        ("when kv state.x == 2", "when billing.kv state.x == 2"),
+        ("tree", "tree --in billing"),
+        ("log -n 3", "log --in billing -n 3"),
+        ("timeline", "timeline --in billing"),
+        ("why 3", "why 3 --in billing"),
+        ("diff 1 2", "diff 1 2 --in billing"),
+        ("state kv --at 1", "state billing.kv --at 1"),
+        ("tree --at 1", "tree --at 1 --in billing"),
+        ("breaks", "breaks --in billing"),
+        ("blame kv nothing", "blame billing.kv nothing"),
+    ],
+)  # fmt: skip
+def test_what_is_shown_is_what_the_childs_own_prompt_shows(
+    scene: Scene, there: str, here: str
+) -> None:
+    near, far = said(scene.near, here), said(scene.far, there)
+    assert (near.lines, near.exit_code) == (far.lines, far.exit_code)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("state nobody", "state billing.nobody"),
+        ("kill nobody", "kill billing.nobody"),
+        ("why 99", "why 99 --in billing"),
+    ],
+)
+def test_what_goes_wrong_there_is_said_as_there_and_by_whom(
+    scene: Scene, there: str, here: str
+) -> None:
+    near, far = said(scene.near, here), said(scene.far, there)
+    assert near.exit_code == far.exit_code
+    assert "billing" in near.lines[0]
+    assert near.lines[0].replace("billing: ", "") == far.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "look", "shown"),
+    [
+        ("kill billing.kv", "log -n 4", "kv killed"),
+        ("suspend billing.kv", "status kv", "status: suspended"),
+        ('set billing.kv {"x": 9}', "state kv", '{"x": 9}'),
+        ("break billing.kv state.x > 1", "breaks", "state.x > 1"),
+    ],
+)
+def test_what_is_changed_is_changed_there_alone(
+    scene: Scene, line: str, look: str, shown: str
+) -> None:
+    before = scene.near.get_state("kv")
+    assert not said(scene.near, line).error
+    assert shown in "\n".join(said(scene.far, look).lines)
+    assert scene.near.get_state("kv") == before
+
+
+def test_the_same_over_http_by_name_and_by_in(scene: Scene) -> None:
+    named = scene.http(b"GET", b"/v1/workers/billing.kv/state")
+    asked = scene.http(b"GET", b"/v1/workers/kv/state", b"in=billing")
+    assert named == asked
+    assert msgspec.json.decode(named.body)["value"] == {"y": 3}
+    killed = scene.http(b"POST", b"/v1/nodes/billing.kv/kill")
+    assert killed.status == 200
+    assert scene.far.whereis("kv") != scene.near.whereis("kv")
+    missing = scene.http(b"GET", b"/v1/workers/billing.nobody/state")
+    assert missing.status == 404
+
+
+@pytest.mark.parametrize("effect", sorted(HERE_ONLY))
+def test_what_is_about_this_tree_alone_refuses_in_and_does_nothing(
+    scene: Scene, effect: str
+) -> None:
+    route = BY_EFFECT[effect]
+    path = route.path.replace("{name}", "kv").encode()
+    answer = scene.http(route.method.encode(), path, b"in=billing", b"Store z 1")
+    assert answer.status == 400, answer
+    assert b"is not for" in answer.body
+    assert scene.near.running
+    assert scene.far.running
+    assert scene.near.get_state("kv") == {}
+
+
+@pytest.mark.parametrize(
+    ("carried", "status", "why"),
+    [
+        (Carried("POST", "/v1/stop"), 400, "not carried"),
+        (Carried("GET", "/v1/reports"), 400, "not carried"),
+        (Carried("POST", "/v1/workers/kv/call", body=b"Store z 1"), 400, "not carried"),
+        (Carried("GET", "/v1/nowhere"), 404, "nothing at"),
+        (Carried("POST", "/v1/nodes/kv/kill", query="x=1"), 200, ""),
+        (
+            Carried("POST", "/v1/history/replay", query="worker=kv&code=/etc/passwd"),
+            403,
+            "not taken",
+        ),
+    ],
+)
+def test_what_is_carried_is_judged_where_it_is_answered(
+    scene: Scene, carried: Carried, status: int, why: str
+) -> None:
+    answer = msgspec.json.decode(
+        scene.answer(msgspec.json.encode(carried)).output, type=CarriedAnswer
+    )
+    assert answer.status == status
+    assert why in answer.body.decode()
+    assert scene.far.running
+    assert "z" not in scene.far.get_state("kv")
+
+
+def test_bytes_that_are_no_request_are_refused(scene: Scene) -> None:
+    answer = msgspec.json.decode(scene.answer(b"\xff{").output, type=CarriedAnswer)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("line", ["kill billing.kv", "set billing.kv {}", "suspend billing.kv"])
+def test_who_may_look_changes_nothing(line: str) -> None:
+    scene = Scene(Role.READ)
+    refused = said(scene.near, line)
+    assert refused.error
+    assert "one may look" in refused.lines[0]
+    assert said(scene.near, "state billing.kv").lines == ("{}",)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("tree --in kv", "kv is no remote child of this tree"),
+        ("tree --in nobody", "nobody is no remote child of this tree"),
+        ("state nobody.kv", "no worker nobody.kv"),
+    ],
+)
+def test_what_is_no_remote_child_is_said(scene: Scene, line: str, words: str) -> None:
+    refused = said(scene.near, line)
+    assert refused.exit_code == 4
+    assert words in refused.lines[0]
+
+
+def test_a_child_that_is_cut_off_is_not_waited_for(scene: Scene) -> None:
+    scene.links.link("billing", reachable=False)
+    scene.near.run(0)
+    refused = said(scene.near, "state billing.kv")
+    assert refused.exit_code == 5
+    assert "billing at node here cannot be reached" in refused.lines[0]
+
+
+def test_an_answer_that_is_too_large_to_cross_is_said(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ssm_cli.http.far_door.MAX_INPUT_BYTES", 20)
+    refused = said(scene.near, "log --in billing")
+    assert refused.error
+    assert "ask for less" in refused.lines[0]
+    assert ports.MAX_INPUT_BYTES == 12_000_000

@@ -1,0 +1,106 @@
+"""Rewinding: the tree at a record is what somebody saw who looked at it then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from random import Random
+from typing import Any
+
+import pytest
+
+from ssm_cli import ManualClock, Node, StartFailed
+from ssm_cli.runtime.engine.recorder import Moment
+from ssm_cli.runtime.performer.breaking import Break
+from ssm_cli.runtime.recording.rewind import entries_to, first_in
+from tests.runtime.test_fork import BROKEN, a_tree, all_behaviours, an_act, do, seen
+from tests.thorough import tries
+
+Act = Callable[[Random, Node], Callable[[Node], object]]
+
+
+def look(node: Node) -> tuple[Any, ...]:
+    """All that can be seen of a node."""
+    return node.digest(), seen(node, 0), node.tree()
+
+
+def a_remembered_history(
+    seed: int, acts: int, an_act: Act = an_act
+) -> list[tuple[int, tuple[Any, ...], Node]]:
+    """What an eager recorder has seen of a random history; the node is the same in all of it."""
+    r = Random(seed)
+    BROKEN.clear()
+    most = r.choice([16, 64, 1000])
+    node = Node(a_tree(r, "s", 2), clock=ManualClock(), seed=seed, history=most)
+    node._world.outside.runner = None  # `end_a_run` stands for it
+    try:
+        node.start()
+    except StartFailed:
+        return []
+    saw = []
+    for _ in range(acts):
+        if r.random() < 0.1:
+            BROKEN.symmetric_difference_update({r.choice([*node.names("worker"), "new"])})
+        do(node, an_act(r, node))
+        if node.running:
+            node.run(0)
+        if not node.queue and node.running:
+            recorder = node.recorder()
+            assert recorder is not None
+            entries = [e for e in recorder.ring if type(e[5]) is not Moment]
+            saw.append((node.record, (*look(node), node.now_s(), entries[-1:]), node))
+    return saw
+
+
+def last_entry(node: Node, record: int) -> object:
+    """The last thing that is remembered to have happened at once with a record."""
+    recorder = node.recorder()
+    assert recorder is not None
+    entries = [e for e in entries_to(recorder, record) if type(e[5]) is not Moment]
+    return entries[-1] if entries else None
+
+
+def compare(seed: int, act: Act = an_act) -> int:
+    """Compare the tree at each record of a random history; return how many were."""
+    compared = 0
+    saw = a_remembered_history(seed, 30, act)
+    last = {record: then for record, then, _ in saw}
+    for record, then in last.items():
+        node = saw[0][2]
+        recorder = node.recorder()
+        if record < node.first_record() or recorder is None or first_in(recorder) is None:
+            continue  # so much has happened at once that nothing before it is remembered
+        if then[4] and last_entry(node, record) is not then[4][0]:
+            continue  # it was seen later
+        at = node.at(record)
+        at._world.clock.at_s = then[3]  # when it was seen
+        assert seen(at, 0) == then[1], (seed, record)
+        assert at.digest() == then[0], (seed, record)
+        compared += 1
+    return compared
+
+
+@pytest.mark.parametrize("codes", [nullcontext, all_behaviours], ids=["", "all behaviours"])
+@pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize("hundred", range(tries(1, 5)))
+def test_the_tree_at_a_record_is_as_an_eager_recorder_saw_it(hundred: int, codes: Any) -> None:
+    with codes():
+        assert sum(map(compare, range(hundred * 100, hundred * 100 + 100))) > 300
+
+
+def an_act_with_breaks(r: Random, node: Node) -> Callable[[Node], object]:
+    """As `an_act`, or a break that holds at random, or the end of one."""
+    name, drop = r.choice([*node.names("worker"), "nobody"]), r.random() < 0.3
+    found = Break(1, "at random", lambda *_: ("input", "") if r.random() < 0.3 else None)
+    return r.choice(
+        [
+            an_act(r, node),
+            an_act(r, node),
+            lambda n: n.set_breaks(name, (found,)),
+            lambda n: n.leave_break(name, drop=drop),
+        ]
+    )
+
+
+def test_the_tree_at_a_record_is_as_it_was_seen_with_breaks_too() -> None:
+    assert sum(compare(seed, an_act_with_breaks) for seed in range(1000, 1150)) > 300

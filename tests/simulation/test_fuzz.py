@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from ssm_cli import FakeLinks, GenServer, Node, NoReply, Ok, Reply, StateMachine, Supervisor, Worker
+from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.simulation.asking import with_futures
+from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.spec.model import Remote
+from tests.simulation.weaknesses import FAULTY, MACHINES, Get, Put, alice
+
+NEEDED = 8  # of the ten planted faults
+
+
+def node_of(*workers: Any, history: int = 0) -> Node:
+    tree = Supervisor("root", children=list(workers), intensity=99)
+    return with_futures(Node(tree, clock=ManualClock(), history=history).start(), str)
+
+
+def fuzzed(machine: Any, *, seed: int = 1, steps: int = 20_000, invariant: str = "") -> Any:
+    node = node_of(Worker("w", machine))
+    return fuzz(node, Fuzzing("w", seed, steps, invariant), 60.0, float)
+
+
+def test_faults_that_depend_on_the_state_are_found_from_the_real_state_on() -> None:
+    found = [step.__name__ for step in FAULTY if fuzzed(MACHINES[step.__name__])["found"]]
+    assert len(found) >= NEEDED, found
+
+
+def test_what_was_found_is_shrunk_and_is_the_same_for_a_seed() -> None:
+    first, again = (fuzzed(MACHINES["only_known"], seed=3) for _ in range(2))
+    assert first == again
+    assert first["inputs"] == 1
+    assert "def test_w_value_error_in_only_known():" in first["test"]
+
+
+def test_the_test_that_is_written_fails_until_the_fault_is_mended() -> None:
+    told = fuzzed(MACHINES["in_order"])
+    assert told["inputs"] <= 4
+    found: dict[str, Any] = {}
+    exec(compile(told["test"], "test_found.py", "exec"), found)  # noqa: S102 - it was just written
+    (test,) = (value for name, value in found.items() if name.startswith("test_"))
+    with pytest.raises(ValueError, match="three, then one"):
+        test()
+
+
+def test_a_rule_that_a_state_breaks_is_found_and_written_as_an_assertion() -> None:
+    told = fuzzed(MACHINES["too_many"], invariant="len(state) < 5")
+    assert told["found"]
+    assert "assert not (not len(state) < 5)" in told["test"]
+
+
+def test_a_rule_that_is_never_known_says_why_and_breaks_nothing() -> None:
+    told = fuzzed(MACHINES["long_key"], invariant="state.carol > 3", steps=3)
+    assert told["never"] == ["`state` has no .carol; it has alice, bob"]
+
+
+def test_what_is_sound_is_said_to_be_after_so_many_inputs() -> None:
+    machine = StateMachine(step=lambda message, state: (state, None), init=alice, inputs=Put | Get)
+    told = fuzzed(machine, steps=500)
+    assert (told["found"], told["steps"], told["test"]) == (False, 500, "")
+
+
+def test_the_worker_keeps_its_state_even_if_it_changes_it_in_place() -> None:
+    def changing(message: Any, state: dict[str, int]) -> tuple[dict[str, int], None]:
+        state["count"] = state.get("count", 0) + 1
+        return state, None
+
+    node = node_of(Worker("w", StateMachine(step=changing, init=alice, inputs=Put)))
+    before = dict(node.get_state("w"))
+    fuzz(node, Fuzzing("w", 1, 100), 60.0, float)
+    assert node.get_state("w") == before
+
+
+class Counter(GenServer):
+    inputs = Put | Get
+
+    def init(self, name: str, args: Any) -> Any:
+        return Ok(3)
+
+    def handle_call(self, message: Any, caller: Any, state: int) -> Any:
+        return Reply(100 // (state - message.value if type(message) is Put else 7), state)
+
+    def handle_cast(self, message: Any, state: int) -> Any:
+        return NoReply(state)
+
+
+def test_callbacks_are_fuzzed_like_steps() -> None:
+    told = fuzzed(Counter)
+    assert told["found"]
+    assert "handle_call(Put(" in told["test"]
+
+
+def stuck(message: Any, state: int) -> tuple[int, None]:
+    while True:
+        state += 1
+
+
+def test_a_step_that_runs_away_is_cut_at_its_limit() -> None:
+    machine = StateMachine(step=stuck, init=lambda _name, _args: 0, inputs=Get)
+    node = node_of(Worker("w", machine, step_timeout=20))
+    told = fuzz(node, Fuzzing("w", 1, 10), 5.0, time.perf_counter)
+    assert told["found"]
+    assert "faulthandler" in told["test"]
+
+
+def untyped(message: Any, state: int) -> tuple[int, None]:
+    return state, None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"worker": "nobody"}, "there is no worker `nobody`"),
+        ({"worker": "root"}, "there is no worker `root`"),
+        ({"worker": "free"}, "free has no typed inputs"),
+        ({"worker": "w", "seed": "one"}, "--seed takes a whole number"),
+        ({"worker": "w", "steps": "0"}, "--steps takes a whole number from 1"),
+        ({"worker": "w", "invariant": "state["}, "EXPR"),
+        ({"worker": "w", "invariant": "state == {}"}, "does not hold in the state that w has"),
+        ({"worker": "w", "begin": "77"}, "77"),
+        ({"worker": "down"}, "down does not run"),
+    ],
+)
+def test_what_cannot_be_fuzzed_is_refused_and_says_why(given: dict[str, str], said: str) -> None:
+    free = Worker("free", StateMachine(step=untyped))
+    machine = MACHINES["long_key"]
+    node = node_of(Worker("w", machine), free, Worker("down", machine), history=20)
+    node.call("w", Get("a"))
+    node.terminate_child("root", "down")
+    with pytest.raises(SsmError, match=None) as refused:
+        node.perform("fuzz", **given)
+    assert said in str(refused.value)
+
+
+def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:
+    clock = ManualClock()
+    tree = Supervisor("root", children=[Remote("far", "x.yaml")])
+    node = Node(tree, clock=clock, links=FakeLinks(clock, {})).start()
+    with pytest.raises(CommandError, match="runs on another computer"):
+        fuzz(node, Fuzzing("far", 1, 10), 5.0, float)
+    node.stop()
