@@ -13,7 +13,7 @@ from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
-from ssm_cli.runtime.engine.world import World, call_of
+from ssm_cli.runtime.engine.world import World, answered_call, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
@@ -225,6 +225,7 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         return pending
 
+    @loop_code
     def begin(
         self, worker: str, message: Any, request_id: str = "", far_s: float = 60.0
     ) -> Pending:
@@ -244,7 +245,27 @@ class Calls:
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
         if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        return self._step_and_wake(cell, message, call_of(world))
+        world.pumping = True
+        try:
+            output = step_now(world, cell, message)
+            if type(output) is Odd:
+                pending = call_of(world)
+                deal_with(world, cell, message, pending, output)
+            else:
+                quick = world.history is None
+                pending = Pending(True, output) if quick else answered_call(world, output)
+            if world.outbox:
+                early_replies(world)
+        except BaseException:
+            mend(world)
+            leave(world)
+            raise
+        world.pumping = False
+        if type(output) is Odd:
+            leave(world)
+            if world.outside.wake is not None:
+                world.outside.wake()
+        return pending
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
