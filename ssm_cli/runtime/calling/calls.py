@@ -139,11 +139,12 @@ class Calls:
     ) -> Any:
         """Serve what waits, until a call that began `spent_s` ago has its outcome; what that is."""
         world = self._world
-        now_s, keeper = world.clock.now_s, world.outside.keeper
-        begun_s = now_s() - spent_s
+        keeper = world.outside.keeper
         unwritten = keeper is not None and keeper.has_work()
         if world.lane or world.retries or not pending.done or unwritten:
+            begun_s = world.clock.now_s() - spent_s
             self._serving.end(pending, None if timeout_s is None else timeout_s - spent_s)
+            spent_s = world.clock.now_s() - begun_s
         if world.queue and world.outside.wake is not None:
             world.outside.wake()
         error = pending.error
@@ -157,7 +158,7 @@ class Calls:
                 raise error
             finally:
                 del error  # the error holds this frame, which must not hold the error
-        if timeout_s is not None and now_s() - begun_s > timeout_s:
+        if timeout_s is not None and spent_s > timeout_s:
             raise late(cell.spec.id, timeout_s)
         return as_asked(world, cell, message, pending.value)
 
