@@ -168,10 +168,8 @@ class RequestReader:
                     self._check_rate()
                 except Refused:
                     return b""
-            if known.is_all:
-                ready.append(like)
-            else:
-                ready.append(like.with_body(data[at + len(known.head) : at + size]))
+            body = b"" if known.is_all else data[at + len(known.head) : at + size]
+            ready.append(like.with_body(body) if body else like)
             at += size
             if at == len(data):
                 return b""

@@ -98,36 +98,9 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         else:
             pending = call_of(world)
-            self._step(cell, message, pending)
+            step_at_once(world, cell, message, pending)
         spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
-
-    @loop_code
-    def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> bool:
-        """Step a worker at once: nothing waits ahead of it.
-
-        Returns whether a pure step has answered, and asked for nothing else.
-        """
-        world, plain = self._world, False
-        world.pumping = True
-        try:
-            if cell.step is None:
-                step_one(world, cell, CALL, message, pending)
-            else:
-                output = step_now(world, cell, message)
-                plain = type(output) is not Odd
-                if plain:
-                    pending.resolve(output)
-                else:
-                    deal_with(world, cell, message, pending, output)
-            if world.outbox:
-                early_replies(world)
-        except BaseException:
-            mend(world)
-            leave(world)
-            raise
-        leave(world)
-        return plain
 
     def _outcome(
         self,
@@ -283,13 +256,37 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)
             return pending
-        return self._step_and_wake(cell, message, pending)
-
-    def _step_and_wake(self, cell: WorkerCell, message: Any, pending: Pending) -> Pending:
-        """Step a worker at once, and wake whoever serves the node for what that has set off."""
-        if not self._step(cell, message, pending) and self._world.outside.wake is not None:
-            self._world.outside.wake()
+        if not step_at_once(world, cell, message, pending) and world.outside.wake is not None:
+            world.outside.wake()
         return pending
+
+
+@loop_code
+def step_at_once(world: World, cell: WorkerCell, message: Any, pending: Pending) -> bool:
+    """Step a worker: nothing waits ahead of it.
+
+    Returns whether a pure step has answered, and asked for nothing else.
+    """
+    plain = False
+    world.pumping = True
+    try:
+        if cell.step is None:
+            step_one(world, cell, CALL, message, pending)
+        else:
+            output = step_now(world, cell, message)
+            plain = type(output) is not Odd
+            if plain:
+                pending.resolve(output)
+            else:
+                deal_with(world, cell, message, pending, output)
+        if world.outbox:
+            early_replies(world)
+    except BaseException:
+        mend(world)
+        leave(world)
+        raise
+    leave(world)
+    return plain
 
 
 def as_asked(world: World, cell: WorkerCell, message: Any, output: Any) -> Any:
