@@ -20,7 +20,7 @@ from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import CommandError, message_of
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.telling import does_hide
-from ssm_cli.history.trials import Bounds, Broken, Goal, Trial, crash_goal
+from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
@@ -30,8 +30,9 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
 from ssm_cli.simulation.load import CASTS, Input, remembered
 from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
+from ssm_cli.simulation.pace import Pace
+from ssm_cli.simulation.patience import HANG_S
 from ssm_cli.simulation.stand_ins import world_of
-from ssm_cli.simulation.starting import HANG_S
 from ssm_cli.simulation.told import Data
 from ssm_cli.spec.model import WorkerSpec
 
@@ -61,14 +62,13 @@ class Fuzzing(msgspec.Struct, frozen=True):
     beside: str | None = None
 
 
-def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) -> Data:
+def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
     """Look for inputs that crash a worker, or break a rule, from the state that it has.
 
     Args:
         node: where the worker stands; it is left as it is.
         asked: what is asked for.
-        time_s: how long it may take, by `clock`; shrinking may take as long again.
-        clock: monotonic seconds.
+        pace: how long it may take.
 
     Returns:
         How many inputs were tried, and the fewest that were found, as a test.
@@ -78,7 +78,7 @@ def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) 
     """
     world = world_of(node)
     session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked)
-    found = session.run(asked.steps, time_s, clock)
+    found = session.run(asked.steps, pace)
     told: Data = {
         "worker": asked.worker, "seed": asked.seed, "steps": session.steps,
         "sessions": session.count, "found": found is not None, "stopped": session.stopped,
@@ -86,10 +86,10 @@ def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) 
     }  # fmt: skip
     if found is None:
         return told | {"never": session.never()}
-    bounds = Bounds(seconds=time_s, now_s=clock)
     least, text = tested(
-        asked.worker, found, session.step, bounds, told=session.told, beside=asked.beside
-    )
+        asked.worker, found, session.step, pace.shrinking(),
+        told=session.told, beside=asked.beside,
+    )  # fmt: skip
     said = least.said(0.0).partition(" (")[0]
     counts = {"inputs": len(least.inputs), "given": least.given}
     return told | counts | {"said": said, "test": text, "never": []}
@@ -138,15 +138,15 @@ class FuzzSessions:
                 f"`{asked.invariant}` does not hold in the state that {cell.spec.id} has already"
             )
 
-    def run(self, steps: int, time_s: float, clock: Callable[[], float]) -> Trial | None:
+    def run(self, steps: int, pace: Pace) -> Trial | None:
         """Go on until something is found, or so many inputs, or so much time, are over."""
-        end_s = clock() + time_s
         while self.steps < steps:
-            found = self._session(min(SESSION, steps - self.steps), lambda: clock() > end_s)
+            pace.tell("inputs", self.steps, steps)
+            found = self._session(min(SESSION, steps - self.steps), pace.is_over)
             if found is not None:
                 return found
-            if clock() > end_s:
-                self.stopped = f"{time_s:g} s"
+            if pace.is_over():
+                self.stopped = pace.said
                 return None
         return None
 

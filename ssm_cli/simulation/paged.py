@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from ssm_cli.history.records import latest_of
+from ssm_cli.history.records import served_in
 from ssm_cli.history.shrink_tree import TreeInput
 from ssm_cli.history.telling import Teller
 from ssm_cli.runtime.views import NodeView, Report
@@ -26,11 +26,11 @@ def page_of(start: Simulated, given: Sequence[TreeInput], instant: Callable[[flo
     recorder = node.recorder()
     assert recorder is not None, "it remembers"
     teller = Teller(recorder)
-    ones = (latest_of(recorder, number) for number in range(1, recorder.last() + 1))
+    ones = {one.record: one for one in served_in(recorder) if one.numbered}
     reports = node.reports(seq, MOST_REPORTS)
     return {
         "tree": drawn(node.tree()),
-        "records": [teller.record(one, instant) for one in ones if one is not None],
+        "records": [teller.record(one, instant) for one in ones.values()],
         "reports": [reported(report, instant) for report in reports],
     }
 

@@ -12,12 +12,13 @@ one of them stands for all, and the others are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.stand_ins import Happened, Stand
 from ssm_cli.spec.model import Strategy, SupervisorSpec
 
@@ -72,11 +73,9 @@ class PolicySearch(msgspec.Struct):
 class Searching:
     """One search while it goes on."""
 
-    def __init__(
-        self, start: Stand, faults: int, seconds: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, start: Stand, faults: int, pace: Pace) -> None:
         self.found = PolicySearch(faults)
-        self._end_s, self._clock, self._seconds = clock() + seconds, clock, seconds
+        self._pace = pace
         self._shapes: dict[str, int] = {}
         self._known: dict[int, tuple[Any, int]] = {}  # by the identity of a spec, which is kept
         self._edges: dict[Key, list[Edge]] = {}
@@ -142,8 +141,9 @@ class Searching:
         """Return whether a bound is reached; note which."""
         if len(self._came) > MOST_STATES:
             self.found.stopped = f"{MOST_STATES:,} states"
-        elif self._clock() > self._end_s:
-            self.found.stopped = f"{self._seconds:g} s"
+        elif self._pace.is_over():
+            self.found.stopped = self._pace.said
+        self._pace.tell("states", len(self._edges), 0)
         return bool(self.found.stopped)
 
     def _edge(self, key: Key, later: Stand, placed: PlacedFault, *, last: bool) -> Edge:

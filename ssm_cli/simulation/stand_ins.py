@@ -87,8 +87,13 @@ def come_to_rest(node: Node) -> None:
     world = world_of(node)
     for _ in range(MOST_TURNS):
         node.run(0)
-        if not (node.running and (world.queue or world.lane or world.retries)):
+        if not has_more(world):
             return
+
+
+def has_more(world: World) -> bool:
+    """Return whether something waits in a world that is not due later."""
+    return world.running and bool(world.queue or world.lane or world.retries)
 
 
 class Happened(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.simulation.asking import with_futures
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.spec.model import Remote
 from tests.simulation.weaknesses import FAULTY, MACHINES, Get, Put, alice
 
@@ -23,7 +24,7 @@ def node_of(*workers: Any, history: int = 0) -> Node:
 
 def fuzzed(machine: Any, *, seed: int = 1, steps: int = 20_000, invariant: str = "") -> Any:
     node = node_of(Worker("w", machine))
-    return fuzz(node, Fuzzing("w", seed, steps, invariant), 60.0, float)
+    return fuzz(node, Fuzzing("w", seed, steps, invariant), Pace(60.0, float))
 
 
 def test_faults_that_depend_on_the_state_are_found_from_the_real_state_on() -> None:
@@ -72,7 +73,7 @@ def test_the_worker_keeps_its_state_even_if_it_changes_it_in_place() -> None:
 
     node = node_of(Worker("w", StateMachine(step=changing, init=alice, inputs=Put)))
     before = dict(node.get_state("w"))
-    fuzz(node, Fuzzing("w", 1, 100), 60.0, float)
+    fuzz(node, Fuzzing("w", 1, 100), Pace(60.0, float))
     assert node.get_state("w") == before
 
 
@@ -103,7 +104,7 @@ def stuck(message: Any, state: int) -> tuple[int, None]:
 def test_a_step_that_runs_away_is_cut_at_its_limit() -> None:
     machine = StateMachine(step=stuck, init=lambda _name, _args: 0, inputs=Get)
     node = node_of(Worker("w", machine, step_timeout=20))
-    told = fuzz(node, Fuzzing("w", 1, 10), 5.0, time.perf_counter)
+    told = fuzz(node, Fuzzing("w", 1, 10), Pace(5.0, time.perf_counter))
     assert told["found"]
     assert "faulthandler" in told["test"]
 
@@ -142,5 +143,5 @@ def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:
     tree = Supervisor("root", children=[Remote("far", "x.yaml")])
     node = Node(tree, clock=clock, links=FakeLinks(clock, {})).start()
     with pytest.raises(CommandError, match="runs on another computer"):
-        fuzz(node, Fuzzing("far", 1, 10), 5.0, float)
+        fuzz(node, Fuzzing("far", 1, 10), Pace(5.0, float))
     node.stop()
