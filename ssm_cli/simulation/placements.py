@@ -152,7 +152,7 @@ class Searching:
         place(other, placed._replace(after_s=0.0))
         self._note(later.happened)
         self._note(other.happened)
-        if not other.node.running:
+        if not other.is_up:
             return Edge(placed, None)
         if last:
             return Edge(placed, ())
@@ -176,9 +176,9 @@ class Searching:
             if after_s:
                 later = stand.fork()
                 later.wait(after_s)
-            if not later.node.running:
+            if not later.is_up:
                 yield later, PlacedFault(after_s, CRASH, "")
-            for worker, count in self._orbits(later) if later.node.running else ():
+            for worker, count in self._orbits(later) if later.is_up else ():
                 yield later, PlacedFault(after_s, CRASH, worker, count)
                 if not after_s:
                     yield later, PlacedFault(after_s, INIT_FAILS, worker, count)
@@ -208,7 +208,7 @@ class Searching:
 
     def _facts(self, cell: Cell, stand: Stand) -> Key:
         """Return what matters of a cell and of all below it, equal for what is alike."""
-        now_s, extra, spec = stand.node.now_s(), cell.extra, cell.spec
+        now_s, extra, spec = stand.now_s(), cell.extra, cell.spec
         delay_s, attempt, held = -1.0, 0, False
         if extra is not None:
             attempt, held = extra.attempt, extra.suspended
@@ -232,7 +232,7 @@ def place(stand: Stand, placed: PlacedFault) -> None:
     stand.wait(placed.after_s)
     if placed.fault == INIT_FAILS:
         stand.armed[placed.worker] = stand.armed.get(placed.worker, 0) + 1
-    elif stand.node.running and placed.worker:
+    elif stand.is_up and placed.worker:
         stand.crash(placed.worker)
 
 
@@ -249,7 +249,7 @@ def instants(stand: Stand) -> list[float]:
 
     Of each such instant what lies just before it and just behind it, in order.
     """
-    now_s, found = stand.node.now_s(), {0.0}
+    now_s, found = stand.now_s(), {0.0}
     for cell in stand.world.names.values():
         for left_s in changes_of(cell, now_s):
             found |= {round(left_s - MARGIN_S, 6), round(left_s + MARGIN_S, 6)}

@@ -58,7 +58,7 @@ def check_policy(start: Stand, faults: int, pace: Pace) -> Data:
     rows = [limits_told(cell, found) for cell in cells if is_supervisor(cell)]
     fits = len(workers) <= MOST_IN_MATRIX
     return {
-        "tree": start.node.name,
+        "tree": start.name,
         "survived": not found.down and found.placements > 0,
         "faults": found.faults,
         "placements": found.placements,
