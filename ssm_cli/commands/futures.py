@@ -272,11 +272,11 @@ def _fuzz(command: Command, found: Data) -> Result:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
     file = command.output or ""
-    if found["found"] and file not in ("", *FORMATS):
+    if found["test"] and file not in ("", *FORMATS):
         write_file(file, found["test"])
         found["file"] = file
         lines[0] += f"; {file} fails likewise"
-    elif found["found"]:
+    elif found["test"]:
         lines += found["test"].rstrip().split("\n")
     lines.append(f"the same again: {found['replay']}")
     code = ExitCode.NOT_RUNNING if found["found"] else ExitCode.DONE

@@ -19,13 +19,14 @@ from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import CommandError, message_of
 from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.shrink import counted
 from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import redacted
+from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
 from ssm_cli.simulation.load import CASTS, Input, remembered
@@ -42,6 +43,7 @@ SESSION = 60  # inputs that begin with one state
 AGAIN = 0.2  # how often an input is one that the worker was given before
 LEAVES = 50  # of a reply, or of a state on the way, that inputs are made near to
 STEPS_BETWEEN_LOOKS = 8  # at the state on the way
+MOST_TEXT = 200  # characters of an input that is shown
 
 
 class Fuzzing(msgspec.Struct, frozen=True):
@@ -71,10 +73,11 @@ def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
         pace: how long it may take.
 
     Returns:
-        How many inputs were tried, and the fewest that were found, as a test.
+        How many inputs were tried, and the fewest that were found, as a test; where none can be
+        written of them, what was found and why there is no test.
 
     Raises:
-        CommandError: the worker cannot be fuzzed, or what was found cannot be shrunk or written.
+        CommandError: the worker cannot be fuzzed.
     """
     world = world_of(node)
     session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked)
@@ -86,10 +89,14 @@ def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
     }  # fmt: skip
     if found is None:
         return told | {"never": session.never()}
-    least, text = tested(
-        asked.worker, found, session.step, pace.shrinking(),
-        told=session.told, beside=asked.beside,
-    )  # fmt: skip
+    try:
+        least, text = tested(
+            asked.worker, found, session.step, pace.shrinking(),
+            told=session.told, beside=asked.beside,
+        )  # fmt: skip
+    except CommandError as error:
+        said = f"{session.said(found)}; {message_of(error)}"
+        return told | {"said": said, "given": len(found.inputs), "never": []}
     said = least.said(0.0).partition(" (")[0]
     counts = {"inputs": len(least.inputs), "given": least.given}
     return told | counts | {"said": said, "test": text, "never": []}
@@ -155,6 +162,13 @@ class FuzzSessions:
         hides = does_hide(self._behaviour)
         return redacted(self._world, self._cell, value) if hides else value
 
+    def said(self, found: Trial) -> str:
+        """Return in words what was found, where no test can be written of it."""
+        goal, count = found.goal, counted(len(found.inputs), "input")
+        last = shown(self._world, self._cell, found.inputs[-1][1])[:MOST_TEXT]
+        what = goal.text if isinstance(goal, Broken) else goal.error
+        return f"{what} after {count}, the last of them `{last}`"
+
     def never(self) -> list[str]:
         """Return which parts of the rule no state had."""
         return [] if self._goal is None else [*self._goal[0].never()]
@@ -176,7 +190,7 @@ class FuzzSessions:
         chance = self._chance
         if self._known and chance.random() < AGAIN:
             return chance.choice(self._known)
-        made = self._maker.make(chance)
+        made = self._runs.step(self._maker.make, chance)
         if made is None:
             return None
         casts = isinstance(self._behaviour, Callbacks) and chance.random() < CASTS

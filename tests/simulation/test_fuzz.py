@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ssm_cli import FakeLinks, GenServer, Node, NoReply, Ok, Reply, StateMachine, Supervisor, Worker
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.simulation import load
 from ssm_cli.simulation.asking import with_futures
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
 from ssm_cli.simulation.pace import Pace
@@ -107,6 +109,70 @@ def test_a_step_that_runs_away_is_cut_at_its_limit() -> None:
     told = fuzz(node, Fuzzing("w", 1, 10), Pace(5.0, time.perf_counter))
     assert told["found"]
     assert "faulthandler" in told["test"]
+
+
+@dataclass(frozen=True)
+class Order:
+    items: list[int]
+    note: str
+    total: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", sum(self.items))
+
+
+@dataclass(frozen=True)
+class Doubled:
+    items: list[int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", [*self.items, *self.items])
+
+
+@dataclass(frozen=True)
+class Endless:
+    size: int
+
+    def __post_init__(self) -> None:
+        while self.size > 1:
+            pass
+
+
+def too_large(message: Any, state: int) -> tuple[int, None]:
+    size = message.total if type(message) is Order else len(message.items)
+    if size > 5:
+        raise ValueError("too large")
+    return state, None
+
+
+def zero(_name: str, _args: Any) -> int:
+    return 0
+
+
+def test_fields_that_a_class_makes_itself_are_not_written_and_the_others_are_shrunk() -> None:
+    told = fuzzed(StateMachine(step=too_large, init=zero, inputs=Order))
+    assert told["inputs"] == 1
+    assert 'Order([6], "a")' in told["test"]
+
+
+def test_what_no_test_can_be_written_of_was_found_all_the_same() -> None:
+    told = fuzzed(StateMachine(step=too_large, init=zero, inputs=Doubled))
+    assert (told["found"], told["test"]) == (True, "")
+    assert told["said"].startswith("ValueError after ")
+    assert "Doubled" in told["said"]
+    assert told["said"].endswith("that its fields do not make again")
+
+
+@pytest.mark.parametrize("verb", ["fuzz", "chaos"])
+def test_a_class_whose_inputs_take_for_ever_to_make_does_not_hold_the_run(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "MAKE_S", 0.01)
+    machine = StateMachine(step=untyped, init=zero, inputs=Endless)
+    node = node_of(Worker("w", machine, step_timeout=20))
+    given = {"worker": "w"} if verb == "fuzz" else {"late": "1%"}
+    told = node.perform(verb, steps="20", **given)
+    assert told["stopped"] == ""
 
 
 def untyped(message: Any, state: int) -> tuple[int, None]:
