@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CommandError, message_of
+from ssm_cli.errors import CommandError, StepTimeout, message_of
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.shrink import counted
 from ssm_cli.history.telling import does_hide
@@ -43,6 +44,7 @@ SESSION = 60  # inputs that begin with one state
 AGAIN = 0.2  # how often an input is one that the worker was given before
 LEAVES = 50  # of a reply, or of a state on the way, that inputs are made near to
 STEPS_BETWEEN_LOOKS = 8  # at the state on the way
+SHRUNK_AFTER = 2  # times its time shrinking is cut: a `__post_init__` may not end
 MOST_TEXT = 200  # characters of an input that is shown
 
 
@@ -89,12 +91,11 @@ def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
     }  # fmt: skip
     if found is None:
         return told | {"never": session.never()}
+    shrinking = partial(tested, told=session.told, beside=asked.beside)
+    whole = Again(with_limit(session.spec, SHRUNK_AFTER * pace.seconds))
     try:
-        least, text = tested(
-            asked.worker, found, session.step, pace.shrinking(),
-            told=session.told, beside=asked.beside,
-        )  # fmt: skip
-    except CommandError as error:
+        least, text = whole.step(shrinking, asked.worker, found, session.step, pace.shrinking())
+    except (CommandError, StepTimeout) as error:
         said = f"{session.said(found)}; {message_of(error)}"
         return told | {"said": said, "given": len(found.inputs), "never": []}
     said = least.said(0.0).partition(" (")[0]
@@ -122,6 +123,7 @@ class FuzzSessions:
     """FuzzSessions with one worker.
 
     Attributes:
+        spec: that of the worker.
         count, steps: how many sessions, and inputs in all of them, there were.
         stopped: which bound has ended them; "" for none.
         step: steps one input, cut at the worker's limit, or at `HANG_S` where that is longer.
@@ -130,7 +132,9 @@ class FuzzSessions:
     def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing) -> None:
         self.count = self.steps = 0
         self.stopped = ""
-        self._runs = Again(with_limit(cell.spec))
+        self.spec = cell.spec
+        own_s = seconds(cell.spec.options.step_timeout_ms)
+        self._runs = Again(with_limit(cell.spec, min(own_s, HANG_S)))
         self.step = guarded_run(cell, self._runs)
         self._world, self._cell = world, cell
         self._behaviour = cell.behaviour or behaviour_of(cell.spec.start)
@@ -264,8 +268,8 @@ def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] 
     return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)
 
 
-def with_limit(spec: WorkerSpec) -> WorkerSpec:
-    """Return a spec whose steps are cut at `HANG_S` at the latest: the live tree waits for them."""
-    limit_ms = min(seconds(spec.options.step_timeout_ms), HANG_S) * 1000
+def with_limit(spec: WorkerSpec, limit_s: float) -> WorkerSpec:
+    """Return a spec whose steps are cut after so many seconds."""
+    limit_ms = limit_s * 1000
     options = msgspec.structs.replace(spec.options, step_timeout_ms=int(limit_ms))
     return msgspec.structs.replace(spec, options=options)

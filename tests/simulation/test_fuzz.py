@@ -163,6 +163,26 @@ def test_what_no_test_can_be_written_of_was_found_all_the_same() -> None:
     assert told["said"].endswith("that its fields do not make again")
 
 
+@dataclass(frozen=True)
+class Sticky:
+    items: list[int]
+
+    def __post_init__(self) -> None:
+        while len(self.items) == 1:
+            pass
+
+
+def test_a_class_that_does_not_make_simpler_inputs_does_not_hold_the_shrinking() -> None:
+    def many(message: Any, state: int) -> tuple[int, int]:
+        return state, 1 // (len(message.items) < 2)
+
+    machine = StateMachine(step=many, init=zero, inputs=Sticky)
+    node = node_of(Worker("w", machine, step_timeout=20))
+    told = fuzz(node, Fuzzing("w", 1, 500), Pace(0.2, time.perf_counter))
+    assert (told["found"], told["test"]) == (True, "")
+    assert told["said"].startswith("ZeroDivisionError after ")
+
+
 @pytest.mark.parametrize("verb", ["fuzz", "chaos"])
 def test_a_class_whose_inputs_take_for_ever_to_make_does_not_hold_the_run(
     verb: str, monkeypatch: pytest.MonkeyPatch
