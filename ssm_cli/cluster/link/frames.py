@@ -34,12 +34,16 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
-    """Start a child, or take over one that runs, if `adopt` is set; `epoch` is that of one."""
+    """Start a child, or take over one that runs, if `adopt` is set.
+
+    With an epoch and a node it was watched there by an earlier link process.
+    """
 
     n: int
     job: ChildJob
     adopt: bool = False
     epoch: int = 0
+    node: str = ""
 
 
 class StopChild(msgspec.Struct, frozen=True, tag=True):
@@ -108,8 +112,12 @@ class NodeSeen(msgspec.Struct, frozen=True, tag=True):
     host: str = ""
 
 
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """Said every second: the link process is there, and reads."""
+
+
 Order = Open | StartChild | StopChild | CallChild
-News = Done | Answered | Ended | Linked | NodeSeen
+News = Done | Answered | Ended | Linked | NodeSeen | Alive
 
 _encoder = msgspec.msgpack.Encoder()
 

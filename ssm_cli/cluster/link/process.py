@@ -18,11 +18,13 @@ import msgspec
 from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
 from ssm_cli.cluster.link.frames import (
+    Alive,
     Answered,
     CallChild,
     ChildJob,
     Done,
     FrameDecoder,
+    Linked,
     News,
     NodeSeen,
     Open,
@@ -41,6 +43,8 @@ from ssm_cli.runtime.remote.ports import ITSELF
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
+BEAT_S = 1.0
+MOST_UNREAD_BYTES = 1024 * 1024  # for a tree that is busy; then links are not told of meanwhile
 MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
@@ -58,7 +62,9 @@ class Link:
         self._spreading: asyncio.Task[None] | None = None
 
     def tell(self, news: News) -> None:
-        """Send news to the tree."""
+        """Send news to the tree; how links stand is said again, and may be left out."""
+        if isinstance(news, Linked) and is_behind(self._out):
+            return
         self._out.write(framed(news))
 
     def on(self, order: Order) -> None:
@@ -95,7 +101,10 @@ class Link:
             job = self._completed(order.job)
             known = Watching(self._cluster, self._tree, job, self.tell, self._kin)
             self._children[order.job.name] = known
-        self.tell(await known.start(order.n, adopt=order.adopt, epoch=order.epoch))
+        if order.epoch:
+            self.tell(await known.watch_again(order.n, order.epoch, order.node))
+        else:
+            self.tell(await known.start(order.n, adopt=order.adopt))
 
     def _completed(self, job: ChildJob) -> ChildJob:
         """Complete a job with the defaults of the cluster.
@@ -124,16 +133,34 @@ class Link:
         if isinstance(reply, CallLost):
             self.tell(Answered(order.n, reply.why, error=reply.detail))
             return
-        said = msgspec.json.decode(reply, type=Reply)
+        try:
+            said = msgspec.json.decode(reply, type=Reply)
+        except msgspec.MsgspecError as error:
+            said = Reply("noconnection", error=f"{order.worker}: an answer that is none: {error}")
         self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
+
+
+def is_behind(out: asyncio.StreamWriter) -> bool:
+    """Return whether the tree has much to read already."""
+    return out.transport.get_write_buffer_size() > MOST_UNREAD_BYTES
+
+
+async def beat(out: asyncio.StreamWriter) -> None:
+    """Say every second that we are there."""
+    while True:
+        if not is_behind(out):
+            out.write(framed(Alive()))
+        await asyncio.sleep(BEAT_S)
 
 
 async def serve_tree(number: int) -> None:
     """Serve a tree until it closes the connection."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # for the group: the tree ends us
+        loop.add_signal_handler(signum, lambda: None)
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
     frames = FrameDecoder()
+    beating = asyncio.ensure_future(beat(writer))
     link: Link | None = None
     cluster = None
     try:
@@ -152,6 +179,7 @@ async def serve_tree(number: int) -> None:
     except ConnectionError:
         pass  # the tree is gone
     finally:
+        beating.cancel()
         if cluster is not None:
             await cluster.close()
         writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from ssm_cli.runtime.clock import Clock
@@ -11,6 +12,7 @@ from ssm_cli.runtime.remote.ports import (
     Ended,
     Launched,
     Linked,
+    LinkSeen,
     News,
     NodeSeen,
     Outcome,
@@ -89,6 +91,10 @@ class FakeLinks:
             del self._answers[0]  # last: one that is interrupted is told again
         return [self._news.pop(0) for _ in self._news[:]]
 
+    def due_s(self) -> float:
+        """Return that there is nothing to look after."""
+        return math.inf
+
     def wait(self, seconds: float) -> None:
         """Let time pass, unless there are news."""
         if not (self._news or self._answers):
@@ -113,6 +119,10 @@ class FakeLinks:
     def node(self, name: str, *, up: bool) -> None:
         """A node of the cluster comes or goes."""
         self._news.append(NodeSeen(name, up))
+
+    def break_off(self, *, up: bool = False, detail: str = "") -> None:
+        """Whatever links the tree to its cluster goes, or is back."""
+        self._news.append(LinkSeen(up, detail))
 
     def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
         """The link to a child breaks, or is there again."""

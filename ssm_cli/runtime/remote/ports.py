@@ -54,7 +54,14 @@ class NodeSeen(msgspec.Struct, frozen=True):
     host: str = ""
 
 
-News = Linked | Ended | NodeSeen
+class LinkSeen(msgspec.Struct, frozen=True):
+    """What links the tree to its cluster has gone, with all that was under way; or is back."""
+
+    up: bool
+    detail: str = ""
+
+
+News = Linked | Ended | NodeSeen | LinkSeen
 
 
 ITSELF = ""
@@ -104,6 +111,10 @@ class Links(Protocol):
 
     def poll(self) -> Sequence[News]:
         """What has happened since the last time; does not wait."""
+        ...
+
+    def due_s(self) -> float:
+        """Return when to `poll` at the latest, by the clock; infinity for never."""
         ...
 
     def wait(self, seconds: float) -> None:
