@@ -11,10 +11,14 @@ from ssm_cli.cluster.link.frames import (
     ChildJob,
     Done,
     Ended,
+    HeardFar,
+    Interest,
     Linked,
+    LostFar,
     News,
     NodeSeen,
     Order,
+    PublishFar,
     StartChild,
     StopChild,
 )
@@ -23,6 +27,7 @@ from ssm_cli.cluster.link.spawned import LOOK_S, MARGIN_S, LinkProcess
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.runtime.clock import Clock, SystemClock
 from ssm_cli.runtime.remote import ports
+from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
 OPEN_S = 15.0
@@ -55,6 +60,7 @@ class ClusterLinks:
         self._answers: list[tuple[ports.Answered, ports.Outcome]] = []
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
         self._adopting: dict[int, str] = {}
+        self._interests: set[str] = set()
         self._news: list[ports.News] = []
 
     def _opened(self) -> None:
@@ -77,6 +83,8 @@ class ClusterLinks:
             self._why = f"the link process cannot be started: {error}"
             self._process.bury()
             return
+        for group in self._interests:
+            self._send(Interest(group, wanted=True))
         for child, (job, epoch, node) in self._jobs.items():
             n = self._next()
             self._adopting[n] = child
@@ -163,6 +171,18 @@ class ClusterLinks:
         """Send a cast."""
         self._send(CallChild(0, child, worker, data, 0.0))
 
+    def interest(self, group: str, *, wanted: bool) -> None:
+        """Tell the other processes whether there are members of a group here."""
+        if wanted != (group in self._interests):
+            (self._interests.add if wanted else self._interests.discard)(group)
+            self._send(Interest(group, wanted))
+
+    def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
+        """Send a publish to the other processes."""
+        if not self._send(PublishFar(group, carried, alone)):
+            why = FULL if self._process.lives else self._why
+            self._news.append(ports.Unheard(group, f"other processes: {why}"))
+
     def poll(self) -> Sequence[ports.News]:
         """Return the news since the last `poll`; start a process in the place of a dead one."""
         self._read()
@@ -227,6 +247,10 @@ class ClusterLinks:
             case Ended(child, epoch, reason):
                 self._jobs.pop(child, None)
                 self._news.append(ports.Ended(child, epoch, reason))
+            case HeardFar(group, carried):
+                self._news.append(ports.Heard(group, carried))
+            case LostFar(group, why):
+                self._news.append(ports.Unheard(group, why))
             case NodeSeen(node, up, host):
                 self._news.append(ports.NodeSeen(node, up, host))
             case Linked(child, epoch, node, reachable, age_s):

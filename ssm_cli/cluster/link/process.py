@@ -7,6 +7,7 @@ one thread is busy. It ends with the tree; the remote children stay or stop, by 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -24,15 +25,20 @@ from ssm_cli.cluster.link.frames import (
     ChildJob,
     Done,
     FrameDecoder,
+    HeardFar,
+    Interest,
     Linked,
+    LostFar,
     News,
     NodeSeen,
     Open,
     Order,
+    PublishFar,
     StartChild,
     StopChild,
     framed,
 )
+from ssm_cli.cluster.link.groupcast import GroupCast
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
 from ssm_cli.cluster.link.watching import Kin, Watching
@@ -40,11 +46,13 @@ from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Reply
 from ssm_cli.runtime.remote.ports import ITSELF
+from ssm_cli.runtime.views import Carried
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
 BEAT_S = 1.0
 MOST_UNREAD_BYTES = 1024 * 1024  # for a tree that is busy; then links are not told of meanwhile
+MOST_HEARD_BYTES = 16 * 1024 * 1024  # of publishes, likewise; more are dropped
 MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
@@ -60,6 +68,9 @@ class Link:
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._spreading: asyncio.Task[None] | None = None
+        self._groups = GroupCast(
+            cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
+        )
 
     def tell(self, news: News) -> None:
         """Send news to the tree; how links stand is said again, and may be left out."""
@@ -74,10 +85,23 @@ class Link:
                 self._spawn(self._start(order), self._work)
             case StopChild():
                 self._spawn(self._stop(order), self._work)
+            case Interest(group, wanted):
+                self._groups.interest(group, wanted=wanted)
+            case PublishFar(group, carried, alone):
+                self._groups.publish(group, carried, alone=alone)
             case CallChild() if len(self._calls) >= MOST_CALLS:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
                 self._spawn(self._call(order), self._calls)
+
+    def _heard(self, group: str, carried: Carried) -> None:
+        if self._out.transport.get_write_buffer_size() > MOST_HEARD_BYTES:
+            self._lost(group, "the tree is busy, and too much waits for it")
+        else:
+            self.tell(HeardFar(group, carried))
+
+    def _lost(self, group: str, why: str) -> None:
+        self.tell(LostFar(group, why))
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.ensure_future(work)

@@ -10,13 +10,16 @@ from ssm_cli.runtime.remote.ports import (
     Answered,
     Call,
     Ended,
+    Heard,
     Launched,
     Linked,
     LinkSeen,
     News,
     NodeSeen,
     Outcome,
+    Unheard,
 )
+from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
 Worker = Callable[[bytes], Outcome]
@@ -34,6 +37,8 @@ class FakeLinks:
         refusing: why the next starts of a child fail, by its name.
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
+        interests: the groups that have members in the node.
+        published: what was published to others: the group, what, and whether nobody here gets it.
     """
 
     def __init__(self, clock: Clock, workers: dict[str, Worker] | None = None) -> None:
@@ -41,6 +46,8 @@ class FakeLinks:
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
+        self.interests: set[str] = set()
+        self.published: list[tuple[str, Carried, bool]] = []
         self._clock = clock
         self._workers = {} if workers is None else workers
         self._live: dict[str, bool] = {}
@@ -83,6 +90,14 @@ class FakeLinks:
         if known is not None and self._live.get(child, False):
             known(data)
 
+    def interest(self, group: str, *, wanted: bool) -> None:
+        """Note whether a group has members."""
+        (self.interests.add if wanted else self.interests.discard)(group)
+
+    def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
+        """Note what was published."""
+        self.published.append((group, carried, alone))
+
     def poll(self) -> Sequence[News]:
         """What has happened since the last time."""
         while self._answers:
@@ -119,6 +134,14 @@ class FakeLinks:
     def node(self, name: str, *, up: bool) -> None:
         """A node of the cluster comes or goes."""
         self._news.append(NodeSeen(name, up))
+
+    def hear(self, group: str, carried: Carried) -> None:
+        """Another process of the tree publishes something."""
+        self._news.append(Heard(group, carried))
+
+    def unheard(self, group: str, why: str) -> None:
+        """A publish has not reached the others."""
+        self._news.append(Unheard(group, why))
 
     def break_off(self, *, up: bool = False, detail: str = "") -> None:
         """Whatever links the tree to its cluster goes, or is back."""

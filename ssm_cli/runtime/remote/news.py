@@ -5,8 +5,9 @@ from __future__ import annotations
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.entries import ChildEnded
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.life import reason_for
-from ssm_cli.runtime.remote.ports import Ended, Linked, LinkSeen, NodeSeen
+from ssm_cli.runtime.remote.ports import Ended, Heard, Linked, LinkSeen, NodeSeen, Unheard
 from ssm_cli.runtime.reports import ending
 
 
@@ -24,6 +25,10 @@ def take_news(world: World) -> None:
                 world.report("node_up" if up else "node_down", world.root, seen)
             case LinkSeen(up, detail):
                 world.report("link_up" if up else "link_down", world.root, {"why": detail})
+            case Heard(group, carried):
+                publish_heard(world, group, carried)
+            case Unheard(group, why):
+                world.drop(world.root, group, "publish", why)
             case Ended() | Linked():
                 take_of_child(world, news)
         waiting.popleft()  # last: what is interrupted is done again
