@@ -168,8 +168,13 @@ class ClusterLinks:
             self._answers.append((answered, ports.Outcome("busy", error=FULL)))
 
     def cast(self, child: str, worker: str, data: bytes) -> None:
-        """Send a cast."""
-        self._send(CallChild(0, child, worker, data, 0.0))
+        """Send a cast; one that cannot be sent is told."""
+        if not self._send(CallChild(0, child, worker, data, 0.0)):
+            self._news.append(ports.Unheard(f"{child}.{worker}", self._unsent(), "cast"))
+
+    def _unsent(self) -> str:
+        """Return why an order was not taken."""
+        return FULL if self._process.lives else self._why
 
     def interest(self, group: str, *, wanted: bool) -> None:
         """Tell the other processes whether there are members of a group here."""
@@ -178,10 +183,9 @@ class ClusterLinks:
             self._send(Interest(group, wanted))
 
     def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
-        """Send a publish to the other processes."""
-        if not self._send(PublishFar(group, carried, alone)):
-            why = FULL if self._process.lives else self._why
-            self._news.append(ports.Unheard(group, f"other processes: {why}"))
+        """Send a publish to the other processes, if there are any."""
+        if not self._send(PublishFar(group, carried, alone)) and (self._jobs or alone):
+            self._news.append(ports.Unheard(group, f"other processes: {self._unsent()}"))
 
     def poll(self) -> Sequence[ports.News]:
         """Return the news since the last `poll`; start a process in the place of a dead one."""

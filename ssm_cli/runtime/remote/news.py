@@ -26,9 +26,11 @@ def take_news(world: World) -> None:
             case LinkSeen(up, detail):
                 world.report("link_up" if up else "link_down", world.root, {"why": detail})
             case Heard(group, carried):
+                waiting.popleft()  # first: it comes once or not at all, as all that is sent
                 publish_heard(world, group, carried)
-            case Unheard(group, why):
-                world.drop(world.root, group, "publish", why)
+                continue
+            case Unheard(to, why, how):
+                world.drop(world.root, to, how, why)
             case Ended() | Linked():
                 take_of_child(world, news)
         waiting.popleft()  # last: what is interrupted is done again

@@ -70,10 +70,11 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class Unheard(msgspec.Struct, frozen=True):
-    """A publish did not reach other processes of the tree, or nobody is a member anywhere."""
+    """A publish or a cast did not reach other processes, or nobody is a member anywhere."""
 
-    group: str
+    to: str
     why: str
+    how: str = "publish"
 
 
 News = Linked | Ended | NodeSeen | LinkSeen | Heard | Unheard
