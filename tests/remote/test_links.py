@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,10 @@ children:
 class World:
     """Links, and how a child of theirs is killed."""
 
-    def __init__(self, links: Links, tree: str, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, links: Links, tree: str, kill: Callable[[], None], servers: Servers | None = None
+    ) -> None:
+        self.servers = servers
         self.links = links
         self.spec = Remote("billing", tree)
         self.kill = kill
@@ -61,6 +67,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         yield fake()
         return
+    with real(tmp_path) as world:
+        yield world
+
+
+@contextmanager
+def real(tmp_path: Path) -> Iterator[World]:
+    """Links to a node of a cluster of one server."""
     pytest.importorskip("nats", reason="the extra `cluster` is not installed")
     servers = Servers(tmp_path).start_all()
     (tmp_path / "billing.yaml").write_text(TREE)
@@ -69,13 +82,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
     def kill() -> None:
         (pid,) = (p for p in children_of(nodes["n1"].pid) if "owner.host" in command_of(p))
-        import os  # noqa: PLC0415 - here alone
-
-        os.kill(pid, 9)
+        os.kill(pid, signal.SIGKILL)
 
     try:
         until_nodes(servers.url, 1)
-        yield World(links, "billing.yaml", kill)
+        yield World(links, "billing.yaml", kill, servers)
     finally:
         links.close()
         end(nodes)

@@ -36,6 +36,7 @@ class Outside:
         carry: makes values of classes that a reload has put away into those in their place; None
             where none has.
         advance: runs a callback (`dispatch.advance`, or a check of it).
+        far_groups: the members of groups in other processes of the tree; None where it has one.
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
         dropping: hears of each message that reaches nobody; None for nothing.
@@ -48,8 +49,8 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "driver", "dropping", "finish", "init", "keeper", "links", "news",
-        "runner", "unwatch", "wake",
+        "advance", "carry", "driver", "dropping", "far_groups", "finish", "init", "keeper", "links",
+        "news", "runner", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,6 +60,7 @@ class Outside:
         self.carry: Callable[[Any], Any] | None = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
+        self.far_groups: Any = None
         self.keeper: Any = None
         self.links: Any = None
         self.news: deque[Any] = deque()  # of the links, until each is dealt with
