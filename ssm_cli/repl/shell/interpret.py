@@ -190,12 +190,17 @@ async def perform(
         results.add(result)
     if not isinstance(command, Piped):
         return result, result
-    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
-
-    try:
-        shown = await redirected(command.pipeline, result)
-    except CommandError as error:
-        shown = refused(error, place=command.place)
+    shown = await sent_on(command, result)
     if show is not None:
         show(shown)
     return result, shown
+
+
+async def sent_on(command: Piped, result: Result) -> Result:
+    """Return what a result comes to, once it has gone to a program or a file."""
+    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
+
+    try:
+        return await redirected(command.pipeline, result)
+    except CommandError as error:
+        return refused(error, place=command.place)

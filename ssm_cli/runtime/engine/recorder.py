@@ -245,6 +245,11 @@ class Recorder:
         """Return the number of the last record."""
         return self.ring[-1][0] if self.ring else self._number
 
+    def go_on_at(self, number: int) -> None:
+        """Give the next record this number, unless that is behind the last one already."""
+        if number > self.last() + 1:
+            self.next_number = count(number).__next__
+
     # -- inputs --------------------------------------------------------------------------------
 
     def arrive(self, cell: WorkerCell, kind: Kind, came: Any) -> None:
