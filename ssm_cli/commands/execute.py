@@ -76,7 +76,7 @@ def execute(
         else:
             output = value = api.call(worker, data, wait_s)
     except SsmError as error:
-        number = answered_by(api, command)
+        number = answered_by(api, command) if isinstance(error, CallError) else 0
         serve_on(command, api)
         return _failed(command, error, (clock() - begun) * 1000, log, number)
     result = _replied(command, api, output, value, (clock() - begun) * 1000)
@@ -114,7 +114,7 @@ async def aexecute(
                 answer.take((output, output))
         except SsmError as error:
             if answer.result is None:
-                answer.take(error)
+                answer.refuse(error)
         finally:
             answer.forget()
         assert answer.result is not None
@@ -171,6 +171,13 @@ class _Answer:
             )
         else:
             self.result = _replied(self._command, self._api, *answer, ms)
+        if self._show is not None:
+            self._show(self.result)
+
+    def refuse(self, error: SsmError) -> None:
+        """There is no outcome: the call did not get to its worker, or nobody waits any more."""
+        ms = (self._clock() - self._begun) * 1000
+        self.result = _failed(self._command, error, ms, self._log, 0)
         if self._show is not None:
             self._show(self.result)
 

@@ -28,6 +28,7 @@ from ssm_cli.runtime.engine.recorder import (
     Passed,
     PutOff,
     Recorder,
+    go_on_at,
 )
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.recording.given import inputs_waiting
@@ -74,7 +75,7 @@ def base_of(node: Node, record: int = 0) -> Entry:
     """Return the moment that a fork keeps now; its next record comes behind `record`."""
     recorder = node.recorder()
     assert recorder is not None, "a scratch tree remembers"
-    recorder.go_on_at(record + 1)
+    go_on_at(recorder, record + 1)
     if type(recorder.ring[-1][5]) is not Moment:
         recorder.moment()
     return recorder.ring[-1]

@@ -87,3 +87,11 @@ def test_what_names_its_own_place_and_what_asks_no_tree_goes_on() -> None:
     run = ran("kv1 Store x 1\nfork 99999\nstate --at 1 kv1 -o json\nhelp fork -o json\n")
     assert json.loads(run.stdout.splitlines()[1]) == {"x": 1}
     assert LOST not in run.stderr
+
+
+def test_what_is_refused_reads_the_same_near_and_in_a_tree_that_runs() -> None:
+    edits = "edit 1 Nonsense 3\nedit 1 Store x word\nedit 9 Store x 1\nedit kv1 Store x 4\n"
+    script = f"kv1 Store x 1\nfork\n{edits}drop\nedit nope Store x 9\nset kv1 nonsense\n"
+    near, far = (ran(script, way) for way in ("script --tree", "script"))
+    assert far.stderr == near.stderr
+    assert "s.ssm:3: no input `Nonsense`: expected" in far.stderr

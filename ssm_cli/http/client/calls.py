@@ -101,6 +101,7 @@ class HttpCalls:
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
         """Receive the output of the next call that was sent, or raise its error."""
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
+        self._answered = 0
         return self._reply_of(self.connection.receive(wait_s), worker)
 
     async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
@@ -169,8 +170,9 @@ class HttpCalls:
             target += f"?{urlencode(query, errors='surrogateescape')}"
         body, kind = next((_content(route, message) for message in left), (b"", TEXT))
         answer = self.ask(
-            route.method, target, ANSWERS[route.answer], body, kind=kind, timeout_s=wait_s
-        )
+            route.method, target, ANSWERS[route.answer], body, kind=kind, timeout_s=wait_s,
+            name=str(args[0]) if "{name}" in route.path else "",
+        )  # fmt: skip
         if isinstance(answer, StartedChild):
             return answer.child
         return None if isinstance(answer, DoneAnswer) else answer
@@ -184,8 +186,11 @@ class HttpCalls:
         *,
         kind: str = TEXT,
         timeout_s: float | None = 30.0,
+        name: str = "",
     ) -> Answered:
         """Request a route and decode its JSON answer; raise a failure as its original error.
+
+        `name` is that of the node that it is about.
 
         Raises:
             NoTree: the answer is not of that type, so it is not that of a tree.
@@ -193,7 +198,6 @@ class HttpCalls:
         headers = {"content-type": kind} if body else {}
         response = self.connection.request(method, target, body, headers, timeout_s)
         if response.status >= 400:
-            name = target.split("/")[3] if target.count("/") > 2 else ""
             raise_error(self._failed(response), name, response.status)
         return decoded(response, answer, self.connection.address.shown)
 

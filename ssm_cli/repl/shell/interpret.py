@@ -190,13 +190,13 @@ async def perform(
         results.add(result)
     if not isinstance(command, Piped):
         return result, result
-    shown = await sent_on(command, result)
+    shown = await through_program(command, result)
     if show is not None:
         show(shown)
     return result, shown
 
 
-async def sent_on(command: Piped, result: Result) -> Result:
+async def through_program(command: Piped, result: Result) -> Result:
     """Return what a result comes to, once it has gone to a program or a file."""
     from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
 

@@ -43,6 +43,7 @@ from ssm_cli.runtime.engine.recorder import (
     Terminated,
     Told,
     Tried,
+    go_on_at,
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
@@ -125,7 +126,7 @@ def give_again(recorder: Recorder, world: World, entry: Entry, instead: Mapping[
     if is_record(entry):
         if instead.get(entry[0], NOTHING) is None:
             return
-        world.history.go_on_at(entry[0])
+        go_on_at(world.history, entry[0])
     world.pumping = True
     try:
         do_again(recorder, world, entry, instead, Given(world))
@@ -175,7 +176,7 @@ class Leading:
             if not world.running:
                 return
             if is_record(entry) and world.history is not None:
-                world.history.go_on_at(number)
+                go_on_at(world.history, number)
             self._serve_again(entry)
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
