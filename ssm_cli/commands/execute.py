@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -187,12 +188,26 @@ def _execute_at_once(command: Command, api: NodeApi) -> Result:
     try:
         command, api = reaching(command, api)
         there = standing(command, api)
-        result = handle(command, there)
+        with asking(there, command.place or "prompt"):
+            result = handle(command, there)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
     if there is not api:
         serve_on(command, there)
     return result
+
+
+@contextmanager
+def asking(api: NodeApi, who: str) -> Iterator[None]:
+    """A block in which changes by hand are asked for by `who`, where the tree remembers."""
+    if not isinstance(api, Rememberer):
+        yield
+        return
+    behind = api.record
+    try:
+        yield
+    finally:
+        api.note_changes(behind, who)
 
 
 def serve_on(command: Command, api: NodeApi) -> None:
@@ -285,6 +300,15 @@ def answered_by(api: NodeApi, command: Command) -> int:
 @runtime_checkable
 class Rememberer(Protocol):
     """A node of this process, which remembers who has asked."""
+
+    @property
+    def record(self) -> int:
+        """The number of the last record."""
+        ...
+
+    def note_changes(self, behind: int, who: str) -> None:
+        """Remember who has asked for the changes by hand behind a record."""
+        ...
 
     def note_asker(self, record: int, who: str) -> None:
         """Remember who has asked for what a record came from."""

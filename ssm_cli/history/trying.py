@@ -20,7 +20,7 @@ from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served, served_in
-from ssm_cli.history.scratch import scratch_of
+from ssm_cli.history.scratch import is_fork, scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, shrink_tree
 from ssm_cli.history.telling import Data, Teller
@@ -65,7 +65,8 @@ class Trying:
                 known[id(one.cell)] = self._comparison(teller, one.cell, module)
             known[id(one.cell)].add(one)
         if not known:
-            raise Forgotten(f"no input of `{worker}` is remembered")
+            what = "no input" if worker == "all" else f"no input of {worker}"
+            raise Forgotten(f"{what} is remembered here{of_its_own(place)}")
         found = dict.fromkeys((*KINDS, "unknown"), 0)
         firsts: dict[str, Data] = {}
         for told in (comparison.told() for comparison in known.values()):
@@ -147,8 +148,7 @@ class Trying:
         number = self._timeline.places.record_at(record, place)
         one = latest_of(recorder, number)
         if one is None:
-            own = "; a fork has records of its own, `now` comes back" if place else ""
-            raise Forgotten(f"record {number} is not remembered here{own}")
+            raise Forgotten(f"record {number} is not remembered here{of_its_own(place)}")
         return one
 
     def _shrink_tree(self, recorder: Recorder, crash: Served | None = None) -> Data:
@@ -175,6 +175,11 @@ class Trying:
         return {"record": record, "worker": node.name if crash is None else crash.worker,
                 "inputs": len(found.inputs), "given": found.given,
                 "said": found.said(self._clock() - begun_s), "test": "\n".join(texts)}  # fmt: skip
+
+
+def of_its_own(place: str) -> str:
+    """Return what to know of a place where something is not remembered; "" for now and then."""
+    return "; a fork has records of its own, `now` comes back" if is_fork(place) else ""
 
 
 def tested(

@@ -220,3 +220,19 @@ def test_a_refused_call_has_no_record_and_does_not_say_who_asked_for_another(
     refused = execute(msgspec.structs.replace(second, place="other.ssm:1"), node)
     assert "record" not in refused.records[0]  # type: ignore[operator]  # a reply
     assert node.perform("history")["records"][-1]["by"] == "prompt"
+
+
+def test_changes_by_hand_say_who_has_asked_for_them(node: Node) -> None:
+    with_past(node, str)
+    node.replace_state("kv2", lambda _: {})
+    for line in ("set kv2 {}", "kill kv2", "terminate-child root kv1", "suspend kv3"):
+        command = parse_line(line, node.names("worker"))
+        assert command is not None
+        execute(msgspec.structs.replace(command, place=f"night.ssm:{line}"), node)
+    told = {r["how"]: r["by"] for r in node.perform("history")["records"] if r["record"] > 1}
+    by_hand = {how: by for how, by in told.items() if how not in ("start", "exit")}
+    assert list(by_hand.values()) == [
+        "night.ssm:set kv2 {}", "night.ssm:kill kv2", "night.ssm:terminate-child root kv1",
+        "night.ssm:suspend kv3",
+    ]  # fmt: skip
+    assert node.perform("why", record="1")["records"][0]["by"] == ""

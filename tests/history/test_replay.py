@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ssm_cli import CallError, ManualClock, Node, Supervisor, Worker, load_tree
+from ssm_cli import CallError, Forgotten, ManualClock, Node, Supervisor, Worker, load_tree
 from ssm_cli.commands.records import instant
 from ssm_cli.history.carrying import carried, classes_between
 from ssm_cli.history.past import with_past
+from ssm_cli.machines.kv import kv_store
 
 CODE = """
 from dataclasses import dataclass
@@ -215,3 +216,17 @@ def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
 def test_modules_that_are_not_there_have_no_classes() -> None:
     assert classes_between("no.such.module", pytest) == {}
     assert Worker is not None
+
+
+def test_where_nothing_is_remembered_it_is_said_of_what_and_where() -> None:
+    tree = Supervisor("root", children=[Worker("kv", kv_store)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, instant)
+        place = node.perform("fork")["place"]
+        for worker, said in [
+            ("all", "no input is remembered here; a fork has records of its own"),
+            ("kv", "no input of kv is remembered here; a fork"),
+            ("nobody", "no input of nobody is remembered here; a fork"),
+        ]:
+            with pytest.raises(Forgotten, match=said):
+                node.perform("replay", worker=worker, at=place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli import CalleeCrashed, ManualClock, Node, StartTimer, StateMachine, Supervisor, Worker
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.past import with_past
@@ -204,3 +204,27 @@ def test_a_record_that_others_have_brought_in_a_fork_is_not_edited() -> None:
         node.perform("without", records="3", at=place)
         fork = node.perform("standing", place, reading=True)
         assert (len(fork.get_state("a")), fork.get_state("b")) == (2, ())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError])
+def test_whatever_a_step_raises_in_a_fork_is_its_crash(kind: type[BaseException]) -> None:
+    def step(message: Any, state: int) -> Any:
+        if message == "raise":
+            raise kind
+        return state + 1, "ok", [StartTimer("t", 1000, "raise")] if message == "later" else []
+
+    machine = StateMachine(step=step, init=lambda *_: 0)
+    tree = Supervisor("root", children=[Worker("a", machine)], intensity=100)
+    with Node(tree, history=100) as node:
+        with_past(node, instant)
+        node.call("a", "one")
+        place = node.perform("fork")["place"]
+        fork = node.perform("standing", place, reading=False)
+        with pytest.raises(CalleeCrashed):
+            fork.call("a", "raise")
+        fork.call("a", "later")
+        brought = node.perform("advance", span="2s", at=place)["records"]
+        assert brought[0]["error"]["type"] == kind.__name__
+        node.perform("edit", record="1", given="raise", at=place)
+        assert node.perform("standing", place, reading=True).get_state("a") == 0
+        assert node.get_state("a") == 1

@@ -12,7 +12,13 @@ from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, NoGuard
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
-from ssm_cli.runtime.recording.restep import give_again, known_inits, no_terminate, step_again
+from ssm_cli.runtime.recording.restep import (
+    give_again,
+    is_record,
+    known_inits,
+    no_terminate,
+    step_again,
+)
 from ssm_cli.runtime.recording.rewind import first_in, world_at
 
 
@@ -58,6 +64,7 @@ class Memory:
         world.history.moment()
         world.guard.close()
         world.guard = guard_by_real_time(world.guard)
+        world.guard.tried = True
         world.outside.finish = no_terminate
         own, seq = world.history.marks.record_of, world.reports.seq
         world.reports.record_of = lambda n: own(n) if n > seq or known is None else known(n)
@@ -107,6 +114,17 @@ class Memory:
         recorder = self.recorder()
         if recorder is not None and record:
             recorder.askers[record] = who
+
+    def note_changes(self, behind: int, who: str) -> None:
+        """Remember who has asked for the changes by hand behind a record, unless that is known."""
+        recorder = self.recorder()
+        if recorder is None:
+            return
+        for entry in reversed(recorder.ring):
+            if entry[0] <= behind:
+                return
+            if entry[2] is None and is_record(entry):
+                recorder.askers.setdefault(entry[0], who)
 
 
 def guard_by_real_time(guard: Guard) -> Guard:
