@@ -13,9 +13,9 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import Data
 from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
-from ssm_cli.commands.scratch import FORMATS, write_file
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.writing import TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.page import PageData, page
@@ -34,11 +34,13 @@ NAME_COLUMNS = 30
 
 def ask_future(command: Command, api: NodeApi | None) -> Result:
     """Carry out `chaos`, `check-policy` or `fuzz`; `api` is None where TREE is asked for."""
-    verb, file = VERBS[command.verb], command.output or ""
+    verb, file = VERBS[command.verb], target_of(command)
     assert verb.route is not None
     given: dict[str, Any] = dict(command.arguments)
-    if verb.name == "fuzz" and file not in ("", *FORMATS):
-        given["beside"] = str(Path(file).resolve().parent)
+    if verb.name == "fuzz" and file:
+        need_room(command, file, TEST)
+        given["beside"] = str(Path(file).expanduser().resolve().parent)
+    given.pop("force", None)
     if verb.name == "chaos" and file == "html":
         given["page"] = "yes"
     tree = given.pop("tree", None)
@@ -223,8 +225,8 @@ def _fuzz(command: Command, found: Data) -> Result:
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
-    file = command.output or ""
-    if found["found"] and file not in ("", *FORMATS):
+    file = target_of(command)
+    if found["found"] and file:
         write_file(file, found["test"])
         found["file"] = file
         lines[0] += f"; {file} fails likewise"
