@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.behaviour.sizes import AsText
-from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.errors import CommandError, Forgotten, SsmError
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import Asking, parse_expr
@@ -22,14 +23,17 @@ from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served, served_in
 from ssm_cli.history.scratch import is_fork, scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
-from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, shrink_tree
-from ssm_cli.history.telling import Data, Teller
+from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
+from ssm_cli.history.telling import MOST_TEXT, Data, Teller
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.recorder import Began, Came, Recorder
+from ssm_cli.runtime.engine.recorder import AskedFor, Began, Came, Recorder
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import bare_cell
+
+OF_CHILDREN = frozenset({"start_child", "terminate_child", "restart_child", "delete_child"})
 
 
 class Trying:
@@ -162,14 +166,18 @@ class Trying:
             goal = crash_of(start, crash.worker, crash.failure.type, crash.failure.stack)
         begun_s = self._clock()
         bounds = Bounds(now_s=self._clock)
-        found = shrink_tree(lambda: start, inputs, bounds, goal=goal)
+        found = shrink_tree(lambda: start, inputs, bounds, give, is_like, goal=goal)
         if isinstance(found, Unshrunk):
             raise CommandError(f"{node.name}: {found.why}")
-        cells, texts = recorder.world.names, []
+        cells, texts = {e[1].spec.id: e[1] for e in recorder.ring if e[1] is not None}, []
         for one in found.inputs:
             if one.after_s:
                 texts.append(f"advance {one.after_s:g}s")
-            if one.worker:
+            if type(one.message) is AskedFor:
+                words = (str(getattr(word, "id", word)) for word in one.message.args)
+                verb = one.message.verb.replace("_", "-")
+                texts.append(" ".join([verb, one.worker, *words])[:MOST_TEXT])
+            elif one.worker:
                 texts.append(f"{one.worker} {teller.written(cells.get(one.worker), one.message)}")
         record = recorder.last() if crash is None else crash.record
         return {"record": record, "worker": node.name if crash is None else crash.worker,
@@ -222,20 +230,39 @@ def tested(
 def inputs_since(recorder: Recorder, first: int, crash: Served | None) -> list[TreeInput]:
     """Return what workers got from outside behind a record, up to a crash, with the time between.
 
+    What supervisors were asked about their children is among it: a worker may be one of those.
     Where the crash came later than the last of it, time alone passes at the end.
     """
     inputs, now_s = [], recorder.instants.of(first)[0]
     end = None if crash is None else crash.record
     for one in served_in(recorder, first + 1, end):
-        if one.is_input and is_given(one):
+        asked = AskedFor(one.how, one.input) if one.how in OF_CHILDREN else None
+        if asked is not None or (one.is_input and is_given(one)):
             at_s = recorder.instants.of(one.record)[0]
-            reply = NOTHING if type(one.output) is AsText else one.output
+            reply = NOTHING if type(one.output) is AsText or asked is not None else one.output
             wait_s = max(0.0, at_s - now_s)
-            inputs.append(TreeInput(one.worker, kind_of(one), one.input, wait_s, reply))
+            message = asked or one.input
+            inputs.append(TreeInput(one.worker, kind_of(one), message, wait_s, reply))
             now_s = max(now_s, at_s)
     if crash is not None and (left_s := recorder.instants.of(crash.record)[0] - now_s) > 0:
         inputs.append(TreeInput("", Kind.INFO, NOTHING, left_s))
     return inputs
+
+
+def give(node: Node, one: TreeInput) -> Any:
+    """Give a tree one input, or ask a supervisor about a child; return the reply."""
+    if type(one.message) is not AskedFor:
+        return give_input(node, one)
+    node.run(one.after_s)
+    with suppress(SsmError):  # without the inputs that were left out it may be refused
+        node.perform(one.message.verb, one.worker, *one.message.args)
+    node.run()
+    return NOTHING
+
+
+def is_like(old: Any, _new: Any) -> bool:
+    """Return whether a simpler message may stand in the place of another one."""
+    return type(old) is not AskedFor
 
 
 def is_given(one: Served) -> bool:
