@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.dispatch import Kind, Outcome, callback_of
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.behaviour.sizes import AsText
@@ -57,32 +57,40 @@ class Trying:
             By kind (`same`, `output`, `state`, `effects`, `crashes`, `mended`) how many there are,
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
-            past has their input or state as text alone.
+            past has their input or state as text alone. `earlier` of them were served by code of
+            before a `reload`, and are carried from its classes. `others` are workers, of `all`,
+            that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
         module = None if code is None else other_code(code)
-        teller, known = Teller(recorder), dict[int, Comparison]()
-        for one in served_in(recorder, 0, here, None if worker == "all" else worker):
-            if not one.is_input or type(one.cell) is not WorkerCell:
-                continue
-            if id(one.cell) not in known:
-                known[id(one.cell)] = self._comparison(teller, one.cell, module)
-            known[id(one.cell)].add(one)
+        known, earlier, others = self._compared(recorder, here, worker, module)
+        if not known and others:
+            raise next(iter(others.values()))
         if not known:
             what = "no input" if worker == "all" else f"no input of {worker}"
             raise Forgotten(f"{what} is remembered here{of_its_own(place)}")
-        found = dict.fromkeys((*KINDS, "unknown"), 0)
-        firsts: dict[str, Data] = {}
-        for told in (comparison.told() for comparison in known.values()):
-            for kind in found:
-                found[kind] += told[kind]
-            for first in told["firsts"]:
-                before = firsts.get(first["kind"], first)
-                if first["record"]["record"] <= before["record"]["record"]:
-                    firsts[first["kind"]] = first
-        return {"worker": worker, "total": sum(found[kind] for kind in KINDS), **found,
-                "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
-                "slower": slowness(known.values())}  # fmt: skip
+        return {"worker": worker, **told_together(known), "earlier": earlier, "others": [*others]}
+
+    def _compared(
+        self, recorder: Recorder, here: int, worker: str, module: Any
+    ) -> tuple[list[Comparison], int, dict[str, CommandError]]:
+        """Step the records of a worker, or of `all`; return what `replay` tells of them."""
+        teller, known, earlier = Teller(recorder), dict[int, Comparison](), 0
+        others: dict[str, CommandError] = {}
+        for one in served_in(recorder, 0, here, None if worker == "all" else worker):
+            if not one.is_input or type(one.cell) is not WorkerCell or one.worker in others:
+                continue
+            if id(one.cell) not in known:
+                try:
+                    known[id(one.cell)] = self._comparison(teller, one.cell, module)
+                except CommandError as error:
+                    if worker != "all":
+                        raise
+                    others[one.worker] = error
+                    continue
+            known[id(one.cell)].add(one)
+            earlier += is_earlier(recorder, one)
+        return [*known.values()], earlier, others
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
         """Return what steps the records of a worker on a module, or on its own code."""
@@ -183,6 +191,30 @@ class Trying:
         return {"record": record, "worker": node.name if crash is None else crash.worker,
                 "inputs": len(found.inputs), "given": found.given,
                 "said": found.said(self._clock() - begun_s), "test": "\n".join(texts)}  # fmt: skip
+
+
+def is_earlier(recorder: Recorder, one: Served) -> bool:
+    """Return whether a record was served by other code than its worker has now."""
+    cell = recorder.world.names.get(one.worker)
+    return type(cell) is WorkerCell and callback_of(code_of(cell)) is not callback_of(
+        code_of(one.cell)
+    )
+
+
+def told_together(comparisons: Sequence[Comparison]) -> Data:
+    """Return what several comparisons have found: how many of each kind, and the first of each."""
+    found = dict.fromkeys((*KINDS, "unknown"), 0)
+    firsts: dict[str, Data] = {}
+    for told in (comparison.told() for comparison in comparisons):
+        for kind in found:
+            found[kind] += told[kind]
+        for first in told["firsts"]:
+            before = firsts.get(first["kind"], first)
+            if first["record"]["record"] <= before["record"]["record"]:
+                firsts[first["kind"]] = first
+    return {"total": sum(found[kind] for kind in KINDS), **found,
+            "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
+            "slower": slowness(comparisons)}  # fmt: skip
 
 
 def of_its_own(place: str) -> str:
