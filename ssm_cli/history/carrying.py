@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from enum import Enum
@@ -14,15 +13,6 @@ import msgspec
 
 Classes = Mapping[type, type]
 MOST_DEEP = 200  # levels that values are nested
-
-
-def classes_between(one: str, module: Any) -> Classes:
-    """Return the classes of the module named `one`, each with that of the same name in another.
-
-    >>> classes_between("ssm_cli.history.carrying", sys.modules["ssm_cli"])
-    {}
-    """
-    return classes_of(sys.modules.get(one, sys), module)
 
 
 def classes_of(home: Any, module: Any) -> dict[type, type]:

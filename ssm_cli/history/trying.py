@@ -174,7 +174,7 @@ class Trying:
             goal = crash_of(start, crash.worker, crash.failure.type, crash.failure.stack)
         begun_s = self._clock()
         bounds = Bounds(now_s=self._clock)
-        found = shrink_tree(lambda: start, inputs, bounds, give, is_like, goal=goal)
+        found = shrink_tree(lambda: start, inputs, bounds, give, can_be_simpler, goal=goal)
         if isinstance(found, Unshrunk):
             raise CommandError(f"{node.name}: {found.why}")
         cells, texts = {e[1].spec.id: e[1] for e in recorder.ring if e[1] is not None}, []
@@ -292,7 +292,7 @@ def give(node: Node, one: TreeInput) -> Any:
     return NOTHING
 
 
-def is_like(old: Any, _new: Any) -> bool:
+def can_be_simpler(old: Any, _new: Any) -> bool:
     """Return whether a simpler message may stand in the place of another one."""
     return type(old) is not AskedFor
 

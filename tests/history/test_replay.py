@@ -12,9 +12,11 @@ import pytest
 
 from ssm_cli import CallError, Forgotten, ManualClock, Node, Supervisor, Worker, load_tree
 from ssm_cli.commands.records import instant
-from ssm_cli.history.carrying import carried, classes_between
+from ssm_cli.history.carrying import carried, classes_of
+from ssm_cli.history.other_code import home_of
 from ssm_cli.history.past import with_past
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.spec.importing import load_apart
 
 CODE = """
 from dataclasses import dataclass
@@ -213,9 +215,12 @@ def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
         carried(deep, {Spot: Spot})
 
 
-def test_modules_that_are_not_there_have_no_classes() -> None:
-    assert classes_between("no.such.module", pytest) == {}
-    assert Worker is not None
+def test_code_of_a_module_that_is_gone_has_what_that_held(tmp_path: Path) -> None:
+    file = tmp_path / "gone.py"
+    file.write_text(CODE)
+    module = load_apart(file)
+    assert home_of(module.book, pytest).Side is module.Side
+    assert classes_of(home_of(module.book, pytest), module)[module.Put] is module.Put
 
 
 def test_where_nothing_is_remembered_it_is_said_of_what_and_where() -> None:

@@ -426,7 +426,7 @@ def test_only_the_last_inputs_are_rehearsed(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "output", "first"),
     [
-        (BOOK, 2, 15),
+        (BOOK, 2, 16),
         (BOOK.replace('"Bought"', '"Got"'), 2, 1),
         (BOOK.replace('"Sold"', '"Gone"'), 6, 3),
     ],
