@@ -15,7 +15,7 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import SHOWN, Data, Shown, ask_past, record_line
 from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
-from ssm_cli.commands.results import Result, done
+from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError
@@ -147,12 +147,24 @@ def handle_past(command: Command, api: NodeApi) -> Result:
     match command.verb:
         case "reload" | "rollback" | "shadow" | "promote":
             return handle_reload(command, api)
+        case "adopt":
+            return ask_to_adopt(command, api)
         case "shrink":
             return write_test(command, api)
         case "report":
             return write_report(command, api)
         case _:
             return ask_past(command, api, SHOWN_BY)
+
+
+def ask_to_adopt(command: Command, api: NodeApi) -> Result:
+    """Show what a state of a fork would change in the live worker, and ask; or put it there."""
+    result = ask_past(command, api, SHOWN_BY)
+    found: Any = result.value
+    if found["adopted"] or not found["changes"]:
+        return result
+    then = msgspec.structs.replace(command, arguments={**command.arguments, "sure": "yes"})
+    return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
 
 
 def write_test(command: Command, api: NodeApi) -> Result:

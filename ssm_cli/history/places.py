@@ -130,17 +130,23 @@ class Places:
         if where == "start":
             return node.first_record()
         if where == "crash":
-            return last_crash(recorder)
+            return last_crash(recorder, of_its_own(place))
         return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))
 
 
-def last_crash(recorder: Recorder) -> int:
+def of_its_own(place: str) -> str:
+    """Return what to know of a place where something is not remembered; "" for now and then."""
+    is_live = place in ("", "now") or place.isdecimal()
+    return "" if is_live else "; a fork has records of its own, `now` comes back"
+
+
+def last_crash(recorder: Recorder, hint: str = "") -> int:
     """Return the record of the last crash."""
     for entry in reversed(recorder.ring):
         what = entry[5]
         if type(what) is Came and what.outcome is None:
             return entry[0]
-    raise Forgotten("no crash is remembered")
+    raise Forgotten(f"no crash is remembered{hint and ' here'}{hint}")
 
 
 def at_time(recorder: Recorder, at_s: float) -> int:

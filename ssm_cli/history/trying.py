@@ -19,9 +19,10 @@ from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
+from ssm_cli.history.places import of_its_own
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served, served_in
-from ssm_cli.history.scratch import is_fork, scratch_of
+from ssm_cli.history.scratch import scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
 from ssm_cli.history.telling import MOST_TEXT, Data, Teller
@@ -215,11 +216,6 @@ def told_together(comparisons: Sequence[Comparison]) -> Data:
     return {"total": sum(found[kind] for kind in KINDS), **found,
             "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
             "slower": slowness(comparisons)}  # fmt: skip
-
-
-def of_its_own(place: str) -> str:
-    """Return what to know of a place where something is not remembered; "" for now and then."""
-    return "; a fork has records of its own, `now` comes back" if is_fork(place) else ""
 
 
 def tested(

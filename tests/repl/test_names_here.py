@@ -79,3 +79,22 @@ def test_a_lone_line_that_leads_nowhere_leaves_one_where_one_is(tmp_path: Path) 
             return person.output
 
     assert "may be meant" not in asyncio.run(type_())
+
+
+@pytest.mark.parametrize("then", ["y", "n", "adopt kv --why again --yes"])
+def test_adopt_asks_and_another_line_than_yes_or_no_is_carried_out(
+    tmp_path: Path, then: str
+) -> None:
+    node = unstarted()
+
+    async def type_() -> str:
+        async with typing(tmp_path, node=node) as person:
+            person.type("kv Store x 1\rfork\rkv Store x 2\radopt kv --why test\r")
+            await until(lambda: "Type y to go on" in person.output, lambda: person.output)
+            person.type(f"{then}\r")
+            ends = "not done" if then == "n" else "adopted"
+            await until(lambda: ends in person.output, lambda: person.output)
+            assert node.get_state("kv") == {"x": 1 if then == "n" else 2}
+            return person.output
+
+    assert ("not done" in asyncio.run(type_())) == (then != "y")

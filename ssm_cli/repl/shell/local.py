@@ -168,7 +168,6 @@ class Locals:
                 if result is not None:
                     self._commands.show(result)
                     if result.error or result.ends:
-                        self._commands.results.missed = "source"  # it may have led elsewhere
                         return msgspec.structs.replace(result, lines=())
                 if self._commands.room is not None:
                     await self._commands.room()
