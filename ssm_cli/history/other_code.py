@@ -55,6 +55,11 @@ class Code:
         self.behaviour, self.classes, self._turn = behaviour, classes or {}, turn
         self._is_server = isinstance(behaviour, Callbacks)
 
+    @property
+    def is_own(self) -> bool:
+        """Whether values of the worker are of this code as they are."""
+        return not self.classes and self._turn is None
+
     def carried(self, value: Any) -> Any:
         """Return a value in the classes of this code."""
         return carried(value, self.classes)

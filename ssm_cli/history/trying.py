@@ -78,6 +78,7 @@ class Trying:
         """Step the records of a worker, or of `all`; return what `replay` tells of them."""
         teller, known, earlier = Teller(recorder), dict[int, Comparison](), 0
         others: dict[str, CommandError] = {}
+        before: dict[int, bool] = {}
         for one in served_in(recorder, 0, here, None if worker == "all" else worker):
             if not one.is_input or type(one.cell) is not WorkerCell or one.worker in others:
                 continue
@@ -89,8 +90,9 @@ class Trying:
                         raise
                     others[one.worker] = error
                     continue
+                before[id(one.cell)] = is_earlier(recorder, one)
             known[id(one.cell)].add(one)
-            earlier += is_earlier(recorder, one)
+            earlier += before[id(one.cell)]
         return [*known.values()], earlier, others
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:

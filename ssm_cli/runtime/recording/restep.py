@@ -47,7 +47,7 @@ from ssm_cli.runtime.engine.recorder import (
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import serve
+from ssm_cli.runtime.performer.loop import serve, step_one
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
@@ -326,7 +326,9 @@ def do_again(
             serve_own(world, here, kind, what)
         elif not given.take(here.spec.id, origin):
             said = instead.get(number, message)
-            serve(world, here, kind, said, Pending() if kind is Kind.CALL else None)
+            if world.history is not None:
+                world.history.next_at(world.clock.now_s())
+            step_one(world, here, kind, said, Pending() if kind is Kind.CALL else None)
         elif number not in instead:
             serve_own(world, here, kind, what, origin)
         elif (waits := taken_own(world, here, kind, what, origin)) is not None:
