@@ -96,7 +96,8 @@ def carried_object(value: Any, target: type, classes: Classes, depth: int) -> An
     if target is kind and not names:
         return value  # of a class of somebody else, whose inside is not ours
     if not names and not fields_taken(target):
-        return with_attributes(value, target, classes, depth)
+        is_struct = issubclass(target, msgspec.Struct)
+        return target() if is_struct else with_attributes(value, target, classes, depth)
     there = {name: getattr(value, name) for name in names}
     parts = {name: carried(part, classes, depth) for name, part in there.items()}
     if target is kind and all(parts[name] is there[name] for name in names):

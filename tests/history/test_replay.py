@@ -15,8 +15,9 @@ from ssm_cli.commands.records import instant
 from ssm_cli.history.carrying import carried, classes_of
 from ssm_cli.history.other_code import home_of
 from ssm_cli.history.past import with_past
-from ssm_cli.machines.kv import kv_store
+from ssm_cli.machines.kv import Store, kv_store
 from ssm_cli.spec.importing import load_apart
+from tests.architecture.source import ROOT
 
 CODE = """
 from dataclasses import dataclass
@@ -235,3 +236,25 @@ def test_where_nothing_is_remembered_it_is_said_of_what_and_where() -> None:
         ]:
             with pytest.raises(Forgotten, match=said):
                 node.perform("replay", worker=worker, at=place)
+
+
+def test_code_that_changes_its_state_in_place_is_given_one_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "kv.py"
+    pure = "return {**state, key: value}, "
+    text = (ROOT / "ssm_cli" / "machines" / "kv.py").read_text(encoding="utf-8")
+    assert pure in text
+    file.write_text(
+        text.replace(pure, "state[key] = value; return state, "),
+        encoding="utf-8",
+    )
+    tree = Supervisor("root", children=[Worker("kv", kv_store)])
+    with Node(tree, clock=ManualClock(), history=1000) as node:
+        with_past(node, instant)
+        for number in range(40):
+            node.call("kv", Store(f"k{number % 7}", number))
+        before = [node.at(record).get_state("kv") for record in range(41)]
+        for _ in range(2):
+            found = node.perform("replay", worker="kv", code=str(file))
+            assert (found["total"], found["same"]) == (40, 40)
+        assert [node.at(record).get_state("kv") for record in range(41)] == before
+        assert len({*map(str, before)}) == 41
