@@ -131,8 +131,8 @@ def run_script(
             command = read_command(line, names, results)
             if command is None:
                 continue
-            command = results.here(msgspec.structs.replace(command, place=place))
-            result = carry_out(command, node) if do is None else do(command, node)
+            command = msgspec.structs.replace(command, place=place)
+            result = here(command, results, carry_out if do is None else do, node)
             results.arrive(result)
             if result.records and not result.error:
                 results.add(result)
@@ -144,7 +144,19 @@ def run_script(
         first = first or int(result.exit_code)
         if result.ends or (first and not keep_going):
             break
+        if do is None:  # else a person types, and reads what has failed
+            results.lose()
     return first
+
+
+def here(
+    command: Command, results: Results, do: Callable[[Command, Any], Result], node: Any
+) -> Result:
+    """Carry out a command where a session stands; refuse it where that is not known."""
+    try:
+        return do(results.here(command), node)
+    except CommandError as error:
+        return refused(error, command.verb, command.output, command.place)
 
 
 def _sent_on(pipeline: Pipeline, result: Result) -> Result:

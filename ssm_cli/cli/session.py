@@ -244,6 +244,7 @@ class Session:
             first = first or int(result.exit_code)
             if first and not self._keep_going:
                 break
+            self.results.lose()
         return first
 
     async def _next(

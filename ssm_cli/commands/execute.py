@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -77,7 +78,7 @@ def execute(
         else:
             output = value = api.call(worker, data, wait_s)
     except SsmError as error:
-        number = answered_by(api, command)
+        number = answered_by(api, command) if isinstance(error, CallError) else 0
         serve_on(command, api)
         return _failed(command, error, (clock() - begun) * 1000, log, number)
     result = _replied(command, api, output, value, (clock() - begun) * 1000)
@@ -127,7 +128,7 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
             answer.take((output, output))
     except SsmError as error:
         if answer.result is None:
-            answer.take(error)
+            answer.refuse(error)
     finally:
         answer.forget()
     assert answer.result is not None
@@ -184,13 +185,21 @@ class _Answer:
         if self._show is not None:
             self._show(self.result)
 
+    def refuse(self, error: SsmError) -> None:
+        """There is no outcome: the call did not get to its worker, or nobody waits any more."""
+        ms = (self._clock() - self._begun) * 1000
+        self.result = _failed(self._command, error, ms, self._log, 0)
+        if self._show is not None:
+            self._show(self.result)
+
 
 def _execute_at_once(command: Command, api: NodeApi) -> Result:
     """Any verb but `call`: it does not wait for a step, so there is no async form of it."""
     try:
         command, api = reaching(command, api)
         there = standing(command, api)
-        result = handle(command, there)
+        with asking(there, command.place or "prompt"):
+            result = handle(command, there)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
     if there is not api:
@@ -208,6 +217,19 @@ async def _execute_beside(
         return await ask_beside(*reaching(command, api), note)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
+
+
+@contextmanager
+def asking(api: NodeApi, who: str) -> Iterator[None]:
+    """A block in which changes by hand are asked for by `who`, where the tree remembers."""
+    if not isinstance(api, Rememberer):
+        yield
+        return
+    behind = api.record
+    try:
+        yield
+    finally:
+        api.note_changes(behind, who)
 
 
 def serve_on(command: Command, api: NodeApi) -> None:
@@ -300,6 +322,15 @@ def answered_by(api: NodeApi, command: Command) -> int:
 @runtime_checkable
 class Rememberer(Protocol):
     """A node of this process, which remembers who has asked."""
+
+    @property
+    def record(self) -> int:
+        """The number of the last record."""
+        ...
+
+    def note_changes(self, behind: int, who: str) -> None:
+        """Remember who has asked for the changes by hand behind a record."""
+        ...
 
     def note_asker(self, record: int, who: str) -> None:
         """Remember who has asked for what a record came from."""

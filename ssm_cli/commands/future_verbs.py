@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssm_cli.commands.routes import ADMIN, Query, Route
-from ssm_cli.commands.verb import AT, OUTPUT, Option, Parameter, Verb
+from ssm_cli.commands.verb import AT, FORCE, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
 _WAIT_S = 90.0  # for an answer: it is there after 60 s, whatever happens
@@ -82,7 +82,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
         options=(Option("begin", ("--from",), "RECORD|now", "the state to begin with"), _SEED,
                  Option("steps", ("--steps",), "N", "how many inputs; default 20000"),
                  Option("invariant", ("--invariant",), "EXPR", "a rule that has to hold",
-                        kind="expr"), _FILE, AT),
+                        kind="expr"), _FILE, FORCE, AT),
     ),
 )  # fmt: skip
 

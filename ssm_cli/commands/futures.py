@@ -14,9 +14,9 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import Data
 from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
-from ssm_cli.commands.scratch import FORMATS, write_file
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.writing import TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.page import PageData, page
@@ -74,12 +74,14 @@ class AsksLater(Protocol):
 
 def asked(command: Command) -> tuple[str | None, dict[str, Any]]:
     """Return the file that is asked about, None for a tree that runs; and what the options say."""
-    verb, output = VERBS[command.verb], command.output or ""
+    verb, output = VERBS[command.verb], target_of(command)
     given: dict[str, Any] = dict(command.arguments)
-    if verb.name == "fuzz" and output not in ("", *FORMATS):
-        given["beside"] = str(Path(output).resolve().parent)
+    if verb.name == "fuzz" and output:
+        need_room(command, output, TEST)
+        given["beside"] = str(Path(output).expanduser().resolve().parent)
     if verb.name == "chaos" and output == "html":
         given["page"] = "yes"
+    given.pop("force", None)
     file = given.pop("tree", None)
     if file is not None:
         return file, given
@@ -271,8 +273,8 @@ def _fuzz(command: Command, found: Data) -> Result:
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
-    file = command.output or ""
-    if found["test"] and file not in ("", *FORMATS):
+    file = target_of(command)
+    if found["test"] and file:
         write_file(file, found["test"])
         found["file"] = file
         lines[0] += f"; {file} fails likewise"

@@ -14,6 +14,7 @@ from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
 from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.writing import PAST, need_room
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
@@ -39,6 +40,8 @@ def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
         given: Data = {"last": command.last, **command.arguments}
         if "code" in given:  # a file of where one stands, not of where the tree runs
             given["code"] = str(Path(given["code"]).resolve())
+        if verb.name == "save":
+            need_room(command, command.arguments["file"], PAST)
         wanted = {query.name for query in verb.route.query}
         asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
         found = api.perform(verb.route.effect, at=command.at, **asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssm_cli.commands.routes import ADMIN, LAST, OF, PAST, READ, Query, Route
-from ssm_cli.commands.verb import AT, INTO, ONLY_LAST, OUTPUT, Option, Parameter, Verb
+from ssm_cli.commands.verb import AT, FORCE, INTO, ONLY_LAST, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404)
 _EXPR = "a question about a record, as `state.x > 1`"
@@ -124,10 +124,11 @@ PAST_VERBS: tuple[Verb, ...] = (
     Verb(
         "save",
         (Parameter("file", "word"),),
-        "write what is remembered, redacted, to a new or an old FILE here; `ssm open` opens it",
+        "write what is remembered, redacted, to FILE, new or saved before; `ssm open` opens it",
         "history",
         Route("POST", f"{PAST}/save", "save", ADMIN,
               "What is remembered, redacted: the bytes of a file, in base64.", "Past",
               failures=(*_BAD, 500)),
+        options=(FORCE, OUTPUT),
     ),
 )  # fmt: skip

@@ -38,6 +38,10 @@ def compared_lines(found: Data) -> list[str]:
     lines = [f"{many(found['total'])}: {', '.join(counts)}{slower}"]
     if found["unknown"]:
         lines.append(f"{found['unknown']:,} more are kept as text alone, and were not stepped")
+    if found.get("earlier"):
+        lines.append(f"{found['earlier']:,} of them were served by code of before a reload")
+    if others := found.get("others"):
+        lines.append(f"not in that file, and not stepped: {brief(', '.join(others), 200)}")
     for first in found["firsts"]:
         lines += [f"first with {ONE[first['kind']]}: {record_line(first['record']).strip()}"]
         lines += [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import SHOWN, Data, Shown, ask_past, record_line
 from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
-from ssm_cli.commands.results import Result, done
+from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
+from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError
 from ssm_cli.history.changes import recorded, shown
 from ssm_cli.history.page import PageData, page
@@ -26,7 +26,6 @@ from ssm_cli.runtime.api import NodeApi
 
 MOST_RECORDS = 100_000  # in the page of a history
 MOST_REPORTS = 10_000
-FORMATS = ("text", "json", "jsonl")  # what `-o` may ask for in place of a file
 
 
 def _fork(found: Data) -> Shown:
@@ -123,27 +122,10 @@ SCRATCH_SHOWN: dict[str, Callable[[Data], Shown]] = {
 }  # fmt: skip
 
 
-def write_file(name: str, text: str) -> None:
-    """Write a file of a user's, as a whole.
-
-    Raises:
-        CommandError: it cannot be written; nothing is left behind.
-    """
-    path = Path(name)
-    if path.exists() and not path.is_file():
-        raise CommandError(f"{name} is no regular file; name another one")
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise CommandError(f"{name} cannot be written: {error.strerror}") from error
-
-
 def write_report(command: Command, api: NodeApi) -> Result:
     """Write the page of what a tree remembers to a file."""
+    name = target_of(command, "file")
+    need_room(command, name, PAGE)
     at: dict[str, Any] = {"at": command.at} if command.at else {}
     found = api.perform("history", last=MOST_RECORDS, **at)
     records = [record for record in found["records"] if record["how"] not in ("start", "exit")]
@@ -153,7 +135,6 @@ def write_report(command: Command, api: NodeApi) -> Result:
         reports=[{"record": 0, **report_record(r)} for r in api.reports(0, MOST_REPORTS)],
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
-    name = command.arguments["file"]
     write_file(name, page(data))
     return done(command, f"{len(records):,} records in {name}")
 
@@ -166,6 +147,8 @@ def handle_past(command: Command, api: NodeApi) -> Result:
     match command.verb:
         case "reload" | "rollback" | "shadow" | "promote":
             return handle_reload(command, api)
+        case "adopt":
+            return ask_to_adopt(command, api)
         case "shrink":
             return write_test(command, api)
         case "report":
@@ -174,10 +157,20 @@ def handle_past(command: Command, api: NodeApi) -> Result:
             return ask_past(command, api, SHOWN_BY)
 
 
+def ask_to_adopt(command: Command, api: NodeApi) -> Result:
+    """Show what a state of a fork would change in the live worker, and ask; or put it there."""
+    result = ask_past(command, api, SHOWN_BY)
+    found: Any = result.value
+    if found["adopted"] or not found["changes"]:
+        return result
+    then = msgspec.structs.replace(command, arguments={**command.arguments, "sure": "yes"})
+    return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
+
+
 def write_test(command: Command, api: NodeApi) -> Result:
     """Shrink a crash, and write the test of it where that is asked for."""
-    file = command.output or ""
-    if file in ("", *FORMATS):
+    file = target_of(command)
+    if not file:
         return ask_past(command, api, SHOWN_BY)
     told_only = "--every" if command.arguments.get("every") else "gave_up"
     if told_only in ("--every", command.arguments.get("record")):
@@ -185,7 +178,8 @@ def write_test(command: Command, api: NodeApi) -> Result:
             f"`shrink {told_only}` writes no test: its inputs are those of many workers; leave out "
             f"`-o {file}`, or redirect what it prints: `> FILE`"
         )
-    given = {**command.arguments, "beside": str(Path(file).resolve().parent)}
+    need_room(command, file, TEST)
+    given = {**command.arguments, "beside": str(Path(file).expanduser().resolve().parent)}
     asked = msgspec.structs.replace(command, arguments=given)
 
     def written(found: Data) -> Shown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ssm_cli.commands.routes import ADMIN, PAST, READ, Query, Route
-from ssm_cli.commands.verb import AT, INTO, OUTPUT, Option, Parameter, Verb
+from ssm_cli.commands.verb import AT, FORCE, INTO, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
 _WORKER = Parameter("worker", "worker")
@@ -112,14 +112,14 @@ SCRATCH_VERBS: tuple[Verb, ...] = (
              Query("every", "string", "`yes`: the fewest inputs of all workers are told")),
         options=(Option("when", ("--when",), "EXPR", "until this holds", kind="expr"),
                  Option("every", ("--every",), "", "inputs of all workers", kind="flag"),
-                 _FILE, AT, INTO),
+                 _FILE, FORCE, AT, INTO),
     ),
     Verb(
         "report",
         (Parameter("file", "word"),),
         "write a page of what is remembered: lanes, crashes, restarts, changes; one HTML file",
         "history",
-        options=(OUTPUT, AT, INTO),
+        options=(FORCE, OUTPUT, AT, INTO),
         composed=True,
     ),
 )  # fmt: skip

@@ -56,6 +56,7 @@ TREE_OUTPUT = Option(
 ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
 AT = Option("at", ("--at",), "PLACE", "look there: a record, `crash`, a time, a fork")
 INTO = Option("into", ("--in",), "SUBTREE", "ask this remote child, on whatever computer it is")
+FORCE = Option("force", ("--force",), "", "write over any file that is there", kind="flag")
 WAIT = Option(
     "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
 )

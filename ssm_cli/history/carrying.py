@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
 from enum import Enum
@@ -14,15 +13,6 @@ import msgspec
 
 Classes = Mapping[type, type]
 MOST_DEEP = 200  # levels that values are nested
-
-
-def classes_between(one: str, module: Any) -> Classes:
-    """Return the classes of the module named `one`, each with that of the same name in another.
-
-    >>> classes_between("ssm_cli.history.carrying", sys.modules["ssm_cli"])
-    {}
-    """
-    return classes_of(sys.modules.get(one, sys), module)
 
 
 def classes_of(home: Any, module: Any) -> dict[type, type]:
@@ -106,7 +96,8 @@ def carried_object(value: Any, target: type, classes: Classes, depth: int) -> An
     if target is kind and not names:
         return value  # of a class of somebody else, whose inside is not ours
     if not names and not fields_taken(target):
-        return with_attributes(value, target, classes, depth)
+        is_struct = issubclass(target, msgspec.Struct)
+        return target() if is_struct else with_attributes(value, target, classes, depth)
     there = {name: getattr(value, name) for name in names}
     parts = {name: carried(part, classes, depth) for name, part in there.items()}
     if target is kind and all(parts[name] is there[name] for name in names):

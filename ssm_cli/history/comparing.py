@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.history.changes import change_record, changes, same
 from ssm_cli.history.other_code import Clock, Code, code_of
@@ -57,6 +58,7 @@ class Comparison:
         self._was: dict[tuple[int, bool], Code] = {}
         self._timed_s, self.unknown = 0.0, 0
         self._runs: dict[int, Again] = {}
+        self._left: tuple[Any, Any] = (NOTHING, NOTHING)
         self.found: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.firsts: list[Data] = []
 
@@ -99,20 +101,39 @@ class Comparison:
         begun_s = self._code.spent_s
         try:
             if self._states:
-                then = self._step(one, lambda: self._code.state_of(one.after))
-            message, before = own_copies(one)
-            message = self._step(one, lambda: self._code.carried(message))
-            before = state if own else self._step(one, lambda: self._code.state_of(before))
+                then = self._here(one, self._code.state_of, one.after)
+            message, before = self._own(one, state, own=own)
             now = self._step(one, lambda: self._code.step(kind_of(one), message, before))
         except Exception as error:  # noqa: BLE001 - what user code raises is what is looked for
             now = error
         one = self._known(one, now, begun_s)
         kind = self._kind(one, now, then)
+        goes_on = kind == SAME and self._states and isinstance(now, Outcome)
+        self._left = (one.after, now.state) if goes_on else (NOTHING, NOTHING)
         self.found[kind] += 1
         if kind != SAME and self._is_first(kind, one):
             told = self._first(one, kind, now, then)
             self.firsts = [first for first in self.firsts if first["kind"] != kind] + [told]
         return now
+
+    def _own(self, one: Served, state: Any, *, own: bool) -> tuple[Any, Any]:
+        """Return the input and the state of a record, of the code, which may change them in place.
+
+        What the record before has left here is the state of this one, where it left the same there.
+        """
+        known, left = self._left
+        message = deepcopy(one.input)
+        if own:
+            before = state
+        elif known is one.before and known is not NOTHING:
+            before = left
+        else:
+            before = self._here(one, self._code.state_of, deepcopy(one.before))
+        return self._here(one, self._code.carried, message), before
+
+    def _here(self, one: Served, carry: Callable[[Any], Any], value: Any) -> Any:
+        """Return a value in the classes of the code; itself where it is the code of the record."""
+        return value if self._code.is_own else self._step(one, lambda: carry(value))
 
     def _is_first(self, kind: str, one: Served) -> bool:
         """Return whether a record comes before all of its kind so far."""

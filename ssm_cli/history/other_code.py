@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, behaviour_of, callback_of
 from ssm_cli.behaviour.results import Caller, Ok
 from ssm_cli.errors import CommandError, message_of
-from ssm_cli.history.carrying import Classes, carried, classes_between
+from ssm_cli.history.carrying import Classes, carried, classes_of
 from ssm_cli.history.counterparts import counterpart
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.world import World
@@ -53,6 +54,11 @@ class Code:
         self.spent_s, self._clock = 0.0, clock
         self.behaviour, self.classes, self._turn = behaviour, classes or {}, turn
         self._is_server = isinstance(behaviour, Callbacks)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether values of the worker are of this code as they are."""
+        return not self.classes and self._turn is None
 
     def carried(self, value: Any) -> Any:
         """Return a value in the classes of this code."""
@@ -180,9 +186,20 @@ def code_in(module: Any, own: Any, clock: Clock = float) -> Code:
     Raises:
         CommandError: it has nothing of that name.
     """
-    home = getattr(callback_of(own), "__module__", "")
-    behaviour = behaviour_of(counterpart(own, [(sys.modules.get(home, module), module)]))
-    return Code(behaviour, clock, classes_between(home, module))
+    home = home_of(own, module)
+    behaviour = behaviour_of(counterpart(own, [(home, module)]))
+    return Code(behaviour, clock, classes_of(home, module))
+
+
+def home_of(own: Any, otherwise: Any) -> Any:
+    """Return the module that a worker's code is of, in use or not any more: what it held."""
+    callback = callback_of(own)
+    name = getattr(callback, "__module__", "")
+    module = sys.modules.get(name, otherwise)
+    parts = vars(callback).values() if isinstance(callback, type) else (callback,)
+    functions = (part for part in parts if isinstance(part, FunctionType))
+    held = next((part.__globals__ for part in functions if part.__module__ == name), vars(module))
+    return module if held is vars(module) else SimpleNamespace(**held)
 
 
 def code_of(cell: WorkerCell) -> Any:

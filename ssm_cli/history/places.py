@@ -11,7 +11,7 @@ import msgspec
 
 from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.records import has_number
-from ssm_cli.runtime.engine.recorder import Came, Recorder
+from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
 from ssm_cli.runtime.node import Node
 
 MOST_FORKS = 64
@@ -28,7 +28,9 @@ class Fork(msgspec.Struct, eq=False):
         node: the tree.
         record: the record that it was forked behind.
         source: of the node whose records those are.
-        instead: by record, what was stepped in its place so far; None for nothing.
+        above: the place where that stood.
+        base: the moment behind which the fork's own records are.
+        instead: by record of the source, what was stepped in its place so far; None for nothing.
         code: the module that its workers are stepped by; None for their own.
     """
 
@@ -36,6 +38,8 @@ class Fork(msgspec.Struct, eq=False):
     node: Node
     record: int
     source: Node
+    above: str
+    base: Entry
     instead: dict[int, Any] = {}
     code: Any = None
 
@@ -78,8 +82,8 @@ class Places:
             raise Forgotten(f"there is no fork `{place}`; there is {there}")
         return self.forks[place]
 
-    def add(self, node: Node, record: int, source: Node) -> Fork:
-        """Keep a fork, under a name of its own.
+    def add(self, node: Node, record: int, place: str, base: Entry) -> Fork:
+        """Keep a fork of the tree whose records are asked at a place, under a name of its own.
 
         Raises:
             CommandError: there are `MOST_FORKS` already.
@@ -88,7 +92,8 @@ class Places:
             told = f"there are {MOST_FORKS} forks already: {', '.join(self.forks)}"
             raise CommandError(f"{told}; forget one by `drop {next(iter(self.forks))}`")
         self._made += 1
-        fork = Fork(f"fork{self._made}", node, record, source)
+        above = "" if place.isdecimal() else place
+        fork = Fork(f"fork{self._made}", node, record, self.tree(above), above, base)
         self.forks[fork.name] = fork
         return fork
 
@@ -125,17 +130,23 @@ class Places:
         if where == "start":
             return node.first_record()
         if where == "crash":
-            return last_crash(recorder)
+            return last_crash(recorder, of_its_own(place))
         return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))
 
 
-def last_crash(recorder: Recorder) -> int:
+def of_its_own(place: str) -> str:
+    """Return what to know of a place where something is not remembered; "" for now and then."""
+    is_live = place in ("", "now") or place.isdecimal()
+    return "" if is_live else "; a fork has records of its own, `now` comes back"
+
+
+def last_crash(recorder: Recorder, hint: str = "") -> int:
     """Return the record of the last crash."""
     for entry in reversed(recorder.ring):
         what = entry[5]
         if type(what) is Came and what.outcome is None:
             return entry[0]
-    raise Forgotten("no crash is remembered")
+    raise Forgotten(f"no crash is remembered{hint and ' here'}{hint}")
 
 
 def at_time(recorder: Recorder, at_s: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ssm_cli.codec.build import codec_for
@@ -13,11 +14,12 @@ from ssm_cli.history.changes import changes as changes_between
 from ssm_cli.history.other_code import Replaced, other_code
 from ssm_cli.history.places import MOST_FORKS, Fork, Places
 from ssm_cli.history.records import Served, latest_of
+from ssm_cli.history.rerun import base_of, rerun
 from ssm_cli.history.saved.code import GONE, GONE_MACHINE, GoneServer
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.runtime.durable.code import lasting_name
-from ssm_cli.runtime.engine.recorder import LATER, Acted, Entry, Recorder
+from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_raised_by_code
 
@@ -52,7 +54,7 @@ class Scratch:
         if module is None and is_fork(place):
             module = self._places.fork_of(place).code
         node = scratch_of(source.at(at) if at != recorder.last() else source, at, module)
-        fork = self._places.add(node, at, source)
+        fork = self._places.add(node, at, place, base_of(node))
         fork.code = module
         told: Data = {"place": fork.name, "number": at, "waiting": waiting_in(node)}
         if runs := sum(len(under_way_of(node, name)["runs"]) for name in node.names("worker")):
@@ -72,12 +74,13 @@ class Scratch:
         """Forget the fork of the place; return to the record that it was made at."""
         if not is_fork(place):
             raise CommandError("this is no fork; `fork` makes one")
-        above = self._source_place(place)
         fork = self._places.drop(place)
-        if above:
-            return {"place": above, "number": fork.source.record}
-        return {"place": "" if fork.record == fork.source.record else str(fork.record),
-                "number": fork.record}  # fmt: skip
+        if fork.above in self._places.forks:
+            return {"place": fork.above, "number": self._places.tree(fork.above).record}
+        live = self._places.node
+        if fork.above or fork.record == live.record:
+            return {"place": "", "number": live.record}
+        return {"place": str(fork.record), "number": fork.record}
 
     def without(self, records: str, place: str = "") -> Data:
         """Step all again without some records; return what differs in the fork now.
@@ -97,9 +100,8 @@ class Scratch:
         `given` is decoded by the codec of the record's worker.
         """
         number = self._number(record)
-        _, recorder, _ = self._places.remembered(self._source_place(place))
-        one = latest_of(recorder, number)
-        if one is None or not one.is_input:
+        one = self._record(self._fork(place), number)
+        if not one.is_input:
             raise Forgotten(f"record {number} is no input that is remembered")
         return self._again(
             place, {number: typed_input(one.cell, given.encode("utf-8", "surrogateescape"))}
@@ -174,35 +176,38 @@ class Scratch:
             raise CommandError(f"`{word[:40]}` is no number of a record")
         return int(word)
 
-    def _source_place(self, place: str) -> str:
-        source = self._fork(place).source
-        known = (fork.name for fork in self._places.forks.values() if fork.node is source)
-        return next(known, "")
+    def _record(self, fork: Fork, number: int) -> Served:
+        """Return a record of the tree that a fork was made of, or one of the fork's own."""
+        own = number > fork.record
+        recorder = (fork.node if own else fork.source).recorder()
+        one = None if recorder is None else latest_of(recorder, number)
+        if one is None or (own and number <= fork.base[0]):
+            there = f"those up to {fork.record} and its own behind that"
+            raise Forgotten(f"record {number} is not remembered in {fork.name}; {there} may be")
+        return one
 
     def _again(self, place: str, instead: Mapping[int, Any]) -> Data:
         """Step a fork again from before the first of some records, with other inputs."""
         fork = self._fork(place)
-        recorder = fork.source.recorder()
-        if recorder is None:
-            raise Forgotten("the records behind this fork are not remembered any more")
         need_code(fork.node)
-        wrong = [n for n in instead if n > fork.record or latest_of(recorder, n) is None]
-        if wrong:
-            raise Forgotten(f"record {wrong[0]} is not among those up to {fork.record}")
         for number, given in instead.items():
+            one = self._record(fork, number)
             if given is not None:
-                refuse_inner(latest_of(recorder, number))
-        all_instead = {**fork.instead, **instead}
-        begin = min(all_instead) - 1
-        node = scratch_of(fork.source.at(begin), begin, fork.code)
-        entries = entries_between(recorder, begin, fork.record)
-        node.step_again(recorder, entries, all_instead)
+                refuse_inner(one)
+        old, begin = fork.node, min(instead) - 1
+        of_source = {n: given for n, given in instead.items() if n <= fork.record}
+        if of_source:
+            of_source = {**fork.instead, **of_source}
+            begin = min(begin, *of_source)
+        node, fork.base = rerun(
+            fork, {**of_source, **instead}, partial(scratch_of, module=fork.code)
+        )
+        fork.node, fork.instead = node, of_source or fork.instead
         crashes = sum(report.event == "crashed" and report.record > begin
                       for report in node.reports())  # fmt: skip
-        old, fork.node, fork.instead = fork.node, node, all_instead
         changes = self._timeline.differing(old, node)
         changes += under_way_differing(old, node)
-        return {"place": place, "number": fork.record, "changes": changes, "crashes": crashes}
+        return {"place": place, "number": node.record, "changes": changes, "crashes": crashes}
 
     def _since(self, node: Node, record: int) -> list[Data]:
         recorder = node.recorder()
@@ -273,9 +278,9 @@ def seconds_of(span: str) -> float:
         raise CommandError(wrong) from None
 
 
-def refuse_inner(one: Served | None) -> None:
+def refuse_inner(one: Served) -> None:
     """Raise `CommandError` for a record that another one has brought: the fork brings its own."""
-    if one is None or (one.cause is None and one.how not in BROUGHT):
+    if one.cause is None and one.how not in BROUGHT:
         return
     by = f"by record {one.cause}" if one.cause else "from within"
     raise CommandError(
@@ -327,16 +332,6 @@ def copied(tree: Node) -> Node:
             )
             raise CommandError(why) from error
         return tree.fork(guard=True)
-
-
-def entries_between(recorder: Recorder, first: int, last: int) -> list[Entry]:
-    """Return what is remembered behind one record and what followed from it at once, to another."""
-    behind, found = False, []
-    for entry in recorder.ring:
-        behind = behind or entry[0] > first or (entry[0] == first and type(entry[5]) in LATER)
-        if behind and entry[0] <= last:
-            found.append(entry)
-    return found
 
 
 def typed_input(cell: Any, data: bytes) -> Any:

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import Kind, Outcome
+from ssm_cli.behaviour.dispatch import Kind, Outcome, callback_of
 from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.behaviour.sizes import AsText
-from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.errors import CommandError, Forgotten, SsmError
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
+from ssm_cli.history.places import of_its_own
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served, served_in
 from ssm_cli.history.scratch import scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
-from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, shrink_tree
-from ssm_cli.history.telling import Data, Teller
+from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
+from ssm_cli.history.telling import MOST_TEXT, Data, Teller
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.recorder import Began, Came, Recorder
+from ssm_cli.runtime.engine.recorder import AskedFor, Began, Came, Recorder
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import bare_cell
+
+OF_CHILDREN = frozenset({"start_child", "terminate_child", "restart_child", "delete_child"})
 
 
 class Trying:
@@ -53,31 +58,42 @@ class Trying:
             By kind (`same`, `output`, `state`, `effects`, `crashes`, `mended`) how many there are,
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
-            past has their input or state as text alone.
+            past has their input or state as text alone. `earlier` of them were served by code of
+            before a `reload`, and are carried from its classes. `others` are workers, of `all`,
+            that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
         module = None if code is None else other_code(code)
-        teller, known = Teller(recorder), dict[int, Comparison]()
+        known, earlier, others = self._compared(recorder, here, worker, module)
+        if not known and others:
+            raise next(iter(others.values()))
+        if not known:
+            what = "no input" if worker == "all" else f"no input of {worker}"
+            raise Forgotten(f"{what} is remembered here{of_its_own(place)}")
+        return {"worker": worker, **told_together(known), "earlier": earlier, "others": [*others]}
+
+    def _compared(
+        self, recorder: Recorder, here: int, worker: str, module: Any
+    ) -> tuple[list[Comparison], int, dict[str, CommandError]]:
+        """Step the records of a worker, or of `all`; return what `replay` tells of them."""
+        teller, known, earlier = Teller(recorder), dict[int, Comparison](), 0
+        others: dict[str, CommandError] = {}
+        before: dict[int, bool] = {}
         for one in served_in(recorder, 0, here, None if worker == "all" else worker):
-            if not one.is_input or type(one.cell) is not WorkerCell:
+            if not one.is_input or type(one.cell) is not WorkerCell or one.worker in others:
                 continue
             if id(one.cell) not in known:
-                known[id(one.cell)] = self._comparison(teller, one.cell, module)
+                try:
+                    known[id(one.cell)] = self._comparison(teller, one.cell, module)
+                except CommandError as error:
+                    if worker != "all":
+                        raise
+                    others[one.worker] = error
+                    continue
+                before[id(one.cell)] = is_earlier(recorder, one)
             known[id(one.cell)].add(one)
-        if not known:
-            raise Forgotten(f"no input of `{worker}` is remembered")
-        found = dict.fromkeys((*KINDS, "unknown"), 0)
-        firsts: dict[str, Data] = {}
-        for told in (comparison.told() for comparison in known.values()):
-            for kind in found:
-                found[kind] += told[kind]
-            for first in told["firsts"]:
-                before = firsts.get(first["kind"], first)
-                if first["record"]["record"] <= before["record"]["record"]:
-                    firsts[first["kind"]] = first
-        return {"worker": worker, "total": sum(found[kind] for kind in KINDS), **found,
-                "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
-                "slower": slowness(known.values())}  # fmt: skip
+            earlier += before[id(one.cell)]
+        return [*known.values()], earlier, others
 
     def _comparison(self, teller: Teller, cell: WorkerCell, module: Any) -> Comparison:
         """Return what steps the records of a worker on a module, or on its own code."""
@@ -147,8 +163,7 @@ class Trying:
         number = self._timeline.places.record_at(record, place)
         one = latest_of(recorder, number)
         if one is None:
-            own = "; a fork has records of its own, `now` comes back" if place else ""
-            raise Forgotten(f"record {number} is not remembered here{own}")
+            raise Forgotten(f"record {number} is not remembered here{of_its_own(place)}")
         return one
 
     def _shrink_tree(self, recorder: Recorder, crash: Served | None = None) -> Data:
@@ -162,19 +177,47 @@ class Trying:
             goal = crash_of(start, crash.worker, crash.failure.type, crash.failure.stack)
         begun_s = self._clock()
         bounds = Bounds(now_s=self._clock)
-        found = shrink_tree(lambda: start, inputs, bounds, goal=goal)
+        found = shrink_tree(lambda: start, inputs, bounds, give, can_be_simpler, goal=goal)
         if isinstance(found, Unshrunk):
             raise CommandError(f"{node.name}: {found.why}")
-        cells, texts = recorder.world.names, []
+        cells, texts = {e[1].spec.id: e[1] for e in recorder.ring if e[1] is not None}, []
         for one in found.inputs:
             if one.after_s:
                 texts.append(f"advance {one.after_s:g}s")
-            if one.worker:
+            if type(one.message) is AskedFor:
+                words = (str(getattr(word, "id", word)) for word in one.message.args)
+                verb = one.message.verb.replace("_", "-")
+                texts.append(" ".join([verb, one.worker, *words])[:MOST_TEXT])
+            elif one.worker:
                 texts.append(f"{one.worker} {teller.written(cells.get(one.worker), one.message)}")
         record = recorder.last() if crash is None else crash.record
         return {"record": record, "worker": node.name if crash is None else crash.worker,
                 "inputs": len(found.inputs), "given": found.given,
                 "said": found.said(self._clock() - begun_s), "test": "\n".join(texts)}  # fmt: skip
+
+
+def is_earlier(recorder: Recorder, one: Served) -> bool:
+    """Return whether a record was served by other code than its worker has now."""
+    cell = recorder.world.names.get(one.worker)
+    return type(cell) is WorkerCell and callback_of(code_of(cell)) is not callback_of(
+        code_of(one.cell)
+    )
+
+
+def told_together(comparisons: Sequence[Comparison]) -> Data:
+    """Return what several comparisons have found: how many of each kind, and the first of each."""
+    found = dict.fromkeys((*KINDS, "unknown"), 0)
+    firsts: dict[str, Data] = {}
+    for told in (comparison.told() for comparison in comparisons):
+        for kind in found:
+            found[kind] += told[kind]
+        for first in told["firsts"]:
+            before = firsts.get(first["kind"], first)
+            if first["record"]["record"] <= before["record"]["record"]:
+                firsts[first["kind"]] = first
+    return {"total": sum(found[kind] for kind in KINDS), **found,
+            "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
+            "slower": slowness(comparisons)}  # fmt: skip
 
 
 def tested(
@@ -217,20 +260,39 @@ def tested(
 def inputs_since(recorder: Recorder, first: int, crash: Served | None) -> list[TreeInput]:
     """Return what workers got from outside behind a record, up to a crash, with the time between.
 
+    What supervisors were asked about their children is among it: a worker may be one of those.
     Where the crash came later than the last of it, time alone passes at the end.
     """
     inputs, now_s = [], recorder.instants.of(first)[0]
     end = None if crash is None else crash.record
     for one in served_in(recorder, first + 1, end):
-        if one.is_input and is_given(one):
+        asked = AskedFor(one.how, one.input) if one.how in OF_CHILDREN else None
+        if asked is not None or (one.is_input and is_given(one)):
             at_s = recorder.instants.of(one.record)[0]
-            reply = NOTHING if type(one.output) is AsText else one.output
+            reply = NOTHING if type(one.output) is AsText or asked is not None else one.output
             wait_s = max(0.0, at_s - now_s)
-            inputs.append(TreeInput(one.worker, kind_of(one), one.input, wait_s, reply))
+            message = asked or one.input
+            inputs.append(TreeInput(one.worker, kind_of(one), message, wait_s, reply))
             now_s = max(now_s, at_s)
     if crash is not None and (left_s := recorder.instants.of(crash.record)[0] - now_s) > 0:
         inputs.append(TreeInput("", Kind.INFO, NOTHING, left_s))
     return inputs
+
+
+def give(node: Node, one: TreeInput) -> Any:
+    """Give a tree one input, or ask a supervisor about a child; return the reply."""
+    if type(one.message) is not AskedFor:
+        return give_input(node, one)
+    node.run(one.after_s)
+    with suppress(SsmError):  # without the inputs that were left out it may be refused
+        node.perform(one.message.verb, one.worker, *one.message.args)
+    node.run()
+    return NOTHING
+
+
+def can_be_simpler(old: Any, _new: Any) -> bool:
+    """Return whether a simpler message may stand in the place of another one."""
+    return type(old) is not AskedFor
 
 
 def is_given(one: Served) -> bool:

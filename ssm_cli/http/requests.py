@@ -86,7 +86,25 @@ class Requests:
     def answer(
         self, route: Route, request: Request
     ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
-        """Return what a route answers, or a coroutine of it."""
+        """Return what a route answers, or a coroutine of it; note who has asked for a change."""
+        behind = self._node.record
+        try:
+            found = self._found(route, request)
+        finally:
+            self._node.note_changes(behind, "http")
+        return self._noted(behind, found) if isinstance(found, CoroutineType) else found
+
+    async def _noted(
+        self, behind: int, coming: Awaitable[HttpAnswer | Stream]
+    ) -> HttpAnswer | Stream:
+        try:
+            return await coming
+        finally:
+            self._node.note_changes(behind, "http")
+
+    def _found(
+        self, route: Route, request: Request
+    ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         at = request.query.pop("at", "")
         if route.effect in LATER:
             beside = self._node.effects["beside"](route.effect, **request.query, at=at)

@@ -172,7 +172,8 @@ class Node(metaclass=Parts):
         self.readiness, self.next_reports = looks.readiness, looks.next_reports
         memory = Memory(world, self._beside, serving.run)
         self.at, self.remember, self.recorder = memory.at, memory.remember, memory.recorder
-        self.note_asker, self.step_again = memory.note_asker, memory.step_again
+        self.note_asker, self.give_again = memory.note_asker, memory.give_again
+        self.step_again, self.note_changes = memory.step_again, memory.note_changes
         self.first_record, self.answered = memory.first_record, memory.answered
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined

@@ -1,8 +1,9 @@
 """Exceptions from outside: which exceptions out of user code are not that code's own.
 
-`KeyboardInterrupt` always is from outside; so is whatever the handler of a signal raises while it
-happens to run on top of a callback. Such an exception is no crash: the callback counts as not run,
-and whoever runs the loop gets the exception once the tree is whole again (`performer/mend.py`).
+`KeyboardInterrupt` is from outside, unless code that is tried, as in a scratch tree, raises it
+itself; so is whatever the handler of a signal raises while it happens to run on top of a callback.
+Such an exception is no crash: the callback counts as not run, and whoever runs the loop gets the
+exception once the tree is whole again (`performer/mend.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def is_from_outside(guard: object, error: BaseException, own: CodeType | None = 
     """
     kind = type(error)
     if issubclass(kind, KeyboardInterrupt):
-        return True
+        return not (getattr(guard, "tried", False) and is_raised_by_code(error))
     if issubclass(kind, StepTimeout):
         return error.owner not in {0, id(guard)}  # type: ignore[attr-defined]  # by its type
     trace = trace_of(error)

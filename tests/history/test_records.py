@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NoReturn
 
+import msgspec
 import pytest
 
 from ssm_cli import (
@@ -17,6 +18,9 @@ from ssm_cli import (
     Worker,
     load_tree,
 )
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import parse_line
+from ssm_cli.history.past import with_past
 from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.machines.kv import Lookup, Store
 
@@ -190,3 +194,45 @@ def test_a_large_state_of_which_little_changes_is_not_weighed_at_each_input() ->
             node.call("shop", f"{number}" * 50_000)
         assert cell.extra is not None
         assert cell.extra.weighed > 0
+
+
+def test_a_refused_input_has_not_the_record_of_the_one_before(node: Node) -> None:
+    node.cast("kv2", b"Store x 1")
+    node.cast("kv2", b"Nonsense 1")
+    node.cast("nobody", b"Store x 1")
+    node.run(0)
+    with pytest.raises(CallError):
+        node.call("kv2", b"Lookup crash")
+    told = [(r.event, r.record) for r in node.reports() if r.event in ("undecodable", "dropped")]
+    assert told == [("dropped", 0), ("undecodable", 0)]
+    assert {r.record for r in node.reports() if r.event in ("crashed", "restarting")} == {2}
+
+
+@pytest.mark.parametrize("line", ["call nobody Lookup x", "call kv2 Nonsense x"])
+def test_a_refused_call_has_no_record_and_does_not_say_who_asked_for_another(
+    node: Node, line: str
+) -> None:
+    with_past(node, str)
+    first, second = (parse_line(line, ["kv2"]) for line in ("kv2 Store x 1", line))
+    assert first is not None
+    assert second is not None
+    assert execute(first, node).records[0]["record"] == 1  # type: ignore[index]  # a reply
+    refused = execute(msgspec.structs.replace(second, place="other.ssm:1"), node)
+    assert "record" not in refused.records[0]  # type: ignore[operator]  # a reply
+    assert node.perform("history")["records"][-1]["by"] == "prompt"
+
+
+def test_changes_by_hand_say_who_has_asked_for_them(node: Node) -> None:
+    with_past(node, str)
+    node.replace_state("kv2", lambda _: {})
+    for line in ("set kv2 {}", "kill kv2", "terminate-child root kv1", "suspend kv3"):
+        command = parse_line(line, node.names("worker"))
+        assert command is not None
+        execute(msgspec.structs.replace(command, place=f"night.ssm:{line}"), node)
+    told = {r["how"]: r["by"] for r in node.perform("history")["records"] if r["record"] > 1}
+    by_hand = {how: by for how, by in told.items() if how not in ("start", "exit")}
+    assert list(by_hand.values()) == [
+        "night.ssm:set kv2 {}", "night.ssm:kill kv2", "night.ssm:terminate-child root kv1",
+        "night.ssm:suspend kv3",
+    ]  # fmt: skip
+    assert node.perform("why", record="1")["records"][0]["by"] == ""

@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ssm_cli import CallError, ManualClock, Node, Supervisor, Worker, load_tree
+from ssm_cli import CallError, Forgotten, ManualClock, Node, Supervisor, Worker, load_tree
 from ssm_cli.commands.records import instant
-from ssm_cli.history.carrying import carried, classes_between
+from ssm_cli.history.carrying import carried, classes_of
+from ssm_cli.history.other_code import home_of
 from ssm_cli.history.past import with_past
+from ssm_cli.machines.kv import Store, kv_store
+from ssm_cli.spec.importing import load_apart
+from tests.architecture.source import ROOT
 
 CODE = """
 from dataclasses import dataclass
@@ -212,6 +216,45 @@ def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
         carried(deep, {Spot: Spot})
 
 
-def test_modules_that_are_not_there_have_no_classes() -> None:
-    assert classes_between("no.such.module", pytest) == {}
-    assert Worker is not None
+def test_code_of_a_module_that_is_gone_has_what_that_held(tmp_path: Path) -> None:
+    file = tmp_path / "gone.py"
+    file.write_text(CODE)
+    module = load_apart(file)
+    assert home_of(module.book, pytest).Side is module.Side
+    assert classes_of(home_of(module.book, pytest), module)[module.Put] is module.Put
+
+
+def test_where_nothing_is_remembered_it_is_said_of_what_and_where() -> None:
+    tree = Supervisor("root", children=[Worker("kv", kv_store)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, instant)
+        place = node.perform("fork")["place"]
+        for worker, said in [
+            ("all", "no input is remembered here; a fork has records of its own"),
+            ("kv", "no input of kv is remembered here; a fork"),
+            ("nobody", "no input of nobody is remembered here; a fork"),
+        ]:
+            with pytest.raises(Forgotten, match=said):
+                node.perform("replay", worker=worker, at=place)
+
+
+def test_code_that_changes_its_state_in_place_is_given_one_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "kv.py"
+    pure = "return {**state, key: value}, "
+    text = (ROOT / "ssm_cli" / "machines" / "kv.py").read_text(encoding="utf-8")
+    assert pure in text
+    file.write_text(
+        text.replace(pure, "state[key] = value; return state, "),
+        encoding="utf-8",
+    )
+    tree = Supervisor("root", children=[Worker("kv", kv_store)])
+    with Node(tree, clock=ManualClock(), history=1000) as node:
+        with_past(node, instant)
+        for number in range(40):
+            node.call("kv", Store(f"k{number % 7}", number))
+        before = [node.at(record).get_state("kv") for record in range(41)]
+        for _ in range(2):
+            found = node.perform("replay", worker="kv", code=str(file))
+            assert (found["total"], found["same"]) == (40, 40)
+        assert [node.at(record).get_state("kv") for record in range(41)] == before
+        assert len({*map(str, before)}) == 41

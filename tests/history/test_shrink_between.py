@@ -156,3 +156,26 @@ def test_it_is_about_crashes_alone(node: Node) -> None:
     node.call("desk", Open("x"))
     with pytest.raises(CommandError, match="does not go with --when"):
         node.perform("shrink", every="yes", when="state > 1")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_child_of_a_pool_that_crashes_is_started_first(gone: bool) -> None:
+    archives = Worker("archive", StateMachine(step=archive, init=lambda *_: {}))
+    pool = Supervisor("pool", "simple_one_for_one", [archives], intensity=100)
+    tree = Supervisor("root", children=[Worker("desk", StateMachine(step=desk, init=lambda *_: 0)),
+                                        pool], intensity=100)  # fmt: skip
+    with Node(tree, clock=ManualClock(), history=1000) as node:
+        with_past(node, str)
+        for name in ("one", "two", "three"):
+            node.start_child("pool", name)
+            node.call("desk", Open(name))
+            node.call(name, File(7))
+        node.call("two", Close(7))
+        with pytest.raises(CallError):
+            node.call("two", Close(7))
+        if gone:
+            node.terminate_child("pool", "two")
+        found = node.perform("shrink", every="yes")
+    assert found["test"].splitlines()[0] == "start-child pool two"
+    assert found["inputs"] <= 4
+    assert all(line.startswith("two ") for line in found["test"].splitlines()[1:])

@@ -204,7 +204,7 @@ def test_the_forks_are_listed_and_each_is_dropped_by_its_name(node: Node, ask: A
     ask("without", records="3", at=second)
     assert [(f["fork"], f["record"], f["number"], f["instead"]) for f in ask("forks")["forks"]] == [
         (first, 2, 2, []),
-        (second, 5, 4, [3]),
+        (second, 5, 6, [3]),
     ]
     assert ask("drop", worker=first) == {"gone": first, "number": 2}
     assert ask("drop", worker=second, at=second)["place"] == ""

@@ -257,3 +257,13 @@ def test_code_is_changed_by_the_role_admin_and_only_by_files_of_the_tree(tmp_pat
             assert (await as_asked(served, ADMIN, f"{PAST}/promote?worker=book"))[0] == 409
 
     asyncio.run(main())
+
+
+def test_changes_by_hand_over_http_say_so() -> None:
+    answers = run(
+        ("PUT", "/v1/workers/kv2/state", "{}", 200),
+        ("POST", "/v1/supervisors/root/children/kv1/terminate", "", 200),
+        ("GET", "/v1/history?last=99", "", 200),
+    )
+    by_hand = {r["how"]: r["by"] for r in answers[-1]["records"] if r["record"] > 3}
+    assert {by_hand["replace_state"], by_hand["terminate_child"]} == {"http"}

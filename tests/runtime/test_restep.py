@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ssm_cli import Cast, Join, ManualClock, Node, Ok, StartTimer, StateMachine, Supervisor, Worker
-from ssm_cli.history.scratch import entries_between, scratch_of
+from ssm_cli.history.rerun import entries_between
+from ssm_cli.history.scratch import scratch_of
 from ssm_cli.runtime.engine.recorder import Moment
 from tests.runtime.test_rewind import a_remembered_history, last_entry
 from tests.thorough import tries

@@ -101,6 +101,7 @@ class HttpCalls:
     def reply(self, worker: str, timeout_s: float | None) -> tuple[bytes, Any]:
         """Receive the output of the next call that was sent, or raise its error."""
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
+        self._answered = 0
         return self._reply_of(self.connection.receive(wait_s), worker)
 
     async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
@@ -144,6 +145,7 @@ class HttpCalls:
         answer = self.ask(
             route.method, target, ANSWERS[route.answer], body, kind=kind,
             timeout_s=None if wait_s is None else max(wait_s, route.wait_s),
+            name=str(args[0]) if "{name}" in route.path else "",
         )  # fmt: skip
         if isinstance(answer, StartedChild):
             return answer.child
@@ -157,7 +159,7 @@ class HttpCalls:
         """
         route, target, _, _ = self._request_of(effect, (), given)
         response = await self.connection.later(route.method, target, route.wait_s)
-        return self._answer_in(response, target, ANSWERS[route.answer])
+        return self._answer_in(response, ANSWERS[route.answer])
 
     def _request_of(
         self, effect: str, args: tuple[Any, ...], given: dict[str, Any]
@@ -183,20 +185,22 @@ class HttpCalls:
         *,
         kind: str = TEXT,
         timeout_s: float | None = 30.0,
+        name: str = "",
     ) -> Answered:
         """Request a route and decode its JSON answer; raise a failure as its original error.
+
+        `name` is that of the node that it is about.
 
         Raises:
             NoTree: the answer is not of that type, so it is not that of a tree.
         """
         headers = {"content-type": kind} if body else {}
         response = self.connection.request(method, target, body, headers, timeout_s)
-        return self._answer_in(response, target, answer)
+        return self._answer_in(response, answer, name)
 
-    def _answer_in(self, response: Response, target: str, answer: type[Answered]) -> Answered:
+    def _answer_in(self, response: Response, answer: type[Answered], name: str = "") -> Answered:
         """Return the answer of a response; raise its failure."""
         if response.status >= 400:
-            name = target.split("/")[3] if target.count("/") > 2 else ""
             raise_error(self._failed(response), name, response.status)
         return decoded(response, answer, self.connection.address.shown)
 

@@ -167,6 +167,13 @@ class Commands:
             if self.room is not None:
                 await self.room()
 
+    def _leave_behind(self) -> int:
+        """Drop lines that were typed before it was known that one does not lead where it should."""
+        if not (self.results.missed and self._lines):
+            return 0
+        self.results.lose()
+        return self.drop()
+
     async def line(self, line: str, *, script: bool = False) -> None:
         """Carry out a line now, and show what it came to.
 
@@ -176,11 +183,14 @@ class Commands:
         """
         last = self.results.last
         result = await self.carry_out(line, script=script)
+        behind = self._leave_behind()
         if result is not None:
             number = self.results.last if self.results.last > last and not result.error else None
             known = result is self._shown
             if known or self.page is None or not await self.page(result):
                 self.show(result, number)
+        if behind:
+            self._model.notice(f"{dropped(behind)}: `now` or `at RECORD` says where to go on")
         self._done(result)
 
     def show(self, result: Result, number: int | None = None) -> None:

@@ -115,11 +115,13 @@ def read_command(line: str, names: Collection[str], results: Results) -> Command
     Raises:
         CommandError: it is none, with the column; a command of another shell is told apart.
     """
-    pipeline = split(refuse_bytes(line))
-    text = results.substitute(pipeline.command)
+    results.missed, text = "", line
     try:
+        pipeline = split(refuse_bytes(line))
+        text = results.substitute(pipeline.command)
         command = parse_line(text, names)
     except CommandError as error:
+        results.miss(line)
         belongs = elsewhere(text, names)
         if belongs is None:
             raise
@@ -178,10 +180,15 @@ async def perform(
         note: likewise.
     """
     at_once = None if isinstance(command, Piped) else show
-    command = results.here(command)
-    result = helped(command) or await aexecute(
-        command, api, timeout_s, show=at_once, log=log, note=note
-    )
+    try:
+        command = results.here(command)
+        result = helped(command) or await aexecute(
+            command, api, timeout_s, show=at_once, log=log, note=note
+        )
+    except CommandError as error:
+        result = refused(error, command.verb, command.output, command.place)
+        if at_once is not None:
+            at_once(result)
     results.arrive(result)
     if result.records and not result.error:
         results.add(result)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+YES, NO = frozenset({"y", "yes"}), frozenset({"", "n", "no"})
+
 
 class Questions:
     """One question at a time.
@@ -22,11 +24,15 @@ class Questions:
         self._answer: asyncio.Future[bool] | None = None
 
     def answer(self, line: str) -> bool:
-        """Take a line for the answer to the question; False if nothing is asked."""
+        """Take a line for the answer to the question; False if it is none.
+
+        Another line than yes or no means no, and is to be carried out behind that.
+        """
         if self._answer is None or self._answer.done():
             return False
-        self._answer.set_result(line.strip().lower() in {"y", "yes"})
-        return True
+        word = line.strip().lower()
+        self._answer.set_result(word in YES)
+        return word in YES or word in NO
 
     async def agreed(self, text: str) -> bool:
         """Ask; whether the answer is yes."""

@@ -15,11 +15,13 @@ import msgspec
 
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result
-from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.verbs import VERBS, nearest
 from ssm_cli.errors import CommandError
 
 KEPT = 1_000  # results that can still be named; older ones go
 REFERENCE = re.compile(r"(?<![^\s=\[,(])\$(\d+)((?:\.\w+)*)(?=$|[\s,\])])")
+LEADING = frozenset({"at", "back", "fork", "next"})
+"""The verbs that lead to another place, to which the lines behind them are meant."""
 _BARE = re.compile(r"[A-Za-z_][\w./-]*")
 
 
@@ -28,12 +30,15 @@ class Results:
 
     Attributes:
         last: the number of the last result.
+        missed: what the last line should have led to another place by, and has not; "" for nothing.
         place: what the commands of the session are about: a record, or a fork; "" for now.
     """
 
     def __init__(self) -> None:
         self.last = 0
+        self.missed = ""
         self.place = ""
+        self._lost: list[str] = []
         self._number = 0
         self._kept: deque[Result] = deque(maxlen=KEPT)
 
@@ -44,13 +49,41 @@ class Results:
         return self.last
 
     def here(self, command: Command) -> Command:
-        """Return a command that is about the place of the session, unless it names its own."""
+        """Return a command that is about the place of the session, unless it names its own.
+
+        Raises:
+            CommandError: the place of the session is not known (`lose`).
+        """
+        if self._lost and VERBS[command.verb].asks and not command.at and command.verb != "at":
+            raise CommandError(
+                f"not carried out: `{self._lost[0]}` has failed before it, and this may be meant "
+                "for where that leads; `now` or `at RECORD` says where to go on"
+            )
         if not self.place or command.at:
             return command
         return msgspec.structs.replace(command, at=self.place)
 
+    def lose(self) -> None:
+        """Know the place no more, where the last line should have led to another one.
+
+        For whoever goes on behind a line that failed, with lines that were written before that:
+        they are refused until one says where to go on, or leaves the fork that was not made.
+        """
+        if self.missed:
+            self._lost.append(self.missed)
+
+    def miss(self, line: str) -> None:
+        """Note that a line is no command; it may be one that should have led to another place."""
+        word = line.split(maxsplit=1)[:1]
+        near = nearest(word[0], VERBS) if word else None
+        self.missed = near if near in LEADING else ""
+
     def arrive(self, result: Result) -> None:
         """Go where a verb of the past has led."""
+        self.missed = result.kind if result.error and result.kind in LEADING else ""
+        if result.error and result.kind == "drop" and "fork" in self._lost:
+            while self._lost.pop() != "fork":
+                pass
         if result.kind in VERBS and VERBS[result.kind].section == "history" and not result.error:
             found = result.value
             if isinstance(found, dict) and "place" in found:
@@ -63,10 +96,16 @@ class Results:
     def go(self, found: dict[str, Any]) -> None:
         """Go to a place, as the tree has told it."""
         self.place, self._number = found["place"], found.get("number", self._number)
+        self._lost.clear()
 
     @property
     def where(self) -> str:
-        """What a prompt begins with: `ssm`, `ssm 2013` in the past, `fork1 2012` in a fork."""
+        """What a prompt begins with: `ssm`, `ssm 2013` in the past, `fork1 2012` in a fork.
+
+        `nowhere` where a line that should have led to another place has not.
+        """
+        if self._lost:
+            return "nowhere"
         if not self.place:
             return "ssm"
         return f"ssm {self.place}" if self.place.isdecimal() else f"{self.place} {self._number}"

@@ -147,6 +147,8 @@ class Calls:
     ) -> tuple[bytes, Any]:
         """`call` with bytes, returning both the encoded output and the output itself."""
         world = self._world
+        if world.history is not None:
+            world.history.answered = 0
         if (far := far_of(world, worker)) is not None:
             output = self._call_far(far, data, timeout_s, "")
             return output, str(output, "utf-8", "replace")

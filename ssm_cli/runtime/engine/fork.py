@@ -65,6 +65,7 @@ class Forking:
         self._values: dict[int, Any] | None = {} if deep else None
         self._names: dict[str, Any] = dict.fromkeys(world.names)  # in their order; filled below
         self._gone: dict[int, Cell] = {}  # those that were taken out of the tree
+        self._origins = world.origins.copy() if deep else world.origins
         self._made: list[Cell] = []  # the copies that share their `Extra` so far
         self._calls: dict[int, Pending] = {}
         self._notes: dict[int, CrashNote] = {}
@@ -91,7 +92,7 @@ class Forking:
         other.crashes.take_over(world.crashes, self._note)
         other.reports.take_over(world.reports)
         other.guard.expect_as(world.guard)
-        other.forked = True
+        other.forked, other.origins = True, self._origins
         for field in ("batch", "caller", "dropped", "expected", "gave_up", "outbox", "running"):
             setattr(other, field, getattr(world, field))
         while self._made:
@@ -202,10 +203,17 @@ class Forking:
     def _marked(self, message: Any) -> Any:
         """Return a message, as it is unless it names a cell."""
         if type(message) is Publishing:
-            return msgspec.structs.replace(message, message=self._value(message.message))
+            return msgspec.structs.replace(message, message=self._copied(message.message))
         has_cell = isinstance(message, msgspec.Struct) and "cell" in message.__struct_fields__
         marked = has_cell and isinstance(message.cell, Cell)
-        return self._entry(message) if marked else self._value(message)
+        return self._entry(message) if marked else self._copied(message)
+
+    def _copied(self, message: Any) -> Any:
+        """Return an input that waits; of a copy it is remembered what it is the copy of."""
+        new = self._value(message)
+        if new is not message:
+            self._origins[id(new)] = (new, self._world.origin(message))
+        return new
 
     def _value(self, value: Any) -> Any:
         return value if self._values is None else copy.deepcopy(value, self._values)

@@ -77,6 +77,8 @@ class Guard:
         overdue_s: when ticks have been missing for too long; the engine, where it reads the clock
             anyway, calls `arm` then.
         used: set by the engine whenever it looks for work.
+        tried: what runs is code that is tried, as in a scratch tree: a `KeyboardInterrupt` that it
+            raises itself is its own.
         ticked: set by each tick; the engine clears it when it begins a batch, and ends one early.
         looks: how many callbacks ticks have found running. One that no tick has found took less
             than a tick, which nobody had to read a clock for.
@@ -85,7 +87,7 @@ class Guard:
     __slots__ = (
         "_again_s", "_deadlines", "_most_s", "_other_s", "_raises", "_said", "_seen", "_since_s",
         "_tick_s", "_token", "armed", "cell", "clock", "looks", "overdue_s", "phase", "ticked",
-        "used",
+        "tried", "used",
     )  # fmt: skip
 
     def __init__(self, clock: Clock) -> None:
@@ -93,7 +95,7 @@ class Guard:
         self.cell: Cell | None = None
         self.armed = False
         self.overdue_s = math.inf
-        self.used = self.ticked = False
+        self.used = self.ticked = self.tried = False
         self.phase = STEP
         self.looks = 0
         self._other_s = 0.0

@@ -332,7 +332,8 @@ class Recorder:
 
     def told(self, cell: Cell, event: str, detail: dict[str, Any]) -> None:
         """Record a report about what did not happen; it is told next."""
-        self.marks.note(self.world.reports.seq, self.last())
+        self.marks.note(self.world.reports.seq, record_behind(self, cell, event))
+        self.marks.note(self.world.reports.seq + 1, self.last())
         self.sender, self.how = None, ""  # of that input alone
         self._note(cell, Told(event, detail))
 
@@ -433,6 +434,23 @@ class Recorder:
     def due(self) -> bool:
         """Return whether a moment is to be kept before the next input is served."""
         return self.last() >= self._due
+
+
+def record_behind(recorder: Recorder, cell: Cell, event: str) -> int:
+    """Return the record that brought an input which is not served; 0: it came from outside."""
+    world, sender = recorder.world, recorder.sender
+    if sender is not None:
+        return sender.cause
+    what = recorder.ring[-1][5] if recorder.ring else None
+    passed = type(what) is Passed and not what.own
+    outside = cell is world.root and not world.pumping
+    return 0 if outside or passed or event == "undecodable" else recorder.last()
+
+
+def go_on_at(recorder: Recorder, number: int) -> None:
+    """Give the next record this number, unless that is behind the last one already."""
+    if number > recorder.last() + 1:
+        recorder.next_number = count(number).__next__
 
 
 def keep_few(recorder: Recorder, cells: int) -> None:

@@ -94,6 +94,7 @@ class World:
         pools: the supervisors whose children are made from a template, by id.
         pumping: whether the loop runs; nothing may enter it twice.
         queue: the inputs that wait; and publishes under way, under the root.
+        origins: in a fork that copies: by the id of an input, the copy and what it is the copy of.
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
@@ -103,9 +104,8 @@ class World:
     __slots__ = (
         "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "outbox", "outside", "performing", "pools", "pumping", "queue", "random", "report",
-        "reports",
-        "retries", "retry_at_s", "root", "running", "timers", "try_s",
+        "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
+        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -127,6 +127,7 @@ class World:
         self.performing: Entry | None = None
         self.retry_at_s = self.try_s = 0.0
         self.names: dict[str, Cell] = {}
+        self.origins: dict[int, tuple[Any, Any]] = {}
         self.pools: dict[str, SupervisorCell] = {}
         if root.spec.strategy is SIMPLE:
             self.pools[root.spec.id] = root
@@ -145,6 +146,11 @@ class World:
         self.forked = self.gave_up = False
         self.dropped = 0
         self.expected: object = None
+
+    def origin(self, message: Any) -> Any:
+        """Return the input that one is the copy of, in a fork that copies; else itself."""
+        known = self.origins.get(id(message))
+        return message if known is None else known[1]
 
     def find(self, name: str) -> Cell | None:
         """Return the node that a name stands for, running or not; see `engine/naming.py`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell
@@ -16,12 +17,29 @@ INSTEAD = ("drop", "edit")
 """Those of them that leave out what it was held with at a break."""
 
 
+def inputs_waiting(world: World) -> Iterator[tuple[str, Any, Any, bool]]:
+    """Yield each input that waits: its worker, the object it is, or is the copy of, who waits.
+
+    The last says whether it is put off.
+    """
+    for cell, _, message, waiter in world.queue:
+        if type(message) is Publishing:
+            for name in message.left_to():
+                yield name, world.origin(message.message), waiter, False
+        else:
+            yield cell.spec.id, world.origin(message), waiter, False
+    for name, one in world.names.items():
+        held = one.extra.backlog if isinstance(one, WorkerCell) and one.extra else ()
+        for _, message, waiter in held:
+            yield name, world.origin(message), waiter, True
+
+
 class Given:
     """Inputs that a fork has got by itself or at an earlier record: they are not given again.
 
-    Each is known by its object, which the fork shares with the past. What is put off stays so until
-    its worker begins or is resumed; it comes ahead of what is new then, so that one which is put
-    off again is one of those.
+    Each is known by its object, which the fork shares with the past, or by that of which it is a
+    copy. What is put off stays so until its worker begins or is resumed; it comes ahead of what is
+    new then, so that one which is put off again is one of those.
     """
 
     def __init__(self, world: World) -> None:
@@ -29,15 +47,8 @@ class Given:
         self._put_off: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._waits: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._held: dict[str, int | None] = {}  # at a break: the object; None: it comes next
-        for cell, _, message, _ in world.queue:
-            names = message.left_to() if type(message) is Publishing else (cell.spec.id,)
-            for name in names:
-                value = message.message if type(message) is Publishing else message
-                self._add(self._waits, name, value)
-        for name, one in world.names.items():
-            held = one.extra.backlog if isinstance(one, WorkerCell) and one.extra else ()
-            for _, message, _ in held:
-                self._add(self._put_off, name, message)
+        for name, message, _, held in inputs_waiting(world):
+            self._add(self._put_off if held else self._waits, name, message)
 
     def follow(self, cell: Cell | None, what: Any) -> None:
         """Note that what was put off for a worker waits for it, where this has let it go on."""

@@ -12,7 +12,13 @@ from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, NoGuard
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
-from ssm_cli.runtime.recording.restep import Inits, no_terminate, step_again
+from ssm_cli.runtime.recording.restep import (
+    give_again,
+    is_record,
+    known_inits,
+    no_terminate,
+    step_again,
+)
 from ssm_cli.runtime.recording.rewind import first_in, world_at
 
 
@@ -58,6 +64,7 @@ class Memory:
         world.history.moment()
         world.guard.close()
         world.guard = guard_by_real_time(world.guard)
+        world.guard.tried = True
         world.outside.finish = no_terminate
         own, seq = world.history.marks.record_of, world.reports.seq
         world.reports.record_of = lambda n: own(n) if n > seq or known is None else known(n)
@@ -67,14 +74,23 @@ class Memory:
     ) -> None:
         """Serve again what another node has served, in a fork of it; see `recording/restep.py`."""
         world, entries = self._world, list(entries)
-        before = world.outside.init
-        world.outside.init = Inits(world, entries).answer
-        try:
+        with known_inits(world, entries):
             step_again(recorder, world, entries, instead, self._run)
-        finally:
-            world.outside.init = before
         world.retry_at_s = 0.0
         self._run(0)
+
+    def give_again(
+        self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
+    ) -> None:
+        """Give a fork what another was given by hand, at the times of then; the rest it brings."""
+        world, entries = self._world, list(entries)
+        with known_inits(world, entries):
+            for entry in entries:
+                at_s = recorder.instants.of(entry[0])[0]
+                self._run(max(0.0, at_s - world.clock.now_s()))
+                if world.running:
+                    give_again(recorder, world, entry, instead)
+                    self._run(0)
 
     def first_record(self) -> int:
         """Return the first record that `at` can show; 0 is the start of the tree."""
@@ -98,6 +114,17 @@ class Memory:
         recorder = self.recorder()
         if recorder is not None and record:
             recorder.askers[record] = who
+
+    def note_changes(self, behind: int, who: str) -> None:
+        """Remember who has asked for the changes by hand behind a record, unless that is known."""
+        recorder = self.recorder()
+        if recorder is None:
+            return
+        for entry in reversed(recorder.ring):
+            if entry[0] <= behind:
+                return
+            if entry[2] is None and is_record(entry):
+                recorder.askers.setdefault(entry[0], who)
 
 
 def guard_by_real_time(guard: Guard) -> Guard:

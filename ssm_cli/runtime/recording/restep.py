@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from ssm_cli.behaviour.dispatch import Kind, advance
@@ -42,10 +43,11 @@ from ssm_cli.runtime.engine.recorder import (
     Terminated,
     Told,
     Tried,
+    go_on_at,
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import serve
+from ssm_cli.runtime.performer.loop import serve, step_one
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
@@ -83,6 +85,17 @@ class Inits:
         return None if init is None else init(label_of(name), *args)
 
 
+@contextmanager
+def known_inits(world: World, entries: Iterable[Entry]) -> Iterator[None]:
+    """A block in which `init` answers as it did then, as long as there is an answer."""
+    before = world.outside.init
+    world.outside.init = Inits(world, entries).answer
+    try:
+        yield
+    finally:
+        world.outside.init = before
+
+
 def no_terminate(_behaviour: Any, _name: str, _reason: Any, state: Any) -> Any:
     """Run in the place of `terminate`; return what others are told all the same."""
     return farewell(state)
@@ -108,6 +121,20 @@ def step_again(
     Leading(recorder, world, entries, instead, run).lead()
 
 
+def give_again(recorder: Recorder, world: World, entry: Entry, instead: Mapping[int, Any]) -> None:
+    """Do to a fork what an entry says, with all that follows from it at once, whatever waits."""
+    if is_record(entry):
+        if instead.get(entry[0], NOTHING) is None:
+            return
+        go_on_at(world.history, entry[0])
+    world.pumping = True
+    try:
+        do_again(recorder, world, entry, instead, Given(world))
+        drain(world)
+    finally:
+        world.pumping = False
+
+
 class Leading:
     """One way of a fork along what is remembered.
 
@@ -126,7 +153,7 @@ class Leading:
         self._given = Given(world)
         self._differs = world.outside.advance is not advance  # other code
         self._own = Counter(map(self._key, self._entries))  # that are still to come
-        self._others = Counter(map(id_of, self._entries))
+        self._others = Counter(map(self._id_of, self._entries))
 
     def lead(self) -> None:
         """Do all of it, as long as the tree runs."""
@@ -134,7 +161,7 @@ class Leading:
         for at, entry in enumerate(self._entries):
             number, cell, _, _, _, what = entry
             self._own[self._key(entry)] -= 1
-            self._others[id_of(entry)] -= 1
+            self._others[self._id_of(entry)] -= 1
             if type(what) in (Fired, Tried):
                 self._come_up(at, what)
             self._given.follow(cell, what)
@@ -143,11 +170,13 @@ class Leading:
             instead = self._instead.get(number, NOTHING) if is_record(entry) else NOTHING
             self._differs = self._differs or instead is not NOTHING
             if instead is None:
-                leave_out(self._recorder, world, entry)
+                leave_out(self._recorder, world, entry, self._given)
                 continue
             self._move_to(self._recorder.instants.of(number)[0])
             if not world.running:
                 return
+            if is_record(entry) and world.history is not None:
+                go_on_at(world.history, number)
             self._serve_again(entry)
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
@@ -160,6 +189,15 @@ class Leading:
             message = what.marked if type(what) is Came else None
             own = kind is not None and is_own(self._recorder, number, what)
         return known_by(cell, kind, message) if own and cell is not None else None
+
+    def _id_of(self, entry: Entry) -> tuple[str, int]:
+        """Return which input of which worker an entry is about: the object, which a fork shares."""
+        _, cell, kind, message, _, what = entry
+        if type(what) in (PutOff, Passed):
+            message = what.message
+        elif kind is None:
+            return "", 0
+        return cell.spec.id, id(self._recorder.world.origin(message))
 
     def _come_up(self, at: int, what: Fired | Tried) -> None:
         """Have come up what came up then: timers, or a restart that had failed."""
@@ -204,7 +242,8 @@ class Leading:
             cell, kind, message, _ = entry
             key = known_by(cell, kind, message)
             counted[key] += 1
-            awaited = counted[key] <= self._own[key] or self._others[cell.spec.id, id(message)] > 0
+            known = cell.spec.id, id(self._world.origin(message))
+            awaited = counted[key] <= self._own[key] or self._others[known] > 0
             (later if awaited else new).append(entry)
         if new:
             queue.clear()
@@ -254,16 +293,6 @@ def known_by(cell: Cell, kind: Kind | None, message: Any) -> tuple[Any, ...]:
     return cell.spec.id, kind, type(message) if isinstance(message, MARKED) else None
 
 
-def id_of(entry: Entry) -> tuple[str, int]:
-    """Return which input of which worker an entry is about: the object, which the fork shares."""
-    _, cell, kind, message, _, what = entry
-    if type(what) in (PutOff, Passed):
-        message = what.message
-    elif kind is None:
-        return "", 0
-    return cell.spec.id, id(message)
-
-
 def try_now(world: World) -> None:
     """Try a restart that had failed."""
     world.retry_at_s = 0.0
@@ -287,28 +316,35 @@ def do_again(
     here = world.names.get(cell.spec.id)
     if type(what) in (PutOff, Passed):
         if type(here) is WorkerCell:
-            unserved_again(world, here, what, given)
+            unserved_again(world, here, what, given, recorder.world.origin(what.message))
     elif kind is None:
         act(world, cell.spec.id, what)
     elif type(here) is WorkerCell:
         catch_up(world, here.spec.id)
+        origin = recorder.world.origin(message)
         if is_own(recorder, number, what):
             serve_own(world, here, kind, what)
-        elif given.take(here.spec.id, message):
-            serve_own(world, here, kind, what, message)
-        else:
+        elif not given.take(here.spec.id, origin):
             said = instead.get(number, message)
-            serve(world, here, kind, said, Pending() if kind is Kind.CALL else None)
+            if world.history is not None:
+                world.history.next_at(world.clock.now_s())
+            step_one(world, here, kind, said, Pending() if kind is Kind.CALL else None)
+        elif number not in instead:
+            serve_own(world, here, kind, what, origin)
+        elif (waits := taken_own(world, here, kind, what, origin)) is not None:
+            serve(world, here, kind, instead[number], waits[1] and waits[1].single())
 
 
-def unserved_again(world: World, cell: WorkerCell, what: PutOff | Passed, given: Given) -> None:
+def unserved_again(
+    world: World, cell: WorkerCell, what: PutOff | Passed, given: Given, origin: Any
+) -> None:
     """Have a worker get an input that was put off or passed over then; now it may be served."""
     catch_up(world, cell.spec.id)
     known = given.put_off if type(what) is PutOff else given.take
     if what.own or isinstance(what.message, MARKED):
         serve_own(world, cell, what.kind, what)
-    elif known(cell.spec.id, what.message):
-        serve_own(world, cell, what.kind, what, what.message)
+    elif known(cell.spec.id, origin):
+        serve_own(world, cell, what.kind, what, origin)
     else:
         waits = what.waits if type(what) is PutOff else what.kind is Kind.CALL
         serve(world, cell, what.kind, what.message, Pending() if waits else None)
@@ -352,7 +388,11 @@ def taken_own(
     marked = type(brought) if isinstance(brought, MARKED) else None
     for index, (who, of, waits, pending) in enumerate(world.queue):
         alike = type(waits) is marked if marked else not isinstance(waits, MARKED)
-        if who is cell and of is kind and (alike if message is NOTHING else waits is message):
+        if (
+            who is cell
+            and of is kind
+            and (alike if message is NOTHING else world.origin(waits) is message)
+        ):
             del world.queue[index]
             return waits, pending
     return None
@@ -381,9 +421,14 @@ def cancel_left_out(
             commit.stop_timeout(world, here)
 
 
-def leave_out(recorder: Recorder, world: World, entry: Entry) -> None:
-    """Take an input that the fork has brought by itself out of its queue, unserved."""
-    number, cell, kind, _, _, what = entry
+def leave_out(recorder: Recorder, world: World, entry: Entry, given: Given) -> None:
+    """Take an input that waits in the fork already out of its queue, unserved."""
+    number, cell, kind, message, _, what = entry
     here = world.names.get(cell.spec.id)
-    if kind is not None and type(here) is WorkerCell and is_own(recorder, number, what):
+    if kind is None or type(here) is not WorkerCell:
+        return
+    origin = recorder.world.origin(message)
+    if is_own(recorder, number, what):
         taken_own(world, here, kind, what)
+    elif given.take(cell.spec.id, origin):
+        taken_own(world, here, kind, what, origin)

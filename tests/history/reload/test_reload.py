@@ -14,7 +14,7 @@ from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.spec.importing import module_name
-from tests.history.reload.desk import BOOK, LINES, Desk, counted, of
+from tests.history.reload.desk import BOOK, FEES, LINES, Desk, counted, of
 
 TEN = len(LINES)
 Row = tuple[str, str, dict[str, int], int]
@@ -421,3 +421,29 @@ def test_only_the_last_inputs_are_rehearsed(desk: Desk) -> None:
     found = desk.node.reload(sure="no", last=3)
     assert counted(of(found)) == {"same": 3}
     assert of(found, "twin")["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "first"),
+    [
+        (BOOK, 2, 16),
+        (BOOK.replace('"Bought"', '"Got"'), 2, 1),
+        (BOOK.replace('"Sold"', '"Gone"'), 6, 3),
+    ],
+)
+def test_a_replay_steps_what_code_of_before_has_served(
+    desk: Desk, tmp_path: Path, text: str, output: int, first: int
+) -> None:
+    desk.change('"Bought"', '"Got"')
+    desk.node.reload(sure="yes")
+    desk.serve()
+    folder = tmp_path / "tried"
+    folder.mkdir()
+    for name, code in (("book.py", text), ("fees.py", FEES)):
+        (folder / name).write_text(code)
+    found = desk.node.perform("replay", worker="book", code=str(folder / "book.py"))
+    assert counted(found) == {"same": 20 - output, "output": output}
+    assert found["firsts"][0]["record"]["record"] == first
+    assert found["earlier"] == 10
+    whole = desk.node.perform("replay", worker="all", code=str(folder / "book.py"))
+    assert (whole["others"], whole["total"], whole["earlier"]) == (["teller"], 21, 11)

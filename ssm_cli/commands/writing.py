@@ -1,0 +1,64 @@
+"""Files that verbs write, for whoever asks: as a whole, and over none that is somebody else's."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ssm_cli.commands.parse import Command
+from ssm_cli.errors import CommandError
+from ssm_cli.history.saved.file import MAGIC
+
+FORMATS = ("text", "json", "jsonl")  # what `-o` may ask for in place of a file
+PAST = MAGIC
+PAGE = b" - ssm report</title>"
+TEST = b"\n\nPasses once that is mended.\n"
+HEAD_BYTES = 4096  # of a file, in which is what it is
+
+
+def target_of(command: Command, parameter: str = "") -> str:
+    """Return the file that a command is to write, by a parameter or by `-o`; "" for none."""
+    name = command.arguments[parameter] if parameter else command.output or ""
+    return "" if not parameter and name in FORMATS else name
+
+
+def need_room(command: Command, name: str, kind: bytes) -> None:
+    """Refuse to write over a file that is not of the same kind, unless `--force` is given.
+
+    `kind` is what stands at the head of those that are. An empty file is nobody's.
+
+    Raises:
+        CommandError: there is such a file.
+    """
+    path = Path(name).expanduser()
+    if command.arguments.get("force") or not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError:
+        head = b"unknown"
+    if head and kind not in head:
+        raise CommandError(
+            f"{name} is there, and no file that `{command.verb}` has written: name another one, "
+            "or write over it with --force"
+        )
+
+
+def write_file(name: str, text: str) -> None:
+    """Write a file of a user's, as a whole.
+
+    Raises:
+        CommandError: it cannot be written; nothing is left behind.
+    """
+    path = Path(name).expanduser()
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{name} is no regular file; name another one")
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise CommandError(f"{name} cannot be written: {error.strerror}") from error

@@ -1,0 +1,230 @@
+"""A fork that is stepped again keeps what it was given itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from ssm_cli import CalleeCrashed, ManualClock, Node, StartTimer, StateMachine, Supervisor, Worker
+from ssm_cli.commands.records import instant
+from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.history.past import with_past
+from tests.history.ledger import LEDGER, Hold, Release, Total
+from tests.runtime.test_restep import MACHINE
+from tests.thorough import tries
+
+Ask = Callable[..., Any]
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    tree = Supervisor("root", children=[Worker("ledger", LEDGER), Worker("other", LEDGER)])
+    with Node(tree, clock=ManualClock(), history=1000) as node:
+        for name, amount in (("a", 100), ("b", 50), ("c", 1)):
+            node.call("ledger", Hold(name, amount))
+        yield with_past(node, instant)
+
+
+@pytest.fixture
+def ask(node: Node) -> Ask:
+    return node.perform
+
+
+def held(ask: Ask, place: str) -> int:
+    amount: int = ask("standing", place, reading=True).get_state("ledger")["held"]
+    return amount
+
+
+def numbers(ask: Ask, place: str) -> list[int]:
+    found = ask("history", at=place)["records"]
+    return [record["record"] for record in found if record["how"] != "start"]
+
+
+def test_without_keeps_the_inputs_and_the_changes_of_the_fork(node: Node, ask: Ask) -> None:
+    place = ask("fork")["place"]
+    fork = ask("standing", place, reading=False)
+    fork.call("ledger", Hold("d", 1000))
+    fork.replace_state("other", lambda state: {**state, "held": 7})
+    ask("advance", span="60s", at=place)
+    then_s = fork.now_s()
+    ask("without", records="2", at=place)
+    fork = ask("standing", place, reading=False)
+    assert (held(ask, place), fork.get_state("other")["held"]) == (1101, 7)
+    assert fork.now_s() == then_s
+    ask("without", records="1", at=place)
+    assert held(ask, place) == 1001
+    assert node.get_state("ledger")["held"] == 151
+
+
+def test_a_record_keeps_its_number_and_one_that_is_left_out_leaves_a_gap(ask: Ask) -> None:
+    place = ask("fork")["place"]
+    ask("standing", place, reading=False).call("ledger", Hold("d", 1000))
+    assert ask("without", records="1", at=place)["number"] == 4
+    assert numbers(ask, place) == [2, 3, 4]
+    ask("without", records="3", at=place)
+    assert numbers(ask, place) == [2, 4]
+    assert held(ask, place) == 1050
+
+
+def test_without_and_edit_take_records_of_the_fork(ask: Ask) -> None:
+    place = ask("fork", record="2")["place"]
+    fork = ask("standing", place, reading=False)
+    fork.call("ledger", Hold("d", 1000))
+    fork.call("ledger", Hold("e", 10_000))
+    ask("edit", record="3", given="Hold d 2000", at=place)
+    assert held(ask, place) == 12_150
+    ask("without", records="4 1", at=place)
+    assert held(ask, place) == 2050
+    assert ask("forks")["forks"][0]["instead"] == [1]
+    with pytest.raises(Forgotten, match="record 4 is not remembered in fork1"):
+        ask("without", records="4", at=place)
+    with pytest.raises(Forgotten, match="record 9 is not remembered in fork1"):
+        ask("edit", record="9", given="Hold d 1", at=place)
+
+
+def test_a_fork_of_a_fork_names_the_records_of_that(node: Node, ask: Ask) -> None:
+    first = ask("fork", record="1")["place"]
+    ask("standing", first, reading=False).call("ledger", Hold("x", 7))
+    second = ask("fork", at=first)["place"]
+    ask("standing", second, reading=False).call("ledger", Hold("y", 70))
+    ask("without", records="1", at=first)
+    ask("edit", record="2", given="Hold x 8", at=second)
+    assert (held(ask, first), held(ask, second), held(ask, "")) == (7, 178, 151)
+    assert ask("drop", at=second) == {"place": first, "number": 2}
+
+
+def test_a_fork_whose_source_fork_is_gone_leads_to_now(node: Node, ask: Ask) -> None:
+    first = ask("fork", record="1")["place"]
+    second = ask("fork", at=first)["place"]
+    ask("drop", worker=first)
+    assert ask("drop", at=second) == {"place": "", "number": node.record}
+
+
+def test_what_crashes_in_a_fork_of_its_own_is_mended_there(ask: Ask) -> None:
+    place = ask("fork")["place"]
+    fork = ask("standing", place, reading=False)
+    fork.call("ledger", Release("a"))
+    fork.call("ledger", Release("a"))
+    fork.cast("ledger", Total())
+    fork.run(0)
+    fork.call("ledger", Hold("z", 5))
+    assert held(ask, place) == 5
+    ask("without", records="5", at=place)
+    assert held(ask, place) == 56
+
+
+def test_inputs_that_waited_when_a_moment_was_kept_are_left_out_and_served_once() -> None:
+    machine = StateMachine(step=lambda m, s: ((*s, *m), None), init=lambda *_: ())
+    tree = Supervisor("root", children=[Worker("a", machine)])
+    with Node(tree, clock=ManualClock(), history=400) as node:
+        with_past(node, str)
+        for i in range(120):
+            node.cast("a", [i])  # can be changed in place: forks copy it
+        node.run(0)
+        place = node.perform("fork")["place"]
+        node.perform("without", records="111", at=place)
+        fork = node.perform("standing", place, reading=True)
+        assert fork.get_state("a") == (*range(110), *range(111, 120))
+
+
+def test_what_waits_in_a_fork_is_served_once_or_goes_with_what_has_sent_it() -> None:
+    tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, str)
+        node.call("a", ("send", "b", "sent"))
+        node.cast("b", "given")
+        place = node.perform("fork", record="1")["place"]
+        node.perform("advance", span="1s", at=place)
+        node.perform("standing", place, reading=False).call("b", "own")
+        node.perform("without", records="1", at=place)
+        assert node.perform("standing", place, reading=True).get_state("b") == ("given", "own")
+
+
+def act(chance: Random, tree: Any) -> None:
+    """Give a tree one input, or a change by hand, or time."""
+    name = chance.choice("ab")
+    message = chance.choice([("send", "ab"[name == "a"], chance.random()), ("later", "tick"), "hi"])
+    match chance.randrange(6):
+        case 0:
+            tree.cast(name, message)
+        case 1:
+            tree.run(chance.random() * 3)
+        case 2:
+            tree.replace_state(name, lambda _: ())
+        case _:
+            tree.call(name, message)
+    tree.run(0)
+
+
+@pytest.mark.parametrize("hundred", range(tries(1, 5)))
+def test_what_is_left_out_first_or_last_is_the_same(hundred: int) -> None:
+    for seed in range(hundred * 100, hundred * 100 + 60):
+        chance = Random(seed)
+        tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
+        with Node(tree, clock=ManualClock(), history=100) as node:
+            with_past(node, str)
+            for _ in range(8):
+                act(chance, node)
+            record = str(chance.randint(1, max(1, node.record)))
+            begun = node.perform("history")["records"]
+            outer = [r["record"] for r in begun if r["how"] in ("call", "cast") and not r["cause"]]
+            outer = [number for number in outer if number <= int(record)]
+            if not outer:
+                continue
+            left_out, after = str(chance.choice(outer)), chance.random()
+            states = []
+            for first in (True, False):
+                place = node.perform("fork", record=record)["place"]
+                if first:
+                    node.perform("without", records=left_out, at=place)
+                own = Random(after)
+                for _ in range(6):
+                    act(own, node.perform("standing", place, reading=False))
+                if not first:
+                    node.perform("without", records=left_out, at=place)
+                fork = node.perform("standing", place, reading=True)
+                states.append((fork.get_state("a"), fork.get_state("b"), fork.now_s()))
+            assert states[0] == states[1], seed
+
+
+def test_a_record_that_others_have_brought_in_a_fork_is_not_edited() -> None:
+    tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, str)
+        node.call("a", "one")
+        place = node.perform("fork")["place"]
+        fork = node.perform("standing", place, reading=False)
+        fork.call("a", ("send", "b", "sent"))
+        fork.run(0)
+        with pytest.raises(CommandError, match="record 3 was brought by record 2"):
+            node.perform("edit", record="3", given="x", at=place)
+        node.perform("without", records="3", at=place)
+        fork = node.perform("standing", place, reading=True)
+        assert (len(fork.get_state("a")), fork.get_state("b")) == (2, ())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, ValueError])
+def test_whatever_a_step_raises_in_a_fork_is_its_crash(kind: type[BaseException]) -> None:
+    def step(message: Any, state: int) -> Any:
+        if message == "raise":
+            raise kind
+        return state + 1, "ok", [StartTimer("t", 1000, "raise")] if message == "later" else []
+
+    machine = StateMachine(step=step, init=lambda *_: 0)
+    tree = Supervisor("root", children=[Worker("a", machine)], intensity=100)
+    with Node(tree, history=100) as node:
+        with_past(node, instant)
+        node.call("a", "one")
+        place = node.perform("fork")["place"]
+        fork = node.perform("standing", place, reading=False)
+        with pytest.raises(CalleeCrashed):
+            fork.call("a", "raise")
+        fork.call("a", "later")
+        brought = node.perform("advance", span="2s", at=place)["records"]
+        assert brought[0]["error"]["type"] == kind.__name__
+        node.perform("edit", record="1", given="raise", at=place)
+        assert node.perform("standing", place, reading=True).get_state("a") == 0
+        assert node.get_state("a") == 1
