@@ -134,8 +134,6 @@ def run_script(
             command = msgspec.structs.replace(command, place=place)
             result = here(command, results, carry_out if do is None else do, node)
             results.arrive(result)
-            if result.records and not result.error:
-                results.add(result)
             if isinstance(command, Piped):
                 result = _sent_on(command.pipeline, result)
         except CommandError as error:

@@ -190,8 +190,6 @@ async def perform(
         if at_once is not None:
             at_once(result)
     results.arrive(result)
-    if result.records and not result.error:
-        results.add(result)
     if not isinstance(command, Piped):
         return result, result
     shown = await piped_on(command, result)

@@ -79,7 +79,9 @@ class Results:
         self.missed = near if near in LEADING else ""
 
     def arrive(self, result: Result) -> None:
-        """Go where a verb of the past has led."""
+        """Keep a result that is no failure, and go where a verb of the past has led."""
+        if result.records and not result.error:
+            self.add(result)
         self.missed = result.kind if result.error and result.kind in LEADING else ""
         if result.error and result.kind == "drop" and "fork" in self._lost:
             while self._lost.pop() != "fork":
