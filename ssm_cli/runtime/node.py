@@ -8,7 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StartFailed, StorageError
 from ssm_cli.runtime.calling.acalls import AsyncCalls
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import Casts
@@ -247,10 +247,15 @@ class Node(metaclass=Parts):
         """Return the time of the node's clock: monotonic seconds."""
         return self._world.clock.now_s()
 
-    def start(self) -> Self:
+    def start(self, *, wait: bool = True) -> Self:
         """Start the tree, depth-first in order; see `Lifecycle.start`."""
-        self._life.start()
+        self._life.start(wait=wait)
         return self
+
+    @property
+    def start_error(self) -> StartFailed | None:
+        """Why the tree did not come up after `start(wait=False)`; None where it did, or may."""
+        return self._life.start_error()
 
     def fork(
         self,

@@ -1,4 +1,9 @@
-"""The links of a tree through its link process: the port of `runtime/remote`."""
+"""The links of a tree through its link process: the port of `runtime/remote`.
+
+A start is an order to the link process and nothing more; what became of it comes as news. The
+process takes orders before it is connected, and answers each, or dies; then another one is started
+and gets what was asked for and has not been answered yet.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +22,12 @@ from ssm_cli.cluster.link.frames import (
     StartChild,
     StopChild,
 )
-from ssm_cli.cluster.link.placing import START_S
 from ssm_cli.cluster.link.spawned import MARGIN_S, LinkProcess
-from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.runtime.clock import Clock, SystemClock
 from ssm_cli.runtime.remote import ports
 from ssm_cli.spec.model import RemoteSpec
 
 READ_BYTES = 65_536
-OPEN_S = 15.0
 MOST_CALLS = 4096  # without an answer; more are answered `busy`
 MOST_DEATHS = 5  # of the link process in a row, with nothing heard in between
 GONE = "the process that links this tree to the cluster has ended"
@@ -49,28 +51,16 @@ class ClusterLinks(LinkProcess):
         self._calls: dict[int, ports.Answered] = {}
         self._answers: list[tuple[ports.Answered, ports.Outcome]] = []
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
+        self._starting: dict[str, StartChild] = {}  # orders that have no answer yet
         self._adopting: dict[int, str] = {}
         self._news: list[ports.News] = []
-
-    def _opened(self) -> None:
-        """Ensure that the link process runs and is connected.
-
-        Raises:
-            ClusterError: the cluster does not answer.
-        """
-        if self._socket is None:
-            self._spawn()
-            done = self._until_done(0, OPEN_S)
-            if not done.ok:
-                self.close()
-                raise ClusterError(done.detail)
 
     def _next(self) -> int:
         self._n += 1
         return self._n
 
     def _until_done(self, n: int, limit_s: float) -> Done:
-        """Wait for the answer to a start or a stop order."""
+        """Wait for the answer to a stop order."""
         end_s, asked = self._clock.now_s() + limit_s, self._socket
         while n not in self._done:
             left_s = end_s - self._clock.now_s()
@@ -82,23 +72,20 @@ class ClusterLinks(LinkProcess):
 
     # -- the port --------------------------------------------------------------------------------
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Launched:
-        """Start a child, and wait until it serves."""
-        try:
-            self._opened()
-        except ClusterError as error:
-            return ports.Launched(ok=False, reason="noconnection", detail=str(error))
-        job = job_of(spec)
-        n = self._next()
-        self._send(StartChild(n, job, adopt))
-        done = self._until_done(n, START_S + MARGIN_S)
-        if done.ok:
-            self._jobs[spec.id] = job, done.epoch, done.node
-        return ports.Launched(done.ok, done.reason, done.detail, done.node, done.epoch)
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> None:
+        """Ask for the start of a child."""
+        job, asked = job_of(spec), self._starting.get(spec.id)
+        if asked is not None and asked.job == job:
+            return
+        order = self._starting[spec.id] = StartChild(self._next(), job, adopt)
+        if self._socket is None:
+            self._spawn()
+        self._send(order)
 
     def stop(self, child: str, within_s: float) -> bool:
         """Stop a child, and wait."""
         self._jobs.pop(child, None)
+        self._starting.pop(child, None)
         if self._socket is None:
             return False
         n = self._next()
@@ -159,8 +146,8 @@ class ClusterLinks(LinkProcess):
         match news:
             case Done(n) if n in self._adopting:
                 self._adopted(self._adopting.pop(n), news)
-            case Done(n):
-                self._done[n] = news
+            case Done():
+                self._done_with(news)
             case Answered(n, outcome, output, error, reason):
                 answered = self._calls.pop(n, None)
                 if answered is not None:
@@ -177,6 +164,32 @@ class ClusterLinks(LinkProcess):
                     self._jobs[child] = known[0], epoch, node
                 self._news.append(ports.Linked(child, epoch, node, reachable, age_s))
 
+    def _done_with(self, done: Done) -> None:
+        """Tell what became of a start; what is none of a start is the answer to a stop.
+
+        0 is the number of the connection itself.
+        """
+        if not done.n and not done.ok:
+            self._unopened(done)
+        for child, order in self._starting.items():
+            if order.n == done.n:
+                del self._starting[child]
+                if done.ok:
+                    self._jobs[child] = order.job, done.epoch, done.node
+                self._news.append(
+                    ports.Launched(child, done.ok, done.reason, done.detail, done.node, done.epoch)
+                )
+                return
+        self._done[done.n] = done
+
+    def _unopened(self, done: Done) -> None:
+        """Tell that none of the starts can be, as the cluster does not answer."""
+        starting, self._starting = self._starting, {}
+        for child in starting:
+            self._news.append(
+                ports.Launched(child, ok=False, reason=done.reason, detail=done.detail)
+            )
+
     def _died(self) -> None:
         """Fail pending calls of a dead link process, and start another one that adopts children."""
         before, self._socket = self._socket, None
@@ -190,8 +203,14 @@ class ClusterLinks(LinkProcess):
         for child, (_, epoch, node) in self._jobs.items():
             self._news.append(ports.Linked(child, epoch, node, reachable=False, age_s=0.0))
         self._deaths += 1
-        if self._jobs and self._deaths <= MOST_DEATHS:
+        if self._deaths > MOST_DEATHS:
+            self._unopened(Done(0, ok=False, reason="noconnection", detail=GONE))
+        elif self._jobs or self._starting:
             self._spawn()
+            for child, order in self._starting.items():
+                again = StartChild(order.n, order.job, adopt=True)
+                self._starting[child] = again
+                self._send(again)
             for child, (job, epoch, _) in self._jobs.items():
                 n = self._next()
                 self._adopting[n] = child

@@ -32,6 +32,8 @@ SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 CONFLICTS = 8  # leases that another one wrote first, in one start
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
+AT_ONCE = 8  # starts on one node: each is a process that loads code
+LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -53,6 +55,11 @@ class Loads:
 
     def __init__(self) -> None:
         self._placed: dict[str, tuple[int, int]] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    def turn(self, node: str) -> asyncio.Semaphore:
+        """Return what lets so many starts on a node go on at once."""
+        return self._turns.setdefault(node, asyncio.Semaphore(AT_ONCE))
 
     def more(self, adverts: list[Advert]) -> dict[str, int]:
         """Return them; what a later advert counts is forgotten."""
@@ -62,9 +69,15 @@ class Loads:
         return {node: count for node, (_, count) in self._placed.items()}
 
     def note(self, node: str, adverts: list[Advert]) -> None:
-        """One was placed there."""
+        """One is to be placed there: others that choose a node meanwhile count it."""
         beat = next((advert.beat for advert in adverts if advert.node == node), 0)
         self._placed[node] = beat, self._placed.get(node, (0, 0))[1] + 1
+
+    def take_back(self, node: str) -> None:
+        """It was not placed there after all."""
+        beat, count = self._placed.get(node, (0, 0))
+        if count:
+            self._placed[node] = beat, count - 1
 
 
 class Placing:
@@ -156,15 +169,23 @@ class Placing:
         )
         fit = [node for node in known if node not in failed and node != self.lost]
         some = [fit[first : first + SIDE_BY_SIDE] for first in range(0, len(fit), SIDE_BY_SIDE)]
-        for asked in (*some, [self.lost] if self.lost in known else []):
-            for node in await self._answering(asked):
-                placed = await self._start_on(node)
-                if placed.ok:
-                    self._loads.note(node, nodes)
-                if placed.ok or placed.reason not in ELSEWHERE:
-                    return placed
-                failed[node] = placed
-        return None
+        there = known[0] if known else ""
+        self._loads.note(there, nodes)
+        placed = None
+        try:
+            for asked in (*some, [self.lost] if self.lost in known else []):
+                for node in await self._answering(asked):
+                    self._loads.take_back(there)
+                    there, placed = node, None
+                    self._loads.note(there, nodes)
+                    placed = await self._start_on(node)
+                    if placed.ok or placed.reason not in ELSEWHERE:
+                        return placed
+                    failed[node] = placed
+            return None
+        finally:
+            if placed is None or not placed.ok:
+                self._loads.take_back(there)
 
     async def _answering(self, nodes: list[str]) -> list[str]:
         """Return those that answer: a lease is over long before the servers miss a node."""
@@ -207,7 +228,8 @@ class Placing:
             self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas,
             lease.journal, lease.saved,
         )  # fmt: skip
-        said, surely = await self._insist(node, start)
+        async with self._loads.turn(node):
+            said, surely = await self._insist(node, start)
         if isinstance(said, CallLost):
             self.gone = max(self.gone, epoch if surely else 0)
             reason = "noproc" if said.why == "noproc" else "noconnection"
@@ -245,11 +267,27 @@ class Placing:
             await time.sleep_s(PAUSE_S)
 
     async def _wait_out(self, known: Lease) -> None:
-        """Wait until the previous life is over: by its agent's word, or by an expired lease."""
+        """Wait until the previous life is over: by its agent's word, or by an expired lease.
+
+        Where the servers know that nobody is there, it is not waited for: a survivor is fenced.
+        """
         stop = Stop(self._tree, self._job.name, known.epoch, reason=FENCED, within_s=ASK_S)
         said = await ask(self._cluster, names.agent(known.node), stop, ASK_S * 2)
-        if isinstance(said, CallLost) or not said.ok:
+        if not isinstance(said, CallLost) and said.ok:
+            return
+        if self._job.takeover == "lease" or not await self._is_nobody_there(known):
             await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
+
+    async def _is_nobody_there(self, known: Lease) -> bool:
+        """Return whether nobody listens, neither a life nor its node, as often as one looks."""
+        subjects = names.controls(self._tree, self._job.name), names.looks(known.node)
+        for _ in range(LOOKS):
+            asked = [ask(self._cluster, subject, Ping(), ASK_S) for subject in subjects]
+            for said in await asyncio.gather(*asked):
+                if not isinstance(said, CallLost) or said.why != "noproc":
+                    return False
+            await self._cluster.time.sleep_s(PAUSE_S)
+        return True
 
 
 async def ask(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -76,16 +77,25 @@ class Watching:
         self._monitor: monitor.Monitor | None = None
         self._node = ""
         self._epoch = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None  # that starts it, looks at it or heals it
         self._handle: Handle | None = None
 
     async def start(self, n: int, *, adopt: bool, epoch: int = 0) -> Done:
         """Start the child, and monitor it from then on.
 
         With `adopt` one that lives on will do; with an epoch there is one, which an earlier link
-        process has watched: it is looked for as long as it takes.
+        process has watched: it is looked for as long as it takes. A stop, or another start, ends
+        this one.
         """
         self._forget()
+        starting = asyncio.ensure_future(self._start(n, adopt=adopt, epoch=epoch))
+        self._task = starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            return Done(n, ok=False, reason=STOPPED, detail="it was stopped while it started")
+        return starting.result()
+
+    async def _start(self, n: int, *, adopt: bool, epoch: int) -> Done:
         try:
             if self._handle is None:
                 subject = names.exits(self._tree, self.job.name)

@@ -38,18 +38,22 @@ class Outside:
         advance: runs a callback (`dispatch.advance`, or a check of it).
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
+        coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
+            remote children, and supervisors that wait for one.
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
+        held: calls of remote children that are coming, until those are there.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
+        not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
     __slots__ = (
-        "advance", "carry", "driver", "dropping", "finish", "init", "keeper", "links", "news",
-        "runner", "unwatch", "wake",
+        "advance", "carry", "coming", "driver", "dropping", "finish", "held", "init", "keeper",
+        "links", "news", "not_started", "runner", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -57,6 +61,9 @@ class Outside:
         self.finish: Callable[..., Any] = finish
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
+        self.coming: dict[Cell, Any] = {}
+        self.held: dict[Cell, list[Any]] = {}
+        self.not_started: Any = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
         self.keeper: Any = None

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from ssm_cli.behaviour.reasons import Lost
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
-from ssm_cli.runtime.engine.entries import ChildEnded
+from ssm_cli.runtime.engine.entries import Arrived, ChildEnded
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.life import reason_for
-from ssm_cli.runtime.remote.ports import Ended, Linked, NodeSeen
+from ssm_cli.runtime.remote.ports import Ended, Launched, Linked, NodeSeen
 from ssm_cli.runtime.reports import ending
 
 
-def take_news(world: World) -> None:
-    """Take what the links have heard: ends go to the supervisor, the rest is remembered."""
-    if world.outside.links is None:
-        return
+def take_news(world: World) -> bool:
+    """Take what the links have heard: ends go to the supervisor, the rest is remembered.
+
+    Return whether there is more of it: what has become of a start is looked at first.
+    """
     waiting = world.outside.news
     waiting.extend(world.outside.links.poll())
-    while waiting:
+    asked = False
+    while waiting and not asked:
         news = waiting[0]
         cell = None if isinstance(news, NodeSeen) else world.names.get(news.child)
         if isinstance(news, NodeSeen):
             seen = {"node": news.node, "host": news.host}
             world.report("node_up" if news.up else "node_down", world.root, seen)
+        elif isinstance(cell, RemoteCell) and isinstance(news, Launched):
+            if cell.status is CellStatus.STARTING:
+                asked, why = True, None if news.ok else Lost(news.reason, news.detail)
+                world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
         elif isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
             if isinstance(news, Ended):
                 take_end(world, cell, news)
             else:
                 take_link(world, cell, news)
         waiting.popleft()  # last: what is interrupted is done again
+    return asked
 
 
 def take_end(world: World, cell: RemoteCell, news: Ended) -> None:
