@@ -62,7 +62,7 @@ class Outside:
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
-        self.held: dict[Cell, list[Any]] = {}
+        self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None

@@ -56,6 +56,8 @@ def came_up(world: World, cell: Cell) -> None:
     asked = world.outside.coming.get(cell)
     if isinstance(asked, Asked):
         answer_kept(world, asked, cell.spec.id)
+    if isinstance(cell, RemoteCell):
+        release_calls(world, cell)
     world.outside.coming.pop(cell, None)
     world.report("started", cell)
     if cell.parent is not None:

@@ -40,6 +40,7 @@ from ssm_cli.runtime.performer.starting import AGAIN
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit, is_behind
 from ssm_cli.runtime.performer.system import go_on
+from ssm_cli.runtime.remote.far import release_calls
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
 
@@ -95,6 +96,9 @@ def mend(world: World) -> None:
     elif world.running:
         mend_children(world, world.root, messages(world))
         look_at_starts(world)
+        for cell in tuple(world.outside.held):
+            if cell.status is not CellStatus.STARTING:
+                release_calls(world, cell)
         drain(world)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import delitem
 from typing import Any
 
 import msgspec
@@ -124,14 +125,20 @@ def hold_call(world: World, cell: RemoteCell, call: Call, answered: Answered) ->
 
 def release_calls(world: World, cell: RemoteCell) -> None:
     """Send the calls that have waited for a child to start; where it did not, they fail."""
-    for end_s, call, answered in world.outside.held.pop(cell, ()):
+    held, links = world.outside.held.get(cell, []), world.outside.links
+    while held:
+        end_s, call, answered = held[0]
         left_s = end_s - world.clock.now_s()
-        if left_s <= 0:
-            answered(Outcome("timeout", error="the call timed out while its worker was starting"))
-        elif cell.status is CellStatus.RUNNING and world.outside.links is not None:
-            world.outside.links.call(msgspec.structs.replace(call, timeout_s=left_s), answered)
-        else:
-            answered(Outcome("noproc", error=f"{cell.spec.id} is not running"))
+        if left_s > 0 and cell.status is CellStatus.RUNNING:
+            call = msgspec.structs.replace(call, timeout_s=left_s)
+            # in one line, so that an exception from outside neither loses nor doubles it
+            (links.call(call, answered), delitem(held, 0))
+            continue
+        late = Outcome("timeout", error="the call timed out while its worker was starting")
+        down = Outcome("noproc", error=f"{cell.spec.id} is not running")
+        answered(late if left_s <= 0 else down)
+        del held[0]  # last: one that is interrupted is told again
+    world.outside.held.pop(cell, None)
 
 
 def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:

@@ -40,13 +40,12 @@ def ask_for(world: World, cell: RemoteCell) -> ExitReason | None:
 
 
 def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
-    """Take note that it serves, and send it the calls that have waited for that."""
+    """Take note that it serves."""
     cell.node, cell.epoch = node, epoch
     cell.reachable = True
     cell.status = CellStatus.RUNNING
     cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0
-    release_calls(world, cell)
 
 
 def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
