@@ -58,7 +58,7 @@ class AttachedNode:
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
-        self.storage_error = None
+        self.storage_error = self.start_error = None
         self._readers: list[Reader] = []
         self._seq = int(info["seq"])
         self._instance = str(info["instance"])
@@ -89,8 +89,9 @@ class AttachedNode:
         """The root alone, without children: the tree runs, so no start is to be counted."""
         return Supervisor(self._view.id)
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Remember the task that begins the session; the tree runs already."""
+        del wait
         self._owner = asyncio.current_task()
         self._detached = asyncio.Event()
 

@@ -183,20 +183,28 @@ class Session:
             self._start()
             if commands is None and not self._reports:
                 self._tell("down")
-            return await self._serve(commands) if self._node.running else 0
+            code = await self._serve(commands) if self._node.running else 0
+            self._check_start()
         except StartFailed:
             if not self._reports:
                 self._tell("start_failed")
             raise
+        else:
+            return code
         finally:
             if unsubscribe is not None:
                 unsubscribe()
+
+    def _check_start(self) -> None:
+        """Raise why the tree has not come up, if it has not."""
+        if self._node.start_error is not None:
+            raise self._node.start_error
 
     def _start(self) -> None:
         """Start the tree; it may be down afterwards if a signal was received."""
         try:
             self._interrupts.starting = True
-            self._node.start()
+            self._node.start(wait=False)  # clients are served, and remote children come
         except KeyboardInterrupt:
             if self._interrupts.caught is None:
                 raise
@@ -233,6 +241,7 @@ class Session:
         if commands is None:
             await asyncio.wait({serving})
             return first
+        await self._node.until_up()
         while not self._node.gave_up and self._printer.broken is None:
             command = await self._next(commands, serving)
             if command is None:

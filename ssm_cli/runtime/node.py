@@ -161,7 +161,8 @@ class Node(metaclass=Parts):
         self.each_member, self.publish = groups.each_member, groups.publish
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
-        self.serve, self.open = awaited.serve, Opening(self).open
+        self.serve, self.until_up = awaited.serve, awaited.until_up
+        self.open = Opening(self).open
         self.worker = Refs(self, spec, world).worker
         self._bind_requests(Requests(world, serving), Messages(world, serving))
         looks = Looks(world)

@@ -127,8 +127,8 @@ class Serving:
     def until_up(self) -> None:
         """Run the loop until the remote children that were asked for at a start are there."""
         world = self._world
-        while world.running and world.root in world.outside.coming:
-            if not pump(world, NEVER, TURN_S) and world.root in world.outside.coming:
+        while world.is_coming_up():
+            if not pump(world, NEVER, TURN_S) and world.is_coming_up():
                 rest(world, max(0.0, self._next_s() - world.clock.now_s()))
 
     def turn(self, pending: Pending) -> None:

@@ -151,6 +151,10 @@ class World:
         self.dropped = 0
         self.expected: object = None
 
+    def is_coming_up(self) -> bool:
+        """Return whether the tree runs, and its start waits for remote children."""
+        return self.running and self.root in self.outside.coming
+
     def find(self, name: str) -> Cell | None:
         """Return the node that a name stands for, running or not; see `engine/naming.py`."""
         return self.names.get(name) or found(
