@@ -146,6 +146,24 @@ class JsonCodec(DataCodec):
         super().__init__(inputs, "JSON", msgspec.json.Decoder().decode, encode)
 
 
+_plainly = msgspec.json.Encoder().encode
+
+
+def plainly_written(value: Any) -> bytes:
+    """Return a value as JSON from which a worker's codec reads it again; nothing is left out.
+
+    Raises:
+        DecodeError: part of it has no form in JSON; says which type.
+
+    >>> plainly_written({"a": (1, None)})
+    b'{"a":[1,null]}'
+    """
+    try:
+        return _plainly(_tagged(value))
+    except Exception as error:
+        raise DecodeError(f"a {type(value).__name__} is no JSON: {message_of(error)}") from error
+
+
 def data_reader(annotation: Any) -> Callable[[Any], Any]:
     """How decoded JSON or MessagePack data becomes a value of a type; msgspec does the work.
 

@@ -173,6 +173,10 @@ VOICE: dict[str, Wording] = {
     "moved": Wording("·", "muted", _with("moved", _pairs), restarts=False),
     "node_up": Wording("●", "good", _with("node up:", _pairs), restarts=False),
     "node_down": Wording("✖", "warn", _with("node down:", _pairs), restarts=False),
+    "link_up": Wording("●", "good", _only("is linked to its cluster again"), restarts=False),
+    "link_down": Wording(
+        "✖", "warn", lambda d: f"is cut off from its cluster: {d.get('why')}", restarts=False
+    ),
     "loop_failed": Wording("✖", "bad", _with("the event loop failed, and goes on:", _reason)),
     "applied": Wording("●", "good", _with("applied:", _applied), restarts=False),
     "apply_failed": Wording(

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.codec.build import codec_for
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
@@ -123,10 +124,12 @@ class Requests:
                 self._node.cast(request.name, message)  # what waits is served first
 
     def publish(self, request: Request) -> object:
-        """Publish an input; JSON is read as one of the first member."""
+        """Publish an input; JSON is read as one of the first member, or by members elsewhere."""
         message: Any = request.body
         if request.is_json and (members := self._node.get_members(request.name)):
             message = self._node.decode(members[0], request.body, "json")
+        elif request.is_json:
+            message = codec_for("json", None, None).decode(request.body)
         return self._node.publish(request.name, message)
 
     def groups(self, _request: Request) -> object:

@@ -109,7 +109,7 @@ class Driver:
 
     def _await_timer(self) -> None:
         world = self._world
-        next_s = world.timers.next_s()
+        next_s = min(world.timers.next_s(), look_s(world.outside))
         if world.retries:
             next_s = min(next_s, world.retry_at_s)
         if next_s == self._timer_s:
@@ -318,6 +318,11 @@ def tend(driver: Driver, outside: Outside) -> None:
         watch_links(driver, outside.links.fileno())
     if outside.runner is not None and outside.runner.has_work():
         outside.runner.go(driver.loop)
+
+
+def look_s(outside: Outside) -> float:
+    """Return when to look after the links at the latest."""
+    return math.inf if outside.links is None else float(outside.links.due_s())
 
 
 def watch_links(driver: Driver, number: int) -> None:

@@ -9,6 +9,7 @@ from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.opening import keeper_for
 from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.engine.bonds import empty_groups
 from ssm_cli.runtime.engine.entries import StopTree
 from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.recorder import Recorder
@@ -102,7 +103,7 @@ class Lifecycle:
         world = self._world
         world.running = False
         world.queue.clear()
-        world.groups.clear()
+        empty_groups(world)
         world.lane.clear()
         let_clock_go(world)
         if world.outside.keeper is not None:

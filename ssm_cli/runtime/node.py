@@ -128,7 +128,7 @@ class Node(metaclass=Parts):
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         guarding = choose_guard(clock, wanted=guard)
         world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
-        world.outside.links = links
+        world.outside.links = world.outside.far_groups = links
         world.outside.runner = LateRunner(world)
         if checked_history(history):
             world.history = Recorder(world, history)
@@ -159,6 +159,8 @@ class Node(metaclass=Parts):
         self.lookup, self.joined = groups.lookup, groups.joined
         self.groups, self.members = groups.groups, groups.members
         self.each_member, self.publish = groups.each_member, groups.publish
+        self.join_others, self.hear = groups.join_others, groups.hear
+        self.note_lost = groups.note_lost
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
         self.serve, self.until_up = awaited.serve, awaited.until_up

@@ -85,6 +85,13 @@ class Published(msgspec.Struct, frozen=True):
     members: int
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """A publish as it crosses: an input in the codecs of the members, or a value as JSON."""
+
+    data: bytes
+    is_value: bool = False
+
+
 class Counts(msgspec.Struct, frozen=True):
     """What `count_children` answers."""
 

@@ -53,7 +53,7 @@ WITHIN_RUNTIME = {
     "engine": {"engine", "clock", *RECORDS},
     "performer": {"performer", "durable", "remote", "engine", "looking", *RECORDS},
     "looking": {"looking", "performer", "engine", "outside", "reports", "views"},
-    "remote": {"remote", "performer", "engine", "reports", "clock"},
+    "remote": {"remote", "performer", "engine", "reports", "views", "clock"},
     "recording": {"recording", "performer", "engine", "clock"},
     "durable": {"durable", "engine", "looking", "outside", "reports", "views", "clock"},
     "runs": {"runs", "driver", "engine", "outside", "clock"},

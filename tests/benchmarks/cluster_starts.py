@@ -1,7 +1,7 @@
 """How long remote children take to start, and how long local calls wait meanwhile. Run it by hand.
 
 `python -m tests.benchmarks.cluster_starts [CHILDREN...]` starts a server, two nodes and, for each
-number, a tree with so many remote children, all on this machine. Then it kills half of them at once.
+number, a tree with so many remote children, all on this machine. Then half of them are killed.
 A local worker is called all the time; the longest time between two answers is printed.
 """
 

@@ -16,6 +16,7 @@ from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor
 from ssm_cli.cluster.agent.agent import Agent
 from ssm_cli.cluster.agent.directory import call, look
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
+from ssm_cli.cluster.jetstream.requests import append, make
 from ssm_cli.cluster.jetstream.wire import access_at
 from ssm_cli.cluster.ports import CallLost, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
@@ -99,6 +100,21 @@ def test_what_a_user_may_not_ask_is_denied_at_once_by_server_and_subject(secured
         assert time.monotonic() - begun_s < AT_ONCE_S
         await client.close()
         await viewer.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_server_refuses_names_the_server(secured: Servers) -> None:
+    async def main() -> None:
+        node = await as_user(secured, "n1")
+        where = f"127.0.0.1:{secured.ports[0]}: "
+        with pytest.raises(ClusterError, match=where):  # no stream may take these
+            await make(node._wire, {"name": "X", "subjects": ["$JS.API.>"], "num_replicas": 1}, 1)
+        await node.cells("X", 1)
+        lost = await append(node._wire, "$KV.X.a", b"x", 0, {"Nats-Rollup": "nothing"})
+        assert isinstance(lost, Unknown)
+        assert lost.detail.startswith(where)
+        await node.close()
 
     asyncio.run(main())
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,10 @@ children:
 class World:
     """Links, and how a child of theirs is killed."""
 
-    def __init__(self, links: Links, tree: str, kill: Callable[[], None]) -> None:
+    def __init__(
+        self, links: Links, tree: str, kill: Callable[[], None], servers: Servers | None = None
+    ) -> None:
+        self.servers = servers
         self.links = links
         self.spec = Remote("billing", tree)
         self.kill = kill
@@ -71,6 +77,13 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         yield fake()
         return
+    with real(tmp_path) as world:
+        yield world
+
+
+@contextmanager
+def real(tmp_path: Path) -> Iterator[World]:
+    """Links to a node of a cluster of one server."""
     pytest.importorskip("nats", reason="the extra `cluster` is not installed")
     servers = Servers(tmp_path).start_all()
     (tmp_path / "billing.yaml").write_text(TREE)
@@ -79,13 +92,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 
     def kill() -> None:
         (pid,) = (p for p in children_of(nodes["n1"].pid) if "owner.host" in command_of(p))
-        import os  # noqa: PLC0415 - here alone
-
-        os.kill(pid, 9)
+        os.kill(pid, signal.SIGKILL)
 
     try:
         until_nodes(servers.url, 1)
-        yield World(links, "billing.yaml", kill)
+        yield World(links, "billing.yaml", kill, servers)
     finally:
         links.close()
         end(nodes)
@@ -164,10 +175,11 @@ def test_to_ask_for_a_child_takes_no_time_whether_the_cluster_is_there_or_not() 
         links = ClusterLinks(f"nats://127.0.0.1:{nobody.getsockname()[1]}", "shop")
         world = World(links, "billing.yaml", lambda: None)
         waited: list[float] = []
-        links._wait = waited.append  # type: ignore[method-assign, assignment]  # to see it
+        process: Any = links._process
+        wait, process.wait = process.wait, waited.append
         links.start(world.spec, adopt=False)
         assert not waited
-        del links._wait  # as it was
+        process.wait = wait
     try:
         launched = world.start()
         assert (launched.ok, launched.reason) == (False, "noconnection")

@@ -15,6 +15,7 @@ from ssm_cli.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ssm_cli.cluster.jetstream.embedded import Embedded
     from ssm_cli.cluster.jetstream.wire import Access
 
 WAIT_S = 5.0  # for a server that another node is just starting
@@ -43,7 +44,7 @@ async def _node(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as closing:
-        access, theirs = await _access(env, url, closing)
+        access, theirs, server = await _access(env, url, closing)
         connection = await open_cluster(access, f"node {name}")
         closing.push_async_callback(connection.close)
         shown = " ".join(f"{key}={value}" for key, value in labels.items())
@@ -57,6 +58,9 @@ async def _node(
         env.stderr.flush()
         leases = await open_cluster(theirs, f"leases of node {name}")
         closing.push_async_callback(leases.close)
+        if server is not None:
+            keeping = asyncio.ensure_future(server.keep())
+            closing.callback(keeping.cancel)
         agent = Agent(connection, leases, theirs, name=name, labels=labels, folder=folder)
         await agent.run(stop)
     return ExitCode.DONE
@@ -64,26 +68,26 @@ async def _node(
 
 async def _access(
     env: Environment, url: str | None, closing: contextlib.AsyncExitStack
-) -> tuple[Access, Access]:
+) -> tuple[Access, Access, Embedded | None]:
     """Return the accesses of a node and of its subtrees to the named cluster.
 
-    Without a name it is that of the embedded server, which is started if need be.
+    Without a name it is that of the embedded server, which is started if need be; to be kept.
     """
     from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
     from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
 
     given = given_access(env, url)
     if given is not None:
-        return given, given
+        return given, given, None
     folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
+    closing.callback(server.stop)
     for _ in _tries():
         here = running_server(folder, ClusterRole.NODE)
         theirs = running_server(folder, ClusterRole.SUBTREE)
         if here is not None and theirs is not None:
-            return here, theirs
+            return here, theirs, server
         if server.take():
-            closing.callback(server.stop)
             await server.start()
             continue
         await asyncio.sleep(LOOK_S)

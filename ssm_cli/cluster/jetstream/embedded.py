@@ -3,7 +3,10 @@
 One for a user and a folder: a lock keeps it from being started twice, and a file beside the lock
 says where it listens, so that the next node, and `ssm run`, find it. Every program of the computer
 can reach its port; so it wants a password, which that file has, for its owner alone. There is one
-for each role, made anew at each start.
+for each role.
+
+Port, passwords and store stay what they were. Whoever runs the server may end: it comes back where
+it was, run by the same node once it is there again, or by another one at once (`keep`).
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,16 +33,21 @@ from ssm_cli.cluster.jetstream.cluster import OLDEST, version_of
 from ssm_cli.cluster.jetstream.wire import INSTALL, Access
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.cluster.protocol.roles import ClusterRole, inbox, permissions
+from ssm_cli.errors import SsmError
 from ssm_cli.private import open_private, read_secret, write_private
 
 READY_S = 10.0
 POLL_S = 0.01
+SAME_S = 5.0  # how long its port of before is waited for, where another program has it
+SAME_POLL_S = 0.1
+KEEP_S, LONGEST_KEEP_S = 0.5, 8.0  # between two looks whether it runs, and two tries to start it
+PORTS = range(20_000, 30_000)  # no connection takes one of these by itself, while nobody listens
 PR_SET_PDEATHSIG = 1
 SECRET_BYTES = 32  # of each password
 TOLD = "server.json"  # where it listens, and the password of each role
 CONFIG = """\
-server_name: {name}
-listen: "127.0.0.1:-1"
+server_name: ssm
+listen: "127.0.0.1:{port}"
 ports_file_dir: {ports}
 ping_interval: "2s"
 ping_max: 2
@@ -109,13 +119,17 @@ class Embedded:
         return True
 
     async def start(self) -> None:
-        """Start it, and wait until it listens.
+        """Start it where it was before, and wait until it listens.
 
         Raises:
             ClusterError: it ended, or does not come up in time.
+            CommandError: others could have read the passwords, or written them.
         """
-        passwords = {role: secrets.token_urlsafe(SECRET_BYTES) for role in ClusterRole}
-        self._spawn(passwords)
+        told = _told(self._folder)
+        passwords = {
+            role: told.get(role) or secrets.token_urlsafe(SECRET_BYTES) for role in ClusterRole
+        }
+        self._spawn(passwords, await _port(told.get("url", "")))
         url = ""
         for _ in range(int(READY_S / POLL_S)):
             url = self._listening()
@@ -125,10 +139,29 @@ class Embedded:
         if not url:
             self.stop()
             raise ClusterError(f"nats-server did not come up; see {self._folder / 'server.log'}")
-        told = msgspec.json.encode({"url": url, **passwords}).decode()
-        write_private(self._folder / TOLD, told)
+        if told and told.get("url", url) != url:
+            _complain(
+                f"another program listens at {told['url']}, where the cluster was; it is at {url} "
+                "now: start nodes and trees again that were there"
+            )
+        text = msgspec.json.encode({"url": url, **passwords}).decode()
+        write_private(self._folder / TOLD, text)
 
-    def _spawn(self, passwords: Mapping[ClusterRole, str]) -> None:
+    async def keep(self) -> None:
+        """Start it whenever nobody runs it, or ours has ended; until cancelled."""
+        pause_s = KEEP_S
+        while True:
+            await asyncio.sleep(pause_s)
+            if self._alive() or not (self._lock is not None or self.take()):
+                continue
+            try:
+                await self.start()
+                pause_s = KEEP_S
+            except SsmError as error:
+                _complain(str(error))
+                pause_s = min(2 * pause_s, LONGEST_KEEP_S)
+
+    def _spawn(self, passwords: Mapping[ClusterRole, str], port: int) -> None:
         ports = self._folder / "ports"
         shutil.rmtree(ports, ignore_errors=True)
         ports.mkdir(mode=0o700)
@@ -136,7 +169,7 @@ class Embedded:
         (self._folder / "store").chmod(0o700)
         config, flags = self._folder / "server.conf", os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         text = CONFIG.format(
-            name=f"ssm-{os.getpid()}", ports=_quoted(ports), store=_quoted(self._folder / "store"),
+            port=port, ports=_quoted(ports), store=_quoted(self._folder / "store"),
             users=_users(passwords),
         )  # fmt: skip
         write_private(config, text)
@@ -161,7 +194,6 @@ class Embedded:
     def stop(self) -> None:
         """End it, and let go of the folder."""
         if self._process is not None:
-            (self._folder / TOLD).unlink(missing_ok=True)
             self._process.terminate()
             try:
                 self._process.wait(READY_S)
@@ -190,10 +222,44 @@ def running_server(folder: Path, role: ClusterRole) -> Access | None:
         pass
     except OSError:
         return None
-    if not (folder / TOLD).exists():
+    told = _told(folder)
+    if role not in told:
         return None
-    told = msgspec.json.decode(read_secret(folder / TOLD), type=dict[str, str])
     return Access(told["url"], user=role, password=told[role], inbox=inbox(role))
+
+
+def _told(folder: Path) -> dict[str, str]:
+    """Return what the file beside the lock says; empty where there is none, or half of one."""
+    file = folder / TOLD
+    try:
+        return msgspec.json.decode(read_secret(file), type=dict[str, str]) if file.exists() else {}
+    except msgspec.MsgspecError:
+        return {}
+
+
+async def _port(url: str) -> int:
+    """Return the port of a URL, waited for if another program has it; else one that is free."""
+    before = urlsplit(url).port
+    for _ in range(int(SAME_S / SAME_POLL_S) if before else 0):
+        if _is_free(before or 0):
+            return before or 0
+        await asyncio.sleep(SAME_POLL_S)
+    return next(filter(_is_free, (secrets.choice(PORTS) for _ in PORTS)))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _complain(what: str) -> None:
+    sys.stderr.write(f"ssm: {what}\n")
+    sys.stderr.flush()
 
 
 def _users(passwords: Mapping[ClusterRole, str]) -> str:

@@ -55,7 +55,7 @@ async def append(
         return int(answer["seq"])
     if error and error.get("err_code") == WRONG_SEQUENCE:
         return Conflict(str(error.get("description", "")))
-    return Unknown(_described(answer))
+    return Unknown(_described(answer, wire))
 
 
 async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | Gone | None:
@@ -69,7 +69,7 @@ async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | Gone
         code = answer.get("error", {}).get("err_code")
         if code == NO_STREAM:
             return Gone()
-        return None if code == NOT_FOUND else Unknown(_described(answer))
+        return None if code == NOT_FOUND else Unknown(_described(answer, wire))
     message = answer["message"]
     headers = base64.b64decode(message.get("hdrs", ""))
     removed = b"KV-Operation: DEL" in headers or b"KV-Operation: PURGE" in headers
@@ -86,7 +86,7 @@ async def following(
         body = msgspec.json.encode({"seq": start, "next_by_subj": subject, "batch": BATCH})
         count = 0
         async for came in wire.gather(f"{API}.DIRECT.GET.{stream}", body, ANSWER_S):
-            stored = _direct(came)
+            stored = _direct(came, wire)
             if stored is None:
                 break
             if isinstance(stored, Stored):
@@ -102,14 +102,14 @@ async def lasts(wire: Wire, stream: str, pattern: str) -> AsyncIterator[Stored |
     """The last message of every subject that fits a pattern."""
     body = msgspec.json.encode({"multi_last": [pattern]})
     async for came in wire.gather(f"{API}.DIRECT.GET.{stream}", body, ANSWER_S):
-        stored = _direct(came)
+        stored = _direct(came, wire)
         if stored is None:
             return
         nobody = isinstance(came, CallLost) and came.why == "noproc"
         yield Gone() if nobody else stored
 
 
-def _direct(came: Message | CallLost) -> Stored | Unknown | None:
+def _direct(came: Message | CallLost, wire: Wire) -> Stored | Unknown | None:
     """One answer of a direct read; None at its end."""
     if isinstance(came, CallLost):
         return Unknown(came.detail)
@@ -117,7 +117,8 @@ def _direct(came: Message | CallLost) -> Stored | Unknown | None:
     if status in {EMPTY, END}:
         return None
     if status is not None:
-        return Unknown(f"status {status}: {came.headers.get('Description', '')}")
+        said = came.headers.get("Description", "")
+        return Unknown(f"{wire.server}: status {status}: {said}")
     removed = came.headers.get("KV-Operation") in {"DEL", "PURGE"}
     sequence = int(came.headers["Nats-Sequence"])
     return Stored(sequence, came.headers["Nats-Subject"], None if removed else came.data)
@@ -167,7 +168,7 @@ async def make(wire: Wire, config: dict[str, Any], most: int = MAKE_TRIES) -> in
         if made.why == "denied":
             break
         if made.why == "noproc" and tries >= OFF_TRIES:
-            why = "JetStream is off"
+            why = f"JetStream is off at {wire.server}"
             break
         await asyncio.sleep(MAKE_PAUSE_S)
     raise ClusterError(f"stream {config['name']} cannot be made: {why}")
@@ -193,7 +194,7 @@ async def _stream(wire: Wire, request: str, config: dict[str, Any], body: bytes)
         return Made(answer["config"], clustered="cluster" in answer)
     if error is not None and error.get("err_code") == NAME_TAKEN:
         return Made(config, clustered=False)  # it is there, and set up in another way
-    return CallLost("busy", _described(answer))
+    return CallLost("busy", _described(answer, wire))
 
 
 async def _grown(wire: Wire, made: Made, wanted: int) -> int:
@@ -220,5 +221,6 @@ def _decoded(data: bytes) -> dict[str, Any]:
         return {}
 
 
-def _described(answer: dict[str, Any]) -> str:
-    return str(answer.get("error", {}).get("description", "an answer that is none"))
+def _described(answer: dict[str, Any], wire: Wire) -> str:
+    said = answer.get("error", {}).get("description", "an answer that is none")
+    return f"{wire.server}: {said}"

@@ -129,6 +129,11 @@ class Wire:
             raise ClusterError(f"{self._inbox.server} does not let us listen to {what}; {HOW}")
 
     @property
+    def server(self) -> str:
+        """The server that we talk to, or that we talked to last."""
+        return self._inbox.server
+
+    @property
     def most_bytes(self) -> int:
         """The largest message that the server takes, in bytes."""
         return int(self._client.max_payload)

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.runtime.views import Carried
 
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 Takeover = Literal["fence", "lease"]
@@ -34,12 +35,16 @@ class Open(msgspec.Struct, frozen=True, tag=True):
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
-    """Start a child, or take over one that runs, if `adopt` is set; `epoch` is that of one."""
+    """Start a child, or take over one that runs, if `adopt` is set.
+
+    With an epoch and a node it was watched there by an earlier link process.
+    """
 
     n: int
     job: ChildJob
     adopt: bool = False
     epoch: int = 0
+    node: str = ""
 
 
 class StopChild(msgspec.Struct, frozen=True, tag=True):
@@ -108,8 +113,41 @@ class NodeSeen(msgspec.Struct, frozen=True, tag=True):
     host: str = ""
 
 
-Order = Open | StartChild | StopChild | CallChild
-News = Done | Answered | Ended | Linked | NodeSeen
+class Interest(msgspec.Struct, frozen=True, tag=True):
+    """A group has members in the tree's own process, or has none any more."""
+
+    group: str
+    wanted: bool
+
+
+class PublishFar(msgspec.Struct, frozen=True, tag=True):
+    """Publish something to the other processes; `alone`: the tree's own has no members."""
+
+    group: str
+    carried: Carried
+    alone: bool
+
+
+class HeardFar(msgspec.Struct, frozen=True, tag=True):
+    """Another process has published something."""
+
+    group: str
+    carried: Carried
+
+
+class LostFar(msgspec.Struct, frozen=True, tag=True):
+    """A publish to a group is lost, or a group is not heard; why."""
+
+    group: str
+    why: str
+
+
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """Said every second: the link process is there, and reads."""
+
+
+Order = Open | StartChild | StopChild | CallChild | Interest | PublishFar
+News = Done | Answered | Ended | Linked | NodeSeen | Alive | HeardFar | LostFar
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -7,6 +7,7 @@ one thread is busy. It ends with the tree; the remote children stay or stop, by 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -18,19 +19,26 @@ import msgspec
 from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
 from ssm_cli.cluster.link.frames import (
+    Alive,
     Answered,
     CallChild,
     ChildJob,
     Done,
     FrameDecoder,
+    HeardFar,
+    Interest,
+    Linked,
+    LostFar,
     News,
     NodeSeen,
     Open,
     Order,
+    PublishFar,
     StartChild,
     StopChild,
     framed,
 )
+from ssm_cli.cluster.link.groupcast import GroupCast
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
 from ssm_cli.cluster.link.watching import Kin, Watching
@@ -38,9 +46,13 @@ from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Reply
 from ssm_cli.runtime.remote.ports import ITSELF
+from ssm_cli.runtime.views import Carried
 
 READ_BYTES = 65_536
 QUICK_S, SLOW_S = 2.0, 10.0  # leases with one server, and with three
+BEAT_S = 1.0
+MOST_UNREAD_BYTES = 1024 * 1024  # for a tree that is busy; then links are not told of meanwhile
+MOST_HEARD_BYTES = 16 * 1024 * 1024  # of publishes, likewise; more are dropped
 MOST_CALLS = 4096  # under way at once; more are answered `busy`
 
 
@@ -56,9 +68,14 @@ class Link:
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._spreading: asyncio.Task[None] | None = None
+        self._groups = GroupCast(
+            cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
+        )
 
     def tell(self, news: News) -> None:
-        """Send news to the tree."""
+        """Send news to the tree; how links stand is said again, and may be left out."""
+        if isinstance(news, Linked) and is_behind(self._out):
+            return
         self._out.write(framed(news))
 
     def on(self, order: Order) -> None:
@@ -68,10 +85,23 @@ class Link:
                 self._spawn(self._start(order), self._work)
             case StopChild():
                 self._spawn(self._stop(order), self._work)
+            case Interest(group, wanted):
+                self._groups.interest(group, wanted=wanted)
+            case PublishFar(group, carried, alone):
+                self._groups.publish(group, carried, alone=alone)
             case CallChild() if len(self._calls) >= MOST_CALLS:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
                 self._spawn(self._call(order), self._calls)
+
+    def _heard(self, group: str, carried: Carried) -> None:
+        if self._out.transport.get_write_buffer_size() > MOST_HEARD_BYTES:
+            self._lost(group, "the tree is busy, and too much waits for it")
+        else:
+            self.tell(HeardFar(group, carried))
+
+    def _lost(self, group: str, why: str) -> None:
+        self.tell(LostFar(group, why))
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = asyncio.ensure_future(work)
@@ -95,7 +125,10 @@ class Link:
             job = self._completed(order.job)
             known = Watching(self._cluster, self._tree, job, self.tell, self._kin)
             self._children[order.job.name] = known
-        self.tell(await known.start(order.n, adopt=order.adopt, epoch=order.epoch))
+        if order.epoch:
+            self.tell(await known.watch_again(order.n, order.epoch, order.node))
+        else:
+            self.tell(await known.start(order.n, adopt=order.adopt))
 
     def _completed(self, job: ChildJob) -> ChildJob:
         """Complete a job with the defaults of the cluster.
@@ -124,16 +157,34 @@ class Link:
         if isinstance(reply, CallLost):
             self.tell(Answered(order.n, reply.why, error=reply.detail))
             return
-        said = msgspec.json.decode(reply, type=Reply)
+        try:
+            said = msgspec.json.decode(reply, type=Reply)
+        except msgspec.MsgspecError as error:
+            said = Reply("noconnection", error=f"{order.worker}: an answer that is none: {error}")
         self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
+
+
+def is_behind(out: asyncio.StreamWriter) -> bool:
+    """Return whether the tree has much to read already."""
+    return out.transport.get_write_buffer_size() > MOST_UNREAD_BYTES
+
+
+async def beat(out: asyncio.StreamWriter) -> None:
+    """Say every second that we are there."""
+    while True:
+        if not is_behind(out):
+            out.write(framed(Alive()))
+        await asyncio.sleep(BEAT_S)
 
 
 async def serve_tree(number: int) -> None:
     """Serve a tree until it closes the connection."""
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the tree sees to it
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # for the group: the tree ends us
+        loop.add_signal_handler(signum, lambda: None)
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=number))
     frames = FrameDecoder()
+    beating = asyncio.ensure_future(beat(writer))
     link: Link | None = None
     cluster = None
     try:
@@ -152,6 +203,7 @@ async def serve_tree(number: int) -> None:
     except ConnectionError:
         pass  # the tree is gone
     finally:
+        beating.cancel()
         if cluster is not None:
             await cluster.close()
         writer.close()

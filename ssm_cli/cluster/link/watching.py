@@ -80,31 +80,23 @@ class Watching:
         self._task: asyncio.Task[Any] | None = None  # that starts it, looks at it or heals it
         self._handle: Handle | None = None
 
-    async def start(self, n: int, *, adopt: bool, epoch: int = 0) -> Done:
-        """Start the child, and monitor it from then on.
+    async def start(self, n: int, *, adopt: bool) -> Done:
+        """Start the child, and monitor it from then on; with `adopt` one that lives on will do.
 
-        With `adopt` one that lives on will do; with an epoch there is one, which an earlier link
-        process has watched: it is looked for as long as it takes. A stop, or another start, ends
-        this one.
+        A stop, or another start, ends this one.
         """
         self._forget()
-        starting = asyncio.ensure_future(self._start(n, adopt=adopt, epoch=epoch))
+        starting = asyncio.ensure_future(self._start(n, adopt=adopt))
         self._task = starting
         await asyncio.wait([starting])
         if starting.cancelled():
             return Done(n, ok=False, reason=STOPPED, detail="it was stopped while it started")
         return starting.result()
 
-    async def _start(self, n: int, *, adopt: bool, epoch: int) -> Done:
+    async def _start(self, n: int, *, adopt: bool) -> Done:
         try:
-            if self._handle is None:
-                subject = names.exits(self._tree, self.job.name)
-                self._handle = await self._cluster.calls.serve(subject, self._on_exit)
+            await self._listen()
             placed = await self._placing.adopt() if adopt else None
-            if epoch and not isinstance(placed, Placed):
-                self._epoch = epoch
-                self._task = asyncio.ensure_future(self._heal(""))
-                return Done(n, ok=True, node=self._node, epoch=epoch)
             if isinstance(placed, Unknown):
                 return Done(n, ok=False, reason="noconnection", detail=placed.detail)
             placed = await self._placing.start() if placed is None else placed
@@ -114,18 +106,38 @@ class Watching:
             self._watch(placed)
         return Done(n, placed.ok, placed.reason, placed.detail, placed.node, placed.epoch)
 
+    async def watch_again(self, n: int, epoch: int, node: str) -> Done:
+        """Monitor a life that an earlier link process has watched; what became of it shows."""
+        self._forget()
+        try:
+            await self._listen()
+        except ClusterError as error:
+            return Done(n, ok=False, reason="noconnection", detail=str(error))
+        self._placing.before = node
+        self._watch(Placed(ok=True, node=node, epoch=epoch), reachable=False)
+        return Done(n, ok=True, node=node, epoch=epoch)
+
+    async def _listen(self) -> None:
+        if self._handle is None:
+            subject = names.exits(self._tree, self.job.name)
+            self._handle = await self._cluster.calls.serve(subject, self._on_exit)
+
     def _forget(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    def _watch(self, placed: Placed) -> None:
+    def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
         self._node, self._epoch = placed.node, placed.epoch
         self._placing.lost = ""
         self._monitor = monitor.Monitor(
-            placed.epoch, self.job.ttl_s, self.job.takeover, Observed(placed.revision, now_s, now_s)
+            placed.epoch,
+            self.job.ttl_s,
+            self.job.takeover,
+            Observed(placed.revision, now_s, now_s),
+            reachable=reachable,
         )
-        self._say(reachable=True)
+        self._say(reachable)
         self._task = asyncio.ensure_future(self._look(placed.epoch))
 
     @property

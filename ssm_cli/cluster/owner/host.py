@@ -21,6 +21,7 @@ import msgspec
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
 from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.link.groupcast import GroupCast
 from ssm_cli.cluster.owner.code import Undefined, tree_of
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.serving import Serving
@@ -122,12 +123,17 @@ class Host:
         tree = tree_of(start.spec, Path(self._job.folder))
         owner = f"{self._job.node}/{loop.time():.0f}"
         self._store = store = await open_store(cluster, start, owner, self._page)
-        node = Node(tree, name=start.subtree, store=store, history=HISTORY).start()
+        node = Node(tree, name=start.subtree, store=store, history=HISTORY)
+        groups = GroupCast(
+            cluster, start.tree, f"{start.subtree} {start.epoch}", node.hear, node.note_lost
+        )
+        node.join_others(groups)
+        node.start()
         store.forget()
         serving = Serving(node, self._is_good, store, start.epoch, self.stop)
         await self._serve(cluster, serving)
         self.tell(Told("started"))
-        return await self._until_end(node, cluster, serving, store)
+        return await self._until_end(node, cluster, serving, store, groups)
 
     async def _serve(self, cluster: NatsCluster, serving: Serving) -> None:
         start, serve = self._job.start, cluster.calls.serve
@@ -141,7 +147,12 @@ class Host:
             self._handles.append(await serve(subject, heard))
 
     async def _until_end(
-        self, node: Node, cluster: NatsCluster, serving: Serving, store: ClusterStore
+        self,
+        node: Node,
+        cluster: NatsCluster,
+        serving: Serving,
+        store: ClusterStore,
+        groups: GroupCast,
     ) -> Told:
         """Wait until the tree ends or is stopped; then shut down in order."""
         down = asyncio.ensure_future(node.serve())
@@ -159,6 +170,7 @@ class Host:
         await serving.drained(DRAIN_S)
         node.stop(reason)
         await store.settled()
+        await groups.close()
         await self._say_exit(cluster, reason)
         return Told("ended", reason)
 

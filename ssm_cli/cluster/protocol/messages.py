@@ -155,6 +155,14 @@ class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout_s: float = 5.0
 
 
+class Publication(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process of a tree publishes to a group, to the others; see `Carried`."""
+
+    by: str
+    data: bytes
+    is_value: bool = False
+
+
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     """The outcome of a call, as in reply records."""
 

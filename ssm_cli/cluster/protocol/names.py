@@ -102,6 +102,11 @@ def is_ask(subject: str) -> bool:
     return subject.split(".")[2] == "ask"
 
 
+def publishes(tree: str, group: str) -> str:
+    """Return the subject of what is published to a group of a tree."""
+    return f"ssm.{word(tree)}.pub.{word(group)}"
+
+
 def exits(tree: str, subtree: str) -> str:
     """Where the end of a subtree is told."""
     return f"ssm.{word(tree)}.exit.{word(subtree)}"

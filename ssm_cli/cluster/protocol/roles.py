@@ -64,9 +64,13 @@ _WRITES = {
     ClusterRole.NODE: (*_LOOK, *_STREAMS, f"$KV.{ADVERTS}.>", "ssm.*.exit.*", f"{INBOX}.>"),
     ClusterRole.SUBTREE: (
         NOBODY, *_STREAMS, *_api("STREAM.PURGE.*"), "$KV.>", "ssm.*.j.*", "ssm.*.exit.*",
+        "ssm.*.pub.*",
         f"{INBOX}.>",
     ),
-    ClusterRole.TREE: (*_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*", "ssm.*.ask.*"),
+    ClusterRole.TREE: (
+        *_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*", "ssm.*.ask.*",
+        "ssm.*.pub.*",
+    ),
     ClusterRole.CALL: _CALL,
     ClusterRole.LOOK: _LOOK,
 }  # fmt: skip
@@ -78,8 +82,9 @@ _HEARS = {
         "ssm.*.see.*",
         "ssm.*.call.>",
         "ssm.*.cast.>",
+        "ssm.*.pub.*",
     ),
-    ClusterRole.TREE: ("ssm.*.exit.*",),
+    ClusterRole.TREE: ("ssm.*.exit.*", "ssm.*.pub.*"),
 }
 
 

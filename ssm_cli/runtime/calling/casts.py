@@ -7,18 +7,18 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
-from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
-from ssm_cli.runtime.engine.contained import contained, passes_through, said_by
+from ssm_cli.runtime.engine.contained import contained, passes_through
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
 from ssm_cli.runtime.remote.far import ask_far, cast_far, far_of
+from ssm_cli.runtime.remote.hearing import read_as
 
 CAST, RUNNING = Kind.CAST, CellStatus.RUNNING  # globals are quick
 
@@ -113,15 +113,7 @@ class Casts:
             DecodeError: the bytes are none of this worker's inputs.
         """
         cell = need_worker(self._world, worker)
-        named = codec_for(codec, cell.spec.start.inputs, None)
-
-        def refuse(error: BaseException) -> DecodeError:
-            if type(error) is DecodeError:
-                return error
-            said = said_by(self._world, cell, error)
-            return DecodeError(f"{worker}: {type(error).__name__}: {said}")
-
-        value = contained(self._world, cell, refuse, named.decode, data)
+        value = read_as(self._world, cell, data, codec)
         if type(value) is DecodeError:
             value.worker = worker
             raise value

@@ -8,12 +8,15 @@ from typing import Any
 from ssm_cli.behaviour.dispatch import MOST_GROUP_CHARACTERS, is_group
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import QueueFull, SysError
+from ssm_cli.runtime.engine.bonds import tell_far
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.publishing import OUTSIDE, has_way, publish
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.performer.intake import enter, full_queue
-from ssm_cli.runtime.views import GroupInfo, MemberInfo, Published
+from ssm_cli.runtime.remote.hearing import publish_heard
+from ssm_cli.runtime.remote.ports import FarGroups
+from ssm_cli.runtime.views import Carried, GroupInfo, MemberInfo, Published
 
 
 class GroupCalls:
@@ -58,8 +61,23 @@ class GroupCalls:
             silent = value is None or not isinstance(cell, WorkerCell)
             yield MemberInfo(name, "" if silent else shown(self._world, cell, value))  # type: ignore[arg-type]  # it is a worker
 
+    def join_others(self, far: FarGroups) -> None:
+        """Have publishes reach members in other processes of the tree, and the other way round."""
+        self._world.outside.far_groups = far
+        tell_far(self._world, self.which_groups())
+
+    def hear(self, group: str, carried: Carried) -> None:
+        """Publish here what another process of the tree has published; not from a step."""
+        publish_heard(self._world, group, carried)
+        if self._world.outside.wake is not None:
+            self._world.outside.wake()
+
+    def note_lost(self, group: str, why: str) -> None:
+        """Count and report a publish that did not reach other processes of the tree."""
+        self._world.drop(self._world.root, group, "publish", why)
+
     def publish(self, group: str, message: Any) -> Published:
-        """Cast `message` to each who is a member now; say how many that are.
+        """Cast `message` to each who is a member now; say how many that are in this process.
 
         Bytes are decoded by the codec of each. While the queue is full, what waits is served first.
 

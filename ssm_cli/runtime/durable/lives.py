@@ -24,6 +24,7 @@ from ssm_cli.runtime.durable.snapshots import (
     unpack,
 )
 from ssm_cli.runtime.engine import commit
+from ssm_cli.runtime.engine.bonds import leave_all
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
 from ssm_cli.runtime.engine.guard import guarded
@@ -141,7 +142,7 @@ def undo(world: World, cell: WorkerCell) -> None:
     extra.timers.clear()
     cancel_runs(world, cell)
     commit.stop_timeout(world, cell)
-    world.groups.end(cell.spec.id)
+    leave_all(world, cell.spec.id)
     world.monitors.end(cell.spec.id)
     token = continues(world, cell)
     if token is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.effects import Demonitor, Down, Effect, Join, Leave, Monitor
@@ -32,13 +32,36 @@ def bind(world: World, cell: WorkerCell, effect: Bond) -> None:
     match effect:
         case Join(group, value):
             world.groups.join(str.__str__(group), cell.spec.id, value)
+            tell_far(world, (str.__str__(group),))
         case Leave(group):
             world.groups.leave(str.__str__(group), cell.spec.id)
+            tell_far(world, (str.__str__(group),))
         case Monitor(worker):
             monitor(world, cell, str.__str__(worker))
         case Demonitor(worker):
             known = world.reach(str.__str__(worker))
             world.monitors.remove(cell.spec.id, worker if known is None else known.spec.id)
+
+
+def leave_all(world: World, name: str) -> None:
+    """Have a worker, whose life has ended, in no group any more."""
+    joined = world.groups.joined.get(name, ())
+    world.groups.end(name)
+    tell_far(world, joined)
+
+
+def empty_groups(world: World) -> None:
+    """Forget all groups: the tree is down."""
+    known = tuple(world.groups.groups)
+    world.groups.clear()
+    tell_far(world, known)
+
+
+def tell_far(world: World, groups: Iterable[str]) -> None:
+    """Tell other processes of the tree whether these groups have members here."""
+    if (far := world.outside.far_groups) is not None:
+        for group in groups:
+            far.interest(group, wanted=group in world.groups.groups)
 
 
 def monitor(world: World, cell: WorkerCell, worker: str) -> None:
@@ -59,7 +82,7 @@ def tell_down(world: World, cell: WorkerCell, worker: str, reason: ExitReason) -
 def part(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     """A life of a worker has ended: it is in no group, watches nobody, and who watches it hears."""
     name: str = cell.spec.id
-    world.groups.end(name)
+    leave_all(world, name)
     world.monitors.end(name)
     for watcher, given in [*world.monitors.watchers.get(name, {}).items()]:
         told = world.names.get(watcher)

@@ -7,6 +7,9 @@ at the head of the queue, and behind them what others wait for, up to as many ag
 comes behind these. So a publish goes on by a chunk at a time, and calls, timers and a stop get in
 between.
 
+Members may live in other processes of the tree, too. There it goes as bytes, once, and each of them
+publishes it to its own (`publish_here`). A fork has no others: what it publishes stays in it.
+
 The order is that of one queue all the same: before an input is let past a publish that its worker
 has still to get, the message of that goes to this worker (`Turn`). So whatever reaches a worker
 behind a publish, from whomever, reaches it behind the message.
@@ -21,15 +24,20 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind
+from ssm_cli.codec.json import plainly_written
+from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.groups import Member, Membership
 from ssm_cli.runtime.engine.pending import SentInput
 from ssm_cli.runtime.engine.world import Input, World
+from ssm_cli.runtime.views import Carried
 
 CAST = Kind.CAST
 CHUNK = 64  # members that get a message at once; more, and others get in between
 LOOKED_AT = 256  # entries of the queue, in which others are looked for behind publishes
 GONE = "no such worker"
+MAX_CARRIED_BYTES = 900_000  # of a publish to other processes: one message of the servers
+NOT_FAR = "it does not cross to other processes"
 OUTSIDE = -1  # in place of the record whose effect a publish is
 MOST_UNDER_WAY = 10_000_000  # inputs that publishes of large groups may still have to bring
 
@@ -106,7 +114,37 @@ def has_way(world: World, groups: Sequence[str]) -> bool:
 
 
 def publish(world: World, group: str, message: Any, record: int = 0) -> None:
-    """Publish a message; `record` is the one whose effect it is, or `OUTSIDE`."""
+    """Publish a message to all; `record` is the one whose effect it is, or `OUTSIDE`."""
+    far = world.outside.far_groups
+    if far is None:
+        publish_here(world, group, message, record)
+        return
+    here = group in world.groups.groups
+    if here:
+        publish_here(world, group, message, record)
+    try:
+        carried = carried_of(message)
+    except DecodeError as error:
+        world.drop(world.root, group, "publish", f"{NOT_FAR}: {error}")
+    else:
+        far.publish(group, carried, alone=not here)
+
+
+def carried_of(message: Any) -> Carried:
+    """Return a message as it crosses to other processes.
+
+    Raises:
+        DecodeError: it does not; says why.
+    """
+    is_value = type(message) is not bytes
+    data = plainly_written(message) if is_value else message
+    if len(data) > MAX_CARRIED_BYTES:
+        raise DecodeError(f"it has {len(data):,} bytes, and at most {MAX_CARRIED_BYTES:,} cross")
+    return Carried(data, is_value)
+
+
+def publish_here(world: World, group: str, message: Any, record: int) -> None:
+    """Publish a message to the members in this process."""
     found = world.groups.groups.get(group)
     if found is None:
         world.drop(world.root, group, "publish", "no members")

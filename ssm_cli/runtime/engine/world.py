@@ -36,6 +36,7 @@ class Outside:
         carry: makes values of classes that a reload has put away into those in their place; None
             where none has.
         advance: runs a callback (`dispatch.advance`, or a check of it).
+        far_groups: the members of groups in other processes of the tree; None where it has one.
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
         coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
@@ -52,8 +53,8 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "coming", "driver", "dropping", "finish", "held", "init", "keeper",
-        "links", "news", "not_started", "runner", "unwatch", "wake",
+        "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
+        "keeper", "links", "news", "not_started", "runner", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,6 +67,7 @@ class Outside:
         self.not_started: Any = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
+        self.far_groups: Any = None
         self.keeper: Any = None
         self.links: Any = None
         self.news: deque[Any] = deque()  # of the links, until each is dealt with

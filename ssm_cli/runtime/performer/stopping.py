@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.engine.backlog import VOID, refuse_below
+from ssm_cli.runtime.engine.bonds import empty_groups
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.pending import SentInput
@@ -110,7 +111,7 @@ def root_down(world: World, reason: ExitReason) -> None:
             text = f"the tree has stopped: {reason}"
             pending.fail(unstepped(CalleeStopped(text, reason=str(reason))))
         world.queue.popleft()  # last: what is interrupted is done again
-    world.groups.clear()
+    empty_groups(world)
     world.guard.close()
     if world.outside.wake is not None:
         world.outside.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,12 +12,16 @@ from ssm_cli.runtime.remote.ports import (
     Answered,
     Call,
     Ended,
+    Heard,
     Launched,
     Linked,
+    LinkSeen,
     News,
     NodeSeen,
     Outcome,
+    Unheard,
 )
+from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
 Worker = Callable[[bytes], Outcome]
@@ -36,6 +41,8 @@ class FakeLinks:
         slow: children that start only when told to (`arrive`).
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
+        interests: the groups that have members in the node.
+        published: what was published to others: the group, what, and whether nobody here gets it.
     """
 
     def __init__(self, clock: Clock, workers: dict[str, Worker] | None = None) -> None:
@@ -45,6 +52,8 @@ class FakeLinks:
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
+        self.interests: set[str] = set()
+        self.published: list[tuple[str, Carried, bool]] = []
         self._clock = clock
         self._workers = {} if workers is None else workers
         self._live: dict[str, bool] = {}
@@ -99,6 +108,14 @@ class FakeLinks:
         if known is not None and self._live.get(child, False):
             known(data)
 
+    def interest(self, group: str, *, wanted: bool) -> None:
+        """Note whether a group has members."""
+        (self.interests.add if wanted else self.interests.discard)(group)
+
+    def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
+        """Note what was published."""
+        self.published.append((group, carried, alone))
+
     def poll(self) -> Sequence[News]:
         """What has happened since the last time."""
         while self._answers:
@@ -106,6 +123,10 @@ class FakeLinks:
             answered(outcome)
             del self._answers[0]  # last: one that is interrupted is told again
         return [self._news.pop(0) for _ in self._news[:]]
+
+    def due_s(self) -> float:
+        """Return that there is nothing to look after."""
+        return math.inf
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless there are news."""
@@ -131,6 +152,18 @@ class FakeLinks:
     def node(self, name: str, *, up: bool) -> None:
         """A node of the cluster comes or goes."""
         self._news.append(NodeSeen(name, up))
+
+    def hear(self, group: str, carried: Carried) -> None:
+        """Another process of the tree publishes something."""
+        self._news.append(Heard(group, carried))
+
+    def unheard(self, group: str, why: str) -> None:
+        """A publish has not reached the others."""
+        self._news.append(Unheard(group, why))
+
+    def break_off(self, *, up: bool = False, detail: str = "") -> None:
+        """Whatever links the tree to its cluster goes, or is back."""
+        self._news.append(LinkSeen(up, detail))
 
     def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
         """The link to a child breaks, or is there again."""

@@ -6,8 +6,17 @@ from ssm_cli.behaviour.reasons import Lost
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.entries import Arrived, ChildEnded
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.life import reason_for
-from ssm_cli.runtime.remote.ports import Ended, Launched, Linked, NodeSeen
+from ssm_cli.runtime.remote.ports import (
+    Ended,
+    Heard,
+    Launched,
+    Linked,
+    LinkSeen,
+    NodeSeen,
+    Unheard,
+)
 from ssm_cli.runtime.reports import ending
 
 
@@ -21,21 +30,45 @@ def take_news(world: World) -> bool:
     asked = False
     while waiting and not asked:
         news = waiting[0]
-        cell = None if isinstance(news, NodeSeen) else world.names.get(news.child)
-        if isinstance(news, NodeSeen):
-            seen = {"node": news.node, "host": news.host}
-            world.report("node_up" if news.up else "node_down", world.root, seen)
-        elif isinstance(cell, RemoteCell) and isinstance(news, Launched):
-            if cell.status is CellStatus.STARTING:
-                asked, why = True, None if news.ok else Lost(news.reason, news.detail)
-                world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
-        elif isinstance(cell, RemoteCell) and cell.status is CellStatus.RUNNING:
-            if isinstance(news, Ended):
-                take_end(world, cell, news)
-            else:
-                take_link(world, cell, news)
+        match news:
+            case NodeSeen(node, up, host):
+                seen = {"node": node, "host": host}
+                world.report("node_up" if up else "node_down", world.root, seen)
+            case LinkSeen(up, detail):
+                world.report("link_up" if up else "link_down", world.root, {"why": detail})
+            case Heard(group, carried):
+                waiting.popleft()  # first: it comes once or not at all, as all that is sent
+                publish_heard(world, group, carried)
+                continue
+            case Unheard(to, why, how):
+                world.drop(world.root, to, how, why)
+            case Launched():
+                asked = take_start(world, news)
+            case Ended() | Linked():
+                take_of_child(world, news)
         waiting.popleft()  # last: what is interrupted is done again
     return asked
+
+
+def take_start(world: World, news: Launched) -> bool:
+    """Have the supervisor go on with a child that was asked for; return whether it still is."""
+    cell = world.names.get(news.child)
+    if not isinstance(cell, RemoteCell) or cell.status is not CellStatus.STARTING:
+        return False
+    why = None if news.ok else Lost(news.reason, news.detail)
+    world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
+    return True
+
+
+def take_of_child(world: World, news: Ended | Linked) -> None:
+    """Take news of a child, unless it does not run any more."""
+    cell = world.names.get(news.child)
+    if not isinstance(cell, RemoteCell) or cell.status is not CellStatus.RUNNING:
+        return
+    if isinstance(news, Ended):
+        take_end(world, cell, news)
+    else:
+        take_link(world, cell, news)
 
 
 def take_end(world: World, cell: RemoteCell, news: Ended) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
 MAX_INPUT_BYTES = 12_000_000  # of one call or cast across the link; more is refused
@@ -55,7 +56,29 @@ class NodeSeen(msgspec.Struct, frozen=True):
     host: str = ""
 
 
-News = Launched | Linked | Ended | NodeSeen
+class LinkSeen(msgspec.Struct, frozen=True):
+    """What links the tree to its cluster has gone, with all that was under way; or is back."""
+
+    up: bool
+    detail: str = ""
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """Another process of the tree has published something to a group."""
+
+    group: str
+    carried: Carried
+
+
+class Unheard(msgspec.Struct, frozen=True):
+    """A publish or a cast did not reach other processes, or nobody is a member anywhere."""
+
+    to: str
+    why: str
+    how: str = "publish"
+
+
+News = Launched | Linked | Ended | NodeSeen | LinkSeen | Heard | Unheard
 
 
 ITSELF = ""
@@ -84,7 +107,22 @@ class Outcome(msgspec.Struct, frozen=True):
 Answered = Callable[[Outcome], None]
 
 
-class Links(Protocol):
+class FarGroups(Protocol):
+    """The members of groups that live in other processes of the tree."""
+
+    def interest(self, group: str, *, wanted: bool) -> None:
+        """Tell the others whether there are members here; told again, nothing happens."""
+        ...
+
+    def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
+        """Send a publish to all who have members; does not wait.
+
+        With `alone` there are none here: where none are anywhere, that is told.
+        """
+        ...
+
+
+class Links(FarGroups, Protocol):
     """The links of one tree to its remote children."""
 
     def start(self, spec: RemoteSpec, *, adopt: bool) -> None:
@@ -112,6 +150,10 @@ class Links(Protocol):
 
     def poll(self) -> Sequence[News]:
         """What has happened since the last time; does not wait."""
+        ...
+
+    def due_s(self) -> float:
+        """Return when to `poll` at the latest, by the clock; infinity for never."""
         ...
 
     def wait(self, seconds: float) -> None:
