@@ -95,12 +95,12 @@ class AttachedNode:
         self._owner = asyncio.current_task()
         self._detached = asyncio.Event()
 
-    def stop(self, reason: object = "shutdown") -> None:
+    def stop(self, reason: object = "shutdown", *, keep_remote: bool = False) -> None:
         """Detach if the task of the session asks; else stop the tree."""
         if self._detached is not None and asyncio.current_task() is self._owner:
             self._detached.set()
         else:
-            self._near.stop(reason)
+            self._near.stop(reason, keep_remote=keep_remote)
 
     def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect; one that the screen looks by may not block it for long."""

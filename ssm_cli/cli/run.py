@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from ssm_cli.cli import doors
-from ssm_cli.cli.cluster.access import Cluster
+from ssm_cli.cli.cluster.access import Cluster, Takeover
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
@@ -92,6 +92,7 @@ def run(
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
     cluster: Cluster = None,
+    takeover: Takeover = False,
     detach: Detach = False,
     quiet: Quiet = False,
     output: Output = "text",
@@ -99,7 +100,9 @@ def run(
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
     env, known = cast("Environment", ctx.obj), remembered(history, headless)
     kept = Kept(data, verify_pure, known, not no_post_mortem, reload)
-    how = doors.Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster)
+    how = doors.Doors(
+        no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster, takeover
+    )
     source = _check(headless, detach, no_socket, (script, command), (ui, output))
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)

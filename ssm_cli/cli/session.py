@@ -18,7 +18,7 @@ from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.errors import CommandError, SsmError, StartFailed, message_of
+from ssm_cli.errors import CommandError, SsmError, StartFailed, TakenOver, message_of
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.interpret import perform
 from ssm_cli.repl.shell.results import Results
@@ -163,6 +163,7 @@ class Session:
             raise self._defect
         if self._node.storage_error is not None:
             raise self._node.storage_error
+        check_taken(self._node.taken_by)
         if self._node.gave_up:
             self._printer.notice(
                 "the tree gave up: the root reached its restart intensity; its reports say why"
@@ -308,6 +309,15 @@ class Session:
         self._printer.report(report)
         if self._printer.broken is not None:
             self._interrupts.wake()
+
+
+def check_taken(by: str) -> None:
+    """Raise that another process has taken the tree's children over, if one has."""
+    if by:
+        raise TakenOver(
+            f"another parent has taken the remote children over: {by}; this tree has ended, "
+            f"and they run on"
+        )
 
 
 def quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -154,7 +154,7 @@ def _apply(command: Command, api: NodeApi) -> Result:
 
 
 def _stop(command: Command, api: NodeApi) -> Result:
-    api.stop()
+    api.stop(keep_remote="keep_remote" in command.arguments)
     return done(command, ends=True)
 
 

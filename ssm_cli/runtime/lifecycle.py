@@ -55,7 +55,7 @@ class Lifecycle:
         try:
             self._remember()
             world.gave_up = False
-            world.outside.not_started = None
+            world.outside.not_started, world.outside.keeps = None, False
             world.running = True
             watch(world)
             world.names[world.root.spec.id] = world.root
@@ -147,8 +147,12 @@ class Lifecycle:
         self._world.post(StopTree(reason_of(reason)))
 
     @loop_code
-    def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
+    def stop(
+        self, reason: object = "shutdown", *, drain: bool = True, keep_remote: bool = False
+    ) -> None:
         """Stop the tree in order: children in reverse start order, each with its shutdown time.
+
+        With `keep_remote` remote children live on, for the next parent of their tree.
 
         Inputs that wait already are served first, for at most a second, unless `drain` is off.
         Does nothing if the tree is down. Called from a reader of reports, or from the handler of a
@@ -164,6 +168,7 @@ class Lifecycle:
             raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
         if not world.running:
             return
+        world.outside.keeps = world.outside.keeps or keep_remote
         if looping:
             world.post(StopTree(reason_of(reason)))
             return

@@ -256,6 +256,12 @@ class Node(metaclass=Parts):
         return self
 
     @property
+    def taken_by(self) -> str:
+        """Who has taken the remote children over, which ends this tree; "" for nobody."""
+        taken: str = self._world.outside.taken_by
+        return taken
+
+    @property
     def start_error(self) -> StartFailed | None:
         """Why the tree did not come up after `start(wait=False)`; None where it did, or may."""
         return self._life.start_error()

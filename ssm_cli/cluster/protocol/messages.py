@@ -187,6 +187,37 @@ def leased(data: bytes) -> Lease | None:
         return None
 
 
+class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is the parent of a tree's children: the lease on the tree's name.
+
+    Attributes:
+        id: of one run of a tree, whichever process speaks for it.
+        host, pid: of the tree's own process, for people.
+        ttl_s: how long the lease is good after a change.
+        beat: counts up.
+        released: nobody is the parent any more.
+    """
+
+    id: str
+    host: str = ""
+    pid: int = 0
+    ttl_s: float = 2.0
+    beat: int = 0
+    released: bool = False
+
+
+def parent_in(data: bytes) -> Parent | None:
+    """Decode the lease of a parent; None if the bytes are none.
+
+    >>> parent_in(b"{}") is None
+    True
+    """
+    try:
+        return msgspec.json.decode(data, type=Parent)
+    except msgspec.MsgspecError:
+        return None
+
+
 _advert_decoder: msgspec.json.Decoder[Advert] = msgspec.json.Decoder(Advert)
 
 

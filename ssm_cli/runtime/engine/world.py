@@ -44,6 +44,8 @@ class Outside:
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
+        keeps: whether remote children live on when the tree stops; `taken_by` names the process
+            that has taken them over, "" for none.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
         not_started: why the root did not come up in the end; None where it did.
@@ -54,7 +56,7 @@ class Outside:
 
     __slots__ = (
         "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "links", "news", "not_started", "runner", "unwatch", "wake",
+        "keeper", "keeps", "links", "news", "not_started", "runner", "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -65,6 +67,7 @@ class Outside:
         self.coming: dict[Cell, Any] = {}
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
+        self.keeps, self.taken_by = False, ""
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
         self.far_groups: Any = None

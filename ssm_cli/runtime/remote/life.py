@@ -49,14 +49,18 @@ def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
 
 
 def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
-    """Have it stopped within its shutdown time; what does not answer is killed, or fenced."""
+    """Have it stopped within its shutdown time; what does not answer is killed, or fenced.
+
+    Where the tree leaves its remote children to another parent, it lives on.
+    """
     limit = cell.spec.shutdown_ms
     if reason is not KILLED:
         world.report("terminating", cell, ending(reason))
     within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
     if isinstance(limit, int) and reason is not KILLED:
         within_s = min(limit / 1000, LONGEST_STOP_S)
-    stopped = world.outside.links is not None and world.outside.links.stop(cell.spec.id, within_s)
+    links, keeps = world.outside.links, world.outside.keeps
+    stopped = keeps or (links is not None and links.stop(cell.spec.id, within_s))
     cell.status = CellStatus.ENDING  # a call that waits for it fails
     release_calls(world, cell)
     cell.last_reason = reason if stopped else KILLED

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import Lost
+from ssm_cli.behaviour.reasons import Lost, Shutdown
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
-from ssm_cli.runtime.engine.entries import Arrived, ChildEnded
+from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.life import reason_for
@@ -15,6 +15,8 @@ from ssm_cli.runtime.remote.ports import (
     Linked,
     LinkSeen,
     NodeSeen,
+    ParentWaits,
+    Superseded,
     Unheard,
 )
 from ssm_cli.runtime.reports import ending
@@ -42,6 +44,11 @@ def take_news(world: World) -> bool:
                 continue
             case Unheard(to, why, how):
                 world.drop(world.root, to, how, why)
+            case ParentWaits(by):
+                world.report("waiting", world.root, {"parent": by})
+            case Superseded(by):
+                world.outside.keeps, world.outside.taken_by = True, by
+                world.post(StopTree(Shutdown("taken_over")))
             case Launched():
                 asked = take_start(world, news)
             case Ended() | Linked():

@@ -56,6 +56,18 @@ class NodeSeen(msgspec.Struct, frozen=True):
     host: str = ""
 
 
+class ParentWaits(msgspec.Struct, frozen=True):
+    """Another process is the parent of the children: starts wait until it is not."""
+
+    by: str
+
+
+class Superseded(msgspec.Struct, frozen=True):
+    """Another process has taken the children over: this tree ends, and leaves them alone."""
+
+    by: str
+
+
 class LinkSeen(msgspec.Struct, frozen=True):
     """What links the tree to its cluster has gone, with all that was under way; or is back."""
 
@@ -78,7 +90,7 @@ class Unheard(msgspec.Struct, frozen=True):
     how: str = "publish"
 
 
-News = Launched | Linked | Ended | NodeSeen | LinkSeen | Heard | Unheard
+News = Launched | Linked | Ended | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard | Unheard
 
 
 ITSELF = ""
