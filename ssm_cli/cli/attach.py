@@ -58,7 +58,7 @@ class AttachedNode:
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
-        self.storage_error = self.start_error = None
+        self.storage_error = self.end_error = None
         self._readers: list[Reader] = []
         self._seq = int(info["seq"])
         self._instance = str(info["instance"])

@@ -97,10 +97,10 @@ class OpenNode:
         served = served_by(self.node, self._entrances, program())
         self._serving = asyncio.get_running_loop().create_task(served.serve())
         await self.node.until_up()
-        if self.node.start_error is not None:
+        if self.node.end_error is not None:
             await asyncio.wait({self._serving})
             self._close()
-            raise self.node.start_error
+            raise self.node.end_error
         return self
 
     async def __aexit__(

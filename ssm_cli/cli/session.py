@@ -18,7 +18,7 @@ from ssm_cli.cli.printer import Printer
 from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, LOG
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, refused
-from ssm_cli.errors import CommandError, SsmError, StartFailed, TakenOver, message_of
+from ssm_cli.errors import CommandError, SsmError, StartFailed, message_of
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.interpret import perform
 from ssm_cli.repl.shell.results import Results
@@ -141,6 +141,7 @@ class Session:
 
         Raises:
             StartFailed: the tree did not come up.
+            TakenOver: another process has its remote children.
             StorageError: durable state cannot be written.
             OSError: the output cannot be written.
             BaseException: a callback of the event loop raised it while commands were run, which is
@@ -163,7 +164,6 @@ class Session:
             raise self._defect
         if self._node.storage_error is not None:
             raise self._node.storage_error
-        check_taken(self._node.taken_by)
         if self._node.gave_up:
             self._printer.notice(
                 "the tree gave up: the root reached its restart intensity; its reports say why"
@@ -197,9 +197,9 @@ class Session:
                 unsubscribe()
 
     def _check_start(self) -> None:
-        """Raise why the tree has not come up, if it has not."""
-        if self._node.start_error is not None:
-            raise self._node.start_error
+        """Raise why the tree has not come up, or had to end, if that is so."""
+        if self._node.end_error is not None:
+            raise self._node.end_error
 
     def _start(self) -> None:
         """Start the tree; it may be down afterwards if a signal was received."""
@@ -309,15 +309,6 @@ class Session:
         self._printer.report(report)
         if self._printer.broken is not None:
             self._interrupts.wake()
-
-
-def check_taken(by: str) -> None:
-    """Raise that another process has taken the tree's children over, if one has."""
-    if by:
-        raise TakenOver(
-            f"another parent has taken the remote children over: {by}; this tree has ended, "
-            f"and they run on"
-        )
 
 
 def quick_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

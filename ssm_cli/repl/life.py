@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 from prompt_toolkit.application import Application
 
-from ssm_cli.errors import StartFailed, StorageError
+from ssm_cli.errors import SsmError, StorageError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
@@ -51,8 +51,8 @@ class RunningNode(NodeApi, Protocol):
         ...
 
     @property
-    def start_error(self) -> StartFailed | None:
-        """Why the tree did not come up after `start(wait=False)`; None where it did, or may."""
+    def end_error(self) -> SsmError | None:
+        """Why the tree has not come up after `start(wait=False)`, or had to end; else None."""
         ...
 
     def start(self, *, wait: bool = True) -> object:
@@ -136,7 +136,7 @@ class Life:
             loop.set_exception_handler(None)
             for number in ENDING:  # a loop that closes first leaves signals a closed descriptor
                 loop.remove_signal_handler(number)
-        for error in (self._node.storage_error, self._node.start_error):
+        for error in (self._node.storage_error, self._node.end_error):
             if error is not None:
                 raise error
         return ExitCode.GAVE_UP if self._node.gave_up else self._code

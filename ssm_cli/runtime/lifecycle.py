@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
+from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError, TakenOver
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.opening import keeper_for
@@ -40,7 +40,7 @@ class Lifecycle:
         """Start the tree, depth-first in order.
 
         Unless told to `wait`, return once remote children were asked for: calls of what runs are
-        served meanwhile, and `start_error` says why the rest has not come up in the end.
+        served meanwhile, and `end_error` says why the rest has not come up in the end.
 
         Raises:
             StartFailed: a child did not start. Those before it were stopped in reverse order;
@@ -88,15 +88,20 @@ class Lifecycle:
             except BaseException:
                 self.stop(drain=False)  # as where a start is interrupted that has not got so far
                 raise
-            if (error := self.start_error()) is not None:
+            if (error := self.end_error()) is not None:
                 raise error from error.__cause__
         if not world.running and keeper is not None and keeper.error is not None:
             raise keeper.error
 
-    def start_error(self) -> StartFailed | None:
-        """Return why the tree did not come up, of a start that was not waited for; else None."""
-        outcome = self._world.outside.not_started
-        return None if outcome is None else self._failed(outcome)
+    def end_error(self) -> StartFailed | TakenOver | None:
+        """Return why the tree did not come up in the end, or had to end; None for neither."""
+        outside = self._world.outside
+        if outside.taken_by:
+            return TakenOver(
+                f"another parent has taken the remote children over: {outside.taken_by}; "
+                "this tree has ended, and they run on"
+            )
+        return None if outside.not_started is None else self._failed(outside.not_started)
 
     def _give_up(self, outcome: ExitReason | Ignore) -> None:
         """Raise why the root did not start."""

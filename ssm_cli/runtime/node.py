@@ -8,7 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ssm_cli.errors import StartFailed, StorageError
+from ssm_cli.errors import StartFailed, StorageError, TakenOver
 from ssm_cli.runtime.calling.acalls import AsyncCalls
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import Casts
@@ -256,15 +256,9 @@ class Node(metaclass=Parts):
         return self
 
     @property
-    def taken_by(self) -> str:
-        """Who has taken the remote children over, which ends this tree; "" for nobody."""
-        taken: str = self._world.outside.taken_by
-        return taken
-
-    @property
-    def start_error(self) -> StartFailed | None:
-        """Why the tree did not come up after `start(wait=False)`; None where it did, or may."""
-        return self._life.start_error()
+    def end_error(self) -> StartFailed | TakenOver | None:
+        """Why the tree has not come up after `start(wait=False)`, or had to end; else None."""
+        return self._life.end_error()
 
     def fork(
         self,

@@ -57,48 +57,54 @@ class Calls:
             await asyncio.sleep(PAUSE_S)
 
 
-async def measure(url: str, children: int, hosts: Callable[[], list[int]]) -> None:
-    """Start a tree, kill half of its children, and print what both took."""
-    names = [f"b{children}x{n}" for n in range(children)]
-    remotes = [Remote(name, "root.yaml") for name in names]
-    tree = Supervisor(
-        f"t{children}", children=[Worker("cart", kv_store), *remotes], intensity=2 * children
-    )
-    links = ClusterLinks(url, f"t{children}")
-    node = Node(tree, links=links)
-    calls = Calls(node)
+class Trial:
+    """A tree with so many remote children, started and stopped once."""
 
-    def restarts() -> int:
-        return sum(view.restarts for view in node.tree().children)
+    def __init__(self, url: str, children: int) -> None:
+        remotes = [Remote(f"b{children}x{n}", "root.yaml") for n in range(children)]
+        cart = Worker("cart", kv_store)
+        tree = Supervisor(f"t{children}", children=[cart, *remotes], intensity=2 * children)
+        self.links = ClusterLinks(url, f"t{children}")
+        self.node = Node(tree, links=self.links)
+        self.calls = Calls(self.node)
 
-    async def until_up(again: int = 0) -> None:
-        """Look now and then: each look at the tree costs time, which calls wait."""
-        while restarts() < again or any(v.state != "running" for v in node.tree().children):  # noqa: ASYNC110 - it is looked at, as users do
+    def restarts(self) -> int:
+        """How many there were."""
+        return sum(view.restarts for view in self.node.tree().children)
+
+    def is_up(self, restarts: int) -> bool:
+        """Whether all run, after so many restarts."""
+        states = {view.state for view in self.node.tree().children}
+        return self.restarts() >= restarts and states == {"running"}
+
+    async def until_up(self, what: str, begun_s: float, restarts: int = 0) -> None:
+        """Wait until all run; each look costs time, which calls wait. Print what it took."""
+        while not self.is_up(restarts):
             await asyncio.sleep(LOOK_S)
+        took_s, longest_ms = time.monotonic() - begun_s, self.calls.longest_s * 1000
+        print(f"{what}: {took_s:.1f} s, a call waited {longest_ms:.0f} ms at most", flush=True)
 
-    begun_s = time.monotonic()
-    if "wait" in inspect.signature(node.start).parameters:
-        node.start(wait=False)
-    else:
-        node.start()
-    calls.look()
-    asking = asyncio.ensure_future(calls.run())
-    await until_up()
-    print(f"start {children}: {time.monotonic() - begun_s:.1f} s, "
-          f"a call waited {calls.longest_s * 1000:.0f} ms at most", flush=True)  # fmt: skip
-    await asyncio.sleep(1.0)
-    half = hosts()[: (children + 1) // 2]
-    before = restarts()
-    calls.reset()
-    begun_s = time.monotonic()
-    for pid in half:
-        os.kill(pid, signal.SIGKILL)
-    await until_up(before + len(half))
-    print(f"kill {len(half)}: {time.monotonic() - begun_s:.1f} s, "
-          f"a call waited {calls.longest_s * 1000:.0f} ms at most", flush=True)  # fmt: skip
-    asking.cancel()
-    node.stop()
-    links.close()
+    async def run(self, hosts: Callable[[], list[int]]) -> None:
+        """Start it, kill half of its children, and print what both took."""
+        begun_s = time.monotonic()
+        if "wait" in inspect.signature(self.node.start).parameters:
+            self.node.start(wait=False)
+        else:
+            self.node.start()  # as it was: nobody is served before all is up
+        self.calls.look()
+        asking = asyncio.ensure_future(self.calls.run())
+        await self.until_up(f"start {len(self.node.tree().children) - 1}", begun_s)
+        await asyncio.sleep(1.0)
+        pids, before = hosts(), self.restarts()
+        half = pids[: (len(pids) + 1) // 2]
+        self.calls.reset()
+        begun_s = time.monotonic()
+        for pid in half:
+            os.kill(pid, signal.SIGKILL)
+        await self.until_up(f"kill {len(half)}", begun_s, before + len(half))
+        asking.cancel()
+        self.node.stop()
+        self.links.close()
 
 
 def main(numbers: list[int]) -> None:
@@ -120,7 +126,7 @@ def main(numbers: list[int]) -> None:
         try:
             until_nodes(servers.url, 2)
             for children in numbers:
-                asyncio.run(measure(servers.url, children, hosts))
+                asyncio.run(Trial(servers.url, children).run(hosts))
         finally:
             end(nodes)
             servers.stop()

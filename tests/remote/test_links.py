@@ -157,14 +157,16 @@ def test_a_start_during_which_the_link_process_dies_goes_on_with_the_next(world:
     if isinstance(links, FakeLinks):
         pytest.skip("the twin has no process")
     world.start()
-    send = links._send
+    process = links._process
+    send = process.send
 
-    def die(_: object) -> None:
+    def die(_: object) -> bool:
         """It dies with the order in its hands; the next one lives."""
-        links._send = send
-        links._process.kill()
+        process.send = send
+        process.kill()
+        return True
 
-    links._send = die
+    process.send = die
     done = world.start(spec=Remote("stock", "billing.yaml"))
     assert (done.child, done.ok, done.epoch) == ("stock", True, 1)
 

@@ -129,8 +129,8 @@ def test_a_first_start_that_fails_later_ends_the_start_of_the_tree() -> None:
     links.arrive("billing")
     node.run()
     assert not node.running
-    assert node.start_error is not None
-    assert "billing" in str(node.start_error)
+    assert node.end_error is not None
+    assert "billing" in str(node.end_error)
     assert "cart terminated" in events(node, "terminated")
     assert "mail started" not in events(node, "started")
 
@@ -292,7 +292,7 @@ def test_a_tree_that_is_stopped_while_it_starts_stops_the_child() -> None:
     node.stop()
     assert links.stopped == ["billing"]
     assert not node.running
-    assert node.start_error is None
+    assert node.end_error is None
 
 
 def test_an_end_that_is_told_with_the_start_is_seen_after_it() -> None:

@@ -30,7 +30,6 @@ from ssm_cli.cluster.link.frames import (
     LostFar,
     News,
     NodeSeen,
-    Order,
     ParentWaits,
     PublishFar,
     StartChild,
@@ -73,12 +72,7 @@ class ClusterLinks:
     """
 
     def __init__(
-        self,
-        access: Access | str,
-        tree: str,
-        clock: Clock | None = None,
-        *,
-        takeover: bool = False,
+        self, access: Access | str, tree: str, clock: Clock | None = None, takeover: bool = False
     ) -> None:
         known = access_at(access) if isinstance(access, str) else access
         self._clock = SystemClock() if clock is None else clock
@@ -120,16 +114,13 @@ class ClusterLinks:
             self._news += self._starts.fail(self._why)
             return
         for group in self._interests:
-            self._send(Interest(group, wanted=True))
+            self._process.send(Interest(group, wanted=True))
         for child, (job, epoch, node) in self._jobs.items():
             n = self._next()
             self._adopting[n] = child
-            self._send(StartChild(n, job, adopt=True, epoch=epoch, node=node))
+            self._process.send(StartChild(n, job, adopt=True, epoch=epoch, node=node))
         for order in self._starts.again():
-            self._send(order)
-
-    def _send(self, order: Order) -> bool:
-        return self._process.send(order)
+            self._process.send(order)
 
     def _next(self) -> int:
         self._n += 1
@@ -154,7 +145,7 @@ class ClusterLinks:
             self._begin()
         order = self._starts.ask(self._next(), job_of(spec), adopt=adopt)
         if order is not None:
-            self._send(order)
+            self._process.send(order)
 
     def stop(self, child: str, within_s: float) -> bool:
         """Stop a child, and wait; where the process dies over it, by the next one.
@@ -162,7 +153,7 @@ class ClusterLinks:
         One that was asked for before there was a connection is not waited for.
         """
         if self._starts.drop(child) and not self._open:
-            self._send(StopChild(self._next(), child, within_s))
+            self._process.send(StopChild(self._next(), child, within_s))
             return True
         end_s, done = self._clock.now_s() + within_s + MARGIN_S, None
         while done is None and (self._process.lives or self._why in {GONE, HANGS}):
@@ -173,7 +164,7 @@ class ClusterLinks:
             life, limit_s = self._process.life, max(0.0, end_s - self._clock.now_s())
             self._until_adopted(child, limit_s)
             n = self._next()
-            self._send(StopChild(n, child, within_s))
+            self._process.send(StopChild(n, child, within_s))
             done = self._until_done(n, limit_s)
             lost = not self._process.lives or self._process.life != life
             if not done.ok and lost and self._clock.now_s() < end_s:
@@ -198,14 +189,14 @@ class ClusterLinks:
             return
         n, end_s = self._next(), self._clock.now_s() + call.timeout_s
         self._answers.await_one(n, answered, end_s, f"{call.child}.{call.worker}")
-        if not self._send(
+        if not self._process.send(
             CallChild(n, call.child, call.worker, call.data, call.timeout_s, call.request_id)
         ):
             self._answers.end(n, ports.Outcome("busy", error=UNREAD))
 
     def cast(self, child: str, worker: str, data: bytes) -> None:
         """Send a cast; one that cannot be sent is told."""
-        if not self._send(CallChild(0, child, worker, data, 0.0)):
+        if not self._process.send(CallChild(0, child, worker, data, 0.0)):
             self._news.append(ports.Unheard(f"{child}.{worker}", self._unsent(), "cast"))
 
     def _unsent(self) -> str:
@@ -216,11 +207,11 @@ class ClusterLinks:
         """Tell the other processes whether there are members of a group here."""
         if wanted != (group in self._interests):
             (self._interests.add if wanted else self._interests.discard)(group)
-            self._send(Interest(group, wanted))
+            self._process.send(Interest(group, wanted))
 
     def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
         """Send a publish to the other processes, if there are any."""
-        if not self._send(PublishFar(group, carried, alone)) and (self._jobs or alone):
+        if not self._process.send(PublishFar(group, carried, alone)) and (self._jobs or alone):
             self._news.append(ports.Unheard(group, f"other processes: {self._unsent()}"))
 
     def poll(self) -> Sequence[ports.News]:
