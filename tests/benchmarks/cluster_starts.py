@@ -79,7 +79,7 @@ class Trial:
 
     async def until_up(self, what: str, begun_s: float, restarts: int = 0) -> None:
         """Wait until all run; each look costs time, which calls wait. Print what it took."""
-        while not self.is_up(restarts):
+        while not self.is_up(restarts):  # noqa: ASYNC110 - looked at as by users, now and then
             await asyncio.sleep(LOOK_S)
         took_s, longest_ms = time.monotonic() - begun_s, self.calls.longest_s * 1000
         print(f"{what}: {took_s:.1f} s, a call waited {longest_ms:.0f} ms at most", flush=True)

@@ -138,6 +138,29 @@ def test_a_subtree_moves_with_its_state_and_that_is_no_restart(shop: Shell) -> N
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
 
 
+def test_a_subtree_that_the_other_node_does_not_take_stays_where_it_is(shop: Shell) -> None:
+    """It is in another zone; and nobody would start it there, so it is not ended here."""
+    pids = shop.hosts()
+    shop.start("node", "--name", "n3", "--label", "zone=b")
+    shop.until(lambda: len(shop.nodes()) == 3)
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing stays at n1: n3 has zone=b, wanted zone=a" in refused.stderr
+    assert set(pids) <= set(shop.hosts())
+    assert shop.tree()["billing"]["state"] == "running"
+
+
+def test_a_subtree_without_a_parent_is_not_moved_as_nobody_would_start_it(shop: Shell) -> None:
+    parent, pids = shop.running[-1], shop.hosts()
+    parent.kill()
+    parent.wait()
+    shop.until(lambda: "no parent of shop" in shop.run("move", "billing", "n2").stderr)
+    assert shop.hosts() == pids
+    shop.start("run", "shop.yaml", "--headless")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.run("move", "billing", "n2").stdout == "billing has gone from n1 to n2\n"
+
+
 def test_a_node_that_is_drained_hands_its_subtree_on(shop: Shell) -> None:
     first = shop.running[0]
     assert "zone" in shop.nodes()[0]["labels"]

@@ -17,7 +17,7 @@ from ssm_cli.cluster.link.placing import ASK_S, LOOKS, PAUSE_S, ask
 from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
-from ssm_cli.cluster.protocol.messages import Parent, Ping, Said, parent_in
+from ssm_cli.cluster.protocol.messages import Move, Parent, Ping, Said, control, parent_in
 
 UNREAD_S = 5.0  # without an answer of the servers, and the tree cannot start
 
@@ -31,6 +31,7 @@ class Parenthood:
         me: who wants to be its parent; the same after a link process has died.
         replicas: how many servers keep the cell.
         waits: called with who is the parent, once we wait for it.
+        move: called where a child is to go elsewhere, and with where the answer goes.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Parenthood:
         *,
         replicas: int = 0,
         waits: Callable[[str], None] = lambda _: None,
+        move: Callable[[Move, Answer], None] = lambda _, __: None,
     ) -> None:
         self._cluster = cluster
         self._tree = tree
         self._me = me
         self._replicas = replicas
         self._waits = waits
+        self._move = move
         self._revision = 0
 
     async def take(self, *, takeover: bool = False) -> None:
@@ -79,7 +82,7 @@ class Parenthood:
                     told = True
                     self._waits(f"{known.host}, process {known.pid}")
             await time.sleep_s(self._me.ttl_s * RETRY)
-        await self._cluster.calls.serve(names.parent(self._tree), self._on_ping)
+        await self._cluster.calls.serve(names.parent(self._tree), self._on_ask)
 
     async def _cells(self) -> Cells:
         return await self._cluster.cells(names.PARENTS, self._replicas)
@@ -101,9 +104,12 @@ class Parenthood:
             await self._cluster.time.sleep_s(PAUSE_S)
         return True
 
-    def _on_ping(self, _: str, __: bytes, answer: Answer | None) -> None:
-        if answer is not None:
-            answer(msgspec.json.encode(Said(ok=True)))
+    def _on_ask(self, _: str, data: bytes, answer: Answer | None) -> None:
+        asked = control(data)
+        if answer is not None and isinstance(asked, Move):
+            self._move(asked, answer)
+        elif answer is not None:
+            answer(msgspec.json.encode(Said(ok=isinstance(asked, Ping))))
 
     async def hold(self) -> str:
         """Keep the lease; return who has taken it, once somebody has."""

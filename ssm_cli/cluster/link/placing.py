@@ -14,6 +14,7 @@ from ssm_cli.cluster.protocol.messages import (
     FENCED,
     Advert,
     Lease,
+    Move,
     Ping,
     Said,
     Start,
@@ -174,7 +175,7 @@ class Placing:
         placed = None
         try:
             for asked in (*some, [self.lost] if self.lost in known else []):
-                for node in await self._answering(asked):
+                for node in await self.answering(asked):
                     self._loads.take_back(there)
                     there, placed = node, None
                     self._loads.note(there, nodes)
@@ -187,7 +188,7 @@ class Placing:
             if placed is None or not placed.ok:
                 self._loads.take_back(there)
 
-    async def _answering(self, nodes: list[str]) -> list[str]:
+    async def answering(self, nodes: list[str]) -> list[str]:
         """Return those that answer: a lease is over long before the servers miss a node."""
         said = await asyncio.gather(
             *(ask(self._cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
@@ -291,7 +292,7 @@ class Placing:
 
 
 async def ask(
-    cluster: Cluster, subject: str, message: Start | Stop | Ping, timeout_s: float
+    cluster: Cluster, subject: str, message: Start | Stop | Ping | Move, timeout_s: float
 ) -> Said | CallLost:
     """Send a control message; return the answer."""
     reply = await cluster.calls.call(subject, msgspec.json.encode(message), timeout_s)

@@ -46,9 +46,9 @@ from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
 from ssm_cli.cluster.link.watching import Kin, Watching
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
+from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import CallRequest, Parent, Reply
+from ssm_cli.cluster.protocol.messages import CallRequest, Move, Parent, Reply, Said
 from ssm_cli.runtime.remote.ports import ITSELF
 from ssm_cli.runtime.views import Carried
 
@@ -78,7 +78,9 @@ class Link:
         self._takeover = claim.takeover
         replicas = replicas_of(cluster)
         me = Parent(claim.id, claim.host, claim.pid, SLOW_S if replicas > 1 else QUICK_S)
-        self._parenthood = Parenthood(cluster, tree, me, replicas=replicas, waits=self._waits)
+        self._parenthood = Parenthood(
+            cluster, tree, me, replicas=replicas, waits=self._waits, move=self._on_move
+        )
         self._is_parent = asyncio.Event()
         self._groups = GroupCast(
             cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
@@ -109,6 +111,18 @@ class Link:
 
     def _waits(self, by: str) -> None:
         self.tell(ParentWaits(by))
+
+    def _on_move(self, move: Move, answer: Answer) -> None:
+        self._spawn(self._move(move, answer), self._work)
+
+    async def _move(self, move: Move, answer: Answer) -> None:
+        """Have a child go elsewhere, if there is a node that takes it; say so before it ends."""
+        child = self._children.get(move.subtree) if self._is_parent.is_set() else None
+        why = Said(ok=False, reason="noproc", detail=f"its parent has no child {move.subtree}")
+        said = why if child is None else await child.place_for(move.node)
+        answer(msgspec.json.encode(said))
+        if child is not None and said.ok:
+            await child.move_to(said.detail)
 
     def begin(self) -> None:
         """Become the parent of the children; until then starts wait."""

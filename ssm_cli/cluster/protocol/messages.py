@@ -107,6 +107,17 @@ class Ping(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
     """To an agent or a subtree: are you there?"""
 
 
+class Move(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="move"):
+    """To the parent: have a subtree go on at another node; at any that takes it, without a name.
+
+    Who is asked has the labels that it wants, and starts it there; so it ends only if it will.
+    """
+
+    tree: str
+    subtree: str
+    node: str = ""
+
+
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A subtree on a node."""
 
@@ -233,7 +244,7 @@ def advertised(data: bytes) -> Advert | None:
         return None
 
 
-Control = Start | Stop | Ping
+Control = Start | Stop | Ping | Move
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
