@@ -52,7 +52,7 @@ class Calls:
     async def run(self) -> None:
         """Call until cancelled."""
         while True:
-            await self._node.acall("cart", b"Store x 1")
+            await self._node.acall("cart", b"Store x 1", None)
             self.look()
             await asyncio.sleep(PAUSE_S)
 

@@ -188,6 +188,24 @@ class Placing:
             if placed is None or not placed.ok:
                 self._loads.take_back(there)
 
+    async def elsewhere(self, wanted: str, here: str) -> Said:
+        """Say at which node but `here` it could go on: the wanted one, or the best; or why not.
+
+        The node stands in `detail`.
+        """
+        found = await adverts(self._cluster)
+        if isinstance(found, Unknown):
+            return Said(ok=False, reason="noconnection", detail=found.detail)
+        fit = [node for node in fitting(found, self._job.place) if node != here]
+        some = fit if not wanted else [node for node in fit if node == wanted]
+        there = await self.answering(some)
+        if there:
+            return Said(ok=True, detail=there[0])
+        others = [a for a in found if a.node != here and wanted in ("", a.node)]
+        why = [f"{a.node} {misfit(a, self._job.place) or 'does not answer'}" for a in others]
+        detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"
+        return Said(ok=False, reason="no_node", detail=detail)
+
     async def answering(self, nodes: list[str]) -> list[str]:
         """Return those that answer: a lease is over long before the servers miss a node."""
         said = await asyncio.gather(

@@ -15,12 +15,11 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
-from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing, adverts, ask, hosts
+from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing, ask, hosts
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, Handle, Unknown
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Ping, Said, Stop
-from ssm_cli.cluster.protocol.placement import fitting, misfit
 
 LOOKS = 4  # at the lease, over the time that it is good for; one a second at the least
 HURRY_S = 0.1  # between two looks while nobody answers
@@ -147,22 +146,8 @@ class Watching:
         return self._node
 
     async def place_for(self, wanted: str) -> Said:
-        """Say at which other node the child could go on: the wanted one, or the best; or why not.
-
-        The node stands in `detail`.
-        """
-        found = await adverts(self._cluster)
-        if isinstance(found, Unknown):
-            return Said(ok=False, reason="noconnection", detail=found.detail)
-        fit = [node for node in fitting(found, self.job.place) if node != self._node]
-        some = fit if not wanted else [node for node in fit if node == wanted]
-        there = await self._placing.answering(some)
-        if there:
-            return Said(ok=True, detail=there[0])
-        others = [a for a in found if a.node != self._node and wanted in ("", a.node)]
-        why = [f"{a.node} {misfit(a, self.job.place) or 'does not answer'}" for a in others]
-        detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"
-        return Said(ok=False, reason="no_node", detail=detail)
+        """Say where else it could go on; see `Placing.elsewhere`."""
+        return await self._placing.elsewhere(wanted, self._node)
 
     async def move_to(self, node: str) -> bool:
         """Have the child go on at another node; return whether it does so within `MOVE_S`."""
