@@ -24,7 +24,6 @@ class ExitCode(IntEnum):
     GAVE_UP = 7
     DENIED = 8
     QUEUE_FULL = 9
-    TAKEN_OVER = 10
     BUG = 70
     IO_ERROR = 74
     TIMEOUT = 124
@@ -48,7 +47,7 @@ CODES: dict[type[BaseException], ExitCode] = {
     errors.CodeRefused: ExitCode.REFUSED,
     errors.Forgotten: ExitCode.REFUSED,
     errors.ReadOnly: ExitCode.REFUSED,
-    errors.TakenOver: ExitCode.TAKEN_OVER,
+    errors.TakenOver: ExitCode.DENIED,
     errors.SpecError: ExitCode.USAGE,
     errors.CommandError: ExitCode.USAGE,
     errors.CalledFromStep: ExitCode.CRASHED,

@@ -314,7 +314,7 @@ def test_a_parent_that_is_taken_over_from_ends_in_order_and_the_children_run_on(
     assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
     first, pids = shop.running[-1], shop.hosts()
     other = second(shop, "--takeover")
-    assert first.wait(SOON_S) == 10
+    assert first.wait(SOON_S) == 8
     assert said(shop, f"process {other.pid}; this tree has ended, and they run on")
     shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
     shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
