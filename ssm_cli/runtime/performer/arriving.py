@@ -101,14 +101,14 @@ def go_on_starting(world: World, sup: SupervisorCell) -> None:
 
     Decides by how its children stand alone, so that it may be asked at any time.
     """
-    coming, cells = world.outside.coming, tuple(sup.children.values())
+    coming, starts = world.outside.coming, sup in world.outside.coming
     if sup.status is not CellStatus.RUNNING or sup.suspended:
         return
-    starts = sup in coming
-    waiting = [cell for cell in cells if cell.status is CellStatus.WAITING]
-    if is_ordered(sup.spec.strategy) and not any(
-        cell in coming or cell.status is CellStatus.RESTARTING for cell in cells
-    ):
+    if is_ordered(sup.spec.strategy):
+        cells = tuple(sup.children.values())
+        waiting = [cell for cell in cells if cell.status is CellStatus.WAITING]
+        if any(cell in coming or cell.status is CellStatus.RESTARTING for cell in cells):
+            return
         if starts and waiting:
             outcome = start_some(world, sup, waiting)
             if outcome is not None:

@@ -63,7 +63,7 @@ def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901, PLR0912 
             stop_tree(world, entry.reason)
         case Arrived():
             on_arrived(world, entry)
-    if world.outside.coming:
+    if world.outside.coming and type(entry) is not Arrived:
         look_at_starts(world)
 
 
