@@ -99,6 +99,7 @@ class Link:
                 self._orders[order.job.name] = order
                 self._spawn(self._start(order), self._work)
             case StopChild():
+                self._orders.pop(order.child, None)  # at once: the next order may be a start
                 self._spawn(self._stop(order), self._work)
             case Interest(group, wanted):
                 self._groups.interest(group, wanted=wanted)
@@ -198,7 +199,6 @@ class Link:
         return msgspec.structs.replace(job, replicas=replicas, ttl_s=ttl_s)
 
     async def _stop(self, order: StopChild) -> None:
-        self._orders.pop(order.child, None)
         known = self._children.get(order.child) if self._is_parent.is_set() else None
         done = Done(order.n, ok=True, reason="noproc")
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
