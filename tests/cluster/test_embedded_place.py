@@ -176,6 +176,16 @@ def test_where_the_first_node_ends_another_one_runs_the_server(
 
 
 @linux
+def test_a_server_that_hangs_is_started_again(shop: Shell) -> None:
+    (pid,) = server_below(shop.running[0].pid)
+    os.kill(pid, signal.SIGSTOP)
+    shop.until(lambda: server_below(shop.running[0].pid) not in ([], [pid]))
+    shop.until(lambda: goes_on(shop))
+    assert shop.tree()["billing"]["restarts"] == 0
+    assert "hangs, and is started again" in (shop.folder / "log").read_text()
+
+
+@linux
 def test_a_server_that_is_killed_alone_is_started_again(shop: Shell) -> None:
     (pid,) = server_below(shop.running[0].pid)
     os.kill(pid, signal.SIGKILL)

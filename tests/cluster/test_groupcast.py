@@ -113,6 +113,22 @@ def test_what_nobody_listens_to_is_told_and_what_somebody_does_is_not(play: Play
     play(body)
 
 
+def test_a_publisher_without_members_of_its_own_may_publish_as_much_as_any(play: Play) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        ann, bob = Side(one, "ann"), Side(two, "bob")
+        await bob.listens(ann)
+        for n in range(6_000):
+            ann.say(b"%d" % n, alone=True)
+            if n % 100 == 0:
+                await ann.time.sleep_s(0.0)
+        await bob.until(lambda: len(bob.heard) >= 6_000)
+        assert ann.lost == []
+        await ann.groups.close()
+        await bob.groups.close()
+
+    play(body)
+
+
 def test_as_many_as_may_be_under_way_are_and_one_more_is_told(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:

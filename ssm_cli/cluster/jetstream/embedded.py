@@ -41,6 +41,7 @@ POLL_S = 0.01
 SAME_S = 5.0  # how long its port of before is waited for, where another program has it
 SAME_POLL_S = 0.1
 KEEP_S, LONGEST_KEEP_S = 0.5, 8.0  # between two looks whether it runs, and two tries to start it
+GREET_S, HUNG_TIMES = 2.0, 5  # a server says who it is at once; as often without, and it hangs
 PORTS = range(20_000, 30_000)  # no connection takes one of these by itself, while nobody listens
 PR_SET_PDEATHSIG = 1
 SECRET_BYTES = 32  # of each password
@@ -104,6 +105,7 @@ class Embedded:
         self.program = find_server(environ)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
         self._lock: IO[bytes] | None = None
 
     def take(self) -> bool:
@@ -144,14 +146,20 @@ class Embedded:
                 f"another program listens at {told['url']}, where the cluster was; it is at {url} "
                 "now: start nodes and trees again that were there"
             )
+        self._url = url
         text = msgspec.json.encode({"url": url, **passwords}).decode()
         write_private(self._folder / TOLD, text)
 
     async def keep(self) -> None:
-        """Start it whenever nobody runs it, or ours has ended; until cancelled."""
-        pause_s = KEEP_S
+        """Start it whenever nobody runs it, or ours has ended or hangs; until cancelled."""
+        pause_s, silent = KEEP_S, 0
         while True:
             await asyncio.sleep(pause_s)
+            silent = 0 if not self._alive() or await _greets(self._url) else silent + 1
+            if self._process is not None and silent >= HUNG_TIMES:
+                _complain(f"the nats-server at {self._url} hangs, and is started again")
+                self._process.kill()
+                self._process.wait()
             if self._alive() or not (self._lock is not None or self.take()):
                 continue
             try:
@@ -245,6 +253,20 @@ async def _port(url: str) -> int:
             return before or 0
         await asyncio.sleep(SAME_POLL_S)
     return next(filter(_is_free, (secrets.choice(PORTS) for _ in PORTS)))
+
+
+async def _greets(url: str) -> bool:
+    """Return whether a server says who it is, as it does to each that connects."""
+    place = urlsplit(url)
+    try:
+        async with asyncio.timeout(GREET_S):
+            reader, writer = await asyncio.open_connection(place.hostname, place.port)
+            try:
+                return bool(await reader.readline())
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return False
 
 
 def _is_free(port: int) -> bool:

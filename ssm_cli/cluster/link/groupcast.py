@@ -20,6 +20,7 @@ from ssm_cli.runtime.views import Carried
 
 ASK_S = 1.0  # in which the servers say that nobody listens
 MOST_SENDING = 4096  # publishes of one process under way; more are dropped
+MOST_ASKING = 1000  # of which it is asked whether anybody listens; of more it is not
 MOST_HEARD_GROUPS = 10_000  # of one process; more are not heard by it
 NOBODY = "no members, in no process of the tree"
 
@@ -53,6 +54,7 @@ class GroupCast:
         self._handles: dict[str, Handle] = {}
         self._settling: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
+        self._asking = 0
 
     def interest(self, group: str, *, wanted: bool) -> None:
         """Listen to a group, or no more, as soon as the servers know."""
@@ -108,10 +110,12 @@ class GroupCast:
         subject = names.publishes(self._tree, group)
         if not self._cluster.connected():
             self._lost(group, f"no connection to the cluster at {self._cluster.urls}")
-        elif not alone:
+        elif not alone or self._asking >= MOST_ASKING:
             await self._cluster.calls.send(subject, body)
         else:
+            self._asking += 1
             said = await self._cluster.calls.call(subject, body, ASK_S)
+            self._asking -= 1
             if isinstance(said, CallLost) and said.why != "timeout":  # who listens does not answer
                 self._lost(group, NOBODY if said.why == "noproc" else said.detail)
 

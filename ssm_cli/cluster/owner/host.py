@@ -203,6 +203,15 @@ def _reason_of(node: Node) -> str:
     return "shutdown"
 
 
+def end_with_agent(gone: asyncio.Future[bytes]) -> None:
+    """End where we stand, as the system ends us on Linux a moment later: the agent is dead.
+
+    An end in order would be told as one that somebody asked for; it would be no death, or one more.
+    """
+    if not gone.cancelled():
+        os._exit(1)
+
+
 async def host_subtree(number: int, page: LeasePage) -> None:
     """Read the job from the socket, host the subtree, and report the outcome."""
     loop = asyncio.get_running_loop()
@@ -216,7 +225,7 @@ async def host_subtree(number: int, page: LeasePage) -> None:
     loop.add_signal_handler(signal.SIGUSR1, host.stop, MOVED)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # of a terminal: the agent sees to it
     gone = asyncio.ensure_future(reader.read())
-    gone.add_done_callback(lambda _: host.stop("shutdown"))
+    gone.add_done_callback(end_with_agent)
     host.tell(await host.run())
     gone.cancel()
     agent.close()
