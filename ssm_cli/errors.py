@@ -26,6 +26,7 @@
     │   └── Fenced            another owner has gone on with it; this one must end
     ├── CodeRefused           other code cannot be taken; the old code runs on
     ├── Forgotten             a record is not remembered, or not there yet
+    ├── TakenOver             another process has taken the remote children of the tree over
     ├── ReadOnly              the past can be looked at, and no more
     └── NoTree                no running tree was found, or it cannot be reached
 
@@ -276,6 +277,10 @@ class CodeRefused(SsmError):
 
 class Forgotten(SsmError):
     """A record is not remembered any more, or is not there yet; says which ones are."""
+
+
+class TakenOver(SsmError):
+    """Another process has taken the remote children of a tree over; this one has ended in order."""
 
 
 class ReadOnly(SsmError):

@@ -47,6 +47,7 @@ CODES: dict[type[BaseException], ExitCode] = {
     errors.CodeRefused: ExitCode.REFUSED,
     errors.Forgotten: ExitCode.REFUSED,
     errors.ReadOnly: ExitCode.REFUSED,
+    errors.TakenOver: ExitCode.DENIED,
     errors.SpecError: ExitCode.USAGE,
     errors.CommandError: ExitCode.USAGE,
     errors.CalledFromStep: ExitCode.CRASHED,

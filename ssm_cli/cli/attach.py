@@ -58,7 +58,7 @@ class AttachedNode:
         self.file = str(info["file"])
         self.running = True
         self.gave_up = False
-        self.storage_error = None
+        self.storage_error = self.end_error = None
         self._readers: list[Reader] = []
         self._seq = int(info["seq"])
         self._instance = str(info["instance"])
@@ -89,17 +89,18 @@ class AttachedNode:
         """The root alone, without children: the tree runs, so no start is to be counted."""
         return Supervisor(self._view.id)
 
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Remember the task that begins the session; the tree runs already."""
+        del wait
         self._owner = asyncio.current_task()
         self._detached = asyncio.Event()
 
-    def stop(self, reason: object = "shutdown") -> None:
+    def stop(self, reason: object = "shutdown", *, keep_remote: bool = False) -> None:
         """Detach if the task of the session asks; else stop the tree."""
         if self._detached is not None and asyncio.current_task() is self._owner:
             self._detached.set()
         else:
-            self._near.stop(reason)
+            self._near.stop(reason, keep_remote=keep_remote)
 
     def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect; one that the screen looks by may not block it for long."""

@@ -41,6 +41,7 @@ class Doors:
     allow_hosts: list[str] | None = None
     insecure: bool = False
     cluster: str | None = None
+    takeover: bool = False
 
     def arguments(self) -> list[str]:
         """Return these settings as command-line options."""
@@ -48,4 +49,5 @@ class Doors:
         pairs |= {"--tls-password-file": self.tls_password, "--cluster": self.cluster}
         given = [word for o, v in pairs.items() if v is not None for word in (o, str(v))]
         hosts = [word for host in self.allow_hosts or () for word in ("--allow-host", host)]
-        return [*given, *hosts, *(["--insecure"] if self.insecure else [])]
+        flags = {"--insecure": self.insecure, "--takeover": self.takeover}
+        return [*given, *hosts, *(flag for flag, wanted in flags.items() if wanted)]

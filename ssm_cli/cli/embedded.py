@@ -90,12 +90,17 @@ class OpenNode:
         self._stops = not self.node.running
         try:
             if self._stops:
-                self.node.start()
+                self.node.start(wait=False)
         except BaseException:
             self._close()
             raise
         served = served_by(self.node, self._entrances, program())
         self._serving = asyncio.get_running_loop().create_task(served.serve())
+        await self.node.until_up()
+        if self.node.end_error is not None:
+            await asyncio.wait({self._serving})
+            self._close()
+            raise self.node.end_error
         return self
 
     async def __aexit__(

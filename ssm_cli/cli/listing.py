@@ -72,6 +72,10 @@ def stop(
     ctx: typer.Context,
     tree: TreeName = None,
     *,
+    keep_remote: Annotated[
+        bool,
+        typer.Option("--keep-remote", help="remote children run on, for the next parent"),
+    ] = False,
     name: Name = None,
     url: Url = None,
     output: Output = None,
@@ -81,7 +85,8 @@ def stop(
     from ssm_cli.commands.parse import parse_words  # noqa: PLC0415 - as above
 
     env: Environment = ctx.obj
-    words = ["stop", *([] if output is None else ["-o", output])]
+    words = ["stop", *(["--keep-remote"] if keep_remote else [])]
+    words += [] if output is None else ["-o", output]
     command = parse_words(words, ())
     return ask(env, Where(None, url, _once(tree, name)).connect(env), [command])
 

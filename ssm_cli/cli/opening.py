@@ -130,7 +130,7 @@ def served_node(
     called, tls = name or Path(tree).stem, tls_of(doors)
     entrances = open_doors(doors, env, called, tls)
     try:
-        links = links_for(spec, env, doors.cluster, called)
+        links = links_for(spec, env, doors.cluster, called, takeover=doors.takeover)
         store = store_for(spec, env.environ, called, Path(tree), kept.data)
     except SsmError:
         for entrance in entrances:

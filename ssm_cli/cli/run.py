@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli import doors
-from ssm_cli.cli.cluster.access import Cluster
+from ssm_cli.cli.cluster.access import Cluster, Takeover
 from ssm_cli.cli.data.place import Data, Kept
+from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.where import name_of
@@ -92,15 +93,15 @@ def run(
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
     cluster: Cluster = None,
+    takeover: Takeover = False,
     detach: Detach = False,
     quiet: Quiet = False,
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env, known = cast("Environment", ctx.obj), remembered(history, headless)
-    kept = Kept(data, verify_pure, known, not no_post_mortem, reload)
-    how = doors.Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster)
-    source = _check(headless, detach, no_socket, (script, command), (ui, output))
+    env, source = ctx.obj, _check(headless, detach, no_socket, (script, command), (ui, output))
+    kept = Kept(data, verify_pure, remembered(history, headless), not no_post_mortem, reload)
+    how = Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster, takeover)
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
     with _served(tree, name, env, how, eager=headless, kept=kept) as (own, served, renew):
@@ -111,7 +112,7 @@ def run(
 
 @contextmanager
 def _served(
-    tree: str, name: str | None, env: Environment, how: doors.Doors, *, eager: bool, kept: Kept
+    tree: str, name: str | None, env: Environment, how: Doors, *, eager: bool, kept: Kept
 ) -> Iterator[tuple[Environment, ServedNode, Callable[[], None] | None]]:
     """Open a tree for a block, with streams that it never waits for, and close it at its end.
 

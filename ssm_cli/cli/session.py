@@ -141,6 +141,7 @@ class Session:
 
         Raises:
             StartFailed: the tree did not come up.
+            TakenOver: another process has its remote children.
             StorageError: durable state cannot be written.
             OSError: the output cannot be written.
             BaseException: a callback of the event loop raised it while commands were run, which is
@@ -183,20 +184,28 @@ class Session:
             self._start()
             if commands is None and not self._reports:
                 self._tell("down")
-            return await self._serve(commands) if self._node.running else 0
+            code = await self._serve(commands) if self._node.running else 0
+            self._check_start()
         except StartFailed:
             if not self._reports:
                 self._tell("start_failed")
             raise
+        else:
+            return code
         finally:
             if unsubscribe is not None:
                 unsubscribe()
+
+    def _check_start(self) -> None:
+        """Raise why the tree has not come up, or had to end, if that is so."""
+        if self._node.end_error is not None:
+            raise self._node.end_error
 
     def _start(self) -> None:
         """Start the tree; it may be down afterwards if a signal was received."""
         try:
             self._interrupts.starting = True
-            self._node.start()
+            self._node.start(wait=False)  # clients are served, and remote children come
         except KeyboardInterrupt:
             if self._interrupts.caught is None:
                 raise
@@ -233,6 +242,7 @@ class Session:
         if commands is None:
             await asyncio.wait({serving})
             return first
+        await self._node.until_up()
         while not self._node.gave_up and self._printer.broken is None:
             command = await self._next(commands, serving)
             if command is None:

@@ -154,7 +154,7 @@ def _apply(command: Command, api: NodeApi) -> Result:
 
 
 def _stop(command: Command, api: NodeApi) -> Result:
-    api.stop()
+    api.stop(keep_remote="keep_remote" in command.arguments)
     return done(command, ends=True)
 
 
@@ -246,7 +246,7 @@ def all_run(root: NodeView, api: NodeApi) -> bool:
 
     A node that is suspended is held on purpose. One that is stopped should run if it is the root
     or permanent: a transient child that is stopped has ended as it may, and a temporary one
-    leaves the tree when it ends. What waits for a restart or cannot be reached should run.
+    leaves the tree when it ends. What starts, waits for a restart or cannot be reached should run.
     """
     return root.state in ("running", "suspended") and _children_run(root, api)
 
@@ -254,7 +254,7 @@ def all_run(root: NodeView, api: NodeApi) -> bool:
 def _children_run(view: NodeView, api: NodeApi) -> bool:
     for child in view.children:
         match child.state:
-            case "restarting" | "unreachable":
+            case "starting" | "restarting" | "unreachable":
                 return False
             case "stopped":
                 if _permanent(api, view.path, child.id):

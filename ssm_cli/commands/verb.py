@@ -69,6 +69,15 @@ APPLY_OPTIONS = (
 )
 
 
+KEEP = Option(
+    "keep_remote",
+    ("--keep-remote",),
+    "",
+    "remote children run on, for the next parent",
+    kind="flag",
+)
+
+
 class Verb(msgspec.Struct, frozen=True):
     """A verb: its parameters in order, its options, and one line of help.
 

@@ -170,6 +170,7 @@ VOICE: dict[str, Wording] = {
     "storage_restored": Wording("○", "muted", _only("can write again")),
     "unreachable": Wording("✖", "bad", _with("unreachable", _pairs), restarts=False),
     "reachable": Wording("●", "good", _with("reachable", _pairs), restarts=False),
+    "waiting": Wording("…", "warn", _with("waits for another", _pairs), restarts=False),
     "moved": Wording("·", "muted", _with("moved", _pairs), restarts=False),
     "node_up": Wording("●", "good", _with("node up:", _pairs), restarts=False),
     "node_down": Wording("✖", "warn", _with("node down:", _pairs), restarts=False),

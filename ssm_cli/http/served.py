@@ -68,7 +68,7 @@ class ServedNode:
         entrances: the sockets to serve; closed at the end.
         file: the tree file, for `ssm ls`.
         eager: start the server before the first client connects.
-        opened: called once clients can connect.
+        opened: called once clients can connect, and the tree has come up.
 
     Attributes:
         doors: the listeners whose server was started.
@@ -103,7 +103,9 @@ class ServedNode:
                 else:
                     loop.add_reader(entrance.socket, self._first, entrance)
             if self._opened is not None:
-                self._opened()
+                await self.node.until_up()
+                if self.node.running:
+                    self._opened()
             await self.node.serve()
         except GeneratorExit:  # the loop was closed under it: nothing can be awaited any more
             for entrance in self._entrances:

@@ -35,6 +35,7 @@ STATUSES: dict[type[BaseException], int] = {
     errors.CodeRefused: 409,
     errors.Forgotten: 404,
     errors.ReadOnly: 409,
+    errors.TakenOver: 503,
     errors.CommandError: 400,
     errors.SpecError: 400,
     errors.SsmError: 500,

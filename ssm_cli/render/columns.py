@@ -36,6 +36,7 @@ Words = tuple[str, str]
 NONE: Words = ("·", "muted")
 STATE_STYLES = {
     "running": "good",
+    "starting": "warn",
     "restarting": "warn",
     "stopped": "muted",
     "suspended": "info",

@@ -14,6 +14,7 @@ from ssm_cli.render.sanitize import fit, one_line
 
 GLYPHS = {
     "running": ("●", "good"),
+    "starting": ("…", "warn"),
     "restarting": ("↻", "warn"),
     "stopped": ("○", "muted"),
     "suspended": ("‖", "info"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol, TextIO
 
 from prompt_toolkit.application import Application
 
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import SsmError, StorageError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.faces.dumb import Dumb
 from ssm_cli.repl.faces.progress import ENDED, Progress, interruptible, workers_in
@@ -49,7 +50,12 @@ class RunningNode(NodeApi, Protocol):
         """Why durable state cannot be written; None if it can be."""
         ...
 
-    def start(self) -> object:
+    @property
+    def end_error(self) -> SsmError | None:
+        """Why the tree has not come up after `start(wait=False)`, or had to end; else None."""
+        ...
+
+    def start(self, *, wait: bool = True) -> object:
         """Start the tree; raises `StartFailed`."""
         ...
 
@@ -117,7 +123,8 @@ class Life:
         loop = asyncio.get_running_loop()
         unsubscribe = self._node.subscribe(reader)
         try:
-            self._watched(self._node.start, "starting", ("started",), workers_in(self._node.spec))
+            start = partial(self._node.start, wait=False)
+            self._watched(start, "starting", ("started",), workers_in(self._node.spec))
             self._model.recount()
             loop.set_exception_handler(self._stray)
             for number in ENDING:
@@ -129,8 +136,9 @@ class Life:
             loop.set_exception_handler(None)
             for number in ENDING:  # a loop that closes first leaves signals a closed descriptor
                 loop.remove_signal_handler(number)
-        if self._node.storage_error is not None:
-            raise self._node.storage_error
+        for error in (self._node.storage_error, self._node.end_error):
+            if error is not None:
+                raise error
         return ExitCode.GAVE_UP if self._node.gave_up else self._code
 
     def leave(self) -> None:

@@ -218,8 +218,11 @@ class NodeApi(Protocol):
         """Kill a worker or a supervisor: no callback of its own runs."""
         ...
 
-    def stop(self, reason: object = "shutdown") -> None:
-        """Stop the whole tree in order: children in reverse start order."""
+    def stop(self, reason: object = "shutdown", *, keep_remote: bool = False) -> None:
+        """Stop the whole tree in order: children in reverse start order.
+
+        With `keep_remote` remote children run on, for the next parent of the tree.
+        """
         ...
 
 

@@ -59,7 +59,7 @@ class Driver:
         self._spot_end_s = 0.0  # until when calls are served on the spot, before the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = self.sweep_s = float("inf")
-        self._down: list[asyncio.Future[None]] = []
+        self._until: list[tuple[asyncio.Future[None], Callable[[], bool]]] = []
         self._ends: dict[Pending, tuple[float, float, str]] = {}  # until when each call waits
         self._sweep: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()  # callers who wait for room
@@ -88,8 +88,8 @@ class Driver:
         if world.lane or (world.queue and not full) or (world.retries and not self._pause()):
             self.wake()
         self._await_timer()
-        if not world.running:
-            self._tell_down()
+        if self._until:
+            self._tell()
 
     def _pause(self) -> bool:
         """Let others in for a while before a restart that took long is tried again."""
@@ -126,17 +126,17 @@ class Driver:
         self._timer, self._timer_s = None, float("inf")
         self._turn()
 
-    def _tell_down(self) -> None:
-        while self._down:
-            if not self._down[-1].done():
-                self._down[-1].set_result(None)
-            self._down.pop()
+    def _tell(self, *, all_: bool = False) -> None:
+        for future, holds in tuple(self._until):
+            if (all_ or holds()) and not future.done():
+                future.set_result(None)
+        self._until = [one for one in self._until if not one[0].done()]  # last, as above
 
-    async def until_down(self) -> None:
-        """Wait until the tree is down."""
-        if self._world.running:
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that the node decides, which is looked at after each turn."""
+        if not holds():
             future = self.loop.create_future()
-            self._down.append(future)
+            self._until.append((future, holds))
             self.wake()
             await future
 
@@ -293,7 +293,7 @@ class Driver:
             handle.cancel()
         if self.watched >= 0:
             self.loop.remove_reader(self.watched)
-        self._tell_down()
+        self._tell(all_=True)
         self._let_in()
 
 

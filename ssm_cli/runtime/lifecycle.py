@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ssm_cli.behaviour.reasons import ExitReason, reason_of, term_of
 from ssm_cli.behaviour.results import Ignore
-from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError
+from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, StorageError, TakenOver
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.opening import keeper_for
@@ -19,7 +19,7 @@ from ssm_cli.runtime.outside import handler_codes, in_signal_handler
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.loop import NEVER, pump
 from ssm_cli.runtime.performer.mend import heal, is_looping, loop_code, mend
-from ssm_cli.runtime.performer.starting import start_cell
+from ssm_cli.runtime.performer.starting import COMING, start_cell
 from ssm_cli.runtime.performer.stopping import let_clock_go, stop_tree
 from ssm_cli.runtime.reports import error_detail
 
@@ -36,8 +36,11 @@ class Lifecycle:
         self._store = store
 
     @loop_code
-    def start(self) -> None:
+    def start(self, *, wait: bool = True) -> None:
         """Start the tree, depth-first in order.
+
+        Unless told to `wait`, return once remote children were asked for: calls of what runs are
+        served meanwhile, and `end_error` says why the rest has not come up in the end.
 
         Raises:
             StartFailed: a child did not start. Those before it were stopped in reverse order;
@@ -52,6 +55,7 @@ class Lifecycle:
         try:
             self._remember()
             world.gave_up = False
+            world.outside.not_started, world.outside.keeps = None, False
             world.running = True
             watch(world)
             world.names[world.root.spec.id] = world.root
@@ -59,7 +63,7 @@ class Lifecycle:
             with without_collector():
                 outcome = start_cell(world, world.root)
             world.pumping = False
-            if outcome is not None:
+            if outcome is not None and outcome is not COMING:
                 self._give_up(outcome)
         except BaseException:
             mend(world)
@@ -70,12 +74,34 @@ class Lifecycle:
             world.history = history
         if history is not None:
             self._remember_from(history)
-        keeper = world.outside.keeper
+        self._come_up(wait=wait)
+
+    def _come_up(self, *, wait: bool) -> None:
+        """Serve what has waited for the start, and wait for the rest of it, if that is wanted."""
+        world, keeper = self._world, self._world.outside.keeper
         if keeper is not None:
             resume_sent(keeper)
         self._serving.settle()
+        if wait:
+            try:
+                self._serving.until_up()
+            except BaseException:
+                self.stop(drain=False)  # as where a start is interrupted that has not got so far
+                raise
+            if (error := self.end_error()) is not None:
+                raise error from error.__cause__
         if not world.running and keeper is not None and keeper.error is not None:
             raise keeper.error
+
+    def end_error(self) -> StartFailed | TakenOver | None:
+        """Return why the tree did not come up in the end, or had to end; None for neither."""
+        outside = self._world.outside
+        if outside.taken_by:
+            return TakenOver(
+                f"another parent has taken the remote children over: {outside.taken_by}; "
+                "this tree has ended, and they run on"
+            )
+        return None if outside.not_started is None else self._failed(outside.not_started)
 
     def _give_up(self, outcome: ExitReason | Ignore) -> None:
         """Raise why the root did not start."""
@@ -87,6 +113,12 @@ class Lifecycle:
         let_clock_go(world)
         if world.outside.keeper is not None:
             world.outside.keeper.finish()
+        error = self._failed(outcome)
+        raise error from error.__cause__
+
+    def _failed(self, outcome: ExitReason | Ignore) -> StartFailed:
+        """Return the error that says why the root did not start."""
+        world = self._world
         ignored = isinstance(outcome, Ignore)
         why = "its init answered ignore" if isinstance(outcome, Ignore) else str(outcome)
         term = "ignore" if isinstance(outcome, Ignore) else term_of(outcome)
@@ -94,7 +126,9 @@ class Lifecycle:
         said = "".join(f"\n{complaint}" for complaint in complaints)
         what, cause = start_cause(outcome)
         text = f"{self._name} did not start: {why}{what}{said}"
-        raise StartFailed(text, term=term, ignored=ignored, complaints=complaints) from cause
+        error = StartFailed(text, term=term, ignored=ignored, complaints=complaints)
+        error.__cause__ = cause
+        return error
 
     def _remember(self) -> None:
         """Read what is stored, at the first start."""
@@ -118,8 +152,12 @@ class Lifecycle:
         self._world.post(StopTree(reason_of(reason)))
 
     @loop_code
-    def stop(self, reason: object = "shutdown", *, drain: bool = True) -> None:
+    def stop(
+        self, reason: object = "shutdown", *, drain: bool = True, keep_remote: bool = False
+    ) -> None:
         """Stop the tree in order: children in reverse start order, each with its shutdown time.
+
+        With `keep_remote` remote children live on, for the next parent of their tree.
 
         Inputs that wait already are served first, for at most a second, unless `drain` is off.
         Does nothing if the tree is down. Called from a reader of reports, or from the handler of a
@@ -135,6 +173,7 @@ class Lifecycle:
             raise CalledFromStep(f"{inside.spec.id} stopped its own node from a step")
         if not world.running:
             return
+        world.outside.keeps = world.outside.keeps or keep_remote
         if looping:
             world.post(StopTree(reason_of(reason)))
             return

@@ -8,7 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StartFailed, StorageError, TakenOver
 from ssm_cli.runtime.calling.acalls import AsyncCalls
 from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import Casts
@@ -163,7 +163,8 @@ class Node(metaclass=Parts):
         self.note_lost = groups.note_lost
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
-        self.serve, self.open = awaited.serve, Opening(self).open
+        self.serve, self.until_up = awaited.serve, awaited.until_up
+        self.open = Opening(self).open
         self.worker = Refs(self, spec, world).worker
         self._bind_requests(Requests(world, serving), Messages(world, serving))
         looks = Looks(world)
@@ -250,10 +251,15 @@ class Node(metaclass=Parts):
         """Return the time of the node's clock: monotonic seconds."""
         return self._world.clock.now_s()
 
-    def start(self) -> Self:
+    def start(self, *, wait: bool = True) -> Self:
         """Start the tree, depth-first in order; see `Lifecycle.start`."""
-        self._life.start()
+        self._life.start(wait=wait)
         return self
+
+    @property
+    def end_error(self) -> StartFailed | TakenOver | None:
+        """Why the tree has not come up after `start(wait=False)`, or had to end; else None."""
+        return self._life.end_error()
 
     def fork(
         self,

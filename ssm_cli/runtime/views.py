@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-State = Literal["running", "restarting", "stopped", "suspended", "unreachable"]
+State = Literal["running", "starting", "restarting", "stopped", "suspended", "unreachable"]
 ChildState = Literal["running", "restarting", "undefined"]
 Kind = Literal["worker", "supervisor", "remote"]
 

@@ -205,6 +205,15 @@ def scope(
     return stop, [name for name in start if name not in going] if going else start
 
 
+def is_ordered(strategy: Strategy) -> bool:
+    """Return whether later children depend on earlier ones, and so wait for them to start.
+
+    >>> is_ordered(Strategy.REST_FOR_ONE), is_ordered(Strategy.ONE_FOR_ONE)
+    (True, False)
+    """
+    return strategy is not ONE_FOR_ONE and strategy is not SIMPLE
+
+
 def flags_of(spec: Any) -> Any:
     """Return what has the options of a child spec: for many, with no property between.
 

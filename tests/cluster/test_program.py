@@ -53,12 +53,12 @@ class Shell:
             "PYTHONPATH": str(ROOT),
         }  # fmt: skip
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str, **environ: str) -> subprocess.Popen[bytes]:
         """A command that goes on."""
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ssm_cli", *words],
-                cwd=self.folder, env=self.environ, stdout=log, stderr=log,
+                cwd=self.folder, env=self.environ | environ, stdout=log, stderr=log,
             )  # fmt: skip
         self.running.append(process)
         return process
@@ -136,6 +136,29 @@ def test_a_subtree_moves_with_its_state_and_that_is_no_restart(shop: Shell) -> N
     shop.until(lambda: shop.tree()["billing"]["node"] == "n2")
     assert shop.tree()["billing"]["restarts"] == 0
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_subtree_that_the_other_node_does_not_take_stays_where_it_is(shop: Shell) -> None:
+    """It is in another zone; and nobody would start it there, so it is not ended here."""
+    pids = shop.hosts()
+    shop.start("node", "--name", "n3", "--label", "zone=b")
+    shop.until(lambda: len(shop.nodes()) == 3)
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing stays at n1: n3 has zone=b, wanted zone=a" in refused.stderr
+    assert set(pids) <= set(shop.hosts())
+    assert shop.tree()["billing"]["state"] == "running"
+
+
+def test_a_subtree_without_a_parent_is_not_moved_as_nobody_would_start_it(shop: Shell) -> None:
+    parent, pids = shop.running[-1], shop.hosts()
+    parent.kill()
+    parent.wait()
+    shop.until(lambda: "no parent of shop" in shop.run("move", "billing", "n2").stderr)
+    assert shop.hosts() == pids
+    shop.start("run", "shop.yaml", "--headless")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.run("move", "billing", "n2").stdout == "billing has gone from n1 to n2\n"
 
 
 def test_a_node_that_is_drained_hands_its_subtree_on(shop: Shell) -> None:
@@ -244,3 +267,69 @@ def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
     shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
     assert shell.tree()["billing"]["epoch"] == 1, "the next parent adopts it"
     assert shell.hosts() == [pid]
+
+
+def second(shop: Shell, *more: str) -> subprocess.Popen[bytes]:
+    """Start a tree of the same name once more, as from another computer."""
+    elsewhere = shop.folder / "elsewhere"
+    elsewhere.mkdir(mode=0o700, exist_ok=True)
+    return shop.start("run", "shop.yaml", "--headless", *more, XDG_RUNTIME_DIR=str(elsewhere))
+
+
+def said(shop: Shell, words: str) -> bool:
+    return words in (shop.folder / "log").read_text()
+
+
+def test_a_second_parent_waits_until_the_first_has_stopped(shop: Shell) -> None:
+    first, (pid,) = shop.running[-1], shop.hosts()
+    other = second(shop)
+    shop.until(lambda: said(shop, "waits for another"))
+    assert said(shop, f"process {first.pid}")
+    assert shop.hosts() == [pid]
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    assert shop.run("stop", "shop").returncode == 0
+    assert first.wait(SOON_S) == 0
+    shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(SOON_S) == 0
+
+
+def test_a_second_parent_that_waits_can_be_stopped_and_leaves_the_children_alone(
+    shop: Shell,
+) -> None:
+    pids = shop.hosts()
+    other = second(shop)
+    shop.until(lambda: said(shop, "waits for another"))
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(SOON_S) == 0
+    assert shop.hosts() == pids
+    assert shop.tree()["billing"]["state"] == "running"
+
+
+def test_a_parent_that_is_taken_over_from_ends_in_order_and_the_children_run_on(
+    shop: Shell,
+) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    first, pids = shop.running[-1], shop.hosts()
+    other = second(shop, "--takeover")
+    assert first.wait(SOON_S) == 8
+    assert said(shop, f"process {other.pid}; this tree has ended, and they run on")
+    shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.hosts() == pids
+    assert shop.tree()["billing"]["restarts"] == 0
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_parent_may_leave_its_children_to_the_next_one(shop: Shell) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    first, pids = shop.running[-1], shop.hosts()
+    assert shop.run("stop", "shop", "--keep-remote").returncode == 0
+    assert first.wait(SOON_S) == 0
+    assert shop.hosts() == pids
+    shop.start("run", "shop.yaml", "--headless")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.hosts() == pids
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ssm_cli import ClusterLinks, Remote
-from ssm_cli.runtime.remote.ports import Call, Ended, News, Outcome
+from ssm_cli.runtime.remote.ports import Call, Ended, Launched, News, Outcome
 from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
 
@@ -59,6 +59,17 @@ class Scene:
         self.links.wait(0.05)
         self.news += self.links.poll()
 
+    def start(self, tree: str) -> Launched:
+        """Ask for the child, and wait until there is an answer."""
+        self.links.start(Remote("billing", tree, lease=LEASE_S), adopt=False)
+        end_s = time.monotonic() + SOON_S
+        while time.monotonic() < end_s:
+            self.hear()
+            for news in self.news:
+                if isinstance(news, Launched):
+                    return news
+        raise AssertionError("no answer to the start")
+
     def ask(self, worker: str, data: bytes, timeout_s: float = 10.0) -> Outcome:
         heard: list[Outcome] = []
         self.links.call(Call("billing", worker, data, timeout_s), heard.append)
@@ -105,7 +116,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_an_init_and_a_step_longer_than_the_lease_cost_nothing(scene: Scene) -> None:
-    started = scene.links.start(Remote("billing", "slow.py", lease=LEASE_S), adopt=False)
+    started = scene.start("slow.py")
     assert (started.ok, started.epoch) == (True, 1)
     pid = scene.owner()
     assert scene.ask("slow", b"Nap") == Outcome("replied", b"1")
@@ -117,7 +128,7 @@ def test_an_init_and_a_step_longer_than_the_lease_cost_nothing(scene: Scene) -> 
 def test_an_owner_stands_still_while_servers_are_away_and_goes_on_when_they_are_back(
     scene: Scene,
 ) -> None:
-    scene.links.start(Remote("billing", "billing.yaml", lease=LEASE_S), adopt=False)
+    scene.start("billing.yaml")
     assert scene.ask("kv", b"Store x 1").output == b"Ok"
     pid, server = scene.owner(), scene.servers.running[0]
     os.kill(server.pid, signal.SIGSTOP)
@@ -131,7 +142,7 @@ def test_an_owner_stands_still_while_servers_are_away_and_goes_on_when_they_are_
 
 
 def test_a_lease_is_not_kept_for_an_owner_that_somebody_else_has_stopped(scene: Scene) -> None:
-    scene.links.start(Remote("billing", "billing.yaml", lease=LEASE_S), adopt=False)
+    scene.start("billing.yaml")
     assert scene.ask("kv", b"Store x 1").output == b"Ok"
     pid = scene.owner()
     os.kill(pid, signal.SIGSTOP)

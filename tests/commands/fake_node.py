@@ -214,7 +214,7 @@ class FakeNode:
     def kill(self, name: str) -> None:
         self._ask("kill", name)
 
-    def stop(self, reason: object = "shutdown") -> None:
+    def stop(self, reason: object = "shutdown", *, keep_remote: bool = False) -> None:
         self._ask("stop", reason)
 
 

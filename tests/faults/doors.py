@@ -276,11 +276,52 @@ def links(stage: Stage) -> None:
     cut_off(stage)
 
 
+def asked_for(stage: Stage) -> Any:
+    far = Remote("far", "far.yaml")
+    inner = Supervisor("inner", children=[Remote("deep", "deep.yaml"), stage.worker("b")])
+    return Supervisor("root", "rest_for_one", [stage.worker("a"), far, inner], intensity=100)
+
+
+def arrive(stage: Stage, child: str, **refused: Any) -> None:
+    """Have the links tell what became of a start, if it was asked for."""
+    if refused:
+        stage.links.refusing[child] = [Launched(child, ok=False, **refused)]
+    if child in stage.links.asked:
+        stage.links.arrive(child)
+    stage.do("run")
+
+
+def starts(stage: Stage) -> None:
+    """Children on other computers that take their time to start, or do not start."""
+    node, links = stage.node, stage.links
+    links.slow.update(("far", "deep", "late"))
+    stage.act("start", node.start, wait=False)
+    stage.ask("far.kv", b"word")
+    stage.ask("a", add)
+    arrive(stage, "far")
+    arrive(stage, "deep")
+    links.end("far", "killed")
+    stage.do("run")
+    arrive(stage, "far", reason="undef")
+    stage.do("exit", "a", "kill")
+    arrive(stage, "far")
+    arrive(stage, "deep", reason="undef")
+    arrive(stage, "deep")
+    for refused in ({}, {"reason": "undef"}):
+        asked = node.meant("root", "start_child", Remote("late", "late.yaml"))
+        stage.do("run")
+        arrive(stage, "late", **refused)
+        stage.act("wait", node.wait, asked, 1.0)
+        stage.do("terminate_child", "root", "late")
+        stage.do("delete_child", "root", "late")
+    stage.stop()
+
+
 def cut_off(stage: Stage) -> None:
     """A child on another computer that cannot be started, and what is asked of it."""
     node = stage.node
     links = stage.links
-    links.refusing["far"] = [Launched(ok=False, reason="noconnection", detail="as asked")]
+    links.refusing["far"] = [Launched("far", ok=False, reason="noconnection", detail="as asked")]
     links.end("far", "noconnection")
     stage.act("run 9 s", node.run, 9.0)
     stage.do("stop_process", "far")
@@ -359,6 +400,7 @@ SCENARIOS = [
     Scenario("entered", flat("one_for_one"), entered, kills=True, may_end=True, watched=False,
              kinds=(KeyboardInterrupt,)),
     Scenario("goes_on", going, goes_on, kills=True),
+    Scenario("asked for", asked_for, starts, frozenset("ab"), kills=True, far=True, may_end=True),
     Scenario("links", elsewhere, links, frozenset("ab"), kills=True, far=True, may_end=True,
              kinds=(KeyboardInterrupt,)),
     Scenario("no_links", elsewhere, no_links, kills=True, may_end=True),

@@ -40,6 +40,7 @@ def examine(stage: Stage) -> list[str]:
         stage.store.land()
         need(stage.came_out or stage.interrupted, "swallowed: it came out of nothing")
         need(len(stage.came_out) <= 1, "it came out more than once")
+        all_arrive(stage)
         look_at_life(stage)
         look_at_callers(stage)
         look_at_workers(stage)
@@ -48,6 +49,15 @@ def examine(stage: Stage) -> list[str]:
     except Wrong as wrong:
         return [str(wrong)]
     return []
+
+
+def all_arrive(stage: Stage) -> None:
+    """Children that take their time to start do so now, and later ones at once."""
+    if stage.links is not None:
+        stage.links.slow.clear()
+        for child in [*stage.links.asked]:
+            stage.links.arrive(child)
+        stage.node.run()
 
 
 def look_at_life(stage: Stage) -> None:

@@ -51,7 +51,7 @@ def seen(world: World) -> list[bool]:
 
 
 def test_however_often_it_is_killed_there_is_another_one(world: World) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     for _ in range(3):
         world.news.clear()
         os.kill(link_pid(), signal.SIGKILL)
@@ -62,7 +62,7 @@ def test_however_often_it_is_killed_there_is_another_one(world: World) -> None:
 
 
 def test_one_that_is_killed_as_soon_as_it_is_there_is_followed_all_the_same(world: World) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     for _ in range(6):
         world.until(lambda: bool(link_pids()))
         os.kill(link_pid(), signal.SIGKILL)  # it has hardly said a word
@@ -75,7 +75,7 @@ def test_one_that_is_killed_as_soon_as_it_is_there_is_followed_all_the_same(worl
 def test_one_that_is_stopped_is_replaced_and_a_call_through_it_has_one_outcome(
     world: World,
 ) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     before = link_pid()
     os.kill(before, signal.SIGSTOP)
     heard: list[Outcome] = []
@@ -93,17 +93,17 @@ def test_one_that_is_stopped_is_replaced_and_a_call_through_it_has_one_outcome(
 
 
 def test_a_child_that_dies_while_nobody_watches_is_told_as_what_it_was(world: World) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     os.kill(link_pid(), signal.SIGSTOP)  # so that it hears nothing any more
     world.kill()
     os.kill(link_pid(), signal.SIGKILL)
     world.until(lambda: bool(world.ended()))
     assert world.ended() == [Ended("billing", 1, "killed")]
-    assert world.links.start(world.spec, adopt=False).epoch == 2
+    assert world.start().epoch == 2
 
 
 def test_a_child_is_stopped_in_order_by_the_next_one(world: World) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     os.kill(link_pid(), signal.SIGKILL)
     assert world.links.stop("billing", 5.0)
     assert world.ask("invoice", b"Lookup x").outcome == "noproc"
@@ -115,7 +115,7 @@ def test_a_child_is_stopped_in_order_by_the_next_one(world: World) -> None:
 def test_a_signal_for_the_whole_group_is_left_to_the_tree(
     world: World, number: signal.Signals
 ) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     before = link_pid()
     os.kill(before, number)
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
@@ -157,7 +157,7 @@ def test_an_idle_tree_tells_it_and_goes_on(world: World) -> None:
 def test_while_the_cluster_is_away_calls_say_which_and_nothing_is_counted(
     world: World,
 ) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     servers = world.servers
     assert servers is not None
     servers.kill(0)

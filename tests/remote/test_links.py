@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from ssm_cli import ClusterLinks, FakeLinks, ManualClock, Remote
-from ssm_cli.runtime.remote.ports import Call, Ended, Linked, Links, News, Outcome
+from ssm_cli.runtime.remote.ports import Call, Ended, Launched, Linked, Links, News, Outcome
+from ssm_cli.spec.model import RemoteSpec
 from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
 
@@ -44,6 +46,14 @@ class World:
             assert time.monotonic() < end_s, self.news
             self.links.wait(0.1)
             self.news += self.links.poll()
+
+    def start(self, *, adopt: bool = False, spec: RemoteSpec | None = None) -> Launched:
+        """Ask for a child, and wait until the one answer is there."""
+        self.news.clear()
+        self.links.start(spec or self.spec, adopt=adopt)
+        self.until(lambda: any(isinstance(news, Launched) for news in self.news))
+        (launched,) = [news for news in self.news if isinstance(news, Launched)]
+        return launched
 
     def ask(self, worker: str, data: bytes) -> Outcome:
         """Call a worker, and wait for the one outcome."""
@@ -94,7 +104,7 @@ def real(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_started_child_answers_and_a_stopped_one_does_not(world: World) -> None:
-    started = world.links.start(world.spec, adopt=False)
+    started = world.start()
     assert (started.ok, started.epoch) == (True, 1)
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
     assert world.ask("nobody", b"x").outcome == "noproc"
@@ -104,17 +114,17 @@ def test_a_started_child_answers_and_a_stopped_one_does_not(world: World) -> Non
 
 
 def test_the_end_of_a_child_is_news_once_and_the_next_life_has_the_next_epoch(world: World) -> None:
-    world.links.start(world.spec, adopt=False)
+    world.start()
     world.kill()
     world.until(lambda: bool(world.ended()))
     assert world.ended() == [Ended("billing", 1, "killed")]
-    assert world.links.start(world.spec, adopt=False).epoch == 2
+    assert world.start().epoch == 2
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
 
 
 def test_a_child_that_lives_on_is_adopted(world: World) -> None:
-    first = world.links.start(world.spec, adopt=False)
-    again = world.links.start(world.spec, adopt=True)
+    first = world.start()
+    again = world.start(adopt=True)
     assert (first.epoch, again.epoch, again.ok) == (1, 1, True)
 
 
@@ -122,8 +132,7 @@ def test_a_link_process_that_dies_is_replaced_and_the_child_lives_on(world: Worl
     links: Any = world.links
     if isinstance(links, FakeLinks):
         pytest.skip("the twin has no process")
-    links.start(world.spec, adopt=False)
-    world.until(lambda: bool(world.news))
+    world.start()
     before = links.fileno()
     links._process.kill()
     world.news.clear()
@@ -143,20 +152,46 @@ def test_a_link_process_that_dies_is_replaced_and_the_child_lives_on(world: Worl
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
 
 
-def test_a_start_during_which_the_link_process_dies_is_not_waited_for(world: World) -> None:
+def test_a_start_during_which_the_link_process_dies_goes_on_with_the_next(world: World) -> None:
     links: Any = world.links
     if isinstance(links, FakeLinks):
         pytest.skip("the twin has no process")
-    links.start(world.spec, adopt=False)
-    send = links._send
+    world.start()
+    process = links._process
+    send = process.send
 
-    def die(_: object) -> None:
+    def die(_: object) -> bool:
         """It dies with the order in its hands; the next one lives."""
-        links._send = send
-        links._process.kill()
+        process.send = send
+        process.kill()
+        return True
 
-    links._send = die
-    begun_s = time.monotonic()
-    done = links.start(Remote("stock", "billing.yaml"), adopt=False)
-    assert (done.ok, done.reason) == (False, "noconnection")
-    assert time.monotonic() - begun_s < SOON_S
+    process.send = die
+    done = world.start(spec=Remote("stock", "billing.yaml"))
+    assert (done.child, done.ok, done.epoch) == ("stock", True, 1)
+
+
+def test_to_ask_for_a_child_takes_no_time_whether_the_cluster_is_there_or_not() -> None:
+    """No server listens there; the word of that is news, and nobody waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        links = ClusterLinks(f"nats://127.0.0.1:{nobody.getsockname()[1]}", "shop")
+        world = World(links, "billing.yaml", lambda: None)
+        waited: list[float] = []
+        process: Any = links._process
+        wait, process.wait = process.wait, waited.append
+        links.start(world.spec, adopt=False)
+        assert not waited
+        process.wait = wait
+    try:
+        launched = world.start()
+        assert (launched.ok, launched.reason) == (False, "noconnection")
+    finally:
+        links.close()
+
+
+def test_a_child_that_is_stopped_while_it_starts_is_not_heard_of_again(world: World) -> None:
+    world.links.start(world.spec, adopt=False)
+    world.links.stop("billing", 5.0)
+    assert world.start().ok
+    assert len([news for news in world.news if isinstance(news, Launched)]) == 1
+    assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")

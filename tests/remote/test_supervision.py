@@ -125,7 +125,9 @@ def test_its_restart_type_counts_as_for_any_child(restart: str, reason: str, aga
 def test_a_start_that_fails_is_tried_again_and_counted() -> None:
     node, links, _ = shop()
     with node:
-        links.refusing["billing"] = [Launched(ok=False, reason="undef", detail="n1: no such file")]
+        links.refusing["billing"] = [
+            Launched("billing", ok=False, reason="undef", detail="n1: no such file")
+        ]
         links.end("billing", "killed")
         node.run()
         assert "billing start_failed" in events(node)
@@ -140,7 +142,7 @@ def test_a_start_that_fails_for_what_passes_is_tried_again_later_and_not_counted
 ) -> None:
     node, links, clock = shop(intensity=1)
     with node:
-        away = Launched(ok=False, reason=reason, detail="not now")
+        away = Launched("billing", ok=False, reason=reason, detail="not now")
         links.refusing["billing"] = [away] * 10
         links.end("billing", "killed")
         node.run()
@@ -154,7 +156,9 @@ def test_a_start_that_fails_for_what_passes_is_tried_again_later_and_not_counted
 
 def test_a_first_start_that_fails_stops_what_has_started() -> None:
     node, links, _ = shop()
-    links.refusing["billing"] = [Launched(ok=False, reason="no_node", detail="no node is there")]
+    links.refusing["billing"] = [
+        Launched("billing", ok=False, reason="no_node", detail="no node is there")
+    ]
     with pytest.raises(StartFailed, match="billing: no_node"):
         node.start()
     assert "cart terminated" in events(node)

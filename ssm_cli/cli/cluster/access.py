@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
 ]
+Takeover = Annotated[
+    bool,
+    typer.Option("--takeover", help="take remote children over from the tree that has them"),
+]
 WHOLE = "--cluster"
 Whole = Annotated[
     str | None,
@@ -89,7 +93,7 @@ def access_of(env: Environment, url: str | None, role: str) -> Access:
 
 
 def links_for(
-    tree: SupervisorSpec, env: Environment, url: str | None, name: str
+    tree: SupervisorSpec, env: Environment, url: str | None, name: str, *, takeover: bool = False
 ) -> ClusterLinks | None:
     """Return the links to a tree's remote children; None, and start nothing, if it has none.
 
@@ -104,4 +108,4 @@ def links_for(
     from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
 
     need_client()
-    return ClusterLinks(access_of(env, url, "tree"), name)
+    return ClusterLinks(access_of(env, url, "tree"), name, takeover=takeover)

@@ -15,9 +15,9 @@ from ssm_cli.cluster.protocol.messages import (
     CallRequest,
     Hosted,
     Lease,
+    Move,
     Ping,
     Reply,
-    Stop,
     leased,
 )
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
@@ -156,12 +156,13 @@ async def accept_loss(cluster: Cluster, tree: str, subtree: str) -> None:
 
 
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
-    """Move a subtree to another node, where its parent starts it; return the node it was on.
+    """Have a parent move a subtree to another node; return the node it was on.
 
-    Returns once it serves there, or raises after `MOVE_S`.
+    It is ended only if its parent says that the node takes it. Returns once it serves there, or
+    raises after `MOVE_S`.
 
     Raises:
-        NoProc: nobody hosts it, or there is no such node.
+        NoProc: nobody hosts it, it has no parent, or the node does not take it.
         CallTimeout: the order was taken, and it does not serve there yet.
     """
     here, hosted = await find_subtree(cluster, subtree, tree)
@@ -170,11 +171,14 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
         raise NoProc(f"no node {node} answers; there are: {', '.join(known)}", reason="noproc")
     if node == here:
         return here
-    stop = Stop(hosted.tree, subtree, hosted.epoch, reason=f"moved:{node}")
-    said = await ask(cluster, names.controls(hosted.tree, subtree), stop, ASK_S)
-    if isinstance(said, CallLost) or not said.ok:
-        detail = said.detail if isinstance(said, CallLost) else said.reason
-        raise NoProc(f"{subtree} does not take the order: {detail}", reason="noproc")
+    asked = Move(hosted.tree, subtree, node)
+    said = await ask(cluster, names.parent(hosted.tree), asked, 2 * ASK_S)
+    if isinstance(said, CallLost):
+        none = f"no parent of {hosted.tree} is in the cluster, and nobody would start it: run it"
+        why = none if said.why == "noproc" else said.detail
+        raise NoProc(f"{subtree} stays at {here}: {why}", reason="noproc")
+    if not said.ok:
+        raise NoProc(f"{subtree} stays at {here}: {said.detail}", reason=said.reason)
     end_s = cluster.time.now_s() + MOVE_S
     while cluster.time.now_s() < end_s:
         await cluster.time.sleep_s(AGAIN_S)

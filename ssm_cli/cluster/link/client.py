@@ -1,14 +1,27 @@
-"""The links of a tree through its link process: the port of `runtime/remote`."""
+"""The links of a tree through its link process: the port of `runtime/remote`.
+
+A start is an order to the link process and nothing more; what became of it comes as news. The
+process takes orders before it is connected, and answers each, or dies; then the next one gets what
+was asked for and has not been answered yet.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+import socket
 from collections.abc import Sequence
+from uuid import uuid4
+
+import msgspec
 
 from ssm_cli.cluster.jetstream.wire import Access, access_at
+from ssm_cli.cluster.link.answers import FULL, Answers
 from ssm_cli.cluster.link.frames import (
     Answered,
     CallChild,
     ChildJob,
+    Claim,
     Done,
     Ended,
     HeardFar,
@@ -17,13 +30,14 @@ from ssm_cli.cluster.link.frames import (
     LostFar,
     News,
     NodeSeen,
-    Order,
+    ParentWaits,
     PublishFar,
     StartChild,
     StopChild,
+    Superseded,
 )
-from ssm_cli.cluster.link.placing import START_S
 from ssm_cli.cluster.link.spawned import LOOK_S, MARGIN_S, LinkProcess
+from ssm_cli.cluster.link.starts import Starts
 from ssm_cli.cluster.ports import ClusterError
 from ssm_cli.runtime.clock import Clock, SystemClock
 from ssm_cli.runtime.remote import ports
@@ -31,11 +45,20 @@ from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
 OPEN_S = 15.0
-LATE_S = 1.0  # after its time-out a call without an answer is given up here
-MOST_CALLS = 4096  # without an answer; more are answered `busy`
+MOST_UNOPENED = 3  # processes in a row that die before they are connected
 GONE = "the process that links this tree to the cluster has ended"
 HANGS = "the process that links this tree to the cluster hangs, and was ended"
-FULL = "too much waits for the process that links this tree to the cluster"
+UNREAD = "too much waits for the process that links this tree to the cluster"
+
+
+TOLD: dict[type[News], type[ports.News]] = {
+    HeardFar: ports.Heard,
+    LostFar: ports.Unheard,
+    NodeSeen: ports.NodeSeen,
+    ParentWaits: ports.ParentWaits,
+    Superseded: ports.Superseded,
+}
+"""The news that go on as they are."""
 
 
 class ClusterLinks:
@@ -45,20 +68,25 @@ class ClusterLinks:
         access: the cluster, or its URL.
         tree: the name of the tree.
         clock: measures time-outs.
+        takeover: do not wait for another process that runs a tree of that name.
     """
 
-    def __init__(self, access: Access | str, tree: str, clock: Clock | None = None) -> None:
+    def __init__(
+        self, access: Access | str, tree: str, clock: Clock | None = None, takeover: bool = False
+    ) -> None:
         known = access_at(access) if isinstance(access, str) else access
         self._clock = SystemClock() if clock is None else clock
-        self._process = LinkProcess(known, tree, self._clock)
+        claim = Claim(uuid4().hex, socket.gethostname(), os.getpid(), takeover)
+        self._process = LinkProcess(known, tree, claim, self._clock)
         self._n = 0
         self._why = GONE  # there is no process
         self._down = False  # as was told
         self._done: dict[int, Done] = {}
-        self._calls: dict[int, tuple[ports.Answered, float, str]] = {}  # until when, and whom
-        self._swept_s = float("-inf")
-        self._answers: list[tuple[ports.Answered, ports.Outcome]] = []
+        self._answers = Answers()
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
+        self._starts = Starts()
+        self._open = False  # whether the process is connected
+        self._unopened = 0
         self._adopting: dict[int, str] = {}
         self._interests: set[str] = set()
         self._news: list[ports.News] = []
@@ -76,29 +104,30 @@ class ClusterLinks:
                 raise ClusterError(done.detail)
 
     def _begin(self) -> None:
-        """Start a process; it watches the children that the one before has watched."""
+        """Start a process; it goes on with the children that the one before has had."""
+        self._open = False
         try:
             self._process.spawn()
         except OSError as error:
             self._why = f"the link process cannot be started: {error}"
             self._process.bury()
+            self._news += self._starts.fail(self._why)
             return
         for group in self._interests:
-            self._send(Interest(group, wanted=True))
+            self._process.send(Interest(group, wanted=True))
         for child, (job, epoch, node) in self._jobs.items():
             n = self._next()
             self._adopting[n] = child
-            self._send(StartChild(n, job, adopt=True, epoch=epoch, node=node))
-
-    def _send(self, order: Order) -> bool:
-        return self._process.send(order)
+            self._process.send(StartChild(n, job, adopt=True, epoch=epoch, node=node))
+        for order in self._starts.again():
+            self._process.send(order)
 
     def _next(self) -> int:
         self._n += 1
         return self._n
 
     def _until_done(self, n: int, limit_s: float) -> Done:
-        """Wait for the answer to a start or a stop order; not longer than its process lives."""
+        """Wait for the answer to a stop order; not longer than its process lives."""
         end_s, asked = self._clock.now_s() + limit_s, self._process.life
         while n not in self._done:
             left_s = end_s - self._clock.now_s()
@@ -110,22 +139,22 @@ class ClusterLinks:
 
     # -- the port --------------------------------------------------------------------------------
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> ports.Launched:
-        """Start a child, and wait until it serves."""
-        try:
-            self._opened()
-        except ClusterError as error:
-            return ports.Launched(ok=False, reason="noconnection", detail=str(error))
-        job = job_of(spec)
-        n = self._next()
-        self._send(StartChild(n, job, adopt))
-        done = self._until_done(n, START_S + MARGIN_S)
-        if done.ok:
-            self._jobs[spec.id] = job, done.epoch, done.node
-        return ports.Launched(done.ok, done.reason, done.detail, done.node, done.epoch)
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> None:
+        """Ask for the start of a child, of this process or of the one that comes next."""
+        if not self._process.lives and self._process.again_s == math.inf:  # there was none yet
+            self._begin()
+        order = self._starts.ask(self._next(), job_of(spec), adopt=adopt)
+        if order is not None:
+            self._process.send(order)
 
     def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child, and wait; where the process dies over it, by the next one."""
+        """Stop a child, and wait; where the process dies over it, by the next one.
+
+        One that was asked for before there was a connection is not waited for.
+        """
+        if self._starts.drop(child) and not self._open:
+            self._process.send(StopChild(self._next(), child, within_s))
+            return True
         end_s, done = self._clock.now_s() + within_s + MARGIN_S, None
         while done is None and (self._process.lives or self._why in {GONE, HANGS}):
             try:
@@ -135,7 +164,7 @@ class ClusterLinks:
             life, limit_s = self._process.life, max(0.0, end_s - self._clock.now_s())
             self._until_adopted(child, limit_s)
             n = self._next()
-            self._send(StopChild(n, child, within_s))
+            self._process.send(StopChild(n, child, within_s))
             done = self._until_done(n, limit_s)
             lost = not self._process.lives or self._process.life != life
             if not done.ok and lost and self._clock.now_s() < end_s:
@@ -152,39 +181,37 @@ class ClusterLinks:
 
     def call(self, call: ports.Call, answered: ports.Answered) -> None:
         """Send a call without waiting for its outcome."""
-        full = len(self._calls) >= MOST_CALLS
+        full = self._answers.full
         if not self._process.lives or full:
-            why = f"{MOST_CALLS} calls have no answer yet" if full else self._why
-            outcome = ports.Outcome("busy" if full else "noconnection", error=why)
-            self._answers.append((answered, outcome))
+            outcome = ports.Outcome("busy", error=FULL)
+            away = ports.Outcome("noconnection", error=self._why)
+            self._answers.refuse(answered, outcome if full else away)
             return
-        n = self._next()
-        until_s = self._clock.now_s() + call.timeout_s + LATE_S
-        self._calls[n] = answered, until_s, f"{call.child}.{call.worker}"
-        if not self._send(
+        n, end_s = self._next(), self._clock.now_s() + call.timeout_s
+        self._answers.await_one(n, answered, end_s, f"{call.child}.{call.worker}")
+        if not self._process.send(
             CallChild(n, call.child, call.worker, call.data, call.timeout_s, call.request_id)
         ):
-            del self._calls[n]
-            self._answers.append((answered, ports.Outcome("busy", error=FULL)))
+            self._answers.end(n, ports.Outcome("busy", error=UNREAD))
 
     def cast(self, child: str, worker: str, data: bytes) -> None:
         """Send a cast; one that cannot be sent is told."""
-        if not self._send(CallChild(0, child, worker, data, 0.0)):
+        if not self._process.send(CallChild(0, child, worker, data, 0.0)):
             self._news.append(ports.Unheard(f"{child}.{worker}", self._unsent(), "cast"))
 
     def _unsent(self) -> str:
         """Return why an order was not taken."""
-        return FULL if self._process.lives else self._why
+        return UNREAD if self._process.lives else self._why
 
     def interest(self, group: str, *, wanted: bool) -> None:
         """Tell the other processes whether there are members of a group here."""
         if wanted != (group in self._interests):
             (self._interests.add if wanted else self._interests.discard)(group)
-            self._send(Interest(group, wanted))
+            self._process.send(Interest(group, wanted))
 
     def publish(self, group: str, carried: Carried, *, alone: bool) -> None:
         """Send a publish to the other processes, if there are any."""
-        if not self._send(PublishFar(group, carried, alone)) and (self._jobs or alone):
+        if not self._process.send(PublishFar(group, carried, alone)) and (self._jobs or alone):
             self._news.append(ports.Unheard(group, f"other processes: {self._unsent()}"))
 
     def poll(self) -> Sequence[ports.News]:
@@ -192,27 +219,13 @@ class ClusterLinks:
         self._read()
         if not self._process.lives and self._clock.now_s() >= self._process.again_s:
             self._begin()
-        self._sweep()
-        while self._answers:
-            answered, outcome = self._answers[0]
-            answered(outcome)
-            del self._answers[0]  # last: one that is interrupted is told again
+        self._answers.sweep(self._clock.now_s())
+        self._answers.tell()
         return [self._news.pop(0) for _ in self._news[:]]
-
-    def _sweep(self) -> None:
-        """Give up calls whose time is over; nobody knows whether they were stepped."""
-        now_s = self._clock.now_s()
-        if not self._calls or now_s < self._swept_s + LOOK_S:
-            return
-        self._swept_s = now_s
-        for n in [n for n, (_, until_s, _) in self._calls.items() if until_s <= now_s]:
-            answered, _, name = self._calls.pop(n)
-            said = f"{name} has not answered in time; it may have been stepped"
-            self._answers.append((answered, ports.Outcome("timeout", error=said)))
 
     def wait(self, seconds: float) -> None:
         """Wait for news, for at most so long."""
-        if not (self._news or self._answers):
+        if not (self._news or self._answers.ready):
             self._process.wait(seconds)
 
     def due_s(self) -> float:
@@ -244,32 +257,37 @@ class ClusterLinks:
             case Done():
                 self._take_done(news)
             case Answered(n, outcome, output, error, reason):
-                asked = self._calls.pop(n, None)
-                if asked is not None:
-                    said = ports.Outcome(outcome, output, error, reason)
-                    self._answers.append((asked[0], said))
+                self._answers.end(n, ports.Outcome(outcome, output, error, reason))
             case Ended(child, epoch, reason):
                 self._jobs.pop(child, None)
                 self._news.append(ports.Ended(child, epoch, reason))
-            case HeardFar(group, carried):
-                self._news.append(ports.Heard(group, carried))
-            case LostFar(group, why):
-                self._news.append(ports.Unheard(group, why))
-            case NodeSeen(node, up, host):
-                self._news.append(ports.NodeSeen(node, up, host))
             case Linked(child, epoch, node, reachable, age_s):
                 known = self._jobs.get(child)
                 if known is not None:
                     self._jobs[child] = known[0], epoch, node
                 self._news.append(ports.Linked(child, epoch, node, reachable, age_s))
+            case _ if type(news) in TOLD:
+                self._news.append(TOLD[type(news)](*msgspec.structs.astuple(news)))
 
     def _take_done(self, done: Done) -> None:
-        if self._adopting.pop(done.n, None) is None:
+        order = self._starts.take(done)
+        if order is not None:
+            child = order.job.name
+            if done.ok:
+                self._jobs[child] = order.job, done.epoch, done.node
+            told = done.ok, done.reason, done.detail, done.node, done.epoch
+            self._news.append(ports.Launched(child, *told))
+        elif self._adopting.pop(done.n, None) is None:
             self._done[done.n] = done
         elif not done.ok:  # it cannot watch; the next process may
             self._died(done.detail)
         if done.n == 0:
-            self._why = GONE if done.ok else done.detail
+            self._why, self._open = GONE if done.ok else done.detail, done.ok
+            self._unopened = 0
+            if done.ok:
+                self._process.claimed()
+            else:
+                self._news += self._starts.fail(self._why)
         if done.n == 0 and done.ok and self._down:
             self._down = False
             self._news.append(ports.LinkSeen(up=True))
@@ -278,11 +296,13 @@ class ClusterLinks:
         """Give up a process, and fail what is under way: nobody knows what became of that."""
         self._why = why or self._why
         self._process.bury()
+        self._unopened += not self._open
+        self._open = False
+        if self._unopened >= MOST_UNOPENED:
+            self._news += self._starts.fail(self._why)
         self._done.clear()
         self._adopting.clear()
-        calls, self._calls = self._calls, {}
-        lost = ports.Outcome("noconnection", error=f"{self._why}; it may have been stepped")
-        self._answers += [(answered, lost) for answered, _, _ in calls.values()]
+        self._answers.lose(self._why)
         for child, (_, epoch, node) in self._jobs.items():
             self._news.append(ports.Linked(child, epoch, node, reachable=False, age_s=0.0))
         if not self._down:

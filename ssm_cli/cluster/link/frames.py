@@ -27,11 +27,21 @@ class ChildJob(msgspec.Struct, frozen=True):
     shard: bool = False
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """Who wants to be the parent of a tree's children; `takeover` does not wait for another one."""
+
+    id: str
+    host: str
+    pid: int
+    takeover: bool = False
+
+
 class Open(msgspec.Struct, frozen=True, tag=True):
     """The first frame: whose link this is."""
 
     tree: str
     access: Access
+    claim: Claim
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
@@ -105,6 +115,18 @@ class Linked(msgspec.Struct, frozen=True, tag=True):
     age_s: float
 
 
+class ParentWaits(msgspec.Struct, frozen=True, tag=True):
+    """Another process is the parent of the children; starts wait until it is not."""
+
+    by: str
+
+
+class Superseded(msgspec.Struct, frozen=True, tag=True):
+    """Another process has taken over the children; nothing is asked of them any more."""
+
+    by: str
+
+
 class NodeSeen(msgspec.Struct, frozen=True, tag=True):
     """A node of the cluster has come, or gone."""
 
@@ -147,7 +169,18 @@ class Alive(msgspec.Struct, frozen=True, tag=True):
 
 
 Order = Open | StartChild | StopChild | CallChild | Interest | PublishFar
-News = Done | Answered | Ended | Linked | NodeSeen | Alive | HeardFar | LostFar
+News = (
+    Done
+    | Answered
+    | Ended
+    | Linked
+    | NodeSeen
+    | Alive
+    | HeardFar
+    | LostFar
+    | ParentWaits
+    | Superseded
+)
 
 _encoder = msgspec.msgpack.Encoder()
 

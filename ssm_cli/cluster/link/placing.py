@@ -14,6 +14,7 @@ from ssm_cli.cluster.protocol.messages import (
     FENCED,
     Advert,
     Lease,
+    Move,
     Ping,
     Said,
     Start,
@@ -32,6 +33,8 @@ SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 CONFLICTS = 8  # leases that another one wrote first, in one start
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
+AT_ONCE = 8  # starts on one node: each is a process that loads code
+LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -53,6 +56,11 @@ class Loads:
 
     def __init__(self) -> None:
         self._placed: dict[str, tuple[int, int]] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    def turn(self, node: str) -> asyncio.Semaphore:
+        """Return what lets so many starts on a node go on at once."""
+        return self._turns.setdefault(node, asyncio.Semaphore(AT_ONCE))
 
     def more(self, adverts: list[Advert]) -> dict[str, int]:
         """Return them; what a later advert counts is forgotten."""
@@ -62,9 +70,15 @@ class Loads:
         return {node: count for node, (_, count) in self._placed.items()}
 
     def note(self, node: str, adverts: list[Advert]) -> None:
-        """One was placed there."""
+        """One is to be placed there: others that choose a node meanwhile count it."""
         beat = next((advert.beat for advert in adverts if advert.node == node), 0)
         self._placed[node] = beat, self._placed.get(node, (0, 0))[1] + 1
+
+    def take_back(self, node: str) -> None:
+        """It was not placed there after all."""
+        beat, count = self._placed.get(node, (0, 0))
+        if count:
+            self._placed[node] = beat, count - 1
 
 
 class Placing:
@@ -156,17 +170,43 @@ class Placing:
         )
         fit = [node for node in known if node not in failed and node != self.lost]
         some = [fit[first : first + SIDE_BY_SIDE] for first in range(0, len(fit), SIDE_BY_SIDE)]
-        for asked in (*some, [self.lost] if self.lost in known else []):
-            for node in await self._answering(asked):
-                placed = await self._start_on(node)
-                if placed.ok:
-                    self._loads.note(node, nodes)
-                if placed.ok or placed.reason not in ELSEWHERE:
-                    return placed
-                failed[node] = placed
-        return None
+        there = known[0] if known else ""
+        self._loads.note(there, nodes)
+        placed = None
+        try:
+            for asked in (*some, [self.lost] if self.lost in known else []):
+                for node in await self.answering(asked):
+                    self._loads.take_back(there)
+                    there, placed = node, None
+                    self._loads.note(there, nodes)
+                    placed = await self._start_on(node)
+                    if placed.ok or placed.reason not in ELSEWHERE:
+                        return placed
+                    failed[node] = placed
+            return None
+        finally:
+            if placed is None or not placed.ok:
+                self._loads.take_back(there)
 
-    async def _answering(self, nodes: list[str]) -> list[str]:
+    async def elsewhere(self, wanted: str, here: str) -> Said:
+        """Say at which node but `here` it could go on: the wanted one, or the best; or why not.
+
+        The node stands in `detail`.
+        """
+        found = await adverts(self._cluster)
+        if isinstance(found, Unknown):
+            return Said(ok=False, reason="noconnection", detail=found.detail)
+        fit = [node for node in fitting(found, self._job.place) if node != here]
+        some = fit if not wanted else [node for node in fit if node == wanted]
+        there = await self.answering(some)
+        if there:
+            return Said(ok=True, detail=there[0])
+        others = [a for a in found if a.node != here and wanted in ("", a.node)]
+        why = [f"{a.node} {misfit(a, self._job.place) or 'does not answer'}" for a in others]
+        detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"
+        return Said(ok=False, reason="no_node", detail=detail)
+
+    async def answering(self, nodes: list[str]) -> list[str]:
         """Return those that answer: a lease is over long before the servers miss a node."""
         said = await asyncio.gather(
             *(ask(self._cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
@@ -207,7 +247,8 @@ class Placing:
             self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas,
             lease.journal, lease.saved,
         )  # fmt: skip
-        said, surely = await self._insist(node, start)
+        async with self._loads.turn(node):
+            said, surely = await self._insist(node, start)
         if isinstance(said, CallLost):
             self.gone = max(self.gone, epoch if surely else 0)
             reason = "noproc" if said.why == "noproc" else "noconnection"
@@ -245,15 +286,31 @@ class Placing:
             await time.sleep_s(PAUSE_S)
 
     async def _wait_out(self, known: Lease) -> None:
-        """Wait until the previous life is over: by its agent's word, or by an expired lease."""
+        """Wait until the previous life is over: by its agent's word, or by an expired lease.
+
+        Where the servers know that nobody is there, it is not waited for: a survivor is fenced.
+        """
         stop = Stop(self._tree, self._job.name, known.epoch, reason=FENCED, within_s=ASK_S)
         said = await ask(self._cluster, names.agent(known.node), stop, ASK_S * 2)
-        if isinstance(said, CallLost) or not said.ok:
+        if not isinstance(said, CallLost) and said.ok:
+            return
+        if self._job.takeover == "lease" or not await self._is_nobody_there(known):
             await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
+
+    async def _is_nobody_there(self, known: Lease) -> bool:
+        """Return whether nobody listens, neither a life nor its node, as often as one looks."""
+        subjects = names.controls(self._tree, self._job.name), names.looks(known.node)
+        for _ in range(LOOKS):
+            asked = [ask(self._cluster, subject, Ping(), ASK_S) for subject in subjects]
+            for said in await asyncio.gather(*asked):
+                if not isinstance(said, CallLost) or said.why != "noproc":
+                    return False
+            await self._cluster.time.sleep_s(PAUSE_S)
+        return True
 
 
 async def ask(
-    cluster: Cluster, subject: str, message: Start | Stop | Ping, timeout_s: float
+    cluster: Cluster, subject: str, message: Start | Stop | Ping | Move, timeout_s: float
 ) -> Said | CallLost:
     """Send a control message; return the answer."""
     reply = await cluster.calls.call(subject, msgspec.json.encode(message), timeout_s)

@@ -23,6 +23,7 @@ from ssm_cli.cluster.link.frames import (
     Answered,
     CallChild,
     ChildJob,
+    Claim,
     Done,
     FrameDecoder,
     HeardFar,
@@ -33,18 +34,21 @@ from ssm_cli.cluster.link.frames import (
     NodeSeen,
     Open,
     Order,
+    ParentWaits,
     PublishFar,
     StartChild,
     StopChild,
+    Superseded,
     framed,
 )
 from ssm_cli.cluster.link.groupcast import GroupCast
+from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
 from ssm_cli.cluster.link.watching import Kin, Watching
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, replicas_of
+from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import CallRequest, Reply
+from ssm_cli.cluster.protocol.messages import CallRequest, Move, Parent, Reply, Said
 from ssm_cli.runtime.remote.ports import ITSELF
 from ssm_cli.runtime.views import Carried
 
@@ -59,7 +63,9 @@ MOST_CALLS = 4096  # under way at once; more are answered `busy`
 class Link:
     """The remote children of one tree."""
 
-    def __init__(self, cluster: Cluster, tree: str, out: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, cluster: Cluster, tree: str, out: asyncio.StreamWriter, claim: Claim
+    ) -> None:
         self._cluster = cluster
         self._tree = tree
         self._out = out
@@ -68,6 +74,14 @@ class Link:
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._spreading: asyncio.Task[None] | None = None
+        self._orders: dict[str, StartChild] = {}  # the last one of each child
+        self._takeover = claim.takeover
+        replicas = replicas_of(cluster)
+        me = Parent(claim.id, claim.host, claim.pid, SLOW_S if replicas > 1 else QUICK_S)
+        self._parenthood = Parenthood(
+            cluster, tree, me, replicas=replicas, waits=self._waits, move=self._on_move
+        )
+        self._is_parent = asyncio.Event()
         self._groups = GroupCast(
             cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
         )
@@ -82,8 +96,10 @@ class Link:
         """Execute an order of the tree."""
         match order:
             case StartChild():
+                self._orders[order.job.name] = order
                 self._spawn(self._start(order), self._work)
             case StopChild():
+                self._orders.pop(order.child, None)  # at once: the next order may be a start
                 self._spawn(self._stop(order), self._work)
             case Interest(group, wanted):
                 self._groups.interest(group, wanted=wanted)
@@ -93,6 +109,46 @@ class Link:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
                 self._spawn(self._call(order), self._calls)
+
+    def _waits(self, by: str) -> None:
+        self.tell(ParentWaits(by))
+
+    def _on_move(self, move: Move, answer: Answer) -> None:
+        self._spawn(self._move(move, answer), self._work)
+
+    async def _move(self, move: Move, answer: Answer) -> None:
+        """Have a child go elsewhere, if there is a node that takes it; say so before it ends."""
+        child = self._children.get(move.subtree) if self._is_parent.is_set() else None
+        why = Said(ok=False, reason="noproc", detail=f"its parent has no child {move.subtree}")
+        said = why if child is None else await child.place_for(move.node)
+        answer(msgspec.json.encode(said))
+        if child is not None and said.ok:
+            await child.move_to(said.detail)
+
+    def begin(self) -> None:
+        """Become the parent of the children; until then starts wait."""
+        self._spawn(self._be_parent(), self._work)
+
+    async def _be_parent(self) -> None:
+        try:
+            await self._parenthood.take(takeover=self._takeover)
+        except ClusterError as error:
+            self.tell(Done(0, ok=False, reason="noconnection", detail=str(error)))
+            self._out.close()
+            return
+        self._is_parent.set()
+        self.tell(Done(0, ok=True))
+        self.watch_nodes()
+        by = await self._parenthood.hold()
+        self._is_parent.clear()
+        for child in self._children.values():
+            await child.close()
+        self.tell(Superseded(by))
+
+    async def leave(self) -> None:
+        """Let go of the children: the next parent need not wait."""
+        if self._is_parent.is_set():
+            await self._parenthood.release()
 
     def _heard(self, group: str, carried: Carried) -> None:
         if self._out.transport.get_write_buffer_size() > MOST_HEARD_BYTES:
@@ -118,6 +174,9 @@ class Link:
             self._spreading = asyncio.ensure_future(spread(self._cluster, self._children.values()))
 
     async def _start(self, order: StartChild) -> None:
+        await self._is_parent.wait()
+        if self._orders.get(order.job.name) is not order:
+            return  # it was stopped meanwhile, or asked for anew
         known = self._children.get(order.job.name)
         if known is None or known.job != self._completed(order.job):
             if known is not None:
@@ -140,7 +199,7 @@ class Link:
         return msgspec.structs.replace(job, replicas=replicas, ttl_s=ttl_s)
 
     async def _stop(self, order: StopChild) -> None:
-        known = self._children.get(order.child)
+        known = self._children.get(order.child) if self._is_parent.is_set() else None
         done = Done(order.n, ok=True, reason="noproc")
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
 
@@ -193,9 +252,8 @@ async def serve_tree(number: int) -> None:
                 if isinstance(order, Open):
                     cluster = await open_cluster(order.access, f"link of {order.tree}")
                     await cluster.cells(names.ADVERTS, replicas_of(cluster))  # how many servers?
-                    link = Link(cluster, order.tree, writer)
-                    link.tell(Done(0, ok=True))
-                    link.watch_nodes()
+                    link = Link(cluster, order.tree, writer, order.claim)
+                    link.begin()
                 elif link is not None:
                     link.on(order)  # type: ignore[arg-type]  # the decoder gives orders alone
     except ClusterError as error:
@@ -204,6 +262,8 @@ async def serve_tree(number: int) -> None:
         pass  # the tree is gone
     finally:
         beating.cancel()
+        if link is not None:
+            await link.leave()
         if cluster is not None:
             await cluster.close()
         writer.close()

@@ -16,7 +16,7 @@ import sys
 import msgspec
 
 from ssm_cli.cluster.jetstream.wire import Access
-from ssm_cli.cluster.link.frames import FrameDecoder, News, Open, Order, framed
+from ssm_cli.cluster.link.frames import Claim, FrameDecoder, News, Open, Order, framed
 from ssm_cli.runtime.clock import Clock
 
 READ_BYTES = 65_536
@@ -36,9 +36,10 @@ class LinkProcess:
         again_s: when the next one is due, where one has died.
     """
 
-    def __init__(self, access: Access, tree: str, clock: Clock) -> None:
+    def __init__(self, access: Access, tree: str, claim: Claim, clock: Clock) -> None:
         self._access = access
         self._tree = tree
+        self._claim = claim
         self._clock = clock
         self._socket: socket.socket | None = None
         self._ready: selectors.BaseSelector | None = None
@@ -80,7 +81,11 @@ class LinkProcess:
         self.life += 1
         self._let_go()
         self._ready, self._socket = ready, ours
-        self.send(Open(self._tree, self._access))
+        self.send(Open(self._tree, self._access, self._claim))
+
+    def claimed(self) -> None:
+        """Note that we are the parent: a later process takes that over from nobody."""
+        self._claim = msgspec.structs.replace(self._claim, takeover=False)
 
     def send(self, order: Order) -> bool:
         """Send an order, now or once the process reads; False where that cannot be."""

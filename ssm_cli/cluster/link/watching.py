@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing, ask, hos
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, Handle, Unknown
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
-from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Ping, Stop
+from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Ping, Said, Stop
 
 LOOKS = 4  # at the lease, over the time that it is good for; one a second at the least
 HURRY_S = 0.1  # between two looks while nobody answers
@@ -76,12 +77,23 @@ class Watching:
         self._monitor: monitor.Monitor | None = None
         self._node = ""
         self._epoch = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Any] | None = None  # that starts it, looks at it or heals it
         self._handle: Handle | None = None
 
     async def start(self, n: int, *, adopt: bool) -> Done:
-        """Start the child, and monitor it from then on; with `adopt` one that lives on will do."""
+        """Start the child, and monitor it from then on; with `adopt` one that lives on will do.
+
+        A stop, or another start, ends this one.
+        """
         self._forget()
+        starting = asyncio.ensure_future(self._start(n, adopt=adopt))
+        self._task = starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            return Done(n, ok=False, reason=STOPPED, detail="it was stopped while it started")
+        return starting.result()
+
+    async def _start(self, n: int, *, adopt: bool) -> Done:
         try:
             await self._listen()
             placed = await self._placing.adopt() if adopt else None
@@ -132,6 +144,10 @@ class Watching:
     def node(self) -> str:
         """The node where it runs, or ran last; "" before its first start."""
         return self._node
+
+    async def place_for(self, wanted: str) -> Said:
+        """Say where else it could go on; see `Placing.elsewhere`."""
+        return await self._placing.elsewhere(wanted, self._node)
 
     async def move_to(self, node: str) -> bool:
         """Have the child go on at another node; return whether it does so within `MOVE_S`."""

@@ -107,6 +107,17 @@ class Ping(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
     """To an agent or a subtree: are you there?"""
 
 
+class Move(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="move"):
+    """To the parent: have a subtree go on at another node; at any that takes it, without a name.
+
+    Who is asked has the labels that it wants, and starts it there; so it ends only if it will.
+    """
+
+    tree: str
+    subtree: str
+    node: str = ""
+
+
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A subtree on a node."""
 
@@ -187,6 +198,37 @@ def leased(data: bytes) -> Lease | None:
         return None
 
 
+class Parent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who is the parent of a tree's children: the lease on the tree's name.
+
+    Attributes:
+        id: of one run of a tree, whichever process speaks for it.
+        host, pid: of the tree's own process, for people.
+        ttl_s: how long the lease is good after a change.
+        beat: counts up.
+        released: nobody is the parent any more.
+    """
+
+    id: str
+    host: str = ""
+    pid: int = 0
+    ttl_s: float = 2.0
+    beat: int = 0
+    released: bool = False
+
+
+def parent_in(data: bytes) -> Parent | None:
+    """Decode the lease of a parent; None if the bytes are none.
+
+    >>> parent_in(b"{}") is None
+    True
+    """
+    try:
+        return msgspec.json.decode(data, type=Parent)
+    except msgspec.MsgspecError:
+        return None
+
+
 _advert_decoder: msgspec.json.Decoder[Advert] = msgspec.json.Decoder(Advert)
 
 
@@ -202,7 +244,7 @@ def advertised(data: bytes) -> Advert | None:
         return None
 
 
-Control = Start | Stop | Ping
+Control = Start | Stop | Ping | Move
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 

@@ -10,6 +10,7 @@ import re
 from urllib.parse import unquote
 
 ADVERTS = "SSM_NODES"
+PARENTS = "SSM_PARENTS"
 
 
 def word(name: str) -> str:
@@ -110,6 +111,11 @@ def publishes(tree: str, group: str) -> str:
 def exits(tree: str, subtree: str) -> str:
     """Where the end of a subtree is told."""
     return f"ssm.{word(tree)}.exit.{word(subtree)}"
+
+
+def parent(tree: str) -> str:
+    """Return the subject where the parent of a tree's children says that it is there."""
+    return f"ssm.{word(tree)}.parent"
 
 
 def agent(node: str) -> str:

@@ -69,7 +69,7 @@ _WRITES = {
     ),
     ClusterRole.TREE: (
         *_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*", "ssm.*.ask.*",
-        "ssm.*.pub.*",
+        "ssm.*.pub.*", "ssm.*.parent", f"{inbox(ClusterRole.TREE)}.>",
     ),
     ClusterRole.CALL: _CALL,
     ClusterRole.LOOK: _LOOK,
@@ -84,7 +84,7 @@ _HEARS = {
         "ssm.*.cast.>",
         "ssm.*.pub.*",
     ),
-    ClusterRole.TREE: ("ssm.*.exit.*", "ssm.*.pub.*"),
+    ClusterRole.TREE: ("ssm.*.exit.*", "ssm.*.pub.*", "ssm.*.parent"),
 }
 
 

@@ -221,10 +221,10 @@ class HttpNode:
         self.calls.perform("replace_state", worker, state)
         return state
 
-    def stop(self, reason: object = "shutdown") -> None:
+    def stop(self, reason: object = "shutdown", *, keep_remote: bool = False) -> None:
         """Stop the whole tree in order, and wait until its listeners are closed."""
         del reason  # from afar a tree is stopped in one way
-        self.calls.perform("stop", wait_s=None)
+        self.calls.perform("stop", keep_remote or None, wait_s=None)
         self.connection.until_closed(STOPPING_S)
 
     def get_status(self, worker: str) -> Status:

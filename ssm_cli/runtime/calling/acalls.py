@@ -108,7 +108,11 @@ class AsyncCalls:
 
     async def serve(self) -> None:
         """Run inside asyncio until the tree is down."""
-        await self.attached().until_down()
+        await self.attached().until(lambda: not self._world.running)
+
+    async def until_up(self) -> None:
+        """Wait inside asyncio until the tree has come up, or is down; see `start(wait=False)`."""
+        await self.attached().until(lambda: not self._world.is_coming_up())
 
     def attached(self) -> Driver:
         """Return the driver for the running loop."""

@@ -124,6 +124,13 @@ class Serving:
             raise
         leave(world)
 
+    def until_up(self) -> None:
+        """Run the loop until the remote children that were asked for at a start are there."""
+        world = self._world
+        while world.is_coming_up():
+            if not pump(world, NEVER, TURN_S) and world.is_coming_up():
+                rest(world, max(0.0, self._next_s() - world.clock.now_s()))
+
     def turn(self, pending: Pending) -> None:
         """Serve the node for a turn, unless it is being served, or `pending` has its outcome."""
         if not self._world.pumping and not pending.done:

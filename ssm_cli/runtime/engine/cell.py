@@ -19,8 +19,9 @@ class CellStatus(IntEnum):
     """Where a child stands in the eyes of its supervisor.
 
     `DEAD` has ended, but its supervisor has not looked yet: to OTP it still has its pid. `WAITING`
-    is down for now, and is started with the sibling whose restart it waits for. `ENDING` is being
-    terminated; outside of the engine nobody sees it but readers of reports.
+    is down for now, and is started with the sibling whose start it waits for. `ENDING` is being
+    terminated; outside of the engine nobody sees it but readers of reports. `STARTING` is a remote
+    child whose start was asked for.
     """
 
     UNDEFINED = 0
@@ -29,6 +30,7 @@ class CellStatus(IntEnum):
     RESTARTING = 3
     WAITING = 4
     ENDING = 5
+    STARTING = 6
 
 
 class Plan(IntEnum):

@@ -14,7 +14,7 @@ import msgspec
 from ssm_cli.behaviour.reasons import ExitReason
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT
 from ssm_cli.behaviour.runs import Ended, Run
-from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 
 Cause = tuple[int, int]  # a record of the journal, and which effect of it
@@ -41,6 +41,16 @@ class Restart(msgspec.Struct, frozen=True, eq=False):
     cell: Cell
     starts: int
     restarts: int
+
+
+class Arrived(msgspec.Struct, frozen=True, eq=False):
+    """A remote child whose start was asked for runs; or why it does not, in `reason`."""
+
+    cell: RemoteCell
+    starts: int
+    reason: ExitReason | None
+    node: str = ""
+    epoch: int = 0
 
 
 class EndWorker(msgspec.Struct, frozen=True, eq=False):
@@ -176,7 +186,7 @@ class Caused(msgspec.Struct, frozen=True, eq=False):
     message: Any
 
 
-Entry = ChildEnded | TryAgain | Restart | EndWorker | Asked | LinkBroken | StopTree
+Entry = Arrived | ChildEnded | TryAgain | Restart | EndWorker | Asked | LinkBroken | StopTree
 Timed = TimerDue | TimeoutDue | RunDue | SaveDue | StartAgain | TryAgain | Restart
 Marked = TimerDue | TimeoutDue | RunEnded | ContinueDue | DownDue | Caused
 MARKED = (TimerDue, TimeoutDue, RunEnded, ContinueDue, DownDue, Caused)

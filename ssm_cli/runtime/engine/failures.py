@@ -12,7 +12,9 @@ from ssm_cli.runtime.engine.recalled import places_of
 from ssm_cli.runtime.reports import crash_text
 
 NOT_STARTED = "the tree is not running; start it by `with Node(tree)` or `start()`"
-COMING = frozenset({CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING})
+COMING = frozenset(
+    {CellStatus.DEAD, CellStatus.RESTARTING, CellStatus.WAITING, CellStatus.STARTING}
+)
 E = TypeVar("E", bound=CallError)
 
 

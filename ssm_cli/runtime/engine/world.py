@@ -39,18 +39,24 @@ class Outside:
         far_groups: the members of groups in other processes of the tree; None where it has one.
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
+        coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
+            remote children, and supervisors that wait for one.
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
+        held: calls of remote children that are coming, until those are there.
+        keeps: whether remote children live on when the tree stops; `taken_by` names the process
+            that has taken them over, "" for none.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
+        not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
         wake: called when there is work and the loop does not run; an asyncio driver listens.
     """
 
     __slots__ = (
-        "advance", "carry", "driver", "dropping", "far_groups", "finish", "init", "keeper", "links",
-        "news", "runner", "unwatch", "wake",
+        "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
+        "keeper", "keeps", "links", "news", "not_started", "runner", "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +64,10 @@ class Outside:
         self.finish: Callable[..., Any] = finish
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
+        self.coming: dict[Cell, Any] = {}
+        self.held: dict[Any, list[Any]] = {}
+        self.not_started: Any = None
+        self.keeps, self.taken_by = False, ""
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
         self.far_groups: Any = None
@@ -151,6 +161,10 @@ class World:
         """Return the input that one is the copy of, in a fork that copies; else itself."""
         known = self.origins.get(id(message))
         return message if known is None else known[1]
+
+    def is_coming_up(self) -> bool:
+        """Return whether the tree runs, and its start waits for remote children."""
+        return self.running and self.root in self.outside.coming
 
     def find(self, name: str) -> Cell | None:
         """Return the node that a name stands for, running or not; see `engine/naming.py`."""

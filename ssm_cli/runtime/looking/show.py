@@ -123,13 +123,15 @@ def view_remote(world: World, cell: RemoteCell, path: str) -> NodeView:
 
 def state_of(world: World, cell: Cell) -> State:
     """A node's state in one word, as people see it."""
-    del world
+    unseen = cell.status is CellStatus.WAITING and not cell.starts
+    if unseen or cell in world.outside.coming:
+        return "starting"
     match cell.status:
         case CellStatus.RUNNING | CellStatus.ENDING:
             if isinstance(cell, RemoteCell) and not cell.reachable:
                 return "unreachable"
             return "suspended" if cell.suspended else "running"
-        case CellStatus.DEAD | CellStatus.RESTARTING | CellStatus.WAITING:
-            return "restarting"
         case CellStatus.UNDEFINED:
             return "stopped"
+        case _:
+            return "restarting"

@@ -27,7 +27,7 @@ from ssm_cli.supervision.standing import Down, Standing
 STATES: dict[CellStatus, Down] = {
     CellStatus.RUNNING: "running", CellStatus.ENDING: "running", CellStatus.DEAD: "waiting",
     CellStatus.RESTARTING: "restarting", CellStatus.WAITING: "waiting",
-    CellStatus.UNDEFINED: "stopped",
+    CellStatus.UNDEFINED: "stopped", CellStatus.STARTING: "running",
 }  # fmt: skip
 UNBEGUN: Started = Other("interrupted")
 
@@ -160,7 +160,7 @@ class Applying:
         """Take a child down, and out of the table."""
         sup, world = cell.parent, self._world
         assert sup is not None
-        if cell.status is CellStatus.RESTARTING:
+        if cell.status in (CellStatus.RESTARTING, CellStatus.STARTING):
             self._waiting[sup] = None
         terminate_cell(world, cell)
         forget(world, cell)

@@ -19,6 +19,7 @@ from ssm_cli.behaviour.reasons import (
     is_abnormal,
 )
 from ssm_cli.behaviour.sizes import AsText
+from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.backlog import no_process
@@ -35,7 +36,7 @@ from ssm_cli.runtime.engine.cell import (
 from ssm_cli.runtime.engine.commit import apply_effects, forget_caller, stop_timeout
 from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept
-from ssm_cli.runtime.engine.entries import Caused
+from ssm_cli.runtime.engine.entries import Asked, Caused
 from ssm_cli.runtime.engine.failures import callee_error, unstepped
 from ssm_cli.runtime.engine.guard import STEP, TERMINATE, guarded
 from ssm_cli.runtime.engine.links import break_links
@@ -113,11 +114,12 @@ def tell_ended(world: World, cells: list[Cell]) -> None:
 
 def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> None:
     """End a child as its supervisor does: by its shutdown time, with the reason `shutdown`."""
-    if cell.status is RUNNING:
+    cancel_coming(world, cell)
+    if isinstance(cell, RemoteCell) and cell.status in (RUNNING, CellStatus.STARTING):
+        end_remote(world, cell, SHUTDOWN)
+    elif cell.status is RUNNING:
         if isinstance(cell, SupervisorCell):
             terminate_supervisor(world, cell, SHUTDOWN, cell.spec.shutdown_ms)
-        elif isinstance(cell, RemoteCell):
-            end_remote(world, cell, SHUTDOWN)
         else:
             assert isinstance(cell, WorkerCell)
             if cell.spec.options.shutdown_ms == "brutal_kill":
@@ -132,6 +134,14 @@ def terminate_cell(world: World, cell: Cell, after: CellStatus = UNDEFINED) -> N
         if cell.status is CellStatus.RESTARTING:
             world.report("terminated", cell, SHUTDOWN)
     put_down(cell, after)
+
+
+def cancel_coming(world: World, cell: Cell) -> None:
+    """Note that a child that is coming need not come; who has asked for it is told."""
+    asked = world.outside.coming.pop(cell, None)
+    if isinstance(asked, Asked):
+        name = cell.spec.id
+        asked.pending.fail(CalleeStopped(f"{name} was ended while it started", worker=name))
 
 
 def finish_interrupted(world: World, cell: Cell) -> None:

@@ -7,6 +7,7 @@ stands in its status until it is done, and `mend` reads from that what was under
     ENDING              its end was cut: it is gone, and its supervisor looks at that
     DEAD                its supervisor has still to look, whatever became of the message
     RESTARTING, WAITING it is to be started, unless a message or a timer is about to do so
+    STARTING            a remote child; it is asked for again, which is the same start
     a supervisor that does not run, with children that do: its start was cut, and they end
 
 The input that was being served ends in an outcome of its own (`run_batch`, `Pending.cut`).
@@ -32,11 +33,14 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.arriving import look_at_starts, mend_start_of
 from ssm_cli.runtime.performer.ending import end_begun, finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
+from ssm_cli.runtime.performer.starting import AGAIN
 from ssm_cli.runtime.performer.stopping import stop_tree
-from ssm_cli.runtime.performer.supervise import announce_exit
+from ssm_cli.runtime.performer.supervise import announce_exit, is_behind
 from ssm_cli.runtime.performer.system import go_on
+from ssm_cli.runtime.remote.far import release_calls
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
 
@@ -91,6 +95,10 @@ def mend(world: World) -> None:
         stop_tree(world, SHUTDOWN)  # its start, or its end, was interrupted
     elif world.running:
         mend_children(world, world.root, messages(world))
+        look_at_starts(world)
+        for cell in tuple(world.outside.held):
+            if cell.status is not CellStatus.STARTING:
+                release_calls(world, cell)
         drain(world)
 
 
@@ -116,17 +124,23 @@ def entries(world: World) -> Iterator[object]:
             yield from cell.extra.backlog
 
 
-def mend_children(world: World, sup: SupervisorCell, about: set[tuple[int, int, bool]]) -> None:
+def mend_children(  # noqa: C901 - a case for each status
+    world: World, sup: SupervisorCell, about: set[tuple[int, int, bool]]
+) -> None:
     """Mend each child of a supervisor that runs, and all below it."""
     if not sup.suspended:
         go_on(world, sup)
     for cell in tuple(sup.children.values()):
+        if cell.status is CellStatus.STARTING:
+            world.outside.coming.setdefault(cell, AGAIN)
+        if cell in world.outside.coming:
+            mend_start_of(world, cell)
         if cell.status is CellStatus.ENDING:
             finish_interrupted(world, cell)
             announce_exit(world, cell, cell.last_reason)
         elif cell.status is CellStatus.DEAD and (id(cell), cell.starts, False) not in about:
             world.lane.append(ChildEnded(cell, cell.starts, cell.last_reason))
-        elif cell.status in WAITS:
+        elif cell.status in WAITS and not is_behind(world, sup):
             mend_start(world, sup, cell, about)
         elif cell.status is CellStatus.RUNNING:
             if isinstance(cell, SupervisorCell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ssm_cli.runtime.durable.lives import save_unserved
 from ssm_cli.runtime.engine.commit import on_timeout, on_timer
 from ssm_cli.runtime.engine.entries import (
+    Arrived,
     Asked,
     ChildEnded,
     EndWorker,
@@ -23,6 +24,7 @@ from ssm_cli.runtime.engine.entries import (
 from ssm_cli.runtime.engine.recorder import Fired, Tried
 from ssm_cli.runtime.engine.runs import run_over
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.arriving import look_at_starts, on_arrived
 from ssm_cli.runtime.performer.failing import end_own
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.stopping import stop_tree
@@ -32,7 +34,7 @@ from ssm_cli.runtime.performer.system import link_broken
 MOST_RUNS_ENDED = 64  # as their time is over, between two batches of inputs
 
 
-def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case for each entry
+def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901, PLR0912 - all entries
     """Do what an entry says; each looks first whether it has become void."""
     match entry:
         case EndWorker():
@@ -59,6 +61,10 @@ def perform(world: World, entry: Entry | Timed) -> None:  # noqa: C901 - a case 
             link_broken(world, entry)
         case StopTree():
             stop_tree(world, entry.reason)
+        case Arrived():
+            on_arrived(world, entry)
+    if world.outside.coming and type(entry) is not Arrived:
+        look_at_starts(world)
 
 
 def drain(world: World) -> None:

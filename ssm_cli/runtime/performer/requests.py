@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.partition import JOINT, pool_child
 from ssm_cli.behaviour.reasons import term_of
 from ssm_cli.behaviour.results import Ignore
@@ -23,10 +25,11 @@ from ssm_cli.runtime.engine.naming import child_by_key
 from ssm_cli.runtime.engine.recorder import AskedFor
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.applying import apply_tree, plan_request, refusal
+from ssm_cli.runtime.performer.arriving import go_on_starting
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
-from ssm_cli.runtime.performer.starting import start_cell
+from ssm_cli.runtime.performer.starting import COMING, start_cell
 from ssm_cli.runtime.performer.supervise import restart_now, settle_down
 from ssm_cli.runtime.views import (
     ChildInfo,
@@ -48,6 +51,12 @@ from ssm_cli.spec.model import (
     made_of,
 )
 from ssm_cli.spec.rules import label_fault, own_args_fault
+
+
+class Later(msgspec.Struct, frozen=True, eq=False):
+    """The answer to a request comes once the child that it has started is there, or is not."""
+
+    cell: Cell
 
 
 def is_dynamic(sup: SupervisorCell) -> bool:
@@ -112,7 +121,7 @@ def child_state(cell: Cell) -> ChildState:
     match cell.status:
         case CellStatus.RUNNING | CellStatus.DEAD | CellStatus.ENDING:
             return "running"
-        case CellStatus.RESTARTING:
+        case CellStatus.RESTARTING | CellStatus.STARTING:
             return "restarting"
         case CellStatus.UNDEFINED | CellStatus.WAITING:
             return "undefined"
@@ -164,7 +173,7 @@ def by_template(sup: SupervisorCell, child: ChildName) -> bool:
 
 def start_child(
     world: World, sup: SupervisorCell, wanted: ChildSpec | Labelled | str
-) -> str | None:
+) -> str | Later | None:
     """Start a new child; its id, or None if its init answered ignore."""
     wrong = entry = None
     if is_dynamic(sup):
@@ -215,7 +224,7 @@ def forbid_twice(world: World, sup: SupervisorCell, spec: ChildSpec) -> None:
         raise refusal(sup, "already_started", f"the name {spec.id} belongs to {taken.path()}")
 
 
-def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
+def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | Later | None:
     """Start a checked spec; a start that fails, or is interrupted, leaves nothing behind."""
     cell = adopt(world, sup, spec)
     try:
@@ -226,6 +235,8 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | None:
         raise
     if outcome is None:
         return spec.id
+    if outcome is COMING:
+        return Later(cell)
     if not isinstance(outcome, Ignore):
         forget(world, cell)
         raise refusal(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
@@ -292,6 +303,7 @@ def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None
     settle_down(world, sup, cell)
     if starts_others:
         settle_waiting(world, sup)
+    go_on_starting(world, sup)
 
 
 def settle_waiting(world: World, sup: SupervisorCell) -> None:
@@ -312,7 +324,7 @@ def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
     return cell is None or cell.starts != child.starts or cell.status is not CellStatus.RUNNING
 
 
-def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
+def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | Later | None:
     """Start a child that was stopped; its id, or None if its init answered ignore."""
     cell = need_stopped(sup, child)
     outcome = start_cell(world, cell)
@@ -320,7 +332,7 @@ def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | 
     if outcome is None:
         return name
     if isinstance(outcome, Ignore):
-        return None
+        return Later(cell) if outcome is COMING else None
     raise refusal(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
 
 
@@ -349,7 +361,7 @@ def need_stopped(sup: SupervisorCell, child: ChildName) -> Cell:
     return cell
 
 
-def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str | None:
+def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str | Later | None:
     """Stop a child in order and start it again; its id, or None if its init answered ignore.
 
     A child that is down is started; see `restart_now`. A start that fails leaves it as a failed
@@ -365,7 +377,7 @@ def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str |
     if outcome is None:
         return name
     if isinstance(outcome, Ignore):
-        return None
+        return Later(cell) if outcome is COMING else None
     again = "; it is tried again" if cell.status is CellStatus.RESTARTING else ""
     raise refusal(sup, term_of(outcome), f"{name} failed to start: {outcome}{again}")
 
@@ -425,4 +437,7 @@ def answer_request(world: World, asked: Asked) -> None:
             pending.fail(interrupted(sup))
             raise
         else:
-            answer_kept(world, asked, value)
+            if isinstance(value, Later):
+                world.outside.coming[value.cell] = asked
+            else:
+                answer_kept(world, asked, value)

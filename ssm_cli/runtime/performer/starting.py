@@ -1,7 +1,9 @@
 """Starting: what a supervisor does to bring a child up, and a child to come up.
 
 `start_cell` acts at once and to the end, depth-first for supervisors; nothing else is stepped
-meanwhile. The depth of a tree is bounded (`MAX_DEPTH`), and with it the recursion.
+meanwhile. The depth of a tree is bounded (`MAX_DEPTH`), and with it the recursion. A remote child
+is asked for and not waited for: it is coming, and so is each supervisor that cannot be up before
+it is (see `performer/arriving.py`).
 Source: OTP `supervisor:do_start_child/2`, `start_children/2`; `gen_server:init_it/6`.
 """
 
@@ -49,7 +51,7 @@ from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.children import arrange, begin_anew, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.performer.members import dismiss, tell_not_started
-from ssm_cli.runtime.remote.life import start_remote
+from ssm_cli.runtime.remote.life import ask_for
 from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
 from ssm_cli.spec.model import (
     DEFAULT_INIT_TIMEOUT_MS,
@@ -57,6 +59,7 @@ from ssm_cli.spec.model import (
     Persist,
     WorkerOptions,
 )
+from ssm_cli.supervision.decisions import is_ordered
 
 NONE = Persist.NONE  # looked at for each start: a global is quick
 
@@ -67,7 +70,13 @@ class Withheld(Ignore, frozen=True):
     """A durable worker cannot go on with its state: to its supervisor as if `init` had ignored."""
 
 
-WITHHELD = Withheld()
+class Coming(Ignore, frozen=True):
+    """A remote child was asked for, or a supervisor waits for one: it is neither up nor down."""
+
+
+WITHHELD, COMING = Withheld(), Coming()
+FIRST, AGAIN = "first", "again"
+"""What a child is asked for: the start of its supervisor, a restart; else a request (`Asked`)."""
 ANSWERS = frozenset({Ok, Ignore, Stop, Withheld})
 RUNNING = CellStatus.RUNNING
 Started = ExitReason | Ignore | None
@@ -75,7 +84,10 @@ Begun = tuple[int, Started]
 
 
 def start_cell(world: World, cell: Cell) -> Started:
-    """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed."""
+    """Start a child. None: it runs; `IGNORE`: it does not want to; else why it failed.
+
+    `COMING`: it was asked for, as one that its supervisor starts with.
+    """
     cell.starts += 1
     world.report("starting", cell, cell.starts)
     return come_up(world, cell)
@@ -91,6 +103,8 @@ def come_up(world: World, cell: Cell) -> Started:
         world.report("started", cell)
     elif result is WITHHELD:
         cell.status = CellStatus.UNDEFINED  # why is reported
+    elif result is COMING:
+        world.outside.coming[cell] = FIRST
     else:
         world.report(*started(cell, result))
     return result
@@ -313,12 +327,21 @@ def start_supervisor(world: World, sup: SupervisorCell) -> Started:
         return Other(problem)
     arrange(world, sup)
     sup.since_s = world.clock.now_s()
-    failed = start_children(world, sup)
-    if failed is None:
+    outcome = start_children(world, sup)
+    if outcome is None or outcome is COMING:
         sup.status = CellStatus.RUNNING
     else:
         terminate_children(world, sup)
-    return failed
+    return outcome
+
+
+def start_remote(world: World, cell: RemoteCell) -> Started:
+    """Ask for a remote child."""
+    reason = ask_for(world, cell)
+    if reason is None:
+        return COMING
+    cell.last_reason = reason
+    return reason
 
 
 STARTS: dict[type[Cell], Callable[[World, Any], Started]] = {
@@ -328,17 +351,30 @@ STARTS: dict[type[Cell], Callable[[World, Any], Started]] = {
 }
 
 
-def start_children(world: World, sup: SupervisorCell) -> ExitReason | None:
+def start_children(world: World, sup: SupervisorCell) -> Started:
     """Start the children in order, up to the first that fails; why, if one does."""
     if sup.spec.strategy is SIMPLE:
         start_members(world, sup)
         return None
-    for child, outcome in start_all(world, tuple(sup.children.values())):
-        if not isinstance(outcome, Ignore):
+    return start_some(world, sup, tuple(sup.children.values()))
+
+
+def start_some(world: World, sup: SupervisorCell, cells: Sequence[Cell]) -> Started:
+    """Start children of a supervisor that starts itself; `COMING` where one is asked for.
+
+    Children that depend on it, by the strategy, stay `WAITING` then.
+    """
+    coming: Started = None
+    for child, outcome in start_all(world, cells):
+        if outcome is COMING:
+            coming = COMING
+            if is_ordered(sup.spec.strategy):
+                break
+        elif not isinstance(outcome, Ignore):
             return Shutdown(FailedToStart(child.spec.id, outcome))
-        if child.spec.restart.value == "temporary" and outcome is not WITHHELD:
+        elif child.spec.restart.value == "temporary" and outcome is not WITHHELD:
             forget(world, child)
-    return None
+    return coming
 
 
 def start_members(world: World, sup: SupervisorCell) -> None:
@@ -348,7 +384,7 @@ def start_members(world: World, sup: SupervisorCell) -> None:
     for child, outcome in start_all(world, cells[:most]):
         if not isinstance(outcome, Ignore):
             tell_not_started(world, child, "init", f"it failed to start: {outcome}")
-        elif outcome is not WITHHELD:
+        elif outcome not in (WITHHELD, COMING):
             forget(world, child)
             dismiss(world, sup, child)
     for child in cells[most:]:

@@ -11,7 +11,11 @@ from ssm_cli.runtime.engine.failures import unstepped
 from ssm_cli.runtime.engine.pending import SentInput
 from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.ending import kill_worker, terminate_supervisor
+from ssm_cli.runtime.performer.ending import (
+    cancel_coming,
+    kill_worker,
+    terminate_supervisor,
+)
 from ssm_cli.runtime.reports import ending
 
 STOPPED = "the tree has stopped"
@@ -91,6 +95,8 @@ def root_down(world: World, reason: ExitReason) -> None:
     """End a node whose root has ended: calls that wait fail."""
     world.root.status = CellStatus.UNDEFINED
     world.running = False
+    for cell in tuple(world.outside.coming):
+        cancel_coming(world, cell)
     keeper = world.outside.keeper
     if keeper is not None:
         keeper.finish()  # with what durable workers have sent to each other

@@ -23,6 +23,7 @@ from ssm_cli.runtime.engine.entries import ChildEnded, Restart, StartAgain, TryA
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import forget, without_collector
 from ssm_cli.runtime.performer.ending import (
+    cancel_coming,
     drop_requests,
     terminate_all,
     terminate_cell,
@@ -30,6 +31,8 @@ from ssm_cli.runtime.performer.ending import (
 )
 from ssm_cli.runtime.performer.members import dismiss
 from ssm_cli.runtime.performer.starting import (
+    AGAIN,
+    COMING,
     IGNORE,
     WITHHELD,
     Started,
@@ -48,6 +51,7 @@ from ssm_cli.supervision.decisions import (
     Restarted,
     Verdict,
     is_cut_off,
+    is_ordered,
     scope,
     verdict,
 )
@@ -60,6 +64,8 @@ Limits = dict[str, Any]
 
 def announce_exit(world: World, cell: Cell, reason: ExitReason) -> None:
     """Tell the supervisor of a child that has ended of its own accord."""
+    if world.outside.coming:
+        cancel_coming(world, cell)
     cell.last_reason = reason
     cell.status = CellStatus.DEAD
     world.post(ChildEnded(cell, cell.starts, reason))
@@ -93,7 +99,7 @@ def on_restart(world: World, entry: Restart) -> None:
     """Carry out a restart that was decided before: a back-off is over, or it was interrupted."""
     cell, sup = entry.cell, entry.cell.parent
     waits = cell.status is CellStatus.RESTARTING or cell.status is CellStatus.WAITING
-    if sup is None or not waits or cell.starts != entry.starts:
+    if sup is None or not waits or cell.starts != entry.starts or is_behind(world, sup):
         return
     if sup.suspended:
         sup.ensure_extra().backlog.append(entry)
@@ -102,6 +108,12 @@ def on_restart(world: World, entry: Restart) -> None:
             cell.extra.delay_until_s = None
         stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id)
         restart(world, sup, cell, Restarted(stop, start, entry.restarts))
+
+
+def is_behind(world: World, sup: SupervisorCell) -> bool:
+    """Return whether children of a supervisor are started once one that is coming is there."""
+    coming, ordered = world.outside.coming, is_ordered(sup.spec.strategy)
+    return bool(coming) and ordered and any(cell in coming for cell in sup.children.values())
 
 
 def on_start_again(world: World, entry: StartAgain) -> None:
@@ -245,7 +257,7 @@ def start_again(world: World, sup: SupervisorCell, cells: Sequence[Cell]) -> Non
         return
     for child, outcome in start_all(world, cells):
         settle_start(world, sup, child, outcome)
-        if not isinstance(outcome, Ignore):
+        if outcome is COMING or not isinstance(outcome, Ignore):
             return
 
 
@@ -259,6 +271,8 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
         on_restart(world, Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))
         if cell.status is CellStatus.RESTARTING:
             return cell.last_reason
+        if cell in world.outside.coming:
+            return COMING
         return None if cell.status is CellStatus.RUNNING else IGNORE
     terminate_cell(world, cell)
     try:
@@ -267,7 +281,7 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
         terminate_cell(world, cell)
         settle_down(world, sup, cell, for_good=False)
         raise
-    if outcome is not None:
+    if outcome is not None and outcome is not COMING:
         settle_down(world, sup, cell, for_good=type(outcome) is Ignore)
     return outcome
 
@@ -276,7 +290,9 @@ def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Starte
     """Deal with what the start of a child in a restart came to; None: it runs."""
     if outcome is None:
         return
-    if isinstance(outcome, Ignore):
+    if outcome is COMING:
+        world.outside.coming[child] = AGAIN
+    elif isinstance(outcome, Ignore):
         refuse_below(world, child)
         if sup.spec.strategy is SIMPLE and outcome is not WITHHELD:
             forget(world, child)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.remote.ports import (
     Answered,
@@ -34,7 +36,9 @@ class FakeLinks:
         workers: what is called, by `child.worker`.
 
     Attributes:
+        asked: the children that were asked for and are not there; whether one that lives will do.
         refusing: why the next starts of a child fail, by its name.
+        slow: children that start only when told to (`arrive`).
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
         interests: the groups that have members in the node.
@@ -42,6 +46,8 @@ class FakeLinks:
     """
 
     def __init__(self, clock: Clock, workers: dict[str, Worker] | None = None) -> None:
+        self.asked: dict[str, bool] = {}
+        self.slow: set[str] = set()
         self.refusing: dict[str, list[Launched]] = {}
         self.started: list[str] = []
         self.stopped: list[str] = []
@@ -54,19 +60,31 @@ class FakeLinks:
         self._news: list[News] = []
         self._answers: list[tuple[Answered, Outcome]] = []
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> Launched:
-        """Start a child, or refuse as `refusing` says; an adopted one keeps its epoch."""
-        refusals = self.refusing.get(spec.id)
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> None:
+        """Note that a child is asked for; it starts at once, unless it is one of the `slow`."""
+        self.asked[spec.id] = adopt
+        if spec.id not in self.slow:
+            self.arrive(spec.id)
+
+    def arrive(self, child: str) -> None:
+        """Start a child that was asked for, or refuse as `refusing` says.
+
+        An adopted one keeps its epoch.
+        """
+        adopt, refusals = self.asked.pop(child), self.refusing.get(child)
         if refusals:
-            return refusals.pop(0)
-        if not (adopt and spec.id in self._live):
-            self.epochs[spec.id] = self.epochs.get(spec.id, 0) + 1
-        self._live[spec.id] = True
-        self.started.append(spec.id)
-        return Launched(ok=True, node=NODE, epoch=self.epochs[spec.id])
+            self._news.append(msgspec.structs.replace(refusals.pop(0), child=child))
+            return
+        if not (adopt and child in self._live):
+            self.epochs[child] = self.epochs.get(child, 0) + 1
+        self._live[child] = True
+        self.started.append(child)
+        self._news.append(Launched(child, ok=True, node=NODE, epoch=self.epochs[child]))
 
     def stop(self, child: str, within_s: float) -> bool:
         """Stop a child; one that is cut off cannot be asked, and its time passes."""
+        self.asked.pop(child, None)
+        self._news = [n for n in self._news if not (isinstance(n, Launched) and n.child == child)]
         reachable = self._live.pop(child, True)
         self.stopped.append(child)
         if not reachable:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import delitem
 from typing import Any
+
+import msgspec
 
 from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.errors import CalledFromStep, DecodeError, NoConnection, NoProc, failed_call
@@ -12,9 +15,10 @@ from ssm_cli.runtime.engine.failures import tree_down
 from ssm_cli.runtime.engine.naming import child_by_key
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.remote.ports import ITSELF, MAX_INPUT_BYTES, Call, Outcome
+from ssm_cli.runtime.remote.ports import ITSELF, MAX_INPUT_BYTES, Answered, Call, Outcome
 
 LONGEST_S = 3600.0  # of a call that sets no limit
+MOST_HELD = 4096  # calls of one child that is starting; more are answered `busy`
 Far = tuple[RemoteCell, str]
 
 
@@ -98,14 +102,43 @@ def send_far(
     assert world.outside.links is not None
     if not world.running:
         raise tree_down(name, gave_up=world.gave_up)
-    if cell.status is not CellStatus.RUNNING:
-        pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
-        return pending
-
     limit_s = LONGEST_S if timeout_s is None else timeout_s
     call = Call(cell.spec.id, worker, message, limit_s, pending.request)
-    world.outside.links.call(call, partial(_answered, pending, name, worker))
+    answered = partial(_answered, pending, name, worker)
+    if cell.status is CellStatus.STARTING:
+        hold_call(world, cell, call, answered)
+    elif cell.status is CellStatus.RUNNING:
+        world.outside.links.call(call, answered)
+    else:
+        pending.fail(NoProc(f"{cell.spec.id} is not running", worker=name, reason="noproc"))
     return pending
+
+
+def hold_call(world: World, cell: RemoteCell, call: Call, answered: Answered) -> None:
+    """Hold a call of a child that is starting, as one of a worker here waits for its `init`."""
+    held = world.outside.held.setdefault(cell, [])
+    if len(held) < MOST_HELD:
+        held.append((world.clock.now_s() + call.timeout_s, call, answered))
+    else:
+        answered(Outcome("busy", error=f"{MOST_HELD} calls wait for {cell.spec.id} to start"))
+
+
+def release_calls(world: World, cell: RemoteCell) -> None:
+    """Send the calls that have waited for a child to start; where it did not, they fail."""
+    held, links = world.outside.held.get(cell, []), world.outside.links
+    while held:
+        end_s, call, answered = held[0]
+        left_s = end_s - world.clock.now_s()
+        if left_s > 0 and cell.status is CellStatus.RUNNING:
+            call = msgspec.structs.replace(call, timeout_s=left_s)
+            # in one line, so that an exception from outside neither loses nor doubles it
+            (links.call(call, answered), delitem(held, 0))
+            continue
+        late = Outcome("timeout", error="the call timed out while its worker was starting")
+        down = Outcome("noproc", error=f"{cell.spec.id} is not running")
+        answered(late if left_s <= 0 else down)
+        del held[0]  # last: one that is interrupted is told again
+    world.outside.held.pop(cell, None)
 
 
 def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:

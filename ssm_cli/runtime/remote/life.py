@@ -11,6 +11,7 @@ from ssm_cli.behaviour.reasons import (
 )
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.remote.far import release_calls
 from ssm_cli.runtime.reports import ending
 
 LONGEST_STOP_S = 60.0  # where `shutdown` is infinity: the node's thread waits meanwhile
@@ -26,34 +27,42 @@ def reason_for(word: str, detail: str = "") -> ExitReason:
     return WORDS.get(word) or Lost(word, detail)
 
 
-def start_remote(world: World, cell: RemoteCell) -> ExitReason | None:
-    """Have it started on a node that fits. None: it serves; else why not.
+def ask_for(world: World, cell: RemoteCell) -> ExitReason | None:
+    """Ask for its start on a node that fits; None, or why that cannot be asked.
 
     At its first start one that lives on is taken over: its parent was another process.
     """
     if world.outside.links is None:
         return Lost("noconnection", NO_LINKS)
-    done = world.outside.links.start(cell.spec, adopt=cell.starts == 1)
-    if not done.ok:
-        cell.last_reason = Lost(done.reason, done.detail)
-        return cell.last_reason
-    cell.node, cell.epoch = done.node, done.epoch
+    cell.status = CellStatus.STARTING  # first: one that is interrupted is asked for again
+    world.outside.links.start(cell.spec, adopt=cell.starts == 1)
+    return None
+
+
+def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
+    """Take note that it serves."""
+    cell.node, cell.epoch = node, epoch
     cell.reachable = True
     cell.status = CellStatus.RUNNING
     cell.since_s = cell.heard_s = world.clock.now_s()
     cell.age_s = 0.0
-    return None
 
 
 def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
-    """Have it stopped within its shutdown time; what does not answer is killed, or fenced."""
+    """Have it stopped within its shutdown time; what does not answer is killed, or fenced.
+
+    Where the tree leaves its remote children to another parent, it lives on.
+    """
     limit = cell.spec.shutdown_ms
     if reason is not KILLED:
         world.report("terminating", cell, ending(reason))
     within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
     if isinstance(limit, int) and reason is not KILLED:
         within_s = min(limit / 1000, LONGEST_STOP_S)
-    stopped = world.outside.links is not None and world.outside.links.stop(cell.spec.id, within_s)
+    links, keeps = world.outside.links, world.outside.keeps
+    stopped = keeps or (links is not None and links.stop(cell.spec.id, within_s))
+    cell.status = CellStatus.ENDING  # a call that waits for it fails
+    release_calls(world, cell)
     cell.last_reason = reason if stopped else KILLED
     killed = cell.last_reason is KILLED
     world.report("killed" if killed else "terminated", cell, ending(cell.last_reason))

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from ssm_cli.behaviour.reasons import Lost, Shutdown
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
-from ssm_cli.runtime.engine.entries import ChildEnded
+from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.life import reason_for
-from ssm_cli.runtime.remote.ports import Ended, Heard, Linked, LinkSeen, NodeSeen, Unheard
+from ssm_cli.runtime.remote.ports import (
+    Ended,
+    Heard,
+    Launched,
+    Linked,
+    LinkSeen,
+    NodeSeen,
+    ParentWaits,
+    Superseded,
+    Unheard,
+)
 from ssm_cli.runtime.reports import ending
 
 
-def take_news(world: World) -> None:
-    """Take what the links have heard: ends go to the supervisor, the rest is remembered."""
-    if world.outside.links is None:
-        return
+def take_news(world: World) -> bool:
+    """Take what the links have heard: ends go to the supervisor, the rest is remembered.
+
+    Return whether there is more of it: what has become of a start is looked at first.
+    """
     waiting = world.outside.news
     waiting.extend(world.outside.links.poll())
-    while waiting:
+    asked = False
+    while waiting and not asked:
         news = waiting[0]
         match news:
             case NodeSeen(node, up, host):
@@ -31,9 +44,27 @@ def take_news(world: World) -> None:
                 continue
             case Unheard(to, why, how):
                 world.drop(world.root, to, how, why)
+            case ParentWaits(by):
+                world.report("waiting", world.root, {"parent": by})
+            case Superseded(by):
+                world.outside.keeps, world.outside.taken_by = True, by
+                world.post(StopTree(Shutdown("taken_over")))
+            case Launched():
+                asked = take_start(world, news)
             case Ended() | Linked():
                 take_of_child(world, news)
         waiting.popleft()  # last: what is interrupted is done again
+    return asked
+
+
+def take_start(world: World, news: Launched) -> bool:
+    """Have the supervisor go on with a child that was asked for; return whether it still is."""
+    cell = world.names.get(news.child)
+    if not isinstance(cell, RemoteCell) or cell.status is not CellStatus.STARTING:
+        return False
+    why = None if news.ok else Lost(news.reason, news.detail)
+    world.post(Arrived(cell, cell.starts, why, news.node, news.epoch))
+    return True
 
 
 def take_of_child(world: World, news: Ended | Linked) -> None:

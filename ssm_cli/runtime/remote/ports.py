@@ -1,8 +1,8 @@
 """The port to remote children: what a node asks of whatever starts, watches and calls them.
 
-A node starts and stops its children one after the other on its one thread, so `start` and `stop`
-wait, for a bounded time. All else comes as news that the node takes when it gets to it; between
-its turns it waits for them with `wait`, or has an event loop watch `fileno`.
+A node asks for the start of a child and goes on; what became of it is news, as all else, which the
+node takes when it gets to it. Between its turns it waits for news with `wait`, or has an event loop
+watch `fileno`. `stop` waits, for a bounded time.
 `tests/remote/contract.py` is the suite that every implementation passes.
 """
 
@@ -22,6 +22,7 @@ MAX_INPUT_BYTES = 12_000_000  # of one call or cast across the link; more is ref
 class Launched(msgspec.Struct, frozen=True):
     """What became of a start: where the child runs, in which epoch; or why it does not."""
 
+    child: str
     ok: bool
     reason: str = ""
     detail: str = ""
@@ -55,6 +56,18 @@ class NodeSeen(msgspec.Struct, frozen=True):
     host: str = ""
 
 
+class ParentWaits(msgspec.Struct, frozen=True):
+    """Another process is the parent of the children: starts wait until it is not."""
+
+    by: str
+
+
+class Superseded(msgspec.Struct, frozen=True):
+    """Another process has taken the children over: this tree ends, and leaves them alone."""
+
+    by: str
+
+
 class LinkSeen(msgspec.Struct, frozen=True):
     """What links the tree to its cluster has gone, with all that was under way; or is back."""
 
@@ -77,7 +90,7 @@ class Unheard(msgspec.Struct, frozen=True):
     how: str = "publish"
 
 
-News = Linked | Ended | NodeSeen | LinkSeen | Heard | Unheard
+News = Launched | Linked | Ended | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard | Unheard
 
 
 ITSELF = ""
@@ -124,12 +137,19 @@ class FarGroups(Protocol):
 class Links(FarGroups, Protocol):
     """The links of one tree to its remote children."""
 
-    def start(self, spec: RemoteSpec, *, adopt: bool) -> Launched:
-        """Start a child and wait until it serves; with `adopt` one that lives on will do."""
+    def start(self, spec: RemoteSpec, *, adopt: bool) -> None:
+        """Ask for the start of a child; with `adopt` one that lives on will do. Does not wait.
+
+        One `Launched` is news of it, unless the child is stopped before. Asked for again
+        meanwhile, it is the same start.
+        """
         ...
 
     def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child in order, and wait; False where it had to be killed, or cannot be asked."""
+        """Stop a child in order, and wait; False where it had to be killed, or cannot be asked.
+
+        A start of it that is under way ends, too.
+        """
         ...
 
     def call(self, call: Call, answered: Answered) -> None:

@@ -1,0 +1,132 @@
+"""Parenthood: of the processes that run a tree of one name, one is the parent of its children.
+
+It holds a lease on the name, which is a cell that it writes again and again, as an owner of a
+subtree does. Another process waits until that is released, or not written for longer than it is
+good for, or takes over when told to. Where nobody answers for the one that holds it, at the first
+look, it is gone. Safety does not hang on any of this: two parents for a moment fence each other's
+subtrees at worst, and the later one has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ssm_cli.cluster.link.placing import ASK_S, LOOKS, PAUSE_S, ask
+from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
+from ssm_cli.cluster.protocol.messages import Move, Parent, Ping, Said, control, parent_in
+
+UNREAD_S = 5.0  # without an answer of the servers, and the tree cannot start
+
+
+class Parenthood:
+    """The lease of one parent on the name of its tree.
+
+    Args:
+        cluster: where it is.
+        tree: the name.
+        me: who wants to be its parent; the same after a link process has died.
+        replicas: how many servers keep the cell.
+        waits: called with who is the parent, once we wait for it.
+        move: called where a child is to go elsewhere, and with where the answer goes.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        tree: str,
+        me: Parent,
+        *,
+        replicas: int = 0,
+        waits: Callable[[str], None] = lambda _: None,
+        move: Callable[[Move, Answer], None] = lambda _, __: None,
+    ) -> None:
+        self._cluster = cluster
+        self._tree = tree
+        self._me = me
+        self._replicas = replicas
+        self._waits = waits
+        self._move = move
+        self._revision = 0
+
+    async def take(self, *, takeover: bool = False) -> None:
+        """Become the parent, now or once there is none.
+
+        Raises:
+            ClusterError: the servers do not answer.
+        """
+        time, cells = self._cluster.time, await self._cells()
+        seen, told, unread_s = Observed(-1, time.now_s()), False, time.now_s() + UNREAD_S
+        while True:
+            asked_s = time.now_s()
+            found = await cells.get(self._tree)
+            if isinstance(found, Unknown):
+                seen = seen.unread(asked_s)
+                if not told and time.now_s() > unread_s:
+                    raise ClusterError(found.detail)
+            else:
+                revision, data = found
+                first, seen = seen.revision < 0, seen.seen(revision, time.now_s())
+                known = None if data is None else parent_in(data)
+                if (
+                    known is None or known.released or known.id == self._me.id or takeover
+                    or seen.is_over(asked_s, known.ttl_s, "fence")
+                    or (first and await self._is_nobody_there())
+                ):  # fmt: skip
+                    if await self._write(cells, revision):
+                        break
+                elif not told:
+                    told = True
+                    self._waits(f"{known.host}, process {known.pid}")
+            await time.sleep_s(self._me.ttl_s * RETRY)
+        await self._cluster.calls.serve(names.parent(self._tree), self._on_ask)
+
+    async def _cells(self) -> Cells:
+        return await self._cluster.cells(names.PARENTS, self._replicas)
+
+    async def _write(self, cells: Cells, revision: int, *, released: bool = False) -> bool:
+        """Write the lease; return whether it is ours."""
+        self._me = msgspec.structs.replace(self._me, beat=self._me.beat + 1, released=released)
+        done = await cells.cas(self._tree, msgspec.json.encode(self._me), revision)
+        if isinstance(done, int):
+            self._revision = done
+        return isinstance(done, int)
+
+    async def _is_nobody_there(self) -> bool:
+        """Return whether nobody answers for a parent, as often as one looks."""
+        for _ in range(LOOKS):
+            said = await ask(self._cluster, names.parent(self._tree), Ping(), ASK_S)
+            if isinstance(said, Said) or said.why != "noproc":
+                return False
+            await self._cluster.time.sleep_s(PAUSE_S)
+        return True
+
+    def _on_ask(self, _: str, data: bytes, answer: Answer | None) -> None:
+        asked = control(data)
+        if answer is not None and isinstance(asked, Move):
+            self._move(asked, answer)
+        elif answer is not None:
+            answer(msgspec.json.encode(Said(ok=isinstance(asked, Ping))))
+
+    async def hold(self) -> str:
+        """Keep the lease; return who has taken it, once somebody has."""
+        cells, time = await self._cells(), self._cluster.time
+        while True:
+            await time.sleep_s(self._me.ttl_s * RENEW)
+            while not await self._write(cells, self._revision):
+                found = await cells.get(self._tree)
+                if not isinstance(found, Unknown) and found[0] >= self._revision:
+                    known = None if found[1] is None else parent_in(found[1])
+                    if known is not None and known.id != self._me.id:
+                        return f"{known.host}, process {known.pid}"
+                    self._revision = found[0]
+                elif not isinstance(found, Unknown) and found[1] is None:
+                    self._revision = found[0]  # the cells are lost
+                await time.sleep_s(self._me.ttl_s * RETRY)
+
+    async def release(self) -> None:
+        """Leave the name to the next one, which need not wait then; one that has it keeps it."""
+        await self._write(await self._cells(), self._revision, released=True)

@@ -1,0 +1,147 @@
+"""One parent: of the processes that run a tree of one name, one has its children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from ssm_cli.cluster.link.parenthood import Parenthood
+from ssm_cli.cluster.protocol.messages import Parent
+from ssm_cli.cluster.simulated.network import Network, Process
+from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
+from ssm_cli.cluster.simulated.servers import Servers
+
+TTL_S = 2.0
+SEEDS = 40
+
+
+class Candidate:
+    """A process that runs the tree, and what it has heard."""
+
+    def __init__(self, scene: Scene, name: str, *, takeover: bool = False) -> None:
+        self.name = name
+        self.process = Process(name, scene.net.random.uniform(0.9, 1.1), 0.0)
+        self.waited_for: list[str] = []
+        self.is_parent = self.left = False
+        self.taken_by = ""
+        cluster = SimCluster(scene.net, self.process, scene.servers, scene.switchboard)
+        me = Parent(name, host=name, pid=1, ttl_s=TTL_S)
+        self.parenthood = Parenthood(cluster, "shop", me, waits=self.waited_for.append)
+        self._scene = scene
+        scene.net.begin(self.process, self.run(takeover))
+
+    async def run(self, takeover: bool) -> None:
+        await self.parenthood.take(takeover=takeover)
+        self.is_parent = True
+        self.taken_by = await self.parenthood.hold()
+        self.is_parent = False
+
+    def leave(self) -> None:
+        """End in order."""
+
+        async def leaving() -> None:
+            await self.parenthood.release()
+            self.process.crash()
+
+        self.is_parent = False
+        self._scene.net.begin(self.process, leaving())
+
+    def crash(self) -> None:
+        self.is_parent = False
+        self.process.crash()
+
+
+class Scene:
+    def __init__(self, seed: int = 1, loss: float = 0.0) -> None:
+        self.net = Network(seed, loss=loss)
+        self.servers = Servers(Random(seed))
+        self.switchboard: Switchboard = {}
+
+    def candidate(self, name: str, *, takeover: bool = False) -> Candidate:
+        made = Candidate(self, name, takeover=takeover)
+        self.net.run(1.0)
+        return made
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene()
+    yield made
+    made.net.close()
+
+
+def test_the_first_is_the_parent_and_a_second_waits_and_says_for_whom(scene: Scene) -> None:
+    first, second = scene.candidate("first"), scene.candidate("second")
+    scene.net.run(60.0)
+    assert (first.is_parent, second.is_parent) == (True, False)
+    assert second.waited_for == ["first, process 1"]
+
+
+def test_one_that_leaves_is_followed_at_once(scene: Scene) -> None:
+    first, second = scene.candidate("first"), scene.candidate("second")
+    first.leave()
+    scene.net.run(TTL_S / 2)
+    assert second.is_parent
+
+
+def test_one_that_crashed_is_followed_at_once_by_one_that_comes_then(scene: Scene) -> None:
+    first = scene.candidate("first")
+    first.crash()
+    second = scene.candidate("second")
+    scene.net.run(0.5)
+    assert second.is_parent
+    assert not second.waited_for
+
+
+def test_one_that_crashes_is_followed_by_one_that_waits_once_its_lease_is_over(
+    scene: Scene,
+) -> None:
+    first, second = scene.candidate("first"), scene.candidate("second")
+    first.crash()
+    scene.net.run(TTL_S / 2)
+    assert not second.is_parent
+    scene.net.run(2 * TTL_S)
+    assert second.is_parent
+
+
+def test_one_that_is_told_to_takes_over_and_the_first_hears_from_whom(scene: Scene) -> None:
+    first = scene.candidate("first")
+    second = scene.candidate("second", takeover=True)
+    scene.net.run(TTL_S)
+    assert (first.is_parent, second.is_parent) == (False, True)
+    assert first.taken_by == "second, process 1"
+
+
+def test_the_next_link_process_of_the_same_tree_does_not_wait(scene: Scene) -> None:
+    first = scene.candidate("first")
+    first.crash()
+    again = scene.candidate("first")
+    assert again.is_parent
+    assert not again.waited_for
+
+
+def test_one_that_hangs_for_longer_than_its_lease_finds_that_it_is_the_parent_no_more(
+    scene: Scene,
+) -> None:
+    first, second = scene.candidate("first"), scene.candidate("second")
+    first.process.paused_until_s = scene.net.true_s + 5 * TTL_S
+    scene.net.run(4 * TTL_S)
+    assert second.is_parent
+    scene.net.run(4 * TTL_S)
+    assert first.taken_by == "second, process 1"
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_whatever_is_lost_one_that_lives_is_the_parent_in_the_end(seed: int) -> None:
+    scene = Scene(seed, loss=0.05)
+    candidates = [scene.candidate(f"p{n}") for n in range(3)]
+    for candidate in scene.net.random.sample(candidates, 2):
+        scene.net.run(scene.net.random.uniform(0.0, 5.0))
+        candidate.crash()
+    scene.net.run(30.0)
+    (left,) = [one for one in candidates if one.process.alive]
+    assert left.is_parent
+    assert not left.taken_by
+    scene.net.close()
