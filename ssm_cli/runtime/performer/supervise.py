@@ -15,6 +15,7 @@ from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
+from ssm_cli.runtime.durable.lives import is_withheld
 from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
@@ -259,7 +260,8 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
         on_restart(world, Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))
         if cell.status is CellStatus.RESTARTING:
             return cell.last_reason
-        return None if cell.status is CellStatus.RUNNING else IGNORE
+        down = WITHHELD if is_withheld(cell) else IGNORE
+        return None if cell.status is CellStatus.RUNNING else down
     terminate_cell(world, cell)
     try:
         outcome = start_cell(world, cell)
