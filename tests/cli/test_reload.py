@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_what_differs_is_asked_at_a_terminal_alone(  # noqa: PLR0917 - a row of 
 class Leaves(Tty):
     """A terminal at which somebody presses Ctrl-C in place of an answer."""
 
-    def readline(self, size: int | None = -1, /) -> str:  # noqa: ARG002 - as of any stream
+    def readline(self, size: int | None = -1, /) -> Any:
         """Raise what Ctrl-C raises."""
         raise KeyboardInterrupt
 
