@@ -23,11 +23,13 @@ from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.outside import is_raised_by_code
 
 SAME, OUTPUT, STATE, EFFECTS = "same", "output", "state", "effects"
 CRASHES, MENDED = "crashes", "mended"
 KINDS = (SAME, OUTPUT, STATE, EFFECTS, CRASHES, MENDED)
+READ = (Kind.CALL, Kind.CAST)  # what comes as text, as a rule
 LEAST_S = 0.05  # that the steps take, before one speed is compared with another
 TIMED = 1000  # records of a worker that are stepped on both codes, to compare the speed
 MOST_CHANGES = 10  # that are told of the first record of a kind
@@ -101,7 +103,7 @@ class Comparison:
             if self._states:
                 then = self._step(one, lambda: self._code.state_of(one.after))
             message, before = own_copies(one)
-            message = self._step(one, lambda: self._code.carried(message))
+            message = self._step(one, lambda: self._input(one, message))
             before = state if own else self._step(one, lambda: self._code.state_of(before))
             now = self._step(one, lambda: self._code.step(kind_of(one), message, before))
         except Exception as error:  # noqa: BLE001 - what user code raises is what is looked for
@@ -118,6 +120,23 @@ class Comparison:
         """Return whether a record comes before all of its kind so far."""
         known = (first["record"]["record"] for first in self.firsts if first["kind"] == kind)
         return one.record < next(known, one.record + 1)
+
+    def _input(self, one: Served, message: Any) -> Any:
+        """Return an input of the other code: as that would read the text that stands for it.
+
+        Raises:
+            DecodeError: it would not take it.
+        """
+        made = self._code.carried(message)
+        if self._cell is None or not self._code.classes or kind_of(one) not in READ:
+            return made
+        own = codec_of(one.cell)
+        try:
+            text = own.encode(message)
+            stands = same(own.decode(text), message)
+        except Exception:  # noqa: BLE001 - no text stands for it, so none was read
+            return made
+        return codec_of(self._cell).decode(text) if stands else made
 
     def _runs_of(self, one: Served) -> Again:
         known = self._runs.get(id(one.cell))
