@@ -21,13 +21,14 @@ from ssm_cli.spec.model import Supervisor, SupervisorSpec
 
 if TYPE_CHECKING:
     from ssm_cli.cli.environment import Environment
+    from ssm_cli.cli.faces import Face
 
 AGAIN_S = 0.5  # between two attempts to reconnect
 LOOK_S = 2.0  # how long a request for the view may block the screen
 Reader = Callable[[Report], None]
 
 
-def session(env: Environment, near: HttpNode, ui: str | None) -> int:
+def session(env: Environment, near: HttpNode, face: Face) -> int:
     """Run the prompt and the live view over a running tree; leaving it leaves the tree running.
 
     Returns the exit code of the session; 7 if the root gave up meanwhile.
@@ -37,7 +38,7 @@ def session(env: Environment, near: HttpNode, ui: str | None) -> int:
     node = AttachedNode(near)
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
     with env.never_waiting() as own:
-        code = run_session(node, own, title=title, ui=ui)
+        code = run_session(node, own, title=title, **face._asdict())
     if node.running:
         say(env, f"detached; {node.name} runs on; `ssm stop {node.name}` stops it")
     return code

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
@@ -53,19 +54,19 @@ def attach(
     *,
     name: Name = None,
     url: Url = None,
-    ui: Annotated[
-        str | None, typer.Option("--ui", metavar="UI", help="full, inline or plain")
-    ] = None,
+    plain: faces.Plain = False,
+    ui: faces.Ui = None,
+    ascii_only: faces.Ascii = False,
+    quiet: faces.Quiet = False,
 ) -> int:
     """Open the prompt and the living view over a running tree; leaving it leaves the tree."""
-    if ui not in (None, "full", "inline", "plain"):
-        raise typer.BadParameter(f"--ui takes one of full, inline, plain, not `{ui}`")
+    face = faces.Face(faces.ui_of(ui, plain=plain), ascii_only, quiet)
     env: Environment = ctx.obj
     if not env.is_terminal:
         raise CommandError("attach needs a terminal; use `ssm script` or `ssm call` without one")
     from ssm_cli.cli.attach import session  # noqa: PLC0415 - asyncio, for those who attach
 
-    return session(env, Where(None, url, _once(tree, name)).connect(env), ui)
+    return session(env, Where(None, url, _once(tree, name)).connect(env), face)
 
 
 def stop(

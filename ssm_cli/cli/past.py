@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.run import OUTPUTS, Script, one_of
+from ssm_cli.cli.faces import one_of
+from ssm_cli.cli.run import OUTPUTS, Script
 from ssm_cli.cli.where import STDIN, name_of, say
 from ssm_cli.errors import CommandError, ReadOnly, message_of
 

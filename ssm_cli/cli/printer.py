@@ -129,15 +129,23 @@ def answer(env: Environment, output: str | None, lines: Sequence[str], made: lis
 
 
 def consents(env: Environment, what: str, lines: list[str]) -> bool:
-    """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer."""
+    """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer.
+
+    Ctrl-C leaves, and changes nothing; so says it.
+    """
     env.stdout.write("".join(f"{visible(line)}\n" for line in lines))
     if not env.stdin_is_tty:
         raise CommandError(f"nothing was changed: to {what} without being asked, say --yes")
     env.stdout.write(f"{what}? [y/N] ")
     env.stdout.flush()
-    agreed = env.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        env.stdout.write("nothing was changed\n")
+    said = ""
+    try:
+        said = env.stdin.readline()
+    finally:
+        agreed = said.strip().lower() in ("y", "yes")
+        if not agreed:
+            ends = "" if said.endswith("\n") else "\n"  # the line of the question
+            env.stdout.write(f"{ends}nothing was changed\n")
     return agreed
 
 

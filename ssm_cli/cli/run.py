@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ssm_cli.cli import doors
+from ssm_cli.cli import doors, faces
 from ssm_cli.cli.cluster.access import Cluster, Takeover
 from ssm_cli.cli.data.place import Data, Kept
 from ssm_cli.cli.doors import Doors
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ssm_cli.http.served import ServedNode
     from ssm_cli.runtime.node import Node
 
-UI = ("full", "inline", "plain")
 OUTPUTS = ("text", "json", "jsonl")
 REMEMBERED, REMEMBERED_HEADLESS = 10_000, 1_000  # records, unless `--history` says otherwise
 
@@ -37,13 +36,6 @@ KeepGoing = Annotated[bool, typer.Option("--keep-going", help="run on after a co
 Headless = Annotated[
     bool, typer.Option("--headless", help="no prompt: run until a signal, or the root ends")
 ]
-Plain = Annotated[
-    bool, typer.Option("--plain", help="a scrolling prompt in place of the full screen")
-]
-Ui = Annotated[
-    str | None, typer.Option(metavar="UI", help="full, inline or plain; default: the settings'")
-]
-Ascii = Annotated[bool, typer.Option("--ascii", help="draw the screen with ASCII alone")]
 Pure = Annotated[
     bool, typer.Option("--verify-pure", help="step twice, and report workers that differ; slow")
 ]
@@ -64,7 +56,6 @@ Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="the tree's name; default: the file's stem")
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="with --headless: go on in the background")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="print no reports; `ssm log` shows them")]
 Output = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 
@@ -76,9 +67,9 @@ def run(
     command: Commands = None,
     keep_going: KeepGoing = False,
     headless: Headless = False,
-    plain: Plain = False,
-    ui: Ui = None,
-    ascii_only: Ascii = False,
+    plain: faces.Plain = False,
+    ui: faces.Ui = None,
+    ascii_only: faces.Ascii = False,
     name: Name = None,
     data: Data = None,
     verify_pure: Pure = False,
@@ -95,19 +86,20 @@ def run(
     cluster: Cluster = None,
     takeover: Takeover = False,
     detach: Detach = False,
-    quiet: Quiet = False,
+    quiet: faces.Quiet = False,
     output: Output = "text",
 ) -> int:
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
-    env, source = ctx.obj, _check(headless, detach, no_socket, (script, command), (ui, output))
+    env, ui = cast("Environment", ctx.obj), faces.ui_of(ui, plain=plain)
     kept = Kept(data, verify_pure, remembered(history, headless), not no_post_mortem, reload)
     how = Doors(no_socket, http, tls_cert, tls_key, secret, allow_host, insecure, cluster, takeover)
+    source = _check(headless, detach, no_socket, (script, command), output)
     if detach:
         return _detached(env, tree, name, [*how.arguments(), *kept.arguments()], output)
     with _served(tree, name, env, how, eager=headless, kept=kept) as (own, served, renew):
         if headless or script or command or not (env.is_terminal and output == "text"):
             return _play(served, own, source, (output, keep_going, quiet), renew)
-        return _show(served, own, Path(tree).name, ("plain" if plain else ui, ascii_only, quiet))
+        return _show(served, own, Path(tree).name, faces.Face(ui, ascii_only, quiet))
 
 
 @contextmanager
@@ -163,27 +155,18 @@ def remembered(history: int | None, headless: bool) -> int:
     return history
 
 
-def one_of(option: str, word: str, words: tuple[str, ...]) -> None:
-    """Raise a usage error unless a word is among those that an option takes."""
-    if word not in words:
-        raise typer.BadParameter(f"{option} takes one of {', '.join(words)}, not `{word}`")
-
-
 def _check(
     headless: bool,
     detach: bool,
     no_socket: bool,
     given: tuple[str | None, list[str] | None],
-    words: tuple[str | None, str],
+    output: str,
 ) -> tuple[list[str] | None, str | None] | None:
     """Return where commands come from, `-c` and `--script`; None for a headless tree.
 
-    Raises a usage error for contradicting options, and for bad values of `--ui` and `-o`.
+    Raises a usage error for contradicting options, and for a bad value of `-o`.
     """
-    ui, output = words
-    if ui is not None:
-        one_of("--ui", ui, UI)
-    one_of("-o", output, OUTPUTS)
+    faces.one_of("-o", output, OUTPUTS)
     script, command = given
     if headless and (script is not None or command):
         raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
@@ -205,15 +188,12 @@ def _detached(env: Environment, tree: str, name: str | None, more: list[str], ou
     return detach(env, called, words, output)
 
 
-def _show(
-    served: ServedNode, env: Environment, title: str, shape: tuple[str | None, bool, bool]
-) -> int:
-    """Run the tree with the prompt beside it; `shape` is `--ui`, `--ascii` and `--quiet`."""
+def _show(served: ServedNode, env: Environment, title: str, face: faces.Face) -> int:
+    """Run the tree with the prompt beside it."""
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
-    ui, ascii_only, quiet = shape
     return run_session(
-        served.node, env, title=title, ui=ui, ascii_only=ascii_only, quiet=quiet,
+        served.node, env, title=title, **face._asdict(),
         serve=served.serve,
     )  # fmt: skip
 

@@ -50,7 +50,8 @@ def _planned(command: Command, api: NodeApi, asked: dict[str, Any], why: str = "
         told = (*lines, "this cannot be applied:", *(f"  {text.brief(c)}" for c in plan.refused))
         return _result(command, told, record, ExitCode.REFUSED, error=True)
     if "dry_run" in given or not plan.todo:
-        return _result(command, lines, record)
+        down = ExitCode.NOT_RUNNING if plan.held and "dry_run" not in given else ExitCode.DONE
+        return _result(command, lines, record, down)
     if "refused" in given:
         return _result(command, (*lines, "nothing was changed"), record, ExitCode.DENIED)
     if "sure" in given:
@@ -86,8 +87,11 @@ def _carried_out(command: Command, done: Applied) -> Result:
         lines += [f"not done: {failed}", f"{in_steps(count)} done, {len(done.left)} not begun:"]
         lines += [f"  {step_line(step)}" for step in shortened(done.left)]
         lines.append("the tree goes on as it is; `apply` again goes on from here")
+    if done.held:
+        code = code or ExitCode.NOT_RUNNING
+        lines += [f"down: {text.brief(one.path)}: {text.brief(one.why, 400)}" for one in done.held]
     record = {"v": records.VERSION, "type": "applied", **msgspec.to_builtins(done)}
-    return _result(command, tuple(lines), record, code, error=code is not ExitCode.DONE)
+    return _result(command, tuple(lines), record, code, error=done.failed is not None)
 
 
 def _refused(command: Command, error: SsmError) -> Result:

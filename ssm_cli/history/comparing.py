@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -24,11 +25,13 @@ from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.outside import is_raised_by_code
 
 SAME, OUTPUT, STATE, EFFECTS = "same", "output", "state", "effects"
 CRASHES, MENDED = "crashes", "mended"
 KINDS = (SAME, OUTPUT, STATE, EFFECTS, CRASHES, MENDED)
+READ = (Kind.CALL, Kind.CAST)  # what comes as text, as a rule
 LEAST_S = 0.05  # that the steps take, before one speed is compared with another
 TIMED = 1000  # records of a worker that are stepped on both codes, to compare the speed
 MOST_CHANGES = 10  # that are told of the first record of a kind
@@ -129,7 +132,7 @@ class Comparison:
             before = left
         else:
             before = self._here(one, self._code.state_of, deepcopy(one.before))
-        return self._here(one, self._code.carried, message), before
+        return self._here(one, partial(self._input, one), message), before
 
     def _here(self, one: Served, carry: Callable[[Any], Any], value: Any) -> Any:
         """Return a value in the classes of the code; itself where it is the code of the record."""
@@ -139,6 +142,23 @@ class Comparison:
         """Return whether a record comes before all of its kind so far."""
         known = (first["record"]["record"] for first in self.firsts if first["kind"] == kind)
         return one.record < next(known, one.record + 1)
+
+    def _input(self, one: Served, message: Any) -> Any:
+        """Return an input of the other code: as that would read the text that stands for it.
+
+        Raises:
+            DecodeError: it would not take it.
+        """
+        made = self._code.carried(message)
+        if self._cell is None or not self._code.classes or kind_of(one) not in READ:
+            return made
+        own = codec_of(one.cell)
+        try:
+            text = own.encode(message)
+            stands = same(own.decode(text), message)
+        except Exception:  # noqa: BLE001 - no text stands for it, so none was read
+            return made
+        return codec_of(self._cell).decode(text) if stands else made
 
     def _runs_of(self, one: Served) -> Again:
         known = self._runs.get(id(one.cell))

@@ -155,12 +155,16 @@ NO_ARGS: Mapping[str, Any] = {}
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, gc=False):
-    """A worker of a tree. `start` is a `StateMachine` or a class of callbacks."""
+    """A worker of a tree. `start` is a `StateMachine` or a class of callbacks.
+
+    `own` names the arguments that a child of a pool has of its own, and not of its template.
+    """
 
     id: str
     start: Any
     args: Mapping[str, Any] = NO_ARGS
     options: WorkerOptions = DEFAULT_OPTIONS
+    own: tuple[str, ...] = ()
 
     @property
     def restart(self) -> Restart:
@@ -274,7 +278,7 @@ def made_of(
     """
     child = labelled(pool.children[0], name or pool_child(pool.id, label))
     if args and isinstance(child, WorkerSpec):
-        child = msgspec.structs.replace(child, args={**child.args, **args})
+        child = msgspec.structs.replace(child, args={**child.args, **args}, own=(*args,))
     return child
 
 

@@ -41,7 +41,7 @@ BESIDES = dict.fromkeys(LATER, ", from its next start on") | {
     "codec": ", also for inputs that wait",
 }
 """What else is said of another value of a key."""
-WITHIN = frozenset({"id", "children", "options", "args"})
+WITHIN = frozenset({"id", "children", "options", "args", "own"})
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -62,12 +62,14 @@ class TreePlan(msgspec.Struct, frozen=True):
         steps: in the order in which they are carried out; those of `nothing` last.
         same: to how many nodes nothing is done.
         refused: why it cannot be carried out, every complaint; empty if it can.
+        held: the workers that are down and stay so, as they cannot go on with what is stored.
     """
 
     digest: str
     steps: tuple[PlanStep, ...]
     same: int
     refused: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     @property
     def todo(self) -> tuple[PlanStep, ...]:
@@ -84,6 +86,8 @@ class Applied(msgspec.Struct, frozen=True):
         failed: the step that was not; None if all are done.
         reason: why it was not.
         left: the steps behind it, which were not begun; a second `apply` goes on with them.
+        held: the workers that were to start and do not, as they cannot go on with what is stored
+            of them; `why` says what to do.
     """
 
     digest: str
@@ -91,10 +95,16 @@ class Applied(msgspec.Struct, frozen=True):
     failed: PlanStep | None = None
     reason: str = ""
     left: tuple[PlanStep, ...] = ()
+    held: tuple[PlanStep, ...] = ()
 
 
 def plan_tree(
-    now: Standing, wanted: SupervisorSpec, *, stores: bool = True, specs_only: bool = False
+    now: Standing,
+    wanted: SupervisorSpec,
+    *,
+    stores: bool = True,
+    known: Collection[str] = (),
+    specs_only: bool = False,
 ) -> tuple[TreePlan, SupervisorSpec]:
     """Return the plan from `now` to `wanted`, and the tree whose specs are to be put in place.
 
@@ -102,14 +112,16 @@ def plan_tree(
         now: the root as it stands.
         wanted: a tree that validates.
         stores: whether there is a store for what is to outlive the process.
+        known: workers of which something is stored that they would begin with.
         specs_only: only specs change, as in OTP's `code_change`: no process is stopped or started.
     """
-    planning = Planning(now, wanted, specs_only=specs_only)
+    planning = Planning(now, wanted, known=known, specs_only=specs_only)
     steps = planning.steps()
     refused = tuple(planning.refused(steps, stores=stores))
     touched = {step.id for step in steps if step.act != "nothing"}
-    same = sum(node.spec.id not in touched for node in each(now))
-    return TreePlan(planning.digest(steps), steps, same, refused), planning.tree
+    stays = [node for node in each(now) if node.spec.id not in touched]
+    held = tuple(node.spec.id for node in stays if node.state == "held")
+    return TreePlan(planning.digest(steps), steps, len(stays), refused, held), planning.tree
 
 
 class Planning:
@@ -120,8 +132,10 @@ class Planning:
         tree: what is wanted, with all that is the same as it is now.
     """
 
-    def __init__(self, now: Standing, wanted: SupervisorSpec, *, specs_only: bool) -> None:
-        self._root, self._specs_only = now, specs_only
+    def __init__(
+        self, now: Standing, wanted: SupervisorSpec, *, known: Collection[str], specs_only: bool
+    ) -> None:
+        self._root, self._known, self._specs_only = now, known, specs_only
         self._gone: dict[str, str | None] = {}
         self.tree = settled_tree(now, wanted)
         self.now = {place.node.spec.id: place for place in places_of(now)}
@@ -233,11 +247,13 @@ class Planning:
             yield from self._another(there, node, anew)
         elif found:
             yield step_of("change", there, said_of(found))
-            yield from self._of_dynamic(there, node, found)
+            yield from of_dynamic(there, node, found)
         down = node.state == "new" and self._runs(there) and not self._specs_only
         if down and not anew:
             why = "its last start has failed" if node.starts else "it was not started yet"
             yield self._start(there, why)
+        elif node.state == "held" and not (anew or found):
+            yield step_of("nothing", there, f"it is down, and stays so: {node.trouble}")
 
     def _comes(self, there: Place, here: Place | None) -> Iterator[PlanStep]:
         """Yield the start of a node that is not there."""
@@ -253,6 +269,8 @@ class Planning:
             moved = here.above != there.above
             why = f"moved here from {here.above}" if moved else f"now a {kind_of(there.node)}"
         why += with_below(sum(1 for _ in walk_specs(there.node)) - 1)
+        if here is None or not here.node.stored:  # else its stop says so
+            why += coming_back(there.node, self._known)
         yield self._start(there, why + self._renamed(there))
 
     def _start(self, there: Place, why: str) -> PlanStep:
@@ -273,6 +291,8 @@ class Planning:
             why += "; its stored state goes with it"
         elif node.stored:
             why += "; it begins by `init`, and what is stored of it stays where it is"
+        else:
+            why += coming_back(there.node, self._known)
         if self._specs_only:
             yield step_of("change", there, f"{why}, from its next start on")
         elif node.state == "waiting":
@@ -282,18 +302,6 @@ class Planning:
         else:
             is_down = node.state in ("held", "new")
             yield step_of("start" if is_down else "restart", there, why)
-
-    def _of_dynamic(
-        self, there: Place, node: Standing, found: Sequence[Difference]
-    ) -> Iterator[PlanStep]:
-        """Yield what happens to the children of a pool whose template is another one."""
-        if any(pool_stuck(node, there)):
-            return
-        if node.children and any(one.key == "template" for one in found):
-            worker = isinstance(there.node.children[0], WorkerSpec)
-            later = "take the new template at their next start" if worker else "keep what they are"
-            why = f"its {len(node.children)} dynamic children stay, and {later}"
-            yield step_of("nothing", there, why)
 
     def _runs(self, there: Place) -> bool:
         """Whether the supervisor of a node that is wanted runs."""
@@ -371,6 +379,29 @@ def step_of(act: Act, place: Place, why: str) -> PlanStep:
     node = place.node
     name = node.spec.id if isinstance(node, Standing) else node.id
     return PlanStep(act, name, place.path, place.supervisor, why)
+
+
+def of_dynamic(there: Place, node: Standing, found: Sequence[Difference]) -> Iterator[PlanStep]:
+    """Yield what happens to the children of a pool whose template is another one."""
+    if any(pool_stuck(node, there)):
+        return
+    if node.children and any(one.key == "template" for one in found):
+        worker = isinstance(there.node.children[0], WorkerSpec)
+        later = "take the new template at their next start" if worker else "keep what they are"
+        why = f"its {len(node.children)} dynamic children stay, and {later}"
+        yield step_of("nothing", there, why)
+    most, count = getattr(there.node, "max_children", None), len(node.children)
+    if most is not None and count > most and any(one.key == "max_children" for one in found):
+        why = f"its {count} children stay; none comes while it has {most} or more"
+        yield step_of("nothing", there, why)
+
+
+def coming_back(spec: ChildSpec, known: Collection[str]) -> str:
+    """Return of which of a node, and of all below it, something is stored that comes back."""
+    found = [one.id for one in walk_specs(spec) if one.id in known]
+    if found == [spec.id]:
+        return "; what is stored of it comes back"
+    return f"; what is stored of {named(found)} comes back" if found else ""
 
 
 def of_table(node: Standing, wanted: SupervisorSpec) -> Iterator[Difference]:

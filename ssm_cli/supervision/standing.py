@@ -28,6 +28,7 @@ class Standing(msgspec.Struct, frozen=True):
         suspended: it is held by `suspend`.
         stored: something of it outlives the process.
         children: what is in the table of a supervisor, in start order.
+        trouble: why it is held.
     """
 
     spec: ChildSpec
@@ -37,6 +38,7 @@ class Standing(msgspec.Struct, frozen=True):
     suspended: bool = False
     stored: bool = False
     children: tuple[Standing, ...] = ()
+    trouble: str = ""
 
 
 class Place(msgspec.Struct, frozen=True):

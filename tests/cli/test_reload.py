@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,25 @@ def test_what_differs_is_asked_at_a_terminal_alone(  # noqa: PLR0917 - a row of 
         assert desk.call("Put BUY 1") == answer
     asked = isinstance(env.stdout, io.StringIO) and "[y/N]" in env.stdout.getvalue()
     assert asked is (words == ["reload"] and terminal)
+
+
+class Leaves(Tty):
+    """A terminal at which somebody presses Ctrl-C in place of an answer."""
+
+    def readline(self, size: int | None = -1, /) -> Any:
+        """Raise what Ctrl-C raises."""
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_at_the_question_says_that_nothing_was_changed(tmp_path: Path) -> None:
+    desk, out = Desk(tmp_path), Tty()
+    with desk.node as node:
+        desk.call("Put BUY 1")
+        desk.change('"Bought"', '"Got"')
+        with pytest.raises(KeyboardInterrupt):
+            ask(Environment(Leaves(), out, io.StringIO(), {}), node, [parse_words(["reload"], ())])
+        assert out.getvalue().endswith("[y/N] \nnothing was changed\n")
+        assert desk.call("Put BUY 1") == b"Bought"
 
 
 def test_a_script_stops_at_what_differs_unless_it_says_yes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssm_cli import ManualClock, Node, load_tree
+from ssm_cli import ManualClock, MemoryStore, Node, load_tree
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.results import Result
@@ -208,3 +208,59 @@ def test_specs_alone_start_and_stop_nothing(node: Node, file: Path) -> None:
     )
     assert [node.whereis(name) for name in ("kv1", "kv2")] == lives
     assert node.whereis("kv3") is None
+
+
+KEPT = "  - {{worker: {0}, start: ssm_cli.machines.kv:kv_store, persist: journal}}\n"
+
+
+@pytest.fixture
+def held(file: Path) -> Iterator[Node]:
+    """A tree whose one durable worker has another name in the file by now."""
+    write(file, KEPT.format("old"), WORKER.format("kv2", ""))
+    with Node(load_tree(file), clock=ManualClock(), store=MemoryStore()) as node:
+        node.file = str(file)
+        node.call("old", b"Store x 1")
+        write(file, KEPT.format("new"), WORKER.format("kv2", ""))
+        yield node
+
+
+def test_what_is_started_and_held_back_is_no_success(held: Node) -> None:
+    done = run(held, "apply --yes")
+    assert (done.exit_code, done.error) == (ExitCode.NOT_RUNNING, False)
+    assert done.lines[-2] == "2 steps done; nothing else was touched"
+    assert done.lines[-1].startswith("down: root/new: new does not start (renamed)")
+    (record,) = done.records
+    assert isinstance(record, dict)
+    assert [one["id"] for one in record["held"]] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("apply --no", ExitCode.NOT_RUNNING), ("apply --yes", ExitCode.NOT_RUNNING),
+        ("apply", ExitCode.NOT_RUNNING), ("apply --dry-run", ExitCode.DONE),
+    ],
+)  # fmt: skip
+def test_what_is_held_back_is_told_where_nothing_is_to_do(
+    held: Node, line: str, code: ExitCode
+) -> None:
+    run(held, "apply --yes")
+    found = run(held, line)
+    assert found.exit_code == code
+    assert found.lines[0].startswith("nothing  root/new   it is down, and stays so: new does not")
+    assert found.lines[-1] == "nothing to do: 3 nodes stay as they are"
+
+
+@pytest.mark.parametrize("line", ["restart new", "restart-child root new"])
+def test_to_start_what_is_held_back_says_what_to_do(held: Node, line: str) -> None:
+    run(held, "apply --yes")
+    found = run(held, line)
+    assert (found.exit_code, found.error) == (ExitCode.IO_ERROR, True)
+    assert "ssm data repair old --rename old new" in found.lines[0]
+
+
+def test_what_was_put_right_in_the_file_is_started(held: Node, file: Path) -> None:
+    run(held, "apply --yes")
+    write(file, KEPT.format("old"), WORKER.format("kv2", ""))
+    assert run(held, "apply --yes").exit_code == ExitCode.DONE
+    assert held.call("old", b"Lookup x") == b"Result 1"

@@ -33,6 +33,26 @@ def test_what_differs_is_asked_about(tmp_path: Path, answer: str, done: bool) ->
     run(story())
 
 
+def test_ctrl_c_at_a_question_is_a_no(tmp_path: Path) -> None:
+    async def story() -> None:
+        desk = Desk(tmp_path / "t", clock=ManualClock())
+        async with typing(tmp_path, node=desk.node) as person:
+            person.type("book Put BUY 1\r")
+            await says(person, "Bought")
+            desk.change('"Bought"', '"Got"')
+            person.type("reload\r")
+            await says(person, "Type y to go on")
+            person.type("\x03")
+            await says(person, "not done")
+            assert "not waited for" not in person.output
+            person.type("y\rbook Put BUY 2\r")
+            await says(person, "Bought")
+            assert desk.cells()["book"].starts == 1
+
+    (tmp_path / "t").mkdir()
+    run(story())
+
+
 def test_a_plan_that_became_stale_while_the_question_waits_is_asked_again(tmp_path: Path) -> None:
     async def story() -> None:
         desk = Desk(tmp_path / "t", clock=ManualClock())

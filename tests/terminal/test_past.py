@@ -59,7 +59,7 @@ def test_a_state_is_not_edited_in_the_past(terminal: Open) -> None:
     assert screen.ends() == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--ui", "inline"), ("--ui", "plain")], ids="".join)
+@pytest.mark.parametrize("options", [(), ("--ui", "inline"), ("--plain", "--quiet")], ids="".join)
 def test_over_attach_the_timeline_is_walked_along_as_beside_the_tree(
     terminal: Open, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
-from ssm_cli.errors import CodeRefused
+from ssm_cli.errors import CodeRefused, StepTimeout
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
@@ -126,7 +126,10 @@ def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, Mod
             raise
         file = file_in(error, files)
         own = issubclass(type(error), KeyboardInterrupt)  # of the file's own, and no Ctrl-C
-        what = "raises on import: KeyboardInterrupt" if own else raised(error, file)
+        if issubclass(type(error), StepTimeout):  # the cut of this load, which is none of a step
+            what = "is not loaded: its code runs longer than an `init` may (`init_timeout`)"
+        else:
+            what = "raises on import: KeyboardInterrupt" if own else raised(error, file)
         raise CodeRefused(f"{file} {what}; nothing is changed, the old code runs on") from error
     return made
 

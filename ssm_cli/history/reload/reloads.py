@@ -179,7 +179,9 @@ class Reloads:
                 "number": self._node.record}  # fmt: skip
 
     def _last(self, worker: str | None) -> Undone:
-        for undone in reversed(self._undone):
+        names = self._world.names
+        for undone in reversed(self._undone):  # who was deleted, or moved, since has none of it
+            undone.workers = [one for one in undone.workers if names.get(one.worker) is one.cell]
             if worker is None or any(one.worker == worker for one in undone.workers):
                 return undone
         who = "no code was reloaded" if worker is None else f"the code of {worker} was not reloaded"

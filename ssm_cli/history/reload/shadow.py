@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CodeRefused, CommandError
-from ssm_cli.history.comparing import Comparison
+from ssm_cli.errors import CodeRefused, CommandError, StepTimeout
+from ssm_cli.history.comparing import Comparison, Raised
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, other_code
 from ssm_cli.history.records import Served, served_in
 from ssm_cli.history.reload.back import PUT
 from ssm_cli.history.reload.plan import CodePlan
 from ssm_cli.history.telling import Data, Teller
+from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
@@ -24,6 +26,19 @@ from ssm_cli.spec.afresh import file_of
 
 SHADOWED = 1000  # inputs, unless somebody wants more or fewer
 MOST_SHADOWED = 1_000_000
+
+
+def loaded(file: str, cell: WorkerCell) -> ModuleType:
+    """Return the module of a file, loaded within the limit of an `init` of a worker.
+
+    Raises:
+        CodeRefused: it cannot be loaded.
+    """
+    try:
+        made: ModuleType = Again(cell.spec).revive(other_code, file)
+    except CommandError as error:
+        raise CodeRefused(str(error)) from error
+    return made
 
 
 class Shadow:
@@ -56,10 +71,7 @@ class Shadow:
         self.file, self._wanted = file, wanted
         self._cell, self._own = cell, cell.behaviour
         self._home = sys.modules[callback_of(cell.behaviour).__module__]
-        try:
-            self._module = other_code(file)
-        except CommandError as error:
-            raise CodeRefused(str(error)) from error
+        self._module = loaded(file, cell)
         made = self._changing = self.plan_of(world, clock).workers[0]
         self._code = Code(made.behaviour, clock, made.classes)
         self._comparison = Comparison(
@@ -127,6 +139,8 @@ class Shadow:
         if one.is_input:
             now = self._comparison.add(one, self._state, own=True)
             raised = isinstance(now, BaseException)
+            if isinstance(now, Raised) and isinstance(now.error, StepTimeout):
+                self._why = "a step of the other code ran longer than one may (`step_timeout`)"
             self._lives = raised or one.outcome != "crashed"
             self._state = self._state if raised else now.state
         elif one.how == "start" and not self._lives:

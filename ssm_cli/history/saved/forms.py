@@ -46,7 +46,7 @@ OBJECTS: dict[type, tuple[str, ...]] = {
     RemoteCell: (*CELL, "node", "epoch", "reachable", "age_s", "heard_s"),
     Extra: (
         "attempt", "backlog", "callers", "runs", "timers", "timeout", "timeout_ms", "suspended",
-        "crash", "delay_until_s", "plan", "debug", "links",
+        "crash", "delay_until_s", "plan", "debug", "links", "begun", "unbegun",
     ),
     Groups: ("groups", "joined", "number", "under_way"),
     Membership: ("members",),

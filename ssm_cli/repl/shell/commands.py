@@ -127,10 +127,13 @@ class Commands:
             self._come.set()
 
     def interrupt(self) -> None:
-        """Stop waiting for the call that is under way, and drop the lines behind it."""
+        """Stop waiting for the call that is under way, and drop the lines behind it.
+
+        Where something is asked, the answer is no.
+        """
         if self._lines:
             self._model.notice(dropped(self.drop()))
-        if self._task is not None:
+        if not self.asking.answer("") and self._task is not None:
             self._task.cancel()
 
     def drop(self) -> int:

@@ -326,7 +326,7 @@ def sent_of(keeper: Keeper, waiting: list[Waits]) -> Iterator[Sent]:
             yield Sent(message.cause, kept.worker, how, kept.values.written(message.message))
         elif isinstance(message, ContinueDue) and message.cause and goes_on(cell, message):
             yield Sent(message.cause, kept.worker, "continue", kept.values.written(message.message))
-    yield from keeper.recovered.unsent()
+    yield from keeper.recovered.unsent
 
 
 def alive(cell: Cell) -> bool:

@@ -435,6 +435,13 @@ def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
     return Kept(name, options, cell.behaviour, codec_of(cell), Renames(found.made), place=place)
 
 
+def released(keeper: Keeper) -> int:
+    """Return the last record all of whose sends have been made; 0 where that is not known."""
+    due, made, flight = keeper._due, keeper._next, keeper._flight  # noqa: SLF001 - its own module
+    under = 0 if flight is None else len(flight.recorded.records)
+    return 0 if due else keeper.seq - len(made.records) - under
+
+
 def last_record(keeper: Keeper) -> int:
     """Return the number of the last record in the history of the node, as far as is known."""
     history = keeper.world.history

@@ -16,7 +16,7 @@ from ssm_cli.runtime.durable.records import Armed
 from ssm_cli.runtime.durable.snapshots import Refused, Saved
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.cell import Plan, WorkerCell
-from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions
+from ssm_cli.spec.model import OnCrash, Persist, WorkerOptions, WorkerSpec
 
 HASHED_BYTES = 4096  # of state that may be hashed for each record, on average
 
@@ -92,6 +92,12 @@ class Kept:
         self.saved_at_s = 0.0
         self.timed = False
         self._credit = HASHED_BYTES
+
+    def is_of(self, spec: WorkerSpec) -> bool:
+        """Whether it is of a worker with that spec: of its code, and kept in the same way."""
+        mine, its = self.options, spec.options
+        alike = mine.persist is its.persist and mine.codec == its.codec
+        return alike and (self.behaviour is spec.start or type(self.behaviour) is spec.start)
 
     def plan(self) -> Plan:
         """Return how the inputs of this worker are served, if it is a pure step."""

@@ -9,11 +9,11 @@ from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.code import code_named, facts_of
 from ssm_cli.runtime.durable.inputs import let_out
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import Keeper, released
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
-from ssm_cli.runtime.durable.records import Armed, Change, Exit, Source, Start
+from ssm_cli.runtime.durable.records import Armed, Cause, Change, Exit, Source, Start
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
@@ -25,7 +25,7 @@ from ssm_cli.runtime.durable.snapshots import (
 )
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.bonds import leave_all
-from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.runs import ask_run, cancel_runs
@@ -67,6 +67,8 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         cell.ensure_extra().timeout_ms,
         None if token is None else kept.values.written(token.message),
         kept.values.code,
+        released(keeper),
+        causes_waiting(keeper, cell),
     )
     seq = keeper.add(record, 0 if state is None else len(state))
     if token is not None:
@@ -76,6 +78,14 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     kept.has, kept.dirty = True, True
     kept.armed, kept.timeout_ms = (), None
     keeper.hold(None, noop)
+
+
+def causes_waiting(keeper: Keeper, cell: WorkerCell) -> tuple[Cause, ...]:
+    """What durable workers have sent to one that starts, and it is still to be given."""
+    queued = (message for who, _, message, _ in keeper.world.queue if who is cell)
+    held = () if cell.extra is None else (message for _, message, _ in cell.extra.backlog)
+    sent = {m.cause for m in (*queued, *held) if isinstance(m, Caused)}
+    return tuple(sorted(sent | keeper.recovered.unsent.to(cell.spec.id)))
 
 
 def noop() -> None:
@@ -306,6 +316,24 @@ def unrecovered(keeper: Keeper, cell: WorkerCell, why: str, times: int) -> Unrec
         f"{where}: mend its code and restart it, or see `ssm data repair {worker} --data {where}`",
         worker=worker, reason="restore",
     )  # fmt: skip
+
+
+def is_withheld(cell: Cell) -> bool:
+    """Whether a worker is down, as it cannot go on with what is stored of it."""
+    kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
+    down = kept is not None and (kept.trouble is not None or kept.tries > 0)
+    return down and cell.status is CellStatus.UNDEFINED
+
+
+def why_withheld(cell: Cell) -> StorageError:
+    """Why a worker is not started that cannot go on with what is stored of it."""
+    kept, name = kept_of(cell) if isinstance(cell, WorkerCell) else None, cell.spec.id
+    if kept is None or kept.trouble is None:
+        return StorageError(
+            f"{name} does not start with what is stored of it, as the log tells; it is tried again"
+        )
+    known = kept.trouble
+    return Unrecovered(str(known), worker=name, reason=known.reason, record=known.record)
 
 
 def cause_of(reason: ExitReason) -> str:

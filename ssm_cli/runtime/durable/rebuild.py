@@ -27,6 +27,8 @@ from ssm_cli.runtime.durable.records import (
     Input,
     Note,
     Record,
+    Repair,
+    Start,
     is_rename,
 )
 from ssm_cli.runtime.durable.roster import Roster
@@ -51,6 +53,7 @@ from ssm_cli.runtime.durable.stored import (
     underway_in,
 )
 from ssm_cli.runtime.durable.unclaimed import claim, code_of, stands
+from ssm_cli.runtime.durable.unsent import Unsent
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec
@@ -83,6 +86,7 @@ class Recovered:
     Attributes:
         roster, places: the durable workers of the tree; where those are that it starts by itself.
         troubles: why workers cannot go on, by worker; what is stored of them is kept as it is.
+        unsent: what was sent between durable workers, was not served, and was not taken up.
 
     Raises:
         StorageDamaged: something stored is not what was written.
@@ -112,7 +116,7 @@ class Recovered:
         self._lives: dict[str, Life] = {}
         self._tails: dict[str, Tail] = {}
         self.troubles: dict[str, Unrecovered] = {}
-        self._sent = {sent.cause: sent for sent in (*self.head.sent, *underway_in(store))}
+        self.unsent = Unsent((*self.head.sent, *underway_in(store)))
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
         self._refused, number = quarantine_in(store)
         self.number = max(self.number, number)
@@ -168,17 +172,14 @@ class Recovered:
             life = self._lives.get(record.worker) or self._life(record.worker)
             if seen is not None:
                 seen(seq, record, life)
-            if type(record) is Input:
-                self._note_input(seq, record)
-            elif is_rename(record):
-                self.sessions.moved(record.worker, seq)
+            self._note(seq, record)
             if life is None:
                 self._wait(seq, record)
                 continue
             for brought in life.take(seq, record):
                 self._bring(brought)
             if type(record) is Exit or (type(record) is Input and record.outcome == "crashed"):
-                self._void(record.worker, seq)
+                self.unsent.ended(record.worker, seq)
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
         self.records += len(records)
@@ -190,19 +191,21 @@ class Recovered:
         life = self._life(to)
         data = None if life is None else taken_in(life, brought)
         if data is not None:
-            self._sent[brought.cause] = Sent(brought.cause, to, brought.how, data)
+            self.unsent.add(Sent(brought.cause, to, brought.how, data))
 
-    def _void(self, worker: str, seq: int) -> None:
-        """A life has ended: what that worker wanted to go on with until then is void."""
-        for cause, sent in [*self._sent.items()]:
-            if sent.how == "continue" and sent.to == worker and cause[0] < seq:
-                del self._sent[cause]
+    def _note(self, seq: int, record: Record) -> None:
+        """What a record means besides what it does to its worker."""
+        if type(record) is Input:
+            self._note_input(seq, record)
+        elif type(record) is Start:
+            self.unsent.began(record)
+        elif type(record) is Repair and is_rename(record):
+            self.sessions.moved(record.worker, seq)
 
     def _note_input(self, seq: int, record: Input) -> None:
-        """What an input means besides what it does to its worker."""
+        """An input was served: it is not under way any more, and its caller has its answer."""
         self.record = max(self.record, record.number)
-        if record.cause is not None:
-            self._sent.pop(record.cause, None)
+        self.unsent.served(record.cause)
         if record.request:
             self.sessions.learn(seq, record)
         if record.outcome == "crashed":
@@ -307,16 +310,9 @@ class Recovered:
         """The records that wait, by their worker; of some there are none yet."""
         return self._tails
 
-    def unsent(self) -> Iterator[Sent]:
-        """What was sent between durable workers, was not served, and has not been taken up."""
-        return iter(self._sent.values())
-
     def take_sent(self) -> list[Sent]:
-        """The same, taken up; what waits for a worker that cannot go on goes on waiting."""
-        waits = {cause: one for cause, one in self._sent.items() if one.to in self.troubles}
-        taken = [one for cause, one in self._sent.items() if cause not in waits]
-        self._sent = waits
-        return sorted(taken, key=lambda one: one.cause)
+        """Take up what was sent; what waits for a worker that cannot go on goes on waiting."""
+        return self.unsent.take(self.troubles)
 
 
 def claimed(

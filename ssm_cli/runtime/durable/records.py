@@ -97,6 +97,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
         timers, timeout_ms: those that its `init` has started.
         goes_on: what its `init` wants to go on with (`then=Continue(...)`).
         code: its code.
+        released, waits: what the records up to `released` had sent to it waits by these causes, or
+            has been served, or was dropped: it does not come any more. 0: nothing is known of it.
     """
 
     worker: str
@@ -109,6 +111,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     timeout_ms: float | None = None
     goes_on: bytes | None = None
     code: Code = Code()
+    released: int = 0
+    waits: tuple[Cause, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):

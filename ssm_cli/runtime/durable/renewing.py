@@ -16,6 +16,17 @@ from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.supervision.obstacles import keeps
 
 
+def take_up(keeper: Keeper, cell: WorkerCell) -> None:
+    """Give a worker that is new in the tree what is kept of it, maybe of one with other code."""
+    old, spec = keeper.kept.get(cell.spec.id), cell.spec
+    if old is not None and not old.is_of(spec):
+        renew(keeper, cell)
+        return
+    if old is not None:
+        old.options = spec.options
+    keeper.adopt(cell)
+
+
 def renew(keeper: Keeper, cell: WorkerCell) -> None:
     """Give a worker that is down what is kept of it by its new spec, if anything is to be.
 
@@ -35,10 +46,18 @@ def renew(keeper: Keeper, cell: WorkerCell) -> None:
         if old.has:
             carry(keeper, cell, old, new)
         keeper.kept[name] = new
-    elif old is not None:
-        keeper.recovered.troubles.pop(name, None)
-        del keeper.kept[name]
+    else:
+        let_trouble_go(keeper, name)
     keeper.adopt(cell)
+
+
+def let_trouble_go(keeper: Keeper, name: str) -> None:
+    """Have a worker that could not go on with its code be tried by the code that comes."""
+    old = keeper.kept.get(name)
+    if old is None or old.has or old.trouble is None or old.trouble.reason == "renamed":
+        return
+    keeper.recovered.troubles.pop(name, None)
+    del keeper.kept[name]
 
 
 def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
@@ -59,6 +78,21 @@ def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
         keeper.recovered.hold(tail, new.trouble)
         return
     new.has = new.dirty = new.resync = True
+
+
+def remains(keeper: Keeper, tree: SupervisorSpec) -> frozenset[str]:
+    """Return the workers of a tree that would begin with what is stored of them, and do not run."""
+    found, known = keeper.recovered, set[str]()
+    for name, spec in ((spec.id, spec) for _, spec in walk(tree)):
+        if not keeps(spec):
+            continue
+        old = keeper.kept.get(name)
+        tail = found.tailed().get(name) or Tail(name, None)
+        if old is None and tail.saved is None and not tail.records:
+            tail = Tail(name, saved_of(keeper.store, name))
+        if stands(tail.saved, tail.records)[0] if old is None else old.has:
+            known.add(name)
+    return frozenset(known)
 
 
 def expect_tree(keeper: Keeper, tree: SupervisorSpec) -> None:

@@ -93,6 +93,8 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
     if extra is not None and (extra.timers or extra.callers or extra.backlog or extra.runs):
         yield sorted(map(str, extra.timers)), called(extra), list(map(waiting, extra.backlog))
         yield sorted(extra.runs)
+    if extra is not None and (extra.unbegun or extra.begun is not None):
+        yield "begun", extra.unbegun, extra.begun is not None
     if extra is not None and extra.links:
         yield "links", sorted(extra.links)
     if isinstance(cell, WorkerCell):

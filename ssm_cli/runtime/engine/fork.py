@@ -35,6 +35,8 @@ from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
 
 SHARED = ("spec", "last_reason", "starts", "steps", "status", "timed_s")
+ALIKE = ("attempt", "begun", "checked", "suspended", "timeout", "timeout_ms", "unbegun")
+"""Fields of an `Extra` that are immutable."""
 
 
 def fork(world: World, clock: Clock, guard: Guard, *, deep: bool = False) -> World:
@@ -166,7 +168,7 @@ class Forking:
     def _extra(self, cell: Cell, extra: Extra) -> None:
         """Give a copied cell an `Extra` of its own."""
         new = cell.extra = Extra()
-        for field in ("attempt", "checked", "suspended", "timeout", "timeout_ms"):
+        for field in ALIKE:
             setattr(new, field, getattr(extra, field))
         new.timers, new.links = dict(extra.timers), dict(extra.links)
         new.runs = {key: self._entry(entry) for key, entry in extra.runs.items()}

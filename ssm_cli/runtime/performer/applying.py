@@ -7,10 +7,14 @@ is never half of another one: it is the plan that was agreed to, by its digest, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from ssm_cli.behaviour.reasons import ExitReason, Lost, Other
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
-from ssm_cli.runtime.durable.lives import cause_of, kept_of
+from ssm_cli.runtime.durable.lives import cause_of, is_withheld, kept_of, why_withheld
+from ssm_cli.runtime.durable.renewing import remains
+from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import forget, without_collector
@@ -43,11 +47,19 @@ def why_of(reason: ExitReason) -> str:
     return f"{cause_of(reason)}: {detail}" if detail else cause_of(reason)
 
 
+def each_below(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """Yield nodes and all below them, depth-first in start order."""
+    for cell in cells:
+        yield cell
+        if isinstance(cell, SupervisorCell):
+            yield from each_below(cell.children.values())
+
+
 def standing_of(cell: Cell) -> Standing:
     """Return how a node stands, and all below it."""
     extra, state = cell.extra, STATES[cell.status]
     kept = kept_of(cell) if isinstance(cell, WorkerCell) else None
-    if state == "stopped" and kept is not None and kept.trouble is not None:
+    if is_withheld(cell):
         state = "held"
     elif state == "stopped" and (not cell.starts or (extra is not None and extra.unbegun)):
         state = "new"
@@ -60,6 +72,7 @@ def standing_of(cell: Cell) -> Standing:
         cell.suspended,
         kept is not None,
         tuple(map(standing_of, below)),
+        str(why_withheld(cell)) if state == "held" else "",
     )
 
 
@@ -68,8 +81,12 @@ def planned(
 ) -> tuple[TreePlan, SupervisorSpec]:
     """Return the plan to make another tree of one that runs, and that tree."""
     stores = world.outside.keeper is not None or world.forked
+    keeper = world.outside.keeper
+    known = frozenset[str]() if keeper is None else remains(keeper, wanted)
     with without_collector():
-        return plan_tree(standing_of(world.root), wanted, stores=stores, specs_only=specs_only)
+        return plan_tree(
+            standing_of(world.root), wanted, stores=stores, known=known, specs_only=specs_only
+        )
 
 
 def plan_request(
@@ -113,7 +130,7 @@ class Applying:
     def carry_out(self) -> Applied:
         """Do one step after the other, up to one that fails; then what it leaves behind."""
         plan, todo = self._plan, self._plan.todo
-        taken = False
+        taken, begun = False, list[PlanStep]()
         for index, step in enumerate(todo):
             if step.act != "stop" and not taken:
                 take_tree(self._world, self._tree)
@@ -125,15 +142,29 @@ class Applying:
                 self._world.report("apply_failed", cell, told | failure(outcome))
                 self._go_on()
                 left = todo[index + 1 :]
-                return Applied(plan.digest, todo[:index], step, why_of(outcome), left)
+                held = self._held(begun)
+                return Applied(plan.digest, todo[:index], step, why_of(outcome), left, held)
+            if step.act in ("start", "restart"):
+                begun.append(step)
             self._world.report("applied", cell, told)
         if not taken:
             take_tree(self._world, self._tree)
         self._go_on()
-        return Applied(plan.digest, todo)
+        return Applied(plan.digest, todo, held=self._held(begun))
+
+    def _held(self, begun: Iterable[PlanStep]) -> tuple[PlanStep, ...]:
+        """Return the workers of these steps that cannot go on with what is stored of them."""
+        cells = [self._world.names[step.id] for step in begun]
+        return tuple(
+            PlanStep("nothing", cell.spec.id, cell.path(), "", str(why_withheld(cell)))
+            for cell in each_below(cells)
+            if is_withheld(cell)
+        )
 
     def _do(self, step: PlanStep, cell: Cell) -> Started:
         """Do one step; return as a start does."""
+        if step.act in ("stop", "restart"):
+            self._let_wait(cell)
         match step.act:
             case "stop":
                 self._stop(cell)
@@ -155,6 +186,12 @@ class Applying:
                 cell.ensure_extra().unbegun = True
                 cell.last_reason = outcome
         return outcome
+
+    def _let_wait(self, cell: Cell) -> None:
+        """Put what a life has put off into the queue: it goes to the next one, wherever that is."""
+        for one in each_below([cell]):
+            if isinstance(one, WorkerCell):
+                release_held(self._world, one)
 
     def _stop(self, cell: Cell) -> None:
         """Take a child down, and out of the table."""

@@ -22,7 +22,7 @@ from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import lives
 from ssm_cli.runtime.durable.lives import kept_of
-from ssm_cli.runtime.engine.backlog import no_process
+from ssm_cli.runtime.engine.backlog import no_process, release_held
 from ssm_cli.runtime.engine.bonds import part
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -316,16 +316,18 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
         forget_caller(world, pending)
     break_links(world, cell, reason)
     extra.callers.clear()  # last, as below: what is interrupted is done again
-    while extra.backlog:
-        kind, message, call = extra.backlog[0]
-        if isinstance(message, Caused):  # recorded: its next life gets it
-            world.queue.append((cell, *extra.backlog.popleft()))
+    told = 0
+    while told < len(extra.backlog):
+        kind, message, call = extra.backlog[told]
+        if isinstance(message, Caused):  # recorded: its next life gets it, in its turn
+            told += 1
             continue
         if isinstance(call, Pending):
             call.fail(unstepped(callee_error(cell, reason)))
         else:
             no_process(world, cell, kind, message, None)
-        extra.backlog.popleft()
+        del extra.backlog[told]
+    release_held(world, cell)
 
 
 def tell_failed(world: World, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:

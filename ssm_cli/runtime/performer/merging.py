@@ -6,7 +6,6 @@ spec begins with that at its next start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,7 +28,6 @@ from ssm_cli.runtime.performer.members import enrol, pooled_of
 from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.judge import Judge
 from ssm_cli.spec.model import (
-    NO_ARGS,
     ChildSpec,
     Restart,
     Strategy,
@@ -66,7 +64,7 @@ def take_table(world: World, sup: SupervisorCell, spec: SupervisorSpec) -> None:
     if spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
         if old.children[0] is not spec.children[0]:
             for dynamic in sup.children.values():
-                take_template(world, dynamic, old.children[0], spec.children[0])
+                take_template(world, dynamic, spec.children[0])
         if is_durable(spec) and not is_durable(old) and world.outside.keeper is not None:
             enrol_all(world, sup)
         return
@@ -118,17 +116,16 @@ def take_spec(world: World, cell: Cell, spec: ChildSpec) -> None:
     replan(cell)
 
 
-def take_template(world: World, cell: Cell, old: ChildSpec, new: ChildSpec) -> None:
+def take_template(world: World, cell: Cell, new: ChildSpec) -> None:
     """Give a child of a pool the spec that another template makes for it.
 
     Its arguments of its own stay. A supervisor keeps what is below it until it ends.
     """
     spec: Any = cell.spec
     if isinstance(cell, WorkerCell) and isinstance(new, WorkerSpec):
-        own = own_args(spec.args, old.args) if isinstance(old, WorkerSpec) else {}
-        made = labelled(new, spec.id)
+        own, made = own_args(spec), labelled(new, spec.id)
         if own:
-            made = msgspec.structs.replace(made, args={**new.args, **own})
+            made = msgspec.structs.replace(made, args={**new.args, **own}, own=spec.own)
         take_spec(world, cell, made)
     elif kind_of(spec) == kind_of(new):
         cell.spec = msgspec.structs.replace(spec, **{name: getattr(new, name) for name in OWN})
@@ -136,12 +133,10 @@ def take_template(world: World, cell: Cell, old: ChildSpec, new: ChildSpec) -> N
 
 def enrol_all(world: World, sup: SupervisorCell) -> None:
     """Keep who is in a pool that has become durable, for the next start of the process."""
-    template = sup.spec.children[0]
     for cell in sup.children.values():
         label = cell.spec.id.removeprefix(f"{sup.spec.id}{JOINT}")
-        own = own_args(getattr(cell.spec, "args", NO_ARGS), getattr(template, "args", NO_ARGS))
         try:
-            entry = pooled_of(world, sup, cell.spec, label, own)
+            entry = pooled_of(world, sup, cell.spec, label, own_args(cell.spec))
         except BadArgs as error:
             world.report("unsaved", cell, {"error": error_detail(error)})
         else:
@@ -149,6 +144,6 @@ def enrol_all(world: World, sup: SupervisorCell) -> None:
             enrol(world, entry)
 
 
-def own_args(given: Mapping[str, Any], template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a pool's child that are not those of its template."""
-    return {k: v for k, v in given.items() if k not in template or template[k] is not v}
+def own_args(spec: Any) -> dict[str, Any]:
+    """Return the arguments that a pool's child has of its own."""
+    return {key: spec.args[key] for key in getattr(spec, "own", ())}

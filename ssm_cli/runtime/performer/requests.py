@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.partition import JOINT, pool_child
-from ssm_cli.behaviour.reasons import term_of
+from ssm_cli.behaviour.reasons import ExitReason, term_of
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import CalleeStopped, SsmError
+from ssm_cli.runtime.durable.lives import why_withheld
 from ssm_cli.runtime.durable.pools import BadArgs, is_durable
 from ssm_cli.runtime.durable.snapshots import Pooled
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
@@ -29,7 +30,7 @@ from ssm_cli.runtime.performer.arriving import go_on_starting
 from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
-from ssm_cli.runtime.performer.starting import COMING, start_cell
+from ssm_cli.runtime.performer.starting import COMING, WITHHELD, Started, start_cell
 from ssm_cli.runtime.performer.supervise import restart_now, settle_down
 from ssm_cli.runtime.views import (
     ChildInfo,
@@ -237,9 +238,10 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | Later | 
         return spec.id
     if outcome is COMING:
         return Later(cell)
-    if not isinstance(outcome, Ignore):
+    if not isinstance(outcome, Ignore) or outcome is WITHHELD:
+        error = why_unstarted(sup, cell, outcome)
         forget(world, cell)
-        raise refusal(sup, term_of(outcome), f"{spec.id} failed to start: {outcome}")
+        raise error
     if is_dynamic(sup) or spec.restart is Restart.TEMPORARY:
         forget(world, cell)
     return None
@@ -327,13 +329,27 @@ def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
 def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | Later | None:
     """Start a child that was stopped; its id, or None if its init answered ignore."""
     cell = need_stopped(sup, child)
-    outcome = start_cell(world, cell)
+    return came_up(sup, cell, start_cell(world, cell))
+
+
+def came_up(sup: SupervisorCell, cell: Cell, outcome: Started) -> str | Later | None:
+    """Return the id of a child that runs, or who waits for it; None if its init answered ignore."""
     name: str = cell.spec.id
     if outcome is None:
         return name
+    if outcome is COMING:
+        return Later(cell)
+    if isinstance(outcome, Ignore) and outcome is not WITHHELD:
+        return None
+    raise why_unstarted(sup, cell, outcome)
+
+
+def why_unstarted(sup: SupervisorCell, cell: Cell, outcome: ExitReason | Ignore) -> SsmError:
+    """Return the error for a start that somebody has asked for and that has failed."""
     if isinstance(outcome, Ignore):
-        return Later(cell) if outcome is COMING else None
-    raise refusal(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}")
+        return why_withheld(cell)
+    again = "; it is tried again" if cell.status is CellStatus.RESTARTING else ""
+    return refusal(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}{again}")
 
 
 def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
@@ -373,13 +389,7 @@ def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str |
         raise refusal(sup, "restarting", f"{name} starts together with a sibling: restart that")
     if cell.status is CellStatus.UNDEFINED:
         forbid_one_more(sup)
-    outcome = restart_now(world, sup, cell)
-    if outcome is None:
-        return name
-    if isinstance(outcome, Ignore):
-        return Later(cell) if outcome is COMING else None
-    again = "; it is tried again" if cell.status is CellStatus.RESTARTING else ""
-    raise refusal(sup, term_of(outcome), f"{name} failed to start: {outcome}{again}")
+    return came_up(sup, cell, restart_now(world, sup, cell))
 
 
 def forbid_one_more(sup: SupervisorCell) -> None:

@@ -67,7 +67,10 @@ IGNORE = Ignore()
 
 
 class Withheld(Ignore, frozen=True):
-    """A durable worker cannot go on with its state: to its supervisor as if `init` had ignored."""
+    """A durable worker cannot go on with its state: to its supervisor as if `init` had ignored.
+
+    Somebody who has asked for the start is told so.
+    """
 
 
 class Coming(Ignore, frozen=True):

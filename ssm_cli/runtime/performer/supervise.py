@@ -15,6 +15,7 @@ from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
+from ssm_cli.runtime.durable.lives import is_withheld
 from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
@@ -273,7 +274,8 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
             return cell.last_reason
         if cell in world.outside.coming:
             return COMING
-        return None if cell.status is CellStatus.RUNNING else IGNORE
+        down = WITHHELD if is_withheld(cell) else IGNORE
+        return None if cell.status is CellStatus.RUNNING else down
     terminate_cell(world, cell)
     try:
         outcome = start_cell(world, cell)

@@ -199,3 +199,17 @@ def test_what_is_left_out_before_a_reload_is_stepped_again_through_it(desk: Desk
     fork.call("book", b"Put BUY 10")
     assert (node.get_state("book").held, fork.get_state("book").held) == (59, 70)
     assert node.perform("save")["bytes"] > 0
+
+
+@pytest.mark.parametrize("gone", ["book", "twin"])
+def test_who_was_deleted_since_is_in_nobodys_way(desk: Desk, gone: str) -> None:
+    left = "twin" if gone == "book" else "book"
+    desk.change('"Bought"', '"Got"')
+    assert desk.node.reload(sure="yes")["done"]
+    desk.node.terminate_child("root", gone)
+    desk.node.delete_child("root", gone)
+    with pytest.raises(CodeRefused, match=f"the code of {gone} was not reloaded"):
+        desk.node.rollback(gone, sure="yes")
+    found = desk.node.rollback(sure="yes")
+    assert (found["done"], [one["worker"] for one in found["workers"]]) == (True, [left])
+    assert desk.call("Put BUY 1", left) == b"Bought"

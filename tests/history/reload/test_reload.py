@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ssm_cli import CallError
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
 from ssm_cli.history.reload.reloads import Reloads
@@ -42,6 +43,14 @@ CHANGES: list[Row] = [
     ('Cast("teller", amount)', 'Cast("teller", -amount)', {"same": 8, "effects": 2}, 4),
     (', [Cast("teller", amount)]', "", {"same": 8, "effects": 2}, 4),
     ('[Cast("teller", amount)]', '[StartTimer("t", 5, Ask())]', {"same": 8, "effects": 2}, 4),
+    ("inputs=Put | Take | Ask", "inputs=Put | Ask", {"same": 7, "crashes": 3}, 4),
+    ("class Take:\n    amount: int", "class Take:\n    amount: str", {"same": 7, "crashes": 3}, 4),
+    (
+        "class Take:\n    amount: int",
+        "class Take:\n    by: int\n    amount: int",
+        {"same": 7, "crashes": 3},
+        4,
+    ),
     # what all inputs come out alike under
     ("Book()\n", "Book(7)\n", {"same": TEN}, 0),  # `init` is not run again
     ("def init(name, args):", "def init(name, args, more=1):", {"same": TEN}, 0),
@@ -211,6 +220,7 @@ REFUSED: list[tuple[str, str, str, str]] = [
     ("teller.py", 'class Teller(GenServer):\n    version = "1"',
      TOO_OLD,
      "code_change refused: too old"),
+    ("book.py", "def init", "while True:\n    pass\n\ndef init", "book.py is not loaded: its code"),
     ("book.py", "inputs=Put | Take | Ask", "inputs=Put | 7", "book"),
     ("book.py", "inputs=Put | Take | Ask", "inputs=Put | Take, codec='xml'", "codec"),
 ]  # fmt: skip
@@ -274,6 +284,35 @@ def test_under_a_load_of_calls_each_gets_an_outcome_of_before_or_of_after(desk: 
     assert set(map(str, answers[5:10])) == {"Gone"}
     assert answers[10:] == [-38, "Gone"]
     assert desk.starts()["book"] == 2
+
+
+def outcome(desk: Desk, pending: Any) -> object:
+    """What a call has come to: its output, or the class of what it raises."""
+    try:
+        return desk.node.wait(pending)
+    except CallError as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("row", CHANGES, ids=[row[1].strip()[:40] for row in CHANGES])
+def test_under_each_change_calls_that_wait_get_the_outcome_of_after(
+    tmp_path: Path, row: Row
+) -> None:
+    found = list[list[object]]()
+    for name in ("waits", "after"):
+        (tmp_path / name).mkdir()
+        desk = Desk(tmp_path / name)
+        with desk.node as node:
+            before = desk.serve()
+            lines = [line.encode() for line in LINES]
+            calls = [node.send_request("book", line) for line in lines if name == "waits"]
+            desk.change(row[0], row[1])
+            assert node.reload(sure="yes")["done"]
+            calls += [node.send_request("book", line) for line in lines if name == "after"]
+            others = desk.serve(["Put BUY 1", "Ask"], "twin")
+            assert desk.cells()["teller"].starts == 1
+            found.append([*before, *(outcome(desk, call) for call in calls), *others])
+    assert found[0] == found[1]
 
 
 def test_inputs_that_wait_and_do_not_fit_are_counted_and_asked_about(desk: Desk) -> None:

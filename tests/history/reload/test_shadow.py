@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli import ManualClock, Node, load_tree
 from ssm_cli.errors import CodeRefused, CommandError
-from tests.history.reload.desk import BOOK, Desk, counted
+from tests.history.reload.desk import BOOK, TREE, Desk, counted
 
 
 @pytest.fixture
@@ -160,3 +161,31 @@ def test_a_shadow_needs_what_is_remembered(tmp_path: Path) -> None:
     desk = Desk(tmp_path, history=0)
     with desk.node, pytest.raises(CodeRefused, match="--history N"):
         begun(desk)
+
+
+ENDLESS = "    while True:\n        pass\n"
+
+
+def test_a_step_that_does_not_end_ends_the_shadow(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: 50"))
+    desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
+    with desk.node:
+        begun(desk, "    match message:\n", ENDLESS + "    match message:\n")
+        desk.serve(["Put BUY 1", "Ask", "Ask"])
+        found = desk.node.shadow("book")
+        assert (found["over"], found["clean"], counted(found)) == (True, False, {"crashes": 1})
+        assert "ran longer than one may" in found["why"]
+
+
+def test_a_file_whose_code_does_not_end_begins_no_shadow(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write(
+        "t.yaml",
+        TREE.replace("book.py:book", "book.py:book\n    init_timeout: 50\n    step_timeout: 50"),
+    )
+    desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
+    with desk.node:
+        with pytest.raises(CodeRefused, match="cannot be loaded: StepTimeout"):
+            begun(desk, "def step", "while True:\n    pass\n\ndef step")
+        assert desk.serve(["Put BUY 1", "Ask"]) == [b"Bought", b"1"]

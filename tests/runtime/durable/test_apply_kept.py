@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ssm_cli import Cast, Node, StateMachine, Supervisor
+from ssm_cli.errors import Unrecovered
 from ssm_cli.storage.memory import MemoryStore
 from tests.runtime.durable.parts import (
     Add,
@@ -118,7 +120,8 @@ def test_what_is_stored_of_a_worker_that_is_gone_is_kept(after: str) -> None:
         "stop a: gone from the file; what is stored of a is kept"
     ]
     lost(w, after)
-    assert w.node.plan(tree(worker("a"), worker("b", persist="none"))).todo[0].why == "new"
+    wanted = tree(worker("a"), worker("b", persist="none"))
+    assert w.node.plan(wanted).todo[0].why == "new; what is stored of it comes back"
     applied(w, worker("a"), worker("b", persist="none"))
     assert w.peek("a") == [1]
 
@@ -196,7 +199,9 @@ def test_a_worker_becomes_durable_and_ceases_to_be(after: str) -> None:
     assert w.peek("a") == [2]
     applied(w, worker("a", persist="none", on_crash="init"), worker("b"))
     assert w.peek("a") == []
-    applied(w, worker("a"), worker("b"))
+    assert applied(w, worker("a"), worker("b")) == [
+        "restart a: persist none -> journal; what is stored of it comes back"
+    ]
     assert w.peek("a") == [2], "its data was kept"
 
 
@@ -292,3 +297,129 @@ def test_children_of_a_durable_pool_go_on_with_another_template(after: str) -> N
     w.node.call("carts:ann", Add(2))
     w.node.start_child("carts", "bob")
     assert (w.peek("carts:ann"), w.peek("carts:bob")) == ([5, 1, 2], [7])
+
+
+@AFTER
+def test_the_plan_names_all_below_a_new_supervisor_whose_data_comes_back(after: str) -> None:
+    w = World(tree(worker("a"), worker("b"), worker("c", persist="none")))
+    w.node.call("a", Add(1))
+    w.node.call("b", Add(2))
+    applied(w, worker("c", persist="none"))
+    lost(w, after)
+    below = Supervisor("s", children=[worker("a"), worker("b"), worker("d")])
+    said = applied(w, below, worker("c", persist="none"))
+    assert said == ["start s: new, with the 3 below it; what is stored of a, b comes back"]
+    assert (w.peek("a"), w.peek("b"), w.peek("d")) == ([1], [2], [])
+
+
+def test_what_has_nothing_stored_begins_without_a_word_of_it() -> None:
+    w = World(tree(worker("a", persist="none", on_crash="init")))
+    assert applied(w, worker("a")) == ["restart a: persist none -> journal"]
+
+
+def held_back() -> World:
+    """A worker whose name in the file has changed: `c`, which may be `a`."""
+    w = World(tree(worker("a"), worker("b")))
+    w.node.call("a", Add(1))
+    done = w.node.apply(tree(worker("c"), worker("b")))
+    assert [(one.id, one.path) for one in done.held] == [("c", "root/c")]
+    assert "c is not started" in done.held[0].why or "c does not start" in done.held[0].why
+    assert done.failed is None
+    return w
+
+
+ASKED: list[tuple[str, tuple[str, ...]]] = [
+    ("restart_child", ("root", "c")), ("restart", ("c",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("verb", "args"), ASKED)
+def test_a_start_that_is_asked_for_and_held_back_is_refused_with_what_to_do(
+    verb: str, args: tuple[str, ...], times: int
+) -> None:
+    w = held_back()
+    for _ in range(times):
+        with pytest.raises(Unrecovered, match="ssm data repair") as caught:
+            w.node.perform(verb, *args)
+        assert caught.value.reason == "renamed"
+    assert w.node.whereis("c") is None
+
+
+def test_the_plan_says_of_a_worker_that_is_held_back_that_it_stays_down() -> None:
+    w = held_back()
+    plan = w.node.plan(w.node.spec)
+    assert (plan.todo, plan.held) == ((), ("c",))
+    assert [(one.act, one.id) for one in plan.steps] == [("nothing", "c")]
+    assert plan.steps[0].why.startswith("it is down, and stays so: c ")
+
+
+def test_what_was_held_back_below_a_new_supervisor_is_told() -> None:
+    w = World(tree(worker("a"), worker("b")))
+    w.node.call("a", Add(1))
+    done = w.node.apply(tree(Supervisor("s", children=[worker("c")]), worker("b")))
+    assert [one.path for one in done.held] == ["root/s/c"]
+
+
+def test_a_child_started_by_hand_that_cannot_go_on_is_refused_and_leaves_nothing() -> None:
+    bad = StateMachine(
+        step=doubling, init=init, inputs=Message, outputs=Seen, version="2",
+        migrate=lambda _version, state: state[99],
+    )  # fmt: skip
+    w = World(tree(worker("a"), worker("b")))
+    w.node.call("a", Add(1))
+    applied(w, worker("b"))
+    lost(w, "kill")
+    with pytest.raises(Unrecovered, match="migrate"):
+        w.node.start_child("root", worker("a", bad))
+    assert not w.node.exists("a")
+    w.node.start_child("root", worker("a"))
+    assert w.peek("a") == [1]
+
+
+def is_deleted(w: World) -> None:
+    w.node.terminate_child("root", "a")
+    w.node.delete_child("root", "a")
+
+
+OTHERS: dict[str, tuple[Callable[[World], object], Callable[[World], object]]] = {
+    "gone from the file": (
+        lambda w: w.node.apply(tree(worker("b"))),
+        lambda w: w.node.apply(tree(worker("a", double), worker("b"))),
+    ),
+    "deleted by hand": (is_deleted, lambda w: w.node.start_child("root", worker("a", double))),
+    "moved": (
+        lambda w: w.node.apply(tree(worker("a"), worker("b"), Supervisor("s"))),
+        lambda w: w.node.apply(tree(worker("b"), Supervisor("s", children=[worker("a", double)]))),
+    ),
+}
+
+
+@AFTER
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_a_durable_worker_that_comes_again_has_the_code_of_its_new_spec(
+    other: tuple[Callable[[World], object], Callable[[World], object]], after: str
+) -> None:
+    w = World(tree(worker("a"), worker("b")))
+    w.node.call("a", Add(1))
+    for change in other:
+        change(w)
+    assert w.peek("a") == [1]
+    w.node.call("a", Add(2))
+    assert w.peek("a") == [1, 2, 2]
+    w.node.apply(tree(worker("a", double), worker("b")))
+    lost(w, after)
+    assert (w.peek("a"), w.events("down")) == ([1, 2, 2], [])
+
+
+def test_a_durable_worker_that_comes_again_is_kept_as_its_new_spec_says() -> None:
+    w = World(tree(worker("a"), worker("b")))
+    w.node.call("a", Add(1))
+    applied(w, worker("b"))
+    applied(w, worker("a", persist="snapshot", on_crash="init"), worker("b"))
+    cell: Any = w.node._world.names["a"]
+    assert (w.peek("a"), cell.extra.kept.journals) == ([1], False)
+    applied(w, worker("b"))
+    applied(w, worker("a", persist="snapshot", on_crash="last_good"), worker("b"))
+    cell = w.node._world.names["a"]
+    assert cell.extra.kept.options.on_crash.value == "last_good"

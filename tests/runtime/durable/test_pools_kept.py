@@ -26,6 +26,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.effects import Cast, Exit
 from ssm_cli.behaviour.reasons import Normal
+from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable import pools
 from ssm_cli.storage.contents import contents
 from ssm_cli.storage.repair import Repairing
@@ -384,7 +385,8 @@ def test_a_state_that_an_older_ssm_has_kept_under_the_label_is_asked_about() -> 
         node.start_child("dyn", Worker("a", MACHINE, persist="journal"))
         node.call("a", Add(1))
     node = started(store, spec)
-    assert node.start_child("pool", "a") is None
+    with pytest.raises(Unrecovered, match="renamed"):
+        node.start_child("pool", "a")
     assert told_down(node) == {"pool:a": "renamed"}
 
 

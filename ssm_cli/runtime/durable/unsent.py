@@ -1,0 +1,52 @@
+"""What durable workers have sent to durable workers, and that is still to be served."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from ssm_cli.runtime.durable.records import Cause, Start
+from ssm_cli.runtime.durable.snapshots import Sent
+
+
+class Unsent:
+    """What is under way, by its cause, as far as the records that were read tell."""
+
+    def __init__(self, sent: Iterable[Sent]) -> None:
+        self._sent = {one.cause: one for one in sent}
+
+    def __iter__(self) -> Iterator[Sent]:
+        """Yield all, as they came."""
+        return iter(self._sent.values())
+
+    def add(self, sent: Sent) -> None:
+        """Something was sent."""
+        self._sent[sent.cause] = sent
+
+    def served(self, cause: Cause | None) -> None:
+        """What was sent by that cause has been served, or dropped."""
+        if cause is not None:
+            self._sent.pop(cause, None)
+
+    def ended(self, worker: str, seq: int) -> None:
+        """A life has ended: what that worker wanted to go on with until then is void."""
+        for cause, sent in [*self._sent.items()]:
+            if sent.how == "continue" and sent.to == worker and cause[0] < seq:
+                del self._sent[cause]
+
+    def began(self, start: Start) -> None:
+        """A life begins: what was sent before, and does not wait for it, has reached nobody."""
+        for cause in self.to(start.worker).difference(start.waits):
+            if cause[0] <= start.released:
+                del self._sent[cause]
+
+    def to(self, worker: str) -> set[Cause]:
+        """Return by which causes that is for a worker, but for what it goes on with itself."""
+        sent = self._sent.items()
+        return {cause for cause, one in sent if one.to == worker and one.how != "continue"}
+
+    def take(self, troubles: Collection[str]) -> list[Sent]:
+        """Take up all but what waits for workers that cannot go on."""
+        waits = {cause: one for cause, one in self._sent.items() if one.to in troubles}
+        taken = [one for cause, one in self._sent.items() if cause not in waits]
+        self._sent = waits
+        return sorted(taken, key=lambda one: one.cause)

@@ -1,0 +1,98 @@
+"""What durable workers send to one that is not there: dropped is dropped, also after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ssm_cli import Supervisor
+from tests.runtime.durable.parts import Boom, End, Send, World, tree, worker
+
+Act = Callable[[World], object]
+
+
+def sends(to: str = "a", n: int = 1) -> Act:
+    return lambda w: w.node.call("b", Send(to, n))
+
+
+def asks(verb: str, *args: str) -> Act:
+    return lambda w: getattr(w.node, verb)(*args)
+
+
+def becomes(*children: object) -> Act:
+    return lambda w: w.node.apply(tree(*children))
+
+
+POOL = Supervisor("carts", "simple_one_for_one", [worker("cart", on_crash="init")])
+A, B = worker("a", restart="transient"), worker("b")
+PLAIN = worker("a", persist="none", on_crash="init")
+TERMINATED, RESTARTED = asks("terminate_child", "root", "a"), asks("restart_child", "root", "a")
+BEGUN = asks("start_child", "carts", "ann")
+GIVEN_UP = asks("terminate_child", "carts", "carts:ann")
+ENDED: Act = lambda w: w.node.call("a", End())  # noqa: E731 - one of many
+
+DROPPED: dict[str, tuple[str, list[Act]]] = {
+    "to a child that was stopped": ("a", [TERMINATED, sends(), RESTARTED]),
+    "to a child that had ended": ("a", [ENDED, sends(), RESTARTED]),
+    "to a suspended one that was stopped": (
+        "a", [asks("suspend", "a"), sends(), TERMINATED, RESTARTED],
+    ),
+    "to a pool's child before it began": ("carts:ann", [sends("carts:ann"), BEGUN]),
+    "to a pool's child that was ended": (
+        "carts:ann", [BEGUN, GIVEN_UP, sends("carts:ann"), BEGUN],
+    ),
+    "to one that was gone from the file": ("a", [becomes(B, POOL), sends(), becomes(A, B, POOL)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", DROPPED.values(), ids=DROPPED)
+def test_what_was_dropped_does_not_come_after_a_kill(row: tuple[str, list[Act]]) -> None:
+    name, acts = row
+    w = World(tree(A, B, POOL))
+    for act in acts:
+        act(w)
+        w.node.run()
+    assert (w.peek(name), w.node.dropped) == ([], 1)
+    w.crash(w.node.spec)
+    w.node.run()
+    assert w.peek(name) == []
+
+
+def test_what_was_served_by_a_worker_that_was_not_durable_does_not_come_again() -> None:
+    w = World(tree(PLAIN, B))
+    sends()(w)
+    w.node.run()
+    assert w.peek() == [1]
+    becomes(A, B)(w)
+    w.crash(w.node.spec)
+    w.node.run()
+    assert w.peek() == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_waits_for_a_life_to_begin_comes_after_a_kill(times: int) -> None:
+    w = World(tree(worker("a", on_crash="init"), B))
+    w.node.suspend("a")
+    for n in range(times):
+        sends(n=n)(w)
+    w.node.kill("a")
+    pending = w.node.send_request("b", Send("a", 9))
+    w.node.wait(pending)
+    w.crash(w.node.spec)
+    w.node.run()
+    assert w.peek() == [*range(times), 9]
+
+
+def test_what_waits_behind_a_crash_comes_once_after_two_kills() -> None:
+    w = World(tree(worker("a", on_crash="init"), B))
+    for n in (1, 2):
+        sends(n=n)(w)
+    w.node.cast("a", Boom())
+    w.crash(w.node.spec)
+    w.crash(w.node.spec)
+    w.node.run()
+    assert w.peek() == [1, 2]
+    w.crash(w.node.spec)
+    w.node.run()
+    assert w.peek() == [1, 2]
