@@ -78,9 +78,7 @@ def run(
     reload: Reload = False,
     no_socket: doors.NoSocket = False,
     http: doors.Http = None,
-    tls_cert: doors.TlsCert = None,
-    tls_key: doors.TlsKey = None,
-    secret: doors.TlsPassword = None,
+    tls_cert: doors.TlsCert = None, tls_key: doors.TlsKey = None, secret: doors.TlsPassword = None,
     allow_host: doors.AllowHost = None,
     insecure: doors.Insecure = False,
     cluster: Cluster = None,
@@ -88,7 +86,7 @@ def run(
     detach: Detach = False,
     quiet: faces.Quiet = False,
     output: Output = "text",
-) -> int:
+) -> int:  # fmt: skip
     """Start the tree of a file; on a terminal open the prompt, else read commands from stdin."""
     env, ui = cast("Environment", ctx.obj), faces.ui_of(ui, plain=plain)
     kept = Kept(data, verify_pure, remembered(history, headless), not no_post_mortem, reload)

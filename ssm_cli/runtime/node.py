@@ -154,13 +154,7 @@ class Node(metaclass=Parts):
         self.exists, self.data = casts.exists, casts.data
         self.far, self.ask_far = casts.far, casts.ask_far
         self.encode, self.decode = casts.encode, casts.decode
-        groups = GroupCalls(world)
-        self.get_members, self.which_groups = groups.get_members, groups.which_groups
-        self.lookup, self.joined = groups.lookup, groups.joined
-        self.groups, self.members = groups.groups, groups.members
-        self.each_member, self.publish = groups.each_member, groups.publish
-        self.join_others, self.hear = groups.join_others, groups.hear
-        self.note_lost = groups.note_lost
+        self._bind_groups(GroupCalls(world))
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
         self.serve, self.until_up = awaited.serve, awaited.until_up
@@ -179,6 +173,14 @@ class Node(metaclass=Parts):
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input
+
+    def _bind_groups(self, groups: GroupCalls) -> None:
+        self.get_members, self.which_groups = groups.get_members, groups.which_groups
+        self.lookup, self.joined = groups.lookup, groups.joined
+        self.groups, self.members = groups.groups, groups.members
+        self.each_member, self.publish = groups.each_member, groups.publish
+        self.join_others, self.hear = groups.join_others, groups.hear
+        self.note_lost = groups.note_lost
 
     def _bind_requests(self, asked: Requests, sent: Messages) -> None:
         self.which_children, self.count_children = asked.which_children, asked.count_children

@@ -16,7 +16,7 @@ from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.supervision.obstacles import keeps
 
 
-def take_up(keeper: Keeper, cell: WorkerCell) -> None:
+def resume_kept(keeper: Keeper, cell: WorkerCell) -> None:
     """Give a worker that is new in the tree what is kept of it, maybe of one with other code."""
     old, spec = keeper.kept.get(cell.spec.id), cell.spec
     if old is not None and not old.is_of(spec):

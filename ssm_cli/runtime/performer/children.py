@@ -14,7 +14,7 @@ import msgspec
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import advance
 from ssm_cli.behaviour.reasons import Crash
-from ssm_cli.runtime.durable.renewing import renew, take_up
+from ssm_cli.runtime.durable.renewing import renew, resume_kept
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -67,7 +67,7 @@ def prepare(world: World, cell: WorkerCell) -> None:
     if world.outside.advance is not advance:
         cell.ensure_extra().checked = True
     if world.outside.keeper is not None and cell.spec.options.persist is not Persist.NONE:
-        take_up(world.outside.keeper, cell)
+        resume_kept(world.outside.keeper, cell)
 
 
 def expect_limits(guard: Guard, cell: WorkerCell) -> None:

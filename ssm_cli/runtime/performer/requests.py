@@ -329,10 +329,10 @@ def is_gone(world: World, sup: SupervisorCell, child: ChildName) -> bool:
 def restart_child(world: World, sup: SupervisorCell, child: ChildName) -> str | Later | None:
     """Start a child that was stopped; its id, or None if its init answered ignore."""
     cell = need_stopped(sup, child)
-    return came_up(sup, cell, start_cell(world, cell))
+    return id_once_up(sup, cell, start_cell(world, cell))
 
 
-def came_up(sup: SupervisorCell, cell: Cell, outcome: Started) -> str | Later | None:
+def id_once_up(sup: SupervisorCell, cell: Cell, outcome: Started) -> str | Later | None:
     """Return the id of a child that runs, or who waits for it; None if its init answered ignore."""
     name: str = cell.spec.id
     if outcome is None:
@@ -389,7 +389,7 @@ def restart_anyway(world: World, sup: SupervisorCell, child: ChildName) -> str |
         raise refusal(sup, "restarting", f"{name} starts together with a sibling: restart that")
     if cell.status is CellStatus.UNDEFINED:
         forbid_one_more(sup)
-    return came_up(sup, cell, restart_now(world, sup, cell))
+    return id_once_up(sup, cell, restart_now(world, sup, cell))
 
 
 def forbid_one_more(sup: SupervisorCell) -> None:
