@@ -8,31 +8,33 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from ssm_cli.cluster.agent.holding import Holding
+from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.link.watching import Kin
 from ssm_cli.cluster.owner import asking
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Journal, Time, Unknown
-from ssm_cli.cluster.protocol import lease, monitor, writer
-from ssm_cli.cluster.protocol.messages import leased
+from ssm_cli.cluster.protocol import lease, monitor, pulse, writer
+from ssm_cli.cluster.protocol.messages import advertised
 from tests.cluster.schedules import plan, plan_late, plan_loss, plan_node_death
 from tests.cluster.world import Rules, World
 
 Mutation = Callable[[], AbstractContextManager[object]]
 
 
-async def renews_by_looking(
-    holding: Holding, revision: int, sent_s: float, renew: Any = Holding._renew
+async def beats_by_looking(
+    beating: Beating, revision: int, sent_s: float, write: Any = Beating._write
 ) -> None:
-    """A lease that is over is read, and good again if it still names the owner."""
-    found = await holding._cells.get(holding._key) if holding._holder.lapsed else Unknown()
-    known = None if isinstance(found, Unknown) or found[1] is None else leased(found[1])
-    if isinstance(found, Unknown) or known is None or known.epoch != holding._value.epoch:
-        await renew(holding, revision, sent_s)
+    """A node whose leases are over reads its advert, and they are good again if it is its own."""
+    lapsed = any(holding._holder.lapsed for holding in beating._held.values())
+    found = await beating._cells.get(beating.advert.node) if lapsed else Unknown()
+    known = None if isinstance(found, Unknown) or found[1] is None else advertised(found[1])
+    if isinstance(found, Unknown) or known is None or known.boot != beating.advert.boot:
+        await write(beating, revision, sent_s)
         return
-    now_s = holding._time.now_s()
-    holding.page.until_s = now_s + known.ttl_s
-    holding._on(lease.Renewed(found[0], now_s))
+    now_s = beating._time.now_s()
+    beating._on(pulse.BeatWritten(found[0], now_s))
+    for holding in beating._held.values():
+        holding.renewed(now_s)
 
 
 async def reads_once(journal: Journal, upto: int, _: Time) -> list[tuple[int, bytes]]:
@@ -63,7 +65,7 @@ def believes_stale_leases(
     state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
 ) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
     """An older revision that names no owner, or another one, is proof of a death."""
-    if isinstance(event, monitor.LeaseRead) and event.epoch < state.epoch and not state.over:
+    if isinstance(event, monitor.PulseRead) and event.beat < state.lease.beat and not state.over:
         event = monitor.EpochEnded(state.epoch, "noproc")
     found: tuple[monitor.Monitor, tuple[monitor.Command, ...]] = step(state, event)
     return found
@@ -100,7 +102,7 @@ TOO_SOON = partial(patch.dict, lease.TAKEOVER, {"fence": 0.6, "lease": 0.6})
 EACH = replaced(Kin, "is_new_cause", lambda *_: True)
 GOOD = replaced(lease.Holder, "is_good", good_for_longer)
 PAGE = replaced(LeasePage, "until_s", LONGER)
-RESUMES = replaced(Holding, "_renew", renews_by_looking)
+RESUMES = replaced(Beating, "_write", beats_by_looking)
 LANDED = replaced(writer, "step_writer", takes_for_landed)
 BLIND = replaced(writer, "step_writer", has_no_witness)
 NOBODY = replaced(monitor, "step_monitor", believes_nobody)

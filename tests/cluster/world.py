@@ -243,6 +243,7 @@ class Owner:
 
     def act(self) -> None:
         """Do something that others see: only while the lease is good."""
+        self.page.alive_s = self.net.now_s(self.process)
         if self.store.fenced:
             self.end(self.store.word)
         if self.good():
