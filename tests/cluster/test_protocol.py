@@ -271,7 +271,7 @@ def test_a_released_lease_tells_the_reason_whose_message_was_lost() -> None:
     assert after(watched(), monitor.LeaseRead(9, 3, "killed")) == [monitor.Exit("killed")]
 
 
-def test_a_parent_that_cannot_read_the_pulse_takes_nothing_over() -> None:
+def test_a_parent_that_cannot_read_the_lease_takes_nothing_over() -> None:
     state, commands = monitor.step_monitor(watched(), monitor.PulseUnread(1.0))
     assert commands == (monitor.Reach(reachable=False),)
     for event in (*absent(2.0, 20.0, 20.1, 20.2), monitor.PulseRead(7, 21.0, 21.0)):

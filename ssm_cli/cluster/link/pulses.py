@@ -13,7 +13,7 @@ import msgspec
 from ssm_cli.cluster.link.asking import ask
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Advert, Ping, Revoked, Said, advertised
+from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Revoked, Said, advertised
 
 LOOK_S = 0.25  # between two questions to an agent, at the most
 HURRY_S = 0.1  # ... while it does not answer for somebody
@@ -30,6 +30,7 @@ class Sight(msgspec.Struct, frozen=True):
 
     Attributes:
         said: the answer of its agent.
+        hosted: what that says it hosts, by tree, subtree and epoch.
         pulse: the start of the agent that has beaten last, and its beat; "" and 0 where there is
             none, `Unknown` where it could not be read, None where it was not.
     """
@@ -37,6 +38,7 @@ class Sight(msgspec.Struct, frozen=True):
     asked_s: float
     heard_s: float
     said: Said | CallLost
+    hosted: dict[tuple[str, str, int], Hosted]
     pulse: LastBeat | Unknown | None
 
 
@@ -77,7 +79,9 @@ class Pulses:
             read_s = asked_s if due else read_s
             asking = ask(self._cluster, names.looks(node), Ping(), min(READ_S, ttl_s / LOOKS))
             said, pulse = await asyncio.gather(asking, self._pulse(node, due=due))
-            sight = Sight(asked_s, time.now_s(), said, pulse)
+            told = () if isinstance(said, CallLost) else said.hosted
+            hosted = {(one.tree, one.subtree, one.epoch): one for one in told}
+            sight = Sight(asked_s, time.now_s(), said, hosted, pulse)
             still = [entry for entry in watched if entry in self._watched[node]]
             hurry = [on_sight(sight) for _, on_sight in still]
             pause_s = HURRY_S if any(hurry) else min(LOOK_S, ttl_s / LOOKS)

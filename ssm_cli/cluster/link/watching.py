@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ask, hosted_by, seen_of
+from ssm_cli.cluster.link.asking import ask, seen_of
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
 from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing
 from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
@@ -192,16 +192,19 @@ class Watching:
         known = self._monitor
         if known is None or known.over:
             return False
+        found = sight.hosted.get((self._tree, self.job.name, known.epoch))
+        alive = found is not None and not found.silent
+        if sight.pulse is None and alive and monitor.is_well(known):
+            return False
         if isinstance(sight.pulse, Unknown):
             self._on(monitor.PulseUnread(sight.asked_s))
         elif sight.pulse is not None:
             boot, beat = sight.pulse  # that of another agent does not make the lease good
             beat = beat if boot == self._boot else known.lease.beat
             self._on(monitor.PulseRead(beat, sight.asked_s, sight.heard_s))
-        found = hosted_by(sight.said, self._tree, self.job.name, known.epoch)
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
-            self._on(monitor.Pinged("silent" if found.silent else "alive", sight.heard_s))
+            self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
         else:
             self._on(monitor.AgentSaid(seen_of(sight.said)))
         if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:

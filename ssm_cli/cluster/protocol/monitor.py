@@ -130,6 +130,11 @@ def doubted(monitor: Monitor) -> bool:
     return not monitor.over and (monitor.absent > 0 or monitor.gone > 0)
 
 
+def is_well(monitor: Monitor) -> bool:
+    """Return whether an answer that it is there would change nothing."""
+    return monitor.reachable and not (monitor.absent or monitor.silent or monitor.gone)
+
+
 def step_monitor(monitor: Monitor, event: Event) -> tuple[Monitor, tuple[Command, ...]]:
     """Return the monitor after an event, and its commands.
 
