@@ -87,13 +87,12 @@ class CalleeCrashed(CallError):
     def __init__(
         self,
         message: str,
-        *,
-        worker: str = "",
+        worker: str = "",  # positions, as keywords take longer: each crash with a caller makes one
         reason: str = "crash",
         error: BaseException | None = None,
         said: str | None = None,
     ) -> None:
-        self.args = (message,)  # and not three constructors: each crash with a caller makes one
+        self.args = (message,)  # and not three constructors, for the same reason
         self.worker = worker
         self.reason = reason
         self.error = error

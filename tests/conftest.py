@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
-def pytest_sessionstart() -> None:
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Make the programs that tests start begin sooner.
 
     What a shell has told this process to ignore (`nohup`, `&`), they would ignore as well. Where
@@ -53,7 +53,9 @@ def pytest_sessionstart() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # ... or one under nohup
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    config = session.config
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # xdist's own workers need theirs
 
 
 @pytest.fixture(autouse=True, scope="module")

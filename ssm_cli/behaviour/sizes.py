@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from sys import getsizeof
 from typing import Any, Literal
 
@@ -21,7 +21,8 @@ MOST_WAITING = 10_000  # objects that were seen and not looked at; nor is a valu
 MOST_LIGHT = 16  # objects in a value that is small at a glance
 LIGHT_BYTES = 2048  # of the texts among them
 LIGHT_NUMBER = 1 << 64
-FLAT_BYTES = 2048  # of a dict, list or tuple alone: it holds no more than some 250 objects then
+FLAT_BYTES = 2048  # of a dict or list alone: it holds no more than some 250 objects then
+MOST_FLAT = 250  # objects in a tuple
 
 ATOMS = frozenset({bool, bytearray, bytes, complex, float, int, str, type(None)})
 """Types whose objects hold no others."""
@@ -124,7 +125,8 @@ def is_light(value: Any) -> bool:
     >>> is_light({"x": 1}), is_light("x" * 9_000), is_light([[]]), is_light(1 << 70)
     (True, False, False, False)
     """
-    parts, left = flat_parts(value), LIGHT_BYTES
+    parts: Collection[Any] = value if type(value) is tuple else flat_parts(value)
+    left = LIGHT_BYTES
     if len(parts) > MOST_LIGHT:
         return False
     for part in parts:
@@ -139,13 +141,15 @@ def is_light(value: Any) -> bool:
     return left >= 0
 
 
-def flat_parts(value: Any) -> Sequence[Any]:
+def flat_parts(value: Any) -> Collection[Any]:
     """Return what a small dict, list, tuple or struct holds, or the value itself."""
     kind = type(value)
-    if kind is dict or kind is list or kind is tuple:
-        if getsizeof(value) > FLAT_BYTES:
+    if kind is tuple:  # the only one of them whose size tells what it holds
+        return value if len(value) <= MOST_FLAT else (value,)
+    if kind is dict or kind is list:
+        if value.__sizeof__() > FLAT_BYTES:
             return (value,)
-        return (*value, *value.values()) if kind is dict else value
+        return [*value, *value.values()] if kind is dict and value else value
     return msgspec.structs.astuple(value) if issubclass(kind, msgspec.Struct) else (value,)
 
 

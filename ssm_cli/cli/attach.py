@@ -67,7 +67,7 @@ class AttachedNode:
         self._detached: asyncio.Event | None = None
         self.call, self.call_value = near.call, near.call_value
         self.acall, self.acall_value = near.acall, near.acall_value
-        self.answered = near.answered
+        self.answered, self.aperform = near.answered, near.aperform
         self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
         self.data = near.data
         self.reports, self.crash_reports = near.reports, near.crash_reports

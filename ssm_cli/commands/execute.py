@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from ssm_cli.commands import records, text
+from ssm_cli.commands.future_verbs import FUTURES
 from ssm_cli.commands.handlers import handle
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
@@ -92,36 +93,45 @@ async def aexecute(
     *,
     show: Callable[[Result], None] | None = None,
     log: str = LOG,
+    note: Callable[[str], None] | None = None,
 ) -> Result:
     """`execute` for asyncio: while a call waits, other tasks run. Cancelling it stops waiting.
 
-    `show` is called once with the result, for a call at the very moment of its outcome: a crash
+    So it is with the verbs of possible futures, of which `note` is told how far they are. `show`
+    is called once with the result, for a call at the very moment of its outcome: a crash
     is answered before the worker terminates and is restarted, and is shown in that order.
     """
-    if command.verb != "call":
-        result = _execute_at_once(command, api)
+    if command.verb == "call":
+        return await _call_later(command, timeout_s, _Answer(command, api, clock, show, log))
+    if command.verb in FUTURES:
+        result = await _execute_beside(command, api, note)
     else:
-        worker, data, wait_s = _call_of(command, timeout_s)
-        answer = _Answer(command, api, clock, show, log)
-        try:
-            if command.at:
-                answer.stand(api := standing(command, api))
-            if isinstance(api, ValueCaller):
-                asked = api.acall_value(worker, data, wait_s, answer.take)
-                await (in_real_time(asked, worker, wait_s) if command.at else asked)
-            else:
-                output = await api.acall(worker, data, wait_s)
-                answer.take((output, output))
-        except SsmError as error:
-            if answer.result is None:
-                answer.take(error)
-        finally:
-            answer.forget()
-        assert answer.result is not None
-        return answer.result
+        result = _execute_at_once(command, api)
     if show is not None:
         show(result)
     return result
+
+
+async def _call_later(command: Command, timeout_s: float | None, answer: _Answer) -> Result:
+    """Call a worker, and wait for the outcome while other tasks run."""
+    worker, data, wait_s = _call_of(command, timeout_s)
+    try:
+        if command.at:
+            answer.api = standing(command, answer.api)
+        api = answer.api
+        if isinstance(api, ValueCaller):
+            asked = api.acall_value(worker, data, wait_s, answer.take)
+            await (in_real_time(asked, worker, wait_s) if command.at else asked)
+        else:
+            output = await api.acall(worker, data, wait_s)
+            answer.take((output, output))
+    except SsmError as error:
+        if answer.result is None:
+            answer.take(error)
+    finally:
+        answer.forget()
+    assert answer.result is not None
+    return answer.result
 
 
 async def in_real_time(answer: Awaitable[object], worker: str, wait_s: float | None) -> None:
@@ -136,7 +146,11 @@ async def in_real_time(answer: Awaitable[object], worker: str, wait_s: float | N
 
 
 class _Answer:
-    """Turns the outcome of a call into its result, and shows that, once."""
+    """Turns the outcome of a call into its result, and shows that, once.
+
+    Attributes:
+        api: the tree that is asked: another one, where the call is about another place in time.
+    """
 
     def __init__(
         self,
@@ -148,7 +162,7 @@ class _Answer:
     ) -> None:
         self.result: Result | None = None
         self._command = command
-        self._api = api
+        self.api = api
         self._clock = clock
         self._show = show
         self._log = log
@@ -158,19 +172,15 @@ class _Answer:
         """Show nothing that comes from now on: nobody waits any more."""
         self._show = None
 
-    def stand(self, api: NodeApi) -> None:
-        """Take the tree of another place, which is the one that is asked."""
-        self._api = api
-
     def take(self, answer: tuple[bytes, object] | SsmError) -> None:
         """The outcome is there."""
         ms = (self._clock() - self._begun) * 1000
         if isinstance(answer, SsmError):
             self.result = _failed(
-                self._command, answer, ms, self._log, answered_by(self._api, self._command)
+                self._command, answer, ms, self._log, answered_by(self.api, self._command)
             )
         else:
-            self.result = _replied(self._command, self._api, *answer, ms)
+            self.result = _replied(self._command, self.api, *answer, ms)
         if self._show is not None:
             self._show(self.result)
 
@@ -186,6 +196,18 @@ def _execute_at_once(command: Command, api: NodeApi) -> Result:
     if there is not api:
         serve_on(command, there)
     return result
+
+
+async def _execute_beside(
+    command: Command, api: NodeApi, note: Callable[[str], None] | None
+) -> Result:
+    """A verb of possible futures: it takes some seconds, in a process of its own."""
+    from ssm_cli.commands.futures import ask_beside  # noqa: PLC0415 - much, for few verbs
+
+    try:
+        return await ask_beside(*reaching(command, api), note)
+    except SsmError as error:
+        return refused(error, command.verb, command.output, command.place)
 
 
 def serve_on(command: Command, api: NodeApi) -> None:

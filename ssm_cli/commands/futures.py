@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import Data
@@ -23,6 +24,7 @@ from ssm_cli.history.saved.keeping import installed
 from ssm_cli.history.shrink import counted
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.simulation.asking import chaos_in, check_policy_in
+from ssm_cli.simulation.beside import Tell, WorkBeside, untold
 from ssm_cli.simulation.starting import tree_name
 from ssm_cli.simulation.told import some_names
 from ssm_cli.spec.load import load_tree
@@ -34,27 +36,73 @@ NAME_COLUMNS = 30
 
 def ask_future(command: Command, api: NodeApi | None) -> Result:
     """Carry out `chaos`, `check-policy` or `fuzz`; `api` is None where TREE is asked for."""
-    verb, file = VERBS[command.verb], command.output or ""
-    assert verb.route is not None
-    given: dict[str, Any] = dict(command.arguments)
-    if verb.name == "fuzz" and file not in ("", *FORMATS):
-        given["beside"] = str(Path(file).resolve().parent)
-    if verb.name == "chaos" and file == "html":
-        given["page"] = "yes"
-    tree = given.pop("tree", None)
-    if tree is not None:
-        found = of_file(command, tree, given)
+    file, given = asked(command)
+    if file is not None:
+        found = of_file(command, file, given)
     else:
         assert api is not None, "a tree is asked where no file is named"
-        wanted = {query.name: given.get(query.name) for query in verb.route.query}
-        asked = {name: word for name, word in wanted.items() if word is not None}
-        found = api.perform(verb.route.effect, at=command.at, **asked)
-        if command.door:
-            found = {**found, "replay": f"ssm {found['replay']} {command.door}"}
-    return SHOWN_AS[verb.name](command, found)
+        found = api.perform(effect_of(command), at=command.at, **given)
+    return shown_as(command, found, file)
 
 
-def of_file(command: Command, file: str, given: dict[str, Any]) -> Data:
+async def ask_beside(
+    command: Command, api: NodeApi, note: Callable[[str], None] | None = None
+) -> Result:
+    """`ask_future` for asyncio: the tree, and all other tasks, go on meanwhile.
+
+    Cancelling it ends what was begun. `note` is told how far that is, some times a second, where
+    it goes on beside this process.
+    """
+    file, given = asked(command)
+    if file is not None:
+        found = await WorkBeside().do(command.verb, partial(of_file, command, file, given), note)
+    elif isinstance(api, AsksLater):
+        found = await api.aperform(effect_of(command), at=command.at, **given)
+    else:
+        found = await api.perform("beside", effect_of(command), note=note, at=command.at, **given)
+    return shown_as(command, found, file)
+
+
+@runtime_checkable
+class AsksLater(Protocol):
+    """A tree of another process."""
+
+    async def aperform(self, effect: str, **given: Any) -> Any:
+        """Carry out an effect by its route, while other tasks go on."""
+        ...
+
+
+def asked(command: Command) -> tuple[str | None, dict[str, Any]]:
+    """Return the file that is asked about, None for a tree that runs; and what the options say."""
+    verb, output = VERBS[command.verb], command.output or ""
+    given: dict[str, Any] = dict(command.arguments)
+    if verb.name == "fuzz" and output not in ("", *FORMATS):
+        given["beside"] = str(Path(output).resolve().parent)
+    if verb.name == "chaos" and output == "html":
+        given["page"] = "yes"
+    file = given.pop("tree", None)
+    if file is not None:
+        return file, given
+    assert verb.route is not None, "it has one"
+    names = [query.name for query in verb.route.query]
+    return None, {name: given[name] for name in names if given.get(name) is not None}
+
+
+def effect_of(command: Command) -> str:
+    """Return the effect that a tree carries out for a command."""
+    route = VERBS[command.verb].route
+    assert route is not None, "it has one"
+    return route.effect
+
+
+def shown_as(command: Command, found: Data, file: str | None) -> Result:
+    """Return what was found as it is shown; of a tree that runs elsewhere with the door to it."""
+    if command.door and file is None:
+        found = {**found, "replay": f"ssm {found['replay']} {command.door}"}
+    return SHOWN_AS[command.verb](command, found)
+
+
+def of_file(command: Command, file: str, given: dict[str, Any], tell: Tell = untold) -> Data:
     """Ask about the tree of a file, in this process.
 
     Raises:
@@ -65,9 +113,9 @@ def of_file(command: Command, file: str, given: dict[str, Any]) -> Data:
         raise CommandError(f"`{file}` has no past; leave out --at, or ask a tree that runs")
     spec, name = load_tree(file), tree_name(file)
     if command.verb == "chaos":
-        found = chaos_in(spec, name, given, instant)
+        found = chaos_in(spec, name, given, instant, tell=tell)
     else:
-        found = check_policy_in(spec, name, given.get("faults"))
+        found = check_policy_in(spec, name, given.get("faults"), tell=tell)
     return found | {"replay": f"ssm {command.verb} {quote(file)} {found['replay']}"}
 
 
@@ -224,11 +272,11 @@ def _fuzz(command: Command, found: Data) -> Result:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
     file = command.output or ""
-    if found["found"] and file not in ("", *FORMATS):
+    if found["test"] and file not in ("", *FORMATS):
         write_file(file, found["test"])
         found["file"] = file
         lines[0] += f"; {file} fails likewise"
-    elif found["found"]:
+    elif found["test"]:
         lines += found["test"].rstrip().split("\n")
     lines.append(f"the same again: {found['replay']}")
     code = ExitCode.NOT_RUNNING if found["found"] else ExitCode.DONE

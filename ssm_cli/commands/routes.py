@@ -51,6 +51,7 @@ class Route(msgspec.Struct, frozen=True):
         query: its parameters.
         failures: further statuses, besides those of every route.
         status: the status of success.
+        wait_s: how long a client waits for the answer at least.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Route(msgspec.Struct, frozen=True):
     query: tuple[Query, ...] = ()
     failures: tuple[int, ...] = ()
     status: int = 200
+    wait_s: float = 0.0
 
     @property
     def placed(self) -> tuple[Query, ...]:

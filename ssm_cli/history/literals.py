@@ -133,9 +133,14 @@ class Literals:
         held = {name: getattr(value, name, MISSING) for name in names}
         if any(part is MISSING for part in held.values()):
             raise Unwritable(where, f"lacks a field of {kind.__name__}")
-        default = defaults_of(value)
-        given = {n: p for n, p in held.items() if not is_default(p, default.get(n, MISSING))}
-        first = list(names)[: len(given)] == list(given) and len(given) <= MOST_POSITIONAL
+        default, derived = defaults_of(value), derived_of(value)
+        given = {
+            n: p
+            for n, p in held.items()
+            if n not in derived and not is_default(p, default.get(n, MISSING))
+        }
+        taken = [name for name in names if name not in derived]
+        first = taken[: len(given)] == list(given) and len(given) <= MOST_POSITIONAL
         if first and makes(kind, value, given, positional=True):
             keys = dict.fromkeys(given, "")
         elif makes(kind, value, given, positional=False):
@@ -253,6 +258,12 @@ def defaults_of(record: Any) -> dict[str, Any]:
         none = dataclasses.MISSING
     made = {name: factory() for name, _, factory in fields if factory is not none}
     return {**made, **{name: default for name, default, _ in fields if default is not none}}
+
+
+def derived_of(record: Any) -> set[str]:
+    """Return the fields of a record that its class makes by itself, and does not take."""
+    fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
+    return {field.name for field in fields if not field.init}
 
 
 def makes(kind: Any, value: Any, given: dict[str, Any], *, positional: bool) -> bool:

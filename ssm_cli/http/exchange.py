@@ -70,6 +70,10 @@ class Exchange(msgspec.Struct):
     is_old: bool = False
     expects: bool = False
 
+    def with_body(self, body: bytes) -> Exchange:
+        """Return the same request with another body."""
+        return msgspec.structs.replace(self, body=body)
+
 
 class Application(Protocol):
     """What answers requests. Neither method raises, but for a defect."""

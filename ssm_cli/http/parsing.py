@@ -73,16 +73,17 @@ class KnownHead:
 
     Attributes:
         head: what that request began with; empty for none.
-        like: it.
+        like: it; nobody changes it any more.
         size: of a request with that head, in bytes.
+        is_all: no body follows, or none that matters.
         strange: heads since one was known again.
     """
 
-    __slots__ = ("head", "like", "size", "strange")
+    __slots__ = ("head", "is_all", "like", "size", "strange")
 
     def __init__(self) -> None:
-        self.head, self.size, self.strange = b"", 0, 0
-        self.like: Exchange | None = None
+        self.head, self.size, self.is_all, self.strange = b"", 0, False, 0
+        self.like: Any = None
 
     def remember(self, exchange: Exchange, data: bytes) -> None:
         """Know a request again if its head came at once, at the very beginning of `data`.
@@ -97,7 +98,8 @@ class KnownHead:
         if size <= 4 or not data.startswith(exchange.method):
             return  # the rest of it came later; or there are empty lines before it
         self.head, self.like = data[:size], exchange
-        self.size = size + int(exchange.headers.get(b"content-length", b"0"))
+        length = int(exchange.headers.get(b"content-length", b"0"))
+        self.size, self.is_all = size + length, exchange.early or not length
 
 
 class RequestReader:
@@ -153,9 +155,9 @@ class RequestReader:
 
     def _repeat(self, data: bytes) -> bytes:
         """Take the requests that begin as the one before; return what is left to be parsed."""
-        known, at, ready = self._known, 0, self.ready
-        like, head, size = known.like, known.head, known.size
-        if like is None or len(data) < size:
+        known, ready, at = self._known, self.ready, 0
+        like, size = known.like, known.size
+        if len(data) < size:
             return data
         known.strange = 0
         self.since_s = self._around.now_s
@@ -166,13 +168,12 @@ class RequestReader:
                     self._check_rate()
                 except Refused:
                     return b""
-            body = data[at + len(head) : at + size]
-            ready.append(
-                Exchange(like.method, like.path, like.query, like.headers, body, like.found,
-                         like.early, size, True)
-            )  # fmt: skip
+            body = b"" if known.is_all else data[at + len(known.head) : at + size]
+            ready.append(like.with_body(body) if body else like)
             at += size
-            if len(data) - at < size or not data.startswith(head, at):
+            if at == len(data):
+                return b""
+            if len(data) - at < size or not data.startswith(known.head, at):
                 return data[at:]
 
     def refuse(self, status: int, message: str) -> None:

@@ -22,7 +22,8 @@ from ssm_cli.http.exchange import JSON, Application, Exchange, Headers, HttpAnsw
 from ssm_cli.http.parsing import BODY, HEAD, IDLE, Limits, RequestReader
 
 END = b"\r\n"
-LENGTHS = tuple(b"%d\r\n" % size for size in range(1024))  # those of most answers
+SHORT = 1024  # bytes; most answers are shorter
+LENGTHS = tuple(b"%d\r\n" % size for size in range(SHORT))
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -158,10 +159,12 @@ class HttpProtocol(asyncio.Protocol):
             answer = exchange.refusal or self._app.answer(exchange)
             if type(answer) is HttpAnswer:
                 self._send(exchange, answer)
-                if ready and self._is_tls:  # a write a turn: asyncio logs those to who has gone
+                if not ready:
+                    break
+                if self._is_tls:  # a write a turn: asyncio logs those to who has gone
                     self._shared.loop.call_soon(self._serve)
                     break
-                if ready and self.transport.is_closing():  # the client has gone meanwhile
+                if self.transport.is_closing():  # the client has gone meanwhile
                     ready.clear()
             else:
                 self.task = self._shared.loop.create_task(self._carry_out(exchange, answer))
@@ -185,15 +188,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def _send(self, exchange: Exchange, answer: HttpAnswer) -> None:
         """Write a whole answer."""
-        body, status = answer.body, answer.status
-        head = self._shared.heads.get(status) or self._shared.head_of(status)
+        body, shared = answer.body, self._shared
+        size = len(body)
+        head = shared.heads.get(answer.status) or shared.head_of(answer.status)
         more = END
         if answer.headers or answer.closes or exchange.is_old or not exchange.is_persistent:
             more = self._more(exchange, answer.headers, closes=answer.closes)
         if exchange.method == b"HEAD":
             body = b""
-        size = len(answer.body)
-        length = LENGTHS[size] if size < len(LENGTHS) else b"%d\r\n" % size
+        length = LENGTHS[size] if size < SHORT else b"%d\r\n" % size
         self.transport.write(b"".join((head, length, more, body)))
 
     def _more(self, exchange: Exchange, headers: Headers, *, closes: bool) -> bytes:

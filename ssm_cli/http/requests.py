@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.commands.future_verbs import FUTURE_VERBS
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
@@ -33,6 +34,8 @@ from ssm_cli.runtime.views import ProcessRef
 
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
+LATER = frozenset(verb.route.effect for verb in FUTURE_VERBS if verb.route is not None)
+"""The effects that take seconds, and are carried out beside the tree."""
 VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
@@ -84,6 +87,9 @@ class Requests:
     ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         """Return what a route answers, or a coroutine of it."""
         at = request.query.pop("at", "")
+        if route.effect in LATER:
+            beside = self._node.effects["beside"](route.effect, **request.query, at=at)
+            return _later(route, request, beside)
         past = self._node.effects.get(route.effect)
         if past is not None:
             return _answer(route, request, past(**request.query, at=at))

@@ -39,6 +39,8 @@ OTHERS: tuple[Route, ...] = (
     Route("GET", f"{WORKERS}/constructors", "constructors", READ,
           "The constructors of the worker's inputs.", "Constructors", failures=(404,)),
     Route("GET", NODES, "whereis", READ, "The process that runs under a name, or null.", "Process"),
+    Route("GET", "/v1/futures", "futures", READ,
+          "The searches of possible futures that are under way, and how far they are.", "Past"),
     Route("GET", "/v1/info", "info", READ, "Name, file, process and counts of the tree.", "Info"),
     Route("GET", "/v1/names", "names", READ, "The names of all nodes in start order.",
           "Names", query=(Query("kind", "string", "only these", get_args(Kind)),)),

@@ -196,16 +196,23 @@ class ReportStream:
     @calls_user
     def _tell(self, report: Report) -> None:
         """Tell each reader; one that raises is let go, and said so: it must not hurt the tree."""
+        seq = report.seq
         for one in tuple(self._readers):
-            if one.told >= report.seq:
+            if one.told >= seq:
                 continue
-            late = one.told < report.seq - 1  # the one before was interrupted
             try:
-                for each in self.since(one.told, None) if late else (report,):
-                    one.told = (one.reader(each), each.seq)[1]  # nothing comes between the two
+                if one.told < seq - 1:  # the one before was interrupted
+                    self._catch_up(one)
+                else:
+                    one.told = (one.reader(report), seq)[1]  # nothing comes between the two
             except BaseException as error:  # noqa: BLE001 - it may raise anything
                 one.failed(error)
                 self._let_go(one)
+
+    @calls_user
+    def _catch_up(self, one: Subscription) -> None:
+        for report in self.since(one.told, None):
+            one.told = (one.reader(report), report.seq)[1]  # as above
 
     def _let_go(self, one: Subscription) -> None:
         if one in self._readers:

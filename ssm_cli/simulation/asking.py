@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.past import FORK, with_past
 from ssm_cli.history.scratch import need_code, seconds_of
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.node import Node
+from ssm_cli.simulation.beside import Tell, WorkBeside, untold
 from ssm_cli.simulation.chaos import (
     GAP_S,
     MOST_FOR_S,
@@ -26,6 +29,7 @@ from ssm_cli.simulation.fuzz import MOST_STEPS as MOST_INPUTS
 from ssm_cli.simulation.fuzz import STEPS as INPUTS
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
 from ssm_cli.simulation.load import Load
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.paged import page_of
 from ssm_cli.simulation.policy import FAULTS, check_policy, faults_of
 from ssm_cli.simulation.simulated import Simulated
@@ -34,7 +38,7 @@ from ssm_cli.simulation.starting import check_skipped, close, simulated, simulat
 from ssm_cli.simulation.told import Data
 from ssm_cli.spec.model import SupervisorSpec
 
-LIVE_S = 10.0  # that a tree which runs waits for an answer; shrinking may take as long again
+LIVE_S = 10.0  # that a fork of a tree which runs is tried for; shrinking may take as long again
 FILE_S = 120.0  # that a tree of a file is simulated for
 MOST_SKIPPED = 1_000
 SEED = 1  # where none is given
@@ -47,37 +51,60 @@ class Futures:
 
     Attributes:
         effects: by name; each takes the place where one stands as `at`, as a person writes it.
+            `beside` does one of the others, by its name, in a process of its own, while the tree
+            goes on; `futures` tells which are under way there.
     """
 
     def __init__(self, node: Node, instant: Instant, clock: Clock = time.perf_counter) -> None:
         self._node, self._instant, self._clock = node, instant, clock
-        self.effects: dict[str, Callable[..., Data]] = {
+        self._asked: dict[str, Callable[..., Data]] = {
             "chaos": self._chaos,
             "check_policy": self._check_policy,
             "fuzz": self._fuzz,
         }
+        self._beside = WorkBeside()
+        self.effects: dict[str, Callable[..., Any]] = {
+            **self._asked,
+            "beside": self._do_beside,
+            "futures": self._futures,
+        }
 
-    def _chaos(self, at: str = "", **given: str | None) -> Data:
+    async def _do_beside(
+        self, effect: str, note: Callable[[str], None] | None = None, **given: str | None
+    ) -> Data:
+        """Do an effect in a process beside the tree, which goes on; see `WorkBeside.do`."""
+        asked = partial(self._asked[effect], **given)
+        found: Data = await self._beside.do(effect, lambda tell: asked(tell=tell), note)
+        return found
+
+    def _futures(self, at: str = "") -> Data:
+        """Return what is under way beside the tree, whatever the place."""
+        del at
+        return self._beside.told()
+
+    def _chaos(self, at: str = "", tell: Tell = untold, **given: str | None) -> Data:
         node, place = self._standing(at)
         wanted = Wanted(given, node)
         start = simulated(node, wanted.skip)
         load = Load(world_of(start.node), *self._known(at))
         try:
-            told = wanted.tell(start, load, LIVE_S, self._clock, self._instant)
+            told = wanted.tell(start, load, Pace(LIVE_S, self._clock, tell), self._instant)
         finally:
             close(world_of(start.node).guard)
         return told | {"replay": f"chaos {wanted.text()}{place}"}
 
-    def _check_policy(self, at: str = "", faults: str | None = None) -> Data:
+    def _check_policy(self, at: str = "", faults: str | None = None, tell: Tell = untold) -> Data:
         node, place = self._standing(at, steps=False)
         wanted = faults_of(FAULTS if faults is None else faults)
-        told = check_policy(Stand.of_live(node), wanted, LIVE_S, self._clock)
+        told = check_policy(Stand.of_live(node), wanted, Pace(LIVE_S, self._clock, tell))
         return told | {"replay": f"check-policy --faults {wanted}{place}"}
 
-    def _fuzz(self, at: str = "", begin: str | None = None, **given: str | None) -> Data:
+    def _fuzz(
+        self, at: str = "", begin: str | None = None, tell: Tell = untold, **given: str | None
+    ) -> Data:
         node, where = self._standing(at if begin in (None, "now") else str(begin))
         asked = fuzzing_of(given)
-        told = fuzz(node, asked, LIVE_S, self._clock)
+        told = fuzz(node, asked, Pace(LIVE_S, self._clock, tell))
         rule = f" --invariant {shlex.quote(asked.invariant)}" if asked.invariant else ""
         again = f"fuzz {asked.worker} --seed {asked.seed} --steps {asked.steps}{rule}{where}"
         return told | {"replay": again}
@@ -128,12 +155,10 @@ class Wanted:
         words += [f"--skip {','.join(self.skip)}" if self.skip else ""]
         return " ".join(filter(None, words))
 
-    def tell(
-        self, start: Simulated, load: Load, time_s: float, clock: Clock, instant: Instant
-    ) -> Data:
+    def tell(self, start: Simulated, load: Load, pace: Pace, instant: Instant) -> Data:
         """Carry it out on a tree, with inputs from a load."""
         run = ChaosRun(start.fork(checks=True), self._plan, load, self._workers)
-        told, fewest = chaos(start, run, time_s, clock)
+        told, fewest = chaos(start, run, pace)
         if self._page:
             told["page"] = page_of(start, fewest or run.given, instant)
         return told
@@ -141,7 +166,7 @@ class Wanted:
 
 def chaos_in(
     spec: SupervisorSpec, name: str, given: dict[str, str | None], instant: Instant,
-    clock: Clock = time.perf_counter,
+    clock: Clock = time.perf_counter, *, tell: Tell = untold,
 ) -> Data:  # fmt: skip
     """Carry out `chaos` on a tree that is started for it, without a store; as `Futures`.
 
@@ -152,16 +177,17 @@ def chaos_in(
     with simulated_tree(spec, name, skip) as start:
         wanted = Wanted(given, start.node)
         load = Load(world_of(start.node), None)
-        told = wanted.tell(start, load, FILE_S, clock, instant)
+        told = wanted.tell(start, load, Pace(FILE_S, clock, tell), instant)
     return told | {"replay": wanted.text()}
 
 
 def check_policy_in(
-    spec: SupervisorSpec, name: str, faults: str | int | None, clock: Clock = time.perf_counter
-) -> Data:
+    spec: SupervisorSpec, name: str, faults: str | int | None,
+    clock: Clock = time.perf_counter, *, tell: Tell = untold,
+) -> Data:  # fmt: skip
     """Carry out `check-policy` on a tree without running any code of it."""
     wanted = faults_of(FAULTS if faults is None else faults)
-    told = check_policy(Stand.of_spec(spec), wanted, FILE_S, clock)
+    told = check_policy(Stand.of_spec(spec), wanted, Pace(FILE_S, clock, tell))
     return told | {"tree": name, "replay": f"--faults {wanted}"}
 
 

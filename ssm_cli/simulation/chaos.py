@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, seconds
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.simulation.faults import OF_ALL, Fault, FaultKind, Weight, is_like
 from ssm_cli.simulation.load import Load
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.simulated import Simulated
 from ssm_cli.simulation.stand_ins import world_of
 from ssm_cli.simulation.told import Data, decisions, empty_pools
@@ -64,17 +65,18 @@ class ChaosRun:
         self._workers, self._unfed = workers, dict[str, None]()
         self._matching: dict[str, list[str]] = {}
 
-    def go(self, time_s: float, clock: Callable[[], float]) -> None:
-        """Take the steps of the plan, until the root is down or `time_s` of the machine's are over.
+    def go(self, pace: Pace) -> None:
+        """Take the steps of the plan, until the root is down or the time is over.
 
         Raises:
             CommandError: a worker is not pure, so that nothing of this could be repeated.
         """
-        end_s, plan = clock() + time_s, self._plan
-        while len(self.given) < plan.steps and not self.tree.gave_up:
-            if clock() > end_s:
-                self.stopped = f"{time_s:g} s"
+        steps = self._plan.steps
+        while len(self.given) < steps and not self.tree.gave_up:
+            if pace.is_over():
+                self.stopped = pace.said
                 break
+            pace.tell("steps", len(self.given), steps)
             one = self._next()
             self.given.append(one)
             self.tree.give(one)
@@ -183,24 +185,21 @@ def impure(worker: str, detail: Data) -> CommandError:
     )
 
 
-def chaos(
-    start: Simulated, run: ChaosRun, time_s: float, clock: Callable[[], float]
-) -> tuple[Data, Sequence[TreeInput]]:
+def chaos(start: Simulated, run: ChaosRun, pace: Pace) -> tuple[Data, Sequence[TreeInput]]:
     """Carry out a run, and tell what came of it.
 
     Args:
         start: the tree as the run finds it; it is forked, and left as it is.
         run: of a fork of that.
-        time_s: how long the run may take, by `clock`; shrinking may take as long again.
-        clock: monotonic seconds.
+        pace: how long it may take.
 
     Returns:
         What is told; and the fewest faults and inputs that take the root down, if it went down.
     """
-    run.go(time_s, clock)
+    run.go(pace)
     told, fewest = run.told(), list[TreeInput]()
     if run.tree.gave_up:
-        fewest, told["said"] = shrunk(start, run, Bounds(seconds=time_s, now_s=clock))
+        fewest, told["said"] = shrunk(start, run, pace.shrinking())
         told["timeline"] = timeline_of(start, fewest)
     return told, fewest
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -17,21 +18,23 @@ import msgspec
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CommandError, message_of
+from ssm_cli.errors import CommandError, StepTimeout, message_of
 from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.shrink import counted
 from ssm_cli.history.telling import does_hide
-from ssm_cli.history.trials import Bounds, Broken, Goal, Trial, crash_goal
+from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import redacted
+from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
 from ssm_cli.simulation.load import CASTS, Input, remembered
 from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
+from ssm_cli.simulation.pace import Pace
+from ssm_cli.simulation.patience import HANG_S
 from ssm_cli.simulation.stand_ins import world_of
-from ssm_cli.simulation.starting import HANG_S
 from ssm_cli.simulation.told import Data
 from ssm_cli.spec.model import WorkerSpec
 
@@ -41,6 +44,8 @@ SESSION = 60  # inputs that begin with one state
 AGAIN = 0.2  # how often an input is one that the worker was given before
 LEAVES = 50  # of a reply, or of a state on the way, that inputs are made near to
 STEPS_BETWEEN_LOOKS = 8  # at the state on the way
+SHRUNK_AFTER = 2  # times its time shrinking is cut: a `__post_init__` may not end
+MOST_TEXT = 200  # characters of an input that is shown
 
 
 class Fuzzing(msgspec.Struct, frozen=True):
@@ -61,24 +66,24 @@ class Fuzzing(msgspec.Struct, frozen=True):
     beside: str | None = None
 
 
-def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) -> Data:
+def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
     """Look for inputs that crash a worker, or break a rule, from the state that it has.
 
     Args:
         node: where the worker stands; it is left as it is.
         asked: what is asked for.
-        time_s: how long it may take, by `clock`; shrinking may take as long again.
-        clock: monotonic seconds.
+        pace: how long it may take.
 
     Returns:
-        How many inputs were tried, and the fewest that were found, as a test.
+        How many inputs were tried, and the fewest that were found, as a test; where none can be
+        written of them, what was found and why there is no test.
 
     Raises:
-        CommandError: the worker cannot be fuzzed, or what was found cannot be shrunk or written.
+        CommandError: the worker cannot be fuzzed.
     """
     world = world_of(node)
     session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked)
-    found = session.run(asked.steps, time_s, clock)
+    found = session.run(asked.steps, pace)
     told: Data = {
         "worker": asked.worker, "seed": asked.seed, "steps": session.steps,
         "sessions": session.count, "found": found is not None, "stopped": session.stopped,
@@ -86,10 +91,13 @@ def fuzz(node: Node, asked: Fuzzing, time_s: float, clock: Callable[[], float]) 
     }  # fmt: skip
     if found is None:
         return told | {"never": session.never()}
-    bounds = Bounds(seconds=time_s, now_s=clock)
-    least, text = tested(
-        asked.worker, found, session.step, bounds, told=session.told, beside=asked.beside
-    )
+    shrinking = partial(tested, told=session.told, beside=asked.beside)
+    whole = Again(with_limit(session.spec, SHRUNK_AFTER * pace.seconds))
+    try:
+        least, text = whole.step(shrinking, asked.worker, found, session.step, pace.shrinking())
+    except (CommandError, StepTimeout) as error:
+        said = f"{session.said(found)}; {message_of(error)}"
+        return told | {"said": said, "given": len(found.inputs), "never": []}
     said = least.said(0.0).partition(" (")[0]
     counts = {"inputs": len(least.inputs), "given": least.given}
     return told | counts | {"said": said, "test": text, "never": []}
@@ -115,6 +123,7 @@ class FuzzSessions:
     """FuzzSessions with one worker.
 
     Attributes:
+        spec: that of the worker.
         count, steps: how many sessions, and inputs in all of them, there were.
         stopped: which bound has ended them; "" for none.
         step: steps one input, cut at the worker's limit, or at `HANG_S` where that is longer.
@@ -123,7 +132,9 @@ class FuzzSessions:
     def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing) -> None:
         self.count = self.steps = 0
         self.stopped = ""
-        self._runs = Again(with_limit(cell.spec))
+        self.spec = cell.spec
+        own_s = seconds(cell.spec.options.step_timeout_ms)
+        self._runs = Again(with_limit(cell.spec, min(own_s, HANG_S)))
         self.step = guarded_run(cell, self._runs)
         self._world, self._cell = world, cell
         self._behaviour = cell.behaviour or behaviour_of(cell.spec.start)
@@ -138,15 +149,15 @@ class FuzzSessions:
                 f"`{asked.invariant}` does not hold in the state that {cell.spec.id} has already"
             )
 
-    def run(self, steps: int, time_s: float, clock: Callable[[], float]) -> Trial | None:
+    def run(self, steps: int, pace: Pace) -> Trial | None:
         """Go on until something is found, or so many inputs, or so much time, are over."""
-        end_s = clock() + time_s
         while self.steps < steps:
-            found = self._session(min(SESSION, steps - self.steps), lambda: clock() > end_s)
+            pace.tell("inputs", self.steps, steps)
+            found = self._session(min(SESSION, steps - self.steps), pace.is_over)
             if found is not None:
                 return found
-            if clock() > end_s:
-                self.stopped = f"{time_s:g} s"
+            if pace.is_over():
+                self.stopped = pace.said
                 return None
         return None
 
@@ -154,6 +165,13 @@ class FuzzSessions:
         """Return a value of the worker without what it hides."""
         hides = does_hide(self._behaviour)
         return redacted(self._world, self._cell, value) if hides else value
+
+    def said(self, found: Trial) -> str:
+        """Return in words what was found, where no test can be written of it."""
+        goal, count = found.goal, counted(len(found.inputs), "input")
+        last = shown(self._world, self._cell, found.inputs[-1][1])[:MOST_TEXT]
+        what = goal.text if isinstance(goal, Broken) else goal.error
+        return f"{what} after {count}, the last of them `{last}`"
 
     def never(self) -> list[str]:
         """Return which parts of the rule no state had."""
@@ -176,7 +194,7 @@ class FuzzSessions:
         chance = self._chance
         if self._known and chance.random() < AGAIN:
             return chance.choice(self._known)
-        made = self._maker.make(chance)
+        made = self._runs.step(self._maker.make, chance)
         if made is None:
             return None
         casts = isinstance(self._behaviour, Callbacks) and chance.random() < CASTS
@@ -250,8 +268,8 @@ def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] 
     return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)
 
 
-def with_limit(spec: WorkerSpec) -> WorkerSpec:
-    """Return a spec whose steps are cut at `HANG_S` at the latest: the live tree waits for them."""
-    limit_ms = min(seconds(spec.options.step_timeout_ms), HANG_S) * 1000
+def with_limit(spec: WorkerSpec, limit_s: float) -> WorkerSpec:
+    """Return a spec whose steps are cut after so many seconds."""
+    limit_ms = limit_s * 1000
     options = msgspec.structs.replace(spec.options, step_timeout_ms=int(limit_ms))
     return msgspec.structs.replace(spec, options=options)

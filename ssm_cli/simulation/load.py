@@ -12,11 +12,13 @@ from ssm_cli.history.comparing import kind_of
 from ssm_cli.history.records import served_in
 from ssm_cli.history.trying import is_given
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.simulation.making import Maker, Pool, maker_of
 
 MOST_REMEMBERED = 1_000  # inputs of one worker
+MAKE_S = 1.0  # that the `__post_init__` of an input may take
 CASTS = 0.2  # how often an input that was made is a cast to a worker with callbacks
 Input = tuple[Kind, Any]
 
@@ -44,11 +46,13 @@ class Load:
             cell = self._world.names.get(worker)
             self._makers[worker] = maker_for(cell) if isinstance(cell, WorkerCell) else None
         maker = self._makers[worker]
-        made = None if maker is None else maker.make(chance)
+        cell = self._world.names.get(worker)
+        if maker is None or cell is None:
+            return None
+        made = guarded(self._world.guard, cell, MAKE_S, maker.make, chance)
         if made is None:
             return None
-        cell = self._world.names.get(worker)
-        calls = cell is None or not isinstance(getattr(cell, "behaviour", None), Callbacks)
+        calls = not isinstance(getattr(cell, "behaviour", None), Callbacks)
         return (Kind.CALL if calls or chance.random() >= CASTS else Kind.CAST), made
 
 

@@ -25,6 +25,7 @@ import msgspec
 
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
 from ssm_cli.history.shapes import leaves_of
+from ssm_cli.runtime.outside import is_ctrl_c
 
 MOST_DEEP = 4  # records and containers in each other
 MOST_ITEMS = 4  # of a container
@@ -95,8 +96,10 @@ class Maker:
         shape = chance.choice(self.shapes)
         try:
             return self._record(chance, shape, 0)
-        except Exception:  # noqa: BLE001 - the `__post_init__` of a user's class may raise anything
-            return None
+        except BaseException as error:
+            if is_ctrl_c(error):
+                raise
+            return None  # the `__post_init__` of a user's class may raise anything, or be cut
 
     def _record(self, chance: Random, shape: Shape, deep: int) -> Any:
         values: list[Any] = []

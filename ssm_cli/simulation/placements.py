@@ -12,12 +12,13 @@ one of them stands for all, and the others are counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.stand_ins import Happened, Stand
 from ssm_cli.spec.model import Strategy, SupervisorSpec
 
@@ -72,11 +73,9 @@ class PolicySearch(msgspec.Struct):
 class Searching:
     """One search while it goes on."""
 
-    def __init__(
-        self, start: Stand, faults: int, seconds: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, start: Stand, faults: int, pace: Pace) -> None:
         self.found = PolicySearch(faults)
-        self._end_s, self._clock, self._seconds = clock() + seconds, clock, seconds
+        self._pace = pace
         self._shapes: dict[str, int] = {}
         self._known: dict[int, tuple[Any, int]] = {}  # by the identity of a spec, which is kept
         self._edges: dict[Key, list[Edge]] = {}
@@ -142,8 +141,9 @@ class Searching:
         """Return whether a bound is reached; note which."""
         if len(self._came) > MOST_STATES:
             self.found.stopped = f"{MOST_STATES:,} states"
-        elif self._clock() > self._end_s:
-            self.found.stopped = f"{self._seconds:g} s"
+        elif self._pace.is_over():
+            self.found.stopped = self._pace.said
+        self._pace.tell("states", len(self._edges), 0)
         return bool(self.found.stopped)
 
     def _edge(self, key: Key, later: Stand, placed: PlacedFault, *, last: bool) -> Edge:
@@ -152,7 +152,7 @@ class Searching:
         place(other, placed._replace(after_s=0.0))
         self._note(later.happened)
         self._note(other.happened)
-        if not other.node.running:
+        if not other.is_up:
             return Edge(placed, None)
         if last:
             return Edge(placed, ())
@@ -176,9 +176,9 @@ class Searching:
             if after_s:
                 later = stand.fork()
                 later.wait(after_s)
-            if not later.node.running:
+            if not later.is_up:
                 yield later, PlacedFault(after_s, CRASH, "")
-            for worker, count in self._orbits(later) if later.node.running else ():
+            for worker, count in self._orbits(later) if later.is_up else ():
                 yield later, PlacedFault(after_s, CRASH, worker, count)
                 if not after_s:
                     yield later, PlacedFault(after_s, INIT_FAILS, worker, count)
@@ -208,7 +208,7 @@ class Searching:
 
     def _facts(self, cell: Cell, stand: Stand) -> Key:
         """Return what matters of a cell and of all below it, equal for what is alike."""
-        now_s, extra, spec = stand.node.now_s(), cell.extra, cell.spec
+        now_s, extra, spec = stand.now_s(), cell.extra, cell.spec
         delay_s, attempt, held = -1.0, 0, False
         if extra is not None:
             attempt, held = extra.attempt, extra.suspended
@@ -232,7 +232,7 @@ def place(stand: Stand, placed: PlacedFault) -> None:
     stand.wait(placed.after_s)
     if placed.fault == INIT_FAILS:
         stand.armed[placed.worker] = stand.armed.get(placed.worker, 0) + 1
-    elif stand.node.running and placed.worker:
+    elif stand.is_up and placed.worker:
         stand.crash(placed.worker)
 
 
@@ -249,7 +249,7 @@ def instants(stand: Stand) -> list[float]:
 
     Of each such instant what lies just before it and just behind it, in order.
     """
-    now_s, found = stand.node.now_s(), {0.0}
+    now_s, found = stand.now_s(), {0.0}
     for cell in stand.world.names.values():
         for left_s in changes_of(cell, now_s):
             found |= {round(left_s - MARGIN_S, 6), round(left_s + MARGIN_S, 6)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ssm_cli.errors import CommandError
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.placements import (
     MOST_FAULTS,
     PlacedFault,
@@ -38,27 +39,26 @@ def faults_of(word: str | int) -> int:
     return int(text)
 
 
-def check_policy(start: Stand, faults: int, seconds: float, clock: Callable[[], float]) -> Data:
+def check_policy(start: Stand, faults: int, pace: Pace) -> Data:
     """Place up to so many faults in a tree of stand-ins in all ways, and tell what follows.
 
     Args:
         start: the tree; it is left as it is.
         faults: how many at most.
-        seconds: how long the search may take, by `clock`.
-        clock: monotonic seconds.
+        pace: how long the search may take.
 
     Returns:
         How many placements there are, and in how many of them the root goes down; the shortest such
         one as a timeline; by supervisor how near it came to giving up; by worker who goes down with
         it; and which bound has stopped the search, if one has.
     """
-    found = Searching(start, faults, seconds, clock).run()
+    found = Searching(start, faults, pace).run()
     cells = start.world.names.values()
     workers = [cell for cell in cells if isinstance(cell, WorkerCell)]
     rows = [limits_told(cell, found) for cell in cells if is_supervisor(cell)]
     fits = len(workers) <= MOST_IN_MATRIX
     return {
-        "tree": start.node.name,
+        "tree": start.name,
         "survived": not found.down and found.placements > 0,
         "faults": found.faults,
         "placements": found.placements,

@@ -32,7 +32,8 @@ from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
 from ssm_cli.runtime.recording.restep import no_terminate
 from ssm_cli.simulation.faults import Fault, FaultKind
 from ssm_cli.simulation.observed import Sightings
-from ssm_cli.simulation.stand_ins import Injected, come_to_rest, world_of
+from ssm_cli.simulation.patience import PatientGuard
+from ssm_cli.simulation.stand_ins import Injected, come_to_rest, has_more, world_of
 
 HANG_S = 60.0  # of a step without a limit
 UNANSWERED_S = 5.0  # after which a call counts as failed
@@ -118,6 +119,8 @@ class Simulated:
 
     def give(self, one: TreeInput) -> None:
         """Let time pass, then give an input to a worker, or put a fault there; serve what comes."""
+        if isinstance(self._kept.guard, PatientGuard):
+            self._kept.guard.look()
         self._pass(one.after_s)
         if not self.node.running:
             return
@@ -162,7 +165,8 @@ class Simulated:
     def _pass(self, seconds: float) -> None:
         if seconds > 0:
             self.node.run(seconds)
-            come_to_rest(self.node)
+            if has_more(self._world):
+                come_to_rest(self.node)
 
     # -- faults --------------------------------------------------------------------------------
 

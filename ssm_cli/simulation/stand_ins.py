@@ -7,11 +7,14 @@ workers have a step that crashes and nothing else, performed by the same runtime
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
 
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.reasons import reason_of
+from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.engine.cell import (
     Cell,
@@ -23,7 +26,8 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.entries import Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.node import Node, forked_world
+from ssm_cli.runtime.performer.system import stop_process
 from ssm_cli.runtime.recording.restep import no_terminate
 from ssm_cli.spec.model import (
     ChildSpec,
@@ -49,7 +53,7 @@ def stand(_message: Any, state: Any) -> Any:
 
 
 STAND_IN = StateMachine(step=stand)
-CRASHED = "crash"  # an abnormal exit, as that of a worker which raised
+CRASHED = reason_of("crash")  # an abnormal exit, as that of a worker which raised
 
 
 def stood_in(spec: ChildSpec) -> Any:
@@ -84,11 +88,20 @@ def world_of(node: Node) -> World:
 
 def come_to_rest(node: Node) -> None:
     """Serve a node until nothing waits but what is due later, `MOST_TURNS` turns at most."""
-    world = world_of(node)
+    bring_to_rest(world_of(node), node.run)
+
+
+def bring_to_rest(world: World, run: Callable[[float], None]) -> None:
+    """Serve a world by what runs it, as `come_to_rest`."""
     for _ in range(MOST_TURNS):
-        node.run(0)
-        if not (node.running and (world.queue or world.lane or world.retries)):
+        run(0.0)
+        if not has_more(world):
             return
+
+
+def has_more(world: World) -> bool:
+    """Return whether something waits in a world that is not due later."""
+    return world.running and bool(world.queue or world.lane or world.retries)
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -114,18 +127,21 @@ def happened(event: str, subject: Any, detail: Any) -> Happened:
 
 
 class Stand:
-    """A tree of stand-ins that runs, and can be forked.
+    """A tree of stand-ins that runs, and can be forked; its clock moves only when it is told to.
+
+    It is a world without the many methods of a `Node`, which cost as much as the fork itself.
 
     Attributes:
-        node: the tree; its clock moves only when it is told to.
+        name: that of the tree.
+        world: the tree.
         armed: by worker, how many of its next inits fail.
         happened: what it has reported since the list was emptied.
     """
 
-    def __init__(self, node: Node, armed: dict[str, int]) -> None:
-        self.node, self.armed = node, armed
+    def __init__(self, name: str, world: World, armed: dict[str, int]) -> None:
+        self.name, self.world, self.armed = name, world, armed
         self.happened: list[Happened] = []
-        world = self.world = world_of(node)
+        self._serving = Serving(world)
         world.outside.init = self._init
         world.outside.finish = no_terminate
         world.report = self._report
@@ -138,7 +154,8 @@ class Stand:
         Raises:
             SpecError: the tree does not validate.
         """
-        return cls(Node(stood_in(spec), clock=ManualClock(), guard=False).start(), {})
+        node = Node(stood_in(spec), clock=ManualClock(), guard=False).start()
+        return cls(node.name, world_of(node), {})
 
     @classmethod
     def of_live(cls, node: Node) -> Self:
@@ -154,22 +171,33 @@ class Stand:
         world.groups, world.monitors = type(world.groups)(), type(world.monitors)()
         for cell in world.names.values():
             bare(cell)
-        return cls(fork, {})
+        return cls(fork.name, world, {})
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the tree runs."""
+        return self.world.running
+
+    def now_s(self) -> float:
+        """Return the time of its clock: monotonic seconds."""
+        return self.world.clock.now_s()
 
     def fork(self) -> Stand:
         """Return a tree beside this one that goes on from here by itself."""
-        return Stand(self.node.fork(guard=False), dict(self.armed))
+        world = forked_world(self.world, self.name, None, "shared", guard=False)
+        return Stand(self.name, world, dict(self.armed))
 
     def crash(self, worker: str) -> None:
         """Crash a worker that runs, and let its supervisors act."""
-        self.node.stop_process(worker, CRASHED)
-        come_to_rest(self.node)
+        self._serving.act(stop_process, self.world.names[worker], CRASHED)
+        if has_more(self.world):
+            bring_to_rest(self.world, self._serving.run)
 
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         if seconds > 0:
-            self.node.run(seconds)
-            come_to_rest(self.node)
+            self._serving.run(seconds)
+            bring_to_rest(self.world, self._serving.run)
 
     def running(self) -> list[WorkerCell]:
         """Return the workers that run, in start order."""

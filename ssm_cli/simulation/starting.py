@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import signal
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,40 +11,14 @@ import msgspec
 
 from ssm_cli.errors import CommandError
 from ssm_cli.history.scratch import copied
-from ssm_cli.runtime.clock import SystemClock
-from ssm_cli.runtime.engine.cell import Cell
-from ssm_cli.runtime.engine.guard import STEP, AlarmGuard, Guard, NoGuard
+from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.node import Node
+from ssm_cli.simulation.patience import patient
 from ssm_cli.simulation.simulated import Common, LeapingClock, Simulated
 from ssm_cli.simulation.stand_ins import bring_near, stood_in, world_of
 from ssm_cli.spec.model import ChildSpec, OnCrash, Persist, RemoteSpec, SupervisorSpec
 
-HANG_S = 5.0  # of the machine, that a step is taken to run at most
-PATIENCE = 3  # times its limit that a callback may take by the time of the machine
 WALL_S = 1_767_225_600.0  # which a tree of a file begins with, so that each run is the same
-
-
-class PatientGuard(AlarmGuard):
-    """Cuts user code by the time of the machine, at `PATIENCE` times its limits.
-
-    A machine that is busy with something else is not to change what a seed does. A step, and
-    whatever has no limit, counts as one of `HANG_S` at most: the tree beside it waits for it.
-    """
-
-    __slots__ = ()
-
-    def _limit_s(self, cell: Cell) -> float:
-        limit_s = super()._limit_s(cell)
-        bounded = self.phase == STEP or limit_s == math.inf
-        return PATIENCE * (min(limit_s, HANG_S) if bounded else limit_s)
-
-
-def patient(guard: Guard) -> Guard:
-    """Return a guard with the limits of another that cuts only what really hangs."""
-    clock = SystemClock()
-    real: Guard = PatientGuard(clock) if hasattr(signal, "setitimer") else NoGuard(clock)
-    real.expect_as(guard)
-    return real
 
 
 def simulated(node: Node, skip: Collection[str]) -> Simulated:

@@ -131,7 +131,8 @@ def verdict(
     restart = options.restart
     if restart is not PERMANENT and ended is not None and not is_restarted(restart, ended):
         return on_end(flags.auto_shutdown, children, child)
-    restarts = window.count(now_s) + is_counted(child, ended)
+    counts = type(child.last_reason) is not Lost or is_counted(child, ended)  # mostly the first
+    restarts = window.count(now_s) + counts
     if restarts > flags.intensity:
         return GiveUp(restarts)
     stop, start = scope(flags.strategy, children, spec.id)

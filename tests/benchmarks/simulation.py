@@ -15,6 +15,7 @@ from ssm_cli.machines.counter import counter
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.simulation.asking import chaos_in, check_policy_in
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.simulation.pace import Pace
 
 STEPS = 10_000
 
@@ -67,7 +68,7 @@ def fuzzed() -> None:
     tree = Supervisor("root", children=[Worker("counter", counter)])
     node = Node(tree, clock=ManualClock()).start()
     begun_s = time.process_time()
-    told = fuzz(node, Fuzzing("counter", 1, 20_000), 60.0, time.perf_counter)
+    told = fuzz(node, Fuzzing("counter", 1, 20_000), Pace(60.0, time.perf_counter))
     took_s = time.process_time() - begun_s
     print(f"fuzz: {told['steps'] / took_s:,.0f} inputs a second, found {told['found']}")
 

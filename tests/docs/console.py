@@ -85,6 +85,9 @@ def _line_pattern(line: str) -> str:
     return ".*".join(re.escape(part) for part in line.split("..."))
 
 
+REPORT = re.compile(r"\d\d:\d\d:\d\d [^\d ] ")
+
+
 class Shell:
     """Runs steps in a folder of its own, with `ssm` and `python` on the path.
 
@@ -124,7 +127,9 @@ class Shell:
         script = f'(exit {self._code})\n{command}\n(code=$?; pwd >"{self._pwd}"; exit $code)'
         text = self._typed(script, step) if step.typed else self._plain(script)
         self.here = Path(self._pwd.read_text().strip())
-        return text.replace("\r\n", "\n").replace(self._port, PORT).splitlines()
+        lines = text.replace("\r\n", "\n").replace(self._port, PORT).splitlines()
+        far = step.command.startswith("ssm attach")  # what happens is told there when it has come
+        return [line for line in lines if not (far and REPORT.match(line))]
 
     def _plain(self, script: str) -> str:
         done = subprocess.run(

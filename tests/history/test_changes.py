@@ -47,6 +47,7 @@ from tests.history.worlds import (
     trapped,
     trapped_metaclass,
 )
+from tests.ids import stable
 from tests.properties.exact_values import VALUES, described
 
 
@@ -118,7 +119,7 @@ def test_a_change_has_the_path_of_the_part_and_both_values(
         (defaultdict(int), defaultdict(list)),
         (PurePosixPath("a"), PurePosixPath("b")),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_values_that_python_may_call_equal_are_told_apart(one: Any, other: Any) -> None:
     assert not same(one, other)

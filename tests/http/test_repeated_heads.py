@@ -112,3 +112,14 @@ def test_after_many_heads_of_which_none_was_repeated_one_is_known_again_soon() -
         reader.feed(get(7))
         taken(reader)
     assert around.admitted <= 5 * TRIED + TRIED
+
+
+def test_a_request_without_a_body_is_the_one_before_and_one_with_a_body_has_its_own() -> None:
+    reader = RequestReader(Around())
+    for data in (get(1), get(1) * 2, post(b"one"), post(b"two") + post(b"six")):
+        reader.feed(data)
+    first, second, third, one, two, six = reader.ready
+    assert first is second is third
+    assert (one.body, two.body, six.body) == (b"one", b"two", b"six")
+    assert one.headers is two.headers is six.headers
+    assert one.size == two.size == six.size

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli.commands.records import instant
+from ssm_cli.machines.kv import kv_store
 from ssm_cli.render.theme import THEMES, Theme
 from ssm_cli.repl.keymap import BARS, IN_PANES, VIEWS, sequences
 from ssm_cli.repl.session import has_glyphs
 from ssm_cli.repl.shell.config import Settings
 from ssm_cli.runtime.node import Node
-from ssm_cli.spec.model import Supervisor
+from ssm_cli.simulation.asking import with_futures
+from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import Terminal, Typist, many_workers, typing, until
 
 F1, F6, DOWN, UP, ESC, PGDN = "\x1bOP", "\x1b[17~", "\x1b[B", "\x1b[A", "\x1b", "\x1b[6~"
@@ -146,6 +149,20 @@ def test_lines_typed_while_the_prompt_is_busy_are_shown_below_it(
             screen.type("\x03")
             await screen.shows("2 lines were not carried out")
             await screen.lacks(behind)
+
+    run(story)
+
+
+def test_how_far_a_search_is_stands_behind_its_line_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        node = with_futures(Node(Supervisor("root", children=[Worker("kv1", kv_store)])), instant)
+        async with seen(tmp_path, columns=120, node=node) as screen:
+            screen.type("chaos --steps 1000000 --late 0.1%\r")
+            await screen.shows(" of 1,000,000 steps; Ctrl-C stops waiting")
+            screen.type("\x03")
+            await screen.shows("not waited for any longer")
+            screen.type("kv1 Store x 1\r")
+            await screen.shows("Ok")
 
     run(story)
 

@@ -40,6 +40,7 @@ from ssm_cli.repl.tree.detail import detail_of
 from ssm_cli.repl.tree.source import ViewSource
 from ssm_cli.repl.tree.view import TreeView
 from tests.http.serving import serve
+from tests.ids import stable
 
 SECRET = "hunter2"  # noqa: S105 - it must not be seen
 DAY_S = 86_400.0
@@ -202,7 +203,7 @@ def test_a_redaction_that_goes_wrong_shows_nothing(bad: Any, where: str, make: A
         assert SECRET not in shown(node, where)
 
 
-@pytest.mark.parametrize("garbage", [None, object(), lambda: 0, b"\xff", Exception], ids=repr)
+@pytest.mark.parametrize("garbage", [None, object(), lambda: 0, b"\xff", Exception], ids=stable)
 @pytest.mark.parametrize("where", surfaces())
 def test_a_redaction_that_answers_garbage_shows_nothing_else(garbage: Any, where: str) -> None:
     with beside(secretive(lambda _value: garbage)) as node:

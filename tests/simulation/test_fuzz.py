@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from ssm_cli import FakeLinks, GenServer, Node, NoReply, Ok, Reply, StateMachine, Supervisor, Worker
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.simulation import load
 from ssm_cli.simulation.asking import with_futures
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.spec.model import Remote
 from tests.simulation.weaknesses import FAULTY, MACHINES, Get, Put, alice
 
@@ -23,7 +26,7 @@ def node_of(*workers: Any, history: int = 0) -> Node:
 
 def fuzzed(machine: Any, *, seed: int = 1, steps: int = 20_000, invariant: str = "") -> Any:
     node = node_of(Worker("w", machine))
-    return fuzz(node, Fuzzing("w", seed, steps, invariant), 60.0, float)
+    return fuzz(node, Fuzzing("w", seed, steps, invariant), Pace(60.0, float))
 
 
 def test_faults_that_depend_on_the_state_are_found_from_the_real_state_on() -> None:
@@ -72,7 +75,7 @@ def test_the_worker_keeps_its_state_even_if_it_changes_it_in_place() -> None:
 
     node = node_of(Worker("w", StateMachine(step=changing, init=alice, inputs=Put)))
     before = dict(node.get_state("w"))
-    fuzz(node, Fuzzing("w", 1, 100), 60.0, float)
+    fuzz(node, Fuzzing("w", 1, 100), Pace(60.0, float))
     assert node.get_state("w") == before
 
 
@@ -103,9 +106,93 @@ def stuck(message: Any, state: int) -> tuple[int, None]:
 def test_a_step_that_runs_away_is_cut_at_its_limit() -> None:
     machine = StateMachine(step=stuck, init=lambda _name, _args: 0, inputs=Get)
     node = node_of(Worker("w", machine, step_timeout=20))
-    told = fuzz(node, Fuzzing("w", 1, 10), 5.0, time.perf_counter)
+    told = fuzz(node, Fuzzing("w", 1, 10), Pace(5.0, time.perf_counter))
     assert told["found"]
     assert "faulthandler" in told["test"]
+
+
+@dataclass(frozen=True)
+class Order:
+    items: list[int]
+    note: str
+    total: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", sum(self.items))
+
+
+@dataclass(frozen=True)
+class Doubled:
+    items: list[int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", [*self.items, *self.items])
+
+
+@dataclass(frozen=True)
+class Endless:
+    size: int
+
+    def __post_init__(self) -> None:
+        while self.size > 1:
+            pass
+
+
+def too_large(message: Any, state: int) -> tuple[int, None]:
+    size = message.total if type(message) is Order else len(message.items)
+    if size > 5:
+        raise ValueError("too large")
+    return state, None
+
+
+def zero(_name: str, _args: Any) -> int:
+    return 0
+
+
+def test_fields_that_a_class_makes_itself_are_not_written_and_the_others_are_shrunk() -> None:
+    told = fuzzed(StateMachine(step=too_large, init=zero, inputs=Order))
+    assert told["inputs"] == 1
+    assert 'Order([6], "a")' in told["test"]
+
+
+def test_what_no_test_can_be_written_of_was_found_all_the_same() -> None:
+    told = fuzzed(StateMachine(step=too_large, init=zero, inputs=Doubled))
+    assert (told["found"], told["test"]) == (True, "")
+    assert told["said"].startswith("ValueError after ")
+    assert "Doubled" in told["said"]
+    assert told["said"].endswith("that its fields do not make again")
+
+
+@dataclass(frozen=True)
+class Sticky:
+    items: list[int]
+
+    def __post_init__(self) -> None:
+        while len(self.items) == 1:
+            pass
+
+
+def test_a_class_that_does_not_make_simpler_inputs_does_not_hold_the_shrinking() -> None:
+    def many(message: Any, state: int) -> tuple[int, int]:
+        return state, 1 // (len(message.items) < 2)
+
+    machine = StateMachine(step=many, init=zero, inputs=Sticky)
+    node = node_of(Worker("w", machine, step_timeout=20))
+    told = fuzz(node, Fuzzing("w", 1, 500), Pace(0.2, time.perf_counter))
+    assert (told["found"], told["test"]) == (True, "")
+    assert told["said"].startswith("ZeroDivisionError after ")
+
+
+@pytest.mark.parametrize("verb", ["fuzz", "chaos"])
+def test_a_class_whose_inputs_take_for_ever_to_make_does_not_hold_the_run(
+    verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "MAKE_S", 0.01)
+    machine = StateMachine(step=untyped, init=zero, inputs=Endless)
+    node = node_of(Worker("w", machine, step_timeout=20))
+    given = {"worker": "w"} if verb == "fuzz" else {"late": "1%"}
+    told = node.perform(verb, steps="20", **given)
+    assert told["stopped"] == ""
 
 
 def untyped(message: Any, state: int) -> tuple[int, None]:
@@ -142,5 +229,5 @@ def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:
     tree = Supervisor("root", children=[Remote("far", "x.yaml")])
     node = Node(tree, clock=clock, links=FakeLinks(clock, {})).start()
     with pytest.raises(CommandError, match="runs on another computer"):
-        fuzz(node, Fuzzing("far", 1, 10), 5.0, float)
+        fuzz(node, Fuzzing("far", 1, 10), Pace(5.0, float))
     node.stop()

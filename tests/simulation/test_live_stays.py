@@ -15,10 +15,11 @@ from ssm_cli import Node, StateMachine, Supervisor, Worker
 from ssm_cli.errors import CommandError
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.simulation import fuzz as fuzzing
-from ssm_cli.simulation import starting
+from ssm_cli.simulation import patience
 from ssm_cli.simulation.asking import chaos_in, check_policy_in, with_futures
 from ssm_cli.simulation.faults import FaultKind, Weight, read_weight, weights_text
 from ssm_cli.simulation.fuzz import Fuzzing, fuzz
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.spec.model import Strategy
 from tests.simulation.weaknesses import Add, sound, sound_workers, zero
 
@@ -66,7 +67,7 @@ def test_a_step_without_a_limit_that_hangs_is_cut_and_told(
     limit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fuzzing, "HANG_S", 0.02)
-    monkeypatch.setattr(starting, "HANG_S", 0.02)
+    monkeypatch.setattr(patience, "HANG_S", 0.02)
     node = node_of(StateMachine(step=endless, init=zero, inputs=Add), step_timeout=limit)
     told = node.perform("fuzz", worker="w", steps="5")
     assert "StepTimeout" in told["test"]
@@ -92,7 +93,7 @@ def closing(message: Add, state: int) -> tuple[int, None]:
 )
 def test_whatever_code_raises_is_a_crash_that_was_found(step: Any, error: str) -> None:
     node = node_of(StateMachine(step=step, init=zero, inputs=Add))
-    assert error in fuzz(node, Fuzzing("w", 1, 5), 60.0, float)["test"]
+    assert error in fuzz(node, Fuzzing("w", 1, 5), Pace(60.0, float))["test"]
     told = node.perform("chaos", steps="5", late="1%")
     assert (told["failed"], told["survived"]) == ({"crashed": 5}, True)
     assert node.get_state("w") == 0
@@ -129,7 +130,7 @@ def ticking(by_s: float) -> Iterator[float]:
 def test_the_time_of_the_machine_is_looked_at_for_each_input() -> None:
     machine = StateMachine(step=lambda message, state: (state, None), init=zero, inputs=Add)
     clock = ticking(1.0)
-    told = fuzz(node_of(machine), Fuzzing("w", 1, 1000), 10.0, lambda: next(clock))
+    told = fuzz(node_of(machine), Fuzzing("w", 1, 1000), Pace(10.0, lambda: next(clock)))
     assert (told["stopped"], told["steps"]) == ("10 s", 10)
     clock = ticking(30.0)
     told = chaos_in(Supervisor("root", children=sound_workers()), "t", {}, str, lambda: next(clock))

@@ -9,6 +9,7 @@ import pytest
 
 from ssm_cli import Node, Strategy, Supervisor, SupervisorSpec, Worker
 from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.placements import (
     CRASH,
     INIT_FAILS,
@@ -24,7 +25,7 @@ from tests.thorough import tries
 
 
 def searched(tree: SupervisorSpec, faults: int) -> PolicySearch:
-    return Searching(Stand.of_spec(tree), faults, 60.0, float).run()
+    return Searching(Stand.of_spec(tree), faults, Pace(60.0, float)).run()
 
 
 @pytest.mark.parametrize("seed", range(tries(12, 500)))
@@ -113,13 +114,13 @@ def test_how_long_a_worker_has_run_counts_while_its_back_off_would_grow() -> Non
 
 
 def key_in(start: Stand) -> Any:
-    return Searching(start, 1, 60.0, float)._key
+    return Searching(start, 1, Pace(60.0, float))._key
 
 
 def test_a_search_that_does_not_close_says_which_bound_has_stopped_it() -> None:
     ticking = iter(range(10_000))
     tree = random_tree(Random(1), 6)
-    found = Searching(Stand.of_spec(tree), 4, 20.0, lambda: float(next(ticking))).run()
+    found = Searching(Stand.of_spec(tree), 4, Pace(20.0, lambda: float(next(ticking)))).run()
     assert found.stopped == "20 s"
     assert found.placements > 0
 
@@ -138,7 +139,7 @@ def test_a_live_tree_is_looked_at_from_where_it_stands_and_left_as_it_is() -> No
     node = Node(tree, clock=ManualClock()).start()
     node.stop_process("w", "crash")
     before = node.digest()
-    found = Searching(Stand.of_live(node), 3, 60.0, float).run()
+    found = Searching(Stand.of_live(node), 3, Pace(60.0, float)).run()
     assert len(found.first) == 2
     assert node.digest() == before
     node.stop()

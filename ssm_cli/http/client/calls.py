@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, Route
-from ssm_cli.errors import CallTimeout, NoTree, SsmError
+from ssm_cli.errors import NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -22,7 +22,7 @@ from ssm_cli.http.client.answers import (
     decoded,
     no_tree,
 )
-from ssm_cli.http.client.connection import Address, Connection, open_stream, parts
+from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
 from ssm_cli.http.routes import BY_EFFECT
@@ -127,27 +127,9 @@ class HttpCalls:
         return answer
 
     async def _acall(self, worker: str, message: Any, timeout_s: float | None) -> tuple[bytes, Any]:
-        import asyncio  # noqa: PLC0415 - `ssm call` does without
-
         request = self.call_bytes(worker, message, timeout_s)
-        response = Response()
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
-        try:
-            async with asyncio.timeout(wait_s):
-                reader, writer = await open_stream(self.connection.address)
-                try:
-                    writer.write(request)
-                    async for _ in parts(reader, response):
-                        pass
-                finally:
-                    writer.close()
-        except TimeoutError as error:
-            where = self.connection.address.shown
-            why = f"{where} did not answer to the end within {wait_s:g} s"
-            raise CallTimeout(why, worker=worker, reason="timeout") from error
-        except OSError as error:
-            self.connection.lost(error)
-        return self._reply_of(response, worker)
+        return self._reply_of(await self.connection.alone(request, wait_s, worker), worker)
 
     def perform(self, effect: str, *args: Any, wait_s: float | None = 30.0, **given: Any) -> Any:
         """Carry out an effect by its route; return what it answers, None if that is nothing.
@@ -158,6 +140,29 @@ class HttpCalls:
         Raises:
             SsmError: as `ask`.
         """
+        route, target, body, kind = self._request_of(effect, args, given)
+        answer = self.ask(
+            route.method, target, ANSWERS[route.answer], body, kind=kind,
+            timeout_s=None if wait_s is None else max(wait_s, route.wait_s),
+        )  # fmt: skip
+        if isinstance(answer, StartedChild):
+            return answer.child
+        return None if isinstance(answer, DoneAnswer) else answer
+
+    async def aperform(self, effect: str, **given: Any) -> Any:
+        """`perform` for asyncio, of what takes long; cancelling closes the connection of its own.
+
+        Raises:
+            SsmError: as `ask`.
+        """
+        route, target, _, _ = self._request_of(effect, (), given)
+        response = await self.connection.later(route.method, target, route.wait_s)
+        return self._answer_in(response, target, ANSWERS[route.answer])
+
+    def _request_of(
+        self, effect: str, args: tuple[Any, ...], given: dict[str, Any]
+    ) -> tuple[Route, str, bytes, str]:
+        """Return the route of an effect, what is asked of it, and a body with its kind."""
         route = BY_EFFECT[effect]
         left = iter(args)
         target = filled(route, left)
@@ -167,13 +172,7 @@ class HttpCalls:
         query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
         if query:
             target += f"?{urlencode(query, errors='surrogateescape')}"
-        body, kind = next((_content(route, message) for message in left), (b"", TEXT))
-        answer = self.ask(
-            route.method, target, ANSWERS[route.answer], body, kind=kind, timeout_s=wait_s
-        )
-        if isinstance(answer, StartedChild):
-            return answer.child
-        return None if isinstance(answer, DoneAnswer) else answer
+        return route, target, *next((_content(route, message) for message in left), (b"", TEXT))
 
     def ask(
         self,
@@ -192,6 +191,10 @@ class HttpCalls:
         """
         headers = {"content-type": kind} if body else {}
         response = self.connection.request(method, target, body, headers, timeout_s)
+        return self._answer_in(response, target, answer)
+
+    def _answer_in(self, response: Response, target: str, answer: type[Answered]) -> Answered:
+        """Return the answer of a response; raise its failure."""
         if response.status >= 400:
             name = target.split("/")[3] if target.count("/") > 2 else ""
             raise_error(self._failed(response), name, response.status)

@@ -146,6 +146,36 @@ class Connection:
         self.send([self.encoded(method, target, body, headers)])
         return self.receive(timeout_s)
 
+    async def later(self, method: str, target: str, wait_s: float) -> Response:
+        """Send a request, and wait for its response while other tasks go on; raises as `alone`."""
+        return await self.alone(self.encoded(method, target, b"", {}), wait_s)
+
+    async def alone(self, request: bytes, wait_s: float, worker: str = "") -> Response:
+        """Send an encoded request on a connection of its own; other tasks go on meanwhile.
+
+        Raises:
+            NoTree: nothing listens, or the connection ended before the response.
+            CallTimeout: the response was not there whole in time; about `worker`.
+        """
+        import asyncio  # noqa: PLC0415 - `ssm call` does without
+
+        response = Response()
+        try:
+            async with asyncio.timeout(wait_s):
+                reader, writer = await open_stream(self.address)
+                try:
+                    writer.write(request)
+                    async for _ in parts(reader, response):
+                        pass
+                finally:
+                    writer.close()
+        except TimeoutError as error:
+            why = f"{self.address.shown} did not answer to the end within {wait_s:g} s"
+            raise CallTimeout(why, worker=worker, reason="timeout") from error
+        except OSError as error:
+            self.lost(error)
+        return response
+
     def encoded(
         self, method: str, target: str, body: bytes, headers: Mapping[str, str] | None
     ) -> bytes:

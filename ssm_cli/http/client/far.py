@@ -46,6 +46,10 @@ class LinkConnection(Connection):
         response.body += answer.body
         return response
 
+    async def later(self, method: str, target: str, wait_s: float) -> Response:
+        """`request`: the node is served meanwhile, and no other task."""
+        return self.request(method, target, timeout_s=wait_s)
+
 
 def reach(node: Node, child: str) -> HttpNode:
     """Return a remote child of a node of this process; whether it is there shows when asked."""

@@ -55,6 +55,7 @@ class HttpNode:
         self.call, self.call_value = calls.call, calls.call_value
         self.acall, self.acall_value = calls.acall, calls.acall_value
         self.ask, self.answered = calls.ask, calls.answered
+        self.aperform = calls.aperform
         self.quarantined = partial(calls.perform, "quarantined")
         self.release_input = partial(calls.perform, "release_input")
         routed = {effect: partial(calls.perform, effect) for effect in BY_EFFECT}

@@ -83,6 +83,7 @@ class Commands:
         self._come = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._held = HeldCalls(model)
+        self._far = ""  # how far what takes long is
 
     @property
     def count(self) -> int:
@@ -97,7 +98,7 @@ class Commands:
         if len(self._lines) < SHOWN_LINES:
             behind = "; ".join(self._lines)
             drops = f" and drops what waits behind it: {behind}" if behind else ""
-            return f"{self.running} ... Ctrl-C stops waiting{drops}"
+            return f"{self.running} ... {self._far}Ctrl-C stops waiting{drops}"
         return f"{len(self._lines):,} lines wait ... Ctrl-C stops them   {self.running}"
 
     def has_room(self) -> bool:
@@ -162,7 +163,7 @@ class Commands:
                 self._model.defect(error)
                 self._done(None)
             finally:
-                self.running, self._task = None, None
+                self.running, self._task, self._far = None, None, ""
             if self.room is not None:
                 await self.room()
 
@@ -234,8 +235,9 @@ class Commands:
         if command.verb == "call" and not command.at:
             self._held.calling = known_as(command.arguments["worker"])
         result, shown = await perform(
-            command, self._api, self.results, show=self._at_once, helped=self._help
-        )
+            command, self._api, self.results, show=self._at_once, helped=self._help,
+            note=self._note,
+        )  # fmt: skip
         worker = known_as(command.arguments.get("worker", ""))
         if result.kind == "call" and not result.error:
             self._names.seen.note_input(
@@ -245,6 +247,9 @@ class Commands:
             if isinstance(record, dict):
                 self._names.seen.note_reply(worker, record.get("value"))
         return shown
+
+    def _note(self, far: str) -> None:
+        self._far = f"{far}; "
 
     def _help(self, command: Command) -> Result | None:
         """The help of a command of the prompt, or of all commands; else None."""

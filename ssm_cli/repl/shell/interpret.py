@@ -163,6 +163,7 @@ async def perform(
     show: Callable[[Result], None] | None = None,
     log: str = LOG,
     helped: Callable[[Command], Result | None] = lambda _: None,
+    note: Callable[[str], None] | None = None,
 ) -> tuple[Result, Result]:
     """Execute a command and send its output on; the result, and what is shown of it.
 
@@ -174,21 +175,29 @@ async def perform(
         show: called once with what is shown; see `aexecute`.
         log: likewise.
         helped: answers a command in place of the tree, or None.
+        note: likewise.
     """
     at_once = None if isinstance(command, Piped) else show
     command = results.here(command)
-    result = helped(command) or await aexecute(command, api, timeout_s, show=at_once, log=log)
+    result = helped(command) or await aexecute(
+        command, api, timeout_s, show=at_once, log=log, note=note
+    )
     results.arrive(result)
     if result.records and not result.error:
         results.add(result)
     if not isinstance(command, Piped):
         return result, result
-    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
-
-    try:
-        shown = await redirected(command.pipeline, result)
-    except CommandError as error:
-        shown = refused(error, place=command.place)
+    shown = await piped_on(command, result)
     if show is not None:
         show(shown)
     return result, shown
+
+
+async def piped_on(command: Piped, result: Result) -> Result:
+    """Send a result on to the program or the file of its command; return what is shown of that."""
+    from ssm_cli.repl.shell.programs import redirected  # noqa: PLC0415 - rare, and slow
+
+    try:
+        return await redirected(command.pipeline, result)
+    except CommandError as error:
+        return refused(error, place=command.place)

@@ -13,7 +13,7 @@ from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.pending import Pending, late
-from ssm_cli.runtime.engine.world import World, call_of
+from ssm_cli.runtime.engine.world import World, answered_call, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
 from ssm_cli.runtime.performer.loop import Odd, deal_with, leave, step_now, step_one
@@ -98,36 +98,9 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         else:
             pending = call_of(world)
-            self._step(cell, message, pending)
+            step_at_once(world, cell, message, pending)
         spent_s = world.clock.now_s() - begun_s
         return self._outcome(cell, message, pending, timeout_s, spent_s)
-
-    @loop_code
-    def _step(self, cell: WorkerCell, message: Any, pending: Pending) -> bool:
-        """Step a worker at once: nothing waits ahead of it.
-
-        Returns whether a pure step has answered, and asked for nothing else.
-        """
-        world, plain = self._world, False
-        world.pumping = True
-        try:
-            if cell.step is None:
-                step_one(world, cell, CALL, message, pending)
-            else:
-                output = step_now(world, cell, message)
-                plain = type(output) is not Odd
-                if plain:
-                    pending.resolve(output)
-                else:
-                    deal_with(world, cell, message, pending, output)
-            if world.outbox:
-                early_replies(world)
-        except BaseException:
-            mend(world)
-            leave(world)
-            raise
-        leave(world)
-        return plain
 
     def _outcome(
         self,
@@ -139,11 +112,12 @@ class Calls:
     ) -> Any:
         """Serve what waits, until a call that began `spent_s` ago has its outcome; what that is."""
         world = self._world
-        now_s, keeper = world.clock.now_s, world.outside.keeper
-        begun_s = now_s() - spent_s
+        keeper = world.outside.keeper
         unwritten = keeper is not None and keeper.has_work()
         if world.lane or world.retries or not pending.done or unwritten:
+            begun_s = world.clock.now_s() - spent_s
             self._serving.end(pending, None if timeout_s is None else timeout_s - spent_s)
+            spent_s = world.clock.now_s() - begun_s
         if world.queue and world.outside.wake is not None:
             world.outside.wake()
         error = pending.error
@@ -157,7 +131,7 @@ class Calls:
                 raise error
             finally:
                 del error  # the error holds this frame, which must not hold the error
-        if timeout_s is not None and now_s() - begun_s > timeout_s:
+        if timeout_s is not None and spent_s > timeout_s:
             raise late(cell.spec.id, timeout_s)
         return as_asked(world, cell, message, pending.value)
 
@@ -225,6 +199,7 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=True, within_s=within_s)
         return pending
 
+    @loop_code
     def begin(
         self, worker: str, message: Any, request_id: str = "", far_s: float = 60.0
     ) -> Pending:
@@ -244,7 +219,27 @@ class Calls:
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
         if busy or request_id != "" or type(cell) is not WorkerCell or cell.step is None:
             return self._begin_in_turn(worker, message, request_id, far_s)
-        return self._step_and_wake(cell, message, call_of(world))
+        world.pumping = True
+        try:
+            output = step_now(world, cell, message)
+            if type(output) is Odd:
+                pending = call_of(world)
+                deal_with(world, cell, message, pending, output)
+            else:
+                quick = world.history is None
+                pending = Pending(True, output) if quick else answered_call(world, output)
+            if world.outbox:
+                early_replies(world)
+        except BaseException:
+            mend(world)
+            leave(world)
+            raise
+        world.pumping = False
+        if type(output) is Odd:
+            leave(world)
+            if world.outside.wake is not None:
+                world.outside.wake()
+        return pending
 
     def _begin_in_turn(self, worker: str, message: Any, request_id: str, far_s: float) -> Pending:
         """Begin a call that may have to wait, or that is more than a plain step."""
@@ -261,13 +256,37 @@ class Calls:
             put(world, cell, CALL, message, pending, wait=False)
             self._serving.turn(pending)
             return pending
-        return self._step_and_wake(cell, message, pending)
-
-    def _step_and_wake(self, cell: WorkerCell, message: Any, pending: Pending) -> Pending:
-        """Step a worker at once, and wake whoever serves the node for what that has set off."""
-        if not self._step(cell, message, pending) and self._world.outside.wake is not None:
-            self._world.outside.wake()
+        if not step_at_once(world, cell, message, pending) and world.outside.wake is not None:
+            world.outside.wake()
         return pending
+
+
+@loop_code
+def step_at_once(world: World, cell: WorkerCell, message: Any, pending: Pending) -> bool:
+    """Step a worker: nothing waits ahead of it.
+
+    Returns whether a pure step has answered, and asked for nothing else.
+    """
+    plain = False
+    world.pumping = True
+    try:
+        if cell.step is None:
+            step_one(world, cell, CALL, message, pending)
+        else:
+            output = step_now(world, cell, message)
+            plain = type(output) is not Odd
+            if plain:
+                pending.resolve(output)
+            else:
+                deal_with(world, cell, message, pending, output)
+        if world.outbox:
+            early_replies(world)
+    except BaseException:
+        mend(world)
+        leave(world)
+        raise
+    leave(world)
+    return plain
 
 
 def as_asked(world: World, cell: WorkerCell, message: Any, output: Any) -> Any:

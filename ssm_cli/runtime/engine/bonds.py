@@ -58,11 +58,14 @@ def tell_down(world: World, cell: WorkerCell, worker: str, reason: ExitReason) -
 
 def part(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     """A life of a worker has ended: it is in no group, watches nobody, and who watches it hears."""
+    groups, monitors = world.groups, world.monitors
+    if not (groups.joined or monitors.watched or monitors.watchers):
+        return
     name: str = cell.spec.id
-    world.groups.end(name)
-    world.monitors.end(name)
-    for watcher, given in [*world.monitors.watchers.get(name, {}).items()]:
+    groups.end(name)
+    monitors.end(name)
+    for watcher, given in [*monitors.watchers.get(name, {}).items()]:
         told = world.names.get(watcher)
         if isinstance(told, WorkerCell):
             tell_down(world, told, given, reason)
-        world.monitors.remove(watcher, name)
+        monitors.remove(watcher, name)

@@ -137,12 +137,11 @@ class Cell:
 
     def path(self) -> str:
         """Its ids from the root down, joined by `/`."""
-        ids = [self.spec.id]
+        path: str = self.spec.id
         above = self.parent
         while above is not None:
-            ids.append(above.spec.id)
-            above = above.parent
-        return "/".join(reversed(ids))
+            path, above = f"{above.spec.id}/{path}", above.parent
+        return path
 
     def ensure_extra(self) -> Extra:
         """Return its `Extra`; make it at first use."""

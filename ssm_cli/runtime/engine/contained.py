@@ -121,8 +121,9 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
         return None
     if trace.tb_frame.f_code is not getattr(step, "__code__", None):
         return None
-    if not BUILTIN.issuperset(map(type, error.args)):
-        return None
+    for given in error.args:
+        if type(given) not in BUILTIN:
+            return None
     error.__traceback__ = trace
     return Crash(error, "crash", writable(str(error)[:1000]))
 

@@ -56,7 +56,7 @@ def crash_error(name: str, reason: Crash, kind: str, text: str) -> CalleeCrashed
     Its cause is the exception of the worker, whose traceback shows the place.
     """
     said = f"{name} crashed: {kind}: {text}"
-    error = CalleeCrashed(said, worker=name, reason=reason.kind, error=reason.error, said=text)
+    error = CalleeCrashed(said, name, reason.kind, reason.error, text)
     error.__cause__ = reason.error
     return error
 

@@ -178,8 +178,15 @@ class World:
 def call_of(world: World, request: str = "") -> Pending:
     """Return a call on its way, with the id of its request if it has one."""
     if world.history is None:
-        return Pending(request=request)
+        return Pending(request=request) if request else Pending()  # of which each call makes one
     return Numbered(request=request, history=world.history)
+
+
+def answered_call(world: World, output: Any) -> Pending:
+    """Return a call that has just been answered."""
+    pending = call_of(world)
+    pending.resolve(output)
+    return pending
 
 
 def asked_by(world: World) -> int:

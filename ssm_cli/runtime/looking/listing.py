@@ -7,7 +7,7 @@ same whatever the size of the tree, but for `children` and `census`, which say w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -18,6 +18,7 @@ from ssm_cli.runtime.looking.show import delay_of, state_of, view
 from ssm_cli.runtime.views import Kind, NodeView
 
 CENSUS_CELLS = 5_000  # looked at between two rests of a census; some tenths of a millisecond
+RUNNING = CellStatus.RUNNING  # looked at for each worker: a global is quick
 TROUBLED = 4  # so many workers that do not run are remembered of each supervisor
 
 
@@ -141,19 +142,9 @@ class Listing:
             census.restarts += max(0, supervisor.starts - 1)
             cells = iter(tuple(supervisor.children.values()))
             while batch := list(islice(cells, CENSUS_CELLS)):
-                steps = 0
-                for cell in batch:
-                    if type(cell) is SupervisorCell:
-                        waiting.append((cell, line))
-                        continue
-                    census.workers += 1
-                    census.remotes += type(cell) is RemoteCell
-                    census.restarts += max(0, cell.starts - 1)
-                    steps += cell.steps
-                    if cell.extra is not None:
-                        census.held += len(cell.extra.backlog)
-                    if cell.status is not CellStatus.RUNNING:
-                        _remember(census, name, cell)
+                steps, below = _count(census, name, batch)
+                waiting += [(cell, line) for cell in below]
+                census.workers += len(batch) - len(below)
                 for one in line:
                     census.steps[one] += steps
                 looked += len(batch)
@@ -170,6 +161,30 @@ class Listing:
     def _cell(self, name: str) -> Cell | None:
         root = self._world.root
         return root if name == root.spec.id else self._world.names.get(name)
+
+
+def _count(
+    census: Census, supervisor: str, cells: Iterable[Cell]
+) -> tuple[int, list[SupervisorCell]]:
+    """Count workers among the children of a supervisor; return their steps, and the supervisors.
+
+    A screen has all workers counted every few seconds: what is seldom alone is added one by one.
+    """
+    steps, below = 0, []
+    for cell in cells:
+        if type(cell) is SupervisorCell:
+            below.append(cell)
+            continue
+        steps += cell.steps
+        if cell.starts > 1:
+            census.restarts += cell.starts - 1
+        if type(cell) is RemoteCell:
+            census.remotes += 1
+        if cell.extra is not None:
+            census.held += len(cell.extra.backlog)
+        if cell.status is not RUNNING:
+            _remember(census, supervisor, cell)
+    return steps, below
 
 
 def _remember(census: Census, supervisor: str, cell: Cell) -> None:

@@ -130,10 +130,9 @@ def note_end(world: World, cell: WorkerCell, message: Any, reason: ExitReason) -
             return {"input": told_input(world, cell, told), "reason": word, "error": failure}
 
         world.report("crashed", cell, fields)
-    extra.crash = CrashNote(
-        seq, world.clock.wall_s(), cell, noted, state, word, kind, text, places,
-        kept_events(cell, partial(shown, world)),
-    )  # fmt: skip
+    events = () if extra.debug is None else kept_events(cell, partial(shown, world))
+    at_s = world.clock.wall_s()
+    extra.crash = CrashNote(seq, at_s, cell, noted, state, word, kind, text, places, events)
     world.crashes.add(extra.crash)
 
 

@@ -64,7 +64,9 @@ def crash_plainly(
     cell.step, cell.state, cell.last_reason = None, None, NOPROC  # it holds frames alive
     cell.starts += 1
     world.reports.add_many(crash)
-    settle_start(world, sup, cell, come_up(world, cell))
+    outcome = come_up(world, cell)
+    if outcome is not None:
+        settle_start(world, sup, cell, outcome)
     return True
 
 

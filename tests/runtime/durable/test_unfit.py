@@ -34,6 +34,7 @@ from ssm_cli.behaviour.effects import Exit
 from ssm_cli.behaviour.results import Exited, Stop, TimeoutAfter
 from ssm_cli.runtime.durable.records import Note, check_record
 from ssm_cli.storage.memory import MemoryStore as Store
+from tests.ids import stable
 
 Step = Callable[[Any, Any], Any]
 
@@ -101,7 +102,7 @@ def goes_on(node: Node, store: Store, code: Code | None = None) -> None:
     assert again.call("a", "x") == "3"
 
 
-@pytest.mark.parametrize("key", ODD_KEYS, ids=repr)
+@pytest.mark.parametrize("key", ODD_KEYS, ids=stable)
 def test_a_timer_key_that_no_record_carries_is_a_bad_return_value(key: Any) -> None:
     store = MemoryStore()
     node = node_of(store, Code(lambda _m, s: (s + 1, "ok", [StartTimer(key, 60_000, "tick")])))
@@ -228,7 +229,7 @@ ODD_ENDS: list[tuple[str, Callable[[str], Step]]] = [
 ]
 
 
-@pytest.mark.parametrize("text", ODD_TEXTS, ids=ascii)
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=stable)
 @pytest.mark.parametrize("end", [make for _, make in ODD_ENDS], ids=[name for name, _ in ODD_ENDS])
 def test_a_text_with_lone_surrogates_is_written_as_escapes(
     end: Callable[[str], Step], text: str
@@ -252,7 +253,7 @@ class Stops(GenServer):
         return Stop(message, state, reply="ok")
 
 
-@pytest.mark.parametrize("text", ODD_TEXTS, ids=ascii)
+@pytest.mark.parametrize("text", ODD_TEXTS, ids=stable)
 def test_so_is_the_reason_of_a_stop(text: str) -> None:
     child = Worker("a", Stops, persist="journal", on_crash="saved")
     tree = Supervisor("root", children=[child], intensity=9)
@@ -271,7 +272,7 @@ def test_a_record_that_cannot_be_written_is_refused_and_leaves_nothing_behind() 
     assert node.call("o", "x") == "1"
 
 
-@pytest.mark.parametrize("child", ["\ud800", 2**70, b"x", object()], ids=ascii)
+@pytest.mark.parametrize("child", ["\ud800", 2**70, b"x", object()], ids=stable)
 def test_a_record_is_read_again_before_it_counts_as_one(child: Any) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
         check_record(Note("root", 0.0, "restarting", child))
