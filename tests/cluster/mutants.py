@@ -6,33 +6,45 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import ANY, patch
 
+from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.holding import Holding
-from ssm_cli.cluster.link.watching import Kin
+from ssm_cli.cluster.link.pulses import Pulses
+from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner import asking
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Journal, Time, Unknown
-from ssm_cli.cluster.protocol import lease, monitor, writer
-from ssm_cli.cluster.protocol.messages import leased
-from tests.cluster.schedules import plan, plan_late, plan_loss, plan_node_death
+from ssm_cli.cluster.protocol import lease, monitor, pulse, writer
+from ssm_cli.cluster.protocol.messages import Revoked, advertised
+from tests.cluster.schedules import (
+    SILENT_TTL_S,
+    plan,
+    plan_late,
+    plan_loss,
+    plan_node_death,
+    plan_rivals,
+    plan_silence,
+)
 from tests.cluster.world import Rules, World
 
 Mutation = Callable[[], AbstractContextManager[object]]
 
 
-async def renews_by_looking(
-    holding: Holding, revision: int, sent_s: float, renew: Any = Holding._renew
+async def beats_by_looking(
+    beating: Beating, revision: int, sent_s: float, write: Any = Beating._write
 ) -> None:
-    """A lease that is over is read, and good again if it still names the owner."""
-    found = await holding._cells.get(holding._key) if holding._holder.lapsed else Unknown()
-    known = None if isinstance(found, Unknown) or found[1] is None else leased(found[1])
-    if isinstance(found, Unknown) or known is None or known.epoch != holding._value.epoch:
-        await renew(holding, revision, sent_s)
+    """A node whose leases are over reads its advert, and they are good again if it is its own."""
+    lapsed = any(holding._holder.lapsed for holding in beating._held.values())
+    found = await beating._cells.get(beating.advert.node) if lapsed else Unknown()
+    known = None if isinstance(found, Unknown) or found[1] is None else advertised(found[1])
+    if isinstance(found, Unknown) or known is None or known.boot != beating.advert.boot:
+        await write(beating, revision, sent_s)
         return
-    now_s = holding._time.now_s()
-    holding.page.until_s = now_s + known.ttl_s
-    holding._on(lease.Renewed(found[0], now_s))
+    now_s = beating._time.now_s()
+    beating._on(pulse.BeatWritten(found[0], now_s))
+    for holding in beating._held.values():
+        holding.renewed(now_s)
 
 
 async def reads_once(journal: Journal, upto: int, _: Time) -> list[tuple[int, bytes]]:
@@ -63,7 +75,7 @@ def believes_stale_leases(
     state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
 ) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
     """An older revision that names no owner, or another one, is proof of a death."""
-    if isinstance(event, monitor.LeaseRead) and event.epoch < state.epoch and not state.over:
+    if isinstance(event, monitor.PulseRead) and event.beat < state.lease.beat and not state.over:
         event = monitor.EpochEnded(state.epoch, "noproc")
     found: tuple[monitor.Monitor, tuple[monitor.Command, ...]] = step(state, event)
     return found
@@ -79,12 +91,43 @@ def believes_nobody(
     return found
 
 
+def takes_what_runs(
+    beating: Beating, tree: str, subtree: str, epoch: int, take: Any = Beating.take
+) -> None:
+    """An order to stop what is just being started comes too early, and is forgotten."""
+    holding = beating._held.get((tree, subtree))
+    if holding is not None and holding._held is not None:
+        take(beating, tree, subtree, epoch)
+
+
+async def does_not_revoke(pulses: Pulses, node: str, _: Revoked) -> int | Unknown:
+    """The agent is not told of a takeover."""
+    found = await pulses.read(node)
+    if isinstance(found, Unknown):
+        return found
+    return 0 if found[1] is None else found[1].beat
+
+
+async def begins_unwritten(holding: Holding, write: Any = Holding._write) -> bool | None:
+    """A lease that the parent has written is taken without writing it."""
+    done: bool | None = True if holding._held is None else await write(holding)
+    return done
+
+
 def set_longer(page: LeasePage, until_s: float) -> None:
-    page._times[0] = until_s + 2.0  # as long again
+    page._times[0] = until_s + SILENT_TTL_S  # as long again
 
 
 def replaced(owner: Any, name: str, value: object) -> Mutation:
     return partial(patch.object, owner, name, value)
+
+
+def set_a_quarter_longer(page: LeasePage, until_s: float) -> None:
+    page._times[0] = until_s + SILENT_TTL_S / 4
+
+
+def good_a_quarter_longer(holder: lease.Holder, now_s: float) -> bool:
+    return not holder.stopped and now_s - holder.good_from_s < 1.25 * holder.ttl_s
 
 
 def good_for_longer(holder: lease.Holder, now_s: float) -> bool:
@@ -100,12 +143,25 @@ TOO_SOON = partial(patch.dict, lease.TAKEOVER, {"fence": 0.6, "lease": 0.6})
 EACH = replaced(Kin, "is_new_cause", lambda *_: True)
 GOOD = replaced(lease.Holder, "is_good", good_for_longer)
 PAGE = replaced(LeasePage, "until_s", LONGER)
-RESUMES = replaced(Holding, "_renew", renews_by_looking)
+RESUMES = replaced(Beating, "_write", beats_by_looking)
 LANDED = replaced(writer, "step_writer", takes_for_landed)
 BLIND = replaced(writer, "step_writer", has_no_witness)
 NOBODY = replaced(monitor, "step_monitor", believes_nobody)
 STALE = replaced(monitor, "step_monitor", believes_stale_leases)
 ONCE = replaced(asking, "read_to", reads_once)
+QUARTER_PAGE = property(lambda page: page._times[0], set_a_quarter_longer)
+QUARTER = (
+    replaced(lease.Holder, "is_good", good_a_quarter_longer),
+    replaced(LeasePage, "until_s", QUARTER_PAGE),
+)
+AFTER_ONE = partial(patch.dict, lease.TAKEOVER, {"fence": 1.0, "lease": 1.0})
+DEAF = replaced(Beating, "take", lambda *_: None)
+HASTY = replaced(Beating, "take", takes_what_runs)
+UNTOLD = replaced(Pulses, "revoke", does_not_revoke)
+UNWRITTEN = replaced(Holding, "_write", begins_unwritten)
+ANY_BOOT = partial(
+    patch.object, Watching, "_boot", property(lambda _: ANY, lambda *_: None), create=True
+)
 MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("appends are not compared", Rules(compares=False), plan),
     ("an owner does not stop itself", Rules(stops_itself=False), plan),
@@ -113,10 +169,17 @@ MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("a lease is resumed without writing it", mutant(RESUMES), plan_late),
     ("a short read is taken for the whole", mutant(ONCE), plan),
     ("an append of unknown fate is taken as landed", mutant(LANDED), plan),
-    ("a lease counts too long", mutant(PAGE, GOOD), plan),
+    ("a lease counts too long", mutant(PAGE, GOOD), plan_silence),
     ("a lease is taken over before it is over", mutant(TOO_SOON), plan),
     ("one answer `nobody` is a death", mutant(NOBODY), plan),
     ("a stale lease is proof", mutant(STALE), plan),
     ("a death is counted for each child", mutant(EACH), plan_node_death),
     ("there is no witness", mutant(BLIND), plan_loss),
+    ("a lease counts a quarter too long", mutant(*QUARTER), plan_silence),
+    ("a lease is taken over after it was good once", mutant(AFTER_ONE), plan_silence),
+    ("a beat covers a subtree that is placed elsewhere since", mutant(DEAF), plan),
+    ("an agent is not told of a takeover", mutant(UNTOLD), plan),
+    ("a stop that comes during the start is forgotten", mutant(HASTY), plan_rivals),
+    ("a lease is taken without writing it", mutant(UNWRITTEN), plan_rivals),
+    ("a new agent's beats make old leases good", mutant(ANY_BOOT), plan),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.records import chained
 from ssm_cli.cluster.simulated.network import Process
@@ -20,6 +21,8 @@ from tests.cluster.world import (
     SimNode,
     World,
 )
+
+SILENT_TTL_S = 8.0
 
 
 def plan(world: World) -> None:
@@ -47,12 +50,15 @@ def soon(world: World, low_s: float, high_s: float) -> float:
 def crash(world: World) -> None:
     """A computer loses its power, and comes back."""
     node = world.random.choice(list(world.nodes.values()))
-    if not node.process.alive:
-        return
+    if node.process.alive:
+        down(world, node)
+        world.net.at(soon(world, 0.5, 3.0), node.begin)
+
+
+def down(world: World, node: SimNode) -> None:
     if any(not owner.ended.done() for owner in node.owners):
         world.deaths += 1
     node.crash()
-    world.net.at(soon(world, 0.5, 3.0), node.begin)
 
 
 def kill(world: World) -> None:
@@ -60,6 +66,32 @@ def kill(world: World) -> None:
     for owner in world.owners()[:1]:
         world.deaths += 1
         owner.kill()
+
+
+def drain(world: World) -> None:
+    """A node is drained, and begins anew a while later, as another process."""
+    node = world.random.choice(list(world.nodes.values()))
+    node.leaving.set()
+    world.net.at(soon(world, 3.0, 6.0), back, world, node)
+
+
+def back(world: World, node: SimNode) -> None:
+    if node.process.alive and node.leaving.is_set():
+        down(world, node)
+        node.begin()
+
+
+def move(world: World) -> None:
+    """Somebody moves a subtree."""
+    parent = world.random.choice(world.parents)
+    if parent.process.alive:
+        watching = world.random.choice(parent.watched)
+        where = world.random.choice(list(world.nodes))
+        world.net.begin(parent.process, moved(watching, where))
+
+
+async def moved(watching: Watching, node: str) -> None:
+    await watching.move_to(node)
 
 
 def pause(world: World) -> None:
@@ -185,9 +217,9 @@ def servers_away(world: World) -> None:
 
 
 FAULTS: tuple[Callable[[World], None], ...] = (
-    crash, crash, kill, kill, pause, busy, slow_start, parent_gone, second_parent, rolling_update,
-    cut, half_cut, flap, lossy, late, late, stale, kill_and_stale, slow_replica, slow_replica,
-    quorum_lost, servers_away,
+    crash, crash, kill, kill, drain, move, pause, busy, slow_start, parent_gone, second_parent,
+    rolling_update, cut, half_cut, flap, lossy, late, late, stale, kill_and_stale, slow_replica,
+    slow_replica, quorum_lost, servers_away,
 )  # fmt: skip
 
 
@@ -245,6 +277,38 @@ def plan_node_death(world: World) -> None:
 def crash_for_good(world: World) -> None:
     world.deaths += 1
     world.nodes["a"].crash()
+
+
+def plan_silence(world: World) -> None:
+    """Twice a computer that hosts is cut off for longer than its leases are good.
+
+    They are long, so that who acts too early or too late does so by more than a start takes.
+    Clocks there are slow, and that of the parent is fast, as far as is promised.
+    """
+    world.ttl_s, world.takeover = SILENT_TTL_S, "fence"
+    world.parents[0].process.rate = 1.1
+    for node in world.nodes.values():
+        node.process.rate = 0.9
+    for first_s in (2.0, 15.0):
+        world.net.at(first_s + world.random.uniform(0.0, 2.0), silence, world)
+
+
+def silence(world: World) -> None:
+    for node in {owner.node for owner in world.owners()[:1]}:
+        sever(node.processes())
+        world.net.at(soon(world, 11.0, 12.0), heal_all, node)
+
+
+def heal_all(node: SimNode) -> None:
+    heal(node.processes())
+
+
+def plan_rivals(world: World) -> None:
+    """Two parents start the same children, while messages are late and owners die."""
+    world.net.at(world.random.uniform(0.0, 1.5), second_parent, world)
+    for _ in range(8):
+        fault = world.random.choice((kill, late, quorum_lost, parent_gone))
+        world.net.at(world.random.uniform(0.5, FAULTS_S), fault, world)
 
 
 def plan_late(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import Remote
-from ssm_cli.cluster.protocol import lease, monitor, records, writer
+from ssm_cli.cluster.protocol import lease, monitor, pulse, records, writer
 from ssm_cli.cluster.protocol.limits import clashing
 from ssm_cli.cluster.protocol.messages import Advert
 from ssm_cli.cluster.protocol.placement import fitting, misfit
@@ -99,47 +99,89 @@ def test_a_record_with_a_flipped_bit_is_damaged() -> None:
             records.read_record(flipped)
 
 
-def test_a_lease_counts_from_when_its_renewal_was_sent() -> None:
-    holder = lease.Holder(2.0, 1, good_from_s=0.0)
-    holder, commands = lease.step_holder(holder, lease.Tick(1.0))
-    assert commands == (lease.Renew(1, 1.0),)
-    holder, _ = lease.step_holder(holder, lease.Renewed(2, sent_s=1.0))
+def beating() -> pulse.Pulse:
+    """A node that has beaten at 0 s, as revision 7 of its cell."""
+    state, commands = pulse.step_pulse(pulse.Pulse(1.0), lease.Tick(0.0))
+    assert commands == (pulse.WriteBeat(0, 0.0),)
+    state, commands = pulse.step_pulse(state, pulse.BeatWritten(7, sent_s=0.0))
+    assert not commands
+    return state
+
+
+def test_a_lease_counts_from_when_the_beat_was_sent() -> None:
+    holder, _ = lease.step_holder(lease.Holder(2.0), lease.Renewed(0.0))
+    assert lease.step_holder(holder, lease.Tick(1.9)) == (holder, ())
+    holder, _ = lease.step_holder(holder, lease.Renewed(sent_s=1.0))
     assert holder.is_good(2.9)
     assert not holder.is_good(3.0)
 
 
-def test_a_renewal_without_an_answer_is_tried_again_at_once() -> None:
-    holder, _ = lease.step_holder(lease.Holder(12.0, 1, good_from_s=0.0), lease.Tick(4.0))
-    holder, _ = lease.step_holder(holder, lease.LeaseUnclear(5.0))
-    assert lease.step_holder(holder, lease.Tick(6.0))[1] == (lease.Renew(1, 6.0),)
+def test_a_node_beats_again_and_again_one_write_at_a_time() -> None:
+    state = beating()
+    assert pulse.step_pulse(state, lease.Tick(0.9)) == (state, ())
+    state, commands = pulse.step_pulse(state, lease.Tick(1.0))
+    assert commands == (pulse.WriteBeat(7, 1.0),)
+    assert pulse.step_pulse(state, lease.Tick(9.0)) == (state, ())
 
 
-def test_a_lease_that_names_us_is_written_again_before_it_counts() -> None:
-    holder, _ = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.LeaseRefused(1.0))
-    holder, commands = lease.step_holder(holder, lease.Found(5, ours=True, now_s=1.1))
-    assert commands == (lease.Renew(5, 1.1),)
+def test_a_beat_without_an_answer_is_tried_again_at_once() -> None:
+    state, _ = pulse.step_pulse(beating(), lease.Tick(4.0))
+    state, _ = pulse.step_pulse(state, pulse.BeatUnclear(5.0))
+    assert pulse.step_pulse(state, lease.Tick(5.25))[1] == (pulse.WriteBeat(7, 5.25),)
+
+
+def test_a_beat_that_was_refused_is_written_again_before_it_counts() -> None:
+    state, commands = pulse.step_pulse(beating(), pulse.BeatRefused())
+    assert commands == (pulse.ReadBeat(),)
+    _, commands = pulse.step_pulse(state, pulse.BeatRead(9, "ours", 1.1))
+    assert commands == (pulse.WriteBeat(9, 1.1),)
+
+
+def test_an_old_read_of_a_beat_that_was_refused_is_no_evidence_but_not_for_ever() -> None:
+    state, _ = pulse.step_pulse(beating(), pulse.BeatRefused())
+    for _ in range(pulse.OLDER_READS):
+        state, commands = pulse.step_pulse(state, pulse.BeatRead(7, "ours", 1.0))
+        assert not commands
+    _, commands = pulse.step_pulse(state, pulse.BeatRead(7, "ours", 1.0))
+    assert commands[0] == pulse.Disown("fenced: the adverts of the nodes are lost")
+
+
+@pytest.mark.parametrize(
+    ("whose", "said"),
+    [("nobody", "taken out of the directory"), ("other", "another node has our name")],
+)
+def test_a_node_whose_cell_is_not_its_own_any_more_gives_everything_up(
+    whose: pulse.Whose, said: str
+) -> None:
+    read = pulse.BeatRead(9, whose, 1.0)
+    _, commands = pulse.step_pulse(beating(), read)
+    disown, again = commands
+    assert isinstance(disown, pulse.Disown)
+    assert said in disown.reason
+    assert disown.named == (whose == "other")
+    assert again == pulse.WriteBeat(9, 1.0)
+    assert pulse.step_pulse(pulse.Pulse(1.0), read)[1] == (again,)  # of a node that died
+
+
+def test_a_lease_that_is_over_stands_still_and_goes_on_once_the_node_has_beaten() -> None:
+    holder, _ = lease.step_holder(lease.Holder(2.0), lease.Renewed(0.0))
+    holder, commands = lease.step_holder(holder, lease.Tick(2.0))
+    assert commands == (lease.Lapse(),)
     assert not holder.is_good(2.0)
-
-
-def test_a_lease_that_is_over_stands_still_and_goes_on_once_it_was_written_again() -> None:
-    holder, commands = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.Tick(2.0))
-    assert commands == (lease.Lapse(), lease.Renew(1, 2.0))
-    assert not holder.is_good(2.0)
-    holder, commands = lease.step_holder(holder, lease.LeaseUnclear(3.0))
-    assert not commands
-    holder, commands = lease.step_holder(holder, lease.Tick(30.0))
-    assert commands == (lease.Renew(1, 30.0),)
-    holder, commands = lease.step_holder(holder, lease.Renewed(2, 30.0))
+    assert lease.step_holder(holder, lease.Tick(30.0)) == (holder, ())
+    holder, commands = lease.step_holder(holder, lease.Renewed(30.0))
     assert commands == (lease.Resume(),)
     assert holder.is_good(31.9)
 
 
 def test_a_lease_that_is_over_and_another_ones_is_an_end() -> None:
-    holder, _ = lease.step_holder(lease.Holder(2.0, 1, good_from_s=0.0), lease.Tick(2.0))
-    holder, _ = lease.step_holder(holder, lease.LeaseRefused(3.0))
-    holder, commands = lease.step_holder(holder, lease.Found(7, ours=False, now_s=3.0))
+    holder, _ = lease.step_holder(lease.Holder(2.0), lease.Tick(2.0))
+    holder, commands = lease.step_holder(
+        holder, lease.TakenOver("fenced: another owner has the lease")
+    )
     assert commands == (lease.Fence("fenced: another owner has the lease"),)
-    assert lease.step_holder(holder, lease.Tick(4.0))[1] == ()
+    assert lease.step_holder(holder, lease.Renewed(4.0))[1] == ()
+    assert not holder.is_good(4.0)
 
 
 def gives_up(state: writer.Writer, event: writer.Event) -> writer.GiveUp:
@@ -185,7 +227,7 @@ def test_an_entry_out_of_order_is_an_error_and_not_an_assertion() -> None:
 
 
 def watched(takeover: lease.Takeover = "fence") -> monitor.Monitor:
-    return monitor.Monitor(3, 2.0, takeover, lease.Observed(7, 0.0))
+    return monitor.Monitor(3, 2.0, takeover, lease.Observed(7, 0.0), revision=7)
 
 
 def after(state: monitor.Monitor, *events: monitor.Event) -> list[monitor.Command]:
@@ -203,31 +245,36 @@ def absent(*times_s: float, agent: monitor.Seen = "absent") -> list[monitor.Even
     return [event for now_s in times_s for event in (said, monitor.Pinged("absent", now_s))]
 
 
-def test_a_lease_that_does_not_change_is_over_after_a_margin_and_no_death() -> None:
-    assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, 2.4, 2.4))[1]
+def test_a_node_that_does_not_beat_is_over_after_a_margin_and_that_is_no_death() -> None:
+    assert not monitor.step_monitor(watched(), monitor.PulseRead(7, 2.4, 2.4))[1]
     gone = [monitor.Exit("noconnection", "silence")]
-    assert after(watched(), monitor.LeaseRead(7, 3, 2.5, 2.5)) == gone
-    assert not monitor.step_monitor(watched("lease"), monitor.LeaseRead(7, 3, 2.9, 2.9))[1]
+    assert after(watched(), monitor.PulseRead(7, 2.5, 2.5)) == gone
+    assert not monitor.step_monitor(watched("lease"), monitor.PulseRead(7, 2.9, 2.9))[1]
+    assert not after(watched(), monitor.PulseRead(8, 2.4, 2.4), monitor.PulseRead(8, 4.8, 4.8))
 
 
 def test_an_old_answer_that_was_held_up_is_no_evidence() -> None:
-    assert not monitor.step_monitor(watched(), monitor.LeaseRead(7, 3, asked_s=1.0, heard_s=9.0))[1]
+    assert not monitor.step_monitor(watched(), monitor.PulseRead(7, asked_s=1.0, heard_s=9.0))[1]
+
+
+def test_an_older_beat_is_a_stale_read_and_no_evidence() -> None:
+    found = after(watched(), monitor.PulseRead(6, 1.0, 1.0), monitor.PulseRead(6, 9.0, 9.0))
+    assert found == [monitor.Reach(reachable=False)]
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 3, 9])
 def test_an_older_revision_of_the_lease_is_no_evidence(epoch: int) -> None:
-    found = after(watched(), monitor.LeaseRead(6, epoch, 1.0, 1.0, "killed"))
-    assert found == [monitor.Reach(reachable=False)]
+    assert after(watched(), monitor.LeaseRead(6, epoch, "killed")) == []
 
 
 def test_a_released_lease_tells_the_reason_whose_message_was_lost() -> None:
-    assert after(watched(), monitor.LeaseRead(9, 3, 0.1, 0.1, "killed")) == [monitor.Exit("killed")]
+    assert after(watched(), monitor.LeaseRead(9, 3, "killed")) == [monitor.Exit("killed")]
 
 
 def test_a_parent_that_cannot_read_the_lease_takes_nothing_over() -> None:
-    state, commands = monitor.step_monitor(watched(), monitor.LeaseUnread(1.0))
+    state, commands = monitor.step_monitor(watched(), monitor.PulseUnread(1.0))
     assert commands == (monitor.Reach(reachable=False),)
-    for event in (*absent(2.0, 20.0, 20.1, 20.2), monitor.LeaseRead(7, 3, 21.0, 21.0)):
+    for event in (*absent(2.0, 20.0, 20.1, 20.2), monitor.PulseRead(7, 21.0, 21.0)):
         state, commands = monitor.step_monitor(state, event)
         assert not any(isinstance(command, monitor.Exit) for command in commands)
 
@@ -255,8 +302,8 @@ def test_an_absent_subtree_whose_agent_does_not_answer_is_not_dead() -> None:
 
 
 def test_absence_just_after_the_servers_are_back_is_no_evidence() -> None:
-    state, _ = monitor.step_monitor(watched(), monitor.LeaseUnread(1.0))
-    state, _ = monitor.step_monitor(state, monitor.LeaseRead(7, 3, 6.0, 6.0))
+    state, _ = monitor.step_monitor(watched(), monitor.PulseUnread(1.0))
+    state, _ = monitor.step_monitor(state, monitor.PulseRead(7, 6.0, 6.0))
     assert not any(isinstance(c, monitor.Exit) for c in after(state, *absent(6.1, 6.3, 6.5, 8.9)))
     assert monitor.Exit("noconnection", "absence") in after(state, *absent(6.1, 6.3, 6.5, 9.1))
 
@@ -270,7 +317,7 @@ def test_silence_is_unreachable_and_an_answer_reachable_again() -> None:
 
 
 def test_a_lease_with_a_later_epoch_is_an_exit_as_fenced() -> None:
-    assert after(watched(), monitor.LeaseRead(9, 4, 0.1, 0.1)) == [monitor.Exit("fenced")]
+    assert after(watched(), monitor.LeaseRead(9, 4)) == [monitor.Exit("fenced")]
 
 
 def test_placement_goes_by_labels_load_and_name() -> None:

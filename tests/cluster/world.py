@@ -68,6 +68,7 @@ class World:
         self.effects: dict[str, list[tuple[float, int]]] = defaultdict(list)
         self.acked: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self.last_ack_s: dict[str, float] = dict.fromkeys(CHILDREN, 0.0)
+        self.ttl_s = TTL_S
         self.damaged = ""
         self.lost = ""  # what was taken from the stores, if anything
         self.deaths = 0
@@ -108,7 +109,8 @@ class SimNode:
         agent = Agent(
             cluster, cluster, Access(""), name=self.name, labels={}, folder="", host=self.host
         )
-        self.world.net.begin(self.process, agent.run(asyncio.Event()))
+        self.leaving = asyncio.Event()
+        self.world.net.begin(self.process, agent.run(self.leaving))
 
     def host(self, job: Job, page: LeasePage) -> Owner:
         owner = Owner(self.world, self, job, page)
@@ -243,6 +245,7 @@ class Owner:
 
     def act(self) -> None:
         """Do something that others see: only while the lease is good."""
+        self.page.alive_s = self.net.now_s(self.process)
         if self.store.fenced:
             self.end(self.store.word)
         if self.good():
@@ -324,11 +327,7 @@ class Parent:
         self.stopping = False
         shared = Kin()
         for child in CHILDREN:
-            cluster = self.world.cluster(self.process)
-            job = ChildJob(child, "tree", {}, TTL_S, self.world.takeover, "keep", 1)
-            watching = Watching(cluster, TREE, job, self.hear, shared)
-            self.watched.append(watching)
-            self.world.net.begin(self.process, self.run(cluster, child, watching))
+            self.world.net.begin(self.process, self.run(child, shared))
 
     def stop(self) -> None:
         """End its children in order, and itself."""
@@ -351,8 +350,12 @@ class Parent:
         if is_counted(child, child.last_reason if ended else None):
             self.counted.append(word)
 
-    async def run(self, cluster: SimCluster, child: str, watching: Watching) -> None:
-        adopt, n = True, 0
+    async def run(self, child: str, shared: Kin) -> None:
+        world, adopt, n = self.world, True, 0
+        cluster = world.cluster(self.process)
+        job = ChildJob(child, "tree", {}, world.ttl_s, world.takeover, "keep", 1)
+        watching = Watching(cluster, TREE, job, self.hear, shared)
+        self.watched.append(watching)
         while not self.stopping:
             n += 1
             done = await watching.start(n, adopt=adopt)

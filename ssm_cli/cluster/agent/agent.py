@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.child import Child, Hosting
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.owner.host import Job
 from ssm_cli.cluster.owner.page import LeasePage
-from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown, replicas_of
+from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
     FENCED,
@@ -36,9 +37,10 @@ from ssm_cli.cluster.protocol.messages import (
     leased,
 )
 
-BEAT_S = 1.0  # between two adverts
 MOST_HOSTED = 1024  # subtrees of one node
 STOP_S = 15.0  # how long subtrees may take to end when the node is drained
+SILENT = 1 / 2  # of a lease, or SILENT_S: without a sign of its process a subtree is silent
+SILENT_S = 2.0
 
 
 class Agent:
@@ -72,11 +74,10 @@ class Agent:
         self._access = access
         self._folder = folder
         self._children: dict[tuple[str, str], Hosting] = {}
-        self._leases: dict[tuple[str, str], Holding] = {}
+        self._beating: Beating | None = None  # once it runs
         self._starting: dict[tuple[str, str, int], asyncio.Task[Said]] = {}
         self._past: dict[tuple[str, str], Exited] = {}  # how the last lives ended
         self._work: set[asyncio.Task[None]] = set()
-        self._revision = 0
         self._advert = Advert(
             name,
             labels,
@@ -101,35 +102,24 @@ class Agent:
             await serve(looks, self._on_look),
             await serve(names.agent(self.name), self._on_order),
         ]
+        load, time = self._children.__len__, self._cluster.time
+        self._beating = beating = Beating(cells, time, self._advert, load)
         sweep = asyncio.ensure_future(Sweep(self._cluster, cells).run())
-        while not stop.is_set():
-            await self._present(cells)
-            try:
-                await asyncio.wait_for(stop.wait(), BEAT_S)
-            except TimeoutError:
-                continue
+        beat = asyncio.ensure_future(beating.run())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([beat, stopped], return_when=asyncio.FIRST_COMPLETED)
         sweep.cancel()
+        if not stop.is_set():
+            stopped.cancel()
+            await self._drain()
+            raise ClusterError(f"{beat.result()}: {self.name}; give one of them another --name")
         self._advert = msgspec.structs.replace(self._advert, draining=True)
-        await self._present(cells)
+        beating.present(draining=True)
         await self._drain()
         for handle in handles:
             await handle.close()
-        await cells.cas(self.name, None, self._revision)
-
-    async def _present(self, cells: Cells) -> None:
-        """Write the advert anew; an answer that is lost is made good the next time."""
-        beat, load = self._advert.beat + 1, len(self._children)
-        self._advert = msgspec.structs.replace(self._advert, beat=beat, load=load)
-        data = msgspec.json.encode(self._advert)
-        done = await cells.cas(self.name, data, self._revision)
-        if isinstance(done, int):
-            self._revision = done
-            return
-        found = await cells.get(self.name)
-        if not isinstance(found, Unknown):
-            self._revision = found[0]
-            done = await cells.cas(self.name, data, self._revision)
-            self._revision = done if isinstance(done, int) else self._revision
+        beat.cancel()
+        await beating.leave()
 
     async def _drain(self) -> None:
         for child in self._children.values():
@@ -150,13 +140,19 @@ class Agent:
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
             case _:
-                _say(answer, Said(ok=False, reason="undecodable"))
+                detail = f"an order of another ssm than the node's, which is {self._advert.version}"
+                _say(answer, Said(ok=False, reason="undecodable", detail=detail))
 
     def _hosted(self) -> list[Hosted]:
         return [
-            Hosted(tree, subtree, child.job.start.epoch, child.pid)
-            for (tree, subtree), child in sorted(self._children.items())
+            Hosted(*key, child.job.start.epoch, child.pid, self._is_silent(child))
+            for key, child in sorted(self._children.items())
         ]
+
+    def _is_silent(self, child: Hosting) -> bool:
+        """Return whether a process that serves has given no sign of itself for some time."""
+        most_s = min(SILENT_S, child.job.start.ttl_s * SILENT)
+        return self._cluster.time.now_s() - child.page.alive_s > most_s
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -186,38 +182,39 @@ class Agent:
         if child is None and past is not None and past.epoch == start.epoch:
             return Said(ok=False, reason=past.reason, detail=past.detail, epoch=past.epoch)
         if child is None:
-            refusal = await self._refusal(start) or await self._hold(start)
-            if refusal is not None:
-                return refusal
-            child = self._children[key] = self._begin(start)
+            held = await self._refusal(start) or await self._hold(start)
+            if isinstance(held, Said):
+                return held
+            child = self._children[key] = self._begin(start, held)
         told = await child.started
-        ok = told.event == "started"
-        return Said(ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch)
+        ok, boot = told.event == "started", self._advert.boot
+        return Said(
+            ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch, boot=boot
+        )  # fmt: skip
 
-    async def _hold(self, start: Start) -> Said | None:
-        """Take the lease; return why that failed."""
-        key = start.tree, start.subtree
-        page = LeasePage()
+    async def _hold(self, start: Start) -> Holding | Said:
+        """Take the lease; return why that failed if it did."""
         lease = Lease(
             self.name, start.epoch, start.ttl_s, spec=start.spec,
-            journal=start.journal, saved=start.saved,
+            journal=start.journal, saved=start.saved, boot=self._advert.boot,
         )  # fmt: skip
         cells = await self._theirs.cells(names.leases(start.tree), start.replicas)
         holding = Holding(
             cells, self._theirs.time, key=start.subtree, value=lease, revision=start.revision,
-            page=page,
+            page=LeasePage(),
         )  # fmt: skip
-        if await holding.begin():
-            self._leases[key] = holding
-            return None
-        detail = "the lease could not be renewed at the start"
+        if self._beating is not None:
+            self._beating.hold(start.tree, holding)
+            if await holding.begin():
+                return holding
+            self._beating.drop(start.tree, holding)
+        detail = "the lease could not be taken, or was not good in time"
         return Said(ok=False, reason="fenced", detail=detail, epoch=start.epoch)
 
-    def _begin(self, start: Start) -> Hosting:
+    def _begin(self, start: Start, holding: Holding) -> Hosting:
         """Start the process of a subtree whose lease is held."""
         # The server that we were given may be the one that is gone.
         access = msgspec.structs.replace(self._access, url=self._cluster.urls)
-        holding = self._leases[start.tree, start.subtree]
         child = self._host(Job(start, access, self.name, self._folder), holding.page)
         holding.keep(child)
         self._spawn(self._follow(child, holding))
@@ -250,13 +247,14 @@ class Agent:
         told = await child.ended
         start = child.job.start
         key = start.tree, start.subtree
+        if self._beating is not None:
+            self._beating.drop(start.tree, holding)
         page = holding.page
         exited = Exited(
             *key, start.epoch, told.reason, told.detail, self.name, page.journal, page.saved
         )
         if self._children.get(key) is child:
             del self._children[key]
-            self._leases.pop(key, None)
             self._past.pop(key, None)
             self._past[key] = exited
             while len(self._past) > MOST_HOSTED:
@@ -267,6 +265,8 @@ class Agent:
     async def _stop(self, stop: Stop, answer: Answer | None) -> None:
         child = self._children.get((stop.tree, stop.subtree))
         if child is None or child.job.start.epoch != stop.epoch:
+            if self._beating is not None:  # it may be about to start
+                self._beating.take(stop.tree, stop.subtree, stop.epoch)
             _say(answer, Said(ok=True, reason="noproc", detail="it does not run here"))
             return
         if stop.reason == FENCED:

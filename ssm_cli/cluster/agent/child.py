@@ -24,6 +24,7 @@ class Hosting(Protocol):
     """What an agent asks of the process of a subtree."""
 
     job: Job
+    page: LeasePage
     started: asyncio.Future[Told]
     ended: asyncio.Future[Told]
 
@@ -62,13 +63,14 @@ class Child:
 
     Attributes:
         job: what it hosts.
+        page: the memory that it shares with its agent.
         started: done once it serves, or with what it said instead.
         ended: done once the process is gone.
     """
 
     def __init__(self, job: Job, page: LeasePage) -> None:
         self.job = job
-        self._page = page
+        self.page = page
         self._killed: Told | None = None
         self._frozen = self._stopped = self._hung = False
         loop = asyncio.get_running_loop()
@@ -126,7 +128,7 @@ class Child:
                 self._stopped = seen.si_code == os.CLD_STOPPED
         except ChildProcessError:
             return False  # it has ended
-        ours = self._frozen or self._page.stopped
+        ours = self._frozen or self.page.stopped
         self._hung = self._stopped and (self._hung or not ours)
         return self._hung
 

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import msgspec
 
-from ssm_cli.cluster.link.placing import adverts, ask, hosts
+from ssm_cli.cluster.link.asking import ask, hosted_by
+from ssm_cli.cluster.link.placing import adverts
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
@@ -148,7 +149,7 @@ async def accept_loss(cluster: Cluster, tree: str, subtree: str) -> None:
     if lease is None:
         raise NoProc(f"nothing is known of a subtree {tree}/{subtree}", reason="noproc")
     said = await ask(cluster, names.looks(lease.node), Ping(), ASK_S)
-    if not lease.released and hosts(said, tree, subtree, lease.epoch):
+    if not lease.released and hosted_by(said, tree, subtree, lease.epoch) is not None:
         raise NoProc(f"{tree}/{subtree} runs on {lease.node}: nothing is lost", reason="noproc")
     given = Lease(lease.node, lease.epoch + 1, lease.ttl_s, released=True, spec=lease.spec)
     if not isinstance(await cells.cas(subtree, msgspec.json.encode(given), revision), int):

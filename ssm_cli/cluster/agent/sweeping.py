@@ -29,9 +29,13 @@ class Sweep:
             await self.once()
 
     async def once(self) -> None:
-        """Look once; forget whoever has been gone for long. What does not answer is left."""
+        """Look once; forget whoever has been gone for long. What does not answer is left.
+
+        Time in which nothing could be read says nothing: nobody could write either.
+        """
         found = await self._cells.entries()
         if isinstance(found, Unknown):
+            self._seen = {}
             return
         now_s = self._cluster.time.now_s()
         before, self._seen = self._seen, {}

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.cluster.link.placing import ASK_S, LOOKS, PAUSE_S, ask
+from ssm_cli.cluster.link.asking import ask
+from ssm_cli.cluster.link.placing import ASK_S, LOOKS, PAUSE_S
 from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
@@ -69,7 +70,7 @@ class Parenthood:
                     raise ClusterError(found.detail)
             else:
                 revision, data = found
-                first, seen = seen.revision < 0, seen.seen(revision, time.now_s())
+                first, seen = seen.beat < 0, seen.seen(revision, time.now_s())
                 known = None if data is None else parent_in(data)
                 if (
                     known is None or known.released or known.id == self._me.id or takeover

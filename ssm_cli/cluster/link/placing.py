@@ -6,7 +6,9 @@ import asyncio
 
 import msgspec
 
+from ssm_cli.cluster.link.asking import ask, hosted_by
 from ssm_cli.cluster.link.frames import ChildJob
+from ssm_cli.cluster.link.pulses import Pulses
 from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import TAKEOVER
@@ -14,8 +16,8 @@ from ssm_cli.cluster.protocol.messages import (
     FENCED,
     Advert,
     Lease,
-    Move,
     Ping,
+    Revoked,
     Said,
     Start,
     Stop,
@@ -38,7 +40,7 @@ LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """Where a subtree runs, or why it could not be placed."""
+    """Where a subtree runs, its agent and the beat of that; or why it could not be placed."""
 
     ok: bool
     reason: str = ""
@@ -46,6 +48,8 @@ class Placed(msgspec.Struct, frozen=True):
     node: str = ""
     epoch: int = 0
     revision: int = 0
+    beat: int = 0
+    boot: str = ""
 
 
 class Loads:
@@ -86,18 +90,28 @@ class Placing:
 
     Attributes:
         gone: the last epoch that is known to have ended; its lease has not to expire.
-        over: the revision of the lease that was seen to be over; unchanged, it is not waited for.
+        over: the node and the beat that were seen to be over; without another one since, the lease
+            is not waited for.
         before: the node of the previous life.
         lost: a node that was not heard of; it is asked last, as an answer may never come.
     """
 
-    def __init__(self, cluster: Cluster, tree: str, job: ChildJob, loads: Loads) -> None:
-        self.gone = self.over = 0
+    def __init__(
+        self,
+        cluster: Cluster,
+        tree: str,
+        job: ChildJob,
+        loads: Loads,
+        pulses: Pulses | None = None,
+    ) -> None:
+        self.gone = 0
+        self.over = "", 0
         self.before = self.lost = ""
         self._cluster = cluster
         self._tree = tree
         self._job = job
         self._loads = loads
+        self._pulses = pulses or Pulses(cluster)
         self._known = Lease("", 0, 0.0)  # what was seen of it; the cells may be lost
 
     async def cells(self) -> Cells:
@@ -126,26 +140,36 @@ class Placing:
             journal, saved = max(journal, known.journal), max(saved, known.saved)
             self._known = msgspec.structs.replace(known, journal=journal, saved=saved)
 
-    async def adopt(self, after: int = 0) -> Placed | Unknown | None:
-        """Return a running life whose lease was written after a revision, if there is one.
+    async def adopt(self, epoch: int = 0, after: int = 0) -> Placed | Unknown | None:
+        """Return a running life, if there is one; of that epoch only if its node has beaten since.
 
-        It need not answer: one whose user code does not return is there if its agent says so.
+        It need not answer: one whose user code does not return is there if its agent says so. One
+        that an agent of an older ssm hosts, whose lease hangs on no pulse, is not adopted.
         """
         found = await self.lease()
         if isinstance(found, Unknown):
             return found
         revision, lease = found
-        if lease is None or lease.released or revision <= after:
+        if lease is None or lease.released or not lease.boot:
             return None
-        said = await ask(self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S)
-        here = not isinstance(said, CallLost) and said.epoch == lease.epoch
-        if not here:
-            told = await ask(self._cluster, names.looks(lease.node), Ping(), ASK_S)
-            here = hosts(told, self._tree, self._job.name, lease.epoch)
-        if not here:
+        pulse = await self._pulses.read(lease.node)
+        if isinstance(pulse, Unknown):
+            return pulse
+        beat = 0 if pulse[1] is None else pulse[1].beat
+        if lease.epoch == epoch and beat <= after:
             return None
+        said = await ask(self._cluster, names.looks(lease.node), Ping(), ASK_S)
+        if hosted_by(said, self._tree, self._job.name, lease.epoch) is None:
+            said = await ask(
+                self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S
+            )
+            if isinstance(said, CallLost) or said.epoch != lease.epoch:
+                return None
         self.before = lease.node
-        return Placed(ok=True, node=lease.node, epoch=lease.epoch, revision=revision)
+        return Placed(
+            ok=True, node=lease.node, epoch=lease.epoch, revision=revision, beat=beat,
+            boot=lease.boot,
+        )  # fmt: skip
 
     async def start(self, wanted: str = "") -> Placed:
         """Start the next life: on the wanted node, else the previous, else the best that fits."""
@@ -226,7 +250,7 @@ class Placing:
         )
 
     async def _start_on(self, node: str) -> Placed:
-        found = await self.lease()
+        found = await self._free()
         if isinstance(found, Unknown):
             return Placed(ok=False, reason="noconnection", detail=found.detail)
         revision, known = found
@@ -240,9 +264,6 @@ class Placing:
         if isinstance(written, Unknown):
             return Placed(ok=False, reason="noconnection", detail=written.detail)
         self._known = lease
-        over = known is None or known.released or revision == self.over
-        if known is not None and not over and self.gone < known.epoch:
-            await self._wait_out(known)
         start = Start(
             self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas,
             lease.journal, lease.saved,
@@ -255,9 +276,10 @@ class Placing:
             return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
         if not said.ok:
             self.gone = max(self.gone, epoch)
-            return Placed(ok=False, reason=said.reason, detail=f"{node}: {said.detail}")
+            reason = "version" if said.reason == "undecodable" else said.reason
+            return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
         self.before = node
-        return Placed(ok=True, node=node, epoch=epoch, revision=written)
+        return Placed(ok=True, node=node, epoch=epoch, revision=written, boot=said.boot)
 
     def _reached(self, known: Lease | None) -> tuple[int, int]:
         """Return what journal and saved states had reached, by the lease and what we have seen.
@@ -285,17 +307,38 @@ class Placing:
             first = False
             await time.sleep_s(PAUSE_S)
 
-    async def _wait_out(self, known: Lease) -> None:
-        """Wait until the previous life is over: by its agent's word, or by an expired lease.
+    async def _free(self) -> tuple[int, Lease | None] | Unknown:
+        """Read the lease, and make sure that whoever has it acts no more."""
+        found = await self.lease()
+        if isinstance(found, Unknown) or found[1] is None:
+            return found
+        return await self._ended(found[1]) or found
 
-        Where the servers know that nobody is there, it is not waited for: a survivor is fenced.
+    async def _ended(self, known: Lease) -> Unknown | None:
+        """Make sure that the previous life does nothing any more; return why that is not known.
+
+        Its agent says so, or has said so. Else it must not make the lease good any more, which a
+        revocation in the cell of its pulse sees to, and the lease is waited out, unless it was seen
+        to be over, or the servers know that nobody is there: a survivor is fenced. Only then may
+        the next epoch be written: who comes after us reads of this one.
         """
+        if known.released:
+            return None
+        told, taken = self.gone >= known.epoch, Revoked(self._tree, self._job.name, known.epoch)
+        if told or known.node == self.over[0]:
+            beat = await self._pulses.revoke(known.node, taken)
+            if isinstance(beat, Unknown) or told or (known.node, beat) == self.over:
+                return beat if isinstance(beat, Unknown) else None
         stop = Stop(self._tree, self._job.name, known.epoch, reason=FENCED, within_s=ASK_S)
         said = await ask(self._cluster, names.agent(known.node), stop, ASK_S * 2)
         if not isinstance(said, CallLost) and said.ok:
-            return
+            return None
+        beat = await self._pulses.revoke(known.node, taken)
+        if isinstance(beat, Unknown):
+            return beat
         if self._job.takeover == "lease" or not await self._is_nobody_there(known):
             await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
+        return None
 
     async def _is_nobody_there(self, known: Lease) -> bool:
         """Return whether nobody listens, neither a life nor its node, as often as one looks."""
@@ -307,25 +350,6 @@ class Placing:
                     return False
             await self._cluster.time.sleep_s(PAUSE_S)
         return True
-
-
-async def ask(
-    cluster: Cluster, subject: str, message: Start | Stop | Ping | Move, timeout_s: float
-) -> Said | CallLost:
-    """Send a control message; return the answer."""
-    reply = await cluster.calls.call(subject, msgspec.json.encode(message), timeout_s)
-    if isinstance(reply, CallLost):
-        return reply
-    try:
-        return msgspec.json.decode(reply, type=Said)
-    except msgspec.MsgspecError as error:
-        return CallLost("noconnection", f"an answer that is none: {error}")
-
-
-def hosts(said: Said | CallLost, tree: str, subtree: str, epoch: int) -> bool:
-    """Return whether an agent has said that it hosts an epoch of a subtree."""
-    hosted = () if isinstance(said, CallLost) else said.hosted
-    return any((h.tree, h.subtree, h.epoch) == (tree, subtree, epoch) for h in hosted)
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:

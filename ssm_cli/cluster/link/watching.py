@@ -9,20 +9,21 @@ one of them tells, and the others are placed again: one cause is one death.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 
+from ssm_cli.cluster.link.asking import ask, seen_of
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
-from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing, ask, hosts
+from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing
+from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, Handle, Unknown
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Ping, Said, Stop
 
-LOOKS = 4  # at the lease, over the time that it is good for; one a second at the least
-HURRY_S = 0.1  # between two looks while nobody answers
+PAUSE_S = 0.1  # between two looks whether a move is done
 SAY_S = 1.0  # between two words about a link that does not change
 MOVE_S = 30.0  # how long a move is waited for
 HEALED = {MOVED, FENCED, STOPPED}
@@ -34,11 +35,18 @@ ONE_CAUSE_S = 60.0  # a node that dies again within it is the same cause
 
 
 class Kin:
-    """What the children of one tree share: where they were placed, and which nodes have died."""
+    """What the children of one tree share: where they are placed, and what is seen of the nodes."""
 
     def __init__(self) -> None:
         self.loads = Loads()
+        self._pulses: Pulses | None = None
         self._died_s: dict[str, float] = {}
+
+    def pulses(self, cluster: Cluster) -> Pulses:
+        """Return the nodes as they are watched for all of them."""
+        if self._pulses is None:
+            self._pulses = Pulses(cluster)
+        return self._pulses
 
     def is_new_cause(self, node: str, now_s: float) -> bool:
         """Return whether the death of a node has not been told of yet, and note it."""
@@ -72,12 +80,15 @@ class Watching:
         self._tree = tree
         self._tell = tell
         self._kin = kin or Kin()
-        self._look_s = min(ASK_S, job.ttl_s / LOOKS)
-        self._placing = Placing(cluster, tree, job, self._kin.loads)
+        self._pulses = self._kin.pulses(cluster)
+        self._placing = Placing(cluster, tree, job, self._kin.loads, self._pulses)
+        self._unwatch: Callable[[], None] | None = None
+        self._said_s = self._pinged_s = 0.0
         self._monitor: monitor.Monitor | None = None
-        self._node = ""
+        self._node = self._boot = ""
         self._epoch = 0
-        self._task: asyncio.Task[Any] | None = None  # that starts it, looks at it or heals it
+        self._task: asyncio.Task[Any] | None = None  # that starts it, or heals it
+        self._asking: set[asyncio.Task[None]] = set()
         self._handle: Handle | None = None
 
     async def start(self, n: int, *, adopt: bool) -> Done:
@@ -114,7 +125,10 @@ class Watching:
         except ClusterError as error:
             return Done(n, ok=False, reason="noconnection", detail=str(error))
         self._placing.before = node
-        self._watch(Placed(ok=True, node=node, epoch=epoch), reachable=False)
+        found = await self._placing.lease()
+        lease = None if isinstance(found, Unknown) else found[1]
+        boot = "" if lease is None or lease.epoch != epoch else lease.boot
+        self._watch(Placed(ok=True, node=node, epoch=epoch, boot=boot), reachable=False)
         return Done(n, ok=True, node=node, epoch=epoch)
 
     async def _listen(self) -> None:
@@ -125,20 +139,26 @@ class Watching:
     def _forget(self) -> None:
         if self._task is not None:
             self._task.cancel()
+        self._look_away()
+
+    def _look_away(self) -> None:
+        for task in self._asking:
+            task.cancel()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
-        self._node, self._epoch = placed.node, placed.epoch
+        self._node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
         self._placing.lost = ""
+        self._look_away()
         self._monitor = monitor.Monitor(
-            placed.epoch,
-            self.job.ttl_s,
-            self.job.takeover,
-            Observed(placed.revision, now_s, now_s),
-            reachable=reachable,
-        )
+            placed.epoch, self.job.ttl_s, self.job.takeover, Observed(placed.beat, now_s, now_s),
+            revision=placed.revision, reachable=reachable,
+        )  # fmt: skip
         self._say(reachable)
-        self._task = asyncio.ensure_future(self._look(placed.epoch))
+        self._unwatch = self._pulses.watch(placed.node, self.job.ttl_s, self._on_sight)
 
     @property
     def node(self) -> str:
@@ -160,7 +180,7 @@ class Watching:
         while not isinstance(said, CallLost) and time.now_s() < end_s:
             if self._node == node:
                 return True
-            await time.sleep_s(HURRY_S)
+            await time.sleep_s(PAUSE_S)
         return False
 
     async def stop(self, n: int, within_s: float) -> Done:
@@ -191,47 +211,61 @@ class Watching:
 
     # -- signs of life ---------------------------------------------------------------------------
 
-    async def _look(self, epoch: int) -> None:
-        time, said_s = self._cluster.time, 0.0
-        while (known := self._monitor) is not None and known.epoch == epoch and not known.over:
-            pause_s = HURRY_S if known.absent else self._look_s
-            asking = [self._read_lease(), self._ping(), time.sleep_s(pause_s)]
-            await asyncio.gather(*asking, *([self._ask_agent()] if monitor.doubted(known) else []))
-            if time.now_s() - said_s >= SAY_S and self._monitor is not None:
-                said_s = time.now_s()
-                self._say(self._monitor.reachable)
+    def _on_sight(self, sight: Sight) -> bool:
+        """Judge what was seen of the node; return whether to look again soon."""
+        known = self._monitor
+        if known is None or known.over:
+            return False
+        found = sight.hosted.get((self._tree, self.job.name, known.epoch))
+        alive = found is not None and not found.silent
+        if sight.pulse is None and alive and monitor.is_well(known):
+            return False
+        if isinstance(sight.pulse, Unknown):
+            self._on(monitor.PulseUnread(sight.asked_s))
+        elif sight.pulse is not None:
+            boot, beat = sight.pulse  # that of another agent does not make the lease good
+            self._boot = self._boot or (boot if found is not None else "")
+            beat = beat if boot == self._boot else known.lease.beat
+            self._on(monitor.PulseRead(beat, sight.asked_s, sight.heard_s))
+        if found is not None:
+            self._on(monitor.AgentSaid("hosted"))
+            self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
+        else:
+            self._on(monitor.AgentSaid(seen_of(sight.said)))
+        if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:
+            self._spawn(self._ping())  # it ends where it does not hear of its parent
+        elif found is None and not self._asking:
+            self._spawn(self._ping())
+            self._spawn(self._read_lease())
+        if sight.heard_s - self._said_s >= SAY_S and self._monitor is not None:
+            self._said_s = sight.heard_s
+            self._say(self._monitor.reachable)
+        return self._monitor is not None and monitor.doubted(self._monitor)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
 
     async def _read_lease(self) -> None:
-        asked_s = self._cluster.time.now_s()
         found = await self._placing.lease()
         if isinstance(found, Unknown):
-            self._on(monitor.LeaseUnread(asked_s))
             return
         revision, lease = found
         epoch, ended = (0, "") if lease is None else (lease.epoch, "")
         if lease is not None and lease.released:
             ended = lease.reason or "noproc"
-        self._on(monitor.LeaseRead(revision, epoch, asked_s, self._cluster.time.now_s(), ended))
-
-    async def _ask_agent(self) -> None:
-        known = self._monitor
-        said = await ask(self._cluster, names.looks(self._node), Ping(), self._look_s)
-        if known is None or self._monitor is None or self._monitor.epoch != known.epoch:
-            return
-        seen: monitor.Seen = "hosted"
-        if isinstance(said, CallLost):
-            seen = "absent" if said.why == "noproc" else "silent"
-        elif not hosts(said, self._tree, self.job.name, known.epoch):
-            seen = "unknown"
-        self._on(monitor.AgentSaid(seen))
+        self._on(monitor.LeaseRead(revision, epoch, ended))
 
     async def _ping(self) -> None:
+        known, self._pinged_s = self._monitor, self._cluster.time.now_s()
         subject = names.controls(self._tree, self.job.name)
-        said = await ask(self._cluster, subject, Ping(), self._look_s)
+        said = await ask(self._cluster, subject, Ping(), min(ASK_S, self.job.ttl_s / LOOKS))
         answer: monitor.Answer = "alive"
         if isinstance(said, CallLost):
             answer = "absent" if said.why == "noproc" else "silent"
-        self._on(monitor.Pinged(answer, self._cluster.time.now_s()))
+        if known is not None and self._monitor is not None and known.epoch == self._monitor.epoch:
+            self._on(monitor.Pinged(answer, self._cluster.time.now_s()))
 
     def _on_exit(self, _: str, data: bytes, __: Answer | None) -> None:
         try:
@@ -254,8 +288,11 @@ class Watching:
 
     def _exit(self, known: monitor.Monitor, reason: str, grade: monitor.Grade) -> None:
         """Tell the parent of a death; heal what is none."""
+        if self._unwatch is not None:
+            self._unwatch()
         if grade == "silence":
-            self._placing.over, self._placing.lost = known.lease.revision, self._node
+            self._placing.over = self._node, known.lease.beat
+            self._placing.lost = self._node
         else:
             self._placing.gone = max(self._placing.gone, known.epoch)
         word, _, node = reason.partition(":")
@@ -271,10 +308,10 @@ class Watching:
     async def _heal(self, node: str) -> None:
         """Take up a life that goes on, or start the next one, until that is done or hopeless."""
         pause_s = HEAL_S
-        after = 0 if self._monitor is None else self._monitor.lease.revision
+        after = 0 if self._monitor is None else self._monitor.lease.beat
         while True:
             try:
-                placed = await self._placing.adopt(after)
+                placed = await self._placing.adopt(self._epoch, after)
                 placed = await self._placing.start(node) if placed is None else placed
             except ClusterError as error:
                 placed = Unknown(str(error))

@@ -72,6 +72,7 @@ class Host:
         self._job = job
         self._agent = agent
         self._page = page
+        self._cluster: NatsCluster | None = None
         self._ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._handles: list[Handle] = []
 
@@ -90,6 +91,7 @@ class Host:
         watch = asyncio.ensure_future(self._watch_lease())
         try:
             cluster = await open_cluster(job.access, f"{job.start.subtree}@{job.node}")
+            self._cluster = cluster
             try:
                 return await self._own(cluster)
             finally:
@@ -106,10 +108,14 @@ class Host:
     async def _watch_lease(self) -> None:
         """Stop this process where it stands once the lease is over; the agent lets it go on.
 
-        The agent does so, too; but it may hang itself.
+        The agent does so, too; but it may hang itself. While there is a connection the agent is
+        told that the process runs: parents ask it for all subtrees of a node at once.
         """
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._job.start.ttl_s / LOOKS)
+            if self._cluster is not None and self._cluster.connected():
+                self._page.alive_s = loop.time()
             if not self._is_good() and sys.platform == "linux":
                 self._page.stopped = True
                 os.kill(os.getpid(), signal.SIGSTOP)

@@ -13,11 +13,11 @@ import tempfile
 import weakref
 
 SIZE_BYTES = 64
-UNTIL, JOURNAL, SAVED, STOPPED = range(4)
+UNTIL, JOURNAL, SAVED, STOPPED, ALIVE = range(5)
 
 
 class LeasePage:
-    """Four numbers in memory, which two processes may have.
+    """Five numbers in memory, which two processes may have.
 
     Args:
         number: a file descriptor of the page of another process; None for one of our own.
@@ -46,6 +46,15 @@ class LeasePage:
     @until_s.setter
     def until_s(self, until_s: float) -> None:
         self._times[UNTIL] = until_s
+
+    @property
+    def alive_s(self) -> float:
+        """When its process was last seen to run and be connected, on the same clock."""
+        return self._times[ALIVE]
+
+    @alive_s.setter
+    def alive_s(self, alive_s: float) -> None:
+        self._times[ALIVE] = alive_s
 
     @property
     def journal(self) -> int:

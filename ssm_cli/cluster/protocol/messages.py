@@ -16,8 +16,16 @@ MOVED = "moved"  # why a subtree ended that is to go on at another node; `moved:
 STOPPED = "stopped"  # why a subtree ended that was ordered to; another parent may want it still
 
 
+class Revoked(msgspec.Struct, frozen=True):
+    """An epoch of a subtree that was taken over from a node that did not answer."""
+
+    tree: str
+    subtree: str
+    epoch: int
+
+
 class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A node as it presents itself.
+    """A node as it presents itself; its pulse, too, on which the leases of its subtrees hang.
 
     Attributes:
         node: its name, unique in the cluster.
@@ -30,6 +38,8 @@ class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
         boot: unique for each start of the agent.
         beat: counts up while it lives.
         draining: it takes no more.
+        revoked: what was taken over from it; written by parents, and taken out by the agent once
+            it has given that up.
     """
 
     node: str
@@ -43,16 +53,19 @@ class Advert(msgspec.Struct, frozen=True, omit_defaults=True):
     beat: int = 0
     draining: bool = False
     protocol: int = PROTOCOL
+    revoked: tuple[Revoked, ...] = ()
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """Who owns a subtree. The cell's revision is its pulse; `beat` makes each write another.
+    """Who owns a subtree. How long it is good hangs on the pulse of the node (`protocol/pulse.py`).
 
     `spec` is the code that its parent wants run. An agent loads nothing that no lease names.
     One that is `released` says why its owner has ended: a message about that can be lost.
     `journal` and `saved` are the witness: what the owner knew at the last renewal to be the last
     sequence of its journal, and the revision of the head of its saved states. What ends before
-    that has lost something.
+    that has lost something. It is written when it changes; `beat` makes each write another.
+    `boot` is the start of the agent that has taken the lease; "" before one has, and where the
+    agent is of an older ssm, which renews each lease by itself: such a life is not adopted.
     """
 
     node: str
@@ -64,10 +77,13 @@ class Lease(msgspec.Struct, frozen=True):
     spec: str = ""
     journal: int = 0
     saved: int = 0
+    boot: str = ""
 
 
-class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="start"):
-    """To an agent: host this subtree.
+class Start(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="host"):
+    """To an agent: host this subtree, its lease hanging on the node's pulse.
+
+    The order of older ones was `start`; neither takes the other's for its own.
 
     Attributes:
         tree: the name of the parent's tree.
@@ -119,12 +135,13 @@ class Move(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
 
 
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subtree on a node."""
+    """A subtree on a node; `silent` where its process stands still, or is cut off."""
 
     tree: str
     subtree: str
     epoch: int
     pid: int
+    silent: bool = False
 
 
 class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -149,6 +166,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
         detail: the same for people.
         epoch: that of the subtree that answers.
         hosted: the subtrees of a node.
+        boot: of the agent that has started it.
     """
 
     ok: bool
@@ -156,6 +174,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     epoch: int = 0
     hosted: list[Hosted] = []
+    boot: str = ""
 
 
 class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):

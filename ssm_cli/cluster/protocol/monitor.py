@@ -1,14 +1,14 @@
-"""The monitor of a remote child: a failure detector from leases, pings and its node's agent.
+"""The monitor of a remote child: a failure detector from the pulse and the agent of its node.
 
 Three grades of evidence. *Proof*: the agent has waited for the process and says how it ended, in
 a message and in the lease. It counts at once. *Absence*: nobody is subscribed where the subtree
 answers, nor where its node's agent does, several times running; or an agent is there that knows
 nothing of it, since it was started anew. That is a node that died. With `takeover: fence` it counts
-at once, since the journal refuses a survivor. *Silence*: the lease does not change, and nobody says
+at once, since the journal refuses a survivor. *Silence*: the node does not beat, and nobody says
 why. The child may live on, cut off or hanging; it is over when the holder has had time to stop by
 itself, and that is no death.
 
-A parent that cannot read the lease is cut off itself. It takes nothing over, and the child is
+A parent that cannot read the pulse is cut off itself. It takes nothing over, and the child is
 `unreachable`: a state of the link, not a death. So is one whose user code does not return, which
 answers nobody while its agent says that it is there.
 """
@@ -31,24 +31,30 @@ Seen = Literal["hosted", "unknown", "absent", "silent"]
 Grade = Literal["proof", "absence", "silence"]
 
 
-class LeaseRead(msgspec.Struct, frozen=True):
-    """The lease was read; epoch 0 where it is gone, `ended` why where it was released.
+class PulseRead(msgspec.Struct, frozen=True):
+    """The pulse of its node was read: the last beat, 0 where there is none.
 
     The answer may have lain about while this process was held up: what it says was so at some
     moment between `asked_s` and `heard_s`. A change counts from the later, age from the earlier.
     """
 
-    revision: int
-    epoch: int
+    beat: int
     asked_s: float
     heard_s: float
-    ended: str = ""
 
 
-class LeaseUnread(msgspec.Struct, frozen=True):
-    """A read of the lease that was asked for then had no answer."""
+class PulseUnread(msgspec.Struct, frozen=True):
+    """A read of the pulse that was asked for then had no answer."""
 
     asked_s: float
+
+
+class LeaseRead(msgspec.Struct, frozen=True):
+    """The lease was read; epoch 0 where it is gone, `ended` why where it was released."""
+
+    revision: int
+    epoch: int
+    ended: str = ""
 
 
 class Pinged(msgspec.Struct, frozen=True):
@@ -71,7 +77,7 @@ class AgentSaid(msgspec.Struct, frozen=True):
     seen: Seen
 
 
-Event = LeaseRead | LeaseUnread | Pinged | EpochEnded | AgentSaid
+Event = PulseRead | PulseUnread | LeaseRead | Pinged | EpochEnded | AgentSaid
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -97,9 +103,10 @@ class Monitor(msgspec.Struct, frozen=True):
         epoch: of this life.
         ttl_s: how long its lease is good for.
         takeover: whether absence is evidence enough.
-        lease: as observed.
+        lease: as observed, by the pulse of its node.
         absent: how many pings running found nobody; the first of them at `absent_s`.
         silent: how many pings running had no answer.
+        revision: the last known one of the lease.
         gone: how many times running its node's agent was absent, or knew nothing of it.
         reachable: the last published state.
         over: whether it has ended; later events are ignored.
@@ -113,13 +120,19 @@ class Monitor(msgspec.Struct, frozen=True):
     absent_s: float = 0.0
     silent: int = 0
     gone: int = 0
+    revision: int = 0
     reachable: bool = True
     over: bool = False
 
 
 def doubted(monitor: Monitor) -> bool:
-    """Return whether the agent of its node is to be asked: the subtree itself does not answer."""
-    return not monitor.over and (monitor.absent > 0 or monitor.silent >= SILENT_TIMES)
+    """Return whether it may be gone: nobody is there, or its node's agent does not know it."""
+    return not monitor.over and (monitor.absent > 0 or monitor.gone > 0)
+
+
+def is_well(monitor: Monitor) -> bool:
+    """Return whether an answer that it is there would change nothing."""
+    return monitor.reachable and not (monitor.absent or monitor.silent or monitor.gone)
 
 
 def step_monitor(monitor: Monitor, event: Event) -> tuple[Monitor, tuple[Command, ...]]:
@@ -134,13 +147,10 @@ def step_monitor(monitor: Monitor, event: Event) -> tuple[Monitor, tuple[Command
     match event:
         case EpochEnded(epoch, reason):
             return _exit(monitor, reason) if epoch == monitor.epoch else (monitor, ())
-        case LeaseRead():
+        case LeaseRead() | PulseRead() | PulseUnread():
             monitor, ended = _read(monitor, event)
             if ended is not None:
                 return _exit(monitor, ended.reason, ended.grade)
-        case LeaseUnread(asked_s):
-            lease = monitor.lease.unread(asked_s)
-            monitor = msgspec.structs.replace(monitor, lease=lease)
         case AgentSaid(seen):
             monitor = _said(monitor, seen)
         case Pinged(answer, now_s):
@@ -153,18 +163,27 @@ def step_monitor(monitor: Monitor, event: Event) -> tuple[Monitor, tuple[Command
     return msgspec.structs.replace(monitor, reachable=reachable), (Reach(reachable),)
 
 
-def _read(monitor: Monitor, read: LeaseRead) -> tuple[Monitor, Exit | None]:
-    """Return the monitor after a read of the lease, and the end that it tells of, if any."""
-    change = msgspec.structs.replace
-    if read.revision < monitor.lease.revision:  # a stale read
-        return change(monitor, lease=monitor.lease.unread(read.asked_s)), None
-    if read.epoch > monitor.epoch:
-        return monitor, Exit("fenced")
-    if read.epoch == monitor.epoch and read.ended:
-        return monitor, Exit(read.ended)
-    lease = monitor.lease.seen(read.revision, read.heard_s)
-    over = lease.is_over(read.asked_s, monitor.ttl_s, monitor.takeover)
-    return change(monitor, lease=lease), Exit("noconnection", "silence") if over else None
+def _read(
+    monitor: Monitor, read: LeaseRead | PulseRead | PulseUnread
+) -> tuple[Monitor, Exit | None]:
+    """Return the monitor after a read, and the end that it tells of, if any.
+
+    An older revision of the lease, or an older beat, is a stale read.
+    """
+    change, lease = msgspec.structs.replace, monitor.lease
+    match read:
+        case LeaseRead(revision, epoch, why):
+            if revision < monitor.revision:
+                return monitor, None
+            why = "fenced" if epoch > monitor.epoch else why if epoch == monitor.epoch else ""
+            return change(monitor, revision=revision), Exit(why) if why else None
+        case PulseRead(beat, asked_s, heard_s) if beat >= lease.beat:
+            lease = lease.seen(beat, heard_s)
+            over = lease.is_over(asked_s, monitor.ttl_s, monitor.takeover)
+            gone = Exit("noconnection", "silence") if over else None
+            return change(monitor, lease=lease), gone
+        case _:
+            return change(monitor, lease=lease.unread(read.asked_s)), None
 
 
 def _said(monitor: Monitor, seen: Seen) -> Monitor:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.agent.directory import Member, look
-from ssm_cli.cluster.ports import CallLost, Cells, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.messages import Hosted, Lease, Reply, leased
@@ -82,6 +82,7 @@ class Window:
                 leases |= await self._leases(tree)
             except ClusterError as error:
                 trouble.append(f"the leases of {tree} cannot be read: {error}")
+        self._note({member.advert.node: member.advert.beat for member in members}, leases)
         places = sorted({*hosted, *leases})
         found = await asyncio.gather(
             *(self._subtree(place, hosted.get(place), leases.get(place)) for place in places)
@@ -92,27 +93,20 @@ class Window:
     async def _leases(self, tree: str) -> dict[Place, Lease]:
         """Return the leases of a tree that are held."""
         cells = await self._cluster.cells(names.leases(tree), 0)
-        keys = await cells.entries()
-        if isinstance(keys, Unknown):
-            raise ClusterError(keys.detail)
-        found = await asyncio.gather(*(self._lease(cells, tree, key) for key in keys))
-        return {(tree, key): one for key, one in zip(keys, found, strict=True) if one is not None}
+        found = await cells.entries()
+        if isinstance(found, Unknown):
+            raise ClusterError(found.detail)
+        known = {(tree, key): leased(data) for key, data in found.items()}
+        return {place: one for place, one in known.items() if one is not None and not one.released}
 
-    async def _lease(self, cells: Cells, tree: str, key: str) -> Lease | None:
-        async with self._most:
-            asked_s = self._cluster.time.now_s()
-            cell = await cells.get(key)
-        if isinstance(cell, Unknown):
-            raise ClusterError(cell.detail)
-        revision, data = cell
-        lease = None if data is None else leased(data)
-        if lease is None or lease.released:
-            return None
-        before = self._seen.get((tree, key))
-        if before is None or before.revision != revision:
-            first = asked_s if before is not None else float("nan")
-            self._seen[tree, key] = Observed(revision, first, asked_s)
-        return lease
+    def _note(self, beats: Mapping[str, int], leases: Mapping[Place, Lease]) -> None:
+        """Note how old leases are: as old as the last beat of their nodes that was seen."""
+        now_s = self._cluster.time.now_s()
+        for place, lease in leases.items():
+            before, beat = self._seen.get(place), beats.get(lease.node, 0)
+            if before is None or before.beat != beat:
+                first_s = now_s if before is not None else float("nan")
+                self._seen[place] = Observed(beat, first_s, now_s)
 
     def _age_s(self, place: Place) -> float | None:
         seen = self._seen.get(place)
