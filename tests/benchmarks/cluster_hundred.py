@@ -119,7 +119,7 @@ class Hundred:
         async def one(n: int, child: Watching) -> None:
             async with most:
                 if not child.node:  # one after the other; what is started side by side is spread so
-                    child._placing.before = f"n{n % len(self.nodes)}"
+                    child.placing.before = f"n{n % len(self.nodes)}"
                 done = await child.start(1, adopt=False)
                 assert done.ok, done
 

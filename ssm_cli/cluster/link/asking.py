@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from ssm_cli.cluster.ports import CallLost, Cluster
+from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Hosted, Move, Ping, Said, Start, Stop
 from ssm_cli.cluster.protocol.monitor import Seen
+
+ASK_S = 1.0
+ANSWER_S = 0.5  # a node that says nothing for so long is left out
+PAUSE_S = 0.1
+ABSENT_LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 async def ask(
@@ -20,6 +28,25 @@ async def ask(
         return msgspec.json.decode(reply, type=Said)
     except msgspec.MsgspecError as error:
         return CallLost("noconnection", f"an answer that is none: {error}")
+
+
+async def answering(cluster: Cluster, nodes: list[str]) -> list[str]:
+    """Return the nodes that answer: a lease is over long before the servers miss a node."""
+    said = await asyncio.gather(
+        *(ask(cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
+    )
+    return [node for node, s in zip(nodes, said, strict=True) if not isinstance(s, CallLost)]
+
+
+async def is_nobody_there(cluster: Cluster, *subjects: str) -> bool:
+    """Return whether nobody listens where a life would, as often as one looks."""
+    for _ in range(ABSENT_LOOKS):
+        asked = [ask(cluster, subject, Ping(), ASK_S) for subject in subjects]
+        for said in await asyncio.gather(*asked):
+            if not isinstance(said, CallLost) or said.why != "noproc":
+                return False
+        await cluster.time.sleep_s(PAUSE_S)
+    return True
 
 
 def hosted_by(said: Said | CallLost, tree: str, subtree: str, epoch: int) -> Hosted | None:

@@ -13,8 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ask
-from ssm_cli.cluster.link.placing import ASK_S, LOOKS, PAUSE_S
+from ssm_cli.cluster.link.asking import is_nobody_there
 from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
@@ -75,7 +74,7 @@ class Parenthood:
                 if (
                     known is None or known.released or known.id == self._me.id or takeover
                     or seen.is_over(asked_s, known.ttl_s, "fence")
-                    or (first and await self._is_nobody_there())
+                    or (first and await is_nobody_there(self._cluster, names.parent(self._tree)))
                 ):  # fmt: skip
                     if await self._write(cells, revision):
                         break
@@ -95,15 +94,6 @@ class Parenthood:
         if isinstance(done, int):
             self._revision = done
         return isinstance(done, int)
-
-    async def _is_nobody_there(self) -> bool:
-        """Return whether nobody answers for a parent, as often as one looks."""
-        for _ in range(LOOKS):
-            said = await ask(self._cluster, names.parent(self._tree), Ping(), ASK_S)
-            if isinstance(said, Said) or said.why != "noproc":
-                return False
-            await self._cluster.time.sleep_s(PAUSE_S)
-        return True
 
     def _on_ask(self, _: str, data: bytes, answer: Answer | None) -> None:
         asked = control(data)

@@ -6,10 +6,17 @@ import asyncio
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ask, hosted_by
+from ssm_cli.cluster.link.asking import (
+    ASK_S,
+    PAUSE_S,
+    answering,
+    ask,
+    hosted_by,
+    is_nobody_there,
+)
 from ssm_cli.cluster.link.frames import ChildJob
 from ssm_cli.cluster.link.pulses import Pulses
-from ssm_cli.cluster.ports import CallLost, Cells, Cluster, Conflict, Unknown
+from ssm_cli.cluster.ports import CallLost, Cells, Cluster, ClusterError, Conflict, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import TAKEOVER
 from ssm_cli.cluster.protocol.messages import (
@@ -27,16 +34,12 @@ from ssm_cli.cluster.protocol.messages import (
 from ssm_cli.cluster.protocol.placement import fitting, misfit
 
 START_S = 30.0  # how long a node may take until a subtree serves
-ASK_S = 1.0
 AGAIN_S = 1.5  # without an answer, and a start is asked for again
-ANSWER_S = 0.5  # a node that says nothing for so long is left out
-PAUSE_S = 0.1
 SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 CONFLICTS = 8  # leases that another one wrote first, in one start
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
 AT_ONCE = 8  # starts on one node: each is a process that loads code
-LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -199,7 +202,7 @@ class Placing:
         placed = None
         try:
             for asked in (*some, [self.lost] if self.lost in known else []):
-                for node in await self.answering(asked):
+                for node in await answering(self._cluster, asked):
                     self._loads.take_back(there)
                     there, placed = node, None
                     self._loads.note(there, nodes)
@@ -222,20 +225,13 @@ class Placing:
             return Said(ok=False, reason="noconnection", detail=found.detail)
         fit = [node for node in fitting(found, self._job.place) if node != here]
         some = fit if not wanted else [node for node in fit if node == wanted]
-        there = await self.answering(some)
+        there = await answering(self._cluster, some)
         if there:
             return Said(ok=True, detail=there[0])
         others = [a for a in found if a.node != here and wanted in ("", a.node)]
         why = [f"{a.node} {misfit(a, self._job.place) or 'does not answer'}" for a in others]
         detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"
         return Said(ok=False, reason="no_node", detail=detail)
-
-    async def answering(self, nodes: list[str]) -> list[str]:
-        """Return those that answer: a lease is over long before the servers miss a node."""
-        said = await asyncio.gather(
-            *(ask(self._cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
-        )
-        return [node for node, s in zip(nodes, said, strict=True) if not isinstance(s, CallLost)]
 
     def _nowhere(self, nodes: list[Advert], failed: dict[str, Placed]) -> Placed:
         """Say why no node hosts it: what was wrong on each that was tried, else on each."""
@@ -336,20 +332,21 @@ class Placing:
         beat = await self._pulses.revoke(known.node, taken)
         if isinstance(beat, Unknown):
             return beat
-        if self._job.takeover == "lease" or not await self._is_nobody_there(known):
+        there = names.controls(self._tree, self._job.name), names.looks(known.node)
+        if self._job.takeover == "lease" or not await is_nobody_there(self._cluster, *there):
             await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
         return None
 
-    async def _is_nobody_there(self, known: Lease) -> bool:
-        """Return whether nobody listens, neither a life nor its node, as often as one looks."""
-        subjects = names.controls(self._tree, self._job.name), names.looks(known.node)
-        for _ in range(LOOKS):
-            asked = [ask(self._cluster, subject, Ping(), ASK_S) for subject in subjects]
-            for said in await asyncio.gather(*asked):
-                if not isinstance(said, CallLost) or said.why != "noproc":
-                    return False
-            await self._cluster.time.sleep_s(PAUSE_S)
-        return True
+
+async def go_on(
+    placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0
+) -> Placed | Unknown:
+    """Take up a life that goes on, as `adopt`; else start the next one, as `start`."""
+    try:
+        placed = await placing.adopt(epoch, after)
+        return await placing.start(node) if placed is None else placed
+    except ClusterError as error:
+        return Unknown(str(error))
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:

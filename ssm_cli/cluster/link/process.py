@@ -120,7 +120,7 @@ class Link:
         """Have a child go elsewhere, if there is a node that takes it; say so before it ends."""
         child = self._children.get(move.subtree) if self._is_parent.is_set() else None
         why = Said(ok=False, reason="noproc", detail=f"its parent has no child {move.subtree}")
-        said = why if child is None else await child.place_for(move.node)
+        said = why if child is None else await child.placing.elsewhere(move.node, child.node)
         answer(msgspec.json.encode(said))
         if child is not None and said.ok:
             await child.move_to(said.detail)

@@ -14,16 +14,15 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ask, seen_of
+from ssm_cli.cluster.link.asking import ASK_S, PAUSE_S, ask, seen_of
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
-from ssm_cli.cluster.link.placing import ASK_S, Loads, Placed, Placing
+from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on
 from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, Handle, Unknown
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
-from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Ping, Said, Stop
+from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Lease, Ping, Stop
 
-PAUSE_S = 0.1  # between two looks whether a move is done
 SAY_S = 1.0  # between two words about a link that does not change
 MOVE_S = 30.0  # how long a move is waited for
 HEALED = {MOVED, FENCED, STOPPED}
@@ -81,7 +80,7 @@ class Watching:
         self._tell = tell
         self._kin = kin or Kin()
         self._pulses = self._kin.pulses(cluster)
-        self._placing = Placing(cluster, tree, job, self._kin.loads, self._pulses)
+        self.placing = Placing(cluster, tree, job, self._kin.loads, self._pulses)
         self._unwatch: Callable[[], None] | None = None
         self._said_s = self._pinged_s = 0.0
         self._monitor: monitor.Monitor | None = None
@@ -107,12 +106,11 @@ class Watching:
     async def _start(self, n: int, *, adopt: bool) -> Done:
         try:
             await self._listen()
-            placed = await self._placing.adopt() if adopt else None
-            if isinstance(placed, Unknown):
-                return Done(n, ok=False, reason="noconnection", detail=placed.detail)
-            placed = await self._placing.start() if placed is None else placed
+            placed = await (go_on(self.placing) if adopt else self.placing.start())
         except ClusterError as error:
-            return Done(n, ok=False, reason="noconnection", detail=str(error))
+            placed = Unknown(str(error))
+        if isinstance(placed, Unknown):
+            return Done(n, ok=False, reason="noconnection", detail=placed.detail)
         if placed.ok:
             self._watch(placed)
         return Done(n, placed.ok, placed.reason, placed.detail, placed.node, placed.epoch)
@@ -124,11 +122,8 @@ class Watching:
             await self._listen()
         except ClusterError as error:
             return Done(n, ok=False, reason="noconnection", detail=str(error))
-        self._placing.before = node
-        found = await self._placing.lease()
-        lease = None if isinstance(found, Unknown) else found[1]
-        boot = "" if lease is None or lease.epoch != epoch else lease.boot
-        self._watch(Placed(ok=True, node=node, epoch=epoch, boot=boot), reachable=False)
+        self.placing.before = node
+        self._watch(Placed(ok=True, node=node, epoch=epoch), reachable=False)
         return Done(n, ok=True, node=node, epoch=epoch)
 
     async def _listen(self) -> None:
@@ -151,7 +146,7 @@ class Watching:
     def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
         self._node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
-        self._placing.lost = ""
+        self.placing.lost = ""
         self._look_away()
         self._monitor = monitor.Monitor(
             placed.epoch, self.job.ttl_s, self.job.takeover, Observed(placed.beat, now_s, now_s),
@@ -165,29 +160,21 @@ class Watching:
         """The node where it runs, or ran last; "" before its first start."""
         return self._node
 
-    async def place_for(self, wanted: str) -> Said:
-        """Say where else it could go on; see `Placing.elsewhere`."""
-        return await self._placing.elsewhere(wanted, self._node)
+    @property
+    def epoch(self) -> int:
+        """The epoch of the life that is watched; 0 for none."""
+        known = self._monitor
+        return 0 if known is None or known.over else known.epoch
 
     async def move_to(self, node: str) -> bool:
         """Have the child go on at another node; return whether it does so within `MOVE_S`."""
-        known, time = self._monitor, self._cluster.time
-        if known is None or known.over:
-            return False
-        stop = Stop(self._tree, self.job.name, known.epoch, reason=f"{MOVED}:{node}")
-        said = await ask(self._cluster, names.controls(self._tree, self.job.name), stop, ASK_S)
-        end_s = time.now_s() + MOVE_S
-        while not isinstance(said, CallLost) and time.now_s() < end_s:
-            if self._node == node:
-                return True
-            await time.sleep_s(PAUSE_S)
-        return False
+        return await move_child(self._cluster, self._tree, self, node)
 
     async def stop(self, n: int, within_s: float) -> Done:
         """Stop the child in order; without an answer wait until its lease has expired."""
         self._forget()
         known, self._monitor = self._monitor, None
-        found = await self._placing.lease()
+        found = await self.placing.lease()
         lease = None if isinstance(found, Unknown) else found[1]
         if not isinstance(found, Unknown) and (lease is None or lease.released):
             return Done(n, ok=True, reason="noproc")
@@ -200,7 +187,7 @@ class Watching:
             margin_s = self.job.ttl_s * 1.5
             await self._cluster.time.sleep_s(margin_s)
             return Done(n, ok=False, reason="noconnection", detail=said.detail)
-        self._placing.gone = max(self._placing.gone, epoch)
+        self.placing.gone = max(self.placing.gone, epoch)
         return Done(n, ok=True, reason=said.reason)
 
     async def close(self) -> None:
@@ -220,13 +207,10 @@ class Watching:
         alive = found is not None and not found.silent
         if sight.pulse is None and alive and monitor.is_well(known):
             return False
-        if isinstance(sight.pulse, Unknown):
-            self._on(monitor.PulseUnread(sight.asked_s))
-        elif sight.pulse is not None:
-            boot, beat = sight.pulse  # that of another agent does not make the lease good
-            self._boot = self._boot or (boot if found is not None else "")
-            beat = beat if boot == self._boot else known.lease.beat
-            self._on(monitor.PulseRead(beat, sight.asked_s, sight.heard_s))
+        if found is not None and isinstance(sight.pulse, tuple):
+            self._boot = self._boot or sight.pulse[0]  # the agent that hosts it is that of its boot
+        if sight.pulse is not None:
+            self._on(pulse_of(sight, self._boot, known.lease.beat))
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
             self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
@@ -248,14 +232,9 @@ class Watching:
         task.add_done_callback(self._asking.discard)
 
     async def _read_lease(self) -> None:
-        found = await self._placing.lease()
-        if isinstance(found, Unknown):
-            return
-        revision, lease = found
-        epoch, ended = (0, "") if lease is None else (lease.epoch, "")
-        if lease is not None and lease.released:
-            ended = lease.reason or "noproc"
-        self._on(monitor.LeaseRead(revision, epoch, ended))
+        found = await self.placing.lease()
+        if not isinstance(found, Unknown):
+            self._on(lease_read(*found))
 
     async def _ping(self) -> None:
         known, self._pinged_s = self._monitor, self._cluster.time.now_s()
@@ -272,7 +251,7 @@ class Watching:
             exited = msgspec.json.decode(data, type=Exited)
         except msgspec.MsgspecError:
             return  # nobody but a node may publish here; what is no message is no evidence
-        self._placing.witness(exited.epoch, exited.journal, exited.saved)
+        self.placing.witness(exited.epoch, exited.journal, exited.saved)
         self._on(monitor.EpochEnded(exited.epoch, exited.reason))
 
     def _on(self, event: monitor.Event) -> None:
@@ -291,10 +270,10 @@ class Watching:
         if self._unwatch is not None:
             self._unwatch()
         if grade == "silence":
-            self._placing.over = self._node, known.lease.beat
-            self._placing.lost = self._node
+            self.placing.over = self._node, known.lease.beat
+            self.placing.lost = self._node
         else:
-            self._placing.gone = max(self._placing.gone, known.epoch)
+            self.placing.gone = max(self.placing.gone, known.epoch)
         word, _, node = reason.partition(":")
         told = word not in HEALED and grade != "silence"
         if told and grade == "absence":
@@ -310,11 +289,7 @@ class Watching:
         pause_s = HEAL_S
         after = 0 if self._monitor is None else self._monitor.lease.beat
         while True:
-            try:
-                placed = await self._placing.adopt(self._epoch, after)
-                placed = await self._placing.start(node) if placed is None else placed
-            except ClusterError as error:
-                placed = Unknown(str(error))
+            placed = await go_on(self.placing, node, epoch=self._epoch, after=after)
             if isinstance(placed, Placed) and placed.ok:
                 self._watch(placed)
                 return
@@ -330,3 +305,37 @@ class Watching:
         if known is not None:
             age_s = known.lease.age_s(self._cluster.time.now_s())
         self._tell(Linked(self.job.name, self._epoch, self._node, reachable, age_s))
+
+
+def pulse_of(sight: Sight, boot: str, beat: int) -> monitor.Event:
+    """Return what was seen of the pulse of a node, on whose `boot` a life hangs.
+
+    The beats of another agent do not make its lease good: then it is as it was, at `beat`.
+    """
+    if not isinstance(sight.pulse, tuple):
+        return monitor.PulseUnread(sight.asked_s)
+    beat = sight.pulse[1] if sight.pulse[0] == boot else beat
+    return monitor.PulseRead(beat, sight.asked_s, sight.heard_s)
+
+
+def lease_read(revision: int, lease: Lease | None) -> monitor.LeaseRead:
+    """Return what a lease says of a life."""
+    if lease is None:
+        return monitor.LeaseRead(revision, 0)
+    ended = (lease.reason or "noproc") if lease.released else ""
+    return monitor.LeaseRead(revision, lease.epoch, ended)
+
+
+async def move_child(cluster: Cluster, tree: str, child: Watching, node: str) -> bool:
+    """Have a child go on at another node; return whether it does so within `MOVE_S`."""
+    epoch, time = child.epoch, cluster.time
+    if not epoch:
+        return False
+    stop = Stop(tree, child.job.name, epoch, reason=f"{MOVED}:{node}")
+    said = await ask(cluster, names.controls(tree, child.job.name), stop, ASK_S)
+    end_s = time.now_s() + MOVE_S
+    while not isinstance(said, CallLost) and time.now_s() < end_s:
+        if child.node == node:
+            return True
+        await time.sleep_s(PAUSE_S)
+    return False
