@@ -25,10 +25,12 @@ from ssm_cli.runtime.durable.records import (
     Exit,
     How,
     Input,
+    KeptTimeout,
     Record,
     Repair,
     Slot,
     Start,
+    due_at,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.values import ODD, Values
@@ -71,7 +73,7 @@ class Life:
     Attributes:
         has, state: whether there is a state, and which; else it begins with `init`.
         timers: those under way, and runs, by slot.
-        timeout_ms: its time-out under way.
+        timeout: its time-out under way.
         latest: the last record behind its saved state, if there was any.
         by: the code that wrote what is stepped again.
         trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
@@ -92,7 +94,7 @@ class Life:
         self.has = False
         self.state: Any = None
         self.timers: dict[Slot, Armed] = {}
-        self.timeout_ms: float | None = None
+        self.timeout: KeptTimeout = None
         self.trouble: Unrecovered | None = None
         self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
@@ -106,7 +108,7 @@ class Life:
     def _begin(self, saved: Saved) -> None:
         self.has = saved.has
         self.timers = {timer.slot(): timer for timer in saved.timers}
-        self.timeout_ms = saved.timeout_ms
+        self.timeout = saved.timeout
         self._written_by(saved.code())
         if saved.has:
             try:
@@ -151,7 +153,7 @@ class Life:
             case Repair():
                 self._repaired(seq, record)
             case Exit():
-                self.timeout_ms = None
+                self.timeout = None
                 return self._leave(kept=record.kept)
         return ()
 
@@ -172,7 +174,7 @@ class Life:
     def _repaired(self, seq: int, record: Repair) -> None:
         self._written_by(record.code)
         self.timers = {timer.slot(): timer for timer in record.timers}
-        self.timeout_ms, self.has = record.timeout_ms, False
+        self.timeout, self.has = record.timeout, False
         self._checks.forget()
         if record.state is not None:
             at = seq if record.wrote is None else record.wrote
@@ -186,7 +188,7 @@ class Life:
         return ()
 
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
-        self.timeout_ms = record.timeout_ms
+        self.timeout = record.timeout
         self.timers = {timer.slot(): timer for timer in record.timers}
         self._written_by(record.code)
         if record.state is not None:
@@ -199,7 +201,7 @@ class Life:
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
         if record.outcome != "dropped" or record.how == "timeout":
-            self.timeout_ms = None
+            self.timeout = None
         if record.how in BRINGS:
             slot = record.how == "run", record.key
             if slot in self.timers and self.timers[slot].cause == record.cause:  # else a later one
@@ -218,7 +220,8 @@ class Life:
                 self.state = result[0]
                 self._checks.compare(seq, record, self.state, result[1])
                 return ()
-        message = TIMEOUT if record.how == "timeout" else self._read(seq, data)
+        is_plain = record.how == "timeout" and not data
+        message = TIMEOUT if is_plain else self._read(seq, data)
         return self._careful(seq, record, message)
 
     def _read(self, seq: int, data: bytes) -> Any:
@@ -261,11 +264,18 @@ class Life:
         except BaseException as error:
             raise self._cannot("raises", self._again.said(error)) from error
 
+    def wait(self, asked: TimeoutAfter) -> None:
+        """Have a time-out under way; raises `Unrecovered`."""
+        try:
+            self.timeout = self._again.step(self._values.timeout_written, asked)
+        except BaseException as error:
+            raise self._cannot("raises", self._again.said(error)) from error
+
     def saved(self, at_s: float, seq: int) -> Saved:
         """What is to be saved of it; raises `StorageError` where that cannot be written."""
         data = self._values.dump(self.state) if self.has else b""
         timers = tuple(self.timers.values())
-        return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout_ms)
+        return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout)
 
     def finish(self) -> None:
         """Compare what the last record says."""
@@ -285,8 +295,8 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
     sent: list[Brought] = []
     for index, effect in enumerate(outcome.effects):
         match effect:
-            case StartTimer(key, after_ms, brings):
-                due_s = record.at_s + after_ms / 1000
+            case StartTimer(key, ms, brings, absolute):
+                due_s, after_ms = due_at(record.at_s, ms, absolute=absolute)
                 data, cause = life.written(brings), (seq, index)
                 armed = Armed(key, due_s, after_ms, data, cause)
                 life.timers[armed.slot()] = armed
@@ -304,8 +314,8 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
     match outcome.then:
         case Continue(brings):
             sent.append(Brought((seq, -1), life.worker, "continue", brings))
-        case TimeoutAfter(ms):
-            life.timeout_ms = ms
+        case TimeoutAfter() as asked:
+            life.wait(asked)
     return sent
 
 

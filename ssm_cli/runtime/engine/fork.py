@@ -165,7 +165,7 @@ class Forking:
     def _extra(self, cell: Cell, extra: Extra) -> None:
         """Give a copied cell an `Extra` of its own."""
         new = cell.extra = Extra()
-        for field in ("attempt", "checked", "suspended", "timeout", "timeout_ms"):
+        for field in ("attempt", "checked", "suspended", "timeout", "timeout_after"):
             setattr(new, field, getattr(extra, field))
         new.timers, new.links = dict(extra.timers), dict(extra.links)
         new.runs = {key: self._entry(entry) for key, entry in extra.runs.items()}
