@@ -84,7 +84,7 @@ class InState(msgspec.Struct, frozen=True):
 
     Attributes:
         state, data: its own.
-        postponed: events that come again once the state has changed, oldest first (`in_order`).
+        postponed: events that come again once the state has changed, oldest first (`one_by_one`).
         inserted: events to be handled behind the one that is under way, before any other input.
         timeouts: what the time-outs say that are running, by timer.
         due: those of them that were set to 0 ms, in their order.
@@ -345,7 +345,7 @@ class Turn:
         self._table, self._due = dict(at.timeouts), [*at.due]
         self._cancel(EVENT_TIMEOUT)
         if not same(self._state, at.state):
-            waits, postponed = put_ahead(waits, in_order(postponed)), ()
+            waits, postponed = put_ahead(waits, one_by_one(postponed)), ()
             self._cancel(STATE_TIMEOUT)
         self._set_timeouts()
         waits = put_ahead(waits, tuple(self._next))
@@ -400,11 +400,11 @@ class Turn:
             self._effects.append(CancelTimer(timer_key(timer)))
 
 
-def in_order(waiting: Waiting) -> tuple[StateEvent, ...]:
+def one_by_one(waiting: Waiting) -> tuple[StateEvent, ...]:
     """Return the events that wait, one by one.
 
     >>> a, b, c = map(StateEvent, ("call", "cast", "info"))
-    >>> in_order(((a, b), c)) == (a, b, c)
+    >>> one_by_one(((a, b), c)) == (a, b, c)
     True
     """
     return tuple(event for run in waiting for event in as_run(run))

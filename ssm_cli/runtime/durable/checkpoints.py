@@ -26,6 +26,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Underway,
     pack,
 )
+from ssm_cli.runtime.durable.timeouts import timeout_written
 from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
@@ -236,7 +237,7 @@ def snapshot(
         return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout)
     kept.has = True
     timers = (*overdue.get(id(cell), ()), *armed_of(keeper.world, cell, kept))
-    timeout = kept.values.timeout_written(cell.ensure_extra().timeout_after)
+    timeout = timeout_written(cell.ensure_extra().timeout_after, kept.values.written)
     return kept.snapshot(at_s, seq, cell.state, timers, timeout)
 
 

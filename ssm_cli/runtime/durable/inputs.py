@@ -18,6 +18,7 @@ from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_r
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
+from ssm_cli.runtime.durable.timeouts import message_written
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, RunEnded, TimeoutDue, TimerDue
@@ -78,7 +79,7 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
         return Accepted(HOW[kind], kept.values.came(came), request=request)
     match came:
         case TimeoutDue():
-            return Accepted("timeout", kept.values.brought(message))
+            return Accepted("timeout", message_written(message, kept.values.written))
         case TimerDue(key=key, cause=cause):
             return Accepted("timer", kept.values.written(message), key=key, cause=cause)
         case RunEnded(key=key, cause=cause):

@@ -33,6 +33,7 @@ from ssm_cli.runtime.durable.records import (
     due_at,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.timeouts import timeout_written
 from ssm_cli.runtime.durable.values import ODD, Values
 
 KINDS: dict[How, Kind] = {
@@ -220,8 +221,7 @@ class Life:
                 self.state = result[0]
                 self._checks.compare(seq, record, self.state, result[1])
                 return ()
-        is_plain = record.how == "timeout" and not data
-        message = TIMEOUT if is_plain else self._read(seq, data)
+        message = TIMEOUT if record.how == "timeout" and not data else self._read(seq, data)
         return self._careful(seq, record, message)
 
     def _read(self, seq: int, data: bytes) -> Any:
@@ -261,13 +261,6 @@ class Life:
         """An input for this worker as it is recorded; raises `Unrecovered`."""
         try:
             return bytes(self._again.step(self._values.written, message))
-        except BaseException as error:
-            raise self._cannot("raises", self._again.said(error)) from error
-
-    def wait(self, asked: TimeoutAfter) -> None:
-        """Have a time-out under way; raises `Unrecovered`."""
-        try:
-            self.timeout = self._again.step(self._values.timeout_written, asked)
         except BaseException as error:
             raise self._cannot("raises", self._again.said(error)) from error
 
@@ -315,7 +308,7 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
         case Continue(brings):
             sent.append(Brought((seq, -1), life.worker, "continue", brings))
         case TimeoutAfter() as asked:
-            life.wait(asked)
+            life.timeout = timeout_written(asked, life.written)
     return sent
 
 

@@ -23,6 +23,7 @@ from ssm_cli.runtime.durable.snapshots import (
     pack,
     unpack,
 )
+from ssm_cli.runtime.durable.timeouts import timeout_read, timeout_written
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, SaveDue, StartAgain
@@ -63,7 +64,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         state,
         kept.values.version,
         checkpoints.armed_of(keeper.world, cell, kept),
-        kept.values.timeout_written(cell.ensure_extra().timeout_after),
+        timeout_written(cell.ensure_extra().timeout_after, kept.values.written),
         None if token is None else kept.values.written(token.message),
         kept.values.code,
     )
@@ -110,7 +111,7 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
             message = Caused(timer.cause, message)
         commit.start_timer(world, cell, timer.key, left_s, message, at_s=at_s)
     if kept.timeout is not None:
-        commit.start_timeout(world, cell, kept.values.timeout_read(kept.timeout))
+        commit.start_timeout(world, cell, timeout_read(kept.timeout, kept.values))
 
 
 def ask_again(world: World, cell: WorkerCell, kept: Kept, asked: Armed) -> None:

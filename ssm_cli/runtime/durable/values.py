@@ -24,7 +24,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.codec.renames import NONE, Names, Renames
 from ssm_cli.errors import StorageError, Unrecovered, message_of
 from ssm_cli.runtime.durable.code import facts_of
-from ssm_cli.runtime.durable.records import Armed, Code, KeptTimeout, TimeoutSet
+from ssm_cli.runtime.durable.records import Armed, Code, KeptTimeout
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.unclaimed import placed
 from ssm_cli.runtime.outside import is_from_outside
@@ -293,25 +293,6 @@ class Values:
             if is_from_outside(None, error):
                 raise
         return exact  # it may be no input of its codec, and is one all the same
-
-    def timeout_written(self, asked: TimeoutAfter | None) -> KeptTimeout:
-        """A time-out as it is written; raises `StorageError` if its message would not come back."""
-        if asked is None:
-            return None
-        if asked.message is TIMEOUT and not asked.absolute:
-            return asked.ms
-        return TimeoutSet(asked.ms, self.brought(asked.message), asked.absolute)
-
-    def timeout_read(self, timeout: float | TimeoutSet) -> TimeoutAfter:
-        """A time-out that was written; raises as its codec does."""
-        if not isinstance(timeout, TimeoutSet):
-            return TimeoutAfter(timeout)
-        message = self.read(timeout.data, 0) if timeout.data else TIMEOUT
-        return TimeoutAfter(timeout.ms, message, timeout.absolute)
-
-    def brought(self, message: Any) -> bytes:
-        """The bytes of what a time-out brings; none for `TIMEOUT`. Raises as `written`."""
-        return b"" if message is TIMEOUT else self.written(message) or RAW
 
     def repeated(self, output: Any) -> Callable[[], Any]:
         """What makes an output anew as it is now; one that cannot be kept is given as it is."""
