@@ -55,6 +55,7 @@ from ssm_cli.behaviour.transitions import (
     UpdateTimeout,
     is_timer,
 )
+from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import is_interruption
 
 BAD_ACTION = "bad_action_from_state_function"
@@ -286,7 +287,10 @@ class Turn:
         raise Ended(reason)
 
     def _fail(self, what: Any, kind: str) -> None:
-        said = f"a state callback answered {plain(what, repr)}: {kind}"
+        said, event = f"a state callback answered {plain(what, repr)}: {kind}", self._event
+        if isinstance(event, StateEvent) and event.type in ("call", "cast"):
+            why = stranger_text(self._statem.inputs, event.content)
+            said = f"{said}; {why}" if why else said
         raise Ended(Crash(BadReturnError(said, kind), kind))
 
     def _act(self, actions: Any, *, called: bool) -> None:  # noqa: C901, PLR0912 - a case each
