@@ -230,18 +230,24 @@ def forget_caller(world: World, pending: Pending) -> None:
 
 def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
     """Answer a call that waits; nothing happens if none does."""
-    pending = None
-    if isinstance(to, Caller):
-        pending = world.callers.get(to.number)
-    elif cell.extra is not None:
-        pending = with_key(world, cell, to, cell.extra.callers.get, None)
-    if pending is None or pending is UNUSABLE:
+    pending = call_kept(world, cell, to)
+    if pending is None:
         return
     pending.resolve(output)
     if isinstance(to, Caller):
         world.callers.pop(to.number, None)
     elif cell.extra is not None:
         with_key(world, cell, to, cell.extra.callers.pop, None)
+
+
+def call_kept(world: World, cell: WorkerCell, to: object) -> Pending | None:
+    """Return the call that waits under the key of a `Defer`, or by a `Caller`, if one does."""
+    if isinstance(to, Caller):
+        return world.callers.get(to.number)
+    if cell.extra is None:
+        return None
+    found = with_key(world, cell, to, cell.extra.callers.get, None)
+    return None if found is UNUSABLE else found
 
 
 def start_timer(
