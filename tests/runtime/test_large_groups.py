@@ -18,7 +18,7 @@ def count(message: Any, state: int) -> tuple[int, int]:
     return state + message, state + message
 
 
-LISTENER = StateMachine(step=count, init=lambda *_: Ok(0, effects=[Join("g")]))
+LISTENER: Any = StateMachine(step=count, init=lambda *_: Ok(0, effects=[Join("g")]))
 
 
 @pytest.fixture
