@@ -279,7 +279,7 @@ def checked(then: Then | None) -> Then | None:
     """`then` as it is, if it is one."""
     if then is None or isinstance(then, Continue | Hibernate):
         return then
-    if isinstance(then, TimeoutAfter) and is_time(then.ms):
+    if isinstance(then, TimeoutAfter) and is_time(then.ms) and type(then.absolute) is bool:
         return then
     raise BadReturnError(
         f"then is {plain(then, repr)}; expected Continue, TimeoutAfter or Hibernate"
@@ -308,7 +308,9 @@ SOUND: dict[type, Callable[[Any], bool]] = {
     Info: lambda effect: effect.to is None or isinstance(effect.to, str),
     Join: lambda effect: is_group(effect.group),
     Leave: lambda effect: is_group(effect.group),
-    StartTimer: lambda effect: is_hashable(effect.key) and is_time(effect.after_ms),
+    StartTimer: lambda effect: (
+        is_hashable(effect.key) and is_time(effect.after_ms) and type(effect.absolute) is bool
+    ),
     CancelTimer: lambda effect: is_hashable(effect.key),
     Defer: lambda effect: is_hashable(effect.key),
     Answer: lambda effect: is_hashable(effect.to),

@@ -84,15 +84,18 @@ class Down(msgspec.Struct, frozen=True):
     reason: str
 
 
-class StartTimer(msgspec.Struct, frozen=True):
+class StartTimer(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Have `message` come back as an input after `after_ms` milliseconds.
 
-    A timer of the same `key` is replaced. Timers end with the worker (`erlang:start_timer`).
+    With `absolute` that is the instant itself: milliseconds since 1970 in UTC, by the node's clock;
+    one that is over comes at once (`{abs, true}`, whose clock in OTP means nothing outside). A
+    timer of the same `key` is replaced. Timers end with the worker (`erlang:start_timer/4`).
     """
 
     key: str
     after_ms: float
     message: object
+    absolute: bool = False
 
 
 class CancelTimer(msgspec.Struct, frozen=True):

@@ -43,6 +43,7 @@ from ssm_cli.behaviour.results import (
     Stop,
     reason_for,
 )
+from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import is_interruption, message_of
 
 REQUESTS = get_args(Requests)
@@ -280,7 +281,15 @@ class Managing:
                 case RemoveHandler(reply) | SwapTo(reply=reply) if reply is NOTHING:
                     self._installed += self._left(one, answer)
                 case _:
+                    if isinstance(answer, Raised) and callback == "handle_event":
+                        answer = self._explained(answer, message)
                     self._crash(one, answer)
+
+    def _explained(self, raised: Raised, message: Any) -> Raised:
+        """Return what was raised, with a word on an event that is none of the inputs."""
+        why = stranger_text(self._manager.inputs, message)
+        said = f"{raised.message}; {why}" if why else raised.message
+        return msgspec.structs.replace(raised, message=said)
 
     def _ask(self, one: Installed, callback: str, message: Any) -> Any:
         return getattr(self.code_of(one.module), callback)(message, one.state)

@@ -19,10 +19,23 @@ class Continue(msgspec.Struct, frozen=True):
     message: object
 
 
-class TimeoutAfter(msgspec.Struct, frozen=True):
-    """A time-out in milliseconds: unless an input comes first, `handle_info(TIMEOUT, state)`."""
+class Timeout(msgspec.Struct, frozen=True):
+    """The atom `timeout`: what `handle_info` gets when `TimeoutAfter` has run out."""
+
+
+TIMEOUT = Timeout()
+
+
+class TimeoutAfter(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A time-out in milliseconds: unless an input comes first, `handle_info(message, state)`.
+
+    `absolute`: `ms` is the instant itself, as of a `StartTimer` (`{timeout, Time, Message,
+    [{abs, true}]}` of later OTPs). A system message begins the time anew, but for an instant.
+    """
 
     ms: float
+    message: object = TIMEOUT
+    absolute: bool = False
 
 
 class Hibernate(msgspec.Struct, frozen=True):
@@ -122,13 +135,6 @@ class ExitSignal(msgspec.Struct, frozen=True):
 
     reason: object
     sender: str = ""
-
-
-class Timeout(msgspec.Struct, frozen=True):
-    """The atom `timeout`: what `handle_info` gets when `TimeoutAfter` has run out."""
-
-
-TIMEOUT = Timeout()
 
 
 class Caller:

@@ -55,6 +55,7 @@ from ssm_cli.behaviour.transitions import (
     UpdateTimeout,
     is_timer,
 )
+from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import is_interruption
 
 BAD_ACTION = "bad_action_from_state_function"
@@ -71,12 +72,20 @@ class StateData(NamedTuple):
     data: Any
 
 
+Waiting = tuple[StateEvent | tuple[StateEvent, ...], ...]
+"""Events that wait, in order: some by themselves, some in runs, so that few are copied at a time.
+
+The runs behind each other of `postponed` are ever shorter, those of `inserted` ever longer: with
+`n` events, to put one there or take one away copies about log `n` of them, whatever came before.
+"""
+
+
 class InState(msgspec.Struct, frozen=True):
     """A running `Statem`.
 
     Attributes:
         state, data: its own.
-        postponed: events that come again once the state has changed, oldest first.
+        postponed: events that come again once the state has changed, oldest first (`one_by_one`).
         inserted: events to be handled behind the one that is under way, before any other input.
         timeouts: what the time-outs say that are running, by timer.
         due: those of them that were set to 0 ms, in their order.
@@ -85,8 +94,8 @@ class InState(msgspec.Struct, frozen=True):
 
     state: Any
     data: Any
-    postponed: tuple[StateEvent, ...] = ()
-    inserted: tuple[StateEvent, ...] = ()
+    postponed: Waiting = ()
+    inserted: Waiting = ()
     timeouts: Mapping[Timer, Any] = {}
     due: tuple[Timer, ...] = ()
     modules: tuple[type, ...] = ()
@@ -278,7 +287,10 @@ class Turn:
         raise Ended(reason)
 
     def _fail(self, what: Any, kind: str) -> None:
-        said = f"a state callback answered {plain(what, repr)}: {kind}"
+        said, event = f"a state callback answered {plain(what, repr)}: {kind}", self._event
+        if isinstance(event, StateEvent) and event.type in ("call", "cast"):
+            why = stranger_text(self._statem.inputs, event.content)
+            said = f"{said}; {why}" if why else said
         raise Ended(Crash(BadReturnError(said, kind), kind))
 
     def _act(self, actions: Any, *, called: bool) -> None:  # noqa: C901, PLR0912 - a case each
@@ -301,7 +313,7 @@ class Turn:
                     self._next.append(StateEvent(kind, content, caller))
                 case ChangeCallbackModule() | PushCallbackModule() | PopCallbackModule():
                     self._change_module(action, called=called)
-                case SetTimeout(timer, ms) if is_timer(timer) and may_last(ms):
+                case SetTimeout(timer) if is_timer(timer) and may_last(action):
                     self._timeouts.append(action)
                 case UpdateTimeout(timer) | CancelTimeout(timer) if is_timer(timer):
                     self._timeouts.append(action)
@@ -333,21 +345,22 @@ class Turn:
         at = self._at
         waits, postponed = at.inserted, at.postponed
         if self._postpone and isinstance(self._event, StateEvent):
-            postponed = (*postponed, self._event)
+            postponed = put_behind(postponed, self._event)
         self._table, self._due = dict(at.timeouts), [*at.due]
         self._cancel(EVENT_TIMEOUT)
         if not same(self._state, at.state):
-            waits, postponed = (*postponed, *waits), ()
+            waits, postponed = put_ahead(waits, one_by_one(postponed)), ()
             self._cancel(STATE_TIMEOUT)
         self._set_timeouts()
-        waits = (*self._next, *waits)
+        waits = put_ahead(waits, tuple(self._next))
         going: StateEvent | None = None
         now = InState(
             self._state, self._data, postponed, waits, self._table, tuple(self._due),
             self._own_modules(),
         )  # fmt: skip
         if waits:
-            going, now = waits[0], msgspec.structs.replace(now, inserted=waits[1:])
+            going, left = first_of(waits)
+            now = msgspec.structs.replace(now, inserted=left)
         elif self._due:
             going, now = taken(now, self._due[0])
         then = None if going is None else Continue(going)
@@ -375,10 +388,11 @@ class Turn:
             if type(action) is CancelTimeout or action.ms == "infinity":
                 continue
             self._table[timer] = action.content
-            if action.ms == 0:
+            if action.ms == 0 and not action.absolute:
                 self._due.append(timer)
             else:
-                start = StartTimer(timer_key(timer), action.ms, Elapsed(timer))
+                key, brings = timer_key(timer), Elapsed(timer)
+                start = StartTimer(key, action.ms, brings, action.absolute)
                 self._effects.append(start)
 
     def _cancel(self, timer: Timer) -> None:
@@ -388,6 +402,46 @@ class Turn:
             self._due.remove(timer)
         else:
             self._effects.append(CancelTimer(timer_key(timer)))
+
+
+def one_by_one(waiting: Waiting) -> tuple[StateEvent, ...]:
+    """Return the events that wait, one by one.
+
+    >>> a, b, c = map(StateEvent, ("call", "cast", "info"))
+    >>> one_by_one(((a, b), c)) == (a, b, c)
+    True
+    """
+    return tuple(event for run in waiting for event in as_run(run))
+
+
+def as_run(run: StateEvent | tuple[StateEvent, ...]) -> tuple[StateEvent, ...]:
+    """Return a run of events; one by itself is a run of one."""
+    return run if isinstance(run, tuple) else (run,)
+
+
+def put_behind(waiting: Waiting, event: StateEvent) -> Waiting:
+    """Return the events with one more at the end."""
+    run: tuple[StateEvent, ...] = (event,)
+    while waiting and len(before := as_run(waiting[-1])) <= len(run):
+        run, waiting = before + run, waiting[:-1]
+    return (*waiting, run)
+
+
+def put_ahead(waiting: Waiting, events: tuple[StateEvent, ...]) -> Waiting:
+    """Return the events with some more at the head."""
+    return (events, *waiting) if events else waiting
+
+
+def first_of(waiting: Waiting) -> tuple[StateEvent, Waiting]:
+    """Return the first event, and what is left; its run falls apart into ever longer ones.
+
+    >>> event = StateEvent("call")
+    >>> [len(run) for run in first_of(((event,) * 10,))[1]]
+    [2, 4, 3]
+    """
+    run, left = as_run(waiting[0]), waiting[1:]
+    starts = [2**power - 1 for power in range(1, len(run).bit_length())]
+    return run[0], (*(run[at : 2 * at + 1] for at in starts), *left)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -400,9 +454,11 @@ def listed(items: Any) -> Sequence[Any]:
     return items if isinstance(items, list | tuple) else (items,)
 
 
-def may_last(ms: object) -> bool:
+def may_last(asked: SetTimeout) -> bool:
     """Whether a time-out may last so long."""
-    return ms == "infinity" or (isinstance(ms, int | float) and 0 <= ms < float("inf"))
+    ms = asked.ms
+    lasts = ms == "infinity" or (isinstance(ms, int | float) and 0 <= ms < float("inf"))
+    return lasts and type(asked.absolute) is bool
 
 
 def is_event(kind: Any, caller: Any) -> bool:

@@ -51,17 +51,19 @@ class NextEvent(msgspec.Struct, frozen=True):
     caller: Caller | None = None
 
 
-class SetTimeout(msgspec.Struct, frozen=True):
+class SetTimeout(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """`{Timer, Time, Content}`: have an event of this type come in `ms` milliseconds.
 
     A time-out of the same timer is replaced. 0 comes behind what is inserted, ahead of all that
     waits outside; `"infinity"` cancels. The event time-out ends with any event, the state time-out
-    with a change of the state.
+    with a change of the state. With `absolute` (`{abs, true}`), `ms` is the instant itself, as of a
+    `StartTimer`.
     """
 
     timer: Timer
     ms: float | str
     content: Any = None
+    absolute: bool = False
 
 
 class UpdateTimeout(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import BadReturnError, plain
 from ssm_cli.behaviour.results import Error, Ok
-from ssm_cli.behaviour.state_loop import InState, StateData, in_use
+from ssm_cli.behaviour.state_loop import InState, StateData, in_use, one_by_one
 from ssm_cli.behaviour.statem import Statem
 from ssm_cli.behaviour.transitions import Next, StateEvent
 
@@ -84,8 +84,8 @@ def redact_parts(value: Any, hide: Callable[[Any], Any]) -> Any:
             return msgspec.structs.replace(
                 value,
                 data=hide(data),
-                postponed=tuple(redact_parts(event, hide) for event in value.postponed),
-                inserted=tuple(redact_parts(event, hide) for event in value.inserted),
+                postponed=tuple(redact_parts(one, hide) for one in one_by_one(value.postponed)),
+                inserted=tuple(redact_parts(one, hide) for one in one_by_one(value.inserted)),
                 timeouts={timer: hide(content) for timer, content in timeouts.items()},
             )
         case StateEvent(content=content):

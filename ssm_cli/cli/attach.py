@@ -83,7 +83,8 @@ class AttachedNode:
         self.kill, self.far, self.joined = near.kill, near.far, near.joined
         self.plan, self.apply = near.plan, near.apply
         self.publish, self.groups, self.members = near.publish, near.groups, near.members
-        self.get_members = near.get_members
+        self.get_members, self.member_values = near.get_members, near.member_values
+        self.lookup = near.lookup
 
     @property
     def spec(self) -> SupervisorSpec:

@@ -12,12 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ssm_cli.cli.data.place import claim
 from ssm_cli.cli.doors import Doors
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.opening import open_doors, renewal, served_by, tls_of
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.http.served import Entrance
 from ssm_cli.runtime.node import Node
+from ssm_cli.storage.folder import FolderStore
 
 
 class OpenNode:
@@ -76,9 +78,11 @@ class OpenNode:
         Raises:
             SsmError: the node is open already.
             CommandError: a tree of that name runs, or a listener cannot be opened.
+            StorageError: the folder of its `FolderStore` holds the data of another tree.
             StartFailed: the tree did not start. Nothing stays open then.
         """
         self.give_way()
+        self._claim()
         try:
             tls = tls_of(self._doors)
             self._entrances = open_doors(self._doors, self._env, self.node.name, tls)
@@ -102,6 +106,12 @@ class OpenNode:
             self._close()
             raise self.node.end_error
         return self
+
+    def _claim(self) -> None:
+        """Refuse a data folder that is another tree's, as `ssm run` does."""
+        store = self.node.store
+        if isinstance(store, FolderStore) and not self.node.running:
+            claim(store.path, self.node.name)
 
     async def __aexit__(
         self,

@@ -123,6 +123,15 @@ def _groups(command: Command, api: NodeApi) -> Result:
     return answered(command, msgspec.to_builtins(found), lines)
 
 
+def _lookup(command: Command, api: NodeApi) -> Result:
+    """Show the members of a group and their values as JSON."""
+    found: list[Any] = api.perform("member_values", command.arguments["group"])
+    rows: list[tuple[str, ...]] = [
+        (one.worker, msgspec.json.encode(one.value).decode()) for one in found
+    ]
+    return answered(command, msgspec.to_builtins(found), text.columns_of(rows) or ("no members",))
+
+
 def _help(command: Command, api: NodeApi) -> Result:
     word = command.arguments.get("verb")
     if word is not None and find_verb(word) is None:
@@ -181,6 +190,7 @@ HANDLERS: dict[str, Callable[[Command, NodeApi], Result]] = {
     "which-children": _which_children,
     "groups": _groups,
     "members": _groups,
+    "lookup": _lookup,
     "help": _help,
     "quit": _quit,
 }

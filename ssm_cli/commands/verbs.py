@@ -107,6 +107,15 @@ TABLE: tuple[Verb, ...] = (
         options=(OUTPUT, AT, INTO),
     ),
     Verb(
+        "lookup",
+        (Parameter("group", "word"),),
+        "print the value that each member of a group has joined with, as JSON",
+        "workers",
+        Route("GET", f"{GROUPS}/{{name}}/lookup", "member_values", READ,
+              "The value of each member of a group, as JSON.", "MemberValues"),
+        options=(OUTPUT, AT, INTO),
+    ),
+    Verb(
         "state",
         (_WORKER,),
         "print the worker's state",

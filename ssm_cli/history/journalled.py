@@ -182,7 +182,7 @@ class Retelling:
     def _message(self, found: Taken) -> Any:
         """Return an input by the codec that is here; its text, where that does not take it."""
         record = found.record
-        if record.how == "timeout":
+        if record.how == "timeout" and not record.data:
             return TIMEOUT
         worker = record.worker
         if worker not in self._decoders:

@@ -164,6 +164,10 @@ class Requests:
         """Return the members of a group."""
         return Stream(array_parts(self._node.each_member(request.name)))
 
+    def member_values(self, request: Request) -> object:
+        """Return the members of a group and their values as data."""
+        return Stream(array_parts(self._node.each_value(request.name)))
+
     def get_state(self, request: Request) -> object:
         """Return the redacted state as text and as JSON."""
         state = self._node.get_state(request.name)

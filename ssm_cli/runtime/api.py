@@ -21,6 +21,7 @@ from ssm_cli.runtime.views import (
     GroupInfo,
     Kind,
     MemberInfo,
+    MemberValue,
     NodeView,
     ProcessRef,
     Published,
@@ -77,6 +78,14 @@ class NodeApi(Protocol):
 
     def members(self, group: str) -> Sequence[MemberInfo]:
         """The members of a group, in the order of joining, and their values as text."""
+        ...
+
+    def member_values(self, group: str) -> Sequence[MemberValue]:
+        """The members of a group, in the order of joining, and their values as data, redacted."""
+        ...
+
+    def lookup(self, group: str) -> Mapping[str, Any]:
+        """The value that each member has joined with; as data, redacted, from far."""
         ...
 
     def get_members(self, group: str) -> list[str]:

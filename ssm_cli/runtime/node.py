@@ -100,6 +100,7 @@ class Node(metaclass=Parts):
 
     Attributes:
         effects: what else can be performed, by its name: given by what is built around the node.
+        store: as it was given.
         file: the tree file that `plan` and `apply` take by default; "" where none is known.
 
     Raises:
@@ -107,7 +108,7 @@ class Node(metaclass=Parts):
             OTP's supervisor refuses itself is left to `start`, which raises with OTP's term.
     """
 
-    _store: Store | None = None
+    store: Store | None = None
     spec = property(lambda self: self._world.root.spec, doc="The tree, as it was applied last.")
 
     def __init__(
@@ -133,7 +134,7 @@ class Node(metaclass=Parts):
         if checked_history(history):
             world.history = Recorder(world, history)
             world.reports.record_of = world.history.marks.record_of
-        self._store = store
+        self.store = store
         if verify_pure:
             world.outside.advance = Purity(world).advance
         self._bind(tree, tree.id if name is None else name, world)
@@ -143,7 +144,7 @@ class Node(metaclass=Parts):
         self.file, self.name, self._world = "", name, world
         self.effects: dict[str, Callable[..., Any]] = {}
         serving = Serving(world)
-        life = self._life = Lifecycle(name, world, serving, self._store)
+        life = self._life = Lifecycle(name, world, serving, self.store)
         self.stop, self.close, self.note_failure = life.stop, life.close, life.note_failure
         self.wait, self.run = serving.wait, serving.run
         calls = Calls(world, serving)
@@ -178,6 +179,7 @@ class Node(metaclass=Parts):
         self.get_members, self.which_groups = groups.get_members, groups.which_groups
         self.lookup, self.joined = groups.lookup, groups.joined
         self.groups, self.members = groups.groups, groups.members
+        self.member_values, self.each_value = groups.member_values, groups.each_value
         self.each_member, self.publish = groups.each_member, groups.publish
         self.join_others, self.hear = groups.join_others, groups.hear
         self.note_lost = groups.note_lost

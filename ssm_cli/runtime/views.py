@@ -78,6 +78,13 @@ class MemberInfo(msgspec.Struct, frozen=True):
     value: str
 
 
+class MemberValue(msgspec.Struct, frozen=True):
+    """A member of a group, and its value as JSON-ready data, redacted."""
+
+    worker: str
+    value: Any
+
+
 class Published(msgspec.Struct, frozen=True):
     """What `publish` answers: to how many members the message goes."""
 

@@ -182,9 +182,9 @@ class Repairing:
         wrote: int | None = None,
     ) -> None:
         timers = () if saved is None else saved.timers
-        timeout_ms = None if saved is None else saved.timeout_ms
+        timeout = None if saved is None else saved.timeout
         self._record = Repair(
-            self.worker, self._at_s, how, state, code, self._number, timers, timeout_ms, wrote
+            self.worker, self._at_s, how, state, code, self._number, timers, timeout, wrote
         )
         if self._is_new:
             return

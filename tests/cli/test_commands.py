@@ -152,7 +152,7 @@ ANSWERS = {
     "adopt": "kv1 --why test", "reload": "--no", "rollback": "", "shadow": "kv1", "promote": "kv1",
     "replay": "all", "shrink": "", "report": "{script}.html",
     "save": "{script}.past", "timeline": "", "forks": "", "break": "kv3 state.x > 9", "breaks": "",
-    "unbreak": "all", "continue": "", "groups": "", "members": "g", "publish": "g x",
+    "unbreak": "all", "continue": "", "groups": "", "members": "g", "lookup": "g", "publish": "g x",
     "apply": "--dry-run", "chaos": "--steps 5", "check-policy": "--faults 1",
     "fuzz": "kv1 --steps 5",
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import sys
 from collections.abc import Callable, Coroutine, MutableMapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from ssm_cli import (
     SsmError,
     StartFailed,
     StateMachine,
+    StorageError,
     Supervisor,
     Worker,
     asgi_app,
@@ -258,6 +260,55 @@ def test_what_is_journalled_is_there_in_the_next_block(
                 async with Node(tree, name="kept", store=store).open(environ=here) as opened:
                     assert opened.node.call("kv", Lookup("x")) == Result(value)
                     assert opened.node.call("kv", Store("x", 1)) == Ok()
+
+    asyncio.run(main())
+
+
+KEPT = """
+supervisor: root
+children:
+  - {worker: kv, start: "ssm_cli.machines.kv:kv_store", persist: journal}
+"""
+
+
+def kept(name: str, store: FolderStore) -> Node:
+    tree = Supervisor("root", children=[Worker("kv", kv_store, persist="journal")])
+    return Node(tree, name=name, store=store)
+
+
+def test_a_folder_of_another_tree_is_refused_before_anything_starts(
+    here: dict[str, str], tmp_path: Path
+) -> None:
+    file, data = tmp_path / "kv.yaml", tmp_path / "data"
+    file.write_text(KEPT)
+
+    async def opened(name: str) -> None:
+        with FolderStore(data) as store:
+            async with kept(name, store).open(environ=here) as opened:
+                opened.node.call("kv", Store("x", 1))
+
+    async def run(code: int) -> str:
+        run = ("run", str(file), "--quiet", "--data", str(data), "-c", "kv Lookup x")
+        got, said = await ssm(here, *run)
+        assert got == code, said
+        return said
+
+    async def main() -> None:
+        await opened("shop")
+        with pytest.raises(StorageError, match=r"node `shop`, and this is .*`desk`"):
+            await opened("desk")
+        assert "the embedded node `shop`" in await run(74)
+        assert sockets(tmp_path) == []
+        await opened("shop")
+        (data / "owner.json").unlink()  # as the message says
+        assert "Result 1" in await run(0)
+        with pytest.raises(StorageError, match=re.escape(str(file))):
+            await opened("shop")
+        await opened("kv")  # the name of that tree
+        file.unlink()
+        await opened("shop")
+        with pytest.raises(StorageError, match="`shop`"):
+            await opened("kv")
 
     asyncio.run(main())
 

@@ -95,6 +95,14 @@ class FakeNode:
         del group
         return []
 
+    def member_values(self, group: str) -> Sequence[Any]:
+        del group
+        return []
+
+    def lookup(self, group: str) -> dict[str, Any]:
+        del group
+        return {}
+
     def get_members(self, group: str) -> list[str]:
         del group
         return []

@@ -86,6 +86,45 @@ def step(message: str, state: Idle | Busy) -> tuple[Idle | Busy, str]:
 
 machine = StateMachine(step=step, init=lambda name, args: Idle(Kind.A))
 """
+STATEM = """
+from dataclasses import dataclass
+from ssm_cli import Answer, KeepState, KeepStateAndData, Next, NextEvent, Postpone, Statem
+
+@dataclass(frozen=True)
+class Box:
+    cents: int
+
+class Till(Statem):
+    def init(self, name, args):
+        return Next('shut', Box(0))
+
+    def shut(self, event, data):
+        if event.type == 'internal':
+            return KeepStateAndData([Postpone()])
+        done = [Answer(event.caller, 'Ok')] if event.type == 'call' else []
+        waits = NextEvent('internal', event.content)
+        return KeepState(Box(data.cents + int(event.content)), [*done, waits])
+
+machine = Till
+"""
+MANAGER = """
+from ssm_cli import Event, EventHandler, Ok
+
+class Sum(EventHandler):
+    def init(self, args, previous):
+        return Ok([])
+
+    def handle_event(self, event, state):
+        return Ok([*state, event])
+
+class Bus(Event):
+    handlers = {'sum': Sum}
+
+    def init(self, name, args):
+        return {'sum': None}
+
+machine = Bus
+"""
 WRAPPED = ACCOUNT.replace(
     "machine = StateMachine(step=step,", "machine = StateMachine(step=functools.partial(step),"
 )
@@ -144,6 +183,7 @@ class Case(NamedTuple):
 
 
 TWELVE = "Account(owner='ann', cents=12)"
+SHUT = "StateData(state='shut', data=Box(cents=12))"
 FIVE = "Account(owner='ann', cents=5)"
 STEP2 = "StateMachine(step=step, version='2',"
 MIGRATE = STEP2 + " migrate=lambda old, state: "
@@ -249,6 +289,23 @@ CASES: dict[str, Case] = {
     "a renamed server": Case(
         SERVER, {"Bank": "Till"}, "moved", "moved", ["--rename", "code:Bank", "code:Till"],
         "{'cents': 12}",
+    ),
+    "the same state machine": Case(STATEM, {}, SHUT, SHUT),
+    "a renamed field of its data": Case(
+        STATEM, PENCE, "migrate", "migrate", ["--rename", "code:Box.cents", "pence"],
+        SHUT.replace("cents", "pence"), says="state.data.cents",
+    ),
+    "a renamed state machine": Case(
+        STATEM, {"Till": "Desk"}, "moved", "moved", ["--rename", "code:Till", "code:Desk"], SHUT,
+    ),
+    "a mended state function": Case(
+        STATEM, {"+ int(event.content)": "+ 2 * int(event.content)"}, "differs", SHUT, AS_NEW,
+        SHUT.replace("12", "19"), says="record",
+    ),
+    "the same manager": Case(MANAGER, {}, "[('sum', ['5', '7'])]", "[('sum', ['5', '7'])]"),
+    "a renamed manager": Case(
+        MANAGER, {"Bus": "Log"}, "moved", "moved", ["--rename", "code:Bus", "code:Log"],
+        "[('sum', ['5', '7'])]",
     ),
     "another type": Case(
         SERVER, {"dict[str, int]": "dict[str, str]"}, "migrate", "migrate",

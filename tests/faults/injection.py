@@ -37,7 +37,8 @@ PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
 OURS = (f"{PACKAGE}/", f"{Path(__file__).parent}/")  # not a finalizer of somebody's library
 NO_ENGINE = (
-    "views.py", "api.py", "rewind.py", "restep.py", "memory.py", "child.py", "processes.py",
+    "views.py", "api.py", "rewind.py", "restep.py", "given.py", "memory.py", "child.py",
+    "processes.py",
     "refs.py",
 )  # fmt: skip
 """Shapes of what is shown, what is done to trees of the past, which nobody else has, and what goes

@@ -33,7 +33,7 @@ def recoded(stage: Stage) -> None:
     stage.call("a", asking(StartTimer("t", 100, add)))
     for number in range(3):
         stage.ask("a", add)
-        stage.act("values", list, waiting_values(world, world.names["a"]))  # type: ignore[arg-type]  # a worker's
+        stage.act("values", list, waiting_values(world, world.names["a"]))
         stage.do("recode", "a", to(stage, "a"))
         stage.do("suspend" if number == 0 else "resume", "a")
     stage.do("run", 1.0)

@@ -117,10 +117,12 @@ class Stage:
         self.clock = ManualClock()
         self.store = MemoryStore()
         self.links: Any = None
+        self.node: Any = None
         self.renew()
 
     def renew(self, tree: Any = None, **options: Any) -> None:
         """Lose the process, if there is one, and begin the next with what is stored."""
+        self.end_runs()
         scenario, self.clock = self.scenario, ManualClock(self.clock.wall_s())
         options = {"clock": self.clock, "guard": False, **scenario.options, **options}
         if scenario.far:
@@ -148,8 +150,14 @@ class Stage:
         """Answer for a worker on another computer."""
         return SimpleNamespace(outcome="replied", output=data, error="", reason="")
 
+    def end_runs(self) -> None:
+        """End what the runs of the process go on by, which ends with it."""
+        if self.node is not None:
+            self.node._world.outside.runner.close()
+
     def leave(self) -> None:
         """Let go of the event loop."""
+        self.end_runs()
         if self.loop is not None:
             self.loop.close()
 

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 from ssm_cli import Join, Ok, StateMachine, Supervisor, Worker
+from ssm_cli.commands.execute import execute
+from ssm_cli.commands.parse import parse_words
 from ssm_cli.machines.kv import Lookup, Store, step
 from tests.http.serving import serve
 
@@ -46,5 +48,36 @@ def test_a_group_that_nobody_is_in_has_no_members_and_a_bad_name_is_refused() ->
             assert answer[1]["members"] == 0
             status, record, _ = await served.ask("POST", f"/v1/groups/{'x' * 201}/publish", "x")
             assert (status, record["error"]["term"]) == (409, "badarg")
+
+    asyncio.run(main())
+
+
+def hidden(value: Any) -> Any:
+    """What may be seen."""
+    return "hidden" if value == "secret" else value
+
+
+def registered(value: object) -> StateMachine:
+    joins: Any = Ok({}, effects=[Join("room 1", value)])
+    return StateMachine(step=step, init=lambda *_: joins, inputs=Store | Lookup, redact=hidden)
+
+
+VALUES: dict[str, Any] = {"a": None, "b": {"port": 80, "up": [True, 1.5]}, "c": "secret", "d": "x"}
+REGISTRY = Supervisor(
+    "root", children=[Worker(name, registered(value)) for name, value in VALUES.items()]
+)
+SHOWN = VALUES | {"c": "hidden"}
+
+
+def test_a_lookup_answers_with_the_values_as_json_redacted_and_in_the_order_of_joining() -> None:
+    async def main() -> None:
+        async with serve(REGISTRY) as served:
+            status, found, _ = await served.ask("GET", f"{ROOM}/lookup")
+            rows = [{"worker": worker, "value": value} for worker, value in SHOWN.items()]
+            assert (status, found) == (200, rows)
+            assert (await served.ask("GET", "/v1/groups/none/lookup"))[:2] == (200, [])
+            assert served.node.lookup("room 1") == VALUES, "in the process itself they are whole"
+            lines = execute(parse_words(["lookup", "room 1"], []), served.node).lines
+            assert lines == ("a  null", 'b  {"port":80,"up":[true,1.5]}', 'c  "hidden"', 'd  "x"')
 
     asyncio.run(main())

@@ -195,6 +195,7 @@ def test_another_tree_is_applied_by_the_plan_that_was_agreed_to(
 def test_groups_are_asked_by_methods_alike(node: NodeApi) -> None:
     assert node.publish("g", b"Store x 1").members == 0
     assert (node.groups(), node.members("g"), node.get_members("g")) == ([], [], [])
+    assert (node.lookup("g"), node.member_values("g")) == ({}, [])
     assert node.joined("kv2") == []
 
 

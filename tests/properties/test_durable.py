@@ -24,24 +24,31 @@ from tests.runtime.durable.parts import (
     Boom,
     Later,
     Send,
+    Shelf,
     World,
     failing,
+    log,
     worker,
 )
 from tests.thorough import tries
 
-ON_CRASH = {"keep": "last_good", "saved": "saved", "fresh": "init", "book": "last_good"}
+ON_CRASH = {
+    "keep": "last_good",
+    "saved": "saved",
+    "fresh": "init",
+    "book": "last_good",
+    "shelf": "last_good",
+}
+CODES: dict[str, Any] = {"book": Book, "shelf": Shelf}
 NAMES = sorted(ON_CRASH)
+AT_ONCE = [name for name in NAMES if name != "shelf"]  # a later answer has no memory for retries
 LONG_MS = 1_000_000
 SLICE_S = checkpoints.SLICE_S
 
 
 def tree_of(snapshot_every: int, keep_records: int, strategy: Any) -> SupervisorSpec:
     """Workers of all kinds that crash in different ways, some below a supervisor of their own."""
-    found = [
-        worker(name, Book, on_crash=how) if name == "book" else worker(name, on_crash=how)
-        for name, how in ON_CRASH.items()
-    ]
+    found = [worker(name, CODES.get(name, log), on_crash=how) for name, how in ON_CRASH.items()]
     inner = Supervisor("inner", strategy, found[2:], intensity=10**6)
     return Supervisor(
         "root",
@@ -95,7 +102,7 @@ class Durable(RuleBasedStateMachine):
             self.model[name].append(number)
             assert one.result().ns == self.model[name]
 
-    @rule(name=st.sampled_from(NAMES))
+    @rule(name=st.sampled_from(AT_ONCE))
     def call_once(self, name: str) -> None:
         request, number = f"r{len(self.answers)}", self.next()
         answer = self.world.node.call(name, Add(number), request_id=request)
@@ -196,7 +203,7 @@ class Durable(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), data=st.lists(st.integers(-9, -1), max_size=3))
     def replace(self, name: str, data: list[int]) -> None:
-        self.world.node.replace_state(name, list(data))
+        self.world.node.replace_state(name, ("here", [*data]) if name == "shelf" else [*data])
         self.model[name] = list(data)
 
     @invariant()

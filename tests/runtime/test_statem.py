@@ -344,3 +344,65 @@ def test_a_crash_of_a_machine_is_shrunk_to_a_test_that_asks_its_loop() -> None:
     text = str(pytest_file(found, "counter"))
     assert "server = counter" in text
     assert 'advance(server, Kind.CAST, "a", None, state).state' in text
+
+
+# -- many events that wait -----------------------------------------------------------------------
+
+
+class Gate(Statem):
+    """Shut, it postpones all but `open`; open, it notes what comes, and `shut` inserts two."""
+
+    def init(self, name: str, args: Mapping[str, Any]) -> Any:
+        del name, args
+        return Next("shut", ())
+
+    def shut(self, event: StateEvent, data: Any) -> Any:
+        return Next("wide", data) if event.content == "open" else KeepStateAndData([Postpone()])
+
+    def wide(self, event: StateEvent, data: Any) -> Any:
+        if event.content == "shut":
+            inserted = [NextEvent("internal", "first"), NextEvent("internal", "second")]
+            return KeepState((*data, "shut"), inserted)
+        return KeepState((*data, event.content))
+
+
+def runs_of(at: Any) -> list[Any]:
+    """The runs of events that are held, which are copied if they are others than before."""
+    return [run for run in (*at.postponed, *at.inserted) if isinstance(run, tuple)]
+
+
+@pytest.mark.parametrize("count", [100, 4000])
+def test_to_postpone_an_event_and_to_bring_it_back_copies_few_others(count: int) -> None:
+    at, copied = InState("shut", ()), 0
+    names = list(range(count))
+    held: list[Any] = []  # by which runs are known: none of them is forgotten
+    waits: list[Any] = [("cast", number) for number in names] + [("cast", "open")]
+    while waits:
+        how, message = waits.pop(0)
+        before = {id(run) for run in held}
+        outcome = advance(Gate(), Kind[how.upper()], message, None, at)
+        at = outcome.state
+        if outcome.then is not None:
+            waits.insert(0, ("continue", outcome.then.message))  # type: ignore[union-attr]  # it goes on
+        new = [run for run in runs_of(at) if id(run) not in before]
+        copied += sum(map(len, new)) + len(at.postponed) + len(at.inserted)
+        held += new
+    assert at == InState("wide", tuple(names))
+    assert copied < 8 * count * count.bit_length()
+
+
+def test_events_that_are_inserted_come_before_all_that_were_postponed_in_their_order() -> None:
+    with running(Worker("gate", Gate)) as node:
+        for word in ("a", "shut", "b", "c", "open"):
+            node.cast("gate", word)
+        node.run()
+        assert node.get_state("gate").data == ("a", "shut", "first", "second", "b", "c")
+
+
+def test_a_state_that_was_written_before_events_waited_in_runs_goes_on() -> None:
+    old = InState("shut", (), tuple(StateEvent("cast", n) for n in range(3)), ())
+    now = advance(Gate(), Kind.CAST, 3, None, old).state
+    at = advance(Gate(), Kind.CAST, "open", None, now)
+    while at.then is not None:
+        at = advance(Gate(), Kind.CONTINUE, at.then.message, None, at.state)  # type: ignore[union-attr]  # it goes on
+    assert at.state.data == (0, 1, 2, 3)

@@ -106,10 +106,35 @@ def check_owner(folder: Path, file: Path) -> None:
     if owner is None or owner["tree"] == place or is_gone(owner):
         return
     if owner["digest"] != file_digest(file):
-        raise StorageError(
-            f"{folder} holds the data of {owner['tree']}, and this is {place}: name another folder "
-            f"by --data, or, if these are two of one tree, remove {folder / OWNER}"
-        )
+        raise another(folder, owner, place, "name another folder by --data")
+
+
+def claim(folder: Path, name: str) -> None:
+    """Note that a folder is that of the embedded node of this name, if it is nobody else's.
+
+    Such a node is known by its name alone: its tree has no file, and its program may be any server.
+
+    Raises:
+        StorageError: it is another node's, or that of a tree file of another name, or is read only.
+    """
+    owner = owner_of(folder)
+    if owner is None or (owner["name"] != name and owner["tree"] and is_gone(owner)):
+        write_owner(folder, {"tree": "", "name": name, "digest": ""})
+    elif owner["name"] != name:
+        raise another(folder, owner, embedded(name), "give it a folder of its own")
+
+
+def another(folder: Path, owner: Mapping[str, str], here: str, instead: str) -> StorageError:
+    """Return the error for a folder that holds the data of another tree."""
+    return StorageError(
+        f"{folder} holds the data of {owner['tree'] or embedded(owner['name'])}, and this is "
+        f"{here}: {instead}, or, if these are two of one tree, remove {folder / OWNER}"
+    )
+
+
+def embedded(name: str) -> str:
+    """Return what an embedded node is called, for people."""
+    return f"the embedded node `{name}`"
 
 
 def owner_of(folder: Path) -> dict[str, str] | None:
@@ -125,8 +150,12 @@ def owner_of(folder: Path) -> dict[str, str] | None:
 def note_owner(folder: Path, name: str, file: Path) -> None:
     """Write whose data a folder holds; raises `StorageError`."""
     owner = {"tree": str(file.resolve()), "name": name, "digest": file_digest(file)}
-    if owner == owner_of(folder):
-        return
+    if owner != owner_of(folder):
+        write_owner(folder, owner)
+
+
+def write_owner(folder: Path, owner: Mapping[str, str]) -> None:
+    """Write whose data a folder holds; raises `StorageError`."""
     try:
         write_private(folder / OWNER, json.dumps(owner) + "\n")
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
-from ssm_cli.cli.data.place import owner_of
+from ssm_cli.cli.data.place import embedded, owner_of
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief
@@ -69,7 +69,7 @@ def one(store: FolderStore) -> list[str]:
     behind = sum(1 for seq, _ in history(store) if seq > found.head.seq)
     lines = [
         f"folder:   {found.where}{' (in use)' if is_locked(store.path) else ''}",
-        *([] if owner is None else [f"tree:     {owner['tree']}"]),
+        *([] if owner is None else [f"tree:     {owner['tree'] or embedded(owner['name'])}"]),
         f"size:     {found.size_bytes:,} bytes",
         f"journal:  entries {found.first} to {found.last}",
         f"behind:   {behind} records behind the saved states, which are of record {found.head.seq}",

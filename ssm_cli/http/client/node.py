@@ -70,6 +70,7 @@ class HttpNode:
         self.shadow, self.promote = routed["shadow"], routed["promote"]
         self.crash_reports, self.cast = rows.crash_reports, rows.cast
         self.publish, self.groups, self.members = rows.publish, rows.groups, rows.members
+        self.member_values = rows.member_values
         self.joined = rows.joined
         self._name = name
         self._shown: tuple[str, Any, bytes] = ("", None, b"")
@@ -161,6 +162,10 @@ class HttpNode:
     def get_members(self, group: str) -> list[str]:
         """Return the members of a group, in the order in which they joined."""
         return [member.worker for member in self.members(group)]
+
+    def lookup(self, group: str) -> dict[str, Any]:
+        """Return the value that each member of a group has joined with, as data, redacted."""
+        return {member.worker: member.value for member in self.member_values(group)}
 
     def worker(self, name: str) -> Ref[Any, Any]:
         """Return a ref to a worker; values go to it, and come from it, as JSON has them.

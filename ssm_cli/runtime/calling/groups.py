@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import MOST_GROUP_CHARACTERS, is_group
 from ssm_cli.behaviour.sizes import cut
+from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import QueueFull, SysError
 from ssm_cli.runtime.engine.bonds import tell_far
 from ssm_cli.runtime.engine.cell import WorkerCell
+from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.publishing import OUTSIDE, has_way, publish
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import shown
+from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer.intake import enter, full_queue
 from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.ports import FarGroups
-from ssm_cli.runtime.views import Carried, GroupInfo, MemberInfo, Published
+from ssm_cli.runtime.views import Carried, GroupInfo, MemberInfo, MemberValue, Published
 
 
 class GroupCalls:
@@ -54,12 +57,27 @@ class GroupCalls:
 
     def each_member(self, group: str) -> Iterator[MemberInfo]:
         """Yield them, as they were at first."""
+        for name, cell, value in self._each(group):
+            yield MemberInfo(name, "" if value is None else shown(self._world, cell, value))
+
+    def member_values(self, group: str) -> list[MemberValue]:
+        """Return the members of a group, their values as data, redacted as their states are."""
+        return [*self.each_value(group)]
+
+    def each_value(self, group: str) -> Iterator[MemberValue]:
+        """Yield them, as they were at first."""
+        for name, cell, value in self._each(group):
+            unsaid = partial(unshowable, value)
+            visible = redacted(self._world, cell, value)
+            yield MemberValue(name, contained(self._world, cell, unsaid, jsonable, visible))
+
+    def _each(self, group: str) -> Iterator[tuple[str, WorkerCell, Any]]:
         found = self._world.groups.groups.get(group)
         members, order = ({}, ()) if found is None else found.lend()
         for name in order:
-            cell, value = self._world.names.get(name), members[name].value
-            silent = value is None or not isinstance(cell, WorkerCell)
-            yield MemberInfo(name, "" if silent else shown(self._world, cell, value))  # type: ignore[arg-type]  # it is a worker
+            cell = self._world.names.get(name)
+            if isinstance(cell, WorkerCell):
+                yield name, cell, members[name].value
 
     def join_others(self, far: FarGroups) -> None:
         """Have publishes reach members in other processes of the tree, and the other way round."""

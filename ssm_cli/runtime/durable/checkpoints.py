@@ -14,7 +14,7 @@ from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.keeper import Keeper, last_record
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import armed_run
-from ssm_cli.runtime.durable.records import Armed, How
+from ssm_cli.runtime.durable.records import ABSOLUTE_MS, Armed, How, due_at
 from ssm_cli.runtime.durable.snapshots import (
     HEAD,
     SENT,
@@ -26,6 +26,7 @@ from ssm_cli.runtime.durable.snapshots import (
     Underway,
     pack,
 )
+from ssm_cli.runtime.durable.timeouts import timeout_written
 from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, TimerDue
@@ -233,10 +234,11 @@ def snapshot(
     """
     at_s, seq = keeper.at_s(), keeper.seq
     if not isinstance(cell, WorkerCell) or cell.status is not CellStatus.RUNNING:
-        return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout_ms)
+        return kept.snapshot(at_s, seq, kept.last, kept.armed, kept.timeout)
     kept.has = True
     timers = (*overdue.get(id(cell), ()), *armed_of(keeper.world, cell, kept))
-    return kept.snapshot(at_s, seq, cell.state, timers, cell.ensure_extra().timeout_ms)
+    timeout = timeout_written(cell.ensure_extra().timeout_after, kept.values.written)
+    return kept.snapshot(at_s, seq, cell.state, timers, timeout)
 
 
 def armed_of(world: World, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
@@ -264,8 +266,9 @@ def left_of(keeper: Keeper, cell: WorkerCell, kept: Kept) -> tuple[Armed, ...]:
     wall_s, written = keeper.world.clock.wall_s(), kept.values.written
     for effect in [effect for left in kept.unwritten for effect in left.effects]:
         match effect:
-            case StartTimer(key, ms, Caused(cause, message)):
-                found[False, key] = Armed(key, wall_s + ms / 1000, ms, written(message), cause)
+            case StartTimer(key, ms, Caused(cause, message), absolute):
+                due_s, after_ms = due_at(wall_s, ms, absolute=absolute)
+                found[False, key] = Armed(key, due_s, after_ms, written(message), cause)
             case CancelTimer(key):
                 found.pop((False, key), None)
             case Caused(cause, Run() as run):
@@ -296,6 +299,8 @@ def counts(timer: TimerDue) -> bool:
 
 def armed(kept: Kept, timer: TimerDue, due_s: float, after_ms: float) -> Armed:
     """Return a timer as it is written, with the record that has started it."""
+    if timer.at_s is not None:
+        due_s, after_ms = timer.at_s, ABSOLUTE_MS
     return Armed(timer.key, due_s, after_ms, kept.values.written(timer.message), timer.cause)
 
 

@@ -68,7 +68,7 @@ def as_recorded(outcome: Outcome) -> Outcome:
     TimeoutAfter(ms=1)
     """
     effects = [
-        StartTimer(as_plain(effect.key), as_plain(effect.after_ms), effect.message)
+        StartTimer(as_plain(effect.key), as_plain(effect.after_ms), effect.message, effect.absolute)
         if isinstance(effect, StartTimer)
         else CancelTimer(as_plain(effect.key))
         if isinstance(effect, CancelTimer)
@@ -77,7 +77,7 @@ def as_recorded(outcome: Outcome) -> Outcome:
     ]
     then = outcome.then
     if isinstance(then, TimeoutAfter):
-        then = TimeoutAfter(as_plain(then.ms))
+        then = TimeoutAfter(as_plain(then.ms), then.message, then.absolute)
     return msgspec.structs.replace(outcome, effects=effects, then=then)
 
 

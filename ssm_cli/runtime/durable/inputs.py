@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.effects import Cast, Defer, Info, StartTimer
 from ssm_cli.behaviour.reasons import BadReturnError, Crash, ExitReason
-from ssm_cli.behaviour.results import NOTHING, Continue
+from ssm_cli.behaviour.results import NOTHING, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import Run
 from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
 from ssm_cli.runtime.durable.fits import unfit
@@ -18,6 +18,7 @@ from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_r
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
+from ssm_cli.runtime.durable.timeouts import message_written
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, RunEnded, TimeoutDue, TimerDue
@@ -54,7 +55,7 @@ def admit(
     kept: Kept = cell.ensure_extra().kept
     try:
         accepted = read(kept, kind, message, came, pending)
-        accepted = msgspec.structs.replace(accepted, timeout_ms=cell.ensure_extra().timeout_ms)
+        accepted = msgspec.structs.replace(accepted, timeout=cell.ensure_extra().timeout_after)
     except StorageError as error:
         refuse_input(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
@@ -78,7 +79,7 @@ def read(kept: Kept, kind: Kind, message: Any, came: Any, pending: Pending | Non
         return Accepted(HOW[kind], kept.values.came(came), request=request)
     match came:
         case TimeoutDue():
-            return Accepted("timeout", b"")
+            return Accepted("timeout", message_written(message, kept.values.written))
         case TimerDue(key=key, cause=cause):
             return Accepted("timer", kept.values.written(message), key=key, cause=cause)
         case RunEnded(key=key, cause=cause):
@@ -146,7 +147,7 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     if kept.resync:
         tell_state(keeper, cell, kept)
     keeper.now = None
-    keeper.step(cell, now.timeout_ms)
+    keeper.step(cell, now.timeout)
     record = Input(
         kept.worker, keeper.at_s(), now.how, now.data,
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
@@ -176,7 +177,7 @@ def to_be_written(
 ) -> Iterator[tuple[Kept, object]]:
     """The inputs that an outcome asks for and a recovery must know, and who will get them."""
     own: Kept = cell.ensure_extra().kept
-    if isinstance(outcome.then, Continue):
+    if isinstance(outcome.then, Continue | TimeoutAfter):
         yield own, outcome.then.message
     for effect in outcome.effects:
         if isinstance(effect, StartTimer):
@@ -220,7 +221,8 @@ def caused(world: World, seq: int, outcome: Outcome, cell: WorkerCell) -> Outcom
     for index, effect in enumerate(outcome.effects):
         if isinstance(effect, StartTimer):
             timer = Caused((seq, index), effect.message)
-            effects.append(StartTimer(effect.key, effect.after_ms, timer))
+            ms, absolute = effect.after_ms, effect.absolute
+            effects.append(StartTimer(effect.key, ms, timer, absolute))
         elif isinstance(effect, Run):
             effects.append(Caused((seq, index), effect))
         elif isinstance(effect, Cast | Info) and receiver(world, cell, effect.to) is not None:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.kept import Kept
@@ -62,7 +63,7 @@ Held = tuple[Pending | None, Callable[..., None], tuple[Any, ...]]
 class Accepted(msgspec.Struct, frozen=True):
     """An input that is about to be stepped, as its record will say.
 
-    `timeout_ms` is the time-out of its worker that was under way.
+    `timeout` is the time-out of its worker that was under way.
     """
 
     how: How
@@ -70,7 +71,7 @@ class Accepted(msgspec.Struct, frozen=True):
     key: str = ""
     cause: Cause | None = None
     request: str = ""
-    timeout_ms: float | None = None
+    timeout: TimeoutAfter | None = None
 
 
 class Before:
@@ -78,20 +79,20 @@ class Before:
 
     Attributes:
         state: its state.
-        timeout_ms: its time-out under way.
+        timeout: its time-out under way.
     """
 
-    __slots__ = ("state", "timeout_ms")
+    __slots__ = ("state", "timeout")
 
-    def __init__(self, state: Any, timeout_ms: float | None) -> None:
+    def __init__(self, state: Any, timeout: TimeoutAfter | None) -> None:
         self.state = state
-        self.timeout_ms = timeout_ms
+        self.timeout = timeout
 
 
 Befores = dict[WorkerCell, Before]
 
 
-Half = tuple[list[Record], int, int, WorkerCell, Any, float | None]
+Half = tuple[list[Record], int, int, WorkerCell, Any, TimeoutAfter | None]
 """An input that is being recorded: the records, how many of them were there and the number of the
 last one, its worker, and the state and time-out of that. A plain tuple: each input makes one."""
 
@@ -266,16 +267,16 @@ class Keeper:
         if self._next.is_large():
             self.commit()
 
-    def step(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
+    def step(self, cell: WorkerCell, timeout: TimeoutAfter | None = None) -> None:
         """An input of a worker is about to be recorded."""
-        self.remember(cell, timeout_ms)
+        self.remember(cell, timeout)
         records = self._next.records
-        self.half = records, len(records), self.seq, cell, cell.state, timeout_ms
+        self.half = records, len(records), self.seq, cell, cell.state, timeout
 
-    def remember(self, cell: WorkerCell, timeout_ms: float | None = None) -> None:
+    def remember(self, cell: WorkerCell, timeout: TimeoutAfter | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""
         if cell not in self._next.before:
-            self._next.before[cell] = Before(cell.state, timeout_ms)
+            self._next.before[cell] = Before(cell.state, timeout)
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""

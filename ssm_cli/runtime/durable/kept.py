@@ -12,7 +12,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable.life import Life
-from ssm_cli.runtime.durable.records import Armed
+from ssm_cli.runtime.durable.records import Armed, KeptTimeout
 from ssm_cli.runtime.durable.snapshots import Refused, Saved
 from ssm_cli.runtime.durable.values import Values, digest
 from ssm_cli.runtime.engine.cell import Plan, WorkerCell
@@ -33,7 +33,7 @@ class Kept:
         reads: the classes of its inputs that only read.
         has, last: whether its next life begins with a state, and with which.
         trouble: why it cannot go on with what is stored of it.
-        armed, timeout_ms: timers of an earlier process, for its next start.
+        armed, timeout: timers of an earlier process, for its next start.
         dirty: something has happened since its state was saved.
         failures: own inputs that have crashed it, before it has served anything.
         tries: starts from its state that have failed, one after the other.
@@ -51,7 +51,7 @@ class Kept:
     __slots__ = (
         "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
         "has", "inputs", "journals", "last", "options", "plain", "reads", "recorded", "refused",
-        "resync", "saved_at_s", "timed", "timeout_ms", "tries", "trouble", "unwritten", "values",
+        "resync", "saved_at_s", "timed", "timeout", "tries", "trouble", "unwritten", "values",
         "waits", "worker",
     )  # fmt: skip
 
@@ -78,7 +78,7 @@ class Kept:
         self.last: Any = None
         self.trouble: Unrecovered | None = None
         self.armed: tuple[Armed, ...] = ()
-        self.timeout_ms: float | None = None
+        self.timeout: KeptTimeout = None
         self.dirty = False
         self.failures = 0
         self.tries = 0
@@ -108,7 +108,7 @@ class Kept:
     def adopt(self, life: Life) -> None:
         """Begin with what the records of an earlier process came to."""
         self.has, self.last, self.trouble = life.has, life.state, life.trouble
-        self.armed, self.timeout_ms = tuple(life.timers.values()), life.timeout_ms
+        self.armed, self.timeout = tuple(life.timers.values()), life.timeout
         self.dirty = self.dirty or life.latest is not None
 
     def hash(self, state: Any) -> bytes:
@@ -174,8 +174,8 @@ class Kept:
         return often or long
 
     def snapshot(
-        self, at_s: float, seq: int, state: Any, armed: tuple[Armed, ...], timeout_ms: float | None
+        self, at_s: float, seq: int, state: Any, armed: tuple[Armed, ...], timeout: KeptTimeout
     ) -> Saved:
         """Its state as it is saved; raises `StorageError` where it cannot be."""
         data = self.values.dump(state) if self.has else b""
-        return self.values.saved(at_s, seq, (self.has, data), armed, timeout_ms)
+        return self.values.saved(at_s, seq, (self.has, data), armed, timeout)

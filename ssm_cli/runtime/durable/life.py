@@ -25,12 +25,15 @@ from ssm_cli.runtime.durable.records import (
     Exit,
     How,
     Input,
+    KeptTimeout,
     Record,
     Repair,
     Slot,
     Start,
+    due_at,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
+from ssm_cli.runtime.durable.timeouts import timeout_written
 from ssm_cli.runtime.durable.values import ODD, Values
 
 KINDS: dict[How, Kind] = {
@@ -71,7 +74,7 @@ class Life:
     Attributes:
         has, state: whether there is a state, and which; else it begins with `init`.
         timers: those under way, and runs, by slot.
-        timeout_ms: its time-out under way.
+        timeout: its time-out under way.
         latest: the last record behind its saved state, if there was any.
         by: the code that wrote what is stepped again.
         trouble: why it cannot go on; nothing is stepped then, until a record brings another state.
@@ -92,7 +95,7 @@ class Life:
         self.has = False
         self.state: Any = None
         self.timers: dict[Slot, Armed] = {}
-        self.timeout_ms: float | None = None
+        self.timeout: KeptTimeout = None
         self.trouble: Unrecovered | None = None
         self._behaviour, self._values, self._checks = behaviour, values, checks
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
@@ -106,7 +109,7 @@ class Life:
     def _begin(self, saved: Saved) -> None:
         self.has = saved.has
         self.timers = {timer.slot(): timer for timer in saved.timers}
-        self.timeout_ms = saved.timeout_ms
+        self.timeout = saved.timeout
         self._written_by(saved.code())
         if saved.has:
             try:
@@ -151,7 +154,7 @@ class Life:
             case Repair():
                 self._repaired(seq, record)
             case Exit():
-                self.timeout_ms = None
+                self.timeout = None
                 return self._leave(kept=record.kept)
         return ()
 
@@ -172,7 +175,7 @@ class Life:
     def _repaired(self, seq: int, record: Repair) -> None:
         self._written_by(record.code)
         self.timers = {timer.slot(): timer for timer in record.timers}
-        self.timeout_ms, self.has = record.timeout_ms, False
+        self.timeout, self.has = record.timeout, False
         self._checks.forget()
         if record.state is not None:
             at = seq if record.wrote is None else record.wrote
@@ -186,7 +189,7 @@ class Life:
         return ()
 
     def _start(self, seq: int, record: Start) -> Sequence[Brought]:
-        self.timeout_ms = record.timeout_ms
+        self.timeout = record.timeout
         self.timers = {timer.slot(): timer for timer in record.timers}
         self._written_by(record.code)
         if record.state is not None:
@@ -199,7 +202,7 @@ class Life:
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
         if record.outcome != "dropped" or record.how == "timeout":
-            self.timeout_ms = None
+            self.timeout = None
         if record.how in BRINGS:
             slot = record.how == "run", record.key
             if slot in self.timers and self.timers[slot].cause == record.cause:  # else a later one
@@ -218,7 +221,7 @@ class Life:
                 self.state = result[0]
                 self._checks.compare(seq, record, self.state, result[1])
                 return ()
-        message = TIMEOUT if record.how == "timeout" else self._read(seq, data)
+        message = TIMEOUT if record.how == "timeout" and not data else self._read(seq, data)
         return self._careful(seq, record, message)
 
     def _read(self, seq: int, data: bytes) -> Any:
@@ -265,7 +268,7 @@ class Life:
         """What is to be saved of it; raises `StorageError` where that cannot be written."""
         data = self._values.dump(self.state) if self.has else b""
         timers = tuple(self.timers.values())
-        return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout_ms)
+        return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout)
 
     def finish(self) -> None:
         """Compare what the last record says."""
@@ -285,8 +288,8 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
     sent: list[Brought] = []
     for index, effect in enumerate(outcome.effects):
         match effect:
-            case StartTimer(key, after_ms, brings):
-                due_s = record.at_s + after_ms / 1000
+            case StartTimer(key, ms, brings, absolute):
+                due_s, after_ms = due_at(record.at_s, ms, absolute=absolute)
                 data, cause = life.written(brings), (seq, index)
                 armed = Armed(key, due_s, after_ms, data, cause)
                 life.timers[armed.slot()] = armed
@@ -304,8 +307,8 @@ def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[
     match outcome.then:
         case Continue(brings):
             sent.append(Brought((seq, -1), life.worker, "continue", brings))
-        case TimeoutAfter(ms):
-            life.timeout_ms = ms
+        case TimeoutAfter() as asked:
+            life.timeout = timeout_written(asked, life.written)
     return sent
 
 

@@ -13,7 +13,15 @@ from ssm_cli.runtime.durable.keeper import Keeper, released
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
-from ssm_cli.runtime.durable.records import Armed, Cause, Change, Exit, Source, Start
+from ssm_cli.runtime.durable.records import (
+    ABSOLUTE_MS,
+    Armed,
+    Cause,
+    Change,
+    Exit,
+    Source,
+    Start,
+)
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
@@ -23,6 +31,7 @@ from ssm_cli.runtime.durable.snapshots import (
     pack,
     unpack,
 )
+from ssm_cli.runtime.durable.timeouts import timeout_read, timeout_written
 from ssm_cli.runtime.engine import commit
 from ssm_cli.runtime.engine.bonds import leave_all
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
@@ -49,7 +58,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     rearm(keeper.world, cell, kept)
     kept.inputs, kept.saved_at_s = 0, keeper.world.clock.now_s()
     if not kept.journals:
-        kept.armed, kept.timeout_ms = (), None
+        kept.armed, kept.timeout = (), None
         kept.values.dump(cell.state)  # so that it can be saved is known from the start
         kept.recorded = kept.hash(cell.state)
         return
@@ -64,7 +73,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         state,
         kept.values.version,
         checkpoints.armed_of(keeper.world, cell, kept),
-        cell.ensure_extra().timeout_ms,
+        timeout_written(cell.ensure_extra().timeout_after, kept.values.written),
         None if token is None else kept.values.written(token.message),
         kept.values.code,
         released(keeper),
@@ -76,7 +85,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     if begins_anew or not kept.recorded:
         kept.recorded = kept.hash(cell.state)
     kept.has, kept.dirty = True, True
-    kept.armed, kept.timeout_ms = (), None
+    kept.armed, kept.timeout = (), None
     keeper.hold(None, noop)
 
 
@@ -104,7 +113,8 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
     """Start the timers that the life before left, with what is left of their time, and its runs.
 
     One that `restore` has started in the meantime takes the place of that of its key. A wall clock
-    that was set back or forth changes no timer by more than its own time.
+    that was set back or forth changes no timer by more than its own time, but for one that was set
+    to an instant.
     """
     wall_s = world.clock.wall_s()
     for timer in kept.armed:
@@ -114,12 +124,13 @@ def rearm(world: World, cell: WorkerCell, kept: Kept) -> None:
         if timer.key in cell.ensure_extra().timers:
             continue
         left_s = min(max(0.0, timer.due_s - wall_s), timer.after_ms / 1000)
+        at_s = timer.due_s if timer.after_ms == ABSOLUTE_MS else None
         message: object = kept.values.read(timer.data, timer.cause[0] if timer.cause else 0)
         if timer.cause is not None:
             message = Caused(timer.cause, message)
-        commit.start_timer(world, cell, timer.key, left_s, message)
-    if kept.timeout_ms is not None:
-        commit.start_timeout(world, cell, kept.timeout_ms)
+        commit.start_timer(world, cell, timer.key, left_s, message, at_s=at_s)
+    if kept.timeout is not None:
+        commit.start_timeout(world, cell, timeout_read(kept.timeout, kept.values))
 
 
 def ask_again(world: World, cell: WorkerCell, kept: Kept, asked: Armed) -> None:
@@ -166,7 +177,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
     kept.last = cell.state if kept.has else None
     if kept.journals:
         if cell.status is CellStatus.ENDING:
-            keeper.remember(cell, cell.ensure_extra().timeout_ms)
+            keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
@@ -248,7 +259,7 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
         cell.state = state
         return
     keeper.commit()  # what waits is not to fail with this
-    keeper.remember(cell, cell.ensure_extra().timeout_ms)
+    keeper.remember(cell, cell.ensure_extra().timeout_after)
     kept.dirty, kept.resync = True, False
     keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code), len(data))
     cell.state, kept.recorded = state, b""
@@ -304,7 +315,7 @@ def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
         keeper.change(STATE + kept.worker, None)  # it has moved, and is not to fail another start
     keeper.world.report("fell_back", cell, {"number": number, "why": str(kept.trouble)})
     kept.has, kept.last, kept.trouble, kept.failures, kept.tries = False, None, None, 0, 0
-    kept.armed, kept.timeout_ms = (), None
+    kept.armed, kept.timeout = (), None
     return False
 
 

@@ -72,6 +72,6 @@ def record_code(
         return
     kept.dirty = True
     if data:
-        keeper.remember(cell, cell.ensure_extra().timeout_ms)
+        keeper.remember(cell, cell.ensure_extra().timeout_after)
         keeper.add(Change(kept.worker, keeper.at_s(), data, values.code), len(data))
         keeper.commit()

@@ -94,7 +94,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
         source: where its state came from.
         state: what it began with, where that is not what it had.
         version: of its code.
-        timers, timeout_ms: those that its `init` has started.
+        timers, timeout: those that its `init` has started.
         goes_on: what its `init` wants to go on with (`then=Continue(...)`).
         code: its code.
         released, waits: what the records up to `released` had sent to it waits by these causes, or
@@ -108,7 +108,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     state: bytes | None = None
     version: str = ""
     timers: tuple[Armed, ...] = ()
-    timeout_ms: float | None = None
+    timeout: KeptTimeout = None
     goes_on: bytes | None = None
     code: Code = Code()
     released: int = 0
@@ -134,7 +134,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
         state: what it goes on with; None where it begins by `init`.
         code: whose state that is.
         number: of what was set aside.
-        timers, timeout_ms: those under way.
+        timers, timeout: those under way.
         wrote: the record up to which the state was written; None where that is this one.
     """
 
@@ -145,7 +145,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
     code: Code
     number: int
     timers: tuple[Armed, ...] = ()
-    timeout_ms: float | None = None
+    timeout: KeptTimeout = None
     wrote: int | None = None
 
 
@@ -168,11 +168,23 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
     children: tuple[str, ...] = ()
 
 
+class TimeoutSet(msgspec.Struct, frozen=True, array_like=True):
+    """A `TimeoutAfter` at an instant, or with a message; `data` is empty where it has none."""
+
+    ms: float
+    data: bytes
+    absolute: bool
+
+
+KeptTimeout = float | TimeoutSet | None
+
+
 class Armed(msgspec.Struct, frozen=True, array_like=True):
     """A timer under way: its key, when it is due by the wall clock, and what it brings.
 
     Or a run, which has a `function`, by its lasting name: `data` are its arguments, `after_ms` is
-    its whole time-out, `limit` its own. `cause` is the record and the effect of it that started it;
+    its whole time-out, `limit` its own. The `after_ms` of a timer that was set to an instant is
+    `ABSOLUTE_MS`. `cause` is the record and the effect of it that started it;
     None for one of `init`.
     """
 
@@ -187,6 +199,18 @@ class Armed(msgspec.Struct, frozen=True, array_like=True):
     def slot(self) -> Slot:
         """Return what it replaces one of: timers and runs have keys of their own."""
         return bool(self.function), self.key
+
+
+ABSOLUTE_MS = float("inf")
+
+
+def due_at(at_s: float, ms: float, *, absolute: bool) -> tuple[float, float]:
+    """Return when a timer that was started at `at_s` is due, and its `after_ms`.
+
+    >>> due_at(10.0, 500, absolute=False), due_at(10.0, 500, absolute=True)
+    ((10.5, 500), (0.5, inf))
+    """
+    return (ms / 1000, ABSOLUTE_MS) if absolute else (at_s + ms / 1000, ms)
 
 
 Slot = tuple[bool, str]

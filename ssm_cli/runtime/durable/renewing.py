@@ -40,7 +40,7 @@ def renew(keeper: Keeper, cell: WorkerCell) -> None:
         return
     if old is not None and (old.has or old.trouble is None or old.trouble.reason == "renamed"):
         new = new_kept(keeper, cell)
-        new.armed, new.timeout_ms, new.dirty = old.armed, old.timeout_ms, old.dirty
+        new.armed, new.timeout, new.dirty = old.armed, old.timeout, old.dirty
         new.refused, new.crashes = old.refused, old.crashes
         new.trouble = None if old.has else old.trouble
         if old.has:
@@ -63,7 +63,7 @@ def let_trouble_go(keeper: Keeper, name: str) -> None:
 def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
     """Have the next life of a worker begin with its state, as its new code reads it."""
     guard, name, values = keeper.world.guard, cell.spec.id, old.values
-    saved = old.snapshot(keeper.at_s(), keeper.seq, old.last, old.armed, old.timeout_ms)
+    saved = old.snapshot(keeper.at_s(), keeper.seq, old.last, old.armed, old.timeout)
     try:
         limit_s, revive = cell.step_limit_s(), new.values.revive
         new.last = guarded(guard, cell, limit_s, revive, saved.state, values.code, keeper.seq)

@@ -83,10 +83,10 @@ def mend_record(keeper: Keeper) -> None:
     """
     keeper.now, half = None, keeper.half
     if half is not None:
-        records, count, keeper.seq, cell, state, timeout_ms = half
+        records, count, keeper.seq, cell, state, timeout = half
         lost = records[count:]
         del records[count:]
-        take_back(keeper, lost, [], {cell: Before(state, timeout_ms)})
+        take_back(keeper, lost, [], {cell: Before(state, timeout)})
         keeper.half = None
         bring_back(keeper)
 
@@ -120,8 +120,8 @@ def restore(world: World, cell: WorkerCell, was: Before) -> None:
         return
     cell.state = was.state
     commit.stop_timeout(world, cell)
-    if was.timeout_ms is not None:
-        commit.start_timeout(world, cell, was.timeout_ms)
+    if was.timeout is not None:
+        commit.start_timeout(world, cell, was.timeout)
 
 
 def bring_back(keeper: Keeper) -> None:

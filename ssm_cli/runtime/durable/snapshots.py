@@ -21,6 +21,7 @@ from ssm_cli.runtime.durable.records import (
     Cause,
     Code,
     How,
+    KeptTimeout,
     Outcome,
     Record,
     newer,
@@ -47,7 +48,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
         has: whether there is a state; False after a crash that dropped it.
         state: its bytes.
         timers: those under way.
-        timeout_ms: the time-out under way (`TimeoutAfter`).
+        timeout: the time-out under way (`TimeoutAfter`).
         tail: records behind the state that could not be stepped yet, as the worker is none of
             the tree's file (a dynamic child), or cannot go on; with their numbers.
         form, digest, place: of the code, too; see `Code`.
@@ -64,7 +65,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, tag="saved"):
     has: bool
     state: bytes
     timers: tuple[Armed, ...] = ()
-    timeout_ms: float | None = None
+    timeout: KeptTimeout = None
     tail: tuple[tuple[int, Record], ...] = ()
     form: str = ""
     digest: str = ""

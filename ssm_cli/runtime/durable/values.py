@@ -15,6 +15,8 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, Outcome
+from ssm_cli.behaviour.effects import StartTimer
+from ssm_cli.behaviour.results import NOTHING, TIMEOUT, TimeoutAfter
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.declared import misfit
 from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, renamed, write
@@ -22,7 +24,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.codec.renames import NONE, Names, Renames
 from ssm_cli.errors import StorageError, Unrecovered, message_of
 from ssm_cli.runtime.durable.code import facts_of
-from ssm_cli.runtime.durable.records import Armed, Code
+from ssm_cli.runtime.durable.records import Armed, Code, KeptTimeout
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.unclaimed import placed
 from ssm_cli.runtime.outside import is_from_outside
@@ -34,6 +36,11 @@ EXACT_HASH = b"\x02"  # the first byte of a state's hash; those of an older ssm 
 WALKED = 8  # a byte that is hashed in a walk takes so many times as long
 ODD = b"\xc1"  # the first byte of an input that is not as its codec writes it
 RAW = b"\xc1\x00"  # one that came so from outside
+NEWER: dict[tuple[type, str], object] = {
+    (StartTimer, "absolute"): False,
+    (TimeoutAfter, "absolute"): False,
+    (TimeoutAfter, "message"): TIMEOUT,
+}  # fields that digests of effects are older than: they count where they are not as then
 
 _encode = msgspec.msgpack.Encoder().encode
 _old_plain = msgspec.msgpack.Decoder().decode
@@ -139,10 +146,14 @@ class Values:
             return b""
         parts: list[Any] = []
         for asked in (*outcome.effects, outcome.then):
+            kind: type = type(asked)
             names = () if asked is None else asked.__struct_fields__
-            parts.append(
-                (type(asked).__name__, *(self._bytes(getattr(asked, n), then=then) for n in names))
-            )
+            fields = [
+                self._bytes(value, then=then)
+                for name in names
+                if (value := getattr(asked, name)) is not NEWER.get((kind, name), NOTHING)
+            ]
+            parts.append((kind.__name__, *fields))
         return EXACT_HASH + digest(_encode(parts))
 
     def _bytes(self, value: Any, *, then: Names) -> Any:
@@ -250,12 +261,12 @@ class Values:
         seq: int,
         state: tuple[bool, bytes],
         armed: tuple[Armed, ...],
-        timeout_ms: float | None,
+        timeout: KeptTimeout,
     ) -> Saved:
         """What is saved of the worker by the code that is here: whether it has a state, and it."""
         code = self.code
         return Saved(
-            self.worker, code.machine, code.version, at_s, seq, *state, armed, timeout_ms,
+            self.worker, code.machine, code.version, at_s, seq, *state, armed, timeout,
             form=code.form, digest=code.digest, place=code.place,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import NOPROC, ExitReason
+from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.views import Kind
 from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, DEFAULT_SHUTDOWN_MS, WorkerOptions
@@ -70,7 +71,7 @@ class Extra:
         plan: how its inputs are served.
         runs: those under way, by key, until their ends are served; see `engine/runs.py`.
         suspended: whether `sys:suspend` holds it.
-        timeout, timeout_ms: the number of its time-out under way, 0 for none; its length.
+        timeout, timeout_after: the number of its time-out under way, 0 for none; what was asked.
         timers: the numbers of its timers by key.
         unbegun: its last start, by a spec that was new to it, has failed.
         weighed: how many more of its inputs a recorder weighs one by one, as one was large.
@@ -78,7 +79,7 @@ class Extra:
 
     __slots__ = (
         "attempt", "backlog", "begun", "breaks", "callers", "checked", "crash", "debug",
-        "delay_until_s", "kept", "links", "plan", "runs", "suspended", "timeout", "timeout_ms",
+        "delay_until_s", "kept", "links", "plan", "runs", "suspended", "timeout", "timeout_after",
         "timers", "unbegun", "weighed",
     )  # fmt: skip
 
@@ -88,7 +89,7 @@ class Extra:
         self.timers: dict[str, int] = {}
         self.runs: dict[str, Any] = {}
         self.timeout = 0
-        self.timeout_ms: float | None = None
+        self.timeout_after: TimeoutAfter | None = None
         self.suspended = False
         self.begun: Any = None
         self.unbegun = False

@@ -137,8 +137,9 @@ def apply_effect(  # noqa: C901, PLR0912 - a case for each effect
             publish(world, str.__str__(group), message, asked_by(world))
         case Join() | Leave() | Monitor() | Demonitor():
             bind(world, cell, effect)
-        case StartTimer(key, after_ms, message):
-            start_timer(world, cell, key, after_ms / 1000, message)
+        case StartTimer(key, ms, message, absolute):
+            at_s = ms / 1000 if absolute else None
+            start_timer(world, cell, key, ms / 1000, message, at_s=at_s)
         case CancelTimer(key):
             cancel_timer(world, cell, key)
         case Defer(key) if pending is not None:
@@ -229,12 +230,8 @@ def forget_caller(world: World, pending: Pending) -> None:
 
 def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
     """Answer a call that waits; nothing happens if none does."""
-    pending = None
-    if isinstance(to, Caller):
-        pending = world.callers.get(to.number)
-    elif cell.extra is not None:
-        pending = with_key(world, cell, to, cell.extra.callers.get, None)
-    if pending is None or pending is UNUSABLE:
+    pending = call_kept(world, cell, to)
+    if pending is None:
         return
     pending.resolve(output)
     if isinstance(to, Caller):
@@ -243,11 +240,32 @@ def answer(world: World, cell: WorkerCell, to: object, output: Any) -> None:
         with_key(world, cell, to, cell.extra.callers.pop, None)
 
 
-def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, message: Any) -> None:
+def call_kept(world: World, cell: WorkerCell, to: object) -> Pending | None:
+    """Return the call that waits under the key of a `Defer`, or by a `Caller`, if one does."""
+    if isinstance(to, Caller):
+        return world.callers.get(to.number)
+    if cell.extra is None:
+        return None
+    found = with_key(world, cell, to, cell.extra.callers.get, None)
+    return None if found is UNUSABLE else found
+
+
+def start_timer(
+    world: World,
+    cell: WorkerCell,
+    key: str,
+    after_s: float,
+    message: Any,
+    *,
+    at_s: float | None = None,
+) -> None:
     """Start a timer of a worker in the place of the one that has its key.
 
-    A message that is `Caused` says which record has started it.
+    A message that is `Caused` says which record has started it; `at_s`, if given, is the instant of
+    the wall clock at which it is due, whatever `after_s` says.
     """
+    if at_s is not None:
+        after_s = left_s(world, at_s)
     cause: Cause | None = None
     if type(message) is Caused:
         cause, message = message.cause, message.message
@@ -256,8 +274,13 @@ def start_timer(world: World, cell: WorkerCell, key: str, after_s: float, messag
     if with_key(world, cell, key, timers.__setitem__, number) is UNUSABLE:
         world.drop(cell, cell.spec.id, "timer", "its key cannot be hashed and compared")
         return
-    entry = TimerDue(number, cell, cell.starts, key, message, cause, asked_by(world))
+    entry = TimerDue(number, cell, cell.starts, key, message, cause, asked_by(world), at_s)
     world.timers.start(world.clock.now_s() + after_s, entry, number)
+
+
+def left_s(world: World, at_s: float) -> float:
+    """Return how long it is to an instant of the wall clock; 0 if that is over."""
+    return max(0.0, at_s - world.clock.wall_s())
 
 
 def cancel_timer(world: World, cell: WorkerCell, key: str) -> None:
@@ -283,21 +306,24 @@ def plan_next(
         case Continue(message):
             token = ContinueDue(cell.starts, message, cause, asked_by(world))
             world.queue.appendleft((cell, Kind.CONTINUE, token, None))
-        case TimeoutAfter(ms):
-            start_timeout(world, cell, ms)
+        case TimeoutAfter():
+            start_timeout(world, cell, then)
 
 
-def start_timeout(world: World, cell: WorkerCell, ms: float) -> None:
+def start_timeout(world: World, cell: WorkerCell, asked: TimeoutAfter) -> None:
     """Start a time-out in the place of the one under way; one of 0 ms is due behind what waits."""
     stop_timeout(world, cell)
     extra, number = cell.ensure_extra(), world.timers.next_number()
-    extra.timeout, extra.timeout_ms = number, ms
+    extra.timeout, extra.timeout_after = number, asked
     replan(cell)  # the next input, which makes the time-out void, is served with care
-    entry = TimeoutDue(number, cell, asked_by(world))
-    if ms <= 0:
+    entry = TimeoutDue(number, cell, asked_by(world), asked.message)
+    after_s = asked.ms / 1000
+    if asked.absolute:
+        after_s = left_s(world, after_s)
+    if after_s <= 0:
         on_timeout(world, entry)
     else:
-        world.timers.start(world.clock.now_s() + ms / 1000, entry, number)
+        world.timers.start(world.clock.now_s() + after_s, entry, number)
 
 
 def on_timeout(world: World, entry: TimeoutDue) -> None:
@@ -310,9 +336,9 @@ def on_timeout(world: World, entry: TimeoutDue) -> None:
 def stop_timeout(world: World, cell: WorkerCell) -> None:
     """Make a time-out that is under way void."""
     extra = cell.extra
-    if extra is not None and extra.timeout_ms is not None:
+    if extra is not None and extra.timeout_after is not None:
         world.timers.cancel(extra.timeout)
-        extra.timeout, extra.timeout_ms = 0, None
+        extra.timeout, extra.timeout_after = 0, None
         replan(cell)
 
 
@@ -322,11 +348,11 @@ def restart_timeout(world: World, cell: WorkerCell) -> None:
     Source: OTP `gen_server:loop/7`, entered again with the same time after `sys` has returned.
     """
     extra = cell.extra
-    if extra is None or extra.timeout_ms is None:
+    if extra is None or extra.timeout_after is None:
         return
-    ms = extra.timeout_ms
+    asked = extra.timeout_after
     stop_timeout(world, cell)
     if extra.suspended:
-        extra.timeout_ms = ms  # begins anew with `resume`
+        extra.timeout_after = asked  # begins anew with `resume`
     else:
-        start_timeout(world, cell, ms)
+        start_timeout(world, cell, asked)

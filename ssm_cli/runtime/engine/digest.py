@@ -88,8 +88,8 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
         yield now_s - cell.since_s > cell.parent.spec.period_s
     until_s = None if extra is None else extra.delay_until_s
     yield until_s and round(until_s - now_s, 9)
-    if extra is not None and (extra.attempt or extra.suspended or extra.timeout_ms is not None):
-        yield extra.attempt, extra.suspended, extra.timeout_ms
+    if extra is not None and (extra.attempt or extra.suspended or extra.timeout_after is not None):
+        yield extra.attempt, extra.suspended, extra.timeout_after
     if extra is not None and (extra.timers or extra.callers or extra.backlog or extra.runs):
         yield sorted(map(str, extra.timers)), called(extra), list(map(waiting, extra.backlog))
         yield sorted(extra.runs)

@@ -96,7 +96,8 @@ class TimerDue(msgspec.Struct, frozen=True, eq=False):
 
     It counts while its worker still has it under `key` with this `number`; 0 counts always within
     its life. `cause` is the record of the journal that started it, for a worker whose inputs are
-    written; `record` that of the node's history, as below.
+    written; `record` that of the node's history, as below; `at_s` the instant of the wall clock
+    that it was set to, if it was.
     """
 
     number: int
@@ -106,6 +107,7 @@ class TimerDue(msgspec.Struct, frozen=True, eq=False):
     message: Any
     cause: Cause | None = None
     record: int = 0
+    at_s: float | None = None
 
 
 class TimeoutDue(msgspec.Struct, frozen=True, eq=False):
@@ -114,6 +116,7 @@ class TimeoutDue(msgspec.Struct, frozen=True, eq=False):
     number: int
     cell: WorkerCell
     record: int = 0
+    message: Any = TIMEOUT
 
 
 class RunDue(msgspec.Struct, frozen=True, eq=False):
@@ -210,7 +213,8 @@ def message_in(cell: WorkerCell, marked: Marked) -> object:  # noqa: PLR0911 - e
         case RunEnded():
             return ended_in(cell, marked)
         case TimeoutDue(number=number):
-            return TIMEOUT if cell.extra is not None and cell.extra.timeout == number else NOTHING
+            counts = cell.extra is not None and cell.extra.timeout == number
+            return marked.message if counts else NOTHING
         case ContinueDue(starts=starts) | DownDue(starts=starts):
             return marked.message if starts == cell.starts else NOTHING
         case Caused():

@@ -35,7 +35,7 @@ from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.world import World
 
 SHARED = ("spec", "last_reason", "starts", "steps", "status", "timed_s")
-ALIKE = ("attempt", "begun", "checked", "suspended", "timeout", "timeout_ms", "unbegun")
+ALIKE = ("attempt", "begun", "checked", "suspended", "timeout", "timeout_after", "unbegun")
 """Fields of an `Extra` that are immutable."""
 
 

@@ -41,7 +41,8 @@ def run_callback(
         own_frames_only(error)
         if cell.extra is not None and cell.extra.breaks is not None:
             show_input(world, cell, message, pending)  # not yet, as it might have been held
-        crashed(world, cell, message, pending, error)
+        sent = kind is Kind.CALL or kind is Kind.CAST
+        crashed(world, cell, message, pending, error, sent=sent)
         return None
     guard.cell = None
     if not cell.steps & 63 or type(cell.behaviour) is not StateMachine:

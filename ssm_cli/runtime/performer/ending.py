@@ -6,10 +6,11 @@ Source: OTP `supervisor:do_terminate/2`, `shutdown/1`; `gen_server:terminate`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from ssm_cli.behaviour.effects import Answer, Defer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.reasons import (
     KILLED,
@@ -18,9 +19,11 @@ from ssm_cli.behaviour.reasons import (
     ExitReason,
     is_abnormal,
 )
+from ssm_cli.behaviour.results import Caller
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CalleeStopped
 from ssm_cli.runtime.durable import lives
+from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.backlog import no_process, release_held
 from ssm_cli.runtime.engine.bonds import part
@@ -33,7 +36,13 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     seconds,
 )
-from ssm_cli.runtime.engine.commit import apply_effects, forget_caller, stop_timeout
+from ssm_cli.runtime.engine.commit import (
+    apply_effects,
+    call_kept,
+    forget_caller,
+    stop_timeout,
+    with_key,
+)
 from ssm_cli.runtime.engine.contained import ended_by, said_by
 from ssm_cli.runtime.engine.crashes import MOST_VALUE_BYTES, CrashNote, kept
 from ssm_cli.runtime.engine.entries import Asked, Caused
@@ -311,8 +320,10 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     stop_timeout(world, cell)
     extra.suspended = False
     extra.plan = Plan.DOWN
+    answered = {*answered_calls(world, cell, kept)} if kept is not None else ()
     for pending in tuple(extra.callers.values()):
-        pending.fail(callee_error(cell, reason))
+        if pending not in answered:
+            pending.fail(callee_error(cell, reason))
         forget_caller(world, pending)
     break_links(world, cell, reason)
     extra.callers.clear()  # last, as below: what is interrupted is done again
@@ -328,6 +339,28 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
             no_process(world, cell, kind, message, None)
         del extra.backlog[told]
     release_held(world, cell)
+
+
+def answered_calls(world: World, cell: WorkerCell, kept: Kept) -> Iterator[Pending]:
+    """Yield the calls whose answers are being written; they have them then, if nothing sooner.
+
+    They may be being written themselves.
+    """
+    deferred: dict[object, Pending] = {}
+    own = [one for one in kept.unwritten if one.starts == cell.starts]
+    for left, effect in [(one, effect) for one in own for effect in one.effects]:
+        if isinstance(effect, Defer) and left.call is not None:
+            with_key(world, cell, effect.key, deferred.__setitem__, left.call)
+        if not isinstance(effect, Answer):
+            continue
+        call = call_kept(world, cell, effect.to)
+        if call is None and not isinstance(effect.to, Caller):
+            call = with_key(world, cell, effect.to, deferred.get, None)
+        if isinstance(call, Pending):
+            world.outside.keeper.hold(call, call.resolve, effect.output)
+            for one in own:
+                one.call = None if one.call is call else one.call
+            yield call
 
 
 def tell_failed(world: World, cell: WorkerCell, pending: Pending, reason: ExitReason) -> None:

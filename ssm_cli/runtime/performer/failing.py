@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, NoReturn
 
+import msgspec
+
 from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import cut, is_light, size_of
+from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import record_crash
 from ssm_cli.runtime.durable.lives import kept_of
@@ -87,11 +90,30 @@ def interrupt(
 
 
 def crashed(
-    world: World, cell: WorkerCell, message: Any, pending: Pending | None, error: BaseException
+    world: World,
+    cell: WorkerCell,
+    message: Any,
+    pending: Pending | None,
+    error: BaseException,
+    *,
+    sent: bool = False,
 ) -> None:
-    """A callback raised: its caller is told at once; then it terminates, and is looked at."""
+    """A callback raised: its caller is told at once; then it terminates, and is looked at.
+
+    `sent`: the message is an input of others, and no timer or end of a run, as `inputs` names them.
+    """
     own_frames_only(error)
-    end_crashed(world, cell, message, pending, ended_by(world, cell, error))
+    reason = ended_by(world, cell, error)
+    end_crashed(world, cell, message, pending, explained(cell, message, reason) if sent else reason)
+
+
+def explained(cell: WorkerCell, message: Any, reason: ExitReason) -> ExitReason:
+    """Return the reason of a crash, whose text says so if the input is none of its worker's."""
+    if type(reason) is not Crash:
+        return reason
+    if not (why := stranger_text(cell.behaviour.inputs, message)):
+        return reason
+    return msgspec.structs.replace(reason, said=cut(f"{crash_text(reason)}; {why}"))
 
 
 def end_crashed(

@@ -54,6 +54,7 @@ from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.failing import (
     crashed,
     end_crashed,
+    explained,
     interrupt,
     own_frames_only,
     undecodable,
@@ -356,6 +357,7 @@ def step_failed(
             interrupt(world, cell, pending, error)
         own_frames_only(error)
         reason = ended_by(world, cell, error)
+    reason = explained(cell, message, reason)
     if not crash_plainly(world, cell, message, pending, reason):
         end_crashed(world, cell, message, pending, reason)
 
@@ -372,7 +374,7 @@ def finish_step(
         guard.cell = None
         if is_from_outside(guard, error):
             interrupt(world, cell, pending, error)
-        crashed(world, cell, message, pending, error)
+        crashed(world, cell, message, pending, error, sent=True)
         return
     guard.cell = None
     commit_outcome(world, cell, message, pending, outcome)

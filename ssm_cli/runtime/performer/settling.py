@@ -116,10 +116,17 @@ def conclude_later(
         commit.plan_next(world, cell, outcome.then, (seq, -1))
     record = asked_by(world)
     left = Left(cell.starts, marked, deque(marked.effects), commit.sends(world, outcome), record)
-    if left.effects:
+    if pending is not None and (outcome.reply is NOTHING or defers(outcome)):
+        left.call = pending
+    if left.effects or left.call is not None:
         cell.ensure_extra().kept.unwritten[left] = None
     world.outside.keeper.sending += left.sends
     world.outside.keeper.hold(pending, conclude_written, world, cell, pending, left)
+
+
+def defers(outcome: Outcome) -> bool:
+    """Return whether an outcome keeps its call, to be answered by a key."""
+    return any(isinstance(effect, Defer) for effect in outcome.effects)
 
 
 class Left(msgspec.Struct, eq=False):
@@ -131,6 +138,7 @@ class Left(msgspec.Struct, eq=False):
         effects: those still to be carried out.
         sends: how many inputs they will put into the queue, while that is counted.
         record: whose effects they are, in a node that remembers.
+        call: who waits for an answer that comes later; None once that is there, too.
     """
 
     starts: int
@@ -138,6 +146,7 @@ class Left(msgspec.Struct, eq=False):
     effects: deque[Effect]
     sends: int
     record: int
+    call: Pending | None = None
 
 
 def conclude_written(world: World, cell: WorkerCell, pending: Pending | None, left: Left) -> None:
@@ -150,14 +159,14 @@ def conclude_written(world: World, cell: WorkerCell, pending: Pending | None, le
     cell.ensure_extra().kept.unwritten.pop(left, None)
     if world.history is not None:
         world.history.current = left.record
-    deferred = any(isinstance(effect, Defer) for effect in outcome.effects)
+    deferred = defers(outcome)
     if cell.starts == left.starts and cell.status is CellStatus.RUNNING:
         commit.apply_effects(world, cell, left.effects, pending)
         reply_or_end(world, cell, pending, outcome, deferred=deferred)
         return
     left.effects = deque(effect for effect in left.effects if isinstance(effect, commit.SENDING))
     commit.apply_effects(world, cell, left.effects, None)
-    if pending is not None and outcome.reply is not NOTHING:
+    if pending is not None and outcome.reply is not NOTHING and not deferred:
         pending.resolve(outcome.reply)
-    elif pending is not None:
-        pending.fail(callee_error(cell, cell.last_reason))
+    elif left.call is not None:
+        left.call.fail(callee_error(cell, cell.last_reason))

@@ -15,7 +15,7 @@ from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import NOTHING, Error, ExitSignal, Ok
-from ssm_cli.behaviour.state_loop import InState
+from ssm_cli.behaviour.state_loop import InState, one_by_one
 from ssm_cli.behaviour.visible import changed_by, code_changed, replaced, visible
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, SysError
 from ssm_cli.runtime.durable.inputs import record_drop
@@ -267,7 +267,9 @@ def get_status(world: World, cell: WorkerCell) -> StatusView:
         log=tuple(
             SysEvent(event.kind, redacted(world, cell, event.value), event.caller) for event in log
         ),
-        postponed=tuple((e.type, e.content) for e in inside.postponed) if inside else (),
+        postponed=tuple((e.type, e.content) for e in one_by_one(inside.postponed))
+        if inside
+        else (),
         timeouts=tuple(inside.timeouts.items()) if inside else (),
         record=0 if world.history is None else world.history.last(),
     )
@@ -424,7 +426,7 @@ def note_act(
     if world.history is None:
         return None
     change = CHANGES.get(function, "")
-    timed = cell.extra is not None and cell.extra.timeout_ms is not None
+    timed = cell.extra is not None and cell.extra.timeout_after is not None
     if not change and not timed:
         return None
     acted = Acted(function, args, change, cell.state if isinstance(cell, WorkerCell) else None)

@@ -14,13 +14,19 @@ from ssm_cli import (
     Cast,
     Defer,
     GenServer,
+    KeepStateAndData,
     ManualClock,
     MemoryStore,
+    Next,
     Node,
     NoReply,
     Ok,
+    Postpone,
     Reply,
+    SetTimeout,
     StartTimer,
+    StateEvent,
+    Statem,
     StateMachine,
     Stop,
     StorageError,
@@ -29,6 +35,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.effects import Exit
 from ssm_cli.behaviour.results import Continue, TimeoutAfter
+from ssm_cli.behaviour.state_loop import InState, StateData
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec
@@ -187,6 +194,28 @@ class Book(GenServer):
         return NoReply([*state, 99])
 
 
+class Shelf(Statem):
+    """The same as a state machine, which goes to and fro between two states with each `Add`."""
+
+    inputs: ClassVar[Any] = Message
+    outputs: ClassVar[Any] = Seen
+
+    def init(self, name: str, args: Mapping[str, Any]) -> Any:
+        return Next("here", list(args.get("begin", [])))
+
+    def here(self, event: StateEvent, data: State) -> Any:
+        answer = step(event.content, data)
+        replies = [Answer(event.caller, answer[1])] if event.caller is not None else []
+        actions = [*replies, *(answer[2] if len(answer) > 2 else ())]
+        return Next("there" if isinstance(event.content, Add) else "here", answer[0], actions)
+
+    def there(self, event: StateEvent, data: State) -> Any:
+        """Have it come again, where it changes more than the place."""
+        if event.type == "state_timeout":
+            return Next("here", data)
+        return KeepStateAndData([Postpone(), SetTimeout("state_timeout", 0)])
+
+
 def worker(name: str, start: Any = log, **options: Any) -> WorkerSpec:
     """A journalled worker that keeps its state in a crash, unless the options say otherwise."""
     return Worker(name, start, **{"persist": "journal", "on_crash": "last_good", **options})
@@ -194,6 +223,12 @@ def worker(name: str, start: Any = log, **options: Any) -> WorkerSpec:
 
 def tree(*children: Any, **flags: Any) -> SupervisorSpec:
     return Supervisor("root", children=children, **{"intensity": 100, **flags})
+
+
+def data_of(state: Any) -> State:
+    """The state of a worker, or the data of a state machine."""
+    found: State = state.data if isinstance(state, StateData | InState) else state
+    return found
 
 
 class World:
@@ -221,14 +256,12 @@ class World:
         return self.crash(spec)
 
     def seen(self, name: str = "a") -> State:
-        state: State = self.node.get_state(name)
-        return state
+        return data_of(self.node.get_state(name))
 
     def peek(self, name: str = "a") -> State:
         """The same, without a word to the worker."""
         cell: Any = self.node._world.names[name]
-        state: State = cell.state
-        return state
+        return data_of(cell.state)
 
     def ask(self, name: str, *messages: Any) -> list[Pending]:
         return [self.node.send_request(name, message) for message in messages]

@@ -47,6 +47,7 @@ from tests.runtime.durable.parts import (
     Quiet,
     Seen,
     Send,
+    Shelf,
     World,
     failing,
     log,
@@ -968,3 +969,36 @@ def test_on_replay_difference_stop_the_tree_does_not_start() -> None:
         world.crash(tree(worker("a", other), on_replay_difference="stop"))
     world.crash(tree(worker("a")))
     assert world.seen() == [1]
+
+
+@pytest.mark.parametrize("start", [log, Shelf], ids=["deferred", "postponed"])
+def test_an_answer_that_is_being_written_arrives_though_its_worker_crashes_meanwhile(
+    start: Any,
+) -> None:
+    world = World(tree(worker("a", start)))
+    asked = [Add(1), Add(2)] if start is Shelf else [Keep("k"), Add(1), Free("k")]
+    calls = world.ask("a", *asked, Boom(3))  # in one batch: all are written together
+    world.node.run()
+    assert [call.error is None for call in calls] == [True] * len(asked) + [False]
+    assert calls[0].value == Seen([1])
+    state = [1, 2] if start is Shelf else [1]
+    assert world.seen() == state
+    world.crash()
+    assert world.seen() == state
+
+
+def test_a_call_that_is_kept_is_not_answered_by_a_crash_meanwhile() -> None:
+    world = World(tree(worker("a")))
+    calls = world.ask("a", Keep("k"), Boom(3))
+    world.node.run()
+    assert [type(call.error) for call in calls] == [CalleeCrashed, CalleeCrashed]
+
+
+def test_an_answer_that_could_not_be_written_is_none_though_its_worker_has_ended() -> None:
+    world = World(tree(worker("a"), on_storage_error="refuse"))
+    kept = world.ask("a", Keep("k"))
+    world.node.run()
+    failing(world.store)
+    world.ask("a", Free("k"), Boom(3))
+    world.node.run()
+    assert isinstance(kept[0].error, CalleeStopped)
