@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.commands.records import error_record, failed_reply_record, instant
-from ssm_cli.commands.routes import HERE_ONLY, INTO, Query, Role, Route
+from ssm_cli.commands.routes import HERE_ONLY, INTO, PLAN, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling, HttpCall
@@ -228,10 +229,16 @@ def is_call(path: bytes) -> bool:
 
 
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
-    """Parse the parameters of a query string, each to its type; ignore unknown ones.
+    """Parse the parameters of a query string, each to its type.
 
-    >>> query_of(BY_EFFECT["log"], b"last=3&other=1")
-    {'last': 3}
+    A key that the route does not have, one that is there twice, and an empty digest of a plan are
+    refused: what was asked for must not be left out of what is done.
+
+    >>> query_of(BY_EFFECT["log"], b"last=3&after=1")
+    {'last': 3, 'after': 1}
+
+    Raises:
+        HttpError: 400, with what is wrong.
     """
     if len(given) > MAX_QUERY:
         raise HttpError(400, f"the query is longer than {MAX_QUERY} bytes")
@@ -239,7 +246,17 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
     pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="backslashreplace")
     if route.effect in HERE_ONLY and any(name == INTO.name for name, _ in pairs):
         raise HttpError(400, f"`{INTO.name}` is not for {route.path}, which is about this tree")
-    found = {name: _value(known[name], text) for name, text in pairs if name in known}
+    found: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in known:
+            taken = f"; it takes {', '.join(known)}" if known else ""
+            nearest = suggestion(name, known)
+            raise HttpError(400, f"{route.path} takes no `{shorten(name)}`{nearest or taken}")
+        if name in found:
+            raise HttpError(400, f"`{name}` is there twice; give it once")
+        found[name] = _value(known[name], text)
+    if found.get(PLAN.name) == "":
+        raise HttpError(400, f"`{PLAN.name}` is empty; leave it out for any plan")
     if not found.get(INTO.name):
         found.pop(INTO.name, None)  # no name is this tree
     for parameter in route.query:

@@ -126,3 +126,16 @@ def test_a_file_with_mistakes_is_refused_with_every_complaint(file: Path) -> Non
         assert (await client.ask(Role.APPLY, "/v1/apply?specs_only=maybe"))[0] == 400
 
     serving(file, story)
+
+
+@pytest.mark.parametrize("query", ["pln={0}", "plan=", "plan={0}&plan={0}", "at=&pla=x"])
+def test_a_guard_that_is_not_understood_is_no_leave_to_go_on_without_it(
+    file: Path, query: str
+) -> None:
+    async def story(client: Client, node: Node) -> None:
+        write(file, "kv1")
+        status, body = await client.ask(Role.APPLY, f"/v1/apply?{query.format('0123456789ab')}")
+        assert (status, "plan`" in body["error"]["message"]) == (400, True)
+        assert node.whereis("kv2") is not None
+
+    serving(file, story)
