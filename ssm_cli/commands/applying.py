@@ -84,9 +84,11 @@ def _carried_out(command: Command, done: Applied) -> Result:
     else:
         code = ExitCode.REFUSED
         failed = f"{done.failed.act} {text.brief(done.failed.path)}: {text.brief(done.reason)}"
-        lines += [f"not done: {failed}", f"{in_steps(count)} done, {len(done.left)} not begun:"]
+        begun = f"{in_steps(count)} done, {len(done.left)} not begun{':' if done.left else ''}"
+        lines += [f"not done: {failed}", begun]
         lines += [f"  {step_line(step)}" for step in shortened(done.left)]
-        lines.append("the tree goes on as it is; `apply` again goes on from here")
+        stands = f"{text.brief(done.failed.path)} is {done.state}"
+        lines.append(f"{stands}, and the rest goes on; `apply` again goes on from here")
     if done.held:
         code = code or ExitCode.NOT_RUNNING
         lines += [f"down: {text.brief(one.path)}: {text.brief(one.why, 400)}" for one in done.held]

@@ -85,6 +85,7 @@ class Applied(msgspec.Struct, frozen=True):
         done: the steps that are done, in their order.
         failed: the step that was not; None if all are done.
         reason: why it was not.
+        state: what has become of its node: it is `stopped`, or `restarting`.
         left: the steps behind it, which were not begun; a second `apply` goes on with them.
         held: the workers that were to start and do not, as they cannot go on with what is stored
             of them; `why` says what to do.
@@ -96,6 +97,7 @@ class Applied(msgspec.Struct, frozen=True):
     reason: str = ""
     left: tuple[PlanStep, ...] = ()
     held: tuple[PlanStep, ...] = ()
+    state: str = ""
 
 
 def plan_tree(

@@ -142,8 +142,9 @@ class Applying:
                 self._world.report("apply_failed", cell, told | failure(outcome))
                 self._go_on()
                 left = todo[index + 1 :]
-                held = self._held(begun)
-                return Applied(plan.digest, todo[:index], step, why_of(outcome), left, held)
+                held, why = self._held(begun), why_of(outcome)
+                state = "restarting" if cell.status is CellStatus.RESTARTING else "stopped"
+                return Applied(plan.digest, todo[:index], step, why, left, held, state)
             if step.act in ("start", "restart"):
                 begun.append(step)
             self._world.report("applied", cell, told)
