@@ -26,6 +26,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.effects import Cast, Exit
 from ssm_cli.behaviour.reasons import Normal
+from ssm_cli.commands.handlers import all_run
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable import pools
 from ssm_cli.storage.contents import contents
@@ -295,6 +296,12 @@ def test_a_template_with_other_arguments_and_options_is_that_of_the_children_tha
     assert node.call("pool:b", Get()) == ("b", 200, (2,))
 
 
+def ready(node: Node) -> bool:
+    kept = node.readiness()
+    assert [*kept.refresh()] == []
+    return kept.is_ready()
+
+
 def test_arguments_that_do_not_fit_any_more_keep_nobody_else_down() -> None:
     def restore(name: str, args: Mapping[str, Any], old: State) -> State:
         if args["size"] == 1:
@@ -308,6 +315,7 @@ def test_arguments_that_do_not_fit_any_more_keep_nobody_else_down() -> None:
     assert told_down(node)["pool:a"] == "restore"
     assert node.call("pool:b", Get()) == ("b", 2, (2,))
     assert labels(node) == ["a", "b"]
+    assert (ready(node), all_run(node.tree(), node)) == (False, False)
     node.stop()
     assert started(store).call("pool:a", Get()) == ("a", 1, (1,))
 
