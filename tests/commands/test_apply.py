@@ -162,6 +162,21 @@ def test_a_restart_that_fails_says_that_what_ran_is_down(node: Node, file: Path)
     assert (done["failed"]["act"], done["state"]) == ("start", "stopped")
 
 
+def test_why_a_child_did_not_start_is_in_every_refusal(node: Node, file: Path) -> None:
+    file.with_name("fails.py").write_text(CODE)
+    worker = f"{{worker: c, start: {file.with_name('fails.py')}:fails}}"
+    for spec in (worker, f"{{supervisor: s, children: [{worker}]}}"):
+        (refused,) = run(node, f"start-child root {spec}").lines
+        assert "failed to start: " in refused
+        assert "; OSError: no disk, at " in refused
+        assert "fails.py:4" in refused
+    below = "  - supervisor: s\n    children:\n    - {worker: c, start: ./fails.py:fails}\n"
+    write(file, WORKER.format("kv1", ""), WORKER.format("kv2", ""), below)
+    not_done = run(node, "apply --yes").lines[0]
+    assert not_done.startswith("not done: start root/s: ")
+    assert "OSError: no disk" in not_done
+
+
 def test_what_cannot_be_applied_is_shown_with_the_plan(node: Node, file: Path) -> None:
     durable = WORKER.format("kv1", ", persist: journal")
     write(file, durable, WORKER.format("kv2", ", persist: snapshot"))

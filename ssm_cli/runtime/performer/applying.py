@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ssm_cli.behaviour.reasons import ExitReason, Lost, Other
+from ssm_cli.behaviour.reasons import Crash, ExitReason, Lost, Other
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
 from ssm_cli.runtime.durable.lives import cause_of, is_withheld, kept_of, why_withheld
 from ssm_cli.runtime.durable.renewing import remains
 from ssm_cli.runtime.engine.backlog import release_held
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import forget, without_collector
 from ssm_cli.runtime.performer.ending import terminate_cell
@@ -43,8 +44,11 @@ def refusal(sup: Cell, term: object, why: str, complaints: tuple[str, ...] = ())
 
 def why_of(reason: ExitReason) -> str:
     """Return why a start failed, in a line."""
-    detail = reason.detail if isinstance(reason, Lost) else ""
-    return f"{cause_of(reason)}: {detail}" if detail else cause_of(reason)
+    if isinstance(reason, Crash):
+        return cause_of(reason)
+    if isinstance(reason, Lost) and reason.detail:
+        return f"{reason}: {reason.detail}"
+    return f"{reason}{start_cause(reason)[0]}"
 
 
 def each_below(cells: Iterable[Cell]) -> Iterator[Cell]:
