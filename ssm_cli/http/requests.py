@@ -13,7 +13,7 @@ from ssm_cli.commands.future_verbs import FUTURE_VERBS
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
-from ssm_cli.commands.verbs import TABLE
+from ssm_cli.commands.verbs import VERB_OF
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import HttpAnswer, Stream
@@ -37,7 +37,6 @@ MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
 LATER = frozenset(verb.route.effect for verb in FUTURE_VERBS if verb.route is not None)
 """The effects that take seconds, and are carried out beside the tree."""
-VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
 class About(msgspec.Struct, frozen=True):
