@@ -92,8 +92,8 @@ def _carried_out(command: Command, done: Applied) -> Result:
     if done.held:
         code = code or ExitCode.NOT_RUNNING
         lines += [f"down: {text.brief(one.path)}: {text.brief(one.why, 400)}" for one in done.held]
-    record = {"v": records.VERSION, "type": "applied", **msgspec.to_builtins(done)}
-    return _result(command, tuple(lines), record, code, error=done.failed is not None)
+    half = done.failed is not None
+    return _result(command, tuple(lines), applied_record(done), code, error=half)
 
 
 def _refused(command: Command, error: SsmError) -> Result:
@@ -149,3 +149,8 @@ def step_line(step: PlanStep) -> str:
 def plan_record(plan: TreePlan) -> dict[str, Any]:
     """Return the record of a plan."""
     return {"v": records.VERSION, "type": "plan", **msgspec.to_builtins(plan)}
+
+
+def applied_record(done: Applied) -> dict[str, Any]:
+    """Return the record of what came of a plan."""
+    return {"v": records.VERSION, "type": "applied", **msgspec.to_builtins(done)}

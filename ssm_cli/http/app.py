@@ -22,7 +22,14 @@ from ssm_cli.commands.records import error_record, failed_reply_record, instant
 from ssm_cli.commands.routes import HERE_ONLY, INTO, PLAN, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
-from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling, HttpCall
+from ssm_cli.http.calling import (
+    DEFAULT_TIMEOUT_S,
+    MAX_TIMEOUT_S,
+    Answer,
+    Calling,
+    HttpCall,
+    text_in,
+)
 from ssm_cli.http.carried import carry, to_carry
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
@@ -174,9 +181,7 @@ class App:
         if type(exchange.found) is not str or not isinstance(error, HttpError):
             return HttpAnswer(status_of(error), _encode(error_record(error)), headers=more)
         closes = STOP_ON_FAILURE in exchange.headers
-        return HttpAnswer(
-            error.status, _refusal(exchange.found, error), headers=more, closes=closes
-        )
+        return HttpAnswer(error.status, _refusal(exchange, error), headers=more, closes=closes)
 
     # -- all other routes ----------------------------------------------------------------------
 
@@ -307,10 +312,14 @@ def _is_json(headers: dict[bytes, bytes]) -> bool:
     return headers.get(b"content-type", b"").startswith(b"application/json")
 
 
-def _refusal(worker: str, error: HttpError) -> bytes:
-    """Return the reply record of a call that was denied, or could not be parsed."""
+def _refusal(exchange: Exchange, error: HttpError) -> bytes:
+    """Return the reply record of a call that was denied, or could not be parsed.
+
+    Its input is that of the call; of one that was denied before its body was read there is none.
+    """
+    worker, given = exchange.found, text_in(exchange.body)
     if error.status in (401, 403):
-        return _encode(failed_reply_record(worker, "", Denied(str(error), worker=worker), 0.0))
+        return _encode(failed_reply_record(worker, given, Denied(str(error), worker=worker), 0.0))
     call_error = CallError(str(error), worker=worker)
-    record = failed_reply_record(worker, "", call_error, 0.0)
+    record = failed_reply_record(worker, given, call_error, 0.0)
     return _encode(record | {"outcome": "undecodable"})

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.build import codec_for
+from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
@@ -32,6 +33,7 @@ from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
@@ -329,4 +331,10 @@ def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Strea
             value = done_record(VERB_OF[route.effect], whom)
         case "Child":
             value = done_record(VERB_OF[route.effect], {}) | {"child": value}
+        case "Plan":
+            assert isinstance(value, TreePlan)
+            value = plan_record(value)
+        case "Applied":
+            assert isinstance(value, Applied)
+            value = applied_record(value)
     return HttpAnswer(route.status, _encode(value))

@@ -71,9 +71,11 @@ def test_planning_and_applying_need_the_role_apply_which_may_do_no_more(file: Pa
                 assert (status, "the role apply" in body["error"]["message"]) == (403, True)
         status, plan = await client.ask(Role.APPLY, "/v1/plan")
         assert (status, [step["act"] for step in plan["steps"]]) == (200, ["stop", "start"])
+        assert (plan["v"], plan["type"]) == (1, "plan")
         assert node.whereis("kv3") is None
         status, done = await client.ask(Role.APPLY, f"/v1/apply?plan={plan['digest']}")
         assert (status, len(done["done"]), done["failed"]) == (200, 2, None)
+        assert (done["v"], done["type"]) == (1, "applied")
         for target in ("/v1/nodes/kv1/kill", "/v1/stop", "/v1/supervisors/root/children"):
             assert (await client.ask(Role.APPLY, target))[0] == 403
         assert (await client.ask(Role.ADMIN, "/v1/plan"))[0] == 200

@@ -54,12 +54,7 @@ from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.performer.members import dismiss, tell_not_started
 from ssm_cli.runtime.remote.life import ask_for
 from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
-from ssm_cli.spec.model import (
-    DEFAULT_INIT_TIMEOUT_MS,
-    OnCrash,
-    Persist,
-    WorkerOptions,
-)
+from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist, WorkerOptions
 from ssm_cli.supervision.decisions import is_ordered
 
 NONE = Persist.NONE  # looked at for each start: a global is quick
