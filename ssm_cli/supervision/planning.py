@@ -26,7 +26,7 @@ import msgspec
 
 from ssm_cli.spec.model import ChildSpec, Restart, SupervisorSpec, WorkerSpec
 from ssm_cli.supervision.differing import Difference, differences, kind_of, same_code
-from ssm_cli.supervision.obstacles import keeps, names_taken, pool_stuck, without_store
+from ssm_cli.supervision.obstacles import keeps, keeps_below, names_taken, pool_stuck, without_store
 from ssm_cli.supervision.standing import (
     Facts,
     Place,
@@ -412,8 +412,12 @@ def of_table(node: Standing, wanted: SupervisorSpec) -> Iterator[Difference]:
     before, after = node.spec.children, wanted.children
     if kind_of(wanted) == "pool":
         if not is_one(before, after):
-            said = of_templates(before, after)
-            yield Difference("template", f"template {after[0].id}: {said}")
+            said = f"template {after[0].id}: {of_templates(before, after)}"
+            stored = [one.spec.id for one in each(node) if one.stored]
+            if stored and not keeps_below(after[0]):
+                said += f"; {named(stored)} begin by `init` at their next start, and do not come "
+                said += "back with the tree; what is stored of them stays where it is"
+            yield Difference("template", said)
         return
     known = {child.spec.id for child in node.children}
     order = [child.id for child in after if child.id in known]

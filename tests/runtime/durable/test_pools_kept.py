@@ -459,3 +459,25 @@ def test_what_is_in_pools_is_listed_with_what_is_stored() -> None:
         ("pool", "a"),
         ("pool", "b"),
     ]
+
+
+def test_the_plan_says_that_children_whose_template_is_kept_no_more_do_not_come_back() -> None:
+    store, plain = MemoryStore(), tree(pool(persist="none"))
+    with running(store) as node:
+        node.start_child("pool", "idle")
+        node.start_child("pool", "a", {"size": 1})
+        node.call("pool:a", Add(1))
+        change, stay = node.plan(plain).steps
+        assert (change.act, stay.act) == ("change", "nothing")
+        assert change.why == (
+            "template t: persist journal -> none; pool:idle, pool:a begin by `init` at their next "
+            "start, and do not come back with the tree; what is stored of them stays where it is"
+        )
+        node.apply(plain)
+        assert node.call("pool:a", Get()) == ("a", 1, (1,))
+        node.perform("restart", "pool:a")
+        assert node.call("pool:a", Get()) == ("a", 1, ())
+        assert not node.plan(plain).todo
+    with running(store, plain) as node:
+        assert labels(node) == []
+    assert [one for one in store.keys("state/") if "pool:a" in one]
