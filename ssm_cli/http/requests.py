@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ssm_cli.commands.records import done_record, report_record
-from ssm_cli.commands.routes import WORKERS, Route
+from ssm_cli.commands.routes import FIRST, WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import TABLE
-from ssm_cli.errors import CommandError, QueueFull, StorageError
+from ssm_cli.errors import CommandError, NoProc, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.routes import BY_EFFECT
@@ -27,6 +27,7 @@ from ssm_cli.http.slices import (
 )
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
+from ssm_cli.runtime.looking.listing import Glance, Rows
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
@@ -42,6 +43,20 @@ class About(msgspec.Struct, frozen=True):
     file: str = ""
     pid: int = 0
     instance: str = ""
+
+
+class RowsAsked(msgspec.Struct, frozen=True):
+    """Which nodes are asked for.
+
+    Attributes:
+        names: their ids.
+        since: the `seen` of the answer that showed all of them last.
+        deep: so many inputs that wait for a worker are many.
+    """
+
+    names: Annotated[list[str], msgspec.Meta(max_length=SLICE)]
+    since: str | None = None
+    deep: int = 32
 
 
 class Request(msgspec.Struct):
@@ -77,6 +92,7 @@ class Requests:
         self._node = node
         self._about = about
         self._readiness = node.readiness()
+        self._listing = node.listing()
         self._own = {name: getattr(self, name) for name in vars(Requests) if name in BY_EFFECT}
 
     def answer(
@@ -238,8 +254,40 @@ class Requests:
         return Stream(tree_parts(listing))
 
     def names(self, request: Request) -> object:
-        """Return the names of all nodes."""
-        return Stream(array_parts(each_name(self._node.listing(), request.query.get("kind"))))
+        """Return the names of all nodes, or of the children of one."""
+        below = above = request.query.get("below")
+        if above is not None and (below := self._node.id_of(above)) is None:
+            raise NoProc(f"no supervisor {above}", worker=above, reason="noproc")
+        names = each_name(self._node.listing(), request.query.get("kind"), below)
+        return Stream(array_parts(names))
+
+    def rows(self, request: Request) -> object:
+        """Return some nodes as they stand, at most `SLICE`."""
+        try:
+            asked = msgspec.json.decode(request.body, type=RowsAsked)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise HttpError(400, f"the body does not ask for rows: {error}") from error
+        listing = self._listing
+        seen = self._seen()
+        rows: list[Glance | None] | None = None
+        if not seen or seen != asked.since:
+            listing.look()
+            rows = [listing.glance(name) for name in asked.names]
+        deep = listing.deep(asked.deep)
+        return Rows(seen, listing.root, listing.nodes, listing.queue, deep, rows)
+
+    def _seen(self) -> str:
+        """Return what stands for all that has happened; empty: it cannot be told."""
+        return f"{self._about.instance}-{self._listing.moved()}"
+
+    def branches(self, request: Request) -> object:
+        """Return each supervisor with its first children."""
+        first: Any = request.query.get(FIRST.name, FIRST.default)
+        return Stream(array_parts(self._node.listing().branches(first)))
+
+    async def census(self, _request: Request) -> object:
+        """Return counts over the whole tree."""
+        return await finished(self._node.listing().census())
 
     def log(self, request: Request) -> object:
         """Return the kept reports."""
@@ -276,6 +324,9 @@ class PlacedRequests(Requests):
 
     async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
         return self._node.perform(effect, supervisor, *args)
+
+    def _seen(self) -> str:
+        return ""
 
 
 def _quarantined(one: Quarantined) -> object:

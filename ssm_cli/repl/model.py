@@ -105,7 +105,7 @@ class Model:
         self.place = ""
         self.timeline = TimelineRow(api, now)
         self._past: tuple[Report, ...] = ()
-        self.tree = TreeView(source_of(api), now)
+        self.tree = TreeView(source_of(api, now), now)
         self.root: NodeView = self.tree.root()
         self._api = self._seen = api
         self._now = now
@@ -211,7 +211,7 @@ class Model:
         try:
             api = self._api.perform("standing", place, reading=True) if place else self._api
             reports = api.reports() if place else ()
-            self.tree.show(source_of_past(api) if place else source_of(api))
+            self.tree.show(source_of_past(api) if place else source_of(api, self._now))
         except SsmError as error:
             self.notice(message_of(error), "bad")
             return
