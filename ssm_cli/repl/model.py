@@ -31,9 +31,7 @@ LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 FLASHING = 1_000  # rows that are shown in reverse at a time
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
-IDLE_S = (
-    2.0  # the same while nothing happens; from afar this late it is seen that an input is served
-)
+IDLE_S = 2.0  # the same while nothing happens; from afar a first input is seen so late
 BUSY_S = 0.25  # the same while inputs wait, or a restart is counted down
 
 
