@@ -22,7 +22,6 @@ from ssm_cli.runtime.looking.show import redacted
 from ssm_cli.runtime.looking.show import shown as written
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.breaking import Break, Caught, Look
-from ssm_cli.runtime.performer.intake import hint_for
 from ssm_cli.runtime.performer.system import waiting_for
 
 MOST_BREAKS = 64  # in one tree
@@ -122,9 +121,7 @@ class BreakPoints:
     def _cell(self, worker: str) -> WorkerCell:
         cell = self._world.find(worker)
         if type(cell) is not WorkerCell:
-            named = worker[:60]
-            near = hint_for(self._world, named) if cell is None else ""
-            raise NoProc(f"no worker {named}{near}", worker=named, reason="noproc")
+            raise NoProc(f"no worker {worker[:60]}", worker=worker[:60], reason="noproc")
         return cell
 
     def _install(self, worker: str) -> None:

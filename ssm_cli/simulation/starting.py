@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.words import suggestion
 from ssm_cli.errors import CommandError
 from ssm_cli.history.scratch import copied
 from ssm_cli.runtime.engine.guard import Guard
@@ -68,8 +67,7 @@ def check_skipped(node: Node, skip: Collection[str]) -> None:
     names = node.names("worker")
     wrong = next((name for name in skip if name not in names), None)
     if wrong is not None:
-        near = suggestion(wrong, names) or "; `tree` shows them"
-        raise CommandError(f"--skip: there is no worker `{wrong[:60]}`{near}")
+        raise CommandError(f"--skip: there is no worker `{wrong[:60]}`; `tree` shows them")
 
 
 def unkept(spec: ChildSpec) -> Any:

@@ -15,6 +15,7 @@ from ssm_cli.http.access import Gate
 from ssm_cli.http.openapi import document
 from ssm_cli.http.requests import Requests
 from ssm_cli.http.routes import ROUTES
+from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
@@ -167,7 +168,14 @@ def test_every_route_has_a_handler() -> None:
     apart = {"call", "reports", "metrics", "openapi"}
     node = Node(SESSIONS)
     past = set(with_futures(node, str).effects)
-    known = apart | set(vars(Requests)) | set(REQUESTS) | set(dir(node)) | past
+    known = (
+        apart
+        | set(vars(Requests))
+        | set(vars(ShapeRequests))
+        | set(REQUESTS)
+        | set(dir(node))
+        | past
+    )
     assert {route.effect for route in ROUTES} <= known
     assert len({route.effect for route in ROUTES}) == len(ROUTES)
 
