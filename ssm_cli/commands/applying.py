@@ -92,6 +92,7 @@ def _carried_out(command: Command, done: Applied) -> Result:
     if done.held:
         code = code or ExitCode.NOT_RUNNING
         lines += [f"down: {text.brief(one.path)}: {text.brief(one.why, 400)}" for one in done.held]
+    lines += [f"coming: {text.brief(one.path)}: {one.why}" for one in done.coming]
     half = done.failed is not None
     return _result(command, tuple(lines), applied_record(done), code, error=half)
 
