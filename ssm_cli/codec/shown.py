@@ -18,6 +18,7 @@ from ssm_cli.codec.json import data_reader, spelling
 from ssm_cli.codec.schema import is_record, members, shape_of
 
 NUMBERS = ("nan", "inf", "-inf")
+PLAIN = frozenset({str, int, float, bool, type(None), list, dict, tuple})
 NOT = object()
 
 
@@ -50,6 +51,10 @@ def shown_type(value: Any, declared: Any = Any) -> Any:
         form = get_origin(part) or part
         if form is kind or (isabstract(form) and issubclass(kind, form)):
             return part
+    if kind is tuple:  # as the state of a `Statem` with its data
+        items = tuple(Any if said in PLAIN else said for said in map(shown_type, value))
+        alike = len({*items}) < 2
+        return kind if {*items} <= {Any} else tuple[(items[0], ...) if alike else items]  # type: ignore[misc]  # made by what is there
     keys = {type(key) for key in value} if kind is dict else set()
     return kind if len(keys) != 1 or keys == {str} else dict[keys.pop(), Any]  # type: ignore[misc]  # made by what is there
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from ssm_cli.behaviour.state_loop import StateData
 from ssm_cli.codec.json import jsonable
-from ssm_cli.codec.shown import read_shown, shown_type
+from ssm_cli.codec.shown import read_shown, shown_type, unshown
 from ssm_cli.errors import CommandError, SysError, message_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec, Labelled
@@ -100,6 +101,17 @@ def state_of(text: str, old: object, declared: Any = Any) -> object:
         ) from error
     except UnicodeEncodeError as error:
         raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
+    return typed(given, old, declared)
+
+
+def typed(given: Any, old: object, declared: Any = Any) -> object:
+    """Return decoded JSON in the type of a state; raises `CommandError` as `state_of`.
+
+    Of a `Statem` the state and its data are each of their own type.
+    """
+    pair = unshown(StateData, given) if type(old) is StateData else None
+    if isinstance(old, StateData) and isinstance(pair, list) and len(pair) == len(old):
+        return StateData(typed(pair[0], old.state), typed(pair[1], old.data))
     kind, said = type(old), shown_type(old, declared)
     if said is kind and not isinstance(old, BUILT) and not dataclasses.is_dataclass(old):
         return given

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker
+from ssm_cli import ManualClock, Next, Node, Statem, StateMachine, Supervisor, Worker
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.shown import read_shown
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.values import state_of
 from ssm_cli.exit_codes import ExitCode
 
 
@@ -106,6 +107,39 @@ def test_keys_of_a_state_without_a_declared_type_are_what_they_were() -> None:
         refused = run(node, 'set a {"z": "y"}')
         assert (refused.exit_code, "VALUE is no dict" in refused.lines[0]) == (ExitCode.USAGE, True)
         assert node.get_state("a") == {2: "y"}
+
+
+class Door(Statem):
+    """A state machine whose state is a member of an enum, and whose data is a class."""
+
+    callback_mode = "handle_event_function"
+
+    def init(self, name: str, args: Any) -> Any:
+        return Next(Colour.RED, HOTEL)
+
+    def handle_event(self, event: Any, state: Any, data: Any) -> Any:
+        return Next(state, data)
+
+
+def test_a_state_with_its_data_stays_of_their_types() -> None:
+    with Node(Supervisor("root", children=[Worker("a", Door)]), clock=ManualClock()) as node:
+        (shown,) = run(node, "state a -o json").records
+        text = msgspec.json.encode(shown).decode()
+        assert run(node, f"set a {text.replace('RED', 'BLUE', 1)}").exit_code == 0
+        assert node.get_state("a") == (Colour.BLUE, HOTEL)
+
+
+@pytest.mark.parametrize(
+    ("old", "text", "new"),
+    [
+        ((1, None), '[2.5, "x"]', (2.5, "x")),
+        ((1,), "[1, 2]", (1, 2)),
+        ((Span(1, 2),), '[{"first": 3, "last": 4}, [5, 6]]', (Span(3, 4), Span(5, 6))),
+        ((), "[1]", (1,)),
+    ],
+)
+def test_a_tuple_takes_what_it_may_hold(old: Any, text: str, new: Any) -> None:
+    assert state_of(text, old) == new
 
 
 def run(node: Node, line: str) -> Any:
