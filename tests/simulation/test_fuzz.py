@@ -231,3 +231,74 @@ def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:
     with pytest.raises(CommandError, match="runs on another computer"):
         fuzz(node, Fuzzing("far", 1, 10), Pace(5.0, float))
     node.stop()
+
+
+@dataclass(frozen=True)
+class Inc:
+    pass
+
+
+@dataclass(frozen=True)
+class Check:
+    pass
+
+
+@dataclass(frozen=True)
+class Pair:
+    a: int = 3
+    b: int = 3
+
+
+def counting(message: Inc | Check, pair: Pair) -> tuple[Pair, None]:
+    """Count in two places, and forget one of them at 5: that is the fault."""
+    if type(message) is Inc:
+        return Pair(pair.a + 1, pair.b + (pair.a != 5)), None
+    if pair.a != pair.b:
+        raise ArithmeticError(pair)
+    return pair, None
+
+
+def mended(message: Inc | Check, pair: Pair) -> tuple[Pair, None]:
+    return (Pair(pair.a + 1, pair.b + 1), None) if type(message) is Inc else (pair, None)
+
+
+PAIRS = StateMachine(step=counting, init=lambda _name, _args: Pair(), inputs=Inc | Check)
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_a_fault_that_was_prepared_before_is_told_with_what_prepared_it(
+    before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    for _ in range(before):
+        node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500")
+    assert "state = Pair()\n" in told["test"]
+    assert (told["test"].count("Inc()"), told["test"].count("Check()")) == (3, 1)
+    assert told["said"].endswith("-> 4 inputs from init")
+    found: dict[str, Any] = {}
+    exec(compile(told["test"], "test_found.py", "exec"), found)  # noqa: S102 - it was just written
+    (test,) = (value for name, value in found.items() if name.startswith("test_"))
+    with pytest.raises(ArithmeticError):
+        test()
+    monkeypatch.setitem(test.__globals__, "counting", mended)
+    test()
+
+
+def test_a_past_that_does_not_lead_to_the_state_is_not_told() -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    node.call("w", Inc())
+    node.replace_state("w", lambda _: Pair(9, 9))
+    node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500", invariant="state.a < 12")
+    assert "state = Pair(9, 9)\n" in told["test"]
+    assert "It begins with a state that the worker had" in told["test"]
+
+
+def test_what_is_found_at_a_record_is_told_by_what_was_remembered_up_to_it() -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    for _ in range(6):
+        node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500", at="2", invariant="state.a < 7")
+    assert "state = Pair()\n" in told["test"]
+    assert told["test"].count("Inc()") in (3, 4)
