@@ -29,6 +29,9 @@ MOST_TEXT = 200  # characters of an input that is held
 TOLD_CHANGES = 2
 LIVE = "breaks are of the live tree; `now` comes back to it"
 
+GIVEN = ("state", "input", "output", "kind", "worker", "how", "outcome")
+"""What an EXPR of a break may ask for: the input is served, and has no number yet."""
+
 
 class Point(msgspec.Struct, eq=False):
     """A break, and whose it is.
@@ -59,7 +62,7 @@ class BreakPoints:
             CommandError: there are `MOST_BREAKS` already, or the place is none of the live tree.
         """
         need_live(place)
-        asking = Asking(parse_expr(expr))
+        asking = Asking(parse_expr(expr, GIVEN))
         cell = self._cell(worker)
         if len(self._points) >= MOST_BREAKS:
             raise CommandError(

@@ -17,7 +17,7 @@ from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CommandError, Forgotten, SsmError
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
-from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import life_of
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
 from ssm_cli.history.places import of_its_own
@@ -306,7 +306,7 @@ def is_given(one: Served) -> bool:
 def goal_of(recorder: Recorder, one: Served, when: str | None) -> Goal:
     """Return what the inputs have to lead to."""
     if when is not None:
-        asking, teller = Asking(parse_expr(when)), Teller(recorder)
+        asking, teller = Asking(parse_expr(when, STATE)), Teller(recorder)
         return Broken(lambda state: asking.holds({"state": teller.state(one.cell, state)}), when)
     for entry in reversed(recorder.ring):
         what = entry[5]

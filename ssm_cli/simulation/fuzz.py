@@ -22,7 +22,7 @@ from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CommandError, StepTimeout, message_of
-from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import Lifetime, life_of
 from ssm_cli.history.shrink import Shrunk, counted
 from ssm_cli.history.telling import does_hide
@@ -328,7 +328,7 @@ def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] 
     """
     if not invariant:
         return None
-    parse_expr(invariant)  # for the column of a mistake in it
+    parse_expr(invariant, STATE)  # for the column of a mistake in it
     rule = f"not ({invariant})"
     asking = Asking(parse_expr(rule))
     return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)

@@ -103,6 +103,12 @@ def test_the_worker_is_held_before_the_state_and_shows_the_input(node: Node, ask
     ]
 
 
+@pytest.mark.parametrize("expr", ["error is not None", "state > 3 and record > 1"])
+def test_a_break_over_what_a_break_does_not_know_is_refused(ask: Ask, expr: str) -> None:
+    with pytest.raises(BadExpr, match="is not known here: it is about `state` and `input`"):
+        ask("break_at", worker="a", expr=expr)
+
+
 def test_other_workers_go_on(node: Node, ask: Ask) -> None:
     ask("break_at", worker="a", expr="state > 0")
     node.cast("a", "1")

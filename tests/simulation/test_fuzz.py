@@ -302,3 +302,9 @@ def test_what_is_found_at_a_record_is_told_by_what_was_remembered_up_to_it() -> 
     told = node.perform("fuzz", worker="w", steps="500", at="2", invariant="state.a < 7")
     assert "state = Pair()\n" in told["test"]
     assert told["test"].count("Inc()") in (3, 4)
+
+
+@pytest.mark.parametrize("rule", ["input.value > 0", "output == 0", "kind == 'Put'", "record > 1"])
+def test_a_rule_over_more_than_the_state_is_refused_with_its_column(rule: str) -> None:
+    with pytest.raises(SsmError, match=r"column 1: `\w+` is not known here: it is about `state`$"):
+        fuzzed(MACHINES["long_key"], invariant=rule)
