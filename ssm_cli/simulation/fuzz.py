@@ -35,6 +35,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.runtime.performer.intake import hint_for
 from ssm_cli.simulation.load import CASTS, Input, remembered
 from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
 from ssm_cli.simulation.pace import Pace
@@ -146,7 +147,8 @@ def fuzzed_cell(world: World, worker: str) -> WorkerCell:
     if isinstance(cell, RemoteCell):
         raise CommandError(f"{worker} runs on another computer; fuzz it where its tree runs")
     if not isinstance(cell, WorkerCell):
-        raise CommandError(f"there is no worker `{worker[:60]}`; `tree` shows them")
+        hint = hint_for(world, worker) or "; `tree` shows them"
+        raise CommandError(f"there is no worker `{worker[:60]}`{hint}")
     if cell.status is not CellStatus.RUNNING:
         raise CommandError(f"{worker} does not run, and has no state to begin with")
     return cell

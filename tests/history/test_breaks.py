@@ -25,7 +25,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.results import Continue, TimeoutAfter
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import CommandError, SysError
+from ssm_cli.errors import CommandError, SsmError, SysError
 from ssm_cli.history.breaks import MOST_BREAKS
 from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.past import with_past
@@ -494,3 +494,14 @@ def test_where_nothing_is_held_without_the_break_an_input_is_stepped_as_it_came(
     fork = ask("standing", place, reading=False)
     assert fork.get_state("a") == 5
     assert fork.call("a", "1") == 6
+
+
+def test_a_break_of_a_misspelt_worker_says_which_was_meant() -> None:
+    tree = Supervisor("root", children=[Worker("ledger", ADDER)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, instant)
+        for effect, given in (("break_at", {"expr": "state > 1"}), ("blame", {"path": "."})):
+            with pytest.raises(SsmError, match=r"no worker .*; did you mean ledger\?"):
+                node.perform(effect, worker="leger", **given)
+        with pytest.raises(SsmError, match="root is a supervisor, not a worker"):
+            node.perform("break_at", worker="root", expr="state > 1")

@@ -203,7 +203,8 @@ def untyped(message: Any, state: int) -> tuple[int, None]:
     ("given", "said"),
     [
         ({"worker": "nobody"}, "there is no worker `nobody`"),
-        ({"worker": "root"}, "there is no worker `root`"),
+        ({"worker": "fre"}, "there is no worker `fre`; did you mean free?"),
+        ({"worker": "root"}, "there is no worker `root`; `tree` shows them"),
         ({"worker": "free"}, "free has no typed inputs"),
         ({"worker": "w", "seed": "one"}, "--seed takes a whole number"),
         ({"worker": "w", "steps": "0"}, "--steps takes a whole number from 1"),
