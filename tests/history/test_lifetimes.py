@@ -43,6 +43,28 @@ def test_a_life_begins_with_what_init_gave(node: Node) -> None:
     assert life_of(recorder, "w", 3, ended=False).inputs == []
 
 
+def test_a_restart_with_the_last_good_state_goes_on_with_the_life() -> None:
+    machine = StateMachine(step=step, init=lambda *_: 1)
+    worker = Worker("w", machine, on_crash="last_good")
+    with Node(Supervisor("root", intensity=99, children=[worker]), history=100) as node:
+        with_past(node, str)
+        give(node, b"12", b"1234567", b"123", b"1234")
+        recorder = node.recorder()
+        assert recorder is not None
+        life = life_of(recorder, "w", 4)
+        assert (life.state, [m for _, m in life.inputs]) == (1, ["12", "123", "1234"])
+        assert node.get_state("w") == 6
+        assert life_of(recorder, "w", 4, ended=False).inputs == life.inputs[:-1]
+        told = node.perform("shrink")
+        assert "from init" in told["said"]
+        assert "state = 1\n" in told["test"]
+        node.replace_state("w", lambda _: 7)
+        give(node, b"1234567")
+        give(node, b"1")
+        put = life_of(recorder, "w", node.record)
+        assert (put.state, len(put.inputs), put.from_init) == (7, 1, False)
+
+
 def test_a_state_that_was_put_in_place_begins_a_life_which_is_not_that_of_init(node: Node) -> None:
     give(node, b"12")
     node.replace_state("w", lambda _: 7)
