@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.build import codec_for
+from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
-from ssm_cli.commands.verbs import TABLE
+from ssm_cli.commands.verbs import VERB_OF
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import HttpAnswer, Stream
@@ -30,12 +31,12 @@ from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
 LATER = frozenset(verb.route.effect for verb in FUTURE_VERBS if verb.route is not None)
 """The effects that take seconds, and are carried out beside the tree."""
-VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
 class About(msgspec.Struct, frozen=True):
@@ -308,4 +309,10 @@ def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Strea
             value = done_record(VERB_OF[route.effect], whom)
         case "Child":
             value = done_record(VERB_OF[route.effect], {}) | {"child": value}
+        case "Plan":
+            assert isinstance(value, TreePlan)
+            value = plan_record(value)
+        case "Applied":
+            assert isinstance(value, Applied)
+            value = applied_record(value)
     return HttpAnswer(route.status, _encode(value))

@@ -17,8 +17,9 @@ import msgspec
 from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.exact import heads_in, is_exact, renamed
-from ssm_cli.codec.json import data_reader, jsonable
+from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.renames import Names, Renames
+from ssm_cli.codec.shown import read_shown
 from ssm_cli.errors import StorageError, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
@@ -158,7 +159,7 @@ class Repairing:
             raise StorageError("--state is read by the type of the code: name it by --tree FILE")
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
         try:
-            value = data_reader(state_type(behaviour))(given)
+            value = read_shown(state_type(behaviour), given)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise StorageError(
                 f"--state is no state of {self.worker}: {message_of(error)}"

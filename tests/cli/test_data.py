@@ -35,6 +35,13 @@ children:
 """
 
 
+def test_a_list_that_is_empty_says_where_else_data_may_be(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    told = ssm(tmp_path, "data", "ls").splitlines()
+    where = f"ssm: there is no data in {tmp_path}/state/ssm/data"
+    assert told[1:] == [f"{where}; a folder of `run --data DIR` is seen by --data DIR"]
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     (tmp_path / "shop.yaml").write_text(TREE, encoding="utf-8")
