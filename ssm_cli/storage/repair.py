@@ -101,7 +101,11 @@ class Repairing:
         """What is stored of it, and what can be done, a line each."""
         saved, records = self._tail.saved, self._tail.records
         state = "none" if saved is None or not saved.has else state_text(saved.state)
-        by = "" if saved is None else f", by {saved.machine} version {saved.version}"
+        by = (
+            ""
+            if saved is None or not saved.has
+            else f", by {saved.machine} version {saved.version}"
+        )
         return [
             f"saved state: {state} (record {saved_at(self._tail, self._head)}{by})",
             f"behind it:   {len(records)} records", "", *WAYS,

@@ -112,8 +112,7 @@ def one_record(store: FolderStore) -> dict[str, Any]:
         for s in found.states
     ]  # fmt: skip
     head = {"v": 1, "type": "data", "folder": found.where, "in_use": is_locked(store.path)}
-    waiting = {"behind": behind(found, store)}
-    return head | counts(found) | waiting | {"states": states} | _held(found)
+    return head | counts(found) | {"states": states} | _held(found)
 
 
 def held_record(store: FolderStore) -> dict[str, Any]:
