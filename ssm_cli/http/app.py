@@ -26,7 +26,8 @@ from ssm_cli.http.carried import carry, to_carry
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
-from ssm_cli.http.requests import About, Request, Requests
+from ssm_cli.http.request import Request
+from ssm_cli.http.requests import About, Requests
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
