@@ -102,8 +102,8 @@ def behind(found: Contents, store: Store) -> int:
 
     Those of workers that are down are kept with their states, and count.
     """
-    later = sum(1 for seq, _ in history(store) if seq > found.head.seq)
-    return later + sum(len(saved.tail) for saved in found.states)
+    kept = {seq for saved in found.states for seq, _ in saved.tail}
+    return len(kept | {seq for seq, _ in history(store) if seq > found.head.seq})
 
 
 def before(store: Store, first: int) -> tuple[int, bytes, int]:

@@ -99,16 +99,9 @@ class Repairing:
 
     def look(self) -> list[str]:
         """What is stored of it, and what can be done, a line each."""
-        saved, records = self._tail.saved, self._tail.records
-        state = "none" if saved is None or not saved.has else state_text(saved.state)
-        by = (
-            ""
-            if saved is None or not saved.has
-            else f", by {saved.machine} version {saved.version}"
-        )
         return [
-            f"saved state: {state} (record {saved_at(self._tail, self._head)}{by})",
-            f"behind it:   {len(records)} records", "", *WAYS,
+            f"saved state: {saved_text(self._tail, self._head)}",
+            f"behind it:   {len(self._tail.records)} records", "", *WAYS,
         ]  # fmt: skip
 
     def as_new(self) -> list[str]:
@@ -326,14 +319,16 @@ WAYS = (
 """What can be done, a line each. Each shows what it changes, asks, and is a record."""
 
 
-def saved_at(tail: Tail, head: Head) -> int:
-    """Return up to which number in the history of the node the saved state goes; 0 for none."""
-    if tail.saved is None:
-        return 0
-    if not tail.records:
-        return head.record or tail.saved.seq
-    seq, record = tail.records[0]
-    return number_of(seq, record) - isinstance(record, Input | Change)
+def saved_text(tail: Tail, head: Head) -> str:
+    """Return the saved state of a worker with the record that it is of, and its code."""
+    saved, last = tail.saved, head.record
+    if saved is None or not saved.has:
+        return "none"
+    if tail.records:
+        seq, record = tail.records[0]
+        last = number_of(seq, record) - isinstance(record, Input | Change)
+    by = f"by {saved.machine} version {saved.version}"
+    return f"{state_text(saved.state)} (record {last or saved.seq}, {by})"
 
 
 def now_s() -> float:

@@ -226,8 +226,8 @@ def test_verify_names_the_first_input_that_gives_something_else(place: Path) -> 
     )
     (place / "salt").write_text("1", encoding="utf-8")
     ssm(place, "run", "odd.yaml", "--headless", "--detach")
-    said = [json.loads(ssm(place, "call", "w", line, "-o", "json")) for line in "abc"]
-    assert [reply["record"] for reply in said] == [1, 2, 3]
+    replies = [json.loads(ssm(place, "call", "w", line, "-o", "json")) for line in "abc"]
+    assert [reply["record"] for reply in replies] == [1, 2, 3]
     os.kill(json.loads(ssm(place, "ls", "-o", "json"))["pid"], signal.SIGKILL)
     wait_for(lambda: not listed(place)["in_use"])
     assert "ok," in ssm(place, "data", "verify", "--tree", "odd.yaml")
