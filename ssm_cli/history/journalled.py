@@ -22,8 +22,9 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.life import KINDS, Life
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import Recovered, code_in
-from ssm_cli.runtime.durable.records import Change, Input, Record, Start, number_in
-from ssm_cli.runtime.durable.stored import renamed_in
+from ssm_cli.runtime.durable.records import Change, Exit, Input, Record, Start, number_in
+from ssm_cli.runtime.durable.roster import Roster
+from ssm_cli.runtime.durable.stored import head_of, renamed_in, workers_in
 from ssm_cli.runtime.durable.values import ODD, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recalled import class_of, frameless
@@ -103,16 +104,17 @@ def journalled_node(
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
     with without_collector():  # all that is made stays
-        recovered = Recovered(store, tree, seen=listener.hear)
+        roster = Roster(store, tree, workers_in(store, head_of(store)))
+        recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
         troubles = [*recovered.look().values()]
         listener.end()
-        Retelling(store, recovered, recorder).tell(listener.taken)
+        ends = Retelling(store, recovered, recorder).tell(listener.taken)
     saved = {
         life.worker: state_had(life)
         for life in recovered.lives()
-        if recovered.roster.specs[life.worker].options.persist is Persist.JOURNAL
+        if roster.specs[life.worker].options.persist is Persist.JOURNAL
     }
-    told = FromJournal(recorder, recovered.roster.pools, recovered.head.record, saved)
+    told = FromJournal(recorder, roster.pools, recovered.head.record, saved, ends)
     return with_trees(node, told), troubles
 
 
@@ -126,14 +128,16 @@ class Retelling:
         self._numbers: dict[int, int] = {}
         self._decoders: dict[str, Any] = {}
 
-    def tell(self, taken: list[Taken]) -> None:
-        """Fill the recorder."""
-        recorder = self._recorder
+    def tell(self, taken: list[Taken]) -> dict[str, int]:
+        """Fill the recorder; return the record behind which each worker has ended last."""
+        recorder, ends = self._recorder, dict[str, int]()
         numbers = [number for found in taken if (number := number_in(found.record))]
         last = min([self._last, *(number - 1 for number in numbers)])
         recorder.begin(last)
         for found in taken:
             last = number_behind(last, found, numbered=bool(numbers))
+            if type(found.record) is Exit:
+                ends[found.record.worker] = last
             entry = self._entry(found, last)
             if entry is None:
                 continue
@@ -144,6 +148,7 @@ class Retelling:
             cause = getattr(found.record, "cause", None)
             if cause is not None and cause[0] in self._numbers:
                 recorder.causes[last] = self._numbers[cause[0]]
+        return ends
 
     def _entry(self, found: Taken, number: int) -> Entry | None:
         record, cell = found.record, self._cell(found.record.worker)

@@ -22,12 +22,18 @@ from ssm_cli.spec.model import ChildSpec, SupervisorSpec, walk
 
 
 class Known:
-    """What is known of a worker at a record; `unborn` where its first start is behind that."""
+    """What is known of a worker at a record.
 
-    __slots__ = ("starts", "state", "steps", "unborn")
+    Attributes:
+        unborn: its first start is behind that.
+        ended: it has ended by then, and did not start again.
+    """
+
+    __slots__ = ("ended", "starts", "state", "steps", "unborn")
 
     def __init__(self, state: Any, *, unborn: bool = False) -> None:
         self.state, self.steps, self.starts, self.unborn = state, 0, 0, unborn
+        self.ended = False
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,14 @@ class FromJournal:
         pools: the children of its durable pools.
         since: the record that the saved states are of; only who is down has older ones.
         last: the states at the end, of journalled workers that can go on.
+        ends: behind which record each worker has ended last.
     """
 
     recorder: Recorder
     pools: Pools
     since: int
     last: Mapping[str, Any]
+    ends: Mapping[str, int]
 
 
 def with_trees(node: Node, told: FromJournal) -> Node:
@@ -99,6 +107,8 @@ def known_at(told: FromJournal, record: int) -> dict[str, Known]:
         one.starts += type(what) is Began
     for worker, state in told.last.items() if record >= told.since else ():
         known.setdefault(worker, Known(state))
+    for worker in known.keys() & told.ends.keys():
+        known[worker].ended = told.ends[worker] <= record
     return known
 
 
@@ -140,15 +150,19 @@ def fill(world: World, sup: SupervisorCell, known: Mapping[str, Known], pools: P
 def children_of(
     sup: SupervisorSpec, known: Mapping[str, Known], pools: Pools
 ) -> Iterable[ChildSpec]:
-    """Return the children that a supervisor has; a pool has those that were kept and begun."""
+    """Return the children that a supervisor has; a pool has those that were started by then.
+
+    Who is in it no more has the number 0, and is there until it ended.
+    """
     if sup.strategy is not SIMPLE:
         return sup.children
     kept = pools.of(sup.id) if is_durable(sup) else []
-    made = (child_of(sup, one)[0] for one in kept)
-    return [spec for spec in made if is_born(spec, known)]
+    made = ((child_of(sup, one)[0], one.number == 0) for one in kept)
+    return [spec for spec, former in made if is_there(spec, known, former=former)]
 
 
-def is_born(spec: ChildSpec, known: Mapping[str, Known]) -> bool:
-    """Return whether the child of a pool was started by then, as its durable workers tell."""
+def is_there(spec: ChildSpec, known: Mapping[str, Known], *, former: bool) -> bool:
+    """Return whether the child of a pool was in it then, as its durable workers tell."""
     found = [known[one.id] for _, one in walk(spec) if one.id in known]
-    return not found or not all(one.unborn for one in found)
+    gone = (one.unborn or (former and one.ended) for one in found)
+    return not all(gone) if found else not former

@@ -160,6 +160,22 @@ def test_at_each_record_pools_have_the_children_that_the_live_tree_had(tmp_path:
     assert [pool.children for pool in node.tree().children[2:]] == [()], "nobody is kept there"
 
 
+def test_who_has_left_a_pool_since_is_there_until_then(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        live = hotel_run(store)
+        live.terminate_child("rooms", "rooms:a")
+        live.terminate_child("wings", "wings:w")
+        live.call("rooms:b", "z")
+        numbers = range(live.record + 1)
+        had = [sorted(of_pools(live.at(record))) for record in numbers]
+    assert [len(one) for one in had[-4:]] == [3, 2, 1, 1]
+    node, past, troubles = timeline(tmp_path, a_hotel())
+    assert not troubles
+    assert [sorted(of_pools(node.at(record))) for record in numbers] == had
+    assert of_pools(node) == had[-1]
+    assert [one["record"] for one in past.blame("rooms:a", "x")["records"]] == [8, 6, 3]
+
+
 @pytest.mark.parametrize("name", ["rooms:a", "root/rooms/a", "a"])
 def test_a_child_of_a_pool_is_asked_and_forked_by_each_of_its_names(
     tmp_path: Path, name: str

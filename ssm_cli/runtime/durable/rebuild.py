@@ -81,10 +81,10 @@ class Recovered:
         store: what is stored.
         tree: the tree; its durable workers are stepped, others wait for their name.
         check_every: compare the hashes of every so-many-th record.
-        seen: called with each record behind the saved states, and the life that is to take it;
-            those that waited for a worker which could not go on come as its life begins.
+        seen: called with each record behind its worker's saved state, and the life that takes it.
         effects: compare what steps ask for, too.
         guard: what cuts steps at their limits; None for one of its own.
+        roster: the durable workers that are looked at; None for those that are to start again.
 
     Attributes:
         roster, places: the durable workers of the tree; where those are that it starts by itself.
@@ -105,11 +105,11 @@ class Recovered:
         *,
         effects: bool = False,
         guard: Guard | None = None,
+        roster: Roster | None = None,
     ) -> None:
-        self._store, self._effects, self._check_every = store, effects, check_every
-        self._seen = seen
-        self.guard = guard or AlarmGuard(SystemClock())
-        self.roster = Roster(store, tree)
+        self._store, self._seen = store, seen
+        self._effects, self._check_every = effects, check_every
+        self.guard, self.roster = guard or AlarmGuard(SystemClock()), roster or Roster(store, tree)
         self.places, self._specs = self.roster.places, self.roster.specs
         self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
@@ -290,7 +290,7 @@ class Recovered:
 
     def lives(self) -> Iterator[Life]:
         """Yield those that nobody has asked for, and that can go on."""
-        return iter(self._lives.values())
+        yield from self._lives.values()
 
     def look(self) -> dict[str, Unrecovered]:
         """Read the saved states that no record stands behind, too; what cannot go on."""

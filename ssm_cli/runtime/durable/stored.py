@@ -69,6 +69,14 @@ def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
         yield number, batch, chain
 
 
+def workers_in(store: Store, head: Head) -> dict[str, None]:
+    """Return the workers that have records behind their saved states, by their first ones."""
+    found = dict.fromkeys(head.tailed)
+    for _, batch, _ in batches(store, head):
+        found |= dict.fromkeys(getattr(record, "worker", "") for record in batch.records)
+    return found
+
+
 def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int, int]:
     """Add to tails what stands of their workers behind the saved states.
 
