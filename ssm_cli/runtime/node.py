@@ -58,7 +58,7 @@ class Parts(type):
 
     def __dir__(cls) -> list[str]:
         """Return the names of the class and of the methods that `_bind` takes from the parts."""
-        binding = (Node._bind, Node._bind_requests)  # noqa: SLF001 - its own class
+        binding = (Node._bind, Node._bind_groups, Node._bind_requests)  # noqa: SLF001 - its own class
         taken = {name for method in binding for name in method.__code__.co_names}
         return [*super().__dir__(), *(n for part in PARTS for n in vars(part) if n in taken)]
 

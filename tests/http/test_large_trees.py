@@ -275,7 +275,7 @@ def test_the_tree_in_slices_is_the_tree(
 ) -> None:
     async def main() -> None:
         async with serve(spec) as served:
-            monkeypatch.setattr("ssm_cli.http.requests.SLICE", 0)
+            monkeypatch.setattr("ssm_cli.http.shape.SLICE", 0)
             _, answer, headers = await served.ask("GET", "/v1/tree")
             assert headers["transfer-encoding"] == "chunked"
             whole = msgspec.json.decode(msgspec.json.encode(with_steps(served.node.tree())))

@@ -15,6 +15,7 @@ from ssm_cli.http.access import Gate
 from ssm_cli.http.openapi import document
 from ssm_cli.http.requests import Requests
 from ssm_cli.http.routes import ROUTES
+from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
@@ -166,7 +167,14 @@ def test_metrics_have_a_bound_on_their_labels(monkeypatch: pytest.MonkeyPatch) -
 def test_every_route_has_a_handler() -> None:
     apart = {"call", "reports", "metrics", "openapi"}
     past = set(with_futures(Node(SESSIONS), str).effects)
-    known = apart | set(vars(Requests)) | set(REQUESTS) | set(dir(Node)) | past
+    known = (
+        apart
+        | set(vars(Requests))
+        | set(vars(ShapeRequests))
+        | set(REQUESTS)
+        | set(dir(Node))
+        | past
+    )
     assert {route.effect for route in ROUTES} <= known
     assert len({route.effect for route in ROUTES}) == len(ROUTES)
 
