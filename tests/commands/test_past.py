@@ -274,7 +274,3 @@ def test_what_was_done_by_hand_is_told_in_the_words_of_the_command_line() -> Non
         "users  start-child ann (args: password)", "ann  start", "users  terminate-child ann",
         'kv1  set {"x": 1}  x added 1', "users  reload ssm_cli.machines.kv:step",
     ]  # fmt: skip
-
-
-def test_a_command_that_fails_as_a_whole_is_told_without_a_column(node: Node) -> None:
-    assert run("keep kv1 many", node).lines == ("EVENTS must be a whole number, got `many`",)

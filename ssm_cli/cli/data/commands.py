@@ -63,7 +63,7 @@ def list_data(
         return ExitCode.DONE
     rows = [shown.summary(folder) for folder in folders_in(env)]
     answer(env, output, table([HEAD, *(shown.row(row) for row in rows)]), rows)
-    if not rows:
+    if not rows and output != "json":
         where = state_folder(env.environ) / "data"
         say(env, f"there is no data in {where}; a folder of `run --data DIR` is seen by --data DIR")
     return ExitCode.DONE
