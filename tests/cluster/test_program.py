@@ -63,9 +63,9 @@ class Shell:
         self.running.append(process)
         return process
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """A command that ends."""
-        return ssm(*words, cwd=self.folder, env=self.environ, timeout_s=SOON_S)
+        return ssm(*words, cwd=self.folder, env=self.environ, given=given, timeout_s=SOON_S)
 
     def until(self, holds: Callable[[], bool]) -> None:
         end_s = time.monotonic() + SOON_S

@@ -83,9 +83,12 @@ async def call(
 
     Raises:
         CallError: any outcome but `replied`.
+        NoProc: the name is none of a worker.
     """
     end_s = cluster.time.now_s() + timeout_s
     subtree, _, worker = name.partition(".")
+    if not (subtree and worker):
+        raise NoProc(f"{name} names no worker; one is SUBTREE.WORKER", worker=name, reason="noproc")
     tree = tree or (await find_subtree(cluster, subtree))[1].tree
     request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
@@ -108,7 +111,7 @@ def _error(name: str, reply: bytes | CallLost) -> CallError:
     if isinstance(reply, CallLost):
         return failed_call(reply.why, f"{name}: {reply.detail}", name, reply.why)
     said = msgspec.json.decode(reply, type=Reply)
-    return failed_call(said.outcome, said.error, name, said.reason)
+    return failed_call(said.outcome, said.error, name, said.reason, said.crash)
 
 
 async def forget(cluster: Cluster, node: str) -> None:

@@ -194,12 +194,13 @@ class Publication(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome of a call, as in reply records."""
+    """The outcome of a call, as in reply records; `crash` as in `failed_call`."""
 
     outcome: str
     output: bytes = b""
     error: str = ""
     reason: str = ""
+    crash: tuple[str, str] = ("", "")
 
 
 _lease_decoder: msgspec.json.Decoder[Lease] = msgspec.json.Decoder(Lease)
