@@ -265,7 +265,7 @@ def reaching(command: Command, api: NodeApi) -> tuple[Command, NodeApi]:
         CallError: there is no such remote child, or it cannot be reached.
     """
     verb, into, arguments = VERBS[command.verb], command.into, command.arguments
-    if verb.route is None or verb.route.effect in HERE_ONLY:
+    if not verb.asks or (verb.route is not None and verb.route.effect in HERE_ONLY):
         return command, api
     for parameter in verb.parameters:
         far = api.far(arguments.get(parameter.name, "")) if parameter.kind in NAMES else None

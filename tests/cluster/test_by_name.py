@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,25 @@ def test_a_crash_tells_the_exception_and_where_its_supervisor_is_heard(shop: She
     assert near.stderr.startswith(crash)
     assert "`ssm log --in billing` shows what its supervisor did" in near.stderr
     assert "crashed" in shop.run("log", "--in", "billing").stdout
+
+
+def test_the_page_of_a_subtree_is_of_its_records(shop: Shell) -> None:
+    asked(shop, "call", "billing.invoice", "Store page 1")
+    written = shop.run("report", "page.html", "--in", "billing", "--force")
+    assert (written.returncode, written.stderr) == (0, "")
+    assert "Store page 1" in (shop.folder / "page.html").read_text()
+    refused = shop.run("report", "none.html", "--in", "nosuch")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert not (shop.folder / "none.html").exists()
+
+
+def test_how_to_fuzz_a_worker_of_a_subtree_again_can_be_pasted(shop: Shell) -> None:
+    found = shop.run("fuzz", "billing.invoice", "--steps", "2000")
+    again = found.stdout.rpartition("the same again: ssm ")[2].rstrip("\n")
+    assert again.startswith("fuzz billing.invoice --seed 1 --steps 2000")
+    pasted = shop.run(*shlex.split(again))
+    assert (pasted.returncode, pasted.stderr) == (found.returncode, "")
+    assert pasted.stdout.rpartition("ssm ")[2] == f"{again}\n"
 
 
 @pytest.mark.parametrize(
