@@ -150,6 +150,36 @@ def test_a_subtree_that_the_other_node_does_not_take_stays_where_it_is(shop: She
     assert shop.tree()["billing"]["state"] == "running"
 
 
+def elsewhere(shop: Shell, name: str, billing: str) -> None:
+    """Start a node that has a folder of its own, with this for the tree of the subtree."""
+    folder = shop.folder / name
+    folder.mkdir()
+    if billing:
+        (folder / "billing.yaml").write_text(billing)
+    before = len(shop.nodes())
+    shop.start("node", "--name", name, "--label", "zone=a", "--dir", str(folder))
+    shop.until(lambda: len(shop.nodes()) == before + 1)
+
+
+def test_a_subtree_whose_code_the_other_node_has_not_stays_where_it_is(shop: Shell) -> None:
+    pids = shop.hosts()
+    elsewhere(shop, "n3", "")
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing stays at n1: n3: billing.yaml is not in the folder" in refused.stderr
+    assert shop.hosts() == pids
+
+
+def test_a_move_to_a_node_that_cannot_start_it_says_at_once_where_it_went(shop: Shell) -> None:
+    """Nobody waits for what does not come: the next node had it long before the time is over."""
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    elsewhere(shop, "n3", "supervisor: 3\n")
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing did not start at n3, and is at n" in refused.stderr
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
 def test_a_subtree_without_a_parent_is_not_moved_as_nobody_would_start_it(shop: Shell) -> None:
     parent, pids = shop.running[-1], shop.hosts()
     parent.kill()

@@ -8,6 +8,7 @@ import platform
 import socket
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from ssm_cli.cluster.agent.child import Child, Hosting
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
 from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.owner.code import Undefined, find_code
 from ssm_cli.cluster.owner.host import Job
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Unknown, replicas_of
@@ -27,6 +29,7 @@ from ssm_cli.cluster.protocol.messages import (
     STOPPED,
     Advert,
     Exited,
+    Fits,
     Hosted,
     Lease,
     Ping,
@@ -139,9 +142,24 @@ class Agent:
                 self._spawn(self._start(start, answer))
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
+            case Fits(spec):
+                _say(answer, self._fits(spec))
             case _:
                 detail = f"an order of another ssm than the node's, which is {self._advert.version}"
                 _say(answer, Said(ok=False, reason="undecodable", detail=detail))
+
+    def _fits(self, spec: str) -> Said:
+        """Say whether there is room for a subtree of that code, and the code."""
+        if self._is_full():
+            return FULL
+        try:
+            find_code(spec, Path(self._folder))
+        except Undefined as error:
+            return Said(ok=False, reason="undef", detail=str(error))
+        return Said(ok=True)
+
+    def _is_full(self) -> bool:
+        return self._advert.draining or len(self._children) >= MOST_HOSTED
 
     def _hosted(self) -> list[Hosted]:
         return [
@@ -226,8 +244,8 @@ class Agent:
         Orders are messages without a sender. The lease is its proof: only who may place subtrees
         can write one, and it names this node, the epoch, the revision and the code.
         """
-        if self._advert.draining or len(self._children) >= MOST_HOSTED:
-            return Said(ok=False, reason="no_node", detail="the node takes no more")
+        if self._is_full():
+            return FULL
         cells = await self._cluster.cells(names.leases(start.tree), start.replicas)
         found = await cells.get(start.subtree)
         if isinstance(found, Unknown):
@@ -281,6 +299,7 @@ class Agent:
 
 
 PING = msgspec.json.encode(Ping())
+FULL = Said(ok=False, reason="no_node", detail="the node takes no more")
 
 
 def _say(answer: Answer | None, said: Said) -> None:

@@ -166,7 +166,7 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
     raises after `MOVE_S`.
 
     Raises:
-        NoProc: nobody hosts it, it has no parent, or the node does not take it.
+        NoProc: nobody hosts it, it has no parent, or the node does not take it, or cannot start it.
         CallTimeout: the order was taken, and it does not serve there yet.
     """
     here, hosted = await find_subtree(cluster, subtree, tree)
@@ -186,18 +186,23 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
     end_s = cluster.time.now_s() + MOVE_S
     while cluster.time.now_s() < end_s:
         await cluster.time.sleep_s(AGAIN_S)
-        if await _serves(cluster, subtree, hosted, node):
+        there = await _serving(cluster, subtree, hosted)
+        if there == node:
             return here
+        if there:
+            why = f"{subtree} did not start at {node}, and is at {there}"
+            raise NoProc(f"{why}; `ssm tree` and `ssm log` say more", reason="noproc")
     why = f"{subtree} was told to go to {node}, and does not serve there after {MOVE_S:g} s"
     raise CallTimeout(f"{why}; `ssm tree` and `ssm log` say what its parent does", worker=subtree)
 
 
-async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> bool:
-    """Return whether a later epoch of a subtree runs at a node and answers."""
+async def _serving(cluster: Cluster, subtree: str, before: Hosted) -> str:
+    """Return the node at which a later epoch of a subtree runs and answers; "" for none."""
     for seen in await look(cluster):
         for hosted in seen.hosted:
             later = hosted.subtree == subtree and hosted.epoch > before.epoch
-            if later and hosted.tree == before.tree and seen.advert.node == node:
+            if later and hosted.tree == before.tree:
                 said = await ask(cluster, names.controls(hosted.tree, subtree), Ping(), ASK_S)
-                return not isinstance(said, CallLost)
-    return False
+                if not isinstance(said, CallLost) and said.epoch == hosted.epoch:
+                    return seen.advert.node
+    return ""
