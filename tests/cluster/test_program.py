@@ -251,6 +251,30 @@ def test_a_tree_without_remote_children_starts_no_link(shell: Shell) -> None:
     assert children_of(process.pid) == []
 
 
+def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
+    """The tree had no link until then; once it has one, all goes as in a tree that began so."""
+    whole = (shell.folder / "shop.yaml").read_text()
+    remote = next(line for line in whole.splitlines(keepends=True) if "remote:" in line)
+    (shell.folder / "shop.yaml").write_text(whole.replace(remote, ""))
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    (shell.folder / "shop.yaml").write_text(whole)
+    refused = shell.run("apply", "--yes")
+    assert refused.returncode != 0
+    assert "start a node with `ssm node`" in refused.stdout + refused.stderr
+    shell.start("node", "--name", "n1", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.run("apply", "--yes")
+    shell.until(lambda: shell.tree()["billing"]["state"] == "running")
+    assert shell.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    (pid,) = shell.hosts()
+    os.kill(pid, signal.SIGKILL)
+    shell.until(lambda: shell.tree()["billing"]["epoch"] == 2)
+    shell.until(lambda: shell.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n")
+    assert shell.run("stop", "shop").returncode == 0
+    shell.until(lambda: not shell.hosts())
+
+
 @pytest.mark.parametrize("words", [("node",), ("run", "shop.yaml", "--cluster", "nats://x")])
 def test_without_the_extra_one_line_names_the_command(shell: Shell, words: tuple[str, ...]) -> None:
     hidden = "import sys, importlib.util as u; f = u.find_spec\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,16 +95,19 @@ def access_of(env: Environment, url: str | None, role: str) -> Access:
 
 def links_for(
     tree: SupervisorSpec, env: Environment, url: str | None, name: str, *, takeover: bool = False
-) -> ClusterLinks | None:
-    """Return the links to a tree's remote children; None, and start nothing, if it has none.
+) -> ClusterLinks | Callable[[], ClusterLinks]:
+    """Return the links to a tree's remote children; what makes them at the first, if it has none.
 
     Raises:
         NoTree: it has remote children, and there is no cluster.
     """
     from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
 
-    if not any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)):
-        return None
+    made = partial(_links, env, url, name, takeover=takeover)
+    return made() if any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)) else made
+
+
+def _links(env: Environment, url: str | None, name: str, *, takeover: bool) -> ClusterLinks:
     from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
 
