@@ -301,6 +301,39 @@ def test_code_that_is_not_on_the_node_is_undef(shell: Shell) -> None:
     assert "failed_to_start_child billing: undef" in done.stderr
 
 
+def test_a_node_that_has_no_name_or_no_folder_is_refused_before_it_starts(shell: Shell) -> None:
+    for words, said in (
+        (("--name", "n 1"), "--name takes letters"),
+        (("--name", ""), "--name takes letters"),
+        (("--name", "n\x1b1"), "--name takes letters"),
+        (("--dir", "nowhere"), "--dir takes a folder, and nowhere is none"),
+        (("--dir", "shop.yaml"), "--dir takes a folder, and shop.yaml is none"),
+    ):
+        refused = shell.run("node", *words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert said in refused.stderr
+    assert not (shell.folder / "state").exists()
+
+
+def test_a_second_node_of_a_name_does_not_say_that_it_is_in_the_cluster(shell: Shell) -> None:
+    shell.start("node", "--name", "n1")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    refused = shell.run("node", "--name", "n1")
+    assert refused.returncode == 5
+    assert refused.stderr == "ssm: a node n1 is in the cluster already; give another --name\n"
+
+
+@pytest.mark.parametrize("url", ["http://x", "nats://", "nats://127.0.0.1:1,http://x", "unix:///x"])
+def test_what_is_no_address_of_a_cluster_is_wrong_usage(shell: Shell, url: str) -> None:
+    wrong = url.rpartition(",")[2]
+    said = f"ssm: a cluster is at nats://HOST:PORT or tls://HOST:PORT, not `{wrong}`\n"
+    for words in (("nodes",), ("call", "b.w", "x"), ("node",), ("tree",), ("log",)):
+        refused = shell.run(*words, "--cluster", url)
+        assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)
+    shell.environ["SSM_CLUSTER"] = url.replace("http://", "http://ann:secret@")
+    assert shell.run("nodes").stderr == said
+
+
 @pytest.mark.parametrize("orphan", ["keep", "stop"])
 def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
     shell: Shell, orphan: str

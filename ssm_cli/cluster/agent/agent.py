@@ -91,8 +91,10 @@ class Agent:
             boot=os.urandom(8).hex(),
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
         """Serve until told to stop; then stop what it hosts, in order.
+
+        `up` is called once it serves.
 
         Raises:
             ClusterError: another node has the name, or nothing can be kept there.
@@ -105,6 +107,7 @@ class Agent:
             await serve(looks, self._on_look),
             await serve(names.agent(self.name), self._on_order),
         ]
+        up()
         load, time = self._children.__len__, self._cluster.time
         self._beating = beating = Beating(cells, time, self._advert, load)
         sweep = asyncio.ensure_future(Sweep(self._cluster, cells).run())
