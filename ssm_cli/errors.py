@@ -39,11 +39,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SsmError(Exception):
     """The root of all errors that `ssm` raises on purpose. Catch this to catch them all."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it again in another process: what was given to make it is not kept."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class CallError(SsmError):

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ssm_cli.cli.where import say
-from ssm_cli.commands.records import each_node
 from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.answers import report_of
 from ssm_cli.http.client.connection import is_stream, open_stream, parts
 from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import EventParser, Response
+from ssm_cli.runtime.looking.listing import Rows
 from ssm_cli.runtime.views import Kind, NodeView, Report
 from ssm_cli.spec.model import Supervisor, SupervisorSpec
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ssm_cli.cli.faces import Face
 
 AGAIN_S = 0.5  # between two attempts to reconnect
+LOOKS = frozenset({"timeline", "rows", "branches", "census", "names"})
 LOOK_S = 2.0  # how long a request for the view may block the screen
 Reader = Callable[[Report], None]
 
@@ -63,7 +65,8 @@ class AttachedNode:
         self._readers: list[Reader] = []
         self._seq = int(info["seq"])
         self._instance = str(info["instance"])
-        self._view = near.tree()
+        self._view: NodeView | None = None
+        self._names: dict[Kind | None, Sequence[str]] = {}
         self._owner: asyncio.Task[object] | None = None
         self._detached: asyncio.Event | None = None
         self.call, self.call_value = near.call, near.call_value
@@ -89,7 +92,8 @@ class AttachedNode:
     @property
     def spec(self) -> SupervisorSpec:
         """The root alone, without children: the tree runs, so no start is to be counted."""
-        return Supervisor(self._view.id)
+        root: Rows = self._near.perform("rows", {"names": ()})
+        return Supervisor(root.root)
 
     def start(self, *, wait: bool = True) -> None:
         """Remember the task that begins the session; the tree runs already."""
@@ -106,7 +110,7 @@ class AttachedNode:
 
     def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect; one that the screen looks by may not block it for long."""
-        if effect == "timeline":
+        if effect in LOOKS:
             return self._near.calls.perform(effect, *args, wait_s=LOOK_S, **given)
         return self._near.perform(effect, *args, **given)
 
@@ -120,15 +124,16 @@ class AttachedNode:
         try:
             self._view = self._near.look(LOOK_S)
         except (NoTree, CallTimeout):
+            if self._view is None:
+                raise
             self._view = unreachable(self._view)
         return self._view
 
     def names(self, kind: Kind | None = None) -> Sequence[str]:
         """Return the names; those last seen if the tree does not answer."""
-        try:
-            return self._near.names(kind)
-        except (NoTree, CallTimeout):
-            return [view.id for view in each_node(self._view) if kind in (None, view.kind)]
+        with suppress(NoTree, CallTimeout):  # the screen shows that it is away
+            self._names[kind] = self._near.names(kind)
+        return self._names.get(kind, ())
 
     async def serve(self) -> None:
         """Deliver reports to the readers until the tree is down, or the session detaches."""

@@ -85,6 +85,7 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     """Return what the journal in a data folder holds, whether a tree runs with it or not."""
     from ssm_cli.history.journalled import journalled_node  # noqa: PLC0415 - as above
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
+    from ssm_cli.storage.contents import behind, contents  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - SQLite
 
     need_data(folder)
@@ -92,9 +93,7 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
         raise CommandError(f"{folder} holds a journal: name the tree that steps it, by --tree FILE")
     with FolderStore(folder, writing=False) as store:
         node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem)
-        trimmed = store.first() > 1
-    recorder = node.recorder()
-    count = 0 if recorder is None else len(recorder.ring)
+        trimmed, count = store.first() > 1, behind(contents(store), store)
     say(env, f"{folder}: {count} records of its journal behind the saved states; no outputs and "
         f"reports, and of a tree its durable workers alone")  # fmt: skip
     if trimmed:

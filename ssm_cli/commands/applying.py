@@ -84,14 +84,17 @@ def _carried_out(command: Command, done: Applied) -> Result:
     else:
         code = ExitCode.REFUSED
         failed = f"{done.failed.act} {text.brief(done.failed.path)}: {text.brief(done.reason)}"
-        lines += [f"not done: {failed}", f"{in_steps(count)} done, {len(done.left)} not begun:"]
+        begun = f"{in_steps(count)} done, {len(done.left)} not begun{':' if done.left else ''}"
+        lines += [f"not done: {failed}", begun]
         lines += [f"  {step_line(step)}" for step in shortened(done.left)]
-        lines.append("the tree goes on as it is; `apply` again goes on from here")
+        stands = f"{text.brief(done.failed.path)} is {done.state}"
+        lines.append(f"{stands}, and the rest goes on; `apply` again goes on from here")
     if done.held:
         code = code or ExitCode.NOT_RUNNING
         lines += [f"down: {text.brief(one.path)}: {text.brief(one.why, 400)}" for one in done.held]
-    record = {"v": records.VERSION, "type": "applied", **msgspec.to_builtins(done)}
-    return _result(command, tuple(lines), record, code, error=done.failed is not None)
+    lines += [f"coming: {text.brief(one.path)}: {one.why}" for one in done.coming]
+    half = done.failed is not None
+    return _result(command, tuple(lines), applied_record(done), code, error=half)
 
 
 def _refused(command: Command, error: SsmError) -> Result:
@@ -147,3 +150,8 @@ def step_line(step: PlanStep) -> str:
 def plan_record(plan: TreePlan) -> dict[str, Any]:
     """Return the record of a plan."""
     return {"v": records.VERSION, "type": "plan", **msgspec.to_builtins(plan)}
+
+
+def applied_record(done: Applied) -> dict[str, Any]:
+    """Return the record of what came of a plan."""
+    return {"v": records.VERSION, "type": "applied", **msgspec.to_builtins(done)}

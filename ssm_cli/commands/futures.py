@@ -269,7 +269,8 @@ def matrix_lines(matrix: dict[str, list[str]] | None) -> list[str]:
 
 def _fuzz(command: Command, found: Data) -> Result:
     tried = f"{counted(found['steps'], 'input')} in {counted(found['sessions'], 'session')}"
-    lines = [f"{found['worker']}: {found['said'] or 'nothing found'}, after {tried}"]
+    nothing = f"nothing found{', but the rule was not known' if found['never'] else ''}"
+    lines = [f"{found['worker']}: {found['said'] or nothing}, after {tried}"]
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
@@ -281,7 +282,8 @@ def _fuzz(command: Command, found: Data) -> Result:
     elif found["test"]:
         lines += found["test"].rstrip().split("\n")
     lines.append(f"the same again: {found['replay']}")
-    code = ExitCode.NOT_RUNNING if found["found"] else ExitCode.DONE
+    unknown = ExitCode.USAGE if found["never"] else ExitCode.DONE
+    code = ExitCode.NOT_RUNNING if found["found"] else unknown
     made = [{"v": VERSION, "type": "fuzz", **found}]
     return made_result("fuzz", tuple(lines), made, command.output, exit_code=code, value=found)
 

@@ -13,7 +13,7 @@ from ssm_cli.commands.records import VERSION
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
-from ssm_cli.commands.verbs import VERBS
+from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.commands.writing import PAST, need_room
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
@@ -97,8 +97,10 @@ def what(record: Data) -> str:
     'Store x 1 -> Ok'
     >>> what({"how": "timer", "input": "tick", "outcome": "silent", "output": ""})
     'timer tick'
+    >>> what({"how": "start_child", "input": "ann", "outcome": "replied", "output": ""})
+    'start-child ann'
     """
-    how = "" if record["how"] == "call" else record["how"]
+    how = "" if record["how"] == "call" else VERB_OF.get(record["how"], record["how"])
     words = [word for word in (how, brief(record["input"], INPUT_CHARACTERS)) if word]
     match record["outcome"]:
         case "replied" if record["output"]:

@@ -67,13 +67,15 @@ def many(count: int) -> str:
 def worker_lines(told: Data, verb: str = "reload") -> list[str]:
     """Return what was found of one worker."""
     name = brief(told["worker"], 40)
-    if told["total"] or told["unknown"]:
+    tried = told["total"] or told["unknown"]
+    if tried:
         lines = compared_lines(told)
         lines[0] = f"{name}: {lines[0]}"
     else:
         since = "has served nothing since" if verb == "rollback" else "nothing to rehearse"
-        lines = [f"{name}: {since}"]
-    if told["left"]:
+        untried = f"none of {many(told['left'])} was rehearsed: it took too long"
+        lines = [f"{name}: {untried if told['left'] else since}"]
+    if told["left"] and tried:
         lines.append(f"  {many(told['left'])} before these were left out: it took too long")
     if told["unfit"]:
         lines.append(f"  {many(told['unfit'])} of {told['waiting']:,} that wait do not fit it")

@@ -59,7 +59,8 @@ def refused(
 ) -> Result:
     """The result of a line that is no command, or of a command that failed.
 
-    `place` is where the command was written, as in `Command`.
+    `place` is where the command was written, as in `Command`. A command that failed as a whole is
+    shown without a column: a line of a shell has another one.
 
     >>> refused(CommandError("`cal` is no command", column=1)).exit_code.name
     'USAGE'
@@ -68,7 +69,7 @@ def refused(
     line = text.brief(message_of(error), 4000)
     if isinstance(error, CommandError):
         place = place or error.place
-        line = f"column {error.column}: {line}"
+        line = f"column {error.column}: {line}" if kind == "error" or error.column > 1 else line
     line = f"{place}: {line}" if place else line
     lines = (line, *(f"  {shown}" for shown in getattr(error, "excerpt", ())))
     return made_result(kind, lines, (record,), output, exit_code=exit_code_of(error), error=True)

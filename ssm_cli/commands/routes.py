@@ -88,13 +88,16 @@ PLACE = Query("at", "string", "the place in time: a record, `crash`, a time, a f
 NOW_ONLY = frozenset({"reports", "metrics", "live", "ready", "openapi", "info"})
 """The effects that are about the process, or about what goes on."""
 INTO = Query("in", "string", "the remote child that is asked, in the place of this tree")
-HERE_ONLY = frozenset({"call", "cast", "publish", "stop", "reports", "live", "ready", "openapi"})
+HERE_ONLY = frozenset({
+    "call", "cast", "publish", "stop", "reports", "live", "ready", "openapi", "rows",
+})  # fmt: skip
 """The effects that are about this tree alone, or whose worker is named whole."""
 SYS = (404, 409, 500)
 SUP = (404, 409, 500, 503, 504)
 TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
 LAST = Query("last", "integer", "only the last so many")
 AFTER = Query("after", "integer", "only reports with a greater `seq`")
+FIRST = Query("first", "integer", "so many of the first children; default 20", default=20)
 ON = Query("on", "boolean", "false ends the trace")
 STARTS = Query("starts", "integer", "for a dynamic child: which life of it is meant")
 EVENTS = Query("events", "integer", "how many to keep", default=0)

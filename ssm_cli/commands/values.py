@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.codec.whole import whole
-from ssm_cli.errors import CommandError, SysError
+from ssm_cli.codec.shown import read_shown, shown_type
+from ssm_cli.errors import CommandError, SysError, message_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec, Labelled
 from ssm_cli.spec.problems import Problem
 
 NUMBERS = frozenset({int, float})
+BUILT = (msgspec.Struct, tuple, set, frozenset, Enum, bytes)
+"""What is built from JSON; other values are taken as it has them, where no type is declared."""
 
 
 @runtime_checkable
@@ -27,6 +30,10 @@ class DataShower(Protocol):
         """A value of this worker as JSON-ready data."""
         ...
 
+    def state_type(self, worker: str) -> Any:
+        """The type of its states, as its code says it."""
+        ...
+
 
 def data_of(api: NodeApi, worker: str, value: object) -> object:
     """Return a value of a worker as JSON-ready data, for records."""
@@ -34,16 +41,20 @@ def data_of(api: NodeApi, worker: str, value: object) -> object:
 
 
 class StateText(msgspec.Struct, frozen=True):
-    """JSON that stands for a state: given to `replace_state`, it takes the type of the old one."""
+    """JSON that stands for a state: given to `replace_state`, it takes the type of the old one.
+
+    `declared` is what the code says of the type.
+    """
 
     text: str
+    declared: Any = Any
 
     def __call__(self, old: object) -> object:
         """Return the new state; raise `CommandError` where its type would be another one.
 
         In the place of None any value goes, and any number in the place of one.
         """
-        new, kind = state_of(self.text, old), type(old)
+        new, kind = state_of(self.text, old, self.declared), type(old)
         if old is None or type(new) is kind or (kind in NUMBERS and type(new) in NUMBERS):
             return new
         raise CommandError(f"VALUE is a {type(new).__name__}, but the state is a {kind.__name__}")
@@ -62,40 +73,41 @@ def set_state(api: NodeApi, worker: str, text: str) -> None:
         api.replace_state(worker, state_of(text, api.get_state(worker)))
         return
     try:
-        api.replace_state(worker, StateText(text))
+        api.replace_state(worker, StateText(text, api.state_type(worker)))
     except SysError as error:
         if isinstance(error.__cause__, CommandError):
             raise error.__cause__ from None
         raise
 
 
-def state_of(text: str, old: object) -> object:
+def state_of(text: str, old: object, declared: Any = Any) -> object:
     """The state that JSON `text` stands for, in the type that the worker's state has now.
 
-    A struct, dataclass, tuple or set is built from the object or array; all else is taken as
-    JSON has it.
+    It is read as `state -o json` shows it. Of a number, a text or a list whose type is declared no
+    further, all is taken as JSON has it; keys of a mapping are what they are now.
 
     Raises:
         CommandError: no JSON, or not of that type.
 
-    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,))
-    ({'x': 1}, (1, 2))
+    >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,)), state_of('{"3": 1}', {2: 1})
+    ({'x': 1}, (1, 2), {3: 1})
     """
-    kind = type(old)
-    built = isinstance(old, msgspec.Struct | tuple | set | frozenset) or (
-        dataclasses.is_dataclass(old)
-    )
     try:
-        value: object = msgspec.json.decode(text)
-        return whole(msgspec.convert(value, kind)) if built else value
-    except msgspec.ValidationError as error:
-        raise CommandError(f"VALUE is no {kind.__name__}: {error}") from error
+        given: object = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise CommandError(
             f'VALUE is no JSON: {error}; write numbers as 1, text as "x", mappings as {{"x": 1}}'
         ) from error
     except UnicodeEncodeError as error:
         raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
+    kind, said = type(old), shown_type(old, declared)
+    if said is kind and not isinstance(old, BUILT) and not dataclasses.is_dataclass(old):
+        return given
+    try:
+        return read_shown(said, given)
+    except (ValueError, TypeError) as error:  # msgspec's are among them
+        name = kind.__name__ if old is not None else "state of this worker"
+        raise CommandError(f"VALUE is no {name}: {message_of(error)}") from error
 
 
 def child_spec_of(text: str) -> ChildSpec | Labelled | str:

@@ -350,6 +350,9 @@ TABLE: tuple[Verb, ...] = (
 VERBS: dict[str, Verb] = {verb.name: verb for verb in TABLE}
 """The verbs by their names, in the order of the help page; aliases are not in it."""
 
+VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
+"""What people call an effect: `start-child` for `start_child`, `set` for `replace_state`."""
+
 _BY_WORD = VERBS | {alias: verb for verb in TABLE for alias in verb.aliases}
 
 

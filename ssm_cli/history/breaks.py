@@ -9,7 +9,7 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CommandError, Forgotten, NoProc
+from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.changes import Change, changes, shown_values
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.grammar import BadExpr
@@ -22,12 +22,16 @@ from ssm_cli.runtime.looking.show import redacted
 from ssm_cli.runtime.looking.show import shown as written
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.breaking import Break, Caught, Look
+from ssm_cli.runtime.performer.intake import need_worker
 from ssm_cli.runtime.performer.system import waiting_for
 
 MOST_BREAKS = 64  # in one tree
 MOST_TEXT = 200  # characters of an input that is held
 TOLD_CHANGES = 2
 LIVE = "breaks are of the live tree; `now` comes back to it"
+
+GIVEN = ("state", "input", "output", "kind", "worker", "how", "outcome")
+"""What an EXPR of a break may ask for: the input is served, and has no number yet."""
 
 
 class Point(msgspec.Struct, eq=False):
@@ -59,7 +63,7 @@ class BreakPoints:
             CommandError: there are `MOST_BREAKS` already, or the place is none of the live tree.
         """
         need_live(place)
-        asking = Asking(parse_expr(expr))
+        asking = Asking(parse_expr(expr, GIVEN))
         cell = self._cell(worker)
         if len(self._points) >= MOST_BREAKS:
             raise CommandError(
@@ -119,10 +123,7 @@ class BreakPoints:
         return self._node._world  # noqa: SLF001 - what is held is seen by nobody else
 
     def _cell(self, worker: str) -> WorkerCell:
-        cell = self._world.find(worker)
-        if type(cell) is not WorkerCell:
-            raise NoProc(f"no worker {worker[:60]}", worker=worker[:60], reason="noproc")
-        return cell
+        return need_worker(self._world, worker)
 
     def _install(self, worker: str) -> None:
         """Have the worker know its breaks, in the order in which they were set."""

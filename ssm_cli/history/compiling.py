@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -128,18 +128,20 @@ class Loop(NamedTuple):
     tests: tuple[Evaluate, ...]
 
 
-def compiled(spelling: Spelling) -> Evaluate:
+def compiled(spelling: Spelling, given: Collection[str]) -> Evaluate:
     """Return the function that a text spells: from a `Run` to a value, or it raises `NotKnown`.
+
+    `given` are the names that will be known.
 
     Raises:
         BadExpr: it spells none.
     """
-    return _Compiler(spelling).of(spelling.tree())
+    return _Compiler(spelling, given).of(spelling.tree())
 
 
 class _Compiler:
-    def __init__(self, spelling: Spelling) -> None:
-        self._spelling = spelling
+    def __init__(self, spelling: Spelling, given: Collection[str]) -> None:
+        self._spelling, self._given = spelling, given
         self._local: dict[str, int] = {}  # names of the loops around, each with its place
         self._places = 0
 
@@ -209,11 +211,14 @@ class _Compiler:
         if name in LITERALS:
             value = LITERALS[name]
             return lambda _: value
-        if name in NAMES:
+        if name in self._given:
             return partial(_given, name)
+        if name in NAMES:
+            known = " and ".join(f"`{one}`" for one in self._given)
+            raise self._spelling.wrong(f"`{name}` is not known here: it is about {known}", node)
         near = suggestion(name, [*NAMES, *FUNCTIONS])
         hint = f"a part of the state is `state.{shorten(name)}`, a text is in quotes"
-        names = ", ".join(NAMES)
+        names = ", ".join(self._given)
         wrong = f"no name `{shorten(name)}`: expected one of {names}; {hint}{near}"
         raise self._spelling.wrong(wrong, node)
 

@@ -10,17 +10,19 @@ count as one for which it holds. `Asking` remembers which parts none had.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from ssm_cli.codec.words import shorten
-from ssm_cli.history.compiling import Evaluate, Run, Subject, TooMuch, compiled
+from ssm_cli.history.compiling import NAMES, Evaluate, Run, Subject, TooMuch, compiled
 from ssm_cli.history.grammar import BadExpr, Spelling
 from ssm_cli.history.operators import NotKnown, truth
 from ssm_cli.history.paths import NoSuchPart
 
 MOST_STEPS = 250_000  # of one evaluation
+STATE = ("state",)
 MOST_TOLD = 8  # parts that no record had
 ALLOWED = (
     "names, `.name`, `[key]`, constants, comparisons, `and or not in`, `+ - * / // %`, "
@@ -105,14 +107,19 @@ class Asking:
         return tuple(shorten(say(), 400) for say in never[:MOST_TOLD])
 
 
-def parse_expr(text: str) -> Expr:
+def parse_expr(text: str, given: Collection[str] = tuple(NAMES)) -> Expr:
     """Return the expression that a text spells. Nothing of it is run.
 
+    Args:
+        text: what somebody has written.
+        given: the names that it will be given; a rule over a state is given `STATE`.
+
     Raises:
-        BadExpr: it spells none, with the column and what is allowed there.
+        BadExpr: it spells none, with the column and what is allowed there; or it asks for a name
+            that is not given.
 
     >>> parse_expr('state["a"] > 1 and kind == "Hold"').holds({"state": {"a": 2}, "kind": "Hold"})
     True
     """
     text = text.strip()
-    return Expr(text, compiled(Spelling(text, "EXPR", ALLOWED)))
+    return Expr(text, compiled(Spelling(text, "EXPR", ALLOWED), given))

@@ -7,6 +7,7 @@ answered, by the numbers that the node gave. Nothing is written, and no tree is 
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Outcome, advance, behaviour_of
@@ -14,24 +15,24 @@ from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import Unrecovered, message_of
-from ssm_cli.history.journalled_trees import with_trees
+from ssm_cli.history.journalled_trees import FromJournal, with_trees
 from ssm_cli.history.records import NOT_KEPT
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.life import KINDS, Life
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import Recovered, code_in
-from ssm_cli.runtime.durable.records import Change, Input, Record, Start
-from ssm_cli.runtime.durable.stored import renamed_in
+from ssm_cli.runtime.durable.records import Change, Exit, Input, Record, Start, number_in
+from ssm_cli.runtime.durable.roster import Roster
+from ssm_cli.runtime.durable.stored import head_of, renamed_in, workers_in
 from ssm_cli.runtime.durable.values import ODD, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.engine.recalled import class_of, frameless
 from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.system import put_state
-from ssm_cli.spec.model import SupervisorSpec, WorkerSpec
+from ssm_cli.spec.model import Persist, SupervisorSpec
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
 
@@ -50,7 +51,7 @@ class Listener:
     """Hears a recovery.
 
     Attributes:
-        taken: the records of journalled workers behind the saved states, oldest first.
+        taken: the records of journalled workers behind their saved states; oldest first at the end.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class Listener:
         """Note what each worker has at the end."""
         for worker in [*self._last]:
             self._close(worker)
+        self.taken.sort(key=attrgetter("seq"))  # what waited came as its worker's life began
 
     def _close(self, worker: str) -> None:
         if worker in self._last:
@@ -102,43 +104,51 @@ def journalled_node(
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
     with without_collector():  # all that is made stays
-        recovered = Recovered(store, tree, seen=listener.hear)
+        roster = Roster(store, tree, workers_in(store, head_of(store)))
+        recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
+        troubles = [*recovered.look().values()]
         listener.end()
-        told = Retelling(store, recovered.roster.specs, recovered.guard, recorder)
-        told.tell(listener.taken)
-    return with_trees(node, recorder), [*recovered.troubles.values()]
+        ends = Retelling(store, recovered, recorder).tell(listener.taken)
+    saved = {
+        life.worker: state_had(life)
+        for life in recovered.lives()
+        if roster.specs[life.worker].options.persist is Persist.JOURNAL
+    }
+    told = FromJournal(recorder, roster.pools, recovered.head.record, saved, ends)
+    return with_trees(node, told), troubles
 
 
 class Retelling:
     """Makes entries of records."""
 
-    def __init__(
-        self, store: Store, specs: dict[str, WorkerSpec], guard: Guard, recorder: Recorder
-    ) -> None:
-        self._store, self._specs, self._guard, self._recorder = store, specs, guard, recorder
+    def __init__(self, store: Store, recovered: Recovered, recorder: Recorder) -> None:
+        self._store, self._recorder, self._last = store, recorder, recovered.head.record
+        self._specs, self._guard = recovered.roster.specs, recovered.guard
         self._cells: dict[str, WorkerCell] = {}
         self._numbers: dict[int, int] = {}
         self._decoders: dict[str, Any] = {}
 
-    def tell(self, taken: list[Taken]) -> None:
-        """Fill the recorder."""
-        recorder, last = self._recorder, 0
-        numbered = any(getattr(found.record, "number", 0) for found in taken)
+    def tell(self, taken: list[Taken]) -> dict[str, int]:
+        """Fill the recorder; return the record behind which each worker has ended last."""
+        recorder, ends = self._recorder, dict[str, int]()
+        numbers = [number for found in taken if (number := number_in(found.record))]
+        last = min([self._last, *(number - 1 for number in numbers)])
+        recorder.begin(last)
         for found in taken:
-            counts = isinstance(found.record, Input | Change)
-            made = last + 1 if numbered else found.seq
-            given = getattr(found.record, "number", 0) or made
-            last = max(given, last + 1) if counts else last
+            last = number_behind(last, found, numbered=bool(numbers))
+            if type(found.record) is Exit:
+                ends[found.record.worker] = last
             entry = self._entry(found, last)
             if entry is None:
                 continue
             self._numbers[found.seq] = last
             recorder.append(entry)
-            if counts:  # a start has the number of the record before it, and a time of its own
+            if isinstance(found.record, Input | Change):  # a start has the number of another
                 recorder.instants.note_at(last, found.record.at_s)
             cause = getattr(found.record, "cause", None)
             if cause is not None and cause[0] in self._numbers:
                 recorder.causes[last] = self._numbers[cause[0]]
+        return ends
 
     def _entry(self, found: Taken, number: int) -> Entry | None:
         record, cell = found.record, self._cell(found.record.worker)
@@ -151,7 +161,7 @@ class Retelling:
                 came = came_of(found, self._crash(found, cell, message))
                 return (number, cell, KINDS[record.how], message, found.before, came)
             case Start():
-                return (number, cell, None, None, None, Began(found.after))
+                return (number, cell, None, None, found.before, Began(found.after))
             case Change():
                 acted = Acted(put_state, (found.after,), "replace_state", found.before, found.after)
                 return (number, cell, None, None, None, acted)
@@ -198,6 +208,22 @@ class Retelling:
             if again.is_from_outside(error):
                 raise
             return AsText(text_of(record.data))
+
+
+def number_behind(last: int, found: Taken, *, numbered: bool) -> int:
+    """Return the number in the history of the node of a record, or of the one before it.
+
+    Args:
+        last: that of the record before it.
+        found: the record.
+        numbered: the node has given numbers to its records.
+    """
+    record, given = found.record, number_in(found.record)
+    if given:
+        return max(given, last + (type(record) is Input and record.outcome != "dropped"))
+    if isinstance(record, Input | Change):
+        return last + 1 if numbered else found.seq
+    return last
 
 
 def came_of(found: Taken, crash: ExitReason | None) -> Came:

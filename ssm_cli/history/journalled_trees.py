@@ -2,74 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.errors import Forgotten
+from ssm_cli.history.records import has_number
 from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.runtime.durable.pools import SIMPLE, Pools, child_of, is_durable
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell, replan
 from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import adopt
-from ssm_cli.spec.model import SupervisorSpec
+from ssm_cli.spec.model import ChildSpec, SupervisorSpec, walk
 
 
 class Known:
-    """What is known of a worker at a record."""
+    """What is known of a worker at a record.
 
-    __slots__ = ("starts", "state", "steps")
+    Attributes:
+        unborn: its first start is behind that.
+        ended: it has ended by then, and did not start again.
+    """
 
-    def __init__(self, state: Any) -> None:
-        self.state, self.steps, self.starts = state, 0, 0
+    __slots__ = ("ended", "starts", "state", "steps", "unborn")
+
+    def __init__(self, state: Any, *, unborn: bool = False) -> None:
+        self.state, self.steps, self.starts, self.unborn = state, 0, 0, unborn
+        self.ended = False
 
 
-def with_trees(node: Node, recorder: Recorder) -> Node:
+@dataclass(frozen=True)
+class FromJournal:
+    """What a journal tells of a tree.
+
+    Attributes:
+        recorder: the records of its durable workers.
+        pools: the children of its durable pools.
+        since: the record that the saved states are of; only who is down has older ones.
+        last: the states at the end, of journalled workers that can go on.
+        ends: behind which record each worker has ended last.
+    """
+
+    recorder: Recorder
+    pools: Pools
+    since: int
+    last: Mapping[str, Any]
+    ends: Mapping[str, int]
+
+
+def with_trees(node: Node, told: FromJournal) -> Node:
     """Have a node that was never started show its durable workers, now and at each record."""
-    put_states(node._world, known_at(recorder, recorder.last()))  # noqa: SLF001 - made for this
-    node.at = partial(tree_at, node, recorder)
-    node.first_record = partial(first_of, recorder)
+    put_states(node._world, known_at(told, told.recorder.last()), told.pools)  # noqa: SLF001 - ours
+    node.at = partial(tree_at, node, told)
+    node.first_record = partial(first_of, told)
     return node
 
 
-def first_of(recorder: Recorder) -> int:
+def first_of(told: FromJournal) -> int:
     """Return the first record at which the tree can be shown: the one before the first known."""
-    return max(0, recorder.ring[0][0] - 1) if recorder.ring else recorder.last()
+    ring = told.recorder.ring
+    return min(told.since, ring[0][0] - has_number(ring[0])) if ring else told.since
 
 
-def tree_at(node: Node, recorder: Recorder, record: int) -> Node:
+def tree_at(node: Node, told: FromJournal, record: int) -> Node:
     """Return the tree behind a record; nothing of a user's runs for it.
 
     Raises:
         Forgotten: the journal does not hold that record.
     """
-    first, last = first_of(recorder), recorder.last()
+    first, last = first_of(told), told.recorder.last()
     if not first <= record <= last:
         raise Forgotten(f"record {record} is not in the journal, which holds {first} to {last}")
-    now_s, wall_s = recorder.instants.of(record)
+    now_s, wall_s = told.recorder.instants.of(record)
     tree = Node(node.spec, name=node.name, clock=ManualClock(now_s, wall_s), guard=False)
-    put_states(tree._world, known_at(recorder, record))  # noqa: SLF001 - as above
+    put_states(tree._world, known_at(told, record), told.pools)  # noqa: SLF001 - made for this
     return tree
 
 
-def known_at(recorder: Recorder, record: int) -> dict[str, Known]:
-    """Return what is known of each worker behind a record."""
+def known_at(told: FromJournal, record: int) -> dict[str, Known]:
+    """Return what is known of each worker behind a record.
+
+    What one had as the states were saved tells nothing of earlier records.
+    """
     known: dict[str, Known] = {}
-    for number, cell, kind, _, before, what in recorder.ring:
+    for number, cell, kind, _, before, what in told.recorder.ring:
         if cell is None:
             continue
         one = known.get(cell.spec.id)
         if number > record:
             if one is None:
-                known[cell.spec.id] = Known(NOTHING if type(what) is Began else before)
+                tells = number <= told.since or record >= told.since
+                unborn = tells and type(what) is Began and before is NOTHING
+                known[cell.spec.id] = Known(before if tells else NOTHING, unborn=unborn)
             continue
         if one is None:
             one = known[cell.spec.id] = Known(before)
         one.state = left_by(what)
         one.steps += kind is not None
         one.starts += type(what) is Began
+    for worker, state in told.last.items() if record >= told.since else ():
+        known.setdefault(worker, Known(state))
+    for worker in known.keys() & told.ends.keys():
+        known[worker].ended = told.ends[worker] <= record
     return known
 
 
@@ -85,21 +124,20 @@ def left_by(what: Any) -> Any:
     return NOTHING
 
 
-def put_states(world: World, known: dict[str, Known]) -> None:
+def put_states(world: World, known: Mapping[str, Known], pools: Pools) -> None:
     """Fill a world that was never started: supervisors run, and workers whose state is known."""
     world.names[world.root.spec.id] = world.root
-    fill(world, world.root, known)
+    fill(world, world.root, known, pools)
     world.running = world.forked = True
 
 
-def fill(world: World, sup: SupervisorCell, known: dict[str, Known]) -> None:
+def fill(world: World, sup: SupervisorCell, known: Mapping[str, Known], pools: Pools) -> None:
     """Put the children of a supervisor in their places."""
     sup.status, sup.starts = CellStatus.RUNNING, 1
-    for spec in sup.spec.children:
+    for spec in children_of(sup.spec, known, pools):
         cell = adopt(world, sup, spec)
-        if isinstance(spec, SupervisorSpec):
-            assert isinstance(cell, SupervisorCell)
-            fill(world, cell, known)
+        if isinstance(cell, SupervisorCell):
+            fill(world, cell, known, pools)
             continue
         one = known.get(cell.spec.id)
         if isinstance(cell, WorkerCell) and one is not None and one.state is not NOTHING:
@@ -107,3 +145,24 @@ def fill(world: World, sup: SupervisorCell, known: dict[str, Known]) -> None:
             cell.state, cell.steps, cell.starts = one.state, one.steps, max(1, one.starts)
             cell.status = CellStatus.RUNNING
             replan(cell)
+
+
+def children_of(
+    sup: SupervisorSpec, known: Mapping[str, Known], pools: Pools
+) -> Iterable[ChildSpec]:
+    """Return the children that a supervisor has; a pool has those that were started by then.
+
+    Who is in it no more has the number 0, and is there until it ended.
+    """
+    if sup.strategy is not SIMPLE:
+        return sup.children
+    kept = pools.of(sup.id) if is_durable(sup) else []
+    made = ((child_of(sup, one)[0], one.number == 0) for one in kept)
+    return [spec for spec, former in made if is_there(spec, known, former=former)]
+
+
+def is_there(spec: ChildSpec, known: Mapping[str, Known], *, former: bool) -> bool:
+    """Return whether the child of a pool was in it then, as its durable workers tell."""
+    found = [known[one.id] for _, one in walk(spec) if one.id in known]
+    gone = (one.unborn or (former and one.ended) for one in found)
+    return not all(gone) if found else not former

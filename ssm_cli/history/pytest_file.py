@@ -1,5 +1,6 @@
 """A test for pytest that fails as a worker did, and passes once the fault is mended.
 
+Where it does not begin with the state of `init`, the fault may lie before it; then it says so.
 It needs nothing of what was recorded: its state and inputs are literals, and it imports the module
 of the worker by its file. It needs `ssm_cli` only where the worker itself does.
 """
@@ -26,6 +27,9 @@ from ssm_cli.history.shrink import Shrunk, Unshrunk, counted
 from ssm_cli.history.trials import Broken
 
 HANG_S = 10  # after which a test ends that waits for a step that runs away
+
+FROM_A_STATE = """ It begins with a state that the worker had: where that
+state is wrong already, mend what led to it, and shrink that."""
 
 line_of = partial(laid_out, indent=4)
 
@@ -74,7 +78,8 @@ class Writing:
         count = counted(len(self._shrunk.inputs), "input")
         said = f"{self._worker}: {self._fault()}, after {count}"
         said = re.sub(r"[^ -~]|[\\\\\"]", "?", said)[: COLUMNS - 5]
-        return f'"""{said}.\n\nPasses once that is mended.\n"""'
+        whence = "" if self._shrunk.from_init else FROM_A_STATE
+        return f'"""{said}.\n\nPasses once that is mended.{whence}\n"""'
 
     def _def(self) -> str:
         spread = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", f"{self._worker} {self._fault()}")

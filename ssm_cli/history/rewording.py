@@ -14,11 +14,10 @@ from ssm_cli.history.shapes import (
     fields_of,
     is_record,
     names_in,
-    parts_of,
     renamed,
     with_fields,
 )
-from ssm_cli.history.trials import Reached, Stepped
+from ssm_cli.history.trials import Stepped
 
 MOST_NAMES = 12  # of which each pair is tried as one
 MOST_RENAMED = 60
@@ -147,18 +146,16 @@ def substituted(served: Sequence[Stepped], history: Sequence[Stepped]) -> Iterat
             yield (*new[:high], *new[high + 1 :])
 
 
-def reworded(served: Sequence[Stepped], state: Any, *, keep_state: bool) -> list[Renames]:
+def reworded(served: Sequence[Stepped], state: Any) -> list[Renames]:
     """Return renames to try: all texts to `a`, `b`, `c`, then each name or number on its own.
 
     Args:
         served: inputs, whose names get the first letters.
-        state: the state that they begin with; its names come next.
-        keep_state: names that are in the state stay as they are.
+        state: the state that they begin with; names that are in it stay as they are.
     """
     inside = list(dict.fromkeys((type(n), n) for n in names_in(state)))
     named = names_of(served)
-    names = [n for n in named if n not in inside] if keep_state else [*named, *inside]
-    names = list(dict.fromkeys(names))[:MOST_RENAMED]
+    names = [n for n in named if n not in inside][:MOST_RENAMED]
     taken = {n[1] for n in (*named, *inside)}
     letters = [c for c in ascii_lowercase if c not in taken]
     digits = [n for n in range(1, 100) if n not in taken and str(n) not in taken]
@@ -178,17 +175,3 @@ def reworded(served: Sequence[Stepped], state: Any, *, keep_state: bool) -> list
 def is_simple(name: str) -> bool:
     """Return whether a name is a letter already."""
     return len(name) == 1 and name in ascii_lowercase
-
-
-def renamed_run(reached: Reached, names: Renames, *, keep_state: bool) -> tuple[Any, Tail] | None:
-    """Return state and inputs with other names; None where nothing changes in the inputs."""
-    try:
-        state = reached.state if keep_state else renamed(reached.state, names)
-    except Exception:  # noqa: BLE001 - the `__post_init__` of a user's class may raise anything
-        return None
-    served = renamed_inputs(reached.served, names)
-    if served is None:
-        return None if state is reached.state else (state, reached.served)
-    if len(parts_of(state)) != len(parts_of(reached.state)):
-        return None
-    return state, served

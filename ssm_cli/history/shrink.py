@@ -1,9 +1,11 @@
-"""Shrinking: the fewest, simplest inputs, from the simplest start state, that end in a fault.
+"""Shrinking: the fewest, simplest inputs, from a state that occurred, that end in a fault.
 
 Theory of operation. A run that reaches the goal is replaced by a better one for as long as one is
-found: fewer inputs first, then a simpler start state, then simpler inputs. What `init` gave is the
-best start state there is, as a test that begins with it tells the whole story; a later one is taken
-only where `init` is forgotten, its state is large, or too many inputs are needed from it.
+found: fewer inputs first, then simpler ones. The state that they begin with is never a made-up one:
+a fault may lie in the step that led to it, and from a state that no step leads to a test would fail
+after that step is mended, too. What `init` gave is the best start state there is, as a test that
+begins with it tells the whole story; a later one, as it was, is taken only where `init` is
+forgotten, or too many inputs are needed from it.
 
 Nothing here draws by chance or looks at a clock of its own: the same trial gives the same result,
 unless its seconds run out.
@@ -23,12 +25,12 @@ from ssm_cli.history.fewer import in_pairs, thinned
 from ssm_cli.history.rewording import (
     grown,
     merged,
-    renamed_run,
+    renamed_inputs,
     reworded,
     substituted,
     unified,
 )
-from ssm_cli.history.shapes import is_record, items_of, leaves_of, names_in, parts_of
+from ssm_cli.history.shapes import is_record, items_of, names_in, parts_of
 from ssm_cli.history.simpler import simplest
 from ssm_cli.history.trials import (
     Bounds,
@@ -44,7 +46,6 @@ from ssm_cli.history.trials import (
 )
 
 MOST_FROM_INIT = 20  # inputs from `init`; where more are needed, a later state is the start
-MOST_IN_INIT = 16  # leaves of a state of `init` that is taken as it is
 THINNING = 0.6  # of all bounds, that leaving out inputs may use up before anything else is tried
 MOST_ROUNDS = 8  # of making a run better in every way
 
@@ -121,7 +122,7 @@ def shrink(
     bounds: Bounds | None = None,
     is_input: Callable[[Any], bool] | None = None,
 ) -> Shrunk | Unshrunk:
-    """Find the fewest, simplest inputs from the simplest start state that still reach the goal.
+    """Find the fewest, simplest inputs that still reach the goal, from a state that occurred.
 
     Args:
         trial: what has happened.
@@ -232,7 +233,7 @@ class Search:
         self._trial, self._tries = trial, tries
         self._is_input = is_input
         self._following = has_links(base.served)
-        self._history = base.served
+        self._whole, self._history = base, base.served
 
     def shrunk(self) -> Reached:
         """Search, and return the best run."""
@@ -242,7 +243,6 @@ class Search:
         for _ in range(MOST_ROUNDS):
             before = self.best
             self._reword()
-            self._simplify_state()
             self._simplify_messages()
             self._fewer_still()
             if self.best is before or self._tries.spent:
@@ -353,42 +353,22 @@ class Search:
     def _are_inputs(self, served: tuple[Stepped, ...]) -> bool:
         return all(self._is_input(one.message) for one in served)
 
-    def _keeps_init(self) -> bool:
-        """Return whether the start state is that of `init` and stays so."""
-        if not self._trial.from_init or self.best.state is not self._trial.state:
-            return False
-        return sum(1 for _ in leaves_of(self.best.state)) <= MOST_IN_INIT
-
-    def _take(self, state: Any, served: tuple[Stepped, ...], *, alike: bool = False) -> bool:
-        """Take a run of as many inputs, if it reaches the goal; `alike`: with the same words."""
-        goal = self._trial.goal
-        if type(goal) is Broken and does_break(goal, state):
-            return False
+    def _take(self, state: Any, served: tuple[Stepped, ...]) -> bool:
+        """Take a run of as many inputs, if it reaches the goal."""
         if not self._are_inputs(served):
             return False
         found = self._tries.attempt(Reached(state, ()), 0, served)
         if found is None or len(found.served) != len(served):
-            return False
-        if alike and found.said != self.best.said:
             return False
         self.best = found
         return True
 
     def _reword(self) -> None:
         """Give names and numbers that stand in several places shorter ones, everywhere at once."""
-        keeps = self._keeps_init()
-        for names in reworded(self.best.served, self.best.state, keep_state=keeps):
-            changed = renamed_run(self.best, names, keep_state=keeps)
-            if changed is not None:
-                self._take(*changed)
-
-    def _simplify_state(self) -> None:
-        if self._keeps_init():
-            return
-        simplest(
-            self.best.state,
-            lambda state: self._take(state, self.best.served, alike=True),
-        )
+        for names in reworded(self.best.served, self.best.state):
+            served = renamed_inputs(self.best.served, names)
+            if served is not None:
+                self._take(self.best.state, served)
 
     def _simplify_messages(self) -> None:
         for index in reversed(range(len(self.best.served))):
@@ -402,21 +382,9 @@ class Search:
             simplest(message, still)
 
     def _begin_later(self) -> None:
-        """Begin with a later state, made simpler: as few inputs and as small a state as can be."""
-        base, found = self.best, []
-        for count in (1, 2, 4, 8, 16):
-            index = len(base.served) - count
-            state = self._tries.state_before(base, index)
-            self.best = Reached(state, base.served[index:], ((0, state),), base.said)
-            if self._take(state, self.best.served, alike=True):
-                self._simplify_state()
-                found.append(self.best)
-        self.best = min(found, key=weight, default=base)
-
-
-def weight(reached: Reached) -> int:
-    """Return how much there is to read in a run: its inputs, and what its state holds."""
-    return len(reached.served) + sum(1 for _ in leaves_of(reached.state))
+        """Begin with the state that all inputs, as they were given, have led to before the last."""
+        last = len(self._whole.served) - 1
+        self._take(self._tries.state_before(self._whole, last), self._whole.served[last:])
 
 
 def type_group(message: Any) -> list[Any]:

@@ -7,12 +7,15 @@ from typing import Any
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.statem import PureStatem
 from ssm_cli.history.changes import Change, change_record, changes
 from ssm_cli.history.records import Served, served
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer.system import STATES
+from ssm_cli.spec.model import Labelled
+from ssm_cli.supervision.differing import code_name
 
 MOST_CHANGED = 20  # parts of a state that a record tells of
 MOST_TEXT = 1000  # characters of an input that was given by hand
@@ -61,7 +64,7 @@ class Teller:
         words = value if isinstance(value, tuple) else (value,)
         if one.how in (*STATES, "adopted", "edit"):
             return " ".join(self.written(one.cell, word) for word in words)
-        return " ".join(str(getattr(word, "id", word))[:MOST_TEXT] for word in words)
+        return " ".join(given_by_hand(word)[:MOST_TEXT] for word in words)
 
     def written(self, cell: Any, value: Any) -> str:
         """Return a value as a worker's codec writes it; as Python does where there is none."""
@@ -150,6 +153,20 @@ class AskableEntry(Askable):
                 return type(message).__name__
         one = served(self._teller.recorder, self._entry)
         return otherwise if one is None else Askable(self._teller, one).get(name, otherwise)
+
+
+def given_by_hand(word: Any) -> str:
+    """Return what was given to a change by hand: of a child its name, of code the name of that.
+
+    Values of arguments are not told: they may be secrets.
+
+    >>> given_by_hand(Labelled("ann", {"size": 3})), given_by_hand(given_by_hand)
+    ('ann (args: size)', 'ssm_cli.history.telling:given_by_hand')
+    """
+    if isinstance(word, Labelled):
+        return f"{word.label} (args: {', '.join(word.args)})" if word.args else word.label
+    is_code = isinstance(word, StateMachine | PureStatem) or callable(word)
+    return code_name(word) if is_code else str(getattr(word, "id", word))
 
 
 def does_hide(behaviour: Any) -> bool:

@@ -19,6 +19,7 @@ from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.intake import hint_for
 
 MOST_S = 2.0  # that a question may take: the tree stands still meanwhile
 SHOWN = 20  # records, unless it is said how many
@@ -215,7 +216,8 @@ class Timeline:
         if type(recorder.world.names.get(worker)) is WorkerCell:
             return
         if not any(entry[1] is not None and entry[1].spec.id == worker for entry in recorder.ring):
-            raise Forgotten(f"no worker `{worker}` is there or remembered")
+            hint = hint_for(recorder.world, worker)
+            raise Forgotten(f"no worker `{worker}` is there or remembered{hint}")
 
     def _first(self, place: str) -> int:
         node, _, _ = self.places.remembered(place)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import linecache
 import os
-import re
 import sysconfig
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -20,7 +19,6 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import NOTHING, Caller
-from ssm_cli.errors import message_of
 from ssm_cli.history.shapes import Renames, differences, renamed
 from ssm_cli.runtime.engine.crashes import OURS, stack_of
 from ssm_cli.runtime.engine.recalled import Places, places_of
@@ -111,14 +109,12 @@ class Reached(msgspec.Struct, frozen=True):
         state: what it began with.
         served: its inputs; the last one reached the goal.
         marks: the states before some of the inputs, by their index, ascending.
-        said: the text of the exception, without its numbers.
         after: the state behind the last input that did not crash.
     """
 
     state: Any
     served: tuple[Stepped, ...]
     marks: tuple[tuple[int, Any], ...] = ()
-    said: str = ""
     after: Any = None
 
 
@@ -150,15 +146,6 @@ def is_library(file: str) -> bool:
 
 NOT_THEIRS = (*OURS, "/ssm_cli/history/")
 LIBRARY = sysconfig.get_path("stdlib") + os.sep
-
-
-def said_without_numbers(error: BaseException) -> str:
-    """Return the text of an exception with `#` for each number in it.
-
-    >>> said_without_numbers(ValueError("acc7: -350 held of 12.5"))
-    'acc#: -# held of #'
-    """
-    return re.sub(r"\d+(\.\d+)?", "#", message_of(error))
 
 
 def own_run(behaviour: Behaviour) -> Run:
@@ -266,7 +253,7 @@ class Tries:
             if is_ctrl_c(error):
                 raise
             if type(goal) is SameCrash and is_same(goal, error):
-                going.add(Stepped(kind, message, NOTHING), before, said_without_numbers(error))
+                going.add(Stepped(kind, message, NOTHING), before)
                 return True
             return None if self.dropping else False
         after = outcome.state
@@ -291,14 +278,13 @@ class Going:
         self._served = [*base.served[:at]]
         self._marks = [mark for mark in base.marks if mark[0] <= at]
         self._following = following
-        self._said = ""
 
-    def add(self, served: Stepped, after: Any, said: str = "") -> None:
+    def add(self, served: Stepped, after: Any) -> None:
         """Note an input that was stepped from the present state, and the state after it."""
         if not len(self._served) % STEPS_BETWEEN_MARKS and len(self._marks) < MOST_MARKS:
             self._marks.append((len(self._served), self.state))
         self._served.append(served)
-        self.state, self._said = after, said
+        self.state = after
 
     def follow(self, was: Any, now: Any) -> None:
         """Have later inputs say what a reply says now, in place of what it said."""
@@ -307,7 +293,7 @@ class Going:
 
     def reached(self) -> Reached:
         """Return the run, whose last input has reached the goal."""
-        return Reached(self._start, tuple(self._served), tuple(self._marks), self._said, self.state)
+        return Reached(self._start, tuple(self._served), tuple(self._marks), self.state)
 
 
 def mark_before(base: Reached, keep: int) -> tuple[int, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, callback_of
 from ssm_cli.behaviour.reasons import Crash
-from ssm_cli.behaviour.results import NOTHING, Ok
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CommandError, Forgotten, SsmError
 from ssm_cli.history.changes import same
 from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
-from ssm_cli.history.expr import Asking, parse_expr
+from ssm_cli.history.expr import STATE, Asking, parse_expr
+from ssm_cli.history.lifetimes import life_of
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
 from ssm_cli.history.places import of_its_own
 from ssm_cli.history.pytest_file import pytest_file
-from ssm_cli.history.records import Served, latest_of, served, served_in
+from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.scratch import scratch_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_input, shrink_tree
@@ -30,7 +31,7 @@ from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.recorder import AskedFor, Began, Came, Recorder
+from ssm_cli.runtime.engine.recorder import AskedFor, Came, Recorder
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import bare_cell
 
@@ -133,7 +134,9 @@ class Trying:
             raise CommandError("`--every` is about a crash; it does not go with --when")
         if every:
             return self._shrink_tree(recorder, one)
-        trial = trial_of(recorder, one, goal_of(recorder, one, when))
+        trial = life_of(recorder, one.worker, one.record).trial(
+            code_of(one.cell), goal_of(recorder, one, when)
+        )
         begun_s, teller = self._clock(), Teller(recorder)
         found, text = tested(
             one.worker, trial, guarded_run(one.cell), Bounds(now_s=self._clock),
@@ -303,40 +306,13 @@ def is_given(one: Served) -> bool:
 def goal_of(recorder: Recorder, one: Served, when: str | None) -> Goal:
     """Return what the inputs have to lead to."""
     if when is not None:
-        asking, teller = Asking(parse_expr(when)), Teller(recorder)
+        asking, teller = Asking(parse_expr(when, STATE)), Teller(recorder)
         return Broken(lambda state: asking.holds({"state": teller.state(one.cell, state)}), when)
     for entry in reversed(recorder.ring):
         what = entry[5]
         if entry[0] == one.record and type(what) is Came and type(what.reason) is Crash:
             return crash_goal(what.reason.error)
     raise Forgotten(f"record {one.record} is not remembered")
-
-
-def trial_of(recorder: Recorder, one: Served, goal: Goal) -> Trial:
-    """Return what a worker was given in the life that a record ended, or led to a broken rule."""
-    inputs: list[tuple[Kind, Any]] = []
-    state, from_init = NOTHING, recorder.ring[0][0] == 0  # all since the tree began
-    for what, value in life_of(recorder, one):
-        if what == "start":
-            inputs, state, from_init = [], value, True
-        else:
-            state = value.before if state is NOTHING else state
-            inputs.append((kind_of(value), value.input))
-    return Trial(code_of(one.cell), state, inputs, goal, from_init)
-
-
-def life_of(recorder: Recorder, one: Served) -> Iterator[tuple[str, Any]]:
-    """Yield the starts and inputs of a worker up to a record."""
-    for entry in list(recorder.ring):
-        if entry[0] > one.record:
-            return
-        if entry[1] is one.cell and type(entry[5]) is Began and entry[0] < one.record:
-            answer = entry[5].answer
-            yield "start", answer.state if type(answer) is Ok else answer
-        elif entry[1] is one.cell and entry[2] is not None:
-            known = served(recorder, entry)
-            if known is not None:
-                yield "input", known
 
 
 def guarded_run(cell: WorkerCell, again: Again | None = None) -> Run:

@@ -17,16 +17,25 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.commands.records import error_record, failed_reply_record, instant
-from ssm_cli.commands.routes import HERE_ONLY, INTO, Query, Role, Route
+from ssm_cli.commands.routes import HERE_ONLY, INTO, PLAN, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
-from ssm_cli.http.calling import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Answer, Calling, HttpCall
+from ssm_cli.http.calling import (
+    DEFAULT_TIMEOUT_S,
+    MAX_TIMEOUT_S,
+    Answer,
+    Calling,
+    HttpCall,
+    text_in,
+)
 from ssm_cli.http.carried import carry, to_carry
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
-from ssm_cli.http.requests import About, Request, Requests
+from ssm_cli.http.request import Request
+from ssm_cli.http.requests import About, Requests
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
@@ -173,9 +182,7 @@ class App:
         if type(exchange.found) is not str or not isinstance(error, HttpError):
             return HttpAnswer(status_of(error), _encode(error_record(error)), headers=more)
         closes = STOP_ON_FAILURE in exchange.headers
-        return HttpAnswer(
-            error.status, _refusal(exchange.found, error), headers=more, closes=closes
-        )
+        return HttpAnswer(error.status, _refusal(exchange, error), headers=more, closes=closes)
 
     # -- all other routes ----------------------------------------------------------------------
 
@@ -228,10 +235,16 @@ def is_call(path: bytes) -> bool:
 
 
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
-    """Parse the parameters of a query string, each to its type; ignore unknown ones.
+    """Parse the parameters of a query string, each to its type.
 
-    >>> query_of(BY_EFFECT["log"], b"last=3&other=1")
-    {'last': 3}
+    A key that the route does not have, one that is there twice, and an empty digest of a plan are
+    refused: what was asked for must not be left out of what is done.
+
+    >>> query_of(BY_EFFECT["log"], b"last=3&after=1")
+    {'last': 3, 'after': 1}
+
+    Raises:
+        HttpError: 400, with what is wrong.
     """
     if len(given) > MAX_QUERY:
         raise HttpError(400, f"the query is longer than {MAX_QUERY} bytes")
@@ -239,7 +252,17 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
     pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="backslashreplace")
     if route.effect in HERE_ONLY and any(name == INTO.name for name, _ in pairs):
         raise HttpError(400, f"`{INTO.name}` is not for {route.path}, which is about this tree")
-    found = {name: _value(known[name], text) for name, text in pairs if name in known}
+    found: dict[str, Any] = {}
+    for name, text in pairs:
+        if name not in known:
+            taken = f"; it takes {', '.join(known)}" if known else ""
+            nearest = suggestion(name, known)
+            raise HttpError(400, f"{route.path} takes no `{shorten(name)}`{nearest or taken}")
+        if name in found:
+            raise HttpError(400, f"`{name}` is there twice; give it once")
+        found[name] = _value(known[name], text)
+    if found.get(PLAN.name) == "":
+        raise HttpError(400, f"`{PLAN.name}` is empty; leave it out for any plan")
     if not found.get(INTO.name):
         found.pop(INTO.name, None)  # no name is this tree
     for parameter in route.query:
@@ -290,10 +313,14 @@ def _is_json(headers: dict[bytes, bytes]) -> bool:
     return headers.get(b"content-type", b"").startswith(b"application/json")
 
 
-def _refusal(worker: str, error: HttpError) -> bytes:
-    """Return the reply record of a call that was denied, or could not be parsed."""
+def _refusal(exchange: Exchange, error: HttpError) -> bytes:
+    """Return the reply record of a call that was denied, or could not be parsed.
+
+    Its input is that of the call; of one that was denied before its body was read there is none.
+    """
+    worker, given = exchange.found, text_in(exchange.body)
     if error.status in (401, 403):
-        return _encode(failed_reply_record(worker, "", Denied(str(error), worker=worker), 0.0))
+        return _encode(failed_reply_record(worker, given, Denied(str(error), worker=worker), 0.0))
     call_error = CallError(str(error), worker=worker)
-    record = failed_reply_record(worker, "", call_error, 0.0)
+    record = failed_reply_record(worker, given, call_error, 0.0)
     return _encode(record | {"outcome": "undecodable"})

@@ -120,14 +120,14 @@ class Calling:
         ms = round(self._spent_ms(asked), 3)
         text = value_text(self._node, worker, value)
         shown = text if type(value) is Replayed else self._node.data(worker, value)
-        given, number = _text(asked.data), pending.record
+        given, number = text_in(asked.data), pending.record
         record = ReplyRecord(1, "reply", worker, given, "replied", text, shown, ms, number)
         self._node.note_asker(number, asked.by)
         return 200, _encode(record)
 
     def _failed(self, asked: HttpCall, error: CallError, number: int = 0) -> Answer:
         ms = self._spent_ms(asked)
-        failed = failed_reply_record(asked.worker, _text(asked.data), error, ms, number=number)
+        failed = failed_reply_record(asked.worker, text_in(asked.data), error, ms, number=number)
         self._node.note_asker(number, asked.by)
         return status_of(error), _encode(failed)
 
@@ -208,5 +208,6 @@ def _is_kept(pending: Pending) -> bool:
     return not pending.done or error is None or (isinstance(error, CallError) and error.stepped)
 
 
-def _text(data: bytes) -> str:
+def text_in(data: bytes) -> str:
+    """Return an input as text, for records."""
     return data.decode("utf-8", "backslashreplace")

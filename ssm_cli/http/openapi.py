@@ -192,4 +192,9 @@ def _of_types() -> dict[str, Schema]:
     """Return the schemas of the answers that are types of the package."""
     made, parts = msgspec.json.schema_components(VALUES.values(), ref_template=REFS)
     named = {name: s for name, s in zip(VALUES, made, strict=True) if s != _ref(name)}
+    heads = {"TreePlan": _record("plan", {}), "Applied": _record("applied", {})}
+    for name, head in heads.items():
+        properties = head["properties"] | parts[name]["properties"]
+        required = [*head["required"], *parts[name]["required"]]
+        parts[name] = parts[name] | {"properties": properties, "required": required}
     return parts | named

@@ -9,35 +9,34 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.build import codec_for
+from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
-from ssm_cli.commands.verbs import TABLE
+from ssm_cli.commands.verbs import VERB_OF
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import HttpAnswer, Stream
+from ssm_cli.http.request import Request
 from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.http.slices import (
-    SLICE,
     array_parts,
-    each_name,
     each_report,
     finished,
-    tree_parts,
-    with_steps,
 )
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
 from ssm_cli.runtime.views import ProcessRef
+from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
 LATER = frozenset(verb.route.effect for verb in FUTURE_VERBS if verb.route is not None)
 """The effects that take seconds, and are carried out beside the tree."""
-VERB_OF = {verb.route.effect: verb.name for verb in TABLE if verb.route is not None}
 
 
 class About(msgspec.Struct, frozen=True):
@@ -48,40 +47,29 @@ class About(msgspec.Struct, frozen=True):
     instance: str = ""
 
 
-class Request(msgspec.Struct):
-    """One request: its path parameters, its query and its body."""
-
-    names: dict[str, str]
-    query: dict[str, Any]
-    body: bytes = b""
-    is_json: bool = False
-
-    @property
-    def name(self) -> str:
-        """The worker, supervisor or node in the path."""
-        return self.names["name"]
-
-    @property
-    def text(self) -> str:
-        """The body as text."""
-        try:
-            return self.body.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise HttpError(400, f"the body is no UTF-8: {error}") from error
-
-
 class Requests:
     """Answers every route but those that the application answers itself.
 
     A method is the handler of the route whose effect has its name. Any other effect is one of the
     tree: of a supervisor, or a method of the node, which gets the names in the path and the query.
+
+    Attributes:
+        is_live: whether a loop serves the tree.
     """
+
+    is_live = True
 
     def __init__(self, node: Node, about: About) -> None:
         self._node = node
         self._about = about
         self._readiness = node.readiness()
-        self._own = {name: getattr(self, name) for name in vars(Requests) if name in BY_EFFECT}
+        shape = ShapeRequests(node, about.instance if self.is_live else "")
+        self._own = {
+            name: getattr(part, name)
+            for part, kind in ((self, Requests), (shape, ShapeRequests))
+            for name in vars(kind)
+            if name in BY_EFFECT
+        }
 
     def answer(
         self, route: Route, request: Request
@@ -261,17 +249,6 @@ class Requests:
             "seq": self._node.last_seq,
         }
 
-    def tree(self, _request: Request) -> object:
-        """Return the tree as in `ssm tree -o json`, with the steps of its workers."""
-        listing = self._node.listing()
-        if listing.nodes <= SLICE:
-            return with_steps(self._node.tree())
-        return Stream(tree_parts(listing))
-
-    def names(self, request: Request) -> object:
-        """Return the names of all nodes."""
-        return Stream(array_parts(each_name(self._node.listing(), request.query.get("kind"))))
-
     def log(self, request: Request) -> object:
         """Return the kept reports."""
         last = min(request.query.get("last", MAX_LOG), MAX_LOG)
@@ -305,6 +282,8 @@ class Requests:
 class PlacedRequests(Requests):
     """Answers for a tree at a place in time, which no loop serves: it is run by its requests."""
 
+    is_live = False
+
     async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
         return self._node.perform(effect, supervisor, *args)
 
@@ -330,4 +309,10 @@ def _answer(route: Route, request: Request, value: object) -> HttpAnswer | Strea
             value = done_record(VERB_OF[route.effect], whom)
         case "Child":
             value = done_record(VERB_OF[route.effect], {}) | {"child": value}
+        case "Plan":
+            assert isinstance(value, TreePlan)
+            value = plan_record(value)
+        case "Applied":
+            assert isinstance(value, Applied)
+            value = applied_record(value)
     return HttpAnswer(route.status, _encode(value))

@@ -111,10 +111,23 @@ def each_report(node: Node, after: int, last: int) -> Iterator[Report]:
         yield from (report for report in reports if report.seq <= end)
 
 
-def each_name(listing: Listing, kind: Kind | None) -> Iterator[str | None]:
-    """Yield the names of all nodes in start order; None for one that is not of that kind."""
-    for named in each_named(listing):
+def each_name(
+    listing: Listing, kind: Kind | None, below: str | None = None
+) -> Iterator[str | None]:
+    """Yield the names of all nodes in start order, or of the children of one.
+
+    None stands for one that is not of that kind.
+    """
+    every = each_named(listing) if below is None else kinds_below(listing, below)
+    for named in every:
         yield named[0] if named is not None and kind in (None, named[1]) else None
+
+
+def kinds_below(listing: Listing, supervisor: str) -> Iterator[tuple[str, Kind]]:
+    """Yield the name of each child of a supervisor and what it is, in start order."""
+    for name in listing.children(supervisor):
+        if (kind := listing.kind(name)) is not None:
+            yield name, kind
 
 
 def with_steps(view: NodeView) -> dict[str, Any]:

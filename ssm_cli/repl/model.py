@@ -31,6 +31,7 @@ LAST_REPORTS = 10  # of the restart log, repeated when the screen is gone
 FLASH_S = 1.2  # how long a row that was just restarted is shown in reverse
 FLASHING = 1_000  # rows that are shown in reverse at a time
 UPTIME_S = 1.0  # with nothing else to show, the times are brought up to date this often
+IDLE_S = 2.0  # the same while nothing happens; from afar a first input is seen so late
 BUSY_S = 0.25  # the same while inputs wait, or a restart is counted down
 
 
@@ -105,7 +106,7 @@ class Model:
         self.place = ""
         self.timeline = TimelineRow(api, now)
         self._past: tuple[Report, ...] = ()
-        self.tree = TreeView(source_of(api), now)
+        self.tree = TreeView(source_of(api, now), now)
         self.root: NodeView = self.tree.root()
         self._api = self._seen = api
         self._now = now
@@ -114,6 +115,7 @@ class Model:
         self._flash_until_s: dict[str, tuple[float, str]] = {}
         self._dirty = True
         self._refreshed_s = 0.0
+        self._moved = -1  # the source, when it was refreshed last
         for report in api.reports():
             self._keep(report)
         self.refresh()
@@ -211,7 +213,7 @@ class Model:
         try:
             api = self._api.perform("standing", place, reading=True) if place else self._api
             reports = api.reports() if place else ()
-            self.tree.show(source_of_past(api) if place else source_of(api))
+            self.tree.show(source_of_past(api) if place else source_of(api, self._now))
         except SsmError as error:
             self.notice(message_of(error), "bad")
             return
@@ -243,7 +245,10 @@ class Model:
 
     def _every_s(self) -> float:
         """How often times, queues and rates are brought up to date."""
-        return BUSY_S if self.tree.source.queue or self.tree.counts_down else UPTIME_S
+        source = self.tree.source
+        if source.queue or self.tree.counts_down:
+            return BUSY_S
+        return IDLE_S if source.moved() == self._moved else UPTIME_S
 
     def refresh(self) -> None:
         """Take over what has happened since the last frame, unless the view is frozen."""
@@ -258,6 +263,7 @@ class Model:
         restarted: dict[str, list[str]] = {}
         for name, (_, above) in self._flash_until_s.items():
             restarted.setdefault(above, []).append(name)
+        self._moved = self.tree.source.moved()
         self.tree.refresh(self.flashing, restarted)
         self.root = self.tree.root()
         self.log = tuple(filter(self._is_sought, self._past)) if self.place else tuple(self._shown)

@@ -46,9 +46,10 @@ class Travel:
         self._go(lambda: self._model.timeline.go(where))
 
     def _go(self, step: Callable[[], Data]) -> None:
-        """Go where a step leads; nothing comes of it while a command is carried out."""
-        if self._commands.is_busy:
-            return
+        """Go where a step leads, once no command is carried out."""
+        self._commands.when_free(partial(self._step, step))
+
+    def _step(self, step: Callable[[], Data]) -> None:
         try:
             self._commands.results.go(step())
         except SsmError as error:

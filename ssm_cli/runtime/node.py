@@ -58,7 +58,7 @@ class Parts(type):
 
     def __dir__(cls) -> list[str]:
         """Return the names of the class and of the methods that `_bind` takes from the parts."""
-        binding = (Node._bind, Node._bind_requests)  # noqa: SLF001 - its own class
+        binding = (Node._bind, Node._bind_groups, Node._bind_requests)  # noqa: SLF001 - its own class
         taken = {name for method in binding for name in method.__code__.co_names}
         return [*super().__dir__(), *(n for part in PARTS for n in vars(part) if n in taken)]
 
@@ -152,7 +152,7 @@ class Node(metaclass=Parts):
         self.send_request, self.run_clients = calls.send_request, Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
-        self.exists, self.data = casts.exists, casts.data
+        self.exists, self.data, self.state_type = casts.exists, casts.data, casts.state_type
         self.far, self.ask_far = casts.far, casts.ask_far
         self.encode, self.decode = casts.encode, casts.decode
         self._bind_groups(GroupCalls(world))

@@ -102,9 +102,10 @@ class Futures:
     def _fuzz(
         self, at: str = "", begin: str | None = None, tell: Tell = untold, **given: str | None
     ) -> Data:
-        node, where = self._standing(at if begin in (None, "now") else str(begin))
+        at = at if begin in (None, "now") else str(begin)
+        node, where = self._standing(at)
         asked = fuzzing_of(given)
-        told = fuzz(node, asked, Pace(LIVE_S, self._clock, tell))
+        told = fuzz(node, asked, Pace(LIVE_S, self._clock, tell), self._known(at))
         rule = f" --invariant {shlex.quote(asked.invariant)}" if asked.invariant else ""
         again = f"fuzz {asked.worker} --seed {asked.seed} --steps {asked.steps}{rule}{where}"
         return told | {"replay": again}

@@ -8,6 +8,7 @@ its state and its input, so that it is stepped alone: what it sends goes nowhere
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from random import Random
@@ -17,19 +18,24 @@ import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
+from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.errors import CommandError, StepTimeout, message_of
-from ssm_cli.history.expr import Asking, parse_expr
-from ssm_cli.history.shrink import counted
+from ssm_cli.history.expr import STATE, Asking, parse_expr
+from ssm_cli.history.lifetimes import Lifetime, life_of
+from ssm_cli.history.shrink import Shrunk, counted
 from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
+from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.runtime.performer.intake import hint_for
 from ssm_cli.simulation.load import CASTS, Input, remembered
 from ssm_cli.simulation.making import Maker, Pool, constants_of, maker_of
 from ssm_cli.simulation.pace import Pace
@@ -46,6 +52,10 @@ LEAVES = 50  # of a reply, or of a state on the way, that inputs are made near t
 STEPS_BETWEEN_LOOKS = 8  # at the state on the way
 SHRUNK_AFTER = 2  # times its time shrinking is cut: a `__post_init__` may not end
 MOST_TEXT = 200  # characters of an input that is shown
+
+
+Past = tuple[Recorder | None, int | None]
+NO_PAST: Past = (None, None)
 
 
 class Fuzzing(msgspec.Struct, frozen=True):
@@ -66,13 +76,17 @@ class Fuzzing(msgspec.Struct, frozen=True):
     beside: str | None = None
 
 
-def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
+def fuzz(node: Node, asked: Fuzzing, pace: Pace, past: Past = NO_PAST) -> Data:
     """Look for inputs that crash a worker, or break a rule, from the state that it has.
+
+    What is found is told from the begin of the worker's life, where that is remembered and leads
+    to its state: the fault may lie in what it was given before.
 
     Args:
         node: where the worker stands; it is left as it is.
         asked: what is asked for.
         pace: how long it may take.
+        past: what remembers the inputs up to there, and the last record; None for all.
 
     Returns:
         How many inputs were tried, and the fewest that were found, as a test; where none can be
@@ -82,7 +96,7 @@ def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
         CommandError: the worker cannot be fuzzed.
     """
     world = world_of(node)
-    session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked)
+    session = FuzzSessions(world, fuzzed_cell(world, asked.worker), asked, past)
     found = session.run(asked.steps, pace)
     told: Data = {
         "worker": asked.worker, "seed": asked.seed, "steps": session.steps,
@@ -91,16 +105,36 @@ def fuzz(node: Node, asked: Fuzzing, pace: Pace) -> Data:
     }  # fmt: skip
     if found is None:
         return told | {"never": session.never()}
-    shrinking = partial(tested, told=session.told, beside=asked.beside)
-    whole = Again(with_limit(session.spec, SHRUNK_AFTER * pace.seconds))
     try:
-        least, text = whole.step(shrinking, asked.worker, found, session.step, pace.shrinking())
+        least, text = least_of(session, found, asked, pace)
     except (CommandError, StepTimeout) as error:
         said = f"{session.said(found)}; {message_of(error)}"
         return told | {"said": said, "given": len(found.inputs), "never": []}
     said = least.said(0.0).partition(" (")[0]
     counts = {"inputs": len(least.inputs), "given": least.given}
     return told | counts | {"said": said, "test": text, "never": []}
+
+
+def least_of(session: FuzzSessions, found: Trial, asked: Fuzzing, pace: Pace) -> tuple[Shrunk, str]:
+    """Return the fewest inputs, from the begin of the worker's life if that goes; and a test.
+
+    Raises:
+        CommandError, StepTimeout: it cannot be shrunk, or not written down; says why.
+    """
+    shrinking = partial(tested, told=session.told, beside=asked.beside)
+    whole = Again(with_limit(session.spec, SHRUNK_AFTER * pace.seconds))
+
+    def shrunk(trial: Trial) -> tuple[Shrunk, str]:
+        least: tuple[Shrunk, str] = whole.step(
+            shrinking, asked.worker, trial, session.step, pace.shrinking()
+        )
+        return least
+
+    begun = session.from_begin(found, pace.is_over)
+    if begun is not None:
+        with suppress(CommandError, StepTimeout):  # else of the worker's own state
+            return shrunk(begun)
+    return shrunk(found)
 
 
 def fuzzed_cell(world: World, worker: str) -> WorkerCell:
@@ -113,7 +147,8 @@ def fuzzed_cell(world: World, worker: str) -> WorkerCell:
     if isinstance(cell, RemoteCell):
         raise CommandError(f"{worker} runs on another computer; fuzz it where its tree runs")
     if not isinstance(cell, WorkerCell):
-        raise CommandError(f"there is no worker `{worker[:60]}`; `tree` shows them")
+        hint = hint_for(world, worker) or "; `tree` shows them"
+        raise CommandError(f"there is no worker `{worker[:60]}`{hint}")
     if cell.status is not CellStatus.RUNNING:
         raise CommandError(f"{worker} does not run, and has no state to begin with")
     return cell
@@ -129,7 +164,7 @@ class FuzzSessions:
         step: steps one input, cut at the worker's limit, or at `HANG_S` where that is longer.
     """
 
-    def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing) -> None:
+    def __init__(self, world: World, cell: WorkerCell, asked: Fuzzing, past: Past) -> None:
         self.count = self.steps = 0
         self.stopped = ""
         self.spec = cell.spec
@@ -140,7 +175,8 @@ class FuzzSessions:
         self._behaviour = cell.behaviour or behaviour_of(cell.spec.start)
         self._chance = Random(asked.seed)  # noqa: S311 - it is to be the same each time
         self._goal = broken(asked.invariant, self.told)
-        known = {} if world.history is None else remembered(world.history)
+        self._recorder, self._last = past
+        known = {} if self._recorder is None else remembered(self._recorder, self._last)
         self._known: list[Input] = known.get(cell.spec.id, [])
         self._pool, self._state = Pool(), cell.state
         self._maker = self._made()
@@ -160,6 +196,38 @@ class FuzzSessions:
                 self.stopped = pace.said
                 return None
         return None
+
+    def from_begin(self, found: Trial, is_over: Callable[[], bool]) -> Trial | None:
+        """Return what was found behind all that has led to the state that the worker has.
+
+        None where that is not remembered, or comes to another state when it is stepped again.
+        """
+        recorder, worker = self._recorder, self._cell.spec.id
+        if recorder is None:
+            return None
+        last = recorder.last() if self._last is None else self._last
+        life = life_of(recorder, worker, last, ended=False)
+        if life.state is NOTHING:  # nothing has reached it
+            return msgspec.structs.replace(found, from_init=life.from_init)
+        if not self._leads_here(life, is_over):
+            return None
+        inputs = [*life.inputs, *found.inputs]
+        return msgspec.structs.replace(life, inputs=inputs).trial(found.behaviour, found.goal)
+
+    def _leads_here(self, life: Lifetime, is_over: Callable[[], bool]) -> bool:
+        """Return whether a life comes to the state of the worker, from one that breaks no rule."""
+        if self._goal is not None and self._goal[1].holds(life.state):
+            return False
+        state = self._runs.step(deepcopy, life.state)
+        for kind, message in life.inputs:
+            if is_over() or type(message) is AsText:
+                return False
+            try:
+                state = self.step(state, kind, deepcopy(message)).state
+            except BaseException as error:  # the worker has gone on with the state from before
+                if is_ctrl_c(error):
+                    raise
+        return equal(state, self._state)
 
     def told(self, value: Any) -> Any:
         """Return a value of the worker without what it hides."""
@@ -262,7 +330,7 @@ def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] 
     """
     if not invariant:
         return None
-    parse_expr(invariant)  # for the column of a mistake in it
+    parse_expr(invariant, STATE)  # for the column of a mistake in it
     rule = f"not ({invariant})"
     asking = Asking(parse_expr(rule))
     return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)

@@ -13,6 +13,7 @@ from ssm_cli.errors import CommandError
 from ssm_cli.history.scratch import copied
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.intake import hint_for
 from ssm_cli.simulation.patience import patient
 from ssm_cli.simulation.simulated import Common, LeapingClock, Simulated
 from ssm_cli.simulation.stand_ins import bring_near, stood_in, world_of
@@ -67,7 +68,8 @@ def check_skipped(node: Node, skip: Collection[str]) -> None:
     names = node.names("worker")
     wrong = next((name for name in skip if name not in names), None)
     if wrong is not None:
-        raise CommandError(f"--skip: there is no worker `{wrong[:60]}`; `tree` shows them")
+        hint = hint_for(world_of(node), wrong) or "; `tree` shows them"
+        raise CommandError(f"--skip: there is no worker `{wrong[:60]}`{hint}")
 
 
 def unkept(spec: ChildSpec) -> Any:

@@ -97,6 +97,15 @@ def history(store: Store) -> Iterator[tuple[int, Record]]:
         raise StorageDamaged(f"entry {expected} of the journal is missing")
 
 
+def behind(found: Contents, store: Store) -> int:
+    """Return how many records stand behind the saved states; raises `StorageDamaged`.
+
+    Those of workers that are down are kept with their states, and count.
+    """
+    kept = {seq for saved in found.states for seq, _ in saved.tail}
+    return len(kept | {seq for seq, _ in history(store) if seq > found.head.seq})
+
+
 def before(store: Store, first: int) -> tuple[int, bytes, int]:
     """Where history begins, whose oldest entry that is kept is `first`.
 

@@ -17,8 +17,9 @@ import msgspec
 from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.exact import heads_in, is_exact, renamed
-from ssm_cli.codec.json import data_reader, jsonable
+from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.renames import Names, Renames
+from ssm_cli.codec.shown import read_shown
 from ssm_cli.errors import StorageError, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
@@ -27,7 +28,16 @@ from ssm_cli.runtime.durable.life import Anew
 from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import code_in
-from ssm_cli.runtime.durable.records import Code, Note, Record, Repair, encode_entry
+from ssm_cli.runtime.durable.records import (
+    Change,
+    Code,
+    Input,
+    Note,
+    Record,
+    Repair,
+    encode_entry,
+    number_of,
+)
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     HEAD,
@@ -35,6 +45,7 @@ from ssm_cli.runtime.durable.snapshots import (
     RENAMED,
     STATE,
     Aside,
+    Head,
     Renamed,
     Saved,
     number_key,
@@ -74,6 +85,7 @@ class Repairing:
         self._tail = Tail(worker, saved_of(store, worker))
         self._last = fill(store, self._head, [self._tail])
         self._seq = self._last[2] + 1
+        self._as = self._last[3] + 1 if self._last[3] else self._seq
         self._is_new = self._tail.saved is None and not self._tail.records
         if self._is_new and self._spec is None:
             known = [key.removeprefix(STATE) for key in store.keys(STATE)]
@@ -88,14 +100,10 @@ class Repairing:
 
     def look(self) -> list[str]:
         """What is stored of it, and what can be done, a line each."""
-        saved, records = self._tail.saved, self._tail.records
-        state = "none" if saved is None or not saved.has else state_text(saved.state)
-        by = "" if saved is None else f", by {saved.machine} version {saved.version}"
-        lines = [
-            f"saved state: {state} (record {0 if saved is None else saved.seq}{by})",
-            f"behind it:   {len(records)} records",
-        ]
-        return [*lines, "", *WAYS]
+        return [
+            f"saved state: {saved_text(self._tail, self._head)}",
+            f"behind it:   {len(self._tail.records)} records", "", *WAYS,
+        ]  # fmt: skip
 
     def as_new(self) -> list[str]:
         """Prepare to take what the code that is here makes of all that is stored.
@@ -158,7 +166,7 @@ class Repairing:
             raise StorageError("--state is read by the type of the code: name it by --tree FILE")
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
         try:
-            value = data_reader(state_type(behaviour))(given)
+            value = read_shown(state_type(behaviour), given)
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             raise StorageError(
                 f"--state is no state of {self.worker}: {message_of(error)}"
@@ -181,10 +189,9 @@ class Repairing:
         saved: Saved | None,
         wrote: int | None = None,
     ) -> None:
-        timers = () if saved is None else saved.timers
-        timeout = None if saved is None else saved.timeout
+        under = ((), None) if saved is None else (saved.timers, saved.timeout)
         self._record = Repair(
-            self.worker, self._at_s, how, state, code, self._number, timers, timeout, wrote
+            self.worker, self._at_s, how, state, code, self._number, *under, wrote, self._as
         )
         if self._is_new:
             return
@@ -222,7 +229,7 @@ class Repairing:
         self._check_apart(Renames(found.made), once)
         made = (*found.made, (self._seq, old, new))
         self._changes = {RENAMED + self.worker: pack(Renamed(self.worker, {}, made))}
-        self._record = Note("", self._at_s, "repair: rename", self.worker, (old, new))
+        self._record = Note("", self._at_s, "repair: rename", self.worker, (old, new), self._as)
         return [*dict.fromkeys(hits)]
 
     def _cannot_rename(self, old: str, new: str, known: list[str]) -> NoReturn:
@@ -292,7 +299,7 @@ class Repairing:
     def carry_out(self) -> int:
         """Do what was prepared; the number of its record. Raises `StorageError`."""
         assert self._record is not None, "something was prepared"
-        entry, chain, _ = self._last
+        entry, chain, *_ = self._last
         head = msgspec.structs.replace(self._head, number=self._number)
         change(self._store, {**self._changes, HEAD: pack(head)})
         failed: list[StorageError] = []
@@ -300,7 +307,7 @@ class Repairing:
         self._store.append(entry + 1, data, lambda e: failed.append(e) if e is not None else None)
         if failed:
             raise failed[0]
-        return self._seq
+        return self._as
 
 
 WAYS = (
@@ -311,6 +318,18 @@ WAYS = (
     "--forget               begin by init",
 )
 """What can be done, a line each. Each shows what it changes, asks, and is a record."""
+
+
+def saved_text(tail: Tail, head: Head) -> str:
+    """Return the saved state of a worker with the record that it is of, and its code."""
+    saved, last = tail.saved, head.record
+    if saved is None or not saved.has:
+        return "none"
+    if tail.records:
+        seq, record = tail.records[0]
+        last = number_of(seq, record) - isinstance(record, Input | Change)
+    by = f"by {saved.machine} version {saved.version}"
+    return f"{state_text(saved.state)} (record {last or saved.seq}, {by})"
 
 
 def now_s() -> float:

@@ -24,9 +24,9 @@ from typing import Literal
 
 import msgspec
 
-from ssm_cli.spec.model import ChildSpec, Restart, SupervisorSpec, WorkerSpec
+from ssm_cli.spec.model import ChildSpec, RemoteSpec, Restart, SupervisorSpec, WorkerSpec
 from ssm_cli.supervision.differing import Difference, differences, kind_of, same_code
-from ssm_cli.supervision.obstacles import keeps, names_taken, pool_stuck, without_store
+from ssm_cli.supervision.obstacles import keeps, keeps_below, names_taken, pool_stuck, without_store
 from ssm_cli.supervision.standing import (
     Facts,
     Place,
@@ -41,6 +41,7 @@ from ssm_cli.supervision.standing import (
 Act = Literal["stop", "change", "restart", "start", "nothing"]
 DIGEST_BYTES = 6
 MOST_NAMED = 5  # children that a reason names
+ELSEWHERE = "; it ends first, and runs again where a node fits: see `ssm check`"
 NOT_RUNNING = "it does not run; that counts from its next start on"
 
 
@@ -85,6 +86,8 @@ class Applied(msgspec.Struct, frozen=True):
         done: the steps that are done, in their order.
         failed: the step that was not; None if all are done.
         reason: why it was not.
+        state: what has become of its node: it is `stopped`, or `restarting`.
+        coming: the remote children that were asked for, and do not run yet.
         left: the steps behind it, which were not begun; a second `apply` goes on with them.
         held: the workers that were to start and do not, as they cannot go on with what is stored
             of them; `why` says what to do.
@@ -96,6 +99,8 @@ class Applied(msgspec.Struct, frozen=True):
     reason: str = ""
     left: tuple[PlanStep, ...] = ()
     held: tuple[PlanStep, ...] = ()
+    state: str = ""
+    coming: tuple[PlanStep, ...] = ()
 
 
 def plan_tree(
@@ -301,6 +306,7 @@ class Planning:
             yield step_of("change", there, f"{why}; {NOT_RUNNING}")
         else:
             is_down = node.state in ("held", "new")
+            why += "" if is_down or not isinstance(there.node, RemoteSpec) else ELSEWHERE
             yield step_of("start" if is_down else "restart", there, why)
 
     def _runs(self, there: Place) -> bool:
@@ -410,8 +416,12 @@ def of_table(node: Standing, wanted: SupervisorSpec) -> Iterator[Difference]:
     before, after = node.spec.children, wanted.children
     if kind_of(wanted) == "pool":
         if not is_one(before, after):
-            said = of_templates(before, after)
-            yield Difference("template", f"template {after[0].id}: {said}")
+            said = f"template {after[0].id}: {of_templates(before, after)}"
+            stored = [one.spec.id for one in each(node) if one.stored]
+            if stored and not keeps_below(after[0]):
+                said += f"; {named(stored)} begin by `init` at their next start, and do not come "
+                said += "back with the tree; what is stored of them stays where it is"
+            yield Difference("template", said)
         return
     known = {child.spec.id for child in node.children}
     order = [child.id for child in after if child.id in known]

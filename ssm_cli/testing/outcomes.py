@@ -28,8 +28,8 @@ class Tried(msgspec.Struct, frozen=True):
     """What a simulation came to.
 
     Attributes:
-        survived: no way down, no crash, no difference was found, and no bound has stopped the
-            search before all was tried.
+        survived: no way down, no crash, no difference was found, no bound has stopped the search
+            before all was tried, and each part of a rule was known in some state.
         told: all that is told, as `-o json` prints it.
     """
 
@@ -40,13 +40,16 @@ class Tried(msgspec.Struct, frozen=True):
         """Fail with the timeline of what was found, unless nothing was."""
         if not self.survived:
             way = self.told.get("way") or self.told.get("timeline") or self.told.get("firsts") or []
-            lines = [str(row) for row in way] or [str(self.told.get("test") or self.told)]
+            rows = way or self.told.get("never") or [self.told.get("test") or self.told]
+            lines = [str(row) for row in rows]
             raise AssertionError("\n".join([self._why(bool(way)), *lines])[:MOST_SHOWN])
 
     def _why(self, is_way: bool) -> str:
         stopped = self.told.get("stopped")
         if stopped and not is_way and not self.told.get("test"):
             return f"stopped after {stopped}, before all was tried; ask for less at once:"
+        if self.told.get("never"):
+            return "parts of the rule were never known:"
         if self.told.get("placements") == 0:
             return "nothing was tried, as there is no worker to put a fault into:"
         return "a way down was found:"
@@ -167,7 +170,7 @@ def fuzz(
         "invariant": invariant or None,
     }
     told: dict[str, Any] = with_futures(node, instant).perform("fuzz", **given)
-    return Tried(not told["found"] and not told["stopped"], told)
+    return Tried(not (told["found"] or told["stopped"] or told["never"]), told)
 
 
 def replay(node: Node, worker: str = "all", code: str | Path | None = None) -> Tried:

@@ -35,6 +35,13 @@ children:
 """
 
 
+def test_a_list_that_is_empty_says_where_else_data_may_be(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    told = ssm(tmp_path, "data", "ls").splitlines()
+    where = f"ssm: there is no data in {tmp_path}/state/ssm/data"
+    assert told[1:] == [f"{where}; a folder of `run --data DIR` is seen by --data DIR"]
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     (tmp_path / "shop.yaml").write_text(TREE, encoding="utf-8")
@@ -226,15 +233,15 @@ def test_verify_names_the_first_input_that_gives_something_else(place: Path) -> 
     )
     (place / "salt").write_text("1", encoding="utf-8")
     ssm(place, "run", "odd.yaml", "--headless", "--detach")
-    for line in "abc":
-        ssm(place, "call", "w", line)
+    replies = [json.loads(ssm(place, "call", "w", line, "-o", "json")) for line in "abc"]
+    assert [reply["record"] for reply in replies] == [1, 2, 3]
     os.kill(json.loads(ssm(place, "ls", "-o", "json"))["pid"], signal.SIGKILL)
     wait_for(lambda: not listed(place)["in_use"])
     assert "ok," in ssm(place, "data", "verify", "--tree", "odd.yaml")
     (place / "salt").write_text("2", encoding="utf-8")
     said = ssm(place, "data", "verify", "--tree", "odd.yaml", code=74)
-    assert "w does not start (differs): record 2: it comes to another state" in said
-    assert "w does not start (differs): record 2" in ssm(
+    assert "w does not start (differs): record 1: it comes to another state" in said
+    assert "w does not start (differs): record 1: " in ssm(
         place, "run", "odd.yaml", "-c", "call w d", code=4
     )
 

@@ -38,6 +38,8 @@ def env_of(typed: str, *, terminal: bool) -> Environment:
         (["reload", "--no"], "y\n", True, 3, b"Bought"),
         (["reload", "book", "-n", "1", "--yes"], "", False, 0, b"Got"),
         (["reload", "-o", "json"], "", False, 3, b"Bought"),
+        (["reload", "-n", "0"], "y\n", True, 2, b"Bought"),
+        (["reload", "-n", "0", "--yes"], "", False, 2, b"Bought"),
         (["reload", "nobody"], "", False, 4, b"Bought"),
         (["reload", "--yes", "--no"], "", False, 2, b"Bought"),
         (["rollback"], "", False, 4, b"Bought"),

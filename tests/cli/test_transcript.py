@@ -65,6 +65,7 @@ tree
 now
 state kv2
 at 99
+now
 state kv2 --at yesterday
 history > {0}/out
 """

@@ -31,6 +31,7 @@ from ssm_cli.cluster.ports import CallLost, ClusterError
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Lease, Ping, Said, Start
 from ssm_cli.cluster.protocol.roles import ClusterRole
+from ssm_cli.errors import CommandError
 from tests.cluster.servers import Servers
 from tests.program import ssm
 
@@ -364,6 +365,15 @@ def test_a_password_of_a_url_is_never_part_of_what_is_shown(
     assert (found.user, found.password) == (user, password)
     assert "@" not in found.url
     assert "s3" not in found.url
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [("http://h:1", "`http://`"), ("nats://h,foo://h", "`foo://`"), ("nats://s3cret://h", "this")],
+)
+def test_a_url_of_something_else_is_refused_before_anybody_is_asked(url: str, what: str) -> None:
+    with pytest.raises(CommandError, match=f"^{what} is no URL of a cluster; expected nats://"):
+        access_at(url)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.thorough import tries
 SEEDS = tries(40, 300)
 LOSSES = tries(20, 60)
 BATCH = 20
-CATCHES = 150  # seeds in which a mutant is caught; most are in the first ten
+CATCHES = 300  # seeds in which a mutant is caught, as many as run; most are in the first ten
 FIRST = {
     "appends are not compared": 48,
     "an owner does not stop itself": 58,
@@ -32,7 +32,7 @@ FIRST = {
     "a lease is taken over after it was good once": 24,
     "a beat covers a subtree that is placed elsewhere since": 21,
     "an agent is not told of a takeover": 21,
-    "a stop that comes during the start is forgotten": 160,
+    "a stop that comes during the start is forgotten": 165,
 }
 """With which seed to begin, where the first that catches it is late: it only saves time."""
 REPLAY = "SSM_CLUSTER_SEED={seed} python -m pytest tests/cluster/test_simulation.py -k one_seed"

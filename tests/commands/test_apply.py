@@ -144,8 +144,37 @@ def test_a_start_that_fails_says_what_was_done_and_what_was_not(node: Node, file
     assert result.lines[1:] == (
         "not done: start root/c: OSError: no disk",
         "1 step done, 1 not begun:", "  start    root/kv3   new",
-        "the tree goes on as it is; `apply` again goes on from here",
+        "root/c is stopped, and the rest goes on; `apply` again goes on from here",
     )  # fmt: skip
+
+
+def test_a_restart_that_fails_says_that_what_ran_is_down(node: Node, file: Path) -> None:
+    file.with_name("fails.py").write_text(CODE)
+    write(file, WORKER.format("kv1", ""), FAILS.replace("worker: c", "worker: kv2"))
+    result = run(node, "apply --yes")
+    assert (result.exit_code, node.whereis("kv2")) == (ExitCode.REFUSED, None)
+    assert result.lines == (
+        "not done: restart root/kv2: OSError: no disk", "0 steps done, 0 not begun",
+        "root/kv2 is stopped, and the rest goes on; `apply` again goes on from here",
+    )  # fmt: skip
+    (done,) = run(node, "apply --yes -o json").records
+    assert isinstance(done, dict)
+    assert (done["failed"]["act"], done["state"]) == ("start", "stopped")
+
+
+def test_why_a_child_did_not_start_is_in_every_refusal(node: Node, file: Path) -> None:
+    file.with_name("fails.py").write_text(CODE)
+    worker = f"{{worker: c, start: {file.with_name('fails.py')}:fails}}"
+    for spec in (worker, f"{{supervisor: s, children: [{worker}]}}"):
+        (refused,) = run(node, f"start-child root {spec}").lines
+        assert "failed to start: " in refused
+        assert "; OSError: no disk, at " in refused
+        assert "fails.py:4" in refused
+    below = "  - supervisor: s\n    children:\n    - {worker: c, start: ./fails.py:fails}\n"
+    write(file, WORKER.format("kv1", ""), WORKER.format("kv2", ""), below)
+    not_done = run(node, "apply --yes").lines[0]
+    assert not_done.startswith("not done: start root/s: ")
+    assert "OSError: no disk" in not_done
 
 
 def test_what_cannot_be_applied_is_shown_with_the_plan(node: Node, file: Path) -> None:

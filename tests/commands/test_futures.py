@@ -121,6 +121,13 @@ def test_fuzz_begins_at_a_record_and_says_so(node: Node) -> None:
     assert result.lines[-1] == "the same again: fuzz kv1 --seed 2 --steps 3 --at 1"
 
 
+def test_a_rule_that_was_never_known_is_no_success(node: Node) -> None:
+    result = run("fuzz kv2 --steps 1 --invariant 'state.no.such > 0'", node)
+    assert result.exit_code == ExitCode.USAGE
+    assert "nothing found, but the rule was not known" in result.lines[0]
+    assert "`state` has no .no" in result.lines[1]
+
+
 def test_a_mistake_in_a_rule_is_shown_with_its_column() -> None:
     with pytest.raises(CommandError) as refused:
         parse_line("fuzz kv1 --invariant state +", ["kv1"])

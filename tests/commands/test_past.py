@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from ssm_cli import Supervisor, Worker
 from ssm_cli.commands import past
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import Command, parse_line, parse_words
@@ -16,6 +17,7 @@ from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.past import with_past
+from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.load import load_tree
@@ -255,3 +257,24 @@ def test_log_and_crash_tell_the_record(node: Node) -> None:
         run("kv2 Lookup crash", plain)
         assert not any("record" in line for line in run("log", plain).lines)
         assert not any(line.startswith("record") for line in run("crash", plain).lines)
+
+
+def test_what_was_done_by_hand_is_told_in_the_words_of_the_command_line() -> None:
+    worker = Worker("user", kv_store)
+    tree = Supervisor("root", children=[
+        Supervisor("users", "simple_one_for_one", [worker]), Worker("kv1", kv_store),
+    ])  # fmt: skip
+    with with_past(Node(tree, clock=ManualClock(), history=100), instant) as node:
+        node.start_child("users", "ann", {"password": "s3cret"})
+        node.terminate_child("users", "ann")
+        node.replace_state("kv1", {"x": 1})
+        node.recode_pool("users", kv_store)
+        told = [line.split(maxsplit=2)[2] for line in run("history", node).lines]
+    assert told == [
+        "users  start-child ann (args: password)", "ann  start", "users  terminate-child ann",
+        'kv1  set {"x": 1}  x added 1', "users  reload ssm_cli.machines.kv:step",
+    ]  # fmt: skip
+
+
+def test_a_command_that_fails_as_a_whole_is_told_without_a_column(node: Node) -> None:
+    assert run("keep kv1 many", node).lines == ("EVENTS must be a whole number, got `many`",)

@@ -25,7 +25,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.results import Continue, TimeoutAfter
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import CommandError, SysError
+from ssm_cli.errors import CommandError, SsmError, SysError
 from ssm_cli.history.breaks import MOST_BREAKS
 from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.past import with_past
@@ -101,6 +101,12 @@ def test_the_worker_is_held_before_the_state_and_shows_the_input(node: Node, ask
     assert events(node, "held") == [
         {"break": 1, "when": "state > 5", "input": "1", "changed": "state 5 -> 6   (+1)"}
     ]
+
+
+@pytest.mark.parametrize("expr", ["error is not None", "state > 3 and record > 1"])
+def test_a_break_over_what_a_break_does_not_know_is_refused(ask: Ask, expr: str) -> None:
+    with pytest.raises(BadExpr, match="is not known here: it is about `state` and `input`"):
+        ask("break_at", worker="a", expr=expr)
 
 
 def test_other_workers_go_on(node: Node, ask: Ask) -> None:
@@ -488,3 +494,14 @@ def test_where_nothing_is_held_without_the_break_an_input_is_stepped_as_it_came(
     fork = ask("standing", place, reading=False)
     assert fork.get_state("a") == 5
     assert fork.call("a", "1") == 6
+
+
+def test_a_break_of_a_misspelt_worker_says_which_was_meant() -> None:
+    tree = Supervisor("root", children=[Worker("ledger", ADDER)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        with_past(node, instant)
+        for effect, given in (("break_at", {"expr": "state > 1"}), ("blame", {"path": "."})):
+            with pytest.raises(SsmError, match=r"no worker .*; did you mean ledger\?"):
+                node.perform(effect, worker="leger", **given)
+        with pytest.raises(SsmError, match="root is a supervisor, not a worker"):
+            node.perform("break_at", worker="root", expr="state > 1")

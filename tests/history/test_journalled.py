@@ -115,6 +115,81 @@ def test_what_no_journal_holds_does_not_run_there(folder: Path) -> None:
     ]  # fmt: skip
 
 
+def a_hotel() -> Any:
+    """A pool of workers, a pool of supervisors, and a pool that keeps nobody."""
+    machine = StateMachine(step=step, init=lambda *_: {})
+    room, bed = (Worker(name, machine, persist="journal") for name in ("room", "bed"))
+    wing = Supervisor("wing", children=[bed, Worker("plain", machine)])
+    pools: list[tuple[str, Any]] = [
+        ("rooms", room), ("wings", wing), ("guests", Worker("guest", machine)),
+    ]  # fmt: skip
+    return Supervisor("root", children=[Supervisor(n, "simple_one_for_one", [t]) for n, t in pools])
+
+
+def hotel_run(store: FolderStore) -> Node:
+    """A tree whose pools get children between its inputs; killed, as nothing of it is stopped."""
+    node = Node(a_hotel(), clock=ManualClock(), store=store, history=1000).start()
+    node.start_child("rooms", "a")
+    node.start_child("guests", "g")
+    node.call("rooms:a", "x")
+    node.start_child("wings", "w")
+    node.call("wings:w/bed", "y")
+    node.call("rooms:a", "x")
+    node.start_child("rooms", "b")
+    node.replace_state("rooms:a", {"x": 7})
+    node.call("rooms:b", "z")
+    return node
+
+
+def of_pools(node: Any) -> Any:
+    """The children of the durable pools, and the states of their durable workers."""
+    ids = [child.id for pool in node.tree().children[:2] for child in pool.children]
+    beds = [f"{one}/bed" if one.startswith("wings") else one for one in ids]
+    return [(one, node.get_state(one)) for one in beds]
+
+
+def test_at_each_record_pools_have_the_children_that_the_live_tree_had(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        live = hotel_run(store)
+        had = [of_pools(live.at(record)) for record in range(live.record + 1)]
+    assert [len(one) for one in had] == [0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    node, _, troubles = timeline(tmp_path, a_hotel())
+    assert not troubles
+    assert [of_pools(node.at(record)) for record in range(live.record + 1)] == had
+    assert of_pools(node) == had[-1]
+    assert [pool.children for pool in node.tree().children[2:]] == [()], "nobody is kept there"
+
+
+def test_who_has_left_a_pool_since_is_there_until_then(tmp_path: Path) -> None:
+    with FolderStore(tmp_path) as store:
+        live = hotel_run(store)
+        live.terminate_child("rooms", "rooms:a")
+        live.terminate_child("wings", "wings:w")
+        live.call("rooms:b", "z")
+        numbers = range(live.record + 1)
+        had = [sorted(of_pools(live.at(record))) for record in numbers]
+    assert [len(one) for one in had[-4:]] == [3, 2, 1, 1]
+    node, past, troubles = timeline(tmp_path, a_hotel())
+    assert not troubles
+    assert [sorted(of_pools(node.at(record))) for record in numbers] == had
+    assert of_pools(node) == had[-1]
+    assert [one["record"] for one in past.blame("rooms:a", "x")["records"]] == [8, 6, 3]
+
+
+@pytest.mark.parametrize("name", ["rooms:a", "root/rooms/a", "a"])
+def test_a_child_of_a_pool_is_asked_and_forked_by_each_of_its_names(
+    tmp_path: Path, name: str
+) -> None:
+    with FolderStore(tmp_path) as store:
+        hotel_run(store)
+    node, _, _ = timeline(tmp_path, a_hotel())
+    assert node.at(3).get_state(name) == {"x": 1}
+    fork = with_past(node, str).perform("fork", at="3")["place"]
+    there = with_past(node, str).perform("standing", fork, reading=False)
+    there.call(name, "x")
+    assert there.get_state(name) == {"x": 2}
+
+
 def test_a_fork_of_a_journal_goes_on_and_steps_again_without_an_input(folder: Path) -> None:
     node, _, _ = timeline(folder, a_tree())
     ask = with_past(node, str).perform

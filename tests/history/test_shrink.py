@@ -77,24 +77,73 @@ def test_a_number_that_a_reply_has_given_is_followed_when_it_becomes_another() -
     assert found(trial).inputs[-1][1] == Release("1")
 
 
-def test_where_init_is_forgotten_the_oldest_state_is_made_simple() -> None:
+def states_of(trial: Trial) -> list[Any]:
+    """All states that the inputs of a trial lead to, as they were given."""
+    run, states = own_run(trial.behaviour), [trial.state]
+    for kind, message in trial.inputs[:-1]:
+        states.append(run(states[-1], kind, message).state)
+    return states
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[name for name, _, _ in FAULTS])
+def test_a_test_begins_with_a_state_that_occurred(fault: Planted) -> None:
+    trial = fault[2]()
+    states = states_of(trial)
+    for one in (trial, later_trial(trial, states, len(states) // 2)):
+        shrunk = shrink(one)
+        if isinstance(shrunk, Shrunk):
+            assert shrunk.state in states
+            assert shrunk.from_init == (one.from_init and shrunk.state is trial.state)
+
+
+def later_trial(trial: Trial, states: list[Any], at: int) -> Trial:
+    """The trial of which what came before an input is forgotten."""
+    return Trial(trial.behaviour, states[at], trial.inputs[at:], trial.goal, from_init=False)
+
+
+def test_where_init_is_forgotten_a_fault_begins_with_the_oldest_state_as_it_was() -> None:
     trial = drawn_trial(machine(ledger.large_amount), State(), of_ledger, 4)
-    run, state = own_run(trial.behaviour), trial.state
-    for kind, message in trial.inputs[:400]:
-        state = run(state, kind, message).state
-    later = Trial(trial.behaviour, state, trial.inputs[400:], trial.goal, from_init=False)
-    shrunk = found(later)
+    states = states_of(trial)
+    shrunk = found(later_trial(trial, states, 400))
     assert not shrunk.from_init
     assert len(shrunk.inputs) == 1
-    assert not shrunk.state.holds
-    assert len(shrunk.state.balance) == 1
-    assert len(state.balance) > 1, "the state that was given is as it was"
+    assert shrunk.state == states[400]
 
 
 def test_a_count_that_takes_hundreds_of_inputs_is_told_from_a_later_state() -> None:
-    shrunk = found(drawn_trial(machine(ledger.three_hundred_moves), State(), of_ledger, 3))
-    assert shrunk.state == State(balance={"a": 0}, next_hold=0, moves=299)
-    assert "-> 1 input from a state with 1 balance" in shrunk.said(1.9)
+    trial = drawn_trial(machine(ledger.three_hundred_moves), State(), of_ledger, 3)
+    shrunk = found(trial)
+    assert shrunk.state == states_of(trial)[-1]
+    assert shrunk.state.moves == 299
+    assert "-> 1 input from a state with " in shrunk.said(1.9)
+
+
+@dataclass(frozen=True)
+class Pair:
+    a: int = 3
+    b: int = 3
+    seen: tuple[int, ...] = (*range(40),)
+
+
+def counting(message: str, pair: Pair) -> tuple[Pair, str]:
+    """Count in two places, and forget one of them at 5: that is the fault."""
+    if message == "check" and pair.a != pair.b:
+        raise ArithmeticError(pair)
+    if message == "inc":
+        return Pair(pair.a + 1, pair.b + (pair.a != 5), pair.seen), "ok"
+    return pair, "ok"
+
+
+def test_a_fault_that_an_earlier_step_prepared_is_shown_with_that_step() -> None:
+    with pytest.raises(ArithmeticError) as raised:
+        counting("check", Pair(6, 5))
+    raised.value.__traceback__ = raised.value.__traceback__ and raised.value.__traceback__.tb_next
+    words = ["inc", "check", "inc", "inc", "look", "inc", "check"]
+    inputs = [(Kind.CALL, word) for word in words]
+    trial = Trial(StateMachine(step=counting), Pair(), inputs, crash_goal(raised.value))
+    shrunk = found(trial)
+    assert shrunk.state is trial.state, "large as it is"
+    assert [message for _, message in shrunk.inputs] == ["inc"] * 3 + ["check"]
 
 
 def test_amounts_end_at_the_boundary_of_the_fault() -> None:

@@ -28,6 +28,7 @@ from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, ReadOnly
+from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.past import with_past
 from ssm_cli.history.places import MOST_FORKS
 from ssm_cli.history.timeline import Timeline
@@ -351,6 +352,8 @@ def test_shrink_finds_three_inputs_and_writes_a_test(tmp_path: Path) -> None:
     assert found["test"].count("= step(") == found["inputs"]
     rule = node.perform("shrink", when="state.held < 0")
     assert rule["inputs"] <= 3
+    with pytest.raises(BadExpr, match="`kind` is not known here: it is about `state`"):
+        node.perform("shrink", when="kind == 'Hold'")
 
 
 def test_a_record_that_is_no_crash_cannot_be_shrunk(node: Node, ask: Ask) -> None:

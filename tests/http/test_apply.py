@@ -71,9 +71,11 @@ def test_planning_and_applying_need_the_role_apply_which_may_do_no_more(file: Pa
                 assert (status, "the role apply" in body["error"]["message"]) == (403, True)
         status, plan = await client.ask(Role.APPLY, "/v1/plan")
         assert (status, [step["act"] for step in plan["steps"]]) == (200, ["stop", "start"])
+        assert (plan["v"], plan["type"]) == (1, "plan")
         assert node.whereis("kv3") is None
         status, done = await client.ask(Role.APPLY, f"/v1/apply?plan={plan['digest']}")
         assert (status, len(done["done"]), done["failed"]) == (200, 2, None)
+        assert (done["v"], done["type"]) == (1, "applied")
         for target in ("/v1/nodes/kv1/kill", "/v1/stop", "/v1/supervisors/root/children"):
             assert (await client.ask(Role.APPLY, target))[0] == 403
         assert (await client.ask(Role.ADMIN, "/v1/plan"))[0] == 200
@@ -124,5 +126,18 @@ def test_a_file_with_mistakes_is_refused_with_every_complaint(file: Path) -> Non
         status, body = await client.ask(Role.APPLY, "/v1/apply")
         assert (status, body["error"]["message"].count("kv.yaml:")) == (400, 2)
         assert (await client.ask(Role.APPLY, "/v1/apply?specs_only=maybe"))[0] == 400
+
+    serving(file, story)
+
+
+@pytest.mark.parametrize("query", ["pln={0}", "plan=", "plan={0}&plan={0}", "at=&pla=x"])
+def test_a_guard_that_is_not_understood_is_no_leave_to_go_on_without_it(
+    file: Path, query: str
+) -> None:
+    async def story(client: Client, node: Node) -> None:
+        write(file, "kv1")
+        status, body = await client.ask(Role.APPLY, f"/v1/apply?{query.format('0123456789ab')}")
+        assert (status, "plan`" in body["error"]["message"]) == (400, True)
+        assert node.whereis("kv2") is not None
 
     serving(file, story)

@@ -182,6 +182,7 @@ def test_a_retried_call_is_stepped_once() -> None:
             assert served.node.statistics("kv2").steps == 1
             other = await served.call("kv2", "Store x 2", idempotency_key="k1")
             assert other[0] == 422
+            assert other[1]["input"] == "Store x 2"
             assert (await served.call("kv3", "Store x 1", idempotency_key="k1"))[0] == 200
 
     asyncio.run(main())
@@ -292,3 +293,17 @@ def test_a_defect_of_the_server_is_a_500_that_names_it(
 
     asyncio.run(main())
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_cast_as_text_is_read_when_it_is_served_and_as_json_at_once() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            cast = "/v1/workers/kv2/cast"
+            assert (await served.ask("POST", cast, "Bad"))[0] == 202
+            assert (await served.call("kv2", "Lookup x"))[0] == 200
+            told = [r.detail["input"] for r in served.node.reports() if r.event == "undecodable"]
+            assert told == ["Bad"]
+            as_json = {"content-type": "application/json"}
+            assert (await served.ask("POST", cast, '{"type": "Bad"}', as_json))[0] == 400
+
+    asyncio.run(main())

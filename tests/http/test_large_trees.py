@@ -170,6 +170,88 @@ def test_names_in_slices_are_the_names(kind: Kind | None) -> None:
     asyncio.run(main())
 
 
+def test_names_below_a_supervisor_are_those_of_its_children() -> None:
+    async def main() -> None:
+        async with serve("trees/kv.yaml") as served:
+            for above, names in (("storage", ["kv2", "kv3"]), ("root/storage", ["kv2", "kv3"]),
+                                 ("root", ["kv1", "storage"]), ("kv1", [])):  # fmt: skip
+                _, found, _ = await served.ask("GET", f"/v1/names?below={above}")
+                assert found == names
+            _, found, _ = await served.ask("GET", "/v1/names?below=root&kind=worker")
+            assert found == ["kv1"]
+            status, record, _ = await served.ask("GET", "/v1/names?below=nobody")
+            assert (status, record["error"]["type"]) == (404, "NoProc")
+
+    asyncio.run(main())
+
+
+def test_branches_are_made_in_slices_and_have_the_first_children() -> None:
+    async def main() -> None:
+        few = [Supervisor(f"s{i}", children=[Worker(f"w{i}", kv_store)]) for i in range(2000)]
+        async with serve(Supervisor("root", children=few)) as served:
+            turns, branches = await turns_during(served, "/v1/branches?first=1")
+            assert turns >= 2000 // SLICE
+            by_name = {branch["name"]: branch for branch in branches}
+            assert len(by_name) == 2001
+            assert (by_name["root"]["size"], by_name["root"]["first"]) == (2000, ["s0"])
+            assert by_name["root"]["supervisors"] == [f"s{i}" for i in range(2000)]
+            assert by_name["s7"] == {"name": "s7", "size": 1, "first": ["w7"], "supervisors": []}
+
+    asyncio.run(main())
+
+
+def test_rows_are_answered_once_until_something_happens() -> None:
+    async def main() -> None:
+        async with serve("trees/kv.yaml", history=100) as served:
+
+            async def rows(since: object) -> Any:
+                body = msgspec.json.encode({"names": ["kv2", "nobody"], "since": since})
+                status, answer, _ = await served.ask("POST", "/v1/rows", body)
+                assert status == 200, answer
+                return answer
+
+            first = await rows(None)
+            assert (first["root"], first["nodes"], first["queue"]) == ("root", 5, 0)
+            kv2, nobody = first["rows"]
+            assert (kv2["view"]["path"], kv2["size"], nobody) == ("root/storage/kv2", 0, None)
+            assert (await rows(first["seen"]))["rows"] is None
+            await served.call("kv2", "Store x 1")
+            second = await rows(first["seen"])
+            assert second["rows"][0]["view"]["steps"] == 1
+            assert (await rows(second["seen"]))["rows"] is None
+            assert (await rows("another-run"))["rows"] is not None
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'{"names": "kv1"}', b'{"names": [1]}', b'{"names": ["\xff"]}',
+     b'{"names": [], "since": 1}', msgspec.json.encode({"names": ["kv1"] * (SLICE + 1)})],
+)  # fmt: skip
+def test_what_does_not_ask_for_rows_is_refused(body: bytes) -> None:
+    async def main() -> None:
+        async with serve("trees/kv.yaml") as served:
+            status, answer, _ = await served.ask("POST", "/v1/rows", body)
+            assert status == 400, answer
+            assert "rows" in answer["error"]["message"]
+
+    asyncio.run(main())
+
+
+def test_a_census_counts_in_steps_while_the_tree_is_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        monkeypatch.setattr("ssm_cli.runtime.looking.listing.CENSUS_CELLS", 100)
+        async with serve(wide(3000)) as served:
+            turns, census = await turns_during(served, "/v1/census")
+            assert turns >= 3000 // 100
+            assert (census["workers"], census["steps"]) == (3000, {"root": 0})
+
+    asyncio.run(main())
+
+
 def test_children_in_slices_are_the_children() -> None:
     async def main() -> None:
         async with serve(wide(500)) as served:
@@ -193,7 +275,7 @@ def test_the_tree_in_slices_is_the_tree(
 ) -> None:
     async def main() -> None:
         async with serve(spec) as served:
-            monkeypatch.setattr("ssm_cli.http.requests.SLICE", 0)
+            monkeypatch.setattr("ssm_cli.http.shape.SLICE", 0)
             _, answer, headers = await served.ask("GET", "/v1/tree")
             assert headers["transfer-encoding"] == "chunked"
             whole = msgspec.json.decode(msgspec.json.encode(with_steps(served.node.tree())))

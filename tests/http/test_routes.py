@@ -15,6 +15,7 @@ from ssm_cli.http.access import Gate
 from ssm_cli.http.openapi import document
 from ssm_cli.http.requests import Requests
 from ssm_cli.http.routes import ROUTES
+from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
@@ -165,8 +166,16 @@ def test_metrics_have_a_bound_on_their_labels(monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_route_has_a_handler() -> None:
     apart = {"call", "reports", "metrics", "openapi"}
-    past = set(with_futures(Node(SESSIONS), str).effects)
-    known = apart | set(vars(Requests)) | set(REQUESTS) | set(dir(Node)) | past
+    node = Node(SESSIONS)
+    past = set(with_futures(node, str).effects)
+    known = (
+        apart
+        | set(vars(Requests))
+        | set(vars(ShapeRequests))
+        | set(REQUESTS)
+        | set(dir(node))
+        | past
+    )
     assert {route.effect for route in ROUTES} <= known
     assert len({route.effect for route in ROUTES}) == len(ROUTES)
 
@@ -212,3 +221,12 @@ def test_made_up_requests_get_declared_responses(tmp_path: Path) -> None:
             assert process.returncode == 0, out.decode()[-4000:]
 
     asyncio.run(main())
+
+
+def test_every_route_refuses_a_key_of_the_query_that_it_does_not_have() -> None:
+    targets = [(route.method, route.path.replace("{", "").replace("}", "")) for route in ROUTES]
+    steps = [(method, f"{path}?nosuch=1", "", 400) for method, path in targets]
+    answers = run(steps, "trees/kv.yaml")
+    assert all("no `nosuch`" in answer["error"]["message"] for answer in answers)
+    (answer,) = run([("GET", "/v1/log?lst=3", "", 400)], "trees/kv.yaml")
+    assert answer["error"]["message"] == "/v1/log takes no `lst`; did you mean `last`?"

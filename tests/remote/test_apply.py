@@ -20,6 +20,7 @@ from ssm_cli.errors import NoTree
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.remote.ports import Outcome
 
+ELSEWHERE = "; it ends first, and runs again where a node fits: see `ssm check`"
 LATER = ", from its next start on"
 
 
@@ -45,11 +46,11 @@ def links() -> FakeLinks:
         (shop(billing()), shop(billing()), [], []),
         (
             shop(billing()), shop(billing(tree="other.yaml")),
-            ["restart billing: tree billing.yaml -> other.yaml"], ["billing"],
+            [f"restart billing: tree billing.yaml -> other.yaml{ELSEWHERE}"], ["billing"],
         ),
         (
             shop(billing()), shop(billing(place={"zone": "b"})),
-            ["restart billing: place none -> zone=b"], ["billing"],
+            [f"restart billing: place none -> zone=b{ELSEWHERE}"], ["billing"],
         ),
         (
             shop(billing()), shop(billing(orphan="stop", shutdown=1000)),
@@ -115,3 +116,18 @@ def test_without_a_cluster_a_remote_child_does_not_start_and_the_tree_goes_on() 
         assert done.failed is not None
         assert "no cluster" in done.reason
         assert node.call("cart", b"Store x 1") == b"Ok"
+
+
+def test_a_remote_child_that_no_node_has_taken_yet_is_told_as_coming(links: FakeLinks) -> None:
+    nowhere = shop(billing(place={"zone": "c"}))
+    with Node(shop(billing()), clock=ManualClock(), links=links) as node:
+        links.slow.add("billing")
+        done = node.apply(nowhere)
+        assert [(one.path, "asked for" in one.why) for one in done.coming] == [
+            ("shop/billing", True)
+        ]
+        assert node.whereis("billing") is None
+        links.arrive("billing")
+        node.run(0)
+        assert node.whereis("billing") is not None
+        assert node.apply(nowhere).coming == ()

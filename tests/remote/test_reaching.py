@@ -217,7 +217,8 @@ def test_what_is_about_this_tree_alone_refuses_in_and_does_nothing(
         (Carried("GET", "/v1/reports"), 400, "not carried"),
         (Carried("POST", "/v1/workers/kv/call", body=b"Store z 1"), 400, "not carried"),
         (Carried("GET", "/v1/nowhere"), 404, "nothing at"),
-        (Carried("POST", "/v1/nodes/kv/kill", query="x=1"), 200, ""),
+        (Carried("POST", "/v1/nodes/kv/kill", query="at="), 200, ""),
+        (Carried("POST", "/v1/nodes/kv/kill", query="x=1"), 400, "takes no `x`"),
         (
             Carried("POST", "/v1/history/replay", query="worker=kv&code=/etc/passwd"),
             403,

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.repl.tree.far import FarSource
 from ssm_cli.repl.tree.index import GROUP, GROUP_FIRST, Index, Wish
 from ssm_cli.repl.tree.rates import OVER_S
-from ssm_cli.repl.tree.source import Source, ViewSource, source_of
+from ssm_cli.repl.tree.source import Source, ViewSource
 from ssm_cli.repl.tree.view import DEEP_QUEUE, TreeView, workers_below
+from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import CENSUS_CELLS
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 from tests.repl.conftest import kv_tree, many_workers
+from tests.repl.far import Far
 
 
 class Clock:
@@ -133,29 +137,32 @@ def test_trees_nested_without_end_are_cut_off_rather_than_followed() -> None:
 # --- on a real tree ---------------------------------------------------------------------------
 
 
-def both(node: Node) -> list[Source]:
-    return [source_of(node), ViewSource(node)]
+def all_of(node: Node) -> list[Source]:
+    return [node.listing(), ViewSource(node), FarSource(cast("NodeApi", Far(node)), Clock())]
 
 
-def test_a_tree_that_is_asked_for_as_a_whole_shows_the_same_rows() -> None:
+def test_a_tree_that_is_asked_for_as_a_whole_or_from_afar_shows_the_same_rows() -> None:
     node = kv_tree().start()
-    near, far = (TreeView(source, Clock()) for source in both(node))
-    assert isinstance(far.source, ViewSource)
-    assert not isinstance(near.source, ViewSource)
-    assert near.index.count == far.index.count == 5
+    near, whole, far = (TreeView(source, Clock()) for source in all_of(node))
+    assert near.index.count == whole.index.count == far.index.count == 5
     for number in range(5):
-        one, other = near.row(number), far.row(number)
-        assert (one.guide, one.node.path, one.size) == (other.guide, other.node.path, other.size)
+        one, *others = near.row(number), whole.row(number), far.row(number)
+        for other in others:
+            assert (one.guide, one.node.path, one.size) == (
+                other.guide,
+                other.node.path,
+                other.size,
+            )
     node.stop()
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["its own listing", "its view"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["its own listing", "its view", "from afar"])
 def test_a_census_counts_workers_and_steps_and_finds_who_does_not_run(which: int) -> None:
     node = many_workers(30).start()
     for name in ("w0001", "w0002", "w0002"):
         node.call(name, b"Store x 1")
     node.terminate_child("root", "w0025")
-    source = both(node)[which]
+    source = all_of(node)[which]
     (*_, census) = source.census()
     assert (census.workers, census.steps["root"]) == (30, 3)
     assert census.troubled == {"root": ["w0025"]}
@@ -165,14 +172,14 @@ def test_a_census_counts_workers_and_steps_and_finds_who_does_not_run(which: int
 def test_a_census_of_a_large_tree_rests_in_between() -> None:
     children = [Worker(f"w{i}", kv_store) for i in range(CENSUS_CELLS + 10)]
     node = Node(Supervisor("root", children=children)).start()
-    assert len(list(source_of(node).census())) == 2
+    assert len(list(node.listing().census())) == 2
     node.stop()
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["its own listing", "its view"])
+@pytest.mark.parametrize("which", [0, 2], ids=["its own listing", "from afar"])
 def test_a_worker_for_which_much_waits_is_kept_in_view(which: int) -> None:
     node = many_workers(100).start()
-    tree = TreeView(both(node)[which], Clock())
+    tree = TreeView(all_of(node)[which], Clock())
     assert "w0070" not in [tree.index.place(row).name for row in range(tree.index.count)]
     for _ in range(DEEP_QUEUE):
         node.cast("w0070", b"Lookup x")
@@ -184,7 +191,7 @@ def test_a_worker_for_which_much_waits_is_kept_in_view(which: int) -> None:
 
 def test_rates_are_those_of_the_last_second() -> None:
     node, clock = kv_tree().start(), Clock()
-    tree = TreeView(source_of(node), clock)
+    tree = TreeView(node.listing(), clock)
     tree.refresh(frozenset(), {})
     assert tree.row(3).rate is None
     for _ in range(50):
@@ -201,7 +208,7 @@ def test_rates_are_those_of_the_last_second() -> None:
 
 def test_the_chosen_row_stays_with_its_node_when_rows_come_above_it() -> None:
     node = kv_tree().start()
-    tree = TreeView(source_of(node), Clock())
+    tree = TreeView(node.listing(), Clock())
     tree.chosen = 3
     tree.close("storage")
     tree.chosen = 2
@@ -216,7 +223,7 @@ def test_the_chosen_row_stays_with_its_node_when_rows_come_above_it() -> None:
 
 def test_entering_opens_a_folded_rest_closes_a_supervisor_and_names_a_worker() -> None:
     node = many_workers(100).start()
-    tree = TreeView(source_of(node), Clock())
+    tree = TreeView(node.listing(), Clock())
     rest = tree.index.count - 1
     assert tree.toggle(rest) is None
     assert tree.index.count == 101
@@ -229,7 +236,7 @@ def test_entering_opens_a_folded_rest_closes_a_supervisor_and_names_a_worker() -
 def test_children_are_sorted_by_restarts_downwards() -> None:
     node = many_workers(30).start()
     node.kill("w0020")
-    tree = TreeView(source_of(node), Clock())
+    tree = TreeView(node.listing(), Clock())
     tree.sort_by("RST")
     assert tree.index.place(1).name == "w0020"
     tree.sort_by("")
@@ -239,7 +246,7 @@ def test_children_are_sorted_by_restarts_downwards() -> None:
 
 def test_a_child_that_goes_between_two_frames_is_shown_as_stopped_once() -> None:
     node = many_workers(3).start()
-    tree = TreeView(source_of(node), Clock())
+    tree = TreeView(node.listing(), Clock())
     node.terminate_child("root", "w0001")
     node.delete_child("root", "w0001")
     assert tree.row(2).node.state == "stopped"
@@ -250,6 +257,6 @@ def test_a_child_that_goes_between_two_frames_is_shown_as_stopped_once() -> None
 
 def test_workers_below_are_counted_no_further_than_asked() -> None:
     node = many_workers(30).start()
-    assert workers_below(source_of(node), "root", 5) == 30
-    assert workers_below(source_of(node), "w0001", 5) == 1
+    assert workers_below(node.listing(), "root", 5) == 30
+    assert workers_below(node.listing(), "w0001", 5) == 1
     node.stop()

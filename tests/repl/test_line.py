@@ -244,7 +244,7 @@ def test_what_the_prompt_takes_is_not_called_wrong(text: str) -> None:
         ("time ca", ["call", "cast"]),
         ("ui p", ["plain"]),
         ("sort r", ["restarts", "rate"]),
-        ("loo", ["look"]),
+        ("loo", ["lookup", "look"]),
         ("look ", []),
         ("kv1 Lookup x | gr", []),
         ("open st", ["storage"]),

@@ -9,7 +9,7 @@ from ssm_cli.machines.kv import kv_store
 from ssm_cli.render.columns import NONE, Row, restarts
 from ssm_cli.repl import model as model_module
 from ssm_cli.repl.frames import frame_interval
-from ssm_cli.repl.model import BUSY_S, FLASH_S, OUTPUT_LINES, UPTIME_S, Model
+from ssm_cli.repl.model import BUSY_S, FLASH_S, IDLE_S, OUTPUT_LINES, UPTIME_S, Model
 from ssm_cli.repl.panes.bars import status_line
 from ssm_cli.repl.panes.lines import fragments
 from ssm_cli.repl.panes.log import OutputPane
@@ -52,6 +52,21 @@ def test_nothing_is_due_until_something_happens_or_the_times_are_old() -> None:
     model.refresh()
     model.say([Text("a reply")])
     assert model.is_due()
+
+
+def test_while_nothing_happens_the_times_are_brought_up_to_date_less_often() -> None:
+    with Node(Supervisor("root", children=[Worker("kv", kv_store)]), history=100) as node:
+        clock = Clock()
+        model = Model(node, "kv.yaml", clock)
+        clock.now_s += UPTIME_S
+        assert not model.is_due()
+        node.call("kv", b"Lookup x")
+        assert model.is_due()
+        model.refresh()
+        clock.now_s += UPTIME_S
+        assert not model.is_due()
+        clock.now_s += IDLE_S - UPTIME_S
+        assert model.is_due()
 
 
 def test_a_restart_that_is_counted_down_is_due_more_often() -> None:

@@ -23,6 +23,7 @@ ELSEWHERE = {
     errors.Busy: FAR,
     errors.NoConnection: FAR,
     errors.Fenced: FAR,
+    errors.TakenOver: "tests/cluster/test_program.py",
     errors.Denied: "tests/http/test_gate.py",
     errors.CodeRefused: "tests/history/reload/test_reload.py",
     errors.StorageError: "tests/faults/test_no_room.py",

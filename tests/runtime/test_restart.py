@@ -105,7 +105,7 @@ def test_a_start_that_fails_leaves_the_child_down_and_says_why() -> None:
         return 7
 
     with running(Worker("a", actor, args={"init": init})) as node:
-        with pytest.raises(SupervisorError, match="root: a failed to start"):
+        with pytest.raises(SupervisorError, match="a failed to start: crash; ValueError: not"):
             node.perform("restart", "a")
         assert node.whereis("a") is None
         assert node.perform("restart", "a") == "a"

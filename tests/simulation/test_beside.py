@@ -20,8 +20,9 @@ from ssm_cli import Node, StateMachine, Supervisor, Worker
 from ssm_cli.commands.execute import aexecute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import CommandError, TreeFileError
+from ssm_cli.errors import CommandError, NoProc, TreeFileError
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.history.grammar import BadExpr
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.simulation import beside
@@ -143,6 +144,8 @@ def unpicklable() -> CommandError:
     ("error", "kind", "said"),
     [
         (CommandError("no", column=7), CommandError, "no"),
+        (BadExpr("no", text="state +", column=7), BadExpr, "no$"),
+        (NoProc("no", worker="kv9", reason="noproc"), NoProc, "kv9: no$"),
         (unpicklable(), CommandError, "no"),
         (KeyError("x"), CommandError, "could not be carried out: Traceback"),
         (SystemExit(3), CommandError, "SystemExit"),

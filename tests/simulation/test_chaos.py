@@ -154,6 +154,7 @@ def test_a_step_that_really_hangs_is_cut_and_does_not_hold_the_run() -> None:
         ({"kill": "sound*=1.2.3%"}, "is no weight"),
         ({"late": "sound*=5%"}, "--late happens to the whole tree"),
         ({"skip": "nobody"}, "--skip: there is no worker `nobody`"),
+        ({"skip": "root"}, "--skip: there is no worker `root`; `tree` shows them"),
     ],
 )
 def test_what_is_no_run_is_refused_with_what_was_expected(given: dict[str, str], said: str) -> None:

@@ -203,7 +203,8 @@ def untyped(message: Any, state: int) -> tuple[int, None]:
     ("given", "said"),
     [
         ({"worker": "nobody"}, "there is no worker `nobody`"),
-        ({"worker": "root"}, "there is no worker `root`"),
+        ({"worker": "fre"}, "there is no worker `fre`; did you mean free?"),
+        ({"worker": "root"}, "there is no worker `root`; `tree` shows them"),
         ({"worker": "free"}, "free has no typed inputs"),
         ({"worker": "w", "seed": "one"}, "--seed takes a whole number"),
         ({"worker": "w", "steps": "0"}, "--steps takes a whole number from 1"),
@@ -231,3 +232,80 @@ def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:
     with pytest.raises(CommandError, match="runs on another computer"):
         fuzz(node, Fuzzing("far", 1, 10), Pace(5.0, float))
     node.stop()
+
+
+@dataclass(frozen=True)
+class Inc:
+    pass
+
+
+@dataclass(frozen=True)
+class Check:
+    pass
+
+
+@dataclass(frozen=True)
+class Pair:
+    a: int = 3
+    b: int = 3
+
+
+def counting(message: Inc | Check, pair: Pair) -> tuple[Pair, None]:
+    """Count in two places, and forget one of them at 5: that is the fault."""
+    if type(message) is Inc:
+        return Pair(pair.a + 1, pair.b + (pair.a != 5)), None
+    if pair.a != pair.b:
+        raise ArithmeticError(pair)
+    return pair, None
+
+
+def mended(message: Inc | Check, pair: Pair) -> tuple[Pair, None]:
+    return (Pair(pair.a + 1, pair.b + 1), None) if type(message) is Inc else (pair, None)
+
+
+PAIRS = StateMachine(step=counting, init=lambda _name, _args: Pair(), inputs=Inc | Check)
+
+
+@pytest.mark.parametrize("before", range(6))
+def test_a_fault_that_was_prepared_before_is_told_with_what_prepared_it(
+    before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    for _ in range(before):
+        node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500")
+    assert "state = Pair()\n" in told["test"]
+    assert (told["test"].count("Inc()"), told["test"].count("Check()")) == (3, 1)
+    assert told["said"].endswith("-> 4 inputs from init")
+    found: dict[str, Any] = {}
+    exec(compile(told["test"], "test_found.py", "exec"), found)  # noqa: S102 - it was just written
+    (test,) = (value for name, value in found.items() if name.startswith("test_"))
+    with pytest.raises(ArithmeticError):
+        test()
+    monkeypatch.setitem(test.__globals__, "counting", mended)
+    test()
+
+
+def test_a_past_that_does_not_lead_to_the_state_is_not_told() -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    node.call("w", Inc())
+    node.replace_state("w", lambda _: Pair(9, 9))
+    node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500", invariant="state.a < 12")
+    assert "state = Pair(9, 9)\n" in told["test"]
+    assert "It begins with a state that the worker had" in told["test"]
+
+
+def test_what_is_found_at_a_record_is_told_by_what_was_remembered_up_to_it() -> None:
+    node = node_of(Worker("w", PAIRS), history=100)
+    for _ in range(6):
+        node.call("w", Inc())
+    told = node.perform("fuzz", worker="w", steps="500", at="2", invariant="state.a < 7")
+    assert "state = Pair()\n" in told["test"]
+    assert told["test"].count("Inc()") in (3, 4)
+
+
+@pytest.mark.parametrize("rule", ["input.value > 0", "output == 0", "kind == 'Put'", "record > 1"])
+def test_a_rule_over_more_than_the_state_is_refused_with_its_column(rule: str) -> None:
+    with pytest.raises(SsmError, match=r"column 1: `\w+` is not known here: it is about `state`$"):
+        fuzzed(MACHINES["long_key"], invariant=rule)

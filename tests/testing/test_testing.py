@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 import ssm_cli.testing
-from ssm_cli import Supervisor, Worker
+from ssm_cli import StateMachine, Supervisor, Worker
 from ssm_cli.errors import CommandError, TreeFileError
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.testing import Timed, chaos, check_policy, fuzz, replay, start_tree, timed
@@ -58,6 +59,20 @@ def test_a_worker_is_fuzzed_from_the_state_that_a_test_has_brought_it_to() -> No
         found = fuzz(tree.node, "kv1")
         assert not found.survived
         with pytest.raises(AssertionError, match="def test_kv1_zero_division_error"):
+            found.assert_survives()
+
+
+@pytest.mark.parametrize("rule", ["state.fre >= 0", "state.free > 5 or state.fre < 9"])
+def test_a_worker_does_not_survive_a_rule_of_which_a_part_was_never_known(rule: str) -> None:
+    machine = StateMachine(
+        step=lambda _, state: (state, None), init=lambda *_: {"free": 1}, inputs=Literal["add"]
+    )
+    tree = Supervisor("root", children=[Worker("w", machine)])
+    with timed(tree) as running:
+        assert fuzz(running.node, "w", steps=50).survived
+        found = fuzz(running.node, "w", steps=50, invariant=rule)
+        assert not found.survived
+        with pytest.raises(AssertionError, match=r"never known:\n.*`state` has no \.fre"):
             found.assert_survives()
 
 

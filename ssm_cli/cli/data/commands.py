@@ -13,7 +13,7 @@ from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
 from ssm_cli.cli.listing import table
 from ssm_cli.cli.printer import answer, consents
-from ssm_cli.cli.where import Output
+from ssm_cli.cli.where import Output, say
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import visible
 from ssm_cli.errors import CommandError, StorageError
@@ -63,6 +63,9 @@ def list_data(
         return ExitCode.DONE
     rows = [shown.summary(folder) for folder in folders_in(env)]
     answer(env, output, table([HEAD, *(shown.row(row) for row in rows)]), rows)
+    if not rows:
+        where = state_folder(env.environ) / "data"
+        say(env, f"there is no data in {where}; a folder of `run --data DIR` is seen by --data DIR")
     return ExitCode.DONE
 
 

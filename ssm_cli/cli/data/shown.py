@@ -16,9 +16,9 @@ from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved
 from ssm_cli.runtime.durable.values import text_of
 from ssm_cli.storage.contents import (
     Contents,
+    behind,
     change,
     contents,
-    history,
     let_go,
     numbered,
     state_shown,
@@ -66,13 +66,13 @@ def row(record: dict[str, Any]) -> tuple[str, ...]:
 def one(store: FolderStore) -> list[str]:
     """Return the lines that describe one store."""
     found, owner = contents(store), owner_of(store.path)
-    behind = sum(1 for seq, _ in history(store) if seq > found.head.seq)
+    count, last = behind(found, store), found.head.record or found.head.seq
     lines = [
         f"folder:   {found.where}{' (in use)' if is_locked(store.path) else ''}",
         *([] if owner is None else [f"tree:     {owner['tree'] or embedded(owner['name'])}"]),
         f"size:     {found.size_bytes:,} bytes",
         f"journal:  entries {found.first} to {found.last}",
-        f"behind:   {behind} records behind the saved states, which are of record {found.head.seq}",
+        f"behind:   {count} records behind the saved states, which are of record {last}",
     ]
     if found.states:
         head = ("WORKER", "VERSION", "SAVED", "BYTES", "STATE")

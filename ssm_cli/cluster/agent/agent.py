@@ -146,20 +146,10 @@ class Agent:
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
             case Fits(spec):
-                _say(answer, self._fits(spec))
+                _say(answer, FULL if self._is_full() else _has_code(spec, self._folder))
             case _:
                 detail = f"an order of another ssm than the node's, which is {self._advert.version}"
                 _say(answer, Said(ok=False, reason="undecodable", detail=detail))
-
-    def _fits(self, spec: str) -> Said:
-        """Say whether there is room for a subtree of that code, and the code."""
-        if self._is_full():
-            return FULL
-        try:
-            find_code(spec, Path(self._folder))
-        except Undefined as error:
-            return Said(ok=False, reason="undef", detail=str(error))
-        return Said(ok=True)
 
     def _is_full(self) -> bool:
         return self._advert.draining or len(self._children) >= MOST_HOSTED
@@ -303,6 +293,14 @@ class Agent:
 
 PING = msgspec.json.encode(Ping())
 FULL = Said(ok=False, reason="no_node", detail="the node takes no more")
+
+
+def _has_code(spec: str, folder: str) -> Said:
+    try:
+        find_code(spec, Path(folder))
+    except Undefined as error:
+        return Said(ok=False, reason="undef", detail=str(error))
+    return Said(ok=True)
 
 
 def _say(answer: Answer | None, said: Said) -> None:

@@ -26,6 +26,7 @@ from ssm_cli.errors import CommandError, message_of
 from ssm_cli.private import load_pair
 
 INSTALL = "pip install 'supervised-state-machines[cluster]'"
+SCHEMES = ("nats", "tls", "ws", "wss")
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
 CONNECT_S = 3.0
@@ -63,11 +64,18 @@ def access_at(url: str) -> Access:
 
     >>> access_at("nats://ann:secret@h1:4222,nats://h2:4222").url
     'nats://h1:4222,nats://h2:4222'
+
+    Raises:
+        CommandError: it is a URL of something else.
     """
     user = password = ""
     bare = []
     for one in url.split(","):
         scheme, found, rest = one.strip().rpartition("://")
+        if found and scheme not in SCHEMES:
+            what = f"`{scheme}://`" if scheme.isalnum() else "this"  # it may hold a secret
+            wanted = "nats://HOST:PORT, or tls://HOST:PORT"
+            raise CommandError(f"{what} is no URL of a cluster; expected {wanted}")
         given, at, place = rest.rpartition("@")
         if at:
             user, colon, password = given.partition(":")

@@ -71,9 +71,13 @@ class Changing:
 
     @property
     def differs(self) -> bool:
-        """Whether something comes out differently, or much slower, or waits that does not fit."""
+        """Whether something comes out differently, or much slower, or waits that does not fit.
+
+        What is remembered and could not be rehearsed in time may come out so, all of it.
+        """
         told = self.told()
-        return bool(self.unfit) or told["same"] != told["total"] or told["slower"] >= SLOW
+        known = told["same"] == told["total"] and told["slower"] < SLOW
+        return bool(self.unfit) or not known or is_untried(told)
 
     def told(self) -> Data:
         """Return what was found, as data."""
@@ -224,6 +228,11 @@ class Carrying:
         """Return what a value was before it was carried."""
         found = (old for old, new in self._made.values() if new is value)
         return next(found, value)
+
+
+def is_untried(told: Data) -> bool:
+    """Return whether inputs are remembered of a worker, and none of them was rehearsed in time."""
+    return bool(told["left"]) and not told["total"]
 
 
 def kind_of_code(behaviour: Any) -> str:

@@ -18,7 +18,7 @@ from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import KINDS, SAME
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
-from ssm_cli.history.reload.changing import SLOW, Changing
+from ssm_cli.history.reload.changing import SLOW, Changing, is_untried
 from ssm_cli.history.reload.finding import Homes, all_workers, loaded_anew, pools_in
 from ssm_cli.history.telling import Data
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
@@ -100,6 +100,7 @@ def sign_of(parts: Iterable[str], workers: Iterable[Data]) -> str:
     for told in workers:
         kinds = [kind for kind in KINDS if kind != SAME and told[kind]]
         kinds += ["slow"] * (told["slower"] >= SLOW) + ["unfit"] * bool(told["unfit"])
+        kinds += ["untried"] * is_untried(told)
         lines.append(f"{told['worker']} {told['code']}:{','.join(kinds)}")
     return blake2b("\n".join(lines).encode(), digest_size=6).hexdigest()
 

@@ -65,7 +65,7 @@ class Reloads:
             what: a worker, or a module by its name or file; None for all that has changed.
             sure: `yes`, `no`, or "" for what goes without asking.
             plan: the sign of the plan that was agreed to: another one is only told (`stale`).
-            last: how many remembered inputs of each worker are rehearsed.
+            last: how many remembered inputs of each worker are rehearsed, from 1.
             place: where one stands: now.
 
         Returns:
@@ -74,7 +74,10 @@ class Reloads:
 
         Raises:
             CodeRefused: a module cannot be loaded, or a worker cannot go on; nothing is changed.
+            CommandError: `last` is less than 1: nobody would be asked about what differs.
         """
+        if last < 1:
+            raise CommandError(f"-n takes a number of inputs from 1, not {last}")
         made = self._plan(what, sure, place)
         if made is None:
             return {"modules": [], "workers": [], "differs": False, "plan": "", "stale": False,

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.commands.routes import HERE_ONLY, INTO, Route
+from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
 from ssm_cli.errors import NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
@@ -179,7 +179,7 @@ class HttpCalls:
         target = filled(route, left)
         query = dict(zip([query.name for query in route.query], left, strict=False)) | given
         query = {name: _word(value) for name, value in query.items() if value is not None}
-        query |= {"at": self.place} if self.place else {}
+        query |= {"at": self.place} if self.place and effect not in NOW_ONLY else {}
         query |= {INTO.name: self.into} if self.into and effect not in HERE_ONLY else {}
         if query:
             target += f"?{urlencode(query, errors='surrogateescape')}"

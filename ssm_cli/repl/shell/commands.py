@@ -27,6 +27,7 @@ from ssm_cli.repl.tree.view import workers_below
 from ssm_cli.runtime.api import NodeApi
 
 WAITING_BYTES = 16 * 1024 * 1024  # of lines that wait; nothing more is read beyond it
+MOST_LATER = 64  # keys that wait for a line
 SHOWN_LINES = 10  # that wait; from there on it is said how many there are
 
 NOT_WAITED = "not waited for any longer; what is a call goes on, and nobody waits for it any more"
@@ -84,6 +85,7 @@ class Commands:
         self._task: asyncio.Task[None] | None = None
         self._held = HeldCalls(model)
         self._far = ""  # how far what takes long is
+        self._later: deque[Callable[[], None]] = deque(maxlen=MOST_LATER)
 
     @property
     def count(self) -> int:
@@ -110,6 +112,13 @@ class Commands:
         """Whether a line is carried out, or waits, and nothing is asked."""
         return (self.running is not None or bool(self._lines)) and self.asking.text is None
 
+    def when_free(self, do: Callable[[], None]) -> None:
+        """Do what a key asks for now, or behind the lines; of many keys the last ones count."""
+        if self.is_busy:
+            self._later.append(do)
+        else:
+            do()
+
     @property
     def prompt(self) -> str:
         """What stands before a line that is typed."""
@@ -131,6 +140,7 @@ class Commands:
 
         Where something is asked, the answer is no.
         """
+        self._later.clear()
         if self._lines:
             self._model.notice(dropped(self.drop()))
         if not self.asking.answer("") and self._task is not None:
@@ -169,6 +179,8 @@ class Commands:
                 self.running, self._task, self._far = None, None, ""
             if self.room is not None:
                 await self.room()
+            while self._later and not self.is_busy:
+                self._later.popleft()()
 
     def _leave_behind(self) -> int:
         """Drop lines that were typed before it was known that one does not lead where it should."""
@@ -248,31 +260,14 @@ class Commands:
         if command.verb == "call" and not command.at:
             self._held.calling = known_as(command.arguments["worker"])
         result, shown = await perform(
-            command, self._api, self.results, show=self._at_once, helped=self._help,
+            command, self._api, self.results, show=self._at_once, helped=helped,
             note=self._note,
         )  # fmt: skip
-        worker = known_as(command.arguments.get("worker", ""))
-        if result.kind == "call" and not result.error:
-            self._names.seen.note_input(
-                worker, command.arguments["input"], self._names.constructors(worker)
-            )
-            record = result.records[0] if result.records else None
-            if isinstance(record, dict):
-                self._names.seen.note_reply(worker, record.get("value"))
+        note_call(self._names, command, result)
         return shown
 
     def _note(self, far: str) -> None:
         self._far = f"{far}; "
-
-    def _help(self, command: Command) -> Result | None:
-        """The help of a command of the prompt, or of all commands; else None."""
-        if command.verb != "help" or command.output not in (None, "text"):
-            return None
-        word = command.arguments.get("verb")
-        if word is None:
-            return Result("help", (*help_lines(), *help_here()))
-        verb = find_here(word, ())
-        return None if verb is None else Result("help", (f"{verb.usage}    {verb.help}",))
 
     async def _may(self, command: Command) -> bool:
         """Ask before a command ends many workers; whether it may."""
@@ -283,6 +278,28 @@ class Commands:
         count = workers_below(self._model.tree.source, name.rpartition("/")[2], above)
         what = f"more than {above:,} workers end"
         return count <= above or await self.asking.agreed(f"{command.verb} {name}: {what}")
+
+
+def helped(command: Command) -> Result | None:
+    """The help of a command of the prompt, or of all commands; else None."""
+    if command.verb != "help" or command.output not in (None, "text"):
+        return None
+    word = command.arguments.get("verb")
+    if word is None:
+        return Result("help", (*help_lines(), *help_here()))
+    verb = find_here(word, ())
+    return None if verb is None else Result("help", (f"{verb.usage}    {verb.help}",))
+
+
+def note_call(names: Names, command: Command, result: Result) -> None:
+    """Remember what a call has given to a worker and got from it, to be offered again."""
+    if result.kind != "call" or result.error:
+        return
+    worker = known_as(command.arguments.get("worker", ""))
+    names.seen.note_input(worker, command.arguments["input"], names.constructors(worker))
+    record = result.records[0] if result.records else None
+    if isinstance(record, dict):
+        names.seen.note_reply(worker, record.get("value"))
 
 
 def dropped(count: int) -> str:

@@ -27,10 +27,12 @@ class Rates:
         self._at_s = now()
         self._coming = self.census = Census()
         self._groups: dict[str, float] = {}
+        self._moved = -1  # the source, when the last census began
         self.recount()
 
     def recount(self) -> None:
         """Take a whole census at once: there is nothing to show before the first."""
+        self._moved = self._source.moved()
         for census in self._source.census():
             self.census = census
         self._running, self._at_s = None, self._now()
@@ -57,10 +59,17 @@ class Rates:
         return rate
 
     def count(self) -> bool:
-        """Go on with the census for one step; whether one was completed by it."""
+        """Go on with the census for one step; whether one was completed by it.
+
+        None is taken while nothing has happened since the last one.
+        """
         if self._running is None:
             if self._now() - self._at_s < OVER_S:
                 return False
+            moved = self._source.moved()
+            if moved == self._moved:
+                return self._rest()
+            self._moved = moved
             self._running = self._source.census()
         counted = next(self._running, None)
         if counted is not None:
@@ -68,6 +77,14 @@ class Rates:
             return False
         self._running = None
         self._complete(self._coming)
+        return True
+
+    def _rest(self) -> bool:
+        """Nothing was served meanwhile; whether that is news."""
+        if self._groups and not any(self._groups.values()):
+            self._at_s = self._now()
+            return False
+        self._complete(self.census)
         return True
 
     def _complete(self, census: Census) -> None:

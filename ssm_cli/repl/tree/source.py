@@ -1,13 +1,14 @@
-"""Sources of rows: a local node's listing, or the whole view of a remote tree."""
+"""Sources of rows: a listing, one that is asked for from afar, or a whole view of the past."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from ssm_cli.commands.records import each_node
+from ssm_cli.repl.tree.far import FarSource
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Census, Glance
 from ssm_cli.runtime.views import NodeView
@@ -26,8 +27,16 @@ class Source(Protocol):
         """The number of inputs that wait."""
         ...
 
+    def moved(self) -> int:
+        """Return a number that stays the same only while nothing happens but that time passes."""
+        ...
+
     def look(self) -> None:
         """Refresh the snapshot that later calls read."""
+        ...
+
+    def need(self, names: Sequence[str]) -> None:
+        """Prepare for glances at these nodes."""
         ...
 
     def deep(self, least: int) -> dict[str, list[str]]:
@@ -64,35 +73,37 @@ class Listed(Protocol):
         ...
 
 
-def source_of(api: NodeApi) -> Source:
-    """Return the source of any tree: the node's listing if it has one."""
-    return api.listing() if isinstance(api, Listed) else ViewSource(api)
+def source_of(api: NodeApi, now: Callable[[], float]) -> Source:
+    """Return the source of any tree: the node's listing if it has one.
+
+    `now` is a monotonic clock, in seconds.
+    """
+    return api.listing() if isinstance(api, Listed) else FarSource(api, now)
 
 
 def source_of_past(api: NodeApi) -> Source:
     """Return the source of a tree at a place in time; a far one is asked once."""
-    return api.listing() if isinstance(api, Listed) else ViewSource(api, once=True)
+    return api.listing() if isinstance(api, Listed) else ViewSource(api)
 
 
 class ViewSource:
-    """A source over a tree's whole view, as of the last `look`, or of the first if `once`."""
+    """A source over the whole view of a tree that stands still: it is asked for once."""
 
-    def __init__(self, api: NodeApi, *, once: bool = False) -> None:
-        self._api = api
-        self._once = once
-        self._views: dict[str, NodeView] = {}
-        self.root = ""
-        self.queue = 0
-        self.look()
-
-    def look(self) -> None:
-        """See `Source`."""
-        if self._once and self._views:
-            return
-        tree = self._api.tree()
+    def __init__(self, api: NodeApi) -> None:
+        tree = api.tree()
         self.root = tree.id
         self._views = {view.id: view for view in each_node(tree)}
         self.queue = sum(view.queue for view in self._views.values())
+
+    def moved(self) -> int:
+        """See `Source`."""
+        return 0
+
+    def look(self) -> None:
+        """See `Source`; nothing is new."""
+
+    def need(self, names: Sequence[str]) -> None:
+        """See `Source`; all is there."""
 
     def deep(self, least: int) -> dict[str, list[str]]:
         """See `Source`."""

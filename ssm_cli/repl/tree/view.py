@@ -13,6 +13,7 @@ from ssm_cli.repl.tree.source import Source
 from ssm_cli.runtime.views import NodeView
 
 DEEP_QUEUE = 32  # so many waiting inputs make a worker worth looking at
+AHEAD = 60  # rows that are prepared for with the first of them
 SORTED = 10_000  # children at most that are put in order; more stay in start order
 SOUGHT = 2_000  # rows at most among which one that flashes is looked for
 SORTS = ("", "NODE", "RST", "QUEUE", "MSG/S", "UP")
@@ -70,6 +71,8 @@ class TreeView:
     def row(self, number: int) -> Row:
         """What a row shows, as of the last refresh or of when it was first seen since."""
         if number not in self._rows:
+            last = min(number + AHEAD, self.index.count)
+            self.source.need([self.index.place(i).name for i in range(number, last)])
             self._rows[number] = self._look_at(number)
         return self._rows[number]
 
@@ -146,6 +149,7 @@ class TreeView:
             return names
         if self.sort == "NODE":
             return sorted(names)
+        self.source.need(names)
         return sorted(names, key=self._weight)
 
     def _weight(self, name: str) -> float:

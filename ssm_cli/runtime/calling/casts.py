@@ -9,6 +9,7 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import DecodeError
+from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.contained import contained, passes_through
@@ -105,6 +106,10 @@ class Casts:
         world = self._world
         cell = world.find(worker) or world.root
         return contained(world, cell, partial(unshowable, value), jsonable, value)
+
+    def state_type(self, worker: str) -> Any:
+        """Return the type of a worker's states, as its code says it; Any where nothing says it."""
+        return state_type(need_worker(self._world, worker).behaviour)
 
     def decode(self, worker: str, data: bytes, codec: str) -> Any:
         """Return the input of a worker that bytes stand for in a named codec.

@@ -38,8 +38,12 @@ class Requests:
         return self.ask(supervisor, "count_children")  # type: ignore[no-any-return]  # by name
 
     def get_childspec(self, supervisor: str, child: ChildName) -> ChildSpecView:
-        """The child spec of `child`. Raises `SupervisorError` with `not_found`."""
-        return self.ask(supervisor, "get_childspec", child)  # type: ignore[no-any-return]  # by name
+        """The child spec of `child`. Raises `SupervisorError` with `not_found`.
+
+        A child of a pool is named as for `terminate_child`; the pool has the spec of its template.
+        """
+        asked = self.meant(supervisor, "get_childspec", child)
+        return self._serving.wait(asked, TIMEOUT_S)  # type: ignore[no-any-return]  # by name
 
     def start_child(
         self,
@@ -68,8 +72,8 @@ class Requests:
         self._serving.wait(self.meant(supervisor, "terminate_child", child), TIMEOUT_S)
 
     def meant(self, supervisor: str, verb: str, *args: Any) -> Pending:
-        """`request`, as people mean it: to end the child of a pool, they name it."""
-        if verb == "terminate_child":
+        """`request`, as people mean it: they name the child of a pool."""
+        if verb in ("terminate_child", "get_childspec"):
             args = (process_of(need_supervisor(self._world, supervisor), args[0]),)
         return self.request(supervisor, verb, *args)
 

@@ -8,7 +8,7 @@ from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
-from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input
+from ssm_cli.runtime.durable.records import NOT_TAKEN, Code, Input, number_of
 from ssm_cli.runtime.durable.values import Values, digest, text_of
 
 CHECK_EVERY = 64  # records between two whose hashes a recovery compares; a verification: all
@@ -61,7 +61,7 @@ class Checks:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
-                raise self._differs(seq, "set of effects")
+                raise self._differs(seq, record, "set of effects")
         seldom = self._count % self._every and record.version == self._version
         if seldom and record.state_hash and not self._sparse:
             self._last = (seq, record, output)
@@ -85,20 +85,21 @@ class Checks:
         values = self._values
         alike = record.version == values.version and record.state_hash
         if alike and not values.has_hash(state, record.state_hash, seq):
-            raise self._differs(seq, "state")
+            raise self._differs(seq, record, "state")
         if record.output_hash and output is not NOTHING:
             try:
                 written = self.again.step(values.codec.encode, output)
             except BaseException as error:
                 if self.again.is_from_outside(error):
                     raise
-                raise self._differs(seq, "output") from error
+                raise self._differs(seq, record, "output") from error
             if digest(written) != record.output_hash:
-                raise self._differs(seq, "output")
+                raise self._differs(seq, record, "output")
 
-    def _differs(self, seq: int, what: str) -> Unrecovered:
+    def _differs(self, seq: int, record: Input, what: str) -> Unrecovered:
         why = f"it comes to another {what} than it came to then"
-        return Unrecovered(why, worker=self._values.worker, reason="differs", record=seq)
+        number = number_of(seq, record)
+        return Unrecovered(why, worker=self._values.worker, reason="differs", record=number)
 
 
 class Notes(Checks):
@@ -117,4 +118,5 @@ class Notes(Checks):
         try:
             super().check(seq, record, state, output)
         except Unrecovered as error:
-            self.lines.append(f"record {seq} ({text_of(record.data)[:60]}): {error}")
+            number, given = number_of(seq, record), text_of(record.data)[:60]
+            self.lines.append(f"record {number} ({given}): {error}")

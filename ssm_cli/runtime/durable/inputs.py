@@ -167,7 +167,8 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
 def tell_state(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     """Record the state that a worker has, as what is in the journal is another one."""
     state = kept.values.dump(cell.state)
-    keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code), len(state))
+    number = last_record(keeper)
+    keeper.add(Change(kept.worker, keeper.at_s(), state, kept.values.code, number), len(state))
     kept.resync = False
     replan(cell)
 

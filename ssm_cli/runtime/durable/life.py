@@ -31,6 +31,7 @@ from ssm_cli.runtime.durable.records import (
     Slot,
     Start,
     due_at,
+    number_of,
 )
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.timeouts import timeout_written
@@ -140,7 +141,7 @@ class Life:
         try:
             return self._input(seq, record) if type(record) is Input else self._take(seq, record)
         except Unrecovered as error:
-            error.record = seq
+            error.record = number_of(seq, record)
             self.trouble = error
             return ()
 
@@ -319,12 +320,15 @@ def armed_run(run: Run, at_s: float, data: bytes, cause: Cause | None) -> Armed:
     return Armed(run.key, due_s, run.timeout_ms, data, cause, name, run.limit)
 
 
-def taken_in(life: Life, brought: Brought) -> bytes | None:
-    """An input for a worker, as it is recorded; None, and its trouble, where it cannot be."""
+def taken_in(life: Life, brought: Brought, number: int) -> bytes | None:
+    """An input for a worker, as it is recorded; None, and its trouble, where it cannot be.
+
+    `number` is that of the record which has brought it.
+    """
     try:
         return life.written(brought.message)
     except Unrecovered as error:
-        error.record, life.trouble = brought.cause[0], life.trouble or error
+        error.record, life.trouble = number, life.trouble or error
     return None
 
 
@@ -366,7 +370,7 @@ class Anew(Life):
         """Step a record; one that cannot be is left out, and noted."""
         brought = super().again(seq, record)
         if self.trouble is not None and self.trouble.reason in ("raises", "undecodable"):
-            self.notes.append(f"record {seq} is left out: {self.trouble}")
+            self.notes.append(f"record {number_of(seq, record)} is left out: {self.trouble}")
             self.trouble = None
         return brought
 

@@ -9,7 +9,7 @@ from ssm_cli.errors import StorageError, Unrecovered
 from ssm_cli.runtime.durable import checkpoints
 from ssm_cli.runtime.durable.code import code_named, facts_of
 from ssm_cli.runtime.durable.inputs import let_out
-from ssm_cli.runtime.durable.keeper import Keeper, released
+from ssm_cli.runtime.durable.keeper import Keeper, last_record, released
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.life import KINDS
 from ssm_cli.runtime.durable.recorded import bring_recorded
@@ -78,6 +78,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
         kept.values.code,
         released(keeper),
         causes_waiting(keeper, cell),
+        last_record(keeper),
     )
     seq = keeper.add(record, 0 if state is None else len(state))
     if token is not None:
@@ -180,7 +181,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
             keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
-        keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has))
+        keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has, last_record(keeper)))
         if kept.has and not orderly:
             bring_recorded(keeper, cell, kept)
     elif orderly:
@@ -261,7 +262,8 @@ def replace(keeper: Keeper, cell: WorkerCell, kept: Kept, state: object) -> None
     keeper.commit()  # what waits is not to fail with this
     keeper.remember(cell, cell.ensure_extra().timeout_after)
     kept.dirty, kept.resync = True, False
-    keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code), len(data))
+    number = last_record(keeper)
+    keeper.add(Change(kept.worker, keeper.at_s(), data, kept.values.code, number), len(data))
     cell.state, kept.recorded = state, b""
     replan(cell)
     keeper.commit()

@@ -7,11 +7,12 @@ it is. What its workers know is kept as that of any worker, by their names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeGuard
 
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.partition import pool_child, splits
 from ssm_cli.codec.classes import Classes, Inexact
 from ssm_cli.codec.exact import read, write
 from ssm_cli.errors import Unrecovered, message_of
@@ -65,6 +66,18 @@ class Pools:
         """A child was started."""
         self.last = max(self.last, one.number)
         self._by_pool.setdefault(one.pool, {})[one.name] = one
+
+    def add_former(self, tree: SupervisorSpec, workers: Iterable[str]) -> None:
+        """Add the children that the pools of a tree had, with these workers; they have number 0.
+
+        With which arguments they were started is not known any more.
+        """
+        durable = {spec.id for _, spec in walk(tree) if is_durable(spec)}
+        for pool, key in (parts for worker in workers for parts in splits(worker)):
+            label = key.partition("/")[0]
+            name = pool_child(pool, label)
+            if pool in durable and name not in self._by_pool.get(pool, {}):
+                self.add(Pooled(name, pool, label, 0.0, 0))
 
     def remove(self, pool: str, name: str) -> Pooled | None:
         """A child is gone for good; what it was, None for one that is not kept."""

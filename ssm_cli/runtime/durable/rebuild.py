@@ -30,6 +30,8 @@ from ssm_cli.runtime.durable.records import (
     Repair,
     Start,
     is_rename,
+    number_in,
+    number_of,
 )
 from ssm_cli.runtime.durable.roster import Roster
 from ssm_cli.runtime.durable.sessions import Sessions
@@ -79,9 +81,10 @@ class Recovered:
         store: what is stored.
         tree: the tree; its durable workers are stepped, others wait for their name.
         check_every: compare the hashes of every so-many-th record.
-        seen: called with each record behind the saved states, and the life that is to take it.
+        seen: called with each record behind its worker's saved state, and the life that takes it.
         effects: compare what steps ask for, too.
         guard: what cuts steps at their limits; None for one of its own.
+        roster: the durable workers that are looked at; None for those that are to start again.
 
     Attributes:
         roster, places: the durable workers of the tree; where those are that it starts by itself.
@@ -102,10 +105,11 @@ class Recovered:
         *,
         effects: bool = False,
         guard: Guard | None = None,
+        roster: Roster | None = None,
     ) -> None:
-        self._store, self._effects, self._check_every = store, effects, check_every
-        self.guard = guard or AlarmGuard(SystemClock())
-        self.roster = Roster(store, tree)
+        self._store, self._seen = store, seen
+        self._effects, self._check_every = effects, check_every
+        self.guard, self.roster = guard or AlarmGuard(SystemClock()), roster or Roster(store, tree)
         self.places, self._specs = self.roster.places, self.roster.specs
         self.head = head_of(store)
         self.seq, self.entry, self.chain = self.head.seq, self.head.entry, self.head.chain
@@ -120,9 +124,9 @@ class Recovered:
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
         self._refused, number = quarantine_in(store)
         self.number = max(self.number, number)
-        self._read(seen)
+        self._read()
 
-    def _read(self, seen: Seen | None) -> None:
+    def _read(self) -> None:
         if self._store.last() < self.head.entry:
             raise StorageDamaged(
                 f"the journal ends at entry {self._store.last()}, and the saved states are of "
@@ -132,7 +136,7 @@ class Recovered:
             self._life(worker)
         for number, batch, chain in batches(self._store, self.head):
             self.entry, self.chain = number, chain
-            self._take(batch.records, seen)
+            self._take(batch.records)
         for life in self._lives.values():
             life.finish()
         for worker in self.roster.unfit.keys() & self._specs.keys():
@@ -163,21 +167,22 @@ class Recovered:
             return
         fill(self._store, self.head, [self._tails[worker] for worker in self.troubles])
 
-    def _take(self, records: tuple[Record, ...], seen: Seen | None) -> None:
+    def _take(self, records: tuple[Record, ...]) -> None:
         seq = self.seq
         for record in records:
             seq += 1
+            self.record = max(self.record, number_in(record))
             if isinstance(record, Note):
                 continue
             life = self._lives.get(record.worker) or self._life(record.worker)
-            if seen is not None:
-                seen(seq, record, life)
+            if self._seen is not None:
+                self._seen(seq, record, life)
             self._note(seq, record)
             if life is None:
                 self._wait(seq, record)
                 continue
             for brought in life.take(seq, record):
-                self._bring(brought)
+                self._bring(brought, number_of(seq, record))
             if type(record) is Exit or (type(record) is Input and record.outcome == "crashed"):
                 self.unsent.ended(record.worker, seq)
         if records:
@@ -185,11 +190,11 @@ class Recovered:
         self.records += len(records)
         self.seq = seq
 
-    def _bring(self, brought: Brought) -> None:
+    def _bring(self, brought: Brought, number: int) -> None:
         """An input is under way between two workers; only a recorded one will show its arrival."""
         to = self.roster.named(brought.to)
         life = self._life(to)
-        data = None if life is None else taken_in(life, brought)
+        data = None if life is None else taken_in(life, brought, number)
         if data is not None:
             self.unsent.add(Sent(brought.cause, to, brought.how, data))
 
@@ -204,7 +209,6 @@ class Recovered:
 
     def _note_input(self, seq: int, record: Input) -> None:
         """An input was served: it is not under way any more, and its caller has its answer."""
-        self.record = max(self.record, record.number)
         self.unsent.served(record.cause)
         if record.request:
             self.sessions.learn(seq, record)
@@ -230,10 +234,13 @@ class Recovered:
         life = Life(worker, behaviour, values, saved, checks, again=Again(spec, self.guard))
         self._lives[worker] = life
         if saved is not None:
+            self.records += len(saved.tail)
             for seq, record in saved.tail:
+                if self._seen is not None:
+                    self._seen(seq, record, life)
                 for brought in life.again(seq, record):
                     if brought.cause not in saved.arrived:
-                        self._bring(brought)
+                        self._bring(brought, number_of(seq, record))
         return life
 
     def _wait(self, seq: int, record: Record) -> None:
@@ -280,6 +287,10 @@ class Recovered:
         self.troubles.pop(worker, None)
         tail = self._tails.pop(worker, None)
         return saved_of(self._store, worker) if tail is None else tail.as_saved(at_s)
+
+    def lives(self) -> Iterator[Life]:
+        """Yield those that nobody has asked for, and that can go on."""
+        yield from self._lives.values()
 
     def look(self) -> dict[str, Unrecovered]:
         """Read the saved states that no record stands behind, too; what cannot go on."""

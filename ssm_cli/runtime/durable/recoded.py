@@ -15,7 +15,7 @@ from ssm_cli.codec.port import Codec
 from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.checkpoints import attempt_all
-from ssm_cli.runtime.durable.keeper import Keeper
+from ssm_cli.runtime.durable.keeper import Keeper, last_record
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import save
 from ssm_cli.runtime.durable.records import Change
@@ -73,5 +73,6 @@ def record_code(
     kept.dirty = True
     if data:
         keeper.remember(cell, cell.ensure_extra().timeout_after)
-        keeper.add(Change(kept.worker, keeper.at_s(), data, values.code), len(data))
+        number = last_record(keeper)
+        keeper.add(Change(kept.worker, keeper.at_s(), data, values.code, number), len(data))
         keeper.commit()

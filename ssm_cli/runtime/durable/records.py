@@ -99,6 +99,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
         code: its code.
         released, waits: what the records up to `released` had sent to it waits by these causes, or
             has been served, or was dropped: it does not come any more. 0: nothing is known of it.
+        number: of the record before it in the history of the node; 0 where that keeps none.
     """
 
     worker: str
@@ -113,15 +114,20 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag="start"):
     code: Code = Code()
     released: int = 0
     waits: tuple[Cause, ...] = ()
+    number: int = 0
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag="set"):
-    """Somebody has put another state in its place (`sys:replace_state`, `change_code`)."""
+    """Somebody has put another state in its place (`sys:replace_state`, `change_code`).
+
+    Its `number` is that in the history of the node; 0 where that keeps none.
+    """
 
     worker: str
     at_s: float
     state: bytes
     code: Code = Code()
+    number: int = 0
 
 
 class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
@@ -136,6 +142,7 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
         number: of what was set aside.
         timers, timeout: those under way.
         wrote: the record up to which the state was written; None where that is this one.
+        at_record: its number in the history of the node, behind all others; 0 in older journals.
     """
 
     worker: str
@@ -147,25 +154,34 @@ class Repair(msgspec.Struct, frozen=True, array_like=True, tag="repair"):
     timers: tuple[Armed, ...] = ()
     timeout: KeptTimeout = None
     wrote: int | None = None
+    at_record: int = 0
 
 
 class Exit(msgspec.Struct, frozen=True, array_like=True, tag="exit"):
-    """A worker has ended; `kept` says whether its next life begins with its state."""
+    """A worker has ended; `kept` says whether its next life begins with its state.
+
+    Its `number` is that of the record before it in the history of the node.
+    """
 
     worker: str
     at_s: float
     reason: str
     kept: bool
+    number: int = 0
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
-    """A supervisor has decided: `restarting`, `gave_up`, `delayed`, `auto_shutdown`."""
+    """A supervisor has decided: `restarting`, `gave_up`, `delayed`, `auto_shutdown`.
+
+    Or somebody has renamed something, which has a `number` in the history of the node.
+    """
 
     supervisor: str
     at_s: float
     event: str
     child: str
     children: tuple[str, ...] = ()
+    number: int = 0
 
 
 class TimeoutSet(msgspec.Struct, frozen=True, array_like=True):
@@ -229,6 +245,23 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Batch).decode
 _decode_record = msgspec.msgpack.Decoder(Record).decode
 _header = msgspec.msgpack.Decoder(tuple[int, Any, Any]).decode
+
+
+def number_of(seq: int, record: Record) -> int:
+    """Return the number of a record as users meet it; 0 for one before all others.
+
+    It is that in the history of the node, or `seq`, that in the journal, where the node keeps none.
+
+    >>> number_of(9, Change("kv", 0.0, b"", number=7)), number_of(9, Change("kv", 0.0, b""))
+    (7, 9)
+    """
+    number = number_in(record)
+    return number if number or type(record) is Start else seq
+
+
+def number_in(record: Record) -> int:
+    """Return the number in the history of the node that a record has; 0 where it has none."""
+    return record.at_record if type(record) is Repair else record.number
 
 
 def is_rename(record: Record) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ssm_cli.behaviour.partition import number_of, pool_child, splits
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.pools import SIMPLE, Pools, child_of, is_durable
@@ -17,6 +19,7 @@ class Roster:
     Args:
         store: what is stored.
         tree: the tree of now.
+        former: workers that may have been in children of its pools, which are to be there, too.
 
     Attributes:
         specs: the durable workers, by their names; templates among them.
@@ -26,8 +29,9 @@ class Roster:
         unfit: why children of pools cannot be started by the template of now.
     """
 
-    def __init__(self, store: Store, tree: SupervisorSpec) -> None:
+    def __init__(self, store: Store, tree: SupervisorSpec, former: Iterable[str] = ()) -> None:
         self.pools = Pools(store)
+        self.pools.add_former(tree, former)
         self.places = dict(places_in(tree))
         nodes = [*walk(tree), *self.pools.specs(tree)]
         self.names = {spec.id for _, spec in nodes}

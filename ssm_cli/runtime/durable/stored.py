@@ -15,6 +15,7 @@ from ssm_cli.runtime.durable.records import (
     Record,
     chain_of,
     decode_entry,
+    number_in,
 )
 from ssm_cli.runtime.durable.snapshots import (
     HEAD,
@@ -68,18 +69,28 @@ def batches(store: Store, head: Head) -> Iterator[tuple[int, Batch, bytes]]:
         yield number, batch, chain
 
 
-def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int]:
+def workers_in(store: Store, head: Head) -> dict[str, None]:
+    """Return the workers that have records behind their saved states, by their first ones."""
+    found = dict.fromkeys(head.tailed)
+    for _, batch, _ in batches(store, head):
+        found |= dict.fromkeys(getattr(record, "worker", "") for record in batch.records)
+    return found
+
+
+def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, int, int]:
     """Add to tails what stands of their workers behind the saved states.
 
     Returns:
-        The number and the chain value of the last entry, and its last record.
+        The number and the chain value of the last entry, its last record, and the last number in
+        the history of the node.
     """
     by_name = {tail.worker: tail for tail in tails}
     causes: set[Cause] = set()
-    last = head.entry, head.chain, head.seq
+    last, known = (head.entry, head.chain, head.seq), head.record
     for number, batch, chain in batches(store, head):
         last = number, chain, batch.first + len(batch.records) - 1
         for seq, record in enumerate(batch.records, batch.first):
+            known = max(known, number_in(record))
             tail = by_name.get(getattr(record, "worker", ""))
             if tail is not None:
                 tail.add(seq, record)
@@ -89,7 +100,7 @@ def fill(store: Store, head: Head, tails: Sequence[Tail]) -> tuple[int, bytes, i
         own = {seq for seq, _ in tail.records}
         arrived = {cause for cause in causes if cause[0] in own}
         tail.arrived = tuple(sorted(arrived | {*tail.arrived}))
-    return last
+    return *last, known
 
 
 def head_of(store: Store) -> Head:

@@ -7,7 +7,7 @@ same whatever the size of the tree, but for `children` and `census`, which say w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -27,6 +27,36 @@ class Glance(msgspec.Struct, frozen=True):
 
     view: NodeView
     size: int = 0
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Some nodes as they stand, and of all the others what is known at once.
+
+    Attributes:
+        seen: stands for what `Listing.moved` tells of this run of the tree.
+        root: the name of the root.
+        nodes: how many nodes the tree has.
+        queue: how many inputs wait in the node's queue.
+        deep: see `Listing.deep`.
+        rows: the nodes that were asked for, None for one that is unknown; None for all of them
+            where nothing has happened since they were last seen.
+    """
+
+    seen: str
+    root: str
+    nodes: int
+    queue: int
+    deep: dict[str, list[str]]
+    rows: list[Glance | None] | None = None
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """A supervisor with its children: how many, the first of them, and those with more below."""
+
+    name: str
+    size: int
+    first: list[str]
+    supervisors: list[str]
 
 
 class Census(msgspec.Struct):
@@ -55,6 +85,23 @@ class Listing:
     def __init__(self, world: World) -> None:
         self._world = world
         self._waiting: Counter[int] = Counter()
+        self._moved = 0
+        self._seq, self._newest = -1, None
+
+    def moved(self) -> int:
+        """Return a number that stays the same only while nothing happens but that time passes.
+
+        What happens is reported, or remembered; so it grows with every look at a node that
+        remembers nothing, has remote children, or has inputs that wait.
+        """
+        world = self._world
+        history, seq = world.history, world.reports.seq
+        newest = history.ring[-1] if history is not None and history.ring else None
+        busy = world.queue or history is None or world.outside.links is not None
+        if busy or seq != self._seq or newest is not self._newest:
+            self._moved += 1
+        self._seq, self._newest = seq, newest
+        return self._moved
 
     @property
     def root(self) -> str:
@@ -76,12 +123,17 @@ class Listing:
         """Count the inputs that wait for each worker, for the glances that follow."""
         self._waiting = Counter(id(entry[0]) for entry in self._world.queue)
 
+    def need(self, names: Sequence[str]) -> None:
+        """Prepare for glances at these nodes: here they cost little each."""
+
     def deep(self, least: int) -> dict[str, list[str]]:
-        """By supervisor, the workers below it for which at least so many inputs wait."""
+        """By supervisor, the first workers below it for which at least so many inputs wait."""
         found: dict[str, list[str]] = {}
         for cell, count in Counter(entry[0] for entry in self._world.queue).items():
             if count >= least and cell.parent is not None:
-                found.setdefault(cell.parent.spec.id, []).append(cell.spec.id)
+                deep = found.setdefault(cell.parent.spec.id, [])
+                if len(deep) < TROUBLED:
+                    deep.append(cell.spec.id)
         return found
 
     def glance(self, name: str) -> Glance | None:
@@ -126,6 +178,15 @@ class Listing:
         if not isinstance(cell, SupervisorCell):
             return []
         return [id_ for id_, child in cell.children.items() if type(child) is SupervisorCell]
+
+    def branches(self, first: int) -> Iterator[Branch]:
+        """Each supervisor with its `first` children, as it is when it is reached."""
+        waiting = [self.root]
+        while waiting:
+            name = waiting.pop()
+            below = self.supervisors(name)
+            yield Branch(name, self.size(name), self.children(name, first), below)
+            waiting += below
 
     def census(self) -> Iterator[Census]:
         """Counts over the whole tree, `CENSUS_CELLS` cells a step; the last one is complete.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ssm_cli.behaviour.reasons import ExitReason, Lost, Other
+from ssm_cli.behaviour.reasons import Crash, ExitReason, Lost, Other
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.errors import SupervisorError
 from ssm_cli.runtime.durable.lives import cause_of, is_withheld, kept_of, why_withheld
 from ssm_cli.runtime.durable.renewing import remains
 from ssm_cli.runtime.engine.backlog import release_held
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.children import forget, without_collector
 from ssm_cli.runtime.performer.ending import terminate_cell
@@ -33,6 +34,7 @@ STATES: dict[CellStatus, Down] = {
     CellStatus.RESTARTING: "restarting", CellStatus.WAITING: "waiting",
     CellStatus.UNDEFINED: "stopped", CellStatus.STARTING: "running",
 }  # fmt: skip
+COMES = "it was asked for, and runs once a node takes it; `tree` tells"
 UNBEGUN: Started = Other("interrupted")
 
 
@@ -43,8 +45,11 @@ def refusal(sup: Cell, term: object, why: str, complaints: tuple[str, ...] = ())
 
 def why_of(reason: ExitReason) -> str:
     """Return why a start failed, in a line."""
-    detail = reason.detail if isinstance(reason, Lost) else ""
-    return f"{cause_of(reason)}: {detail}" if detail else cause_of(reason)
+    if isinstance(reason, Crash):
+        return cause_of(reason)
+    if isinstance(reason, Lost) and reason.detail:
+        return f"{reason}: {reason.detail}"
+    return f"{reason}{start_cause(reason)[0]}"
 
 
 def each_below(cells: Iterable[Cell]) -> Iterator[Cell]:
@@ -142,15 +147,25 @@ class Applying:
                 self._world.report("apply_failed", cell, told | failure(outcome))
                 self._go_on()
                 left = todo[index + 1 :]
-                held = self._held(begun)
-                return Applied(plan.digest, todo[:index], step, why_of(outcome), left, held)
+                held, coming, why = self._held(begun), self._coming(begun), why_of(outcome)
+                state = "restarting" if cell.status is CellStatus.RESTARTING else "stopped"
+                return Applied(plan.digest, todo[:index], step, why, left, held, state, coming)
             if step.act in ("start", "restart"):
                 begun.append(step)
             self._world.report("applied", cell, told)
         if not taken:
             take_tree(self._world, self._tree)
         self._go_on()
-        return Applied(plan.digest, todo, held=self._held(begun))
+        return Applied(plan.digest, todo, held=self._held(begun), coming=self._coming(begun))
+
+    def _coming(self, begun: Iterable[PlanStep]) -> tuple[PlanStep, ...]:
+        """Return the remote children of these steps that were asked for, and do not run yet."""
+        cells = [self._world.names[step.id] for step in begun]
+        return tuple(
+            PlanStep("nothing", cell.spec.id, cell.path(), "", COMES)
+            for cell in each_below(cells)
+            if isinstance(cell, RemoteCell) and cell in self._world.outside.coming
+        )
 
     def _held(self, begun: Iterable[PlanStep]) -> tuple[PlanStep, ...]:
         """Return the workers of these steps that cannot go on with what is stored of them."""

@@ -33,12 +33,13 @@ def need(world: World, name: str) -> Cell:
         return cell
     if not world.names:
         raise NoProc(f"{cut(name)}: {NOT_STARTED}", worker=cut(name), reason="noproc")
-    hint = hint_for(world, name) if len(name) <= MOST_COMPARED_CHARACTERS else ""
-    raise NoProc(f"no worker {cut(name)}{hint}", worker=cut(name), reason="noproc")
+    raise NoProc(f"no worker {cut(name)}{hint_for(world, name)}", worker=cut(name), reason="noproc")
 
 
 def hint_for(world: World, name: str) -> str:
     """Return which names may be meant: of the children of pools with that label, or a near one."""
+    if name in world.names or len(name) > MOST_COMPARED_CHARACTERS:
+        return ""
     so = [cell.spec.id for cell in labelled_so(world.pools, name)]
     if so:
         listed = ", ".join(so[:MOST_NAMED]) + (", ..." if len(so) > MOST_NAMED else "")

@@ -21,7 +21,7 @@ from ssm_cli.runtime.durable.pools import BadArgs, is_durable
 from ssm_cli.runtime.durable.snapshots import Pooled
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import Asked
-from ssm_cli.runtime.engine.failures import interrupted
+from ssm_cli.runtime.engine.failures import interrupted, start_cause
 from ssm_cli.runtime.engine.naming import child_by_key
 from ssm_cli.runtime.engine.recorder import AskedFor
 from ssm_cli.runtime.engine.world import World
@@ -349,7 +349,8 @@ def why_unstarted(sup: SupervisorCell, cell: Cell, outcome: ExitReason | Ignore)
     if isinstance(outcome, Ignore):
         return why_withheld(cell)
     again = "; it is tried again" if cell.status is CellStatus.RESTARTING else ""
-    return refusal(sup, term_of(outcome), f"{cell.spec.id} failed to start: {outcome}{again}")
+    why = f"{cell.spec.id} failed to start: {outcome}{start_cause(outcome)[0]}{again}"
+    return refusal(sup, term_of(outcome), why)
 
 
 def delete_child(world: World, sup: SupervisorCell, child: ChildName) -> None:

@@ -44,6 +44,7 @@ from ssm_cli.runtime.engine.cell import (
 )
 from ssm_cli.runtime.engine.contained import ended_by, with_text
 from ssm_cli.runtime.engine.entries import EndWorker
+from ssm_cli.runtime.engine.failures import start_cause
 from ssm_cli.runtime.engine.guard import INIT, STEP, engine_code, guarded
 from ssm_cli.runtime.engine.naming import SIMPLE
 from ssm_cli.runtime.engine.world import World
@@ -53,12 +54,7 @@ from ssm_cli.runtime.performer.ending import terminate_children
 from ssm_cli.runtime.performer.members import dismiss, tell_not_started
 from ssm_cli.runtime.remote.life import ask_for
 from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
-from ssm_cli.spec.model import (
-    DEFAULT_INIT_TIMEOUT_MS,
-    OnCrash,
-    Persist,
-    WorkerOptions,
-)
+from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist, WorkerOptions
 from ssm_cli.supervision.decisions import is_ordered
 
 NONE = Persist.NONE  # looked at for each start: a global is quick
@@ -386,7 +382,8 @@ def start_members(world: World, sup: SupervisorCell) -> None:
     most = len(cells) if sup.spec.max_children is None else sup.spec.max_children
     for child, outcome in start_all(world, cells[:most]):
         if not isinstance(outcome, Ignore):
-            tell_not_started(world, child, "init", f"it failed to start: {outcome}")
+            why = f"it failed to start: {outcome}{start_cause(outcome)[0]}"
+            tell_not_started(world, child, "init", why)
         elif outcome not in (WITHHELD, COMING):
             forget(world, child)
             dismiss(world, sup, child)

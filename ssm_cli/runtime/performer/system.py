@@ -412,7 +412,7 @@ CHANGES = {
     replace_state: "replace_state", change_code: "change_code", suspend: "suspend",
     resume: "resume", kill: "kill", stop_process: "stop", exit_signal: "exit",
     trace: "trace", log: "keep", leave_break: "continue", drop_held: "drop", edit_held: "edit",
-    recode: "reload", recode_pool: "reload_pool",
+    recode: "reload", recode_pool: "reload",
 }  # fmt: skip
 """The system messages that change a tree, by what a record calls them."""
 STATES = ("replace_state", "change_code")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from ssm_cli import CallError
 from ssm_cli.commands.records import instant
+from ssm_cli.commands.reload import worker_lines
 from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
@@ -453,6 +455,24 @@ def test_what_has_become_slower_is_told_and_asked_about(desk: Desk) -> None:
     found = reloads.reload(last=10)
     assert of(found)["slower"] == 3.0
     assert (counted(of(found)), found["differs"]) == ({"same": of(found)["total"]}, True)
+
+
+def test_what_could_not_be_rehearsed_in_time_is_asked_about(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    reloads = Reloads(Timeline(desk.node, instant), count(0.0, 60.0).__next__)
+    found = reloads.reload()
+    assert (of(found)["total"], of(found)["left"]) == (0, 10)
+    assert (found["differs"], found["done"]) == (True, False)
+    assert "book: none of 10 inputs was rehearsed: it took too long" in worker_lines(of(found))
+    assert reloads.reload(sure="yes", plan=found["plan"])["done"]
+
+
+@pytest.mark.parametrize("last", [0, -1])
+def test_a_rehearsal_of_no_input_is_refused(desk: Desk, last: int) -> None:
+    desk.change('"Bought"', '"Got"')
+    with pytest.raises(CommandError, match=f"-n takes a number of inputs from 1, not {last}"):
+        desk.node.reload(sure="yes", last=last)
+    assert desk.call("Put BUY 1") == b"Bought"
 
 
 def test_only_the_last_inputs_are_rehearsed(desk: Desk) -> None:

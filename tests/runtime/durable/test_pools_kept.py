@@ -26,6 +26,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour.effects import Cast, Exit
 from ssm_cli.behaviour.reasons import Normal
+from ssm_cli.commands.handlers import all_run
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable import pools
 from ssm_cli.storage.contents import contents
@@ -295,6 +296,12 @@ def test_a_template_with_other_arguments_and_options_is_that_of_the_children_tha
     assert node.call("pool:b", Get()) == ("b", 200, (2,))
 
 
+def ready(node: Node) -> bool:
+    kept = node.readiness()
+    assert [*kept.refresh()] == []
+    return kept.is_ready()
+
+
 def test_arguments_that_do_not_fit_any_more_keep_nobody_else_down() -> None:
     def restore(name: str, args: Mapping[str, Any], old: State) -> State:
         if args["size"] == 1:
@@ -308,6 +315,7 @@ def test_arguments_that_do_not_fit_any_more_keep_nobody_else_down() -> None:
     assert told_down(node)["pool:a"] == "restore"
     assert node.call("pool:b", Get()) == ("b", 2, (2,))
     assert labels(node) == ["a", "b"]
+    assert (ready(node), all_run(node.tree(), node)) == (False, False)
     node.stop()
     assert started(store).call("pool:a", Get()) == ("a", 1, (1,))
 
@@ -451,3 +459,25 @@ def test_what_is_in_pools_is_listed_with_what_is_stored() -> None:
         ("pool", "a"),
         ("pool", "b"),
     ]
+
+
+def test_the_plan_says_that_children_whose_template_is_kept_no_more_do_not_come_back() -> None:
+    store, plain = MemoryStore(), tree(pool(persist="none"))
+    with running(store) as node:
+        node.start_child("pool", "idle")
+        node.start_child("pool", "a", {"size": 1})
+        node.call("pool:a", Add(1))
+        change, stay = node.plan(plain).steps
+        assert (change.act, stay.act) == ("change", "nothing")
+        assert change.why == (
+            "template t: persist journal -> none; pool:idle, pool:a begin by `init` at their next "
+            "start, and do not come back with the tree; what is stored of them stays where it is"
+        )
+        node.apply(plain)
+        assert node.call("pool:a", Get()) == ("a", 1, (1,))
+        node.perform("restart", "pool:a")
+        assert node.call("pool:a", Get()) == ("a", 1, ())
+        assert not node.plan(plain).todo
+    with running(store, plain) as node:
+        assert labels(node) == []
+    assert [one for one in store.keys("state/") if "pool:a" in one]
