@@ -58,10 +58,12 @@ class CallError(SsmError):
         worker: the name that was called.
         reason: the exit reason as the contract spells it (`crash`, `step_timeout`, ...).
         stepped: whether the input may have changed the worker; False if it only waited.
+        child: the remote child in which that happened; "" if it is the tree that was called.
     """
 
     outcome: ClassVar[str] = "crashed"
     stepped: bool = False
+    child: str = ""
 
     def __init__(self, message: str, *, worker: str = "", reason: str = "") -> None:
         super().__init__(message)
@@ -174,13 +176,38 @@ class Denied(CallError):
     outcome = "denied"
 
 
-def failed_call(outcome: str, message: str, worker: str, reason: str = "") -> CallError:
+class RemoteError(Exception):
+    """An exception of a step in another process, whose class has the original's name."""
+
+
+def remote_error(kind: str, message: str) -> RemoteError:
+    """Return an exception whose class is called `kind`.
+
+    >>> type(remote_error("KeyError", "'x'")).__name__
+    'KeyError'
+    """
+    name = kind if kind.isidentifier() else "Exception"
+    made: type[RemoteError] = type(name, (RemoteError,), {})
+    return made(message)
+
+
+def failed_call(
+    outcome: str,
+    message: str,
+    worker: str,
+    reason: str = "",
+    crash: tuple[str, str] = ("", ""),
+) -> CallError:
     """The error that an outcome other than `replied` stands for; an unknown one is a `CallError`.
+
+    Of a crash, `crash` is the type and the text of the exception; empty where they are not known.
 
     >>> failed_call("busy", "billing is busy", "billing.invoice")
     Busy('billing is busy')
     """
     kind = next((c for c in OUTCOMES if c.outcome == outcome), CallError)
+    if kind is CalleeCrashed and crash[0]:
+        return CalleeCrashed(message, worker, reason, remote_error(*crash), crash[1])
     error = kind(message, worker=worker)
     error.reason = reason
     return error

@@ -72,9 +72,10 @@ def call(
     if cluster is not None:
         from ssm_cli.cli.cluster.asking import call_by_name  # noqa: PLC0415 - for clusters alone
 
-        commands = [parse_words([*head, worker, given], ()) for given in inputs]
-        tree_id = {"tree": name or "", "request_id": request_id or ""}
-        return call_by_name(ctx.obj, cluster, commands, **tree_id)
+        _whole_cluster("--name", tree=tree, url=url)
+        parse_words([*head, worker, ""], ())  # a wrong option is refused before anything starts
+        commands = _given(ctx.obj, [*head, worker], inputs)
+        return call_by_name(ctx.obj, cluster, commands, tree=name or "", request_id=request_id)
     return _inputs(ctx.obj, Where(tree, url, name), head, worker, inputs, request_id=request_id)
 
 
@@ -115,6 +116,7 @@ def log(
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_log  # noqa: PLC0415 - for clusters alone
 
+        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
         return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
     if data is not None:
         return _look(ctx.obj, (data, tree, url or name), command)
@@ -149,6 +151,7 @@ def tree_(
     if cluster is not None:
         from ssm_cli.cli.cluster.window import cluster_tree  # noqa: PLC0415 - for clusters alone
 
+        _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
         return cluster_tree(ctx.obj, cluster, output, watch=watch)
     if data is not None:
         return _look(ctx.obj, (data, tree, url or name), command)
@@ -322,6 +325,18 @@ def _inputs(
         if code:
             return code
     return 0
+
+
+def _whole_cluster(*but: str, **others: object) -> None:
+    """Refuse options that say which tree is asked beside a cluster."""
+    given = [
+        "--in" if name == "into" else f"--{name}"
+        for name, value in others.items()
+        if value is not None
+    ]
+    if given:
+        kept = f"; {but[0]} says which tree of it" if but else ""
+        raise CommandError(f"--cluster asks a cluster; leave out {', '.join(given)}{kept}")
 
 
 async def _once(command: Command) -> AsyncIterator[Command | CommandError]:

@@ -135,6 +135,22 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
     return answer.result
 
 
+async def result_of(
+    command: Command, asked: Awaitable[bytes], log: str, clock: Clock = time.perf_counter
+) -> Result:
+    """Wait for the output of a call that no tree carries here; return its result.
+
+    Every `SsmError` becomes a result with `error` set; nothing else is caught.
+    """
+    begun = clock()
+    try:
+        output = await asked
+    except SsmError as error:
+        return _failed(command, error, (clock() - begun) * 1000, log, 0)
+    shown = _shown(output)
+    return _reply(command, shown, shown, shown, (clock() - begun) * 1000)
+
+
 async def in_real_time(answer: Awaitable[object], worker: str, wait_s: float | None) -> None:
     """Wait for an answer of a fork, whose own clock stands; raise `CallTimeout` at the end."""
     import asyncio  # noqa: PLC0415 - who comes here has it
@@ -249,7 +265,7 @@ def reaching(command: Command, api: NodeApi) -> tuple[Command, NodeApi]:
         CallError: there is no such remote child, or it cannot be reached.
     """
     verb, into, arguments = VERBS[command.verb], command.into, command.arguments
-    if verb.route is None or verb.route.effect in HERE_ONLY:
+    if not verb.asks or (verb.route is not None and verb.route.effect in HERE_ONLY):
         return command, api
     for parameter in verb.parameters:
         far = api.far(arguments.get(parameter.name, "")) if parameter.kind in NAMES else None
@@ -285,12 +301,21 @@ def _call_of(command: Command, timeout_s: float | None) -> tuple[str, bytes, flo
 
 
 def _replied(command: Command, api: NodeApi, output: bytes, value: object, ms: float) -> Result:
-    shown = output.decode("utf-8", "backslashreplace")
+    shown = _shown(output)
     if value is output:
         value = shown
-    worker, given = command.arguments["worker"], command.arguments["input"]
-    data, number = data_of(api, worker, value), answered_by(api, command)
-    record = records.reply_record(worker, given, shown, data, ms, number=number)
+    data = data_of(api, command.arguments["worker"], value)
+    return _reply(command, shown, value, data, ms, number=answered_by(api, command))
+
+
+def _shown(output: bytes) -> str:
+    return output.decode("utf-8", "backslashreplace")
+
+
+def _reply(
+    command: Command, shown: str, value: object, data: object, ms: float, *, number: int = 0
+) -> Result:
+    record = records.reply_record(*_asked(command), shown, data, ms, number=number)
     return made_result("call", text.output_lines(shown), (record,), command.output, value=value)
 
 
@@ -346,7 +371,8 @@ def _failure_line(worker: str, given: str, error: CallError, log: str) -> str:
     match error:
         case CalleeCrashed(error=BaseException() as cause):
             what = f"{type(cause).__name__}: {records.crash_said(error)}"
-            next_ = f"; `{log}` shows what its supervisor did" if log else ""
+            where = f" --in {error.child}" if error.child else ""
+            next_ = f"; `{log}{where}` shows what its supervisor did" if log else ""
             return f"{worker} crashed on `{given}`: {what}{next_}"
         case DecodeError():
             at = f" at column {error.column} of the input" if error.column else ""

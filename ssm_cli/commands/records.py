@@ -90,12 +90,10 @@ def error_detail(error: SsmError) -> Record:
     {'type': 'CommandError', 'message': '`cal` is no command', 'column': 1}
     """
     match error:
-        case CalleeCrashed(error=BaseException() as cause):
-            return {
-                "type": type(cause).__name__,
-                "message": clean(crash_said(error)),
-                "reason": error.reason,
-            }
+        case CalleeCrashed(error=BaseException()):
+            kind, said = step_error(error)
+            child = {"child": error.child} if error.child else {}
+            return {"type": kind, "message": said, "reason": error.reason, **child}
         case DecodeError():
             detail = _typed(error) | {"expected": list(error.expected)}
             return detail | ({"column": error.column} if error.column else {})
@@ -117,6 +115,15 @@ def crash_said(error: CalleeCrashed) -> str:
     if error.said is not None or error.error is None:
         return error.said or ""
     return message_of(error.error)
+
+
+def step_error(error: SsmError) -> tuple[str, str]:
+    """Return the type and the text of the exception of a step; both empty if it was none."""
+    match error:
+        case CalleeCrashed(error=BaseException() as cause):
+            return type(cause).__name__, clean(crash_said(error))
+        case _:
+            return "", ""
 
 
 def report_record(report: Report) -> Record:

@@ -15,6 +15,7 @@ import msgspec
 from ssm_cli.commands.routes import GROUPS, HERE_ONLY, INTO, Route
 from ssm_cli.http.asking import outcome
 from ssm_cli.http.exchange import HttpAnswer
+from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.runtime.node import Node
 
 WAIT_S = 10.0  # for an answer
@@ -67,12 +68,17 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def told_by(child: str, data: bytes) -> CarriedAnswer:
-    """Return the answer of a remote child; an error of its tree says whose it is."""
+def told_by(child: str, path: str, data: bytes) -> CarriedAnswer:
+    """Return the answer of a remote child; an error and how to ask again say whose it is."""
     answer = msgspec.json.decode(data, type=CarriedAnswer)
-    if answer.status < 400:
+    again = path == BY_EFFECT["fuzz"].path
+    if answer.status < 400 and not again:
         return answer
     record = msgspec.json.decode(answer.body)
+    if answer.status < 400:
+        verb, _, asked = record["replay"].partition(" ")
+        record["replay"] = f"{verb} {child}.{asked}"
+        return CarriedAnswer(answer.status, msgspec.json.encode(record), answer.kind)
     record["error"]["message"] = f"{child}: {record['error']['message']}"
     return CarriedAnswer(answer.status, msgspec.json.encode(record), answer.kind)
 
@@ -85,5 +91,5 @@ async def carry(node: Node, child: str, request: Carried) -> HttpAnswer:
     """
     pending = node.ask_far(child, msgspec.json.encode(request), WAIT_S)
     await outcome(pending, None)  # the link ends it in time
-    answer = told_by(child, pending.result())
+    answer = told_by(child, request.path, pending.result())
     return HttpAnswer(answer.status, answer.body)

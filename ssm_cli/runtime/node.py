@@ -94,7 +94,7 @@ class Node(metaclass=Parts):
         history: how many records are remembered, with what they came to: what the tree was at each
             of them can be looked at (`history`), and forked. 0 for none; else at least 16.
         verify_pure: step every pure worker twice, on copies, and report those that differ.
-        links: the way to remote children (`ClusterLinks`); open until it is closed, too.
+        links: the way to remote children (`ClusterLinks`), or what makes it; open until it closes.
         guard: whether callbacks are cut at their limits. It needs the main thread, since Python
             delivers signals there only; in another thread nothing is cut.
 
@@ -122,14 +122,14 @@ class Node(metaclass=Parts):
         store: Store | None = None,
         history: int = 0,
         verify_pure: bool = False,
-        links: Links | None = None,
+        links: Links | Callable[[], Links] | None = None,
     ) -> None:
         judge = Judge(tree)
         clock = SystemClock() if clock is None else clock
         chance = Random(seed)  # noqa: S311 - it spreads delays; it keeps no secret
         guarding = choose_guard(clock, wanted=guard)
         world = World(SupervisorCell(tree, None), clock, guarding, chance, judge)
-        world.outside.links = world.outside.far_groups = links
+        world.outside.link(links)
         world.outside.runner = LateRunner(world)
         if checked_history(history):
             world.history = Recorder(world, history)

@@ -63,9 +63,9 @@ class Shell:
         self.running.append(process)
         return process
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """A command that ends."""
-        return ssm(*words, cwd=self.folder, env=self.environ, timeout_s=SOON_S)
+        return ssm(*words, cwd=self.folder, env=self.environ, given=given, timeout_s=SOON_S)
 
     def until(self, holds: Callable[[], bool]) -> None:
         end_s = time.monotonic() + SOON_S
@@ -150,6 +150,36 @@ def test_a_subtree_that_the_other_node_does_not_take_stays_where_it_is(shop: She
     assert shop.tree()["billing"]["state"] == "running"
 
 
+def elsewhere(shop: Shell, name: str, billing: str) -> None:
+    """Start a node that has a folder of its own, with this for the tree of the subtree."""
+    folder = shop.folder / name
+    folder.mkdir()
+    if billing:
+        (folder / "billing.yaml").write_text(billing)
+    before = len(shop.nodes())
+    shop.start("node", "--name", name, "--label", "zone=a", "--dir", str(folder))
+    shop.until(lambda: len(shop.nodes()) == before + 1)
+
+
+def test_a_subtree_whose_code_the_other_node_has_not_stays_where_it_is(shop: Shell) -> None:
+    pids = shop.hosts()
+    elsewhere(shop, "n3", "")
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing stays at n1: n3: billing.yaml is not in the folder" in refused.stderr
+    assert shop.hosts() == pids
+
+
+def test_a_move_to_a_node_that_cannot_start_it_says_at_once_where_it_went(shop: Shell) -> None:
+    """Nobody waits for what does not come: the next node had it long before the time is over."""
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    elsewhere(shop, "n3", "supervisor: 3\n")
+    refused = shop.run("move", "billing", "n3")
+    assert refused.returncode == 4
+    assert "billing did not start at n3, and is at n" in refused.stderr
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
 def test_a_subtree_without_a_parent_is_not_moved_as_nobody_would_start_it(shop: Shell) -> None:
     parent, pids = shop.running[-1], shop.hosts()
     parent.kill()
@@ -221,6 +251,30 @@ def test_a_tree_without_remote_children_starts_no_link(shell: Shell) -> None:
     assert children_of(process.pid) == []
 
 
+def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
+    """The tree had no link until then; once it has one, all goes as in a tree that began so."""
+    whole = (shell.folder / "shop.yaml").read_text()
+    remote = next(line for line in whole.splitlines(keepends=True) if "remote:" in line)
+    (shell.folder / "shop.yaml").write_text(whole.replace(remote, ""))
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    (shell.folder / "shop.yaml").write_text(whole)
+    refused = shell.run("apply", "--yes")
+    assert refused.returncode != 0
+    assert "start a node with `ssm node`" in refused.stdout + refused.stderr
+    shell.start("node", "--name", "n1", "--label", "zone=a")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.run("apply", "--yes")
+    shell.until(lambda: shell.tree()["billing"]["state"] == "running")
+    assert shell.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    (pid,) = shell.hosts()
+    os.kill(pid, signal.SIGKILL)
+    shell.until(lambda: shell.tree()["billing"]["epoch"] == 2)
+    shell.until(lambda: shell.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n")
+    assert shell.run("stop", "shop").returncode == 0
+    shell.until(lambda: not shell.hosts())
+
+
 @pytest.mark.parametrize("words", [("node",), ("run", "shop.yaml", "--cluster", "nats://x")])
 def test_without_the_extra_one_line_names_the_command(shell: Shell, words: tuple[str, ...]) -> None:
     hidden = "import sys, importlib.util as u; f = u.find_spec\n"
@@ -245,6 +299,39 @@ def test_code_that_is_not_on_the_node_is_undef(shell: Shell) -> None:
     done = shell.run("run", "shop.yaml", "--headless")
     assert done.returncode == 1
     assert "failed_to_start_child billing: undef" in done.stderr
+
+
+def test_a_node_that_has_no_name_or_no_folder_is_refused_before_it_starts(shell: Shell) -> None:
+    for words, said in (
+        (("--name", "n 1"), "--name takes letters"),
+        (("--name", ""), "--name takes letters"),
+        (("--name", "n\x1b1"), "--name takes letters"),
+        (("--dir", "nowhere"), "--dir takes a folder, and nowhere is none"),
+        (("--dir", "shop.yaml"), "--dir takes a folder, and shop.yaml is none"),
+    ):
+        refused = shell.run("node", *words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert said in refused.stderr
+    assert not (shell.folder / "state").exists()
+
+
+def test_a_second_node_of_a_name_does_not_say_that_it_is_in_the_cluster(shell: Shell) -> None:
+    shell.start("node", "--name", "n1")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    refused = shell.run("node", "--name", "n1")
+    assert refused.returncode == 5
+    assert refused.stderr == "ssm: a node n1 is in the cluster already; give another --name\n"
+
+
+@pytest.mark.parametrize("url", ["http://x", "nats://", "nats://127.0.0.1:1,http://x", "unix:///x"])
+def test_what_is_no_address_of_a_cluster_is_wrong_usage(shell: Shell, url: str) -> None:
+    wrong = url.rpartition(",")[2]
+    said = f"ssm: a cluster is at nats://HOST:PORT or tls://HOST:PORT, not `{wrong}`\n"
+    for words in (("nodes",), ("call", "b.w", "x"), ("node",), ("tree",), ("log",)):
+        refused = shell.run(*words, "--cluster", url)
+        assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)
+    shell.environ["SSM_CLUSTER"] = url.replace("http://", "http://ann:secret@")
+    assert shell.run("nodes").stderr == said
 
 
 @pytest.mark.parametrize("orphan", ["keep", "stop"])

@@ -141,6 +141,27 @@ def test_a_cast_that_is_denied_is_a_line_as_nobody_waits_for_it(
     assert "does not let us publish to ssm.shop.cast.billing.kv" in capfd.readouterr().err
 
 
+def test_a_subject_that_is_denied_can_be_copied_into_the_permissions(
+    secured: Servers, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The client tells it in lower case, and a server tells them apart."""
+
+    async def main() -> None:
+        client = await as_user(secured, "client")
+        with pytest.raises(ClusterError, match=r"to \$JS\.API\.STREAM\.CREATE\.KV_SSM_NODES;"):
+            await look(client)
+        lost = await client.calls.call("ssm.Shop.ctl.Billing", b"{}", 5.0)
+        assert isinstance(lost, CallLost)
+        assert "publish to ssm.Shop.ctl.Billing;" in lost.detail
+        with pytest.raises(ClusterError, match=r"listen to ssm\.Shop\.call\.\*;"):
+            await client.calls.serve("ssm.Shop.call.*", lambda *_: None)
+        await client.calls.send("ssm.Shop.cast.Billing.kv", b"{}")
+        await client.close()
+
+    asyncio.run(main())
+    assert "publish to ssm.Shop.cast.Billing.kv;" in capfd.readouterr().err
+
+
 def test_who_cannot_be_reached_is_named(secured: Servers) -> None:
     async def main() -> None:
         node = await as_user(secured, "n1")

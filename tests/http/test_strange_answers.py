@@ -22,11 +22,11 @@ import pytest
 
 from ssm_cli.cli import app
 from ssm_cli.cli.environment import Environment
-from ssm_cli.errors import CallTimeout, NoTree, SsmError
+from ssm_cli.errors import CallTimeout, NoTree, SsmError, remote_error
 from ssm_cli.http.client import connection as connections
 from ssm_cli.http.client.answers import report_of
 from ssm_cli.http.client.connection import address_of
-from ssm_cli.http.client.failures import raise_error, raise_reply, remote_error
+from ssm_cli.http.client.failures import raise_error, raise_reply
 from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.client.wire import EventParser, Response
 

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
+from ssm_cli import (
+    FakeLinks,
+    Join,
+    ManualClock,
+    Node,
+    Remote,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
+from ssm_cli.errors import NoTree
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.remote.ports import Outcome
 
@@ -59,6 +69,45 @@ def test_a_remote_child_is_touched_only_if_it_is_another_one(
         done = node.apply(wanted)
         assert [f"{step.act} {step.id}: {step.why}" for step in done.done] == expected
         assert (done.failed, links.stopped, node.plan(wanted).todo) == (None, stopped, ())
+
+
+def test_the_links_are_made_at_the_first_remote_child_and_hear_of_the_groups_that_are_there(
+    links: FakeLinks,
+) -> None:
+    made: list[str] = []
+
+    def linking() -> FakeLinks:
+        made.append("links")
+        return links
+
+    joined = StateMachine(step=lambda _, n: (n, None, [Join("room")]), init=lambda _n, _a: 0)
+    tree = Supervisor("shop", children=[Worker("cart", joined)])
+    with Node(tree, clock=ManualClock(), links=linking) as node:
+        node.call("cart", b"join")
+        assert [member.worker for member in node.members("room")] == ["cart"]
+        assert (made, links.interests) == ([], set())
+        with_child = Supervisor("shop", children=[Worker("cart", joined), billing()])
+        assert node.apply(with_child).failed is None
+        assert (made, links.interests) == (["links"], {"room"})
+        assert node.call("billing.invoice", b"x") == b"Ok"
+        assert node.apply(tree).failed is None
+        assert node.apply(with_child).failed is None
+        assert made == ["links"]
+
+
+def test_links_that_cannot_be_made_now_are_made_by_a_later_start(links: FakeLinks) -> None:
+    answers: list[FakeLinks] = []
+
+    def linking() -> FakeLinks:
+        if not answers:
+            raise NoTree("no cluster: start a node")
+        return answers[0]
+
+    with Node(shop(), clock=ManualClock(), links=linking) as node:
+        assert "no cluster: start a node" in node.apply(shop(billing())).reason
+        answers.append(links)
+        assert node.apply(shop(billing())).failed is None
+        assert node.call("billing.invoice", b"x") == b"Ok"
 
 
 def test_without_a_cluster_a_remote_child_does_not_start_and_the_tree_goes_on() -> None:

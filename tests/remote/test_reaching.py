@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,10 +13,12 @@ import pytest
 from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor, Worker
 from ssm_cli.cli.opening import with_reach
 from ssm_cli.commands.execute import execute
-from ssm_cli.commands.parse import parse_line
+from ssm_cli.commands.parse import parse_line, parse_words
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.routes import HERE_ONLY, Role
+from ssm_cli.commands.verb import INTO, Verb
+from ssm_cli.commands.verbs import TABLE
 from ssm_cli.history.past import with_past
 from ssm_cli.http.app import App, Service
 from ssm_cli.http.carried import Carried, CarriedAnswer
@@ -121,6 +124,29 @@ def test_what_is_shown_is_what_the_childs_own_prompt_shows(
 ) -> None:
     near, far = said(scene.near, here), said(scene.far, there)
     assert (near.lines, near.exit_code) == (far.lines, far.exit_code)
+
+
+WORDS = {"expr": "state", "path": "x", "number": "1", "text": "x", "worker": "kv"}
+
+
+@pytest.mark.parametrize("verb", [v for v in TABLE if INTO in v.options], ids=lambda v: v.name)
+def test_every_verb_that_takes_a_remote_child_refuses_one_that_is_not_there(
+    scene: Scene, verb: Verb, tmp_path: Path
+) -> None:
+    words = [WORDS.get(p.kind, str(tmp_path / "1")) for p in verb.parameters if p.required]
+    command = parse_words([verb.name, "--in", "nosuch", *words], ["kv", "billing"])
+    refused = execute(command, scene.near, clock=lambda: 0.0)
+    assert refused.lines == ("nosuch is no remote child of this tree",)
+    assert refused.exit_code == 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_of_a_remote_child_is_of_its_records(scene: Scene, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    written = said(scene.near, f"report {page} --in billing")
+    assert written.lines == (f"4 records in {page}",)
+    assert "Lookup crash" in page.read_text()
+    assert said(scene.near, f"report {page} --force").lines == (f"0 records in {page}",)
 
 
 @pytest.mark.parametrize(

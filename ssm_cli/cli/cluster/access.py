@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
-from ssm_cli.errors import NoTree
+from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.private import password_in
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ Whole = Annotated[
     str | None,
     typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster"),
 ]
+SCHEMES = frozenset({"nats", "tls", "ws", "wss"})
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
@@ -63,6 +65,13 @@ def given_access(env: Environment, url: str | None) -> Access | None:
     url = url or environ.get("SSM_CLUSTER")
     if not url:
         return None
+    for one in url.split(","):
+        scheme, found, place = one.strip().rpartition("://")
+        if (found and scheme not in SCHEMES) or not place.rpartition("@")[2]:
+            shown = access_at(one).url
+            raise CommandError(
+                f"a cluster is at nats://HOST:PORT or tls://HOST:PORT, not `{shown}`"
+            )
     secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
     return msgspec.structs.replace(
         access_at(url),
@@ -94,16 +103,19 @@ def access_of(env: Environment, url: str | None, role: str) -> Access:
 
 def links_for(
     tree: SupervisorSpec, env: Environment, url: str | None, name: str, *, takeover: bool = False
-) -> ClusterLinks | None:
-    """Return the links to a tree's remote children; None, and start nothing, if it has none.
+) -> ClusterLinks | Callable[[], ClusterLinks]:
+    """Return the links to a tree's remote children; what makes them at the first, if it has none.
 
     Raises:
         NoTree: it has remote children, and there is no cluster.
     """
     from ssm_cli.spec.model import RemoteSpec, walk  # noqa: PLC0415 - with a tree alone
 
-    if not any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)):
-        return None
+    made = partial(_links, env, url, name, takeover=takeover)
+    return made() if any(isinstance(spec, RemoteSpec) for _, spec in walk(tree)) else made
+
+
+def _links(env: Environment, url: str | None, name: str, *, takeover: bool) -> ClusterLinks:
     from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.link.client import ClusterLinks  # noqa: PLC0415 - as above
 

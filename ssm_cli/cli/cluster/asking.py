@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import shlex
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,16 +15,16 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.listing import table
 from ssm_cli.cli.printer import Printer, answer
 from ssm_cli.cli.where import Output
-from ssm_cli.errors import NoTree, SsmError
+from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from ssm_cli.cluster.agent.directory import Member
     from ssm_cli.cluster.jetstream.cluster import NatsCluster
     from ssm_cli.commands.parse import Command
+    from ssm_cli.commands.results import Result
     from ssm_cli.spec.model import RemoteSpec
 
-FAR_S = 3600.0  # what no limit becomes
 HEAD = ("NODE", "STATE", "HOST", "PID", "LABELS", "SUBTREES")
 
 
@@ -131,57 +133,33 @@ def move(
     return ExitCode.DONE
 
 
-class ByName:
-    """A `ValueCaller` that calls `subtree.worker` in a cluster, wherever it runs.
+def call_by_name(
+    env: Environment,
+    url: str,
+    commands: AsyncIterator[Command | CommandError],
+    *,
+    tree: str,
+    request_id: str | None,
+) -> int:
+    """Call `subtree.worker` with each input, and print the outcomes; stop at a failure.
 
     Args:
-        cluster: where it is.
+        env: the process.
+        url: the cluster.
+        commands: one for each input.
         tree: the name of the tree, where several have such a subtree; "" for any.
-        request_id: with the same one a call is stepped once; "" for one of its own.
+        request_id: with the same one an input is stepped once, as over HTTP; None: each is new.
     """
+    from ssm_cli.http.client.calls import keys_from  # noqa: PLC0415 - not needed for help
 
-    def __init__(self, cluster: NatsCluster, tree: str, request_id: str) -> None:
-        self._cluster = cluster
-        self._tree = tree
-        self._id = request_id
-
-    def call_value(
-        self, worker: str, message: bytes, timeout_s: float | None
-    ) -> tuple[bytes, object]:
-        """Refuse: a cluster is asked from asyncio alone."""
-        raise NotImplementedError
-
-    async def acall_value(
-        self,
-        worker: str,
-        message: bytes,
-        timeout_s: float | None,
-        answered: Callable[[tuple[bytes, object] | SsmError], None] | None = None,
-    ) -> tuple[bytes, object]:
-        """Return the output, twice: its value is not known here."""
-        from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
-
-        limit_s = FAR_S if timeout_s is None else timeout_s
-        output = await directory.call(
-            self._cluster, worker, message, limit_s, tree=self._tree, id_=self._id
-        )
-        if answered is not None:
-            answered((output, output))
-        return output, output
-
-
-def call_by_name(
-    env: Environment, url: str, commands: list[Command], *, tree: str, request_id: str
-) -> int:
-    """Call `subtree.worker` with each input, and print the outcomes; stops at a failure."""
-    from ssm_cli.commands.execute import aexecute  # noqa: PLC0415 - not needed for help
-
-    printer = Printer(env)
+    printer, keys = Printer(env), keys_from(request_id) if request_id is not None else repeat("")
+    log = shlex.join(["ssm", "log", "--cluster", *([url] if url else [])])
 
     async def ask(connection: NatsCluster) -> int:
-        caller: Any = ByName(connection, tree, request_id)  # a call asks no more of a tree
-        for command in commands:
-            result = await aexecute(command, caller)
+        async for command in commands:
+            if isinstance(command, CommandError):
+                raise command
+            result = await _called(connection, command, tree, next(keys), log)
             printer.result(result)
             if printer.broken is not None:
                 raise printer.broken
@@ -190,6 +168,19 @@ def call_by_name(
         return ExitCode.DONE
 
     return int(with_cluster(env, url, "call", ask))
+
+
+async def _called(
+    connection: NatsCluster, command: Command, tree: str, key: str, log: str
+) -> Result:
+    from ssm_cli.cluster.agent import directory  # noqa: PLC0415 - not needed for help
+    from ssm_cli.commands.execute import DEFAULT_TIMEOUT_S, result_of  # noqa: PLC0415 - as above
+
+    name, given = command.arguments["worker"], command.arguments["input"]
+    data, wait_s = given.encode("utf-8", "surrogateescape"), command.timeout_s
+    limit_s = DEFAULT_TIMEOUT_S if wait_s is None else wait_s
+    asked = directory.call(connection, name, data, limit_s, tree=tree, id_=key)
+    return await result_of(command, asked, log)
 
 
 def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[str]:

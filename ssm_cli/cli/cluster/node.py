@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
+
+NAME = re.compile(r"[\w.-]{1,200}")
 
 
 def node(
@@ -29,7 +32,11 @@ def node(
     """Host subtrees for the trees of a cluster; without --cluster, start a server for it here."""
     env: Environment = ctx.obj
     labels = labels_of(label or [])
-    called = name or socket.gethostname().partition(".")[0]
+    called = name if name is not None else socket.gethostname().partition(".")[0]
+    if NAME.fullmatch(called) is None:
+        raise typer.BadParameter(f"--name takes letters, digits, `_`, `.` and `-`, not {called!r}")
+    if not Path(directory).is_dir():
+        raise typer.BadParameter(f"--dir takes a folder, and {directory} is none")
     from ssm_cli.cli.cluster.running import run_node  # noqa: PLC0415 - not needed for help
 
     return run_node(env, cluster, called, labels, str(Path(directory).resolve()))

@@ -50,19 +50,22 @@ async def _node(
         shown = " ".join(f"{key}={value}" for key, value in labels.items())
         await connection.cells(ADVERTS, replicas_of(connection))
         kept = replicas_of(connection)
-        env.stderr.write(
-            f"ssm: node {name} in the cluster at {access.url}, "
-            f"nats-server {connection.version}, kept by {kept} server{'s' if kept > 1 else ''}"
-            f"{', ' + shown if shown else ''}\n"
-        )
-        env.stderr.flush()
         leases = await open_cluster(theirs, f"leases of node {name}")
         closing.push_async_callback(leases.close)
         if server is not None:
             keeping = asyncio.ensure_future(server.keep())
             closing.callback(keeping.cancel)
         agent = Agent(connection, leases, theirs, name=name, labels=labels, folder=folder)
-        await agent.run(stop)
+
+        def up() -> None:
+            env.stderr.write(
+                f"ssm: node {name} in the cluster at {access.url}, "
+                f"nats-server {connection.version}, kept by {kept} server{'s' if kept > 1 else ''}"
+                f"{', ' + shown if shown else ''}\n"
+            )
+            env.stderr.flush()
+
+        await agent.run(stop, up)
     return ExitCode.DONE
 
 

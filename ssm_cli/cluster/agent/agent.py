@@ -8,6 +8,7 @@ import platform
 import socket
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from ssm_cli.cluster.agent.child import Child, Hosting
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
 from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.owner.code import Undefined, find_code
 from ssm_cli.cluster.owner.host import Job
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Unknown, replicas_of
@@ -27,6 +29,7 @@ from ssm_cli.cluster.protocol.messages import (
     STOPPED,
     Advert,
     Exited,
+    Fits,
     Hosted,
     Lease,
     Ping,
@@ -88,8 +91,10 @@ class Agent:
             boot=os.urandom(8).hex(),
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
         """Serve until told to stop; then stop what it hosts, in order.
+
+        `up` is called once it serves.
 
         Raises:
             ClusterError: another node has the name, or nothing can be kept there.
@@ -102,6 +107,7 @@ class Agent:
             await serve(looks, self._on_look),
             await serve(names.agent(self.name), self._on_order),
         ]
+        up()
         load, time = self._children.__len__, self._cluster.time
         self._beating = beating = Beating(cells, time, self._advert, load)
         sweep = asyncio.ensure_future(Sweep(self._cluster, cells).run())
@@ -139,9 +145,14 @@ class Agent:
                 self._spawn(self._start(start, answer))
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
+            case Fits(spec):
+                _say(answer, FULL if self._is_full() else _has_code(spec, self._folder))
             case _:
                 detail = f"an order of another ssm than the node's, which is {self._advert.version}"
                 _say(answer, Said(ok=False, reason="undecodable", detail=detail))
+
+    def _is_full(self) -> bool:
+        return self._advert.draining or len(self._children) >= MOST_HOSTED
 
     def _hosted(self) -> list[Hosted]:
         return [
@@ -226,8 +237,8 @@ class Agent:
         Orders are messages without a sender. The lease is its proof: only who may place subtrees
         can write one, and it names this node, the epoch, the revision and the code.
         """
-        if self._advert.draining or len(self._children) >= MOST_HOSTED:
-            return Said(ok=False, reason="no_node", detail="the node takes no more")
+        if self._is_full():
+            return FULL
         cells = await self._cluster.cells(names.leases(start.tree), start.replicas)
         found = await cells.get(start.subtree)
         if isinstance(found, Unknown):
@@ -281,6 +292,15 @@ class Agent:
 
 
 PING = msgspec.json.encode(Ping())
+FULL = Said(ok=False, reason="no_node", detail="the node takes no more")
+
+
+def _has_code(spec: str, folder: str) -> Said:
+    try:
+        find_code(spec, Path(folder))
+    except Undefined as error:
+        return Said(ok=False, reason="undef", detail=str(error))
+    return Said(ok=True)
 
 
 def _say(answer: Answer | None, said: Said) -> None:

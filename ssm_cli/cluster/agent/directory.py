@@ -83,9 +83,12 @@ async def call(
 
     Raises:
         CallError: any outcome but `replied`.
+        NoProc: the name is none of a worker.
     """
     end_s = cluster.time.now_s() + timeout_s
     subtree, _, worker = name.partition(".")
+    if not (subtree and worker):
+        raise NoProc(f"{name} names no worker; one is SUBTREE.WORKER", worker=name, reason="noproc")
     tree = tree or (await find_subtree(cluster, subtree))[1].tree
     request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
@@ -108,7 +111,7 @@ def _error(name: str, reply: bytes | CallLost) -> CallError:
     if isinstance(reply, CallLost):
         return failed_call(reply.why, f"{name}: {reply.detail}", name, reply.why)
     said = msgspec.json.decode(reply, type=Reply)
-    return failed_call(said.outcome, said.error, name, said.reason)
+    return failed_call(said.outcome, said.error, name, said.reason, said.crash)
 
 
 async def forget(cluster: Cluster, node: str) -> None:
@@ -163,7 +166,7 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
     raises after `MOVE_S`.
 
     Raises:
-        NoProc: nobody hosts it, it has no parent, or the node does not take it.
+        NoProc: nobody hosts it, it has no parent, or the node does not take it, or cannot start it.
         CallTimeout: the order was taken, and it does not serve there yet.
     """
     here, hosted = await find_subtree(cluster, subtree, tree)
@@ -183,18 +186,23 @@ async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str
     end_s = cluster.time.now_s() + MOVE_S
     while cluster.time.now_s() < end_s:
         await cluster.time.sleep_s(AGAIN_S)
-        if await _serves(cluster, subtree, hosted, node):
+        there = await _serving(cluster, subtree, hosted)
+        if there == node:
             return here
+        if there:
+            why = f"{subtree} did not start at {node}, and is at {there}"
+            raise NoProc(f"{why}; `ssm tree` and `ssm log` say more", reason="noproc")
     why = f"{subtree} was told to go to {node}, and does not serve there after {MOVE_S:g} s"
     raise CallTimeout(f"{why}; `ssm tree` and `ssm log` say what its parent does", worker=subtree)
 
 
-async def _serves(cluster: Cluster, subtree: str, before: Hosted, node: str) -> bool:
-    """Return whether a later epoch of a subtree runs at a node and answers."""
+async def _serving(cluster: Cluster, subtree: str, before: Hosted) -> str:
+    """Return the node at which a later epoch of a subtree runs and answers; "" for none."""
     for seen in await look(cluster):
         for hosted in seen.hosted:
             later = hosted.subtree == subtree and hosted.epoch > before.epoch
-            if later and hosted.tree == before.tree and seen.advert.node == node:
+            if later and hosted.tree == before.tree:
                 said = await ask(cluster, names.controls(hosted.tree, subtree), Ping(), ASK_S)
-                return not isinstance(said, CallLost)
-    return False
+                if not isinstance(said, CallLost) and said.epoch == hosted.epoch:
+                    return seen.advert.node
+    return ""

@@ -25,6 +25,7 @@ from ssm_cli.cluster.ports import CallLost
 
 STATUS, NOBODY_THERE = "Status", "503"
 _DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+MOST_NOTED = 256  # subjects, of those that were used last
 HOW = "see docs/how-to/secure-a-cluster.md"
 
 
@@ -42,7 +43,7 @@ class Denials:
     """What the server has denied to this connection, by what it says on the side.
 
     Attributes:
-        heard: the subjects that we may not listen to, in lower case, as the client tells them.
+        heard: the subjects that we may not listen to.
         unasked: called with a sentence where nobody waits for what was denied.
     """
 
@@ -50,6 +51,15 @@ class Denials:
         self.heard: set[str] = set()
         self.unasked = unasked
         self._waiting: dict[str, tuple[str, Taken]] = {}
+        self._spelled: dict[str, str] = {}
+
+    def note(self, subject: str) -> None:
+        """Note how a subject is spelled: the client tells what was denied in lower case."""
+        known, key = self._spelled, subject.lower()
+        known.pop(key, None)
+        known[key] = subject
+        if len(known) > MOST_NOTED:
+            del known[next(iter(known))]
 
     def expect(self, waiting: dict[str, tuple[str, Taken]]) -> None:
         """Tell those who wait here, by token: the subject, and where an answer goes."""
@@ -60,12 +70,12 @@ class Denials:
         found = _DENIED.search(said)
         if found is None:
             return
-        to, subject = found[1], found[2]
+        to, subject = found[1], self._spelled.get(found[2], found[2])
         if to == "subscription":
             self.heard.add(subject)
             return
         lost = CallLost("denied", f"{server} does not let us publish to {subject}; {HOW}")
-        whose = [take for asked, take in self._waiting.values() if asked.lower() == subject]
+        whose = [take for asked, take in self._waiting.values() if asked.lower() == found[2]]
         for take in whose:
             take(lost)
         if not whose:
@@ -89,6 +99,7 @@ class Inbox:
         self._waiting: dict[str, tuple[str, Taken]] = {}
         self._joining = Joining()
         self._server = ""
+        self._denials = denials
         denials.expect(self._waiting)
 
     @property
@@ -101,6 +112,7 @@ class Inbox:
     async def listen(self) -> None:
         """Listen for answers; called once."""
         self._server = self.server  # known from now on, also while there is no connection
+        self._denials.note(f"{self._subject}*")
         await self._client.subscribe(f"{self._subject}*", cb=self._came)
         self._server = self.server  # to be named once it is away
 
@@ -165,6 +177,7 @@ class Inbox:
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """Send a body in as many messages as it takes; the last one has the place for answers."""
+        self._denials.note(subject)
         most_bytes = self._client.max_payload - HEADERS_BYTES
         if len(data) <= most_bytes:
             await self._client.publish(subject, data, reply=reply, headers=headers)

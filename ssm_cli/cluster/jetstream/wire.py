@@ -195,9 +195,10 @@ class Wire:
                 answer = self._answer(message.reply) if message.reply else None
                 on_message(message.subject, data, answer)
 
+        self._denials.note(subject)
         inner = await self._client.subscribe(subject, cb=came)
         await arrived(self._client, self._errors)
-        if subject.lower() in self._denials.heard:
+        if subject in self._denials.heard:
             where = self._inbox.server
             raise ClusterError(f"{where} does not let us listen to {subject}; {HOW}")
         return Subscription(inner, self._client, self._errors)
@@ -252,6 +253,9 @@ async def connect(access: Access, name: str) -> Wire:
     from nats.aio.client import Client  # noqa: PLC0415 - as above
 
     client: Any = Client()  # its annotations take whole seconds alone
+    options = _options(access)
+    if "tls" in options:
+        client._transport = _tls_transport()  # noqa: SLF001 - it takes none otherwise
     denials = Denials(_complain)
     heard = Heard(denials, client)
     try:
@@ -260,7 +264,7 @@ async def connect(access: Access, name: str) -> Wire:
                 access.url.split(","), name=name, max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_S, connect_timeout=CONNECT_S, ping_interval=PING_S,
                 max_outstanding_pings=2, error_cb=heard.error,
-                pending_size=MAX_BUFFERED_BYTES, **_options(access),
+                pending_size=MAX_BUFFERED_BYTES, **options,
             ),
             CONNECT_S * 2,
         )  # fmt: skip
@@ -277,6 +281,28 @@ async def connect(access: Access, name: str) -> Wire:
     wire = Wire(client, errors, denials)
     await wire.listen()
     return wire
+
+
+def _tls_transport() -> Any:
+    """Return a transport whose streams know that they are encrypted.
+
+    That of the client library upgrades its connection without telling the protocol of its streams,
+    which then answers the end of the stream as one in the clear does: asyncio warns of it.
+    """
+    from nats.aio.transport import TcpTransport  # noqa: PLC0415 - as above
+
+    class TlsTransport(TcpTransport):
+        async def connect_tls(self, *args: Any, **given: Any) -> None:
+            await super().connect_tls(*args, **given)
+            writer: Any = self._io_writer
+            transport = writer.transport
+            transport.get_protocol().connection_made(transport)
+
+        def __bool__(self) -> bool:
+            return True  # before it is connected, too: else the client makes one of its own
+
+    made: Any = TlsTransport  # its own `__init__` has no types
+    return made()
 
 
 def _complain(what: str) -> None:

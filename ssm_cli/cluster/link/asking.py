@@ -8,7 +8,7 @@ import msgspec
 
 from ssm_cli.cluster.ports import CallLost, Cluster
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Hosted, Move, Ping, Said, Start, Stop
+from ssm_cli.cluster.protocol.messages import Control, Fits, Hosted, Ping, Said
 from ssm_cli.cluster.protocol.monitor import Seen
 
 ASK_S = 1.0
@@ -18,7 +18,7 @@ ABSENT_LOOKS = 3  # that must find nobody before a node counts as gone
 
 
 async def ask(
-    cluster: Cluster, subject: str, message: Start | Stop | Ping | Move, timeout_s: float
+    cluster: Cluster, subject: str, message: Control, timeout_s: float
 ) -> Said | CallLost:
     """Send a control message; return the answer."""
     reply = await cluster.calls.call(subject, msgspec.json.encode(message), timeout_s)
@@ -36,6 +36,20 @@ async def answering(cluster: Cluster, nodes: list[str]) -> list[str]:
         *(ask(cluster, names.looks(node), Ping(), ANSWER_S) for node in nodes)
     )
     return [node for node, s in zip(nodes, said, strict=True) if not isinstance(s, CallLost)]
+
+
+async def first_taking(cluster: Cluster, nodes: list[str], spec: str) -> Said | None:
+    """Return, as `ok`, the first node that answers and would host some code; else why none would.
+
+    The node stands in `detail`; an older one cannot say, and counts. None if no node answers.
+    """
+    refused = None
+    for node in await answering(cluster, nodes):
+        said = await ask(cluster, names.agent(node), Fits(spec), ASK_S)
+        if isinstance(said, Said) and (said.ok or said.reason == "undecodable"):
+            return Said(ok=True, detail=node)
+        refused = Said(ok=False, reason="no_node", detail=f"{node}: {said.detail}")
+    return refused
 
 
 async def is_nobody_there(cluster: Cluster, *subjects: str) -> bool:

@@ -256,8 +256,8 @@ class ClusterLinks:
         match news:
             case Done():
                 self._take_done(news)
-            case Answered(n, outcome, output, error, reason):
-                self._answers.end(n, ports.Outcome(outcome, output, error, reason))
+            case Answered(n, outcome, output, error, reason, crash):
+                self._answers.end(n, ports.Outcome(outcome, output, error, reason, crash))
             case Ended(child, epoch, reason):
                 self._jobs.pop(child, None)
                 self._news.append(ports.Ended(child, epoch, reason))

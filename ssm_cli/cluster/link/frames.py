@@ -95,6 +95,7 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
     output: bytes = b""
     error: str = ""
     reason: str = ""
+    crash: tuple[str, str] = ("", "")
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):

@@ -11,6 +11,7 @@ from ssm_cli.cluster.link.asking import (
     PAUSE_S,
     answering,
     ask,
+    first_taking,
     hosted_by,
     is_nobody_there,
 )
@@ -225,9 +226,9 @@ class Placing:
             return Said(ok=False, reason="noconnection", detail=found.detail)
         fit = [node for node in fitting(found, self._job.place) if node != here]
         some = fit if not wanted else [node for node in fit if node == wanted]
-        there = await answering(self._cluster, some)
-        if there:
-            return Said(ok=True, detail=there[0])
+        said = await first_taking(self._cluster, some, self._job.spec)
+        if said is not None:
+            return said
         others = [a for a in found if a.node != here and wanted in ("", a.node)]
         why = [f"{a.node} {misfit(a, self._job.place) or 'does not answer'}" for a in others]
         detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"

@@ -220,7 +220,7 @@ class Link:
             said = msgspec.json.decode(reply, type=Reply)
         except msgspec.MsgspecError as error:
             said = Reply("noconnection", error=f"{order.worker}: an answer that is none: {error}")
-        self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason))
+        self.tell(Answered(order.n, said.outcome, said.output, said.error, said.reason, said.crash))
 
 
 def is_behind(out: asyncio.StreamWriter) -> bool:

@@ -37,10 +37,8 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
     Raises:
         Undefined: it is not found there, or leaves the folder (an absolute path, `..`, a link).
     """
-    if ":" not in reference or reference.endswith(FILES):
-        if Path(reference).is_absolute() or ".." in Path(reference).parts:
-            raise Undefined(f"{reference} {LEAVES}")
-        path = _inside(reference, folder / reference, folder)
+    path = find_code(reference, folder)
+    if path is not None:
         try:
             return load_tree(path)
         except TreeFileError as error:
@@ -51,6 +49,20 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
     if not isinstance(tree, SupervisorSpec):
         raise Undefined(f"{reference} is a {type(tree).__name__}; a Supervisor is needed")
     return tree
+
+
+def find_code(reference: str, folder: Path) -> Path | None:
+    """Return the tree file of a reference, None for one of a module; no code is run.
+
+    Raises:
+        Undefined: as `tree_of`.
+    """
+    if ":" in reference and not reference.endswith(FILES):
+        _need_module(reference, reference.partition(":")[0], folder)
+        return None
+    if Path(reference).is_absolute() or ".." in Path(reference).parts:
+        raise Undefined(f"{reference} {LEAVES}")
+    return _inside(reference, folder / reference, folder)
 
 
 def _inside(reference: str, place: Path, folder: Path) -> Path:
@@ -72,7 +84,6 @@ def _inside(reference: str, place: Path, folder: Path) -> Path:
 def _attribute(reference: str, folder: Path) -> Any:
     """Import a module of the folder, and return a value of it, or what a function of it returns."""
     name, _, attribute = reference.partition(":")
-    _need_module(reference, name, folder)
     if str(folder.resolve()) not in sys.path:
         sys.path.insert(0, str(folder.resolve()))
     try:

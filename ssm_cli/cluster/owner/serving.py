@@ -16,6 +16,7 @@ from ssm_cli.cluster.owner.store import ClusterStore
 from ssm_cli.cluster.ports import Answer
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Ping, Reply, Said, Stop, control
+from ssm_cli.commands.records import step_error
 from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CallError, NoProc, QueueFull, SsmError
 from ssm_cli.http.far_door import FarDoor
@@ -101,7 +102,8 @@ class Serving:
         except QueueFull as error:
             return Reply("busy", error=str(error))
         except CallError as error:
-            return Reply(error.outcome, error=str(error), reason=error.reason)
+            crash = step_error(error)
+            return Reply(error.outcome, error=str(error), reason=error.reason, crash=crash)
         if len(output) > MAX_INPUT_BYTES:
             text = f"{worker} was stepped; its output of {len(output):,} bytes is more than"
             return Reply("noconnection", error=f"{text} the {MAX_INPUT_BYTES:,} that cross")

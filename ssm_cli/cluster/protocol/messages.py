@@ -134,6 +134,12 @@ class Move(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
     node: str = ""
 
 
+class Fits(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="fits"):
+    """To an agent: would you host this code? None of it is run for the answer."""
+
+    spec: str
+
+
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A subtree on a node; `silent` where its process stands still, or is cut off."""
 
@@ -194,12 +200,13 @@ class Publication(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome of a call, as in reply records."""
+    """The outcome of a call, as in reply records; `crash` as in `failed_call`."""
 
     outcome: str
     output: bytes = b""
     error: str = ""
     reason: str = ""
+    crash: tuple[str, str] = ("", "")
 
 
 _lease_decoder: msgspec.json.Decoder[Lease] = msgspec.json.Decoder(Lease)
@@ -263,7 +270,7 @@ def advertised(data: bytes) -> Advert | None:
         return None
 
 
-Control = Start | Stop | Ping | Move
+Control = Start | Stop | Ping | Move | Fits
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 

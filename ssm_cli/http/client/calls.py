@@ -33,6 +33,16 @@ CALL_PATH = BY_EFFECT["call"].path
 FOREVER_S = 3600.0  # what no deadline becomes on the wire
 
 
+def keys_from(request_id: str) -> Iterator[str]:
+    """Return a key for each call of a sequence that is retried as a whole.
+
+    >>> keys = keys_from("ID")
+    >>> next(keys), next(keys), next(keys)
+    ('ID', 'ID-2', 'ID-3')
+    """
+    return chain([request_id], (f"{request_id}-{number}" for number in count(2)))
+
+
 class HttpCalls:
     """Calls and casts over HTTP, and every other request: one connection, in order.
 
@@ -63,8 +73,7 @@ class HttpCalls:
     def use_keys(self, request_id: str | None) -> None:
         """Give the calls from now on an `Idempotency-Key`: `ID`, `ID-2`, `ID-3`, ..."""
         if request_id is not None:
-            more = (f"{request_id}-{number}" for number in count(2))
-            self._keys = chain([request_id], more)
+            self._keys = keys_from(request_id)
 
     def call_value(
         self, worker: str, message: Any, timeout_s: float | None = 5.0

@@ -29,30 +29,16 @@ PLAIN: dict[str, type[errors.SsmError]] = {
 }
 
 
-class RemoteError(Exception):
-    """An exception of a step in another process, whose class has the original's name."""
-
-
 class Detail(msgspec.Struct, frozen=True):
     """What an error record says; of another program's JSON it may say nothing."""
 
     type: str = ""
     message: str = ""
     reason: str = ""
+    child: str = ""
     expected: tuple[str, ...] = ()
     column: int = 0
     term: Any = None
-
-
-def remote_error(kind: str, message: str) -> RemoteError:
-    """Return an exception whose class is called `kind`.
-
-    >>> type(remote_error("KeyError", "'x'")).__name__
-    'KeyError'
-    """
-    name = kind if kind.isidentifier() else "Exception"
-    made: type[RemoteError] = type(name, (RemoteError,), {})
-    return made(message)
 
 
 def record_of(body: bytes) -> dict[str, Any]:
@@ -80,11 +66,11 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
         raise_error(record, worker)
     outcome = record.get("outcome")
     if outcome == "crashed":
-        cause = remote_error(error.type or "Exception", error.message)
+        cause = errors.remote_error(error.type or "Exception", error.message)
         text = f"{worker} crashed: {type(cause).__name__}: {error.message}"
-        raise errors.CalleeCrashed(
-            text, worker=worker, reason=error.reason, error=cause, said=error.message
-        )
+        crashed = errors.CalleeCrashed(text, worker, error.reason, cause, error.message)
+        crashed.child = error.child
+        raise crashed
     if outcome == "undecodable":
         raise errors.DecodeError(
             error.message, worker=worker, expected=error.expected, column=error.column

@@ -39,7 +39,7 @@ class LinkConnection(Connection):
         carried = msgspec.json.encode(Carried(method, path, query, kind, body))
         wait_s = WAIT_S if timeout_s is None else min(timeout_s, WAIT_S)
         pending = self._node.ask_far(self._child, carried, wait_s)
-        answer = told_by(self._child, self._node.wait(pending, wait_s))
+        answer = told_by(self._child, path, self._node.wait(pending, wait_s))
         response = Response()
         response.status, response.complete = answer.status, True
         response.headers = {"content-type": answer.kind or "application/json"}

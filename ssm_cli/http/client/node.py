@@ -101,12 +101,12 @@ class HttpNode:
 
     def reach(self, child: str) -> HttpNode:
         """Return a remote child of the tree, asked through the tree."""
-        node = self._beside()
+        node = self._beside(child)
         node.calls.into = child
         return node
 
-    def _beside(self) -> HttpNode:
-        node = HttpNode(self.connection.address, name=self._name)
+    def _beside(self, name: str = "") -> HttpNode:
+        node = HttpNode(self.connection.address, name=name or self._name)
         node.connection = node.calls.connection = self.connection
         node.calls.place, node.calls.into = self.calls.place, self.calls.into
         return node

@@ -48,6 +48,7 @@ class Outside:
             that has taken them over, "" for none.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
+        linking: makes that at the first remote child; None where nothing does.
         not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
@@ -56,7 +57,8 @@ class Outside:
 
     __slots__ = (
         "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "links", "news", "not_started", "runner", "taken_by", "unwatch", "wake",
+        "keeper", "keeps", "linking", "links", "news", "not_started", "runner", "taken_by",
+        "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class Outside:
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
         self.keeps, self.taken_by = False, ""
+        self.linking: Callable[[], Any] | None = None
         self.driver: Any = None
         self.dropping: Callable[[dict[str, Any]], None] | None = None
         self.far_groups: Any = None
@@ -77,6 +80,13 @@ class Outside:
         self.runner: Any = None
         self.unwatch: Callable[[], None] | None = None
         self.wake: Callable[[], None] | None = None
+
+    def link(self, links: Any) -> None:
+        """Take the way to remote children, or what makes it at the first of them."""
+        if callable(links):
+            self.linking = links
+        else:
+            self.links = self.far_groups = links
 
 
 class World:

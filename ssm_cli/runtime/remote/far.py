@@ -79,7 +79,9 @@ def _answered(pending: Pending, name: str, worker: str, outcome: Outcome) -> Non
         pending.resolve(outcome.output)
     else:
         said = outcome.error if worker and worker in outcome.error else f"{name}: {outcome.error}"
-        pending.fail(failed_call(outcome.outcome, said, name, outcome.reason))
+        error = failed_call(outcome.outcome, said, name, outcome.reason, outcome.crash)
+        error.child = name.removesuffix(f".{worker}") if worker else name
+        pending.fail(error)
 
 
 def send_far(

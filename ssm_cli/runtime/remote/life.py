@@ -9,9 +9,12 @@ from ssm_cli.behaviour.reasons import (
     ExitReason,
     Lost,
 )
+from ssm_cli.errors import NoConnection, SsmError
+from ssm_cli.runtime.engine.bonds import tell_far
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.far import release_calls
+from ssm_cli.runtime.remote.ports import Links
 from ssm_cli.runtime.reports import ending
 
 LONGEST_STOP_S = 60.0  # where `shutdown` is infinity: the node's thread waits meanwhile
@@ -32,11 +35,30 @@ def ask_for(world: World, cell: RemoteCell) -> ExitReason | None:
 
     At its first start one that lives on is taken over: its parent was another process.
     """
-    if world.outside.links is None:
-        return Lost("noconnection", NO_LINKS)
+    try:
+        links = linked(world)
+    except SsmError as error:
+        return Lost("noconnection", str(error))
     cell.status = CellStatus.STARTING  # first: one that is interrupted is asked for again
-    world.outside.links.start(cell.spec, adopt=cell.starts == 1)
+    links.start(cell.spec, adopt=cell.starts == 1)
     return None
+
+
+def linked(world: World) -> Links:
+    """Return the links of a node; made now, where its tree had no remote child until now.
+
+    Raises:
+        NoConnection: nothing makes them; or what is raised by what does.
+    """
+    outside = world.outside
+    if outside.links is None:
+        if outside.linking is None:
+            raise NoConnection(NO_LINKS)
+        links: Links = outside.linking()
+        outside.link(links)
+        tell_far(world, world.groups.groups)
+    found: Links = outside.links
+    return found
 
 
 def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:

@@ -108,12 +108,13 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a call came to, in the words of the contract."""
+    """What a call came to, in the words of the contract; `crash` as in `failed_call`."""
 
     outcome: str
     output: bytes = b""
     error: str = ""
     reason: str = ""
+    crash: tuple[str, str] = ("", "")
 
 
 Answered = Callable[[Outcome], None]
