@@ -323,17 +323,6 @@ def test_a_second_node_of_a_name_does_not_say_that_it_is_in_the_cluster(shell: S
     assert refused.stderr == "ssm: a node n1 is in the cluster already; give another --name\n"
 
 
-@pytest.mark.parametrize("url", ["http://x", "nats://", "nats://127.0.0.1:1,http://x", "unix:///x"])
-def test_what_is_no_address_of_a_cluster_is_wrong_usage(shell: Shell, url: str) -> None:
-    wrong = url.rpartition(",")[2]
-    said = f"ssm: a cluster is at nats://HOST:PORT or tls://HOST:PORT, not `{wrong}`\n"
-    for words in (("nodes",), ("call", "b.w", "x"), ("node",), ("tree",), ("log",)):
-        refused = shell.run(*words, "--cluster", url)
-        assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", said)
-    shell.environ["SSM_CLUSTER"] = url.replace("http://", "http://ann:secret@")
-    assert shell.run("nodes").stderr == said
-
-
 @pytest.mark.parametrize("orphan", ["keep", "stop"])
 def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
     shell: Shell, orphan: str

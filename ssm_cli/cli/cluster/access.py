@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment, state_folder
-from ssm_cli.errors import CommandError, NoTree
+from ssm_cli.errors import NoTree
 from ssm_cli.private import password_in
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ Whole = Annotated[
     str | None,
     typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster"),
 ]
-SCHEMES = frozenset({"nats", "tls", "ws", "wss"})
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"
 )
@@ -65,13 +64,6 @@ def given_access(env: Environment, url: str | None) -> Access | None:
     url = url or environ.get("SSM_CLUSTER")
     if not url:
         return None
-    for one in url.split(","):
-        scheme, found, place = one.strip().rpartition("://")
-        if (found and scheme not in SCHEMES) or not place.rpartition("@")[2]:
-            shown = access_at(one).url
-            raise CommandError(
-                f"a cluster is at nats://HOST:PORT or tls://HOST:PORT, not `{shown}`"
-            )
     secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
     return msgspec.structs.replace(
         access_at(url),
