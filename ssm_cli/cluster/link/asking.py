@@ -71,8 +71,11 @@ def hosted_by(said: Said | CallLost, tree: str, subtree: str, epoch: int) -> Hos
     return None
 
 
-def seen_of(said: Said | CallLost) -> Seen:
-    """Return what the answer of an agent says of a subtree that it does not name."""
+def seen_of(said: Said | CallLost, *, is_its: bool = False) -> Seen:
+    """Return what the answer of an agent says of a subtree that it does not name.
+
+    With `is_its` it is the very agent that has hosted it, and says nothing by that.
+    """
     if isinstance(said, CallLost):
         return "absent" if said.why == "noproc" else "silent"
-    return "unknown"
+    return "silent" if is_its else "unknown"

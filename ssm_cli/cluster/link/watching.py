@@ -84,7 +84,8 @@ class Watching:
         self._unwatch: Callable[[], None] | None = None
         self._said_s = self._pinged_s = 0.0
         self._monitor: monitor.Monitor | None = None
-        self._node = self._boot = ""
+        self.node = ""  # where it runs, or ran last
+        self._boot = self._beating = ""
         self._epoch = 0
         self._task: asyncio.Task[Any] | None = None  # that starts it, or heals it
         self._asking: set[asyncio.Task[None]] = set()
@@ -145,7 +146,7 @@ class Watching:
 
     def _watch(self, placed: Placed, *, reachable: bool = True) -> None:
         now_s = self._cluster.time.now_s()
-        self._node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
+        self.node, self._epoch, self._boot = placed.node, placed.epoch, placed.boot
         self.placing.lost = ""
         self._look_away()
         self._monitor = monitor.Monitor(
@@ -154,11 +155,6 @@ class Watching:
         )  # fmt: skip
         self._say(reachable)
         self._unwatch = self._pulses.watch(placed.node, self.job.ttl_s, self._on_sight)
-
-    @property
-    def node(self) -> str:
-        """The node where it runs, or ran last; "" before its first start."""
-        return self._node
 
     @property
     def epoch(self) -> int:
@@ -178,7 +174,7 @@ class Watching:
         lease = None if isinstance(found, Unknown) else found[1]
         if not isinstance(found, Unknown) and (lease is None or lease.released):
             return Done(n, ok=True, reason="noproc")
-        node, epoch = (self._node, self._epoch) if lease is None else (lease.node, lease.epoch)
+        node, epoch = (self.node, self._epoch) if lease is None else (lease.node, lease.epoch)
         if known is None and lease is None:
             return Done(n, ok=False, reason="noconnection", detail="the lease cannot be read")
         stop = Stop(self._tree, self.job.name, epoch, within_s=within_s)
@@ -207,15 +203,19 @@ class Watching:
         alive = found is not None and not found.silent
         if sight.pulse is None and alive and monitor.is_well(known):
             return False
-        if found is not None and isinstance(sight.pulse, tuple):
-            self._boot = self._boot or sight.pulse[0]  # the agent that hosts it is that of its boot
+        if isinstance(sight.pulse, tuple):
+            self._beating = sight.pulse[0]
+            self._boot = self._boot or (self._beating if found is not None else "")
         if sight.pulse is not None:
             self._on(pulse_of(sight, self._boot, known.lease.beat))
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
             self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
         else:
-            self._on(monitor.AgentSaid(seen_of(sight.said)))
+            is_its = (
+                self._boot == self._beating
+            )  # who has hosted it says how it ended, by the lease
+            self._on(monitor.AgentSaid(seen_of(sight.said, is_its=is_its)))
         if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:
             self._spawn(self._ping())  # it ends where it does not hear of its parent
         elif found is None and not self._asking:
@@ -270,14 +270,14 @@ class Watching:
         if self._unwatch is not None:
             self._unwatch()
         if grade == "silence":
-            self.placing.over = self._node, known.lease.beat
-            self.placing.lost = self._node
+            self.placing.over = self.node, known.lease.beat
+            self.placing.lost = self.node
         else:
             self.placing.gone = max(self.placing.gone, known.epoch)
         word, _, node = reason.partition(":")
         told = word not in HEALED and grade != "silence"
         if told and grade == "absence":
-            told = self._kin.is_new_cause(self._node, self._cluster.time.now_s())
+            told = self._kin.is_new_cause(self.node, self._cluster.time.now_s())
         if told:
             self._tell(Ended(self.job.name, known.epoch, reason))
             return
@@ -293,7 +293,7 @@ class Watching:
             if isinstance(placed, Placed) and placed.ok:
                 self._watch(placed)
                 return
-            if isinstance(placed, Placed) and placed.reason not in PASSES:
+            if isinstance(placed, Placed) and placed.reason.partition(":")[0] not in PASSES:
                 self._tell(Ended(self.job.name, self._epoch, placed.reason))
                 return
             self._say(reachable=False)
@@ -304,7 +304,7 @@ class Watching:
         known, age_s = self._monitor, 0.0
         if known is not None:
             age_s = known.lease.age_s(self._cluster.time.now_s())
-        self._tell(Linked(self.job.name, self._epoch, self._node, reachable, age_s))
+        self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s))
 
 
 def pulse_of(sight: Sight, boot: str, beat: int) -> monitor.Event:
