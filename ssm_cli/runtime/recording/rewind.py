@@ -262,7 +262,7 @@ class Rewinding:
         if type(what) is Told:
             world.dropped += what.event == "dropped"
             if what.detail.get("why") == GONE and what.detail["how"] == "publish":
-                catch_up(world, what.detail["to"], gone=True)
+                self._pass_gone(what.detail["to"])
             world.report(what.event, here or cell, what.detail)
         elif isinstance(what, Began | Terminated):
             self._unknown = self._unknown or cell.spec.id
@@ -271,6 +271,15 @@ class Rewinding:
             came = self._taken(cell, what.kind, what.message, own=own)
             if type(what) is PutOff and isinstance(here, WorkerCell):
                 hold(here, what.kind, came, Pending() if what.waits else None)
+
+    def _pass_gone(self, worker: str) -> None:
+        """Let a publish pass by a member that has ended; it may have been brought here already."""
+        queue, here = self._world.queue, self._world.names.get(worker)
+        for index, (who, of, _, _) in enumerate(queue):
+            if who.spec.id == worker and who is not here and of is Kind.CAST:
+                del queue[index]
+                return
+        catch_up(self._world, worker, gone=True)
 
     def _input(self, cell: WorkerCell, kind: Kind, message: Any, what: Any, *, own: bool) -> None:
         """Have a worker answer an input as it did then; `own`: an effect has sent it."""
