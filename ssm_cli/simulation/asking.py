@@ -142,8 +142,8 @@ class Wanted:
         self.skip = skipped(given.get("skip"))
         check_skipped(node, self.skip)
         self._workers = [name for name in node.names("worker") if name not in self.skip]
-        steps = number_of("--steps", given.get("steps"), STEPS, 1, MOST_STEPS)
-        seed = number_of("--seed", given.get("seed"), SEED, 0, MOST_SEED)
+        steps = number_given("--steps", given.get("steps"), STEPS, 1, MOST_STEPS)
+        seed = number_given("--seed", given.get("seed"), SEED, 0, MOST_SEED)
         for_s = span_of(given.get("span"), steps)
         self._plan = ChaosPlan(seed, steps, for_s, tuple(weights_of(known, self._workers)))
         self._page = given.get("page") == "yes"
@@ -194,19 +194,19 @@ def check_policy_in(
 
 def fuzzing_of(given: dict[str, str | None]) -> Fuzzing:
     """Return what is asked of a `fuzz`."""
-    seed = number_of("--seed", given.get("seed"), SEED, 0, MOST_SEED)
-    steps = number_of("--steps", given.get("steps"), INPUTS, 1, MOST_INPUTS)
+    seed = number_given("--seed", given.get("seed"), SEED, 0, MOST_SEED)
+    steps = number_given("--steps", given.get("steps"), INPUTS, 1, MOST_INPUTS)
     beside, rule = given.get("beside"), given.get("invariant")
     return Fuzzing(str(given.get("worker")), seed, steps, rule or "", beside)
 
 
-def number_of(option: str, word: str | None, otherwise: int, least: int, most: int) -> int:
+def number_given(option: str, word: str | None, otherwise: int, least: int, most: int) -> int:
     """Return the number that an option says.
 
     Raises:
         CommandError: it is none, or too small or too large.
 
-    >>> number_of("--steps", "50", 1000, 1, 100)
+    >>> number_given("--steps", "50", 1000, 1, 100)
     50
     """
     if word is None:

@@ -199,13 +199,13 @@ def forked(work: Work, now_s: Callable[[], float]) -> tuple[int, socket.socket]:
 def in_child(door: socket.socket, work: Work, now_s: Callable[[], float]) -> NoReturn:
     """Do a piece of work, say what came of it, and end; nothing of the process goes on here."""
     try:
-        let_go(door)
-        say(door, *what_came_of(work, Telling(door, now_s).tell))
+        leave_parent(door)
+        send(door, *what_came_of(work, Telling(door, now_s).tell))
     finally:
         os._exit(0)
 
 
-def let_go(door: socket.socket) -> None:
+def leave_parent(door: socket.socket) -> None:
     """Let go of what the process has in common with its parent."""
     gc.freeze()  # nothing of the parent's is collected here
     os.setpgid(0, 0)
@@ -259,10 +259,10 @@ class Telling:
         now_s = self._now_s()
         if now_s >= self._next_s:
             self._next_s = now_s + TELL_S
-            say(self._door, "far", f"{done:,} of {total:,} {of}" if total else f"{done:,} {of}")
+            send(self._door, "far", f"{done:,} of {total:,} {of}" if total else f"{done:,} {of}")
 
 
-def say(door: socket.socket, kind: str, value: Any) -> None:
+def send(door: socket.socket, kind: str, value: Any) -> None:
     """Send a word and a value to the parent."""
     data = pickle.dumps((kind, value))
     if len(data) > MOST_BYTES:

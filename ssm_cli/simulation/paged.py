@@ -41,7 +41,7 @@ def page_of(start: Simulated, given: Sequence[TreeInput], instant: Callable[[flo
 def lives_begun(node: Node, instant: Callable[[float], str]) -> list[Data]:
     """Return a start for each worker that runs, as reports: the page begins with these lives."""
     at = instant(world_of(node).clock.wall_s())
-    running = [one for one in each_below(node.tree()) if one.kind == "worker"]
+    running = [one for one in each_view(node.tree()) if one.kind == "worker"]
     first = node.last_seq - len(running)
     return [
         {"seq": first + number, "at": at, "event": "started", "record": 0,
@@ -51,11 +51,11 @@ def lives_begun(node: Node, instant: Callable[[float], str]) -> list[Data]:
     ]  # fmt: skip
 
 
-def each_below(view: NodeView) -> Iterator[NodeView]:
+def each_view(view: NodeView) -> Iterator[NodeView]:
     """Yield a node of the tree, and all below it, in start order."""
     yield view
     for child in view.children:
-        yield from each_below(child)
+        yield from each_view(child)
 
 
 def drawn(view: NodeView) -> Data:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import msgspec
 
+from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError
 from ssm_cli.history.past import with_past
 from ssm_cli.runtime.node import Node
@@ -183,10 +183,3 @@ def replay(node: Node, worker: str = "all", code: str | Path | None = None) -> T
     file = None if code is None else str(code)
     told: dict[str, Any] = with_past(node, instant).perform("replay", worker=worker, code=file)
     return Tried(told["same"] == told["total"], told)
-
-
-def instant(at_s: float) -> str:
-    """Return seconds since 1970 as UTC, as records have it."""
-    return (
-        datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "simulation",
         "spec",
     },
-    "testing": {"history", "runtime", "simulation", "spec"},
+    "testing": {"commands", "history", "runtime", "simulation", "spec"},
 }
 """The rooms that each room imports from, besides what stands beside the rooms (`beside`)."""
 
