@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.cluster_starts [CHILDREN...]` starts a server, two nodes and, for each
 number, a tree with so many remote children, all on this machine. Then half of them are killed.
-A local worker is called all the time; the longest time between two answers is printed.
+A local worker is called all the time; the longest time between two answers is printed, and the
+longest processor time: what is more of the former is waiting for a core.
 """
 
 from __future__ import annotations
@@ -36,18 +37,19 @@ class Calls:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._last_s = time.monotonic()
-        self.longest_s = 0.0
+        self.reset()
 
     def reset(self) -> None:
         """Measure anew."""
         self._last_s, self.longest_s = time.monotonic(), 0.0
+        self._used_s, self.longest_used_s = time.thread_time(), 0.0
 
     def look(self) -> None:
         """Note the time since the last answer."""
-        now_s = time.monotonic()
+        now_s, used_s = time.monotonic(), time.thread_time()
         self.longest_s = max(self.longest_s, now_s - self._last_s)
-        self._last_s = now_s
+        self.longest_used_s = max(self.longest_used_s, used_s - self._used_s)
+        self._last_s, self._used_s = now_s, used_s
 
     async def run(self) -> None:
         """Call until cancelled."""
@@ -81,8 +83,13 @@ class Trial:
         """Wait until all run; each look costs time, which calls wait. Print what it took."""
         while not self.is_up(restarts):  # noqa: ASYNC110 - looked at as by users, now and then
             await asyncio.sleep(LOOK_S)
-        took_s, longest_ms = time.monotonic() - begun_s, self.calls.longest_s * 1000
-        print(f"{what}: {took_s:.1f} s, a call waited {longest_ms:.0f} ms at most", flush=True)
+        took_s, calls = time.monotonic() - begun_s, self.calls
+        used_ms, longest_ms = calls.longest_used_s * 1000, calls.longest_s * 1000
+        print(
+            f"{what}: {took_s:.1f} s, a call waited {longest_ms:.0f} ms at most, and its thread "
+            f"worked {used_ms:.1f} ms at most between two",
+            flush=True,
+        )
 
     async def run(self, hosts: Callable[[], list[int]]) -> None:
         """Start it, kill half of its children, and print what both took."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ssm_cli.cli.cluster.access import given_access
@@ -13,10 +15,13 @@ from ssm_cli.errors import NoTree
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from ssm_cli.cluster.agent.child import Child
     from ssm_cli.cluster.jetstream.embedded import Embedded
     from ssm_cli.cluster.jetstream.wire import Access
+    from ssm_cli.cluster.owner.host import Job
+    from ssm_cli.cluster.owner.page import LeasePage
 
 WAIT_S = 5.0  # for a server that another node is just starting
 LOOK_S = 0.05
@@ -39,10 +44,7 @@ async def _node(
     from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
 
     need_client()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stopped_by_signals()
     async with contextlib.AsyncExitStack() as closing:
         access, theirs, server = await _access(env, url, closing)
         connection = await open_cluster(access, f"node {name}")
@@ -55,7 +57,10 @@ async def _node(
         if server is not None:
             keeping = asyncio.ensure_future(server.keep())
             closing.callback(keeping.cancel)
-        agent = Agent(connection, leases, theirs, name=name, labels=labels, folder=folder)
+        host = _host(closing, server)
+        agent = Agent(
+            connection, leases, theirs, name=name, labels=labels, folder=folder, host=host
+        )
 
         def up() -> None:
             env.stderr.write(
@@ -67,6 +72,29 @@ async def _node(
 
         await agent.run(stop, up)
     return ExitCode.DONE
+
+
+def _stopped_by_signals() -> asyncio.Event:
+    """Return what is set by a signal that ends us."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _host(
+    closing: contextlib.AsyncExitStack, server: Embedded | None
+) -> Callable[[Job, LeasePage], Child]:
+    """Return what makes the processes of subtrees: a fork server where the system lets us."""
+    from ssm_cli.cluster.agent.child import Child  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cluster.agent.forks import Forks  # noqa: PLC0415 - as above
+
+    if sys.platform != "linux":
+        return Child
+    forks = Forks(lambda: () if server is None else (server.pid,))
+    forks.open()
+    closing.callback(forks.close)
+    return partial(Child, begin=forks.begin)
 
 
 async def _access(

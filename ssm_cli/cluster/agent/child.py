@@ -8,16 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 
 from ssm_cli.cluster.owner.host import Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
-from ssm_cli.cluster.protocol.messages import FENCED
+from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED
 
-REAP_S = 10.0  # how long an ending process may take once it has closed its socket
-POLL_S = 0.005
+POLL_S = 0.005  # between two looks for the end of a process that has closed its socket
+MOST_LOOKS = 2_000  # ... before it is killed
 
 
 class Hosting(Protocol):
@@ -58,8 +59,40 @@ class Hosting(Protocol):
         ...
 
 
+class HostProcess(Protocol):
+    """A child process of the agent."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return its exit code, negative for a signal; None while it runs."""
+        ...
+
+
+Begin = Callable[[list[int]], Awaitable[HostProcess]]
+"""Begins the process of a subtree with these descriptors, or raises `OSError`."""
+
+
+async def execute_host(numbers: list[int]) -> HostProcess:
+    """Begin the process of a subtree as a program, which loads its code.
+
+    Raises:
+        OSError: there can be no more processes.
+    """
+    return subprocess.Popen(  # noqa: S603, ASYNC220 - this program itself, and nobody waits for it
+        [sys.executable, "-m", "ssm_cli.cluster.owner.host", *map(str, numbers)],
+        pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+    )  # fmt: skip
+
+
 class Child:
     """One process.
+
+    Args:
+        begin: makes it.
 
     Attributes:
         job: what it hosts.
@@ -68,29 +101,50 @@ class Child:
         ended: done once the process is gone.
     """
 
-    def __init__(self, job: Job, page: LeasePage) -> None:
+    def __init__(self, job: Job, page: LeasePage, begin: Begin = execute_host) -> None:
         self.job = job
         self.page = page
         self._killed: Told | None = None
         self._frozen = self._stopped = self._hung = False
+        self._process: HostProcess | None = None
+        self._early: Told | None = None
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[Told] = loop.create_future()
         self.ended: asyncio.Future[Told] = loop.create_future()
-        ours, theirs = socket.socketpair()
-        numbers = [theirs.fileno(), page.fileno()]
-        self._process = subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "ssm_cli.cluster.owner.host", *map(str, numbers)],
-            pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
-        )  # fmt: skip
-        theirs.close()
-        self._task = asyncio.ensure_future(self._follow(ours))
+        self._task = asyncio.ensure_future(self._live(begin))
 
     @property
     def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        """Its process id; 0 while it is being made."""
+        return 0 if self._process is None else self._process.pid
 
-    async def _follow(self, ours: socket.socket) -> None:
+    async def _live(self, begin: Begin) -> None:
+        """Make the process, and follow it until its end."""
+        try:
+            ours, process = await self._made(begin)
+        except OSError as error:
+            last = Told("ended", "no_node", f"no process can be made: {error.strerror}")
+        else:
+            last = await self._follow(ours, process)
+        last = self._killed or self._early or last
+        if not self.started.done():
+            self.started.set_result(last)
+        self.ended.set_result(last)
+
+    async def _made(self, begin: Begin) -> tuple[socket.socket, HostProcess]:
+        """Make the process; return our end of the socket to it, too."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._process = process = await begin([theirs.fileno(), self.page.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        if self._early is not None:
+            self.kill()
+        return ours, process
+
+    async def _follow(self, ours: socket.socket, process: HostProcess) -> Told:
         """Hand over the job, listen to what becomes of it, and wait for the end of the process."""
         reader, writer = await asyncio.open_connection(sock=ours)
         last = Told("ended")
@@ -102,26 +156,25 @@ class Child:
                     self.started.set_result(last)
         except (ConnectionError, msgspec.MsgspecError):
             pass  # it died while it spoke; the exit code says how
-        code = await self._reaped()
+        code = await self._reaped(process)
         writer.close()
         if last.event != "ended" or not last.reason:
-            last = Told("ended", "killed" if code < 0 else "crash", f"exit code {code}")
-        last = self._killed or last
-        if not self.started.done():
-            self.started.set_result(last)
-        self.ended.set_result(last)
+            return Told("ended", "killed" if code < 0 else "crash", f"exit code {code}")
+        return last
 
-    async def _reaped(self) -> int:
-        for _ in range(int(REAP_S / POLL_S)):
-            if self._process.poll() is not None:
-                break
+    async def _reaped(self, process: HostProcess) -> int:
+        looks = 0
+        while (code := process.poll()) is None:
+            looks += 1
+            if looks == MOST_LOOKS:
+                self.kill()
             await asyncio.sleep(POLL_S)
-        else:
-            self.kill()
-        return self._process.wait()
+        return code
 
     def is_hung(self) -> bool:
         """Return whether somebody else has stopped its process: it hangs, for all we know."""
+        if self._process is None:
+            return False
         states = os.WSTOPPED | os.WCONTINUED | os.WNOHANG
         try:
             while (seen := os.waitid(os.P_PID, self._process.pid, states)) is not None:
@@ -139,7 +192,7 @@ class Child:
             return
         self.is_hung()  # it may have been stopped already, by somebody else
         self._frozen = True
-        self._signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP, FENCED)
 
     def thaw(self) -> None:
         """Have its process go on."""
@@ -148,18 +201,22 @@ class Child:
 
     def stop(self) -> None:
         """Ask it to end in order."""
-        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM, STOPPED)
 
     def hand_on(self) -> None:
         """Ask it to end in order, and its parent to go on elsewhere."""
-        self._signal(signal.SIGUSR1)
+        self._signal(signal.SIGUSR1, MOVED)
 
     def kill(self, word: str = "", detail: str = "") -> None:
         """End it now; `word` is told as the reason, "" for what its process ends with."""
         if word and self._killed is None:
             self._killed = Told("ended", word, detail)
-        self._signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL, "killed")
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            os.kill(self._process.pid, number)
+    def _signal(self, number: signal.Signals, early: str = "") -> None:
+        """Send a signal; where there is no process yet that can obey, it is ended, for a reason."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                os.kill(self._process.pid, number)
+        elif early and self._early is None:
+            self._early = Told("ended", early, "it was only about to be started")

@@ -108,6 +108,11 @@ class Embedded:
         self._url = ""
         self._lock: IO[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The number of its process; 0 where it is not ours."""
+        return 0 if self._process is None else self._process.pid
+
     def take(self) -> bool:
         """Become the one who runs it; False where another process does already."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,9 +1,9 @@
 """The process of one subtree: epoch, replay, serve; until it ends, is stopped, or is fenced.
 
-Run by a node's agent as `python -m ssm_cli.cluster.owner.host FD PAGE`, where FD is a socket to the
-agent: it reads the job as one line, and writes its state changes, one line each. PAGE is a file
-that both have in memory: the agent, which renews the lease, says there how long it is good. The
-process ends with its agent.
+Run by a node's agent as `python -m ssm_cli.cluster.owner.host FD PAGE`, or forked as if it had been
+(`forking`). FD is a socket to the agent: it reads the job as one line, and writes its state
+changes, one line each. PAGE is a file that both have in memory: the agent, which renews the lease,
+says there how long it is good. The process ends with its agent.
 """
 
 from __future__ import annotations
@@ -218,10 +218,9 @@ def end_with_agent(gone: asyncio.Future[bytes]) -> None:
         os._exit(1)
 
 
-async def host_subtree(number: int, page: LeasePage) -> None:
+async def host_subtree(connection: socket.socket, page: LeasePage) -> None:
     """Read the job from the socket, host the subtree, and report the outcome."""
     loop = asyncio.get_running_loop()
-    connection = socket.socket(fileno=number)
     reader, agent = await asyncio.open_connection(sock=connection, limit=LINE_BYTES)
     line = await reader.readline()
     if not line:
@@ -237,6 +236,18 @@ async def host_subtree(number: int, page: LeasePage) -> None:
     agent.close()
 
 
+def host_for_agent(number: int, page: int) -> None:
+    """Host a subtree, with the descriptors of the socket and of the page.
+
+    The agent says nothing before it is our parent: until then we could not die with it.
+    """
+    for ours in (number, page):
+        os.set_inheritable(ours, False)  # what the subtree starts would keep them open
+    connection = socket.socket(fileno=number)
+    if connection.recv(1, socket.MSG_PEEK):
+        die_with_parent()
+        asyncio.run(host_subtree(connection, LeasePage(page)))
+
+
 if __name__ == "__main__":
-    die_with_parent()
-    asyncio.run(host_subtree(int(sys.argv[1]), LeasePage(int(sys.argv[2]))))
+    host_for_agent(*map(int, sys.argv[1:]))
