@@ -20,7 +20,8 @@ from ssm_cli.cluster.agent.child import HostProcess, execute_host
 from ssm_cli.cluster.owner.forking import NUMBER_BYTES
 
 PR_SET_CHILD_SUBREAPER = 36
-ANSWER_S = 10.0  # how long a fork may take, the loading of the code included
+LOAD_S = 30.0  # how long the first answer of a fork server may take, which loads its code
+ANSWER_S = 5.0  # ... and each later one
 
 
 class Forked:
@@ -59,6 +60,7 @@ class Forks:
         self._door: socket.socket | None = None
         self._ours: weakref.WeakValueDictionary[int, HostProcess] = weakref.WeakValueDictionary()
         self._turn = asyncio.Lock()
+        self._loaded = False
 
     def open(self) -> None:
         """Start it, and become the parent of what it forks."""
@@ -74,6 +76,7 @@ class Forks:
             self._server.kill()
             self._server.wait()
         self._server = self._door = None
+        self._loaded = False
 
     async def begin(self, numbers: list[int]) -> HostProcess:
         """Begin the process of a subtree, with these descriptors; its parent are we.
@@ -106,12 +109,13 @@ class Forks:
         door = self._door if self._door is not None and lives else self._spawn()
         answer = b""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(ANSWER_S if self._loaded else LOAD_S):
                 socket.send_fds(door, [b"+"], numbers)
                 answer = await asyncio.get_running_loop().sock_recv(door, NUMBER_BYTES)
         except (TimeoutError, OSError):
             pass  # the process is begun in the other way; one that it has made finds no job
         finally:
+            self._loaded = bool(answer)
             if not answer:
                 self.close()
         pid = int.from_bytes(answer, sys.byteorder, signed=True)

@@ -40,7 +40,7 @@ SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 CONFLICTS = 8  # leases that another one wrote first, in one start
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
-AT_ONCE = 8  # starts on one node: each is a process that loads code
+AT_ONCE = 8  # starts on one node: more would wait for its cores, and for its disk
 
 
 class Placed(msgspec.Struct, frozen=True):
