@@ -17,6 +17,7 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.wire import Access, access_at
 from ssm_cli.cluster.link.answers import FULL, Answers
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import (
     Answered,
     CallChild,
@@ -85,6 +86,7 @@ class ClusterLinks:
         self._answers = Answers()
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
         self._starts = Starts()
+        self._causes = Causes()  # the next process must not tell of them again
         self._open = False  # whether the process is connected
         self._unopened = 0
         self._adopting: dict[int, str] = {}
@@ -107,7 +109,7 @@ class ClusterLinks:
         """Start a process; it goes on with the children that the one before has had."""
         self._open = False
         try:
-            self._process.spawn()
+            self._process.spawn(self._causes.ages(self._clock.now_s()))
         except OSError as error:
             self._why = f"the link process cannot be started: {error}"
             self._process.bury()
@@ -258,8 +260,10 @@ class ClusterLinks:
                 self._take_done(news)
             case Answered(n, outcome, output, error, reason, crash):
                 self._answers.end(n, ports.Outcome(outcome, output, error, reason, crash))
-            case Ended(child, epoch, reason):
+            case Ended(child, epoch, reason, died):
                 self._jobs.pop(child, None)
+                if died:
+                    self._causes.is_new(died, self._clock.now_s())
                 self._news.append(ports.Ended(child, epoch, reason))
             case Linked(child, epoch, node, reachable, age_s):
                 known = self._jobs.get(child)

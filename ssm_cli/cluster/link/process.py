@@ -18,12 +18,12 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import (
     Alive,
     Answered,
     CallChild,
     ChildJob,
-    Claim,
     Done,
     FrameDecoder,
     HeardFar,
@@ -63,14 +63,12 @@ MOST_CALLS = 4096  # under way at once; more are answered `busy`
 class Link:
     """The remote children of one tree."""
 
-    def __init__(
-        self, cluster: Cluster, tree: str, out: asyncio.StreamWriter, claim: Claim
-    ) -> None:
+    def __init__(self, cluster: Cluster, opened: Open, out: asyncio.StreamWriter) -> None:
         self._cluster = cluster
-        self._tree = tree
+        self._tree, claim = opened.tree, opened.claim
         self._out = out
         self._children: dict[str, Watching] = {}
-        self._kin = Kin()
+        self._kin = Kin(Causes(opened.died, cluster.time.now_s()))
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._spreading: asyncio.Task[None] | None = None
@@ -79,11 +77,11 @@ class Link:
         replicas = replicas_of(cluster)
         me = Parent(claim.id, claim.host, claim.pid, SLOW_S if replicas > 1 else QUICK_S)
         self._parenthood = Parenthood(
-            cluster, tree, me, replicas=replicas, waits=self._waits, move=self._on_move
+            cluster, self._tree, me, replicas=replicas, waits=self._waits, move=self._on_move
         )
         self._is_parent = asyncio.Event()
         self._groups = GroupCast(
-            cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
+            cluster, self._tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
         )
 
     def tell(self, news: News) -> None:
@@ -252,7 +250,7 @@ async def serve_tree(number: int) -> None:
                 if isinstance(order, Open):
                     cluster = await open_cluster(order.access, f"link of {order.tree}")
                     await cluster.cells(names.ADVERTS, replicas_of(cluster))  # how many servers?
-                    link = Link(cluster, order.tree, writer, order.claim)
+                    link = Link(cluster, order, writer)
                     link.begin()
                 elif link is not None:
                     link.on(order)  # type: ignore[arg-type]  # the decoder gives orders alone

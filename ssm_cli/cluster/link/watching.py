@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.link.asking import ASK_S, PAUSE_S, ask, seen_of
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
 from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on
 from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
@@ -30,16 +31,15 @@ HEALED = {MOVED, FENCED, STOPPED}
 PASSES = {"noconnection", "no_node", "noproc", "conflict", *HEALED}
 """Why a start failed, and will not for ever: it is tried again."""
 HEAL_S, HEAL_MOST_S = 0.25, 4.0  # between two tries; doubled each time, up to the second
-ONE_CAUSE_S = 60.0  # a node that dies again within it is the same cause
 
 
 class Kin:
     """What the children of one tree share: where they are placed, and what is seen of the nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, causes: Causes | None = None) -> None:
         self.loads = Loads()
         self._pulses: Pulses | None = None
-        self._died_s: dict[str, float] = {}
+        self._causes = causes or Causes()
 
     def pulses(self, cluster: Cluster) -> Pulses:
         """Return the nodes as they are watched for all of them."""
@@ -49,10 +49,7 @@ class Kin:
 
     def is_new_cause(self, node: str, now_s: float) -> bool:
         """Return whether the death of a node has not been told of yet, and note it."""
-        self._died_s = {n: s for n, s in self._died_s.items() if now_s - s < ONE_CAUSE_S}
-        new = node not in self._died_s
-        self._died_s.setdefault(node, now_s)
-        return new
+        return self._causes.is_new(node, now_s)
 
 
 class Watching:
@@ -211,10 +208,8 @@ class Watching:
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
             self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
-        else:
-            is_its = (
-                self._boot == self._beating
-            )  # who has hosted it says how it ended, by the lease
+        else:  # who has hosted it says how it ended, by the lease
+            is_its = self._boot == self._beating
             self._on(monitor.AgentSaid(seen_of(sight.said, is_its=is_its)))
         if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:
             self._spawn(self._ping())  # it ends where it does not hear of its parent
@@ -279,7 +274,8 @@ class Watching:
         if told and grade == "absence":
             told = self._kin.is_new_cause(self.node, self._cluster.time.now_s())
         if told:
-            self._tell(Ended(self.job.name, known.epoch, reason))
+            died = self.node if grade == "absence" else ""
+            self._tell(Ended(self.job.name, known.epoch, reason, died))
             return
         self._say(reachable=False)
         self._task = asyncio.ensure_future(self._heal(node))
