@@ -204,6 +204,49 @@ def test_a_node_that_is_drained_hands_its_subtree_on(shop: Shell) -> None:
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
 
 
+@pytest.fixture
+def drained(shell: Shell) -> Shell:
+    """The only node that takes the subtree is to end; another one is there, in another zone."""
+    shell.start("node", "--name", "n1", "--label", "zone=b")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.start("node", "--name", "n2", "--label", "zone=a", "--drain", "600")
+    shell.until(lambda: len(shell.nodes()) == 2)
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    assert shell.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    return shell
+
+
+def test_a_node_that_is_drained_keeps_what_no_other_node_takes_until_one_does(
+    drained: Shell,
+) -> None:
+    pids, node = drained.hosts(), drained.running[1]
+    node.send_signal(signal.SIGTERM)
+    drained.until(lambda: said(drained, "shop/billing stays: n1 has zone=b, wanted zone=a"))
+    assert [one["state"] for one in drained.nodes()] == ["up", "draining"]
+    assert drained.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+    assert drained.hosts() == pids
+    drained.start("node", "--name", "n3", "--label", "zone=a")
+    assert node.wait(SOON_S) == 0
+    drained.until(lambda: drained.tree()["billing"]["node"] == "n3")
+    assert drained.tree()["billing"]["restarts"] == 0
+    assert drained.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_node_that_is_drained_keeps_what_has_no_parent_until_it_is_told_again(
+    drained: Shell,
+) -> None:
+    pids, node, parent = drained.hosts(), drained.running[1], drained.running[2]
+    parent.kill()
+    parent.wait()
+    node.send_signal(signal.SIGTERM)
+    drained.until(lambda: said(drained, "no parent of shop is in the cluster"))
+    assert drained.hosts() == pids
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(SOON_S) == 0
+    assert drained.hosts() == []
+
+
 def test_outcomes_far_away_are_told_apart(shop: Shell) -> None:
     nobody = shop.run("call", "billing.nobody", "x")
     assert (nobody.returncode, nobody.stderr) == (4, "no worker nobody\n")
@@ -306,6 +349,7 @@ def test_a_node_that_has_no_name_or_no_folder_is_refused_before_it_starts(shell:
         (("--name", "n 1"), "--name takes letters"),
         (("--name", ""), "--name takes letters"),
         (("--name", "n\x1b1"), "--name takes letters"),
+        (("--drain", "nan"), "--drain takes seconds"),
         (("--dir", "nowhere"), "--dir takes a folder, and nowhere is none"),
         (("--dir", "shop.yaml"), "--dir takes a folder, and shop.yaml is none"),
     ):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ssm_cli.cli.cluster.access import given_access
 from ssm_cli.cli.environment import Environment, state_folder
@@ -23,31 +25,35 @@ LOOK_S = 0.05
 
 
 def run_node(
-    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
+    env: Environment, url: str | None, name: str, labels: dict[str, str], **where: Any
 ) -> int:
-    """Run a node until a signal ends it."""
-    return asyncio.run(_node(env, url, name, labels, folder))
+    """Run a node until a signal ends it; a second one does so at once.
+
+    Its `folder` and `drain_s` are those of the `Agent`.
+    """
+    return asyncio.run(_node(env, url, name, labels, **where))
 
 
 async def _node(
-    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
-) -> int:
+    env: Environment, url: str | None, name: str, labels: dict[str, str], *,
+    folder: str, drain_s: float,
+) -> int:  # fmt: skip
     from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cluster.agent.draining import Draining  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
     from ssm_cli.cluster.ports import replicas_of  # noqa: PLC0415 - as above
     from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
 
     need_client()
-    stop = asyncio.Event()
+    stop, draining = asyncio.Event(), Draining(drain_s, partial(_stays, env, name, drain_s))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, _end, stop, draining.at_once)
     async with contextlib.AsyncExitStack() as closing:
         access, theirs, server = await _access(env, url, closing)
         connection = await open_cluster(access, f"node {name}")
         closing.push_async_callback(connection.close)
-        shown = " ".join(f"{key}={value}" for key, value in labels.items())
         await connection.cells(ADVERTS, replicas_of(connection))
         kept = replicas_of(connection)
         leases = await open_cluster(theirs, f"leases of node {name}")
@@ -55,18 +61,33 @@ async def _node(
         if server is not None:
             keeping = asyncio.ensure_future(server.keep())
             closing.callback(keeping.cancel)
-        agent = Agent(connection, leases, theirs, name=name, labels=labels, folder=folder)
+        agent = Agent(
+            connection, leases, theirs, name=name, labels=labels, folder=folder, draining=draining
+        )
 
         def up() -> None:
-            env.stderr.write(
-                f"ssm: node {name} in the cluster at {access.url}, "
-                f"nats-server {connection.version}, kept by {kept} server{'s' if kept > 1 else ''}"
-                f"{', ' + shown if shown else ''}\n"
-            )
-            env.stderr.flush()
+            shown = " ".join(f"{key}={value}" for key, value in labels.items())
+            server = f"nats-server {connection.version}, kept by {kept} server{'s' * (kept > 1)}"
+            _say(env, f"node {name} in the cluster at {access.url}, {server}, {shown}".rstrip(", "))
 
         await agent.run(stop, up)
     return ExitCode.DONE
+
+
+def _end(stop: asyncio.Event, at_once: asyncio.Event) -> None:
+    """Have the node end; told again, have it wait for nothing."""
+    (at_once if stop.is_set() else stop).set()
+
+
+def _stays(env: Environment, name: str, drain_s: float, why: str) -> None:
+    """Say why a subtree stays on a node that is to end."""
+    ends = "waits for that" if drain_s == math.inf else f"ends after {drain_s:g} s"
+    _say(env, f"{why}; {name} {ends}, or at once at another signal")
+
+
+def _say(env: Environment, what: str) -> None:
+    env.stderr.write(f"ssm: {what}\n")
+    env.stderr.flush()
 
 
 async def _access(

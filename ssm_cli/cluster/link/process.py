@@ -42,6 +42,7 @@ from ssm_cli.cluster.link.frames import (
     framed,
 )
 from ssm_cli.cluster.link.groupcast import GroupCast
+from ssm_cli.cluster.link.handing import hand_on
 from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
@@ -118,10 +119,14 @@ class Link:
         """Have a child go elsewhere, if there is a node that takes it; say so before it ends."""
         child = self._children.get(move.subtree) if self._is_parent.is_set() else None
         why = Said(ok=False, reason="noproc", detail=f"its parent has no child {move.subtree}")
-        said = why if child is None else await child.placing.elsewhere(move.node, child.node)
-        answer(msgspec.json.encode(said))
-        if child is not None and said.ok:
-            await child.move_to(said.detail)
+        if child is None:
+            answer(msgspec.json.encode(why))
+        else:
+
+            def told(said: Said) -> None:
+                answer(msgspec.json.encode(said))
+
+            await hand_on(self._cluster, child, self._kin.loads, move.node, told)
 
     def begin(self) -> None:
         """Become the parent of the children; until then starts wait."""
@@ -169,7 +174,9 @@ class Link:
     def _seen(self, seen: NodeSeen) -> None:
         self.tell(seen)
         if seen.up and (self._spreading is None or self._spreading.done()):
-            self._spreading = asyncio.ensure_future(spread(self._cluster, self._children.values()))
+            self._spreading = asyncio.ensure_future(
+                spread(self._cluster, self._children.values(), self._kin.loads)
+            )
 
     async def _start(self, order: StartChild) -> None:
         await self._is_parent.wait()
