@@ -294,6 +294,24 @@ def test_a_tree_without_remote_children_starts_no_link(shell: Shell) -> None:
     assert children_of(process.pid) == []
 
 
+def test_a_plan_does_not_end_a_subtree_that_no_node_would_start_again(shop: Shell) -> None:
+    pids = shop.hosts()
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    (shop.folder / "shop.yaml").write_text(SHOP.replace("zone: a", "zone: c"))
+    for answer in ("--dry-run", "--yes"):
+        refused = shop.run("apply", answer)
+        assert refused.returncode == 4
+        assert "shop/billing: it would end, and no node takes it then: n1 has zone=a, " in (
+            refused.stdout + refused.stderr
+        )
+    assert shop.hosts() == pids
+    shop.start("node", "--name", "n3", "--label", "zone=c")
+    shop.until(lambda: len(shop.nodes()) == 3)
+    assert shop.run("apply", "--yes").returncode == 0
+    shop.until(lambda: shop.tree()["billing"]["node"] == "n3")
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
 def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
     """The tree had no link until then; once it has one, all goes as in a tree that began so."""
     whole = (shell.folder / "shop.yaml").read_text()
@@ -302,6 +320,9 @@ def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
     shell.start("run", "shop.yaml", "--headless")
     shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
     (shell.folder / "shop.yaml").write_text(whole)
+    planned = shell.run("apply", "--dry-run")
+    assert "no node takes billing now: " in planned.stdout
+    assert "start a node with `ssm node`" in planned.stdout
     refused = shell.run("apply", "--yes")
     assert refused.returncode != 0
     assert "start a node with `ssm node`" in refused.stdout + refused.stderr

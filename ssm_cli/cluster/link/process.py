@@ -42,7 +42,7 @@ from ssm_cli.cluster.link.frames import (
     framed,
 )
 from ssm_cli.cluster.link.groupcast import GroupCast
-from ssm_cli.cluster.link.handing import hand_on
+from ssm_cli.cluster.link.handing import hand_on, taker
 from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
@@ -50,7 +50,7 @@ from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Move, Parent, Reply, Said
-from ssm_cli.runtime.remote.ports import ITSELF
+from ssm_cli.runtime.remote.ports import ITSELF, WHERE
 from ssm_cli.runtime.views import Carried
 
 READ_BYTES = 65_536
@@ -107,7 +107,8 @@ class Link:
             case CallChild() if len(self._calls) >= MOST_CALLS:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
-                self._spawn(self._call(order), self._calls)
+                work = self._look if order.worker == WHERE else self._call
+                self._spawn(work(order), self._calls)
 
     def _waits(self, by: str) -> None:
         self.tell(ParentWaits(by))
@@ -207,6 +208,13 @@ class Link:
         known = self._children.get(order.child) if self._is_parent.is_set() else None
         done = Done(order.n, ok=True, reason="noproc")
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
+
+    async def _look(self, order: CallChild) -> None:
+        """Say which node would take a child."""
+        job = msgspec.json.decode(order.input, type=ChildJob)
+        said = await taker(self._cluster, job, self._kin.loads)
+        outcome = "replied" if said.ok else "noproc"
+        self.tell(Answered(order.n, outcome, said.detail.encode(), said.detail))
 
     async def _call(self, order: CallChild) -> None:
         request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))

@@ -49,6 +49,7 @@ class Outside:
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
         linking: makes that at the first remote child; None where nothing does.
+        looks: plans for which nodes are asked, and what they have said (`performer/taking.py`).
         not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
@@ -57,7 +58,7 @@ class Outside:
 
     __slots__ = (
         "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "linking", "links", "news", "not_started", "runner", "taken_by",
+        "keeper", "keeps", "linking", "links", "looks", "news", "not_started", "runner", "taken_by",
         "unwatch", "wake",
     )  # fmt: skip
 
@@ -76,6 +77,7 @@ class Outside:
         self.far_groups: Any = None
         self.keeper: Any = None
         self.links: Any = None
+        self.looks: dict[Any, Any] = {}
         self.news: deque[Any] = deque()  # of the links, until each is dealt with
         self.runner: Any = None
         self.unwatch: Callable[[], None] | None = None

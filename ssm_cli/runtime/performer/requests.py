@@ -32,6 +32,7 @@ from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
 from ssm_cli.runtime.performer.starting import COMING, WITHHELD, Started, start_cell
 from ssm_cli.runtime.performer.supervise import restart_now, settle_down
+from ssm_cli.runtime.performer.taking import looked, with_places
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
@@ -437,7 +438,7 @@ def answer_request(world: World, asked: Asked) -> None:
         pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
     elif sup.suspended:
         sup.ensure_extra().backlog.append(asked)
-    else:
+    elif (nowhere := looked(world, asked)) is not None:
         if world.history is not None and asked.verb not in LOOKS:
             world.history.add(sup, AskedFor(asked.verb, asked.args), by_hand=True)
         try:
@@ -451,4 +452,4 @@ def answer_request(world: World, asked: Asked) -> None:
             if isinstance(value, Later):
                 world.outside.coming[value.cell] = asked
             else:
-                answer_kept(world, asked, value)
+                answer_kept(world, asked, with_places(world, value, nowhere))

@@ -9,6 +9,7 @@ import msgspec
 
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.remote.ports import (
+    WHERE,
     Answered,
     Call,
     Ended,
@@ -39,6 +40,8 @@ class FakeLinks:
         asked: the children that were asked for and are not there; whether one that lives will do.
         refusing: why the next starts of a child fail, by its name.
         slow: children that start only when told to (`arrive`).
+        nowhere: the children that no node would take, and why.
+        mute: whether calls are answered later.
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
         interests: the groups that have members in the node.
@@ -49,6 +52,8 @@ class FakeLinks:
         self.asked: dict[str, bool] = {}
         self.slow: set[str] = set()
         self.refusing: dict[str, list[Launched]] = {}
+        self.nowhere: dict[str, str] = {}
+        self.mute = False
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -94,7 +99,10 @@ class FakeLinks:
     def call(self, call: Call, answered: Answered) -> None:
         """Have the worker answer, if it can be reached."""
         worker = self._workers.get(f"{call.child}.{call.worker}")
-        if not self._live.get(call.child, False):
+        if call.worker == WHERE:
+            why = self.nowhere.get(call.child, "")
+            outcome = Outcome("noproc", error=why) if why else Outcome("replied", NODE.encode())
+        elif not self._live.get(call.child, False):
             outcome = Outcome("noconnection", error=f"{call.child} cannot be reached")
         elif worker is None:
             outcome = Outcome("noproc", error=f"nobody serves {call.child}.{call.worker}")
@@ -118,7 +126,7 @@ class FakeLinks:
 
     def poll(self) -> Sequence[News]:
         """What has happened since the last time."""
-        while self._answers:
+        while self._answers and not self.mute:
             answered, outcome = self._answers[0]
             answered(outcome)
             del self._answers[0]  # last: one that is interrupted is told again

@@ -95,6 +95,11 @@ News = Launched | Linked | Ended | NodeSeen | LinkSeen | ParentWaits | Supersede
 
 ITSELF = ""
 """The worker of a call that asks the child itself: as another process asks a tree."""
+WHERE = "?"
+"""That of a call which asks which node would take a child: one `replied`, or the error says why.
+
+Its input is JSON: the code as `spec`, the labels as `place`.
+"""
 
 
 class Call(msgspec.Struct, frozen=True):
