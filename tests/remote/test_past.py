@@ -145,6 +145,23 @@ def test_a_child_that_is_stopped_by_hand_is_stopped_in_the_past_and_nothing_is_a
     assert ([*scene.links.started], [*scene.links.stopped]) == asked
 
 
+def test_a_child_that_is_just_ending_is_shown_so_and_its_end_is_one_record() -> None:
+    scene = Scene()
+    scene.arrive()
+    scene.links.lingering.add("billing")
+    pending = scene.node.request("shop", "terminate_child", "billing")
+    scene.node.run(0)
+    ending = scene.record()
+    then = flat(scene.node.tree())
+    scene.links.leave("billing")
+    scene.node.run(0)
+    gone = scene.record()
+    assert pending.result() is None
+    assert gone == ending + 1
+    assert scene.at(ending) == then
+    assert scene.at(gone) == flat(scene.node.tree())
+
+
 def test_when_and_back_find_the_record_at_which_a_child_was_there() -> None:
     scene = Scene()
     scene.record()

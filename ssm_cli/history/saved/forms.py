@@ -79,8 +79,8 @@ VALUES: tuple[Any, ...] = (
     recorder.Came, recorder.Began, recorder.Terminated, recorder.Fired, recorder.Tried,
     recorder.Ran, recorder.Acted, recorder.AskedFor, recorder.Moment, recorder.Told,
     recorder.PutOff, recorder.Passed,
-    recorder.FarNews, ports.Launched, ports.Ended, ports.Linked, ports.NodeSeen, ports.LinkSeen,
-    ports.ParentWaits, Member, Publishing,
+    recorder.FarNews, ports.Launched, ports.Ended, ports.Linked, ports.Stopped, ports.NodeSeen,
+    ports.LinkSeen, ports.ParentWaits, Member, Publishing,
     Outcome, CrashNote, model.Backoff, model.WorkerOptions, model.WorkerSpec,
     model.SupervisorSpec, model.RemoteSpec, model.Labelled,
 )  # fmt: skip

@@ -44,6 +44,7 @@ class Outside:
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
+        leaving: remote children that are to end, and the request that each is ended for.
         keeps: whether remote children live on when the tree stops; `taken_by` names the process
             that has taken them over, "" for none.
         keeper: writes down what must outlive the process (see `durable`); None without.
@@ -58,8 +59,8 @@ class Outside:
 
     __slots__ = (
         "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "linking", "links", "looks", "news", "not_started", "runner", "taken_by",
-        "unwatch", "wake",
+        "keeper", "keeps", "leaving", "linking", "links", "looks", "news", "not_started", "runner",
+        "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -77,6 +78,7 @@ class Outside:
         self.far_groups: Any = None
         self.keeper: Any = None
         self.links: Any = None
+        self.leaving: dict[Any, Any] = {}
         self.looks: dict[Any, Any] = {}
         self.news: deque[Any] = deque()  # of the links, until each is dealt with
         self.runner: Any = None

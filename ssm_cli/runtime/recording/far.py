@@ -25,6 +25,9 @@ class PastLinks:
     def start(self, spec: Any, *, adopt: bool) -> None:
         """Nobody is asked: whether it came is among the news."""
 
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Nobody is asked: that it has ended is among the news."""
+
     def stop(self, child: str, within_s: float) -> bool:
         """Return that it was stopped in order, as far as is known."""
         del child, within_s

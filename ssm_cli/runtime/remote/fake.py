@@ -20,6 +20,7 @@ from ssm_cli.runtime.remote.ports import (
     News,
     NodeSeen,
     Outcome,
+    Stopped,
     Unheard,
 )
 from ssm_cli.runtime.views import Carried
@@ -41,6 +42,7 @@ class FakeLinks:
         refusing: why the next starts of a child fail, by its name.
         slow: children that start only when told to (`arrive`).
         nowhere: the children that no node would take, and why.
+        lingering: children that take their time to stop.
         mute: whether calls are answered later.
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
@@ -54,6 +56,8 @@ class FakeLinks:
         self.refusing: dict[str, list[Launched]] = {}
         self.nowhere: dict[str, str] = {}
         self.mute = False
+        self.lingering: set[str] = set()
+        self._leaving: dict[str, float] = {}  # that are to stop, and within how long
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -86,15 +90,37 @@ class FakeLinks:
         self.started.append(child)
         self._news.append(Launched(child, ok=True, node=NODE, epoch=self.epochs[child]))
 
-    def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child; one that is cut off cannot be asked, and its time passes."""
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Stop a child; one of the `lingering` ends only when told to (`leave`)."""
+        if child not in self._leaving and not self._is_told(child):
+            self._leaving[child] = within_s
+            if child not in self.lingering:
+                self.leave(child)
+
+    def _is_told(self, child: str) -> Stopped | None:
+        told = (n for n in self._news if isinstance(n, Stopped) and n.child == child)
+        return next(told, None)
+
+    def leave(self, child: str) -> None:
+        """End a child that was to stop; for one that is cut off its time passes."""
+        within_s = self._leaving.pop(child)
         self.asked.pop(child, None)
         self._news = [n for n in self._news if not (isinstance(n, Launched) and n.child == child)]
         reachable = self._live.pop(child, True)
         self.stopped.append(child)
         if not reachable:
             self._clock.sleep_s(within_s)
-        return reachable
+        self._news.append(Stopped(child, reachable))
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """Stop a child now."""
+        self.stop_soon(child, within_s)
+        if child in self._leaving:
+            self.leave(child)
+        told = self._is_told(child)
+        assert told is not None
+        self._news.remove(told)
+        return told.ok
 
     def call(self, call: Call, answered: Answered) -> None:
         """Have the worker answer, if it can be reached."""

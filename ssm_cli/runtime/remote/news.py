@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ssm_cli.behaviour.reasons import Lost, Shutdown
+from ssm_cli.behaviour.reasons import KILLED, SHUTDOWN, Lost, Shutdown
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
 from ssm_cli.runtime.engine.entries import Arrived, ChildEnded, StopTree
 from ssm_cli.runtime.engine.recorder import FarNews
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.hearing import publish_heard
-from ssm_cli.runtime.remote.life import reason_for
+from ssm_cli.runtime.remote.life import left, reason_for
 from ssm_cli.runtime.remote.ports import (
     Ended,
     Heard,
@@ -18,6 +18,7 @@ from ssm_cli.runtime.remote.ports import (
     News,
     NodeSeen,
     ParentWaits,
+    Stopped,
     Superseded,
     Unheard,
 )
@@ -52,22 +53,27 @@ def take_news(world: World) -> bool:
     return asked
 
 
+OF_STATUS: dict[type[News], CellStatus] = {
+    Launched: CellStatus.STARTING, Ended: CellStatus.RUNNING, Linked: CellStatus.RUNNING,
+    Stopped: CellStatus.ENDING,
+}  # fmt: skip
+"""How a child stands that news are about; of another one they say nothing."""
+
+
 def changes(world: World, news: News) -> bool:
     """Return whether news change anything but how old the last sign of life is, which is noted.
 
     What is of an earlier life does not, nor does what a child is not asked for any more.
     """
-    if not isinstance(news, Launched | Ended | Linked):
+    if not isinstance(news, Launched | Ended | Linked | Stopped):
         return True
     cell = world.names.get(news.child)
     if not isinstance(cell, RemoteCell):
         return False
-    if isinstance(news, Launched):
-        return cell.status is CellStatus.STARTING
-    if cell.status is not CellStatus.RUNNING:
+    if cell.status is not OF_STATUS[type(news)]:
         return False
-    if isinstance(news, Ended):
-        return news.epoch == cell.epoch
+    if not isinstance(news, Linked):
+        return not isinstance(news, Ended) or news.epoch == cell.epoch
     cell.age_s, cell.heard_s = news.age_s, world.clock.now_s()
     known = cell.node, cell.epoch, cell.reachable
     return (news.node, news.epoch, news.reachable) != known
@@ -83,14 +89,16 @@ def take(world: World, news: News) -> bool:
             world.report("link_up" if up else "link_down", world.root, {"why": detail})
         case ParentWaits(by):
             world.report("waiting", world.root, {"parent": by})
-        case Launched() | Ended() | Linked():
+        case Launched() | Ended() | Linked() | Stopped():
             cell = world.names[news.child]
             assert isinstance(cell, RemoteCell)
             return take_of_child(world, cell, news)
     return False
 
 
-def take_of_child(world: World, cell: RemoteCell, news: Launched | Ended | Linked) -> bool:
+def take_of_child(
+    world: World, cell: RemoteCell, news: Launched | Ended | Linked | Stopped
+) -> bool:
     """Take news of a child; return as `take`."""
     match news:
         case Launched():
@@ -100,6 +108,8 @@ def take_of_child(world: World, cell: RemoteCell, news: Launched | Ended | Linke
             take_end(world, cell, news)
         case Linked():
             take_link(world, cell, news)
+        case Stopped(ok=ok):
+            left(world, cell, SHUTDOWN if ok else KILLED)
     return not isinstance(news, Linked)
 
 

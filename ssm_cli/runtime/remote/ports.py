@@ -48,6 +48,13 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Stopped(msgspec.Struct, frozen=True):
+    """A child that was to stop has ended; not `ok` where it had to be killed, or was not asked."""
+
+    child: str
+    ok: bool
+
+
 class NodeSeen(msgspec.Struct, frozen=True):
     """A node of the cluster has come, or gone; whether a child was there is not said by it."""
 
@@ -90,7 +97,10 @@ class Unheard(msgspec.Struct, frozen=True):
     how: str = "publish"
 
 
-News = Launched | Linked | Ended | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard | Unheard
+News = (
+    Launched | Linked | Ended | Stopped | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard
+    | Unheard
+)  # fmt: skip
 
 
 ITSELF = ""
@@ -151,11 +161,15 @@ class Links(FarGroups, Protocol):
         """
         ...
 
-    def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child in order, and wait; False where it had to be killed, or cannot be asked.
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Ask for the end of a child, in order; does not wait. One `Stopped` is news of it.
 
-        A start of it that is under way ends, too.
+        Asked for again meanwhile, it is the same. A start of it that is under way ends, too.
         """
+        ...
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """The same, and wait: what `Stopped` would say is returned, and is no news."""
         ...
 
     def call(self, call: Call, answered: Answered) -> None:
