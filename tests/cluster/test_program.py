@@ -464,6 +464,26 @@ def test_a_parent_that_is_taken_over_from_ends_in_order_and_the_children_run_on(
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
 
 
+def test_a_parent_that_hangs_while_another_waits_finds_that_it_is_the_parent_no_more(
+    shop: Shell,
+) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    first, pids = shop.running[-1], shop.hosts()
+    second(shop)
+    shop.until(lambda: said(shop, "waits for another"))
+    hung = [first.pid, *children_of(first.pid)]
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    for pid in hung:
+        os.kill(pid, signal.SIGCONT)
+    assert first.wait(SOON_S) == 8
+    assert shop.hosts() == pids
+    assert shop.tree()["billing"]["restarts"] == 0
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
 def test_a_parent_may_leave_its_children_to_the_next_one(shop: Shell) -> None:
     assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
     first, pids = shop.running[-1], shop.hosts()
