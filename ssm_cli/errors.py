@@ -43,7 +43,13 @@ from typing import Any, ClassVar
 
 
 class SsmError(Exception):
-    """The root of all errors that `ssm` raises on purpose. Catch this to catch them all."""
+    """The root of all errors that `ssm` raises on purpose. Catch this to catch them all.
+
+    `excerpt` are lines that go with the message: the place in a text with a caret below it, or
+    more of the same.
+    """
+
+    excerpt: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again in another process: what was given to make it is not kept."""
@@ -286,16 +292,15 @@ class TreeFileError(SpecError):
 
 
 class CommandError(SsmError):
-    """A line is no command. `column` is where it goes wrong, from 1; `place` its file and line.
+    """A line is no command; `place` is its file and line.
 
-    `excerpt` are lines that show the place in a text, with a caret below it.
+    `column` is where it goes wrong, from 1; 0 where no place can be named.
     """
 
-    def __init__(self, message: str, *, column: int = 1) -> None:
+    def __init__(self, message: str, *, column: int = 0) -> None:
         super().__init__(message)
         self.column = column
         self.place = ""
-        self.excerpt: tuple[str, ...] = ()
 
 
 class CalledFromStep(SsmError):
@@ -396,6 +401,15 @@ def writable(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one.
+
+    >>> counted(2217, "input"), counted(1, "run")
+    ('2,217 inputs', '1 run')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def message_of(

@@ -77,7 +77,7 @@ def _outcome(arguments: Sequence[str], env: Environment) -> int:
         code = ExitCode.INTERRUPTED
     except SsmError as error:
         complaints = error.complaints if isinstance(error, TreeFileError) else ()
-        excerpt = (f"  {line}" for line in getattr(error, "excerpt", ()))
+        excerpt = (f"  {line}" for line in error.excerpt)
         _tell(env, *(complaints or (f"ssm: {message_of(error)}", *excerpt)))
         return exit_code_of(error)
     except (BrokenPipeError, NobodyReads):

@@ -12,7 +12,7 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
 from ssm_cli.cli.run import OUTPUTS, Script
 from ssm_cli.cli.where import STDIN, name_of, say
-from ssm_cli.errors import CommandError, ReadOnly, message_of
+from ssm_cli.errors import CommandError, ReadOnly, counted, message_of
 
 if TYPE_CHECKING:
     from ssm_cli.commands.parse import Command
@@ -94,8 +94,8 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     with FolderStore(folder, writing=False) as store:
         node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem)
         trimmed, count = store.first() > 1, behind(contents(store), store)
-    say(env, f"{folder}: {count} records of its journal behind the saved states; no outputs and "
-        f"reports, and of a tree its durable workers alone")  # fmt: skip
+    say(env, f"{folder}: {counted(count, 'record')} of its journal behind the saved states; no "
+        f"outputs and reports, and of a tree its durable workers alone")  # fmt: skip
     if trimmed:
         say(env, "older records were forgotten with the states that were saved since")
     for trouble in troubles:

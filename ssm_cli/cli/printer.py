@@ -13,6 +13,7 @@ from ssm_cli.commands.results import REDIRECTED, Result, made_result
 from ssm_cli.commands.text import visible
 from ssm_cli.commands.voice import report_line
 from ssm_cli.errors import CommandError
+from ssm_cli.exit_codes import ExitCode
 from ssm_cli.render.outlet import Outlet, offer
 from ssm_cli.runtime.views import CrashReport, Report
 
@@ -54,7 +55,13 @@ class Printer:
             self._write(stream, line)
 
     def _lines(self, result: Result) -> Sequence[str]:
-        """Return the lines of a result; a crash is a panel on a terminal."""
+        """Return the lines of a result; a crash is a panel on a terminal.
+
+        Words that are refused, and stand in no line with a column or a place, begin as all that
+        the program refuses.
+        """
+        if result.exit_code == ExitCode.USAGE and result.lines and not _has_place(result):
+            return (f"ssm: {result.lines[0]}", *result.lines[1:])
         if result.kind != "crash" or not result.value or not self._env.stdout_is_tty:
             return result.lines
         from rich.console import Console  # noqa: PLC0415 - for a person at a terminal only
@@ -157,3 +164,10 @@ def silence(stream: TextIO) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, fileno)
     os.close(nothing)
+
+
+def _has_place(result: Result) -> bool:
+    return any(
+        isinstance(record, dict) and ("place" in record or "column" in record.get("error", ()))
+        for record in result.records
+    )

@@ -17,11 +17,10 @@ from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.verbs import VERBS
 from ssm_cli.commands.writing import TEST, need_room, target_of, write_file
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.page import PageData, page
 from ssm_cli.history.saved.keeping import installed
-from ssm_cli.history.shrink import counted
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.simulation.asking import chaos_in, check_policy_in
 from ssm_cli.simulation.beside import Tell, WorkBeside, untold

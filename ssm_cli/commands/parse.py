@@ -255,7 +255,7 @@ def check_phrase(kind: str, text: str, column: int) -> None:
     try:
         parse_expr(text) if kind == "expr" else parse_path(text)
     except BadExpr as error:
-        wrong = CommandError(str(error), column=error.column + column - 1)
+        wrong = CommandError(str(error), column=(error.column or 1) + column - 1)
         wrong.excerpt = error.place_lines()
         raise wrong from error
 

@@ -100,7 +100,7 @@ def error_detail(error: SsmError) -> Record:
         case CallError(reason=reason) if reason:
             return _typed(error) | {"reason": reason}
         case CommandError():
-            return _typed(error) | {"column": error.column}
+            return _typed(error) | ({"column": error.column} if error.column else {})
         case _:
             term = getattr(error, "term", None)
             return _typed(error) | ({} if term is None else {"term": jsonable(term)})

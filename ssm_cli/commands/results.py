@@ -68,9 +68,9 @@ def refused(
     line = text.brief(message_of(error), 4000)
     if isinstance(error, CommandError):
         place = place or error.place
-        line = f"column {error.column}: {line}"
+        line = f"column {error.column}: {line}" if error.column else line
     line = f"{place}: {line}" if place else line
-    lines = (line, *(f"  {shown}" for shown in getattr(error, "excerpt", ())))
+    lines = (line, *(f"  {shown}" for shown in error.excerpt))
     return made_result(kind, lines, (record,), output, exit_code=exit_code_of(error), error=True)
 
 

@@ -18,7 +18,7 @@ from ssm_cli.commands.reload import compared_lines, handle_reload
 from ssm_cli.commands.results import Question, Result, done
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.writing import PAGE, TEST, need_room, target_of, write_file
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.history.changes import recorded, shown
 from ssm_cli.history.page import PageData, page
 from ssm_cli.history.saved.keeping import installed
@@ -136,7 +136,7 @@ def write_report(command: Command, api: NodeApi) -> Result:
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
     write_file(name, page(data))
-    return done(command, f"{len(records):,} records in {name}")
+    return done(command, f"{counted(len(records), 'record')} in {name}")
 
 
 SHOWN_BY = SHOWN | SCRATCH_SHOWN | BREAKS_SHOWN

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.text import brief, budget_words
+from ssm_cli.errors import counted
 from ssm_cli.runtime.views import Report
 
 WHY_CHARACTERS = 500  # of a reason on one line
@@ -71,6 +72,10 @@ def _reason(detail: Detail) -> str:
 
 def _pairs(detail: Detail) -> str:
     return " ".join(f"{key}={value}" for key, value in detail.items() if value is not None)
+
+
+def _again(detail: Detail) -> str:
+    return counted(detail.get("records", 0), "record")
 
 
 def _only(what: str) -> Callable[[Detail], str]:
@@ -150,8 +155,7 @@ VOICE: dict[str, Wording] = {
     "code_failed": Wording("✖", "bad", _with("keeps its code:", _reason)),
     "dropped": Wording("·", "muted", _with("dropped", _pairs), restarts=False),
     "recovered": Wording(
-        "·", "muted", lambda d: f"recovered: {d.get('records', 0):,} records stepped again",
-        restarts=False,
+        "·", "muted", lambda d: f"recovered: {_again(d)} stepped again", restarts=False,
     ),
     "clock_behind": Wording(
         "✖", "warn", lambda d: f"the clock is {d.get('seconds', 0):,.0f} s behind the records"

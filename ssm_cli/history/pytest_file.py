@@ -20,10 +20,11 @@ from ssm_cli.behaviour.dispatch import Kind, advance, callback_of
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.results import Caller
 from ssm_cli.behaviour.statem import PureStatem
+from ssm_cli.errors import counted
 from ssm_cli.history.layout import COLUMNS, Group, Source, flat, laid_out
 from ssm_cli.history.literals import Literals, Unwritable, text_source
 from ssm_cli.history.naming import Imports
-from ssm_cli.history.shrink import Shrunk, Unshrunk, counted
+from ssm_cli.history.shrink import Shrunk, Unshrunk
 from ssm_cli.history.trials import Broken
 
 HANG_S = 10  # after which a test ends that waits for a step that runs away

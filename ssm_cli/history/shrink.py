@@ -21,6 +21,7 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.behaviour.equality import equal
+from ssm_cli.errors import counted
 from ssm_cli.history.fewer import in_pairs, thinned
 from ssm_cli.history.rewording import (
     grown,
@@ -90,15 +91,6 @@ class Shrunk(msgspec.Struct, frozen=True):
             f"{counted(self.given, 'input')} -> {counted(len(self.inputs), 'input')} from {start} "
             f"({counted(self.runs, 'run')}, {took_s:.1f} s{stopped})"
         )
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is one.
-
-    >>> counted(2217, "input"), counted(1, "run")
-    ('2,217 inputs', '1 run')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def held_in(state: Any) -> str:

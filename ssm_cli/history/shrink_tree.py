@@ -15,10 +15,10 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import CallError
+from ssm_cli.errors import CallError, counted
 from ssm_cli.history.fewer import in_pairs, thinned
 from ssm_cli.history.shapes import Renames, differences, names_in, renamed
-from ssm_cli.history.shrink import Unshrunk, counted
+from ssm_cli.history.shrink import Unshrunk
 from ssm_cli.history.simpler import simplest
 from ssm_cli.history.trials import Bounds
 from ssm_cli.runtime.node import Node

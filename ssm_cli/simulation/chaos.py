@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.errors import CommandError
-from ssm_cli.history.shrink import Unshrunk, counted
+from ssm_cli.errors import CommandError, counted
+from ssm_cli.history.shrink import Unshrunk
 from ssm_cli.history.shrink_tree import TreeInput, shrink_tree
 from ssm_cli.history.trials import Bounds
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, seconds

@@ -21,10 +21,10 @@ from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
-from ssm_cli.errors import CommandError, StepTimeout, message_of
+from ssm_cli.errors import CommandError, StepTimeout, counted, message_of
 from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import Lifetime, life_of
-from ssm_cli.history.shrink import Shrunk, counted
+from ssm_cli.history.shrink import Shrunk
 from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
@@ -218,7 +218,7 @@ class FuzzSessions:
         """Return whether a life comes to the state of the worker, from one that breaks no rule."""
         if self._goal is not None and self._goal[1].holds(life.state):
             return False
-        state = self._runs.step(deepcopy, life.state)
+        state = self._runs.revive(deepcopy, life.state)
         for kind, message in life.inputs:
             if is_over() or type(message) is AsText:
                 return False
@@ -311,7 +311,7 @@ class FuzzSessions:
             CommandError: it has none; the state itself is the live one.
         """
         try:
-            return self._runs.step(deepcopy, self._state)
+            return self._runs.revive(deepcopy, self._state)
         except BaseException as error:
             if is_ctrl_c(error):
                 raise

@@ -20,6 +20,7 @@ from ssm_cli.runtime.durable.records import (
     Start,
     chain_of,
     decode_entry,
+    number_of,
 )
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
@@ -95,6 +96,17 @@ def history(store: Store) -> Iterator[tuple[int, Record]]:
         chain, expected = chain_of(data), number + 1
     if expected != store.last() + 1:
         raise StorageDamaged(f"entry {expected} of the journal is missing")
+
+
+def newest(store: Store) -> int:
+    """Return the number of the last record as users meet it; raises `StorageDamaged`."""
+    first, last, head = store.first(), store.last(), head_of(store)
+    records = history(store)
+    if first < last:  # each checks the one behind it
+        (_, ahead), (number, data) = store.read(last - 2)
+        batch = decode_entry(number, chain_of(ahead), data)
+        records = enumerate(batch.records, batch.first)
+    return max(head.record or head.seq, *(number_of(seq, record) for seq, record in records), 0)
 
 
 def behind(found: Contents, store: Store) -> int:

@@ -20,7 +20,7 @@ from ssm_cli.codec.exact import heads_in, is_exact, renamed
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.renames import Names, Renames
 from ssm_cli.codec.shown import read_shown
-from ssm_cli.errors import StorageError, message_of
+from ssm_cli.errors import StorageError, counted, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import state_type
@@ -102,7 +102,7 @@ class Repairing:
         """What is stored of it, and what can be done, a line each."""
         return [
             f"saved state: {saved_text(self._tail, self._head)}",
-            f"behind it:   {len(self._tail.records)} records", "", *WAYS,
+            f"behind it:   {counted(len(self._tail.records), 'record')}", "", *WAYS,
         ]  # fmt: skip
 
     def as_new(self) -> list[str]:
@@ -128,7 +128,8 @@ class Repairing:
         notes = [f"  {note}" for note in life.notes[:MOST_LINES]]
         if len(life.notes) > MOST_LINES:
             notes.append(f"  ... and {len(life.notes) - MOST_LINES} more")
-        made = [f"{len(life.notes)} records differ:", *notes] if notes else ["no record differs"]
+        found = f"differing: {counted(len(life.notes), 'record')}"
+        made = [found, *notes] if notes else ["no record differs"]
         base = self._tail.saved
         before = None if base is None or not base.has else base.state
         return [*made, "from the saved state to the new one:", *difference(before, state)]
@@ -153,8 +154,8 @@ class Repairing:
         if saved is None or not saved.has:
             raise StorageError(f"no state of {self.worker} is saved: see --as-new, or --forget")
         self._goes_on("from-saved", saved.state, saved.code(), saved, saved.written())
-        count = len(self._tail.records)
-        return [f"state: {state_text(saved.state)}", f"{count} records behind it are set aside"]
+        count = counted(len(self._tail.records), "record")
+        return [f"state: {state_text(saved.state)}", f"set aside: {count} behind it"]
 
     def state(self, text: str) -> list[str]:
         """Prepare to go on with a state that is given as JSON; raises `StorageError`."""
@@ -289,7 +290,7 @@ class Repairing:
             state = state_text(other.saved.state if other.saved is not None and has else None)
             lines.append(
                 f"what was stored of {new} is set aside as {self._number}: the state {state}, and "
-                f"{len(other.records)} records behind it"
+                f"{counted(len(other.records), 'record')} behind it"
             )
         moved = Moved(self._store, self._head, self._tail, new, self._seq)
         self._changes |= moved.cells(self._at_s)

@@ -117,7 +117,8 @@ def test_help_without_a_command_is_that_of_the_program(
         "chaos {kv} --kill nobody=5%", "chaos {kv} --name kv", "chaos {kv} --at 3",
         "chaos {kv} --data x",
         "check-policy {kv} --faults 9",
-        "fuzz", "fuzz kv1 --tree {kv} --seed x",
+        "fuzz", "fuzz kv1 --tree {kv} --seed x", "set kv1 --tree {kv} x",
+        "edit 1 --tree {kv} x",
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line_in_one_style(words: str) -> None:
@@ -126,6 +127,7 @@ def test_wrong_usage_is_one_line_in_one_style(words: str) -> None:
     assert out == ""
     (line,) = err.splitlines()
     assert line.startswith(("ssm: ", "column "))
+    assert not line.startswith("column 1:")  # what has no place in a line names none
     assert "Error" not in line
     assert "Traceback" not in line
 

@@ -237,10 +237,12 @@ def test_verify_names_the_first_input_that_gives_something_else(place: Path) -> 
     assert [reply["record"] for reply in replies] == [1, 2, 3]
     os.kill(json.loads(ssm(place, "ls", "-o", "json"))["pid"], signal.SIGKILL)
     wait_for(lambda: not listed(place)["in_use"])
+    assert listed(place)["records"] == 3  # of which none is in a saved state
     assert "ok," in ssm(place, "data", "verify", "--tree", "odd.yaml")
     (place / "salt").write_text("2", encoding="utf-8")
     said = ssm(place, "data", "verify", "--tree", "odd.yaml", code=74)
     assert "w does not start (differs): record 1: it comes to another state" in said
+    assert "\\n" not in said
     assert "w does not start (differs): record 1: " in ssm(
         place, "run", "odd.yaml", "-c", "call w d", code=4
     )

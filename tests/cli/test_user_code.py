@@ -54,7 +54,7 @@ def ran(folder: Path, code: str, *commands: str, given: str = "") -> Ran:
     (folder / "w.py").write_text(STEP.format(code=code))
     (folder / "t.yaml").write_text(
         "supervisor: r\nintensity: 9\nchildren:\n"
-        "- {worker: w, start: './w.py:echo', step_timeout: 50}\n"
+        "- {worker: w, start: './w.py:echo', step_timeout: 300}\n"
     )
     how = [option for command in commands for option in ("-c", command)]
     return ssm("run", "t.yaml", "--quiet", "--keep-going", *how, cwd=folder, given=given)

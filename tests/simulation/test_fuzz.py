@@ -178,7 +178,7 @@ def test_a_class_that_does_not_make_simpler_inputs_does_not_hold_the_shrinking()
         return state, 1 // (len(message.items) < 2)
 
     machine = StateMachine(step=many, init=zero, inputs=Sticky)
-    node = node_of(Worker("w", machine, step_timeout=20))
+    node = node_of(Worker("w", machine, step_timeout=200))
     told = fuzz(node, Fuzzing("w", 1, 500), Pace(0.2, time.perf_counter))
     assert (told["found"], told["test"]) == (True, "")
     assert told["said"].startswith("ZeroDivisionError after ")

@@ -16,7 +16,7 @@ from ssm_cli.cli.printer import answer, consents
 from ssm_cli.cli.where import Output, say
 from ssm_cli.commands.records import json_line
 from ssm_cli.commands.text import visible
-from ssm_cli.errors import CommandError, StorageError
+from ssm_cli.errors import CommandError, StorageError, counted
 from ssm_cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -88,9 +88,12 @@ def verify(
         verdict = look(store, spec)
         where = store.where()
     if verdict.problems:
-        raise StorageError("\n".join(f"{where}: {problem}" for problem in verdict.problems))
+        wrong = StorageError(f"{where}: {verdict.problems[0]}")
+        wrong.excerpt = tuple(verdict.problems[1:])
+        raise wrong
     again = "" if spec is None else f", {verdict.stepped} stepped again with the same results"
-    line = f"{where}: ok, {verdict.records} records, {verdict.inputs} inputs{again}"
+    read = f"{counted(verdict.records, 'record')}, {counted(verdict.inputs, 'input')}"
+    line = f"{where}: ok, {read}{again}"
     facts = {"folder": where, "records": verdict.records, "inputs": verdict.inputs}
     answer(env, output, [line], [done("verify") | facts | {"stepped": verdict.stepped}])
     return ExitCode.DONE
@@ -153,7 +156,7 @@ def compact(
         after = store.size_bytes()
         where = store.where()
     sizes = {"folder": where, "before_bytes": before, "after_bytes": after}
-    line = f"{where}: {before} bytes before, {after} bytes now"
+    line = f"{where}: {before:,} bytes before, {after:,} bytes now"
     answer(env, output, [line], [done("compact") | sizes])
     return ExitCode.DONE
 
@@ -225,8 +228,9 @@ def _let_go_live(
         )
     worker, given = held[0]["worker"], str(held[0]["input"])
     does = "is served now" if again else "is taken again when it comes, its crashes are forgotten"
+    crashes = counted(held[0]["crashes"], "time")
     line = (
-        f"{worker} {given} {does}; it has crashed {worker} {held[0]['crashes']} times, and its "
+        f"{worker} {given} {does}; it has crashed {worker} {crashes}, and its "
         f"on_crash says what another crash does to its state"
     )
     if asks and not consents(env, f"let go of {number}", [line]):

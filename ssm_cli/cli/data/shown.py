@@ -11,7 +11,7 @@ from ssm_cli.cli.data.place import embedded, owner_of
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StorageError, counted
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved, pack, unpack
 from ssm_cli.runtime.durable.values import text_of
 from ssm_cli.storage.contents import (
@@ -20,6 +20,7 @@ from ssm_cli.storage.contents import (
     change,
     contents,
     let_go,
+    newest,
     numbered,
     state_shown,
 )
@@ -33,18 +34,18 @@ def summary(folder: Path) -> dict[str, Any]:
     head: dict[str, Any] = {"v": 1, "type": "data", "name": folder.name, "folder": str(folder)}
     try:
         with FolderStore(folder, writing=False) as store:
-            found = contents(store)
+            counted_in = counts(contents(store), store)
     except StorageError as error:
         return head | {"in_use": is_locked(folder), "error": str(error)}
-    return head | {"in_use": is_locked(folder)} | counts(found)
+    return head | {"in_use": is_locked(folder)} | counted_in
 
 
-def counts(found: Contents) -> dict[str, Any]:
-    """Count what a store holds."""
+def counts(found: Contents, store: FolderStore) -> dict[str, Any]:
+    """Count what a store holds; `records` is the number of the last one."""
     return {
         "size_bytes": found.size_bytes,
         "entries": found.last - found.first + 1,
-        "records": found.head.seq,
+        "records": newest(store),
         "states": len(found.states),
         "aside": len(found.asides),
         "refused": len(found.refused),
@@ -72,7 +73,7 @@ def one(store: FolderStore) -> list[str]:
         *([] if owner is None else [f"tree:     {owner['tree'] or embedded(owner['name'])}"]),
         f"size:     {found.size_bytes:,} bytes",
         f"journal:  entries {found.first} to {found.last}",
-        f"behind:   {count} records behind the saved states, which are of record {last}",
+        f"behind:   {counted(count, 'record')} behind the saved states, which are of record {last}",
     ]
     if found.states:
         head = ("WORKER", "VERSION", "SAVED", "BYTES", "STATE")
@@ -112,7 +113,7 @@ def one_record(store: FolderStore) -> dict[str, Any]:
         for s in found.states
     ]  # fmt: skip
     head = {"v": 1, "type": "data", "folder": found.where, "in_use": is_locked(store.path)}
-    return head | counts(found) | {"states": states} | _held(found)
+    return head | counts(found, store) | {"states": states} | _held(found)
 
 
 def held_record(store: FolderStore) -> dict[str, Any]:
@@ -148,7 +149,8 @@ def would_do(store: FolderStore, number: int, *, again: bool) -> list[str]:
     _, found = numbered(store, number)
     worker = found.worker
     if isinstance(found, Refused):
-        line = f"{worker} takes {_text(found)} again, which has crashed it {found.crashes} times"
+        crashes = counted(found.crashes, "time")
+        line = f"{worker} takes {_text(found)} again, which has crashed it {crashes}"
         return [f"{line} ({found.error})"]
     aside = "none" if found.saved is None else str(state_shown(found.saved))
     if not again:

@@ -93,7 +93,7 @@ def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
     if kind in PLAIN:
         raise PLAIN[kind](message)
     if kind in ("CommandError", "BadExpr"):
-        raise errors.CommandError(message, column=error.column or 1)
+        raise errors.CommandError(message, column=error.column)
     if kind in ("SpecError", "TreeFileError"):
         raise errors.TreeFileError(message, complaints=tuple(message.split("\n")))
     if status in (401, 403):

@@ -152,7 +152,7 @@ def _problem(text: str, names: Names, typing: _Word | None) -> Problem | None:
         if parse_here(text, workers) is None:
             parse_line(text, workers)
     except CommandError as error:
-        start = error.column - 1
+        start = max(error.column - 1, 0)
         found = re.match(r"\S+", text[start:])
         end = start + len(found[0]) if found else start
         missing = start >= len(text.rstrip())

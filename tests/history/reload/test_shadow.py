@@ -168,7 +168,7 @@ ENDLESS = "    while True:\n        pass\n"
 
 def test_a_step_that_does_not_end_ends_the_shadow(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: 50"))
+    desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: 300"))
     desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
     with desk.node:
         begun(desk, "    match message:\n", ENDLESS + "    match message:\n")
@@ -182,7 +182,7 @@ def test_a_file_whose_code_does_not_end_begins_no_shadow(tmp_path: Path) -> None
     desk = Desk(tmp_path)
     desk.write(
         "t.yaml",
-        TREE.replace("book.py:book", "book.py:book\n    init_timeout: 50\n    step_timeout: 50"),
+        TREE.replace("book.py:book", "book.py:book\n    init_timeout: 50\n    step_timeout: 300"),
     )
     desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
     with desk.node:
