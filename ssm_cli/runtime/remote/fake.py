@@ -101,6 +101,10 @@ class FakeLinks:
         told = (n for n in self._news if isinstance(n, Stopped) and n.child == child)
         return next(told, None)
 
+    def is_leaving(self, child: str) -> bool:
+        """Return whether a child was told to stop, and takes its time."""
+        return child in self._leaving
+
     def leave(self, child: str) -> None:
         """End a child that was to stop; for one that is cut off its time passes."""
         within_s = self._leaving.pop(child)

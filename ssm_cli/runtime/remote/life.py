@@ -109,8 +109,8 @@ def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
 def end_soon(world: World, cell: RemoteCell) -> None:
     """Ask for its end, and go on; whoever needs it gone before that waits by `end_remote`."""
     world.report("terminating", cell, ending(SHUTDOWN))
+    cell.status = CellStatus.ENDING  # first: one that is interrupted is ended all the same
     world.outside.links.stop_soon(cell.spec.id, time_to_end(cell, SHUTDOWN))
-    cell.status = CellStatus.ENDING
     release_calls(world, cell)
 
 
@@ -118,10 +118,10 @@ def left(world: World, cell: RemoteCell, reason: ExitReason) -> None:
     """Take note that it is gone; a request that has waited for that is performed again."""
     cell.last_reason = reason
     world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
-    cell.status = CellStatus.UNDEFINED
     asked = world.outside.leaving.get(cell)
     if asked is not None:
         world.post(asked)
+    cell.status = CellStatus.UNDEFINED  # last: one that is interrupted is done again
 
 
 def forget_left(world: World, asked: Asked) -> bool:
