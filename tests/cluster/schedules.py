@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from ssm_cli.cluster.link.handing import move_child
 from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.records import chained
@@ -91,7 +92,7 @@ def move(world: World) -> None:
 
 
 async def moved(watching: Watching, node: str) -> None:
-    await watching.move_to(node)
+    await move_child(watching._cluster, watching, node)
 
 
 def pause(world: World) -> None:
@@ -339,11 +340,12 @@ def judged(world: World) -> list[str]:
     """Run what is planned to its end; what was not as it must be."""
     try:
         world.net.run(END_S)
+        found = [*wrong_lists(world), *two_at_once(world)]  # while the owners are still there
+        world.at_the_end = sorted({owner.node.name for owner in world.owners()})
     except (SsmError, AssertionError, RuntimeError) as error:
         return [f"{type(error).__name__}: {error}"]
     finally:
         world.net.close()
-    found = [*wrong_lists(world), *two_at_once(world)]
     if world.lost:  # what is lost is told, and nothing is served in its place
         return found
     found += [*stuck(world), *miscounted(world)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Start
 from ssm_cli.spec.model import RemoteSpec
-from tests.cluster.real.scene import end, start_node, until_nodes
+from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
 
 SOON_S = 60.0
@@ -104,6 +106,23 @@ def test_a_node_that_dies_with_three_children_is_counted_once(scene: Scene) -> N
     scene.until(lambda: {child.node for child in scene.node.tree().children} == {"n2"})
     scene.until(scene.serve)
     assert scene.ended() == ["noconnection"]  # a second one would have ended the tree
+
+
+def test_a_node_that_dies_is_counted_once_also_where_the_link_process_dies_with_it(
+    scene: Scene,
+) -> None:
+    """The next link process finds the other children of that node dead, and knows why."""
+    scene.run(*(Remote(name, "kv.yaml", lease=10.0) for name in NAMES))
+    scene.until(scene.serve)
+    scene.nodes["n1"].kill()
+    scene.until(lambda: bool(scene.ended()))
+    (link,) = [pid for pid in children_of(os.getpid()) if "link.process" in command_of(pid)]
+    os.kill(link, signal.SIGKILL)
+    scene.until(lambda: any(report.event == "link_up" for report in scene.node.reports()))
+    scene.start("n2")
+    scene.until(lambda: {child.node for child in scene.node.tree().children} == {"n2"})
+    scene.until(scene.serve)
+    assert scene.ended() == ["noconnection"]
 
 
 def test_a_node_that_dies_and_is_back_at_once_is_counted_once(scene: Scene) -> None:

@@ -204,6 +204,49 @@ def test_a_node_that_is_drained_hands_its_subtree_on(shop: Shell) -> None:
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
 
 
+@pytest.fixture
+def drained(shell: Shell) -> Shell:
+    """The only node that takes the subtree is to end; another one is there, in another zone."""
+    shell.start("node", "--name", "n1", "--label", "zone=b")
+    shell.until(lambda: len(shell.nodes()) == 1)
+    shell.start("node", "--name", "n2", "--label", "zone=a", "--drain", "600")
+    shell.until(lambda: len(shell.nodes()) == 2)
+    shell.start("run", "shop.yaml", "--headless")
+    shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    assert shell.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    return shell
+
+
+def test_a_node_that_is_drained_keeps_what_no_other_node_takes_until_one_does(
+    drained: Shell,
+) -> None:
+    pids, node = drained.hosts(), drained.running[1]
+    node.send_signal(signal.SIGTERM)
+    drained.until(lambda: said(drained, "shop/billing stays: n1 has zone=b, wanted zone=a"))
+    assert [one["state"] for one in drained.nodes()] == ["up", "draining"]
+    assert drained.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+    assert drained.hosts() == pids
+    drained.start("node", "--name", "n3", "--label", "zone=a")
+    assert node.wait(SOON_S) == 0
+    drained.until(lambda: drained.tree()["billing"]["node"] == "n3")
+    assert drained.tree()["billing"]["restarts"] == 0
+    assert drained.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_node_that_is_drained_keeps_what_has_no_parent_until_it_is_told_again(
+    drained: Shell,
+) -> None:
+    pids, node, parent = drained.hosts(), drained.running[1], drained.running[2]
+    parent.kill()
+    parent.wait()
+    node.send_signal(signal.SIGTERM)
+    drained.until(lambda: said(drained, "no parent of shop is in the cluster"))
+    assert drained.hosts() == pids
+    node.send_signal(signal.SIGTERM)
+    assert node.wait(SOON_S) == 0
+    assert drained.hosts() == []
+
+
 def test_outcomes_far_away_are_told_apart(shop: Shell) -> None:
     nobody = shop.run("call", "billing.nobody", "x")
     assert (nobody.returncode, nobody.stderr) == (4, "no worker nobody\n")
@@ -251,6 +294,24 @@ def test_a_tree_without_remote_children_starts_no_link(shell: Shell) -> None:
     assert children_of(process.pid) == []
 
 
+def test_a_plan_does_not_end_a_subtree_that_no_node_would_start_again(shop: Shell) -> None:
+    pids = shop.hosts()
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    (shop.folder / "shop.yaml").write_text(SHOP.replace("zone: a", "zone: c"))
+    for answer in ("--dry-run", "--yes"):
+        refused = shop.run("apply", answer)
+        assert refused.returncode == 4
+        assert "shop/billing: it would end, and no node takes it then: n1 has zone=a, " in (
+            refused.stdout + refused.stderr
+        )
+    assert shop.hosts() == pids
+    shop.start("node", "--name", "n3", "--label", "zone=c")
+    shop.until(lambda: len(shop.nodes()) == 3)
+    assert shop.run("apply", "--yes").returncode == 0
+    shop.until(lambda: shop.tree()["billing"]["node"] == "n3")
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
 def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
     """The tree had no link until then; once it has one, all goes as in a tree that began so."""
     whole = (shell.folder / "shop.yaml").read_text()
@@ -259,6 +320,9 @@ def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
     shell.start("run", "shop.yaml", "--headless")
     shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
     (shell.folder / "shop.yaml").write_text(whole)
+    planned = shell.run("apply", "--dry-run")
+    assert "no node takes billing now: " in planned.stdout
+    assert "start a node with `ssm node`" in planned.stdout
     refused = shell.run("apply", "--yes")
     assert refused.returncode != 0
     assert "start a node with `ssm node`" in refused.stdout + refused.stderr
@@ -306,6 +370,7 @@ def test_a_node_that_has_no_name_or_no_folder_is_refused_before_it_starts(shell:
         (("--name", "n 1"), "--name takes letters"),
         (("--name", ""), "--name takes letters"),
         (("--name", "n\x1b1"), "--name takes letters"),
+        (("--drain", "nan"), "--drain takes seconds"),
         (("--dir", "nowhere"), "--dir takes a folder, and nowhere is none"),
         (("--dir", "shop.yaml"), "--dir takes a folder, and shop.yaml is none"),
     ):
@@ -394,6 +459,26 @@ def test_a_parent_that_is_taken_over_from_ends_in_order_and_the_children_run_on(
     assert said(shop, f"process {other.pid}; this tree has ended, and they run on")
     shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
     shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    assert shop.hosts() == pids
+    assert shop.tree()["billing"]["restarts"] == 0
+    assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
+
+
+def test_a_parent_that_hangs_while_another_waits_finds_that_it_is_the_parent_no_more(
+    shop: Shell,
+) -> None:
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    first, pids = shop.running[-1], shop.hosts()
+    second(shop)
+    shop.until(lambda: said(shop, "waits for another"))
+    hung = [first.pid, *children_of(first.pid)]
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    shop.environ["XDG_RUNTIME_DIR"] = str(shop.folder / "elsewhere")
+    shop.until(lambda: shop.tree().get("mail", {}).get("state") == "running")
+    for pid in hung:
+        os.kill(pid, signal.SIGCONT)
+    assert first.wait(SOON_S) == 8
     assert shop.hosts() == pids
     assert shop.tree()["billing"]["restarts"] == 0
     assert shop.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"

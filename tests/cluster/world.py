@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ import msgspec
 from ssm_cli.cluster.agent.agent import Agent
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import ChildJob, Ended, Linked, News
+from ssm_cli.cluster.link.handing import hand_on
 from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner.host import Job, Told, word_for
 from ssm_cli.cluster.owner.page import LeasePage
@@ -27,7 +29,7 @@ from ssm_cli.cluster.owner.store import ClusterStore, open_store
 from ssm_cli.cluster.ports import Answer, CallLost
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Takeover
-from ssm_cli.cluster.protocol.messages import STOPPED, Ping, Said, Stop, control
+from ssm_cli.cluster.protocol.messages import STOPPED, Move, Ping, Said, Stop, control
 from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
@@ -42,6 +44,7 @@ ANSWER_S = 0.5
 SAVE_EVERY = 15  # entries
 TREE, WORKER = "shop", "ledger"
 CHILDREN = ("billing", "stock")
+HERE, CODE = str(Path(__file__).parent), "world.py"  # code that each node has; it is not loaded
 
 
 @dataclass
@@ -70,6 +73,7 @@ class World:
         self.last_ack_s: dict[str, float] = dict.fromkeys(CHILDREN, 0.0)
         self.ttl_s = TTL_S
         self.damaged = ""
+        self.at_the_end: list[str] = []  # the nodes that host something then
         self.lost = ""  # what was taken from the stores, if anything
         self.deaths = 0
         self.lives = 0
@@ -106,11 +110,11 @@ class SimNode:
         """Start the agent."""
         self.process.alive = True
         cluster = self.world.cluster(self.process)
-        agent = Agent(
-            cluster, cluster, Access(""), name=self.name, labels={}, folder="", host=self.host
+        self.agent = Agent(
+            cluster, cluster, Access(""), name=self.name, labels={}, folder=HERE, host=self.host
         )
         self.leaving = asyncio.Event()
-        self.world.net.begin(self.process, agent.run(self.leaving))
+        self.world.net.begin(self.process, self.agent.run(self.leaving))
 
     def host(self, job: Job, page: LeasePage) -> Owner:
         owner = Owner(self.world, self, job, page)
@@ -328,6 +332,25 @@ class Parent:
         shared = Kin()
         for child in CHILDREN:
             self.world.net.begin(self.process, self.run(child, shared))
+        self.world.net.begin(self.process, self.listen(shared))
+
+    async def listen(self, shared: Kin) -> None:
+        """Take orders to move a child, as the link process does."""
+        cluster = self.world.cluster(self.process)
+
+        def on_move(_: str, data: bytes, answer: Answer | None) -> None:
+            move = control(data)
+            assert answer is not None
+            assert isinstance(move, Move)
+            child = next(one for one in self.watched if one.job.name == move.subtree)
+
+            def told(said: Said) -> None:
+                answer(msgspec.json.encode(said))
+
+            moving = hand_on(cluster, child, shared.loads, move.node, told)
+            self.world.net.begin(self.process, moving)
+
+        await cluster.calls.serve(names.parent(TREE), on_move)
 
     def stop(self) -> None:
         """End its children in order, and itself."""
@@ -353,7 +376,7 @@ class Parent:
     async def run(self, child: str, shared: Kin) -> None:
         world, adopt, n = self.world, True, 0
         cluster = world.cluster(self.process)
-        job = ChildJob(child, "tree", {}, world.ttl_s, world.takeover, "keep", 1)
+        job = ChildJob(child, CODE, {}, world.ttl_s, world.takeover, "keep", 1)
         watching = Watching(cluster, TREE, job, self.hear, shared)
         self.watched.append(watching)
         while not self.stopping:

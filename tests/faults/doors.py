@@ -314,6 +314,13 @@ def starts(stage: Stage) -> None:
         stage.act("wait", node.wait, asked, 1.0)
         stage.do("terminate_child", "root", "late")
         stage.do("delete_child", "root", "late")
+    links.lingering.add("far")
+    asked = node.meant("root", "terminate_child", "far")
+    stage.do("run")
+    stage.ask("a", add)
+    if links.is_leaving("far"):
+        links.leave("far")
+    stage.act("wait", node.wait, asked, 1.0)
     stage.stop()
 
 

@@ -16,7 +16,7 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
-from ssm_cli.errors import NoTree
+from ssm_cli.errors import NoTree, SupervisorError
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.remote.ports import Outcome
 
@@ -131,3 +131,78 @@ def test_a_remote_child_that_no_node_has_taken_yet_is_told_as_coming(links: Fake
         node.run(0)
         assert node.whereis("billing") is not None
         assert node.apply(nowhere).coming == ()
+
+
+WHY = "n1 has zone=a, wanted zone=c"
+
+
+def test_a_child_that_no_node_would_take_again_is_not_ended_and_the_plan_says_why(
+    links: FakeLinks,
+) -> None:
+    wanted = shop(billing(place={"zone": "c"}), Worker("mail", kv_store))
+    with Node(shop(billing()), clock=ManualClock(), links=links, history=100) as node:
+        links.nowhere["billing"] = WHY
+        refused = node.plan(wanted).refused
+        assert refused == (f"shop/billing: it would end, and no node takes it then: {WHY}",)
+        with pytest.raises(SupervisorError, match="no node takes it then") as caught:
+            node.apply(wanted)
+        assert (caught.value.term, caught.value.complaints) == ("refused", refused)
+        assert node.call("billing.invoice", b"x") == b"Ok"
+        assert (links.stopped, node.whereis("mail")) == ([], None), "nothing is done by halves"
+        assert node.at(node.record).whereis("mail") is None
+        links.nowhere.clear()
+        assert node.apply(wanted).failed is None
+        assert links.stopped == ["billing"]
+
+
+def test_a_child_that_does_not_run_may_become_one_that_no_node_takes_yet(links: FakeLinks) -> None:
+    wanted = shop(billing(place={"zone": "c"}))
+    with Node(shop(billing()), clock=ManualClock(), links=links) as node:
+        links.slow.add("billing")
+        links.end("billing", "killed")
+        node.run(0)
+        links.nowhere["billing"] = WHY
+        assert node.plan(wanted).refused == ()
+
+
+def test_a_new_child_that_no_node_takes_is_told_in_the_plan_and_asked_for_all_the_same(
+    links: FakeLinks,
+) -> None:
+    """It harms nobody: it runs once a node has come that takes it."""
+    below = Supervisor("stock", children=[Remote("parts", "parts.yaml")])
+    with Node(shop(billing()), clock=ManualClock(), links=links) as node:
+        links.nowhere |= {"parts": WHY, "billing": WHY}
+        plan = node.plan(shop(billing(), below))
+        (step,) = plan.todo
+        assert step.why == f"new, with the 1 below it; no node takes parts now: {WHY}"
+        links.slow.add("parts")
+        done = node.apply(shop(billing(), below), plan=plan)
+        assert [one.id for one in done.coming] == ["parts"]
+        assert node.call("billing.invoice", b"x") == b"Ok"
+
+
+def test_a_plan_without_a_cluster_says_so(links: FakeLinks) -> None:
+    def linking() -> FakeLinks:
+        raise NoTree("no cluster: start a node")
+
+    del links
+    for known, said in ((None, "no cluster: give `ssm run` one"), (linking, "start a node")):
+        with Node(shop(), clock=ManualClock(), links=known) as node:
+            (step,) = node.plan(shop(billing())).todo
+            assert "no node takes billing now" in step.why
+            assert said in step.why
+
+
+def test_local_workers_are_served_while_nodes_are_asked(links: FakeLinks) -> None:
+    wanted = shop(billing(tree="other.yaml"))
+    with Node(shop(billing()), clock=ManualClock(), links=links) as node:
+        links.mute = True
+        pending = node.request("shop", "apply_tree", node.wanted_tree(wanted), "", False)
+        node.run(0)
+        assert node.call("cart", b"Store x 1") == b"Ok"
+        assert not pending.done
+        assert links.stopped == []
+        links.mute = False
+        node.run(0)
+        assert pending.result().failed is None
+        assert links.stopped == ["billing"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ssm_cli import ClusterLinks, Node, Remote, Supervisor
-from ssm_cli.runtime.remote.ports import Call, Ended, Linked, LinkSeen, Outcome
+from ssm_cli.runtime.remote.ports import Call, Ended, Linked, LinkSeen, Outcome, Stopped
 from tests.cluster.real.scene import children_of, command_of
 from tests.remote.test_links import World, real
 
@@ -100,6 +100,16 @@ def test_a_child_that_dies_while_nobody_watches_is_told_as_what_it_was(world: Wo
     world.until(lambda: bool(world.ended()))
     assert world.ended() == [Ended("billing", 1, "killed")]
     assert world.start().epoch == 2
+
+
+def test_a_stop_that_the_link_process_did_not_get_to_is_done_by_the_next_one(world: World) -> None:
+    world.start()
+    os.kill(link_pid(), signal.SIGSTOP)
+    world.links.stop_soon("billing", 5.0)
+    os.kill(link_pid(), signal.SIGKILL)
+    world.until(lambda: Stopped("billing", ok=True) in world.news)
+    assert world.ask("invoice", b"Lookup x").outcome == "noproc"
+    assert not world.ended()
 
 
 def test_a_child_is_stopped_in_order_by_the_next_one(world: World) -> None:

@@ -14,7 +14,16 @@ from typing import Any
 import pytest
 
 from ssm_cli import ClusterLinks, FakeLinks, ManualClock, Remote
-from ssm_cli.runtime.remote.ports import Call, Ended, Launched, Linked, Links, News, Outcome
+from ssm_cli.runtime.remote.ports import (
+    Call,
+    Ended,
+    Launched,
+    Linked,
+    Links,
+    News,
+    Outcome,
+    Stopped,
+)
 from ssm_cli.spec.model import RemoteSpec
 from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
@@ -195,3 +204,24 @@ def test_a_child_that_is_stopped_while_it_starts_is_not_heard_of_again(world: Wo
     assert world.start().ok
     assert len([news for news in world.news if isinstance(news, Launched)]) == 1
     assert world.ask("invoice", b"Store x 1") == Outcome("replied", b"Ok")
+
+
+def test_a_child_that_is_to_stop_is_told_once_when_it_has(world: World) -> None:
+    world.start()
+    world.news.clear()
+    world.links.stop_soon("billing", 5.0)
+    world.links.stop_soon("billing", 5.0)
+    world.until(lambda: any(isinstance(news, Stopped) for news in world.news))
+    assert world.ask("invoice", b"Lookup x").outcome in ("noproc", "noconnection")
+    assert [n for n in world.news if isinstance(n, Stopped)] == [Stopped("billing", ok=True)]
+    assert not world.ended()
+    assert world.start().epoch == 2
+
+
+def test_who_waits_for_a_child_that_is_to_stop_hears_of_it_and_it_is_no_news(world: World) -> None:
+    world.start()
+    world.news.clear()
+    world.links.stop_soon("billing", 5.0)
+    assert world.links.stop("billing", 5.0)
+    assert world.ask("invoice", b"Lookup x").outcome in ("noproc", "noconnection")
+    assert not [news for news in world.news if isinstance(news, Stopped)]

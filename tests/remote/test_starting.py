@@ -384,3 +384,20 @@ def test_whatever_comes_first_order_is_kept_and_all_runs_in_the_end(
     assert not any(view.restarts for view in node.tree().children)
     node.stop()
     assert sorted(links.stopped) == sorted(remotes)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_worker_that_crashes_behind_a_remote_child_is_started_behind_it(strategy: Any) -> None:
+    """Where it takes the remote child down and up with itself, it waits for that."""
+    children: list[Any] = [Remote("billing", "b.yaml"), Worker("cart", kv_store)]
+    node, links = started(Supervisor("shop", strategy, [*children, Remote("mail", "m.yaml")]))
+    node.run()
+    links.slow.update(("billing", "mail"))
+    node.kill("cart")
+    node.run()
+    for _ in range(2):
+        for name in [*links.asked]:
+            links.arrive(name)
+        node.run()
+    assert set(states(node.tree()).values()) == {"running"}
+    assert node.call("cart", b"Store x 1") == b"Ok"

@@ -19,6 +19,7 @@ from ssm_cli import (
     Remote,
     StartFailed,
     Supervisor,
+    SupervisorError,
     Worker,
 )
 from ssm_cli.commands.execute import aexecute
@@ -296,3 +297,104 @@ def test_nodes_that_come_and_go_are_reports_of_the_root_and_nothing_is_restarted
         told = [(r.event, r.path, r.detail["node"]) for r in node.reports(last=2)]
         assert told == [("node_up", "shop", "n1"), ("node_down", "shop", "n1")]
         assert links.started == ["billing"]
+
+
+def many(strategy: Any, *names: str) -> tuple[Node, FakeLinks]:
+    """A tree of remote children that take their time to end, and a worker between the first two."""
+    clock = ManualClock()
+    links = FakeLinks(clock)
+    links.lingering.update(names)
+    first, *others = (Remote(name, "b.yaml") for name in names)
+    tree = Supervisor("shop", strategy, [first, Worker("cart", kv_store), *others])
+    return Node(tree, clock=clock, links=links).start(), links
+
+
+@pytest.mark.parametrize(
+    ("strategy", "asked"),
+    [
+        ("one_for_one", [["d", "c", "b"], ["c", "b"], ["b"], ["a"]]),
+        ("rest_for_one", [["d"], ["c"], ["b"], ["a"]]),
+        ("one_for_all", [["d"], ["c"], ["b"], ["a"]]),
+    ],
+)
+def test_children_that_follow_each_other_end_side_by_side_if_they_are_independent(
+    strategy: str, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who ends, or has been asked to, at the moment that the tree waits for each."""
+    node, links = many(strategy, "a", "b", "c", "d")
+    seen: list[list[str]] = []
+    leave = links.leave
+
+    def noted(child: str) -> None:
+        seen.append([*links._leaving])
+        leave(child)
+
+    monkeypatch.setattr(links, "leave", noted)
+    node.stop()
+    assert seen == asked
+    assert links.stopped == ["d", "c", "b", "a"]
+    ended = [r.id for r in node.reports() if r.event == "terminated"]
+    assert ended == ["d", "c", "b", "cart", "a"], "each in its turn"
+
+
+def leaving(strategy: Any = "one_for_one") -> tuple[Node, FakeLinks, Any]:
+    """A tree, one of whose remote children was asked to end and takes its time."""
+    node, links = many(strategy, "a", "b")
+    pending = node.request("shop", "terminate_child", "a")
+    node.run(0)
+    return node, links, pending
+
+
+def test_while_a_child_ends_local_calls_are_served_and_the_request_waits() -> None:
+    node, links, pending = leaving()
+    assert node.call("cart", b"Store x 1") == b"Ok"
+    assert not pending.done
+    with pytest.raises(NoProc):
+        node.call("a.kv", b"x")
+    links.leave("a")
+    node.run(0)
+    assert pending.result() is None
+    assert [str(child.state) for child in node.tree().children] == ["stopped", "running", "running"]
+    ended = [
+        f"{r.id} {r.event}" for r in node.reports() if r.event in ("terminating", "terminated")
+    ]
+    assert ended == ["a terminating", "a terminated"]
+    node.restart_child("shop", "a")
+    assert links.epochs["a"] == 2
+
+
+def test_a_child_that_did_not_end_in_its_time_is_told_as_killed() -> None:
+    node, links, pending = leaving()
+    links.link("a", reachable=False)
+    links.leave("a")
+    node.run(0)
+    assert pending.result() is None
+    assert [r.id for r in node.reports() if r.event == "killed"] == ["a"]
+
+
+def test_who_needs_a_child_gone_that_is_just_ending_waits_for_it() -> None:
+    """Its siblings go down and up with it, or the tree stops: in their order, as ever."""
+    node, links, pending = leaving("one_for_all")
+    node.kill("cart")
+    node.run(0)
+    assert links.stopped == ["b", "a"]
+    links.leave("a")  # it came back with its siblings, and is still to end
+    node.run(0)
+    assert pending.result() is None
+    assert [str(child.state) for child in node.tree().children] == ["stopped", "running", "running"]
+    node, links, pending = leaving()
+    node.stop()
+    assert links.stopped == ["b", "a"]
+    assert pending.done
+
+
+def test_a_child_that_is_just_ending_is_not_started_or_deleted_before_it_is_gone() -> None:
+    node, links, pending = leaving()
+    for verb in ("restart_child", "delete_child"):
+        refused = node.request("shop", verb, "a")
+        node.run(0)
+        with pytest.raises(SupervisorError, match="is running"):
+            refused.result()
+    again = node.request("shop", "terminate_child", "a")
+    node.run(0)
+    assert (links.stopped, pending.done, again.done) == (["a"], True, True)

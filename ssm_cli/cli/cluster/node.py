@@ -25,6 +25,14 @@ def node(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="for `place`; repeatable")
     ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="how long subtrees that no other node takes run on, once the node is to end",
+        ),
+    ] = 20.0,
     directory: Annotated[
         str, typer.Option("--dir", metavar="DIR", help="where tree files and modules are")
     ] = ".",
@@ -35,11 +43,15 @@ def node(
     called = name if name is not None else socket.gethostname().partition(".")[0]
     if NAME.fullmatch(called) is None:
         raise typer.BadParameter(f"--name takes letters, digits, `_`, `.` and `-`, not {called!r}")
+    if drain != drain:  # noqa: PLR0124 - it is no number
+        raise typer.BadParameter("--drain takes seconds, or `inf`")
     if not Path(directory).is_dir():
         raise typer.BadParameter(f"--dir takes a folder, and {directory} is none")
     from ssm_cli.cli.cluster.running import run_node  # noqa: PLC0415 - not needed for help
 
-    return run_node(env, cluster, called, labels, str(Path(directory).resolve()))
+    return run_node(
+        env, cluster, called, labels, folder=str(Path(directory).resolve()), drain_s=drain
+    )
 
 
 def labels_of(given: list[str]) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ssm_cli.cli.cluster.access import given_access
 from ssm_cli.cli.environment import Environment, state_folder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ssm_cli.cluster.agent.child import Child
+    from ssm_cli.cluster.agent.draining import Draining
     from ssm_cli.cluster.jetstream.embedded import Embedded
     from ssm_cli.cluster.jetstream.wire import Access
     from ssm_cli.cluster.owner.host import Job
@@ -28,28 +30,33 @@ LOOK_S = 0.05
 
 
 def run_node(
-    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
+    env: Environment, url: str | None, name: str, labels: dict[str, str], **where: Any
 ) -> int:
-    """Run a node until a signal ends it."""
-    return asyncio.run(_node(env, url, name, labels, folder))
+    """Run a node until a signal ends it; a second one does so at once.
+
+    Its `folder` and `drain_s` are those of the `Agent`.
+    """
+    return asyncio.run(_node(env, url, name, labels, **where))
 
 
 async def _node(
-    env: Environment, url: str | None, name: str, labels: dict[str, str], folder: str
-) -> int:
+    env: Environment, url: str | None, name: str, labels: dict[str, str], *,
+    folder: str, drain_s: float,
+) -> int:  # fmt: skip
     from ssm_cli.cluster.agent.agent import Agent  # noqa: PLC0415 - not needed for help
+    from ssm_cli.cluster.agent.draining import Draining  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.cluster import open_cluster  # noqa: PLC0415 - as above
     from ssm_cli.cluster.jetstream.wire import need_client  # noqa: PLC0415 - as above
     from ssm_cli.cluster.ports import replicas_of  # noqa: PLC0415 - as above
     from ssm_cli.cluster.protocol.names import ADVERTS  # noqa: PLC0415 - as above
 
     need_client()
-    stop = _stopped_by_signals()
+    draining = Draining(drain_s, partial(_stays, env, name, drain_s))
+    stop = _stopped_by_signals(draining)
     async with contextlib.AsyncExitStack() as closing:
         access, theirs, server = await _access(env, url, closing)
         connection = await open_cluster(access, f"node {name}")
         closing.push_async_callback(connection.close)
-        shown = " ".join(f"{key}={value}" for key, value in labels.items())
         await connection.cells(ADVERTS, replicas_of(connection))
         kept = replicas_of(connection)
         leases = await open_cluster(theirs, f"leases of node {name}")
@@ -59,27 +66,47 @@ async def _node(
             closing.callback(keeping.cancel)
         host = _host(closing, server)
         agent = Agent(
-            connection, leases, theirs, name=name, labels=labels, folder=folder, host=host
+            connection,
+            leases,
+            theirs,
+            name=name,
+            labels=labels,
+            folder=folder,
+            host=host,
+            draining=draining,
         )
 
         def up() -> None:
-            env.stderr.write(
-                f"ssm: node {name} in the cluster at {access.url}, "
-                f"nats-server {connection.version}, kept by {kept} server{'s' if kept > 1 else ''}"
-                f"{', ' + shown if shown else ''}\n"
-            )
-            env.stderr.flush()
+            shown = " ".join(f"{key}={value}" for key, value in labels.items())
+            server = f"nats-server {connection.version}, kept by {kept} server{'s' * (kept > 1)}"
+            _say(env, f"node {name} in the cluster at {access.url}, {server}, {shown}".rstrip(", "))
 
         await agent.run(stop, up)
     return ExitCode.DONE
 
 
-def _stopped_by_signals() -> asyncio.Event:
-    """Return what is set by a signal that ends us."""
+def _stopped_by_signals(draining: Draining) -> asyncio.Event:
+    """Return what is set by a signal that ends us; told again, the node waits for nothing."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, _end, stop, draining.at_once)
     return stop
+
+
+def _end(stop: asyncio.Event, at_once: asyncio.Event) -> None:
+    """Have the node end; told again, have it wait for nothing."""
+    (at_once if stop.is_set() else stop).set()
+
+
+def _stays(env: Environment, name: str, drain_s: float, why: str) -> None:
+    """Say why a subtree stays on a node that is to end."""
+    ends = "waits for that" if drain_s == math.inf else f"ends after {drain_s:g} s"
+    _say(env, f"{why}; {name} {ends}, or at once at another signal")
+
+
+def _say(env: Environment, what: str) -> None:
+    env.stderr.write(f"ssm: {what}\n")
+    env.stderr.flush()
 
 
 def _host(

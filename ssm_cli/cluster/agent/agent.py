@@ -15,6 +15,7 @@ import msgspec
 
 from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.child import Child, Hosting
+from ssm_cli.cluster.agent.draining import Draining
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
 from ssm_cli.cluster.jetstream.wire import Access
@@ -56,6 +57,7 @@ class Agent:
         name: of the node, unique in the cluster.
         labels: what `place` asks for.
         folder: where tree files and modules are found.
+        draining: how it ends.
         host: starts the process of a subtree.
     """
 
@@ -68,6 +70,7 @@ class Agent:
         name: str,
         labels: dict[str, str],
         folder: str,
+        draining: Draining | None = None,
         host: Callable[[Job, LeasePage], Hosting] = Child,
     ) -> None:
         self._host = host
@@ -76,6 +79,7 @@ class Agent:
         self._theirs = theirs
         self._access = access
         self._folder = folder
+        self._draining = draining or Draining()
         self._children: dict[tuple[str, str], Hosting] = {}
         self._beating: Beating | None = None  # once it runs
         self._starting: dict[tuple[str, str, int], asyncio.Task[Said]] = {}
@@ -92,7 +96,7 @@ class Agent:
         )
 
     async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
-        """Serve until told to stop; then stop what it hosts, in order.
+        """Serve until told to stop; then hand on what it hosts, and stop in order what is left.
 
         `up` is called once it serves.
 
@@ -121,6 +125,7 @@ class Agent:
             raise ClusterError(f"{beat.result()}: {self.name}; give one of them another --name")
         self._advert = msgspec.structs.replace(self._advert, draining=True)
         beating.present(draining=True)
+        await self._draining.hand_on(self._cluster, list(self._children.values()))
         await self._drain()
         for handle in handles:
             await handle.close()

@@ -17,6 +17,7 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.wire import Access, access_at
 from ssm_cli.cluster.link.answers import FULL, Answers
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import (
     Answered,
     CallChild,
@@ -38,13 +39,12 @@ from ssm_cli.cluster.link.frames import (
 )
 from ssm_cli.cluster.link.spawned import LOOK_S, MARGIN_S, LinkProcess
 from ssm_cli.cluster.link.starts import Starts
-from ssm_cli.cluster.ports import ClusterError
+from ssm_cli.cluster.link.stops import Stops
 from ssm_cli.runtime.clock import Clock, SystemClock
 from ssm_cli.runtime.remote import ports
 from ssm_cli.runtime.views import Carried
 from ssm_cli.spec.model import RemoteSpec
 
-OPEN_S = 15.0
 MOST_UNOPENED = 3  # processes in a row that die before they are connected
 GONE = "the process that links this tree to the cluster has ended"
 HANGS = "the process that links this tree to the cluster hangs, and was ended"
@@ -81,37 +81,25 @@ class ClusterLinks:
         self._n = 0
         self._why = GONE  # there is no process
         self._down = False  # as was told
-        self._done: dict[int, Done] = {}
         self._answers = Answers()
         self._jobs: dict[str, tuple[ChildJob, int, str]] = {}  # live children: epoch and node
-        self._starts = Starts()
+        self._starts, self._stops = Starts(), Stops()
+        self._causes = Causes()  # the next process must not tell of them again
         self._open = False  # whether the process is connected
         self._unopened = 0
         self._adopting: dict[int, str] = {}
         self._interests: set[str] = set()
         self._news: list[ports.News] = []
 
-    def _opened(self) -> None:
-        """Ensure that the link process runs and is connected.
-
-        Raises:
-            ClusterError: the cluster does not answer.
-        """
-        if not self._process.lives:
-            self._begin()
-            done = self._until_done(0, OPEN_S)
-            if not done.ok:
-                raise ClusterError(done.detail)
-
     def _begin(self) -> None:
         """Start a process; it goes on with the children that the one before has had."""
         self._open = False
         try:
-            self._process.spawn()
+            self._process.spawn(self._causes.ages(self._clock.now_s()))
         except OSError as error:
             self._why = f"the link process cannot be started: {error}"
             self._process.bury()
-            self._news += self._starts.fail(self._why)
+            self._fail()
             return
         for group in self._interests:
             self._process.send(Interest(group, wanted=True))
@@ -119,23 +107,15 @@ class ClusterLinks:
             n = self._next()
             self._adopting[n] = child
             self._process.send(StartChild(n, job, adopt=True, epoch=epoch, node=node))
-        for order in self._starts.again():
-            self._process.send(order)
+        gone = [stop for stop in self._stops.orders() if stop.child not in self._jobs]
+        for start in self._starts.again():
+            self._process.send(start)
+        for stop in gone:
+            self._process.send(stop)
 
     def _next(self) -> int:
         self._n += 1
         return self._n
-
-    def _until_done(self, n: int, limit_s: float) -> Done:
-        """Wait for the answer to a stop order; not longer than its process lives."""
-        end_s, asked = self._clock.now_s() + limit_s, self._process.life
-        while n not in self._done:
-            left_s = end_s - self._clock.now_s()
-            if left_s <= 0 or not self._process.lives or self._process.life != asked:
-                return Done(n, ok=False, reason="noconnection", detail=self._why)
-            self._process.wait(min(left_s, LOOK_S))
-            self._read()
-        return self._done.pop(n)
 
     # -- the port --------------------------------------------------------------------------------
 
@@ -147,37 +127,37 @@ class ClusterLinks:
         if order is not None:
             self._process.send(order)
 
-    def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child, and wait; where the process dies over it, by the next one.
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Ask for the end of a child; where the process dies over it, of the next one.
 
         One that was asked for before there was a connection is not waited for.
         """
-        if self._starts.drop(child) and not self._open:
-            self._process.send(StopChild(self._next(), child, within_s))
-            return True
-        end_s, done = self._clock.now_s() + within_s + MARGIN_S, None
-        while done is None and (self._process.lives or self._why in {GONE, HANGS}):
-            try:
-                self._opened()
-            except ClusterError:
-                break
-            life, limit_s = self._process.life, max(0.0, end_s - self._clock.now_s())
-            self._until_adopted(child, limit_s)
-            n = self._next()
-            self._process.send(StopChild(n, child, within_s))
-            done = self._until_done(n, limit_s)
-            lost = not self._process.lives or self._process.life != life
-            if not done.ok and lost and self._clock.now_s() < end_s:
-                done = None
-        self._jobs.pop(child, None)
+        if self._stops.order(child) is not None or self._has_ended(child) is not None:
+            return
+        order = StopChild(self._next(), child, within_s)
+        unopened = self._starts.drop(child) and not self._open
+        self._stops.ask(order, self._clock.now_s() + within_s + MARGIN_S)
+        if unopened:
+            self._stopped(self._stops.take(Done(order.n, ok=True)))
+        elif not self._process.lives and self._process.again_s == math.inf:
+            self._begin()
+        if child not in self._adopting.values():  # what it does not know it cannot stop
+            self._process.send(order)
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """The same, and wait for it."""
+        self.stop_soon(child, within_s)
+        while self._stops.order(child) is not None:
+            self._process.wait(LOOK_S)
+            self._turn()
+        done = self._has_ended(child)
+        if done is not None:
+            self._news.remove(done)
         return done is not None and done.ok
 
-    def _until_adopted(self, child: str, limit_s: float) -> None:
-        """Wait until the process watches a child: what it does not know it cannot stop."""
-        end_s = self._clock.now_s() + limit_s
-        while child in self._adopting.values() and self._clock.now_s() < end_s:
-            self._process.wait(LOOK_S)
-            self._read()
+    def _has_ended(self, child: str) -> ports.Stopped | None:
+        stopped = (n for n in self._news if isinstance(n, ports.Stopped) and n.child == child)
+        return next(stopped, None)
 
     def call(self, call: ports.Call, answered: ports.Answered) -> None:
         """Send a call without waiting for its outcome."""
@@ -216,9 +196,7 @@ class ClusterLinks:
 
     def poll(self) -> Sequence[ports.News]:
         """Return the news since the last `poll`; start a process in the place of a dead one."""
-        self._read()
-        if not self._process.lives and self._clock.now_s() >= self._process.again_s:
-            self._begin()
+        self._turn()
         self._answers.sweep(self._clock.now_s())
         self._answers.tell()
         return [self._news.pop(0) for _ in self._news[:]]
@@ -242,6 +220,13 @@ class ClusterLinks:
 
     # -- what comes ------------------------------------------------------------------------------
 
+    def _turn(self) -> None:
+        self._read()
+        now_s = self._clock.now_s()
+        if not self._process.lives and now_s >= self._process.again_s:
+            self._begin()
+        self._stopped(self._stops.late(now_s))
+
     def _read(self) -> None:
         while self._process.lives:
             came = self._process.received()
@@ -258,8 +243,10 @@ class ClusterLinks:
                 self._take_done(news)
             case Answered(n, outcome, output, error, reason, crash):
                 self._answers.end(n, ports.Outcome(outcome, output, error, reason, crash))
-            case Ended(child, epoch, reason):
+            case Ended(child, epoch, reason, died):
                 self._jobs.pop(child, None)
+                if died:
+                    self._causes.is_new(died, self._clock.now_s())
                 self._news.append(ports.Ended(child, epoch, reason))
             case Linked(child, epoch, node, reachable, age_s):
                 known = self._jobs.get(child)
@@ -277,20 +264,32 @@ class ClusterLinks:
                 self._jobs[child] = order.job, done.epoch, done.node
             told = done.ok, done.reason, done.detail, done.node, done.epoch
             self._news.append(ports.Launched(child, *told))
-        elif self._adopting.pop(done.n, None) is None:
-            self._done[done.n] = done
-        elif not done.ok:  # it cannot watch; the next process may
+        child = self._adopting.pop(done.n, "")
+        if child and not done.ok:  # it cannot watch; the next process may
             self._died(done.detail)
+        elif child and (stop := self._stops.order(child)) is not None:
+            self._process.send(stop)
+        self._stopped(self._stops.take(done))
         if done.n == 0:
             self._why, self._open = GONE if done.ok else done.detail, done.ok
             self._unopened = 0
             if done.ok:
                 self._process.claimed()
             else:
-                self._news += self._starts.fail(self._why)
+                self._fail()
         if done.n == 0 and done.ok and self._down:
             self._down = False
             self._news.append(ports.LinkSeen(up=True))
+
+    def _stopped(self, news: list[ports.Stopped]) -> None:
+        for stopped in news:
+            self._jobs.pop(stopped.child, None)
+        self._news += news
+
+    def _fail(self) -> None:
+        """Fail the starts and stops that are under way: the cluster does not answer."""
+        self._news += self._starts.fail(self._why)
+        self._stopped(self._stops.fail())
 
     def _died(self, why: str = "") -> None:
         """Give up a process, and fail what is under way: nobody knows what became of that."""
@@ -299,8 +298,7 @@ class ClusterLinks:
         self._unopened += not self._open
         self._open = False
         if self._unopened >= MOST_UNOPENED:
-            self._news += self._starts.fail(self._why)
-        self._done.clear()
+            self._fail()
         self._adopting.clear()
         self._answers.lose(self._why)
         for child, (_, epoch, node) in self._jobs.items():

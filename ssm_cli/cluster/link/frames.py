@@ -37,11 +37,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """The first frame: whose link this is."""
+    """The first frame: whose link this is; the nodes that have died, and how long ago."""
 
     tree: str
     access: Access
     claim: Claim
+    died: dict[str, float] = {}
 
 
 class StartChild(msgspec.Struct, frozen=True, tag=True):
@@ -99,11 +100,12 @@ class Answered(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
-    """An epoch of a child has ended."""
+    """An epoch of a child has ended; with its node, where that has died."""
 
     child: str
     epoch: int
     reason: str
+    node: str = ""
 
 
 class Linked(msgspec.Struct, frozen=True, tag=True):

@@ -11,7 +11,6 @@ from ssm_cli.cluster.link.asking import (
     PAUSE_S,
     answering,
     ask,
-    first_taking,
     hosted_by,
     is_nobody_there,
 )
@@ -215,24 +214,6 @@ class Placing:
         finally:
             if placed is None or not placed.ok:
                 self._loads.take_back(there)
-
-    async def elsewhere(self, wanted: str, here: str) -> Said:
-        """Say at which node but `here` it could go on: the wanted one, or the best; or why not.
-
-        The node stands in `detail`.
-        """
-        found = await adverts(self._cluster)
-        if isinstance(found, Unknown):
-            return Said(ok=False, reason="noconnection", detail=found.detail)
-        fit = [node for node in fitting(found, self._job.place) if node != here]
-        some = fit if not wanted else [node for node in fit if node == wanted]
-        said = await first_taking(self._cluster, some, self._job.spec)
-        if said is not None:
-            return said
-        others = [a for a in found if a.node != here and wanted in ("", a.node)]
-        why = [f"{a.node} {misfit(a, self._job.place) or 'does not answer'}" for a in others]
-        detail = "; ".join(why) or f"no {wanted or 'other node'} is in the cluster"
-        return Said(ok=False, reason="no_node", detail=detail)
 
     def _nowhere(self, nodes: list[Advert], failed: dict[str, Placed]) -> Placed:
         """Say why no node hosts it: what was wrong on each that was tried, else on each."""

@@ -18,12 +18,12 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.embedded import die_with_parent
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import (
     Alive,
     Answered,
     CallChild,
     ChildJob,
-    Claim,
     Done,
     FrameDecoder,
     HeardFar,
@@ -42,6 +42,7 @@ from ssm_cli.cluster.link.frames import (
     framed,
 )
 from ssm_cli.cluster.link.groupcast import GroupCast
+from ssm_cli.cluster.link.handing import hand_on, taker
 from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.presence import watch_nodes
 from ssm_cli.cluster.link.spreading import spread
@@ -49,7 +50,7 @@ from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import CallRequest, Move, Parent, Reply, Said
-from ssm_cli.runtime.remote.ports import ITSELF
+from ssm_cli.runtime.remote.ports import ITSELF, WHERE
 from ssm_cli.runtime.views import Carried
 
 READ_BYTES = 65_536
@@ -63,14 +64,12 @@ MOST_CALLS = 4096  # under way at once; more are answered `busy`
 class Link:
     """The remote children of one tree."""
 
-    def __init__(
-        self, cluster: Cluster, tree: str, out: asyncio.StreamWriter, claim: Claim
-    ) -> None:
+    def __init__(self, cluster: Cluster, opened: Open, out: asyncio.StreamWriter) -> None:
         self._cluster = cluster
-        self._tree = tree
+        self._tree, claim = opened.tree, opened.claim
         self._out = out
         self._children: dict[str, Watching] = {}
-        self._kin = Kin()
+        self._kin = Kin(Causes(opened.died, cluster.time.now_s()))
         self._calls: set[asyncio.Task[None]] = set()
         self._work: set[asyncio.Task[None]] = set()
         self._spreading: asyncio.Task[None] | None = None
@@ -79,11 +78,11 @@ class Link:
         replicas = replicas_of(cluster)
         me = Parent(claim.id, claim.host, claim.pid, SLOW_S if replicas > 1 else QUICK_S)
         self._parenthood = Parenthood(
-            cluster, tree, me, replicas=replicas, waits=self._waits, move=self._on_move
+            cluster, self._tree, me, replicas=replicas, waits=self._waits, move=self._on_move
         )
         self._is_parent = asyncio.Event()
         self._groups = GroupCast(
-            cluster, tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
+            cluster, self._tree, f"tree {os.urandom(8).hex()}", self._heard, self._lost
         )
 
     def tell(self, news: News) -> None:
@@ -108,7 +107,8 @@ class Link:
             case CallChild() if len(self._calls) >= MOST_CALLS:
                 self.tell(Answered(order.n, "busy", error=f"{MOST_CALLS} calls are under way"))
             case CallChild():
-                self._spawn(self._call(order), self._calls)
+                work = self._look if order.worker == WHERE else self._call
+                self._spawn(work(order), self._calls)
 
     def _waits(self, by: str) -> None:
         self.tell(ParentWaits(by))
@@ -120,10 +120,14 @@ class Link:
         """Have a child go elsewhere, if there is a node that takes it; say so before it ends."""
         child = self._children.get(move.subtree) if self._is_parent.is_set() else None
         why = Said(ok=False, reason="noproc", detail=f"its parent has no child {move.subtree}")
-        said = why if child is None else await child.placing.elsewhere(move.node, child.node)
-        answer(msgspec.json.encode(said))
-        if child is not None and said.ok:
-            await child.move_to(said.detail)
+        if child is None:
+            answer(msgspec.json.encode(why))
+        else:
+
+            def told(said: Said) -> None:
+                answer(msgspec.json.encode(said))
+
+            await hand_on(self._cluster, child, self._kin.loads, move.node, told)
 
     def begin(self) -> None:
         """Become the parent of the children; until then starts wait."""
@@ -171,7 +175,9 @@ class Link:
     def _seen(self, seen: NodeSeen) -> None:
         self.tell(seen)
         if seen.up and (self._spreading is None or self._spreading.done()):
-            self._spreading = asyncio.ensure_future(spread(self._cluster, self._children.values()))
+            self._spreading = asyncio.ensure_future(
+                spread(self._cluster, self._children.values(), self._kin.loads)
+            )
 
     async def _start(self, order: StartChild) -> None:
         await self._is_parent.wait()
@@ -202,6 +208,13 @@ class Link:
         known = self._children.get(order.child) if self._is_parent.is_set() else None
         done = Done(order.n, ok=True, reason="noproc")
         self.tell(done if known is None else await known.stop(order.n, order.within_s))
+
+    async def _look(self, order: CallChild) -> None:
+        """Say which node would take a child."""
+        job = msgspec.json.decode(order.input, type=ChildJob)
+        said = await taker(self._cluster, job, self._kin.loads)
+        outcome = "replied" if said.ok else "noproc"
+        self.tell(Answered(order.n, outcome, said.detail.encode(), said.detail))
 
     async def _call(self, order: CallChild) -> None:
         request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))
@@ -252,7 +265,7 @@ async def serve_tree(number: int) -> None:
                 if isinstance(order, Open):
                     cluster = await open_cluster(order.access, f"link of {order.tree}")
                     await cluster.cells(names.ADVERTS, replicas_of(cluster))  # how many servers?
-                    link = Link(cluster, order.tree, writer, order.claim)
+                    link = Link(cluster, order, writer)
                     link.begin()
                 elif link is not None:
                     link.on(order)  # type: ignore[arg-type]  # the decoder gives orders alone

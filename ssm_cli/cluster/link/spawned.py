@@ -57,8 +57,8 @@ class LinkProcess:
         """Whether there is a process, as far as is known."""
         return self._socket is not None
 
-    def spawn(self) -> None:
-        """Start the next process, with its first order."""
+    def spawn(self, died: dict[str, float]) -> None:
+        """Start the next process, with its first order; `died` as in that."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         number = theirs.fileno()
@@ -81,7 +81,7 @@ class LinkProcess:
         self.life += 1
         self._let_go()
         self._ready, self._socket = ready, ours
-        self.send(Open(self._tree, self._access, self._claim))
+        self.send(Open(self._tree, self._access, self._claim, died))
 
     def claimed(self) -> None:
         """Note that we are the parent: a later process takes that over from nobody."""

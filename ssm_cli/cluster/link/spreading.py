@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ssm_cli.cluster.link.placing import adverts
+from ssm_cli.cluster.link.handing import hand_on
+from ssm_cli.cluster.link.placing import Loads, adverts
 from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.ports import Cluster, Unknown
 from ssm_cli.cluster.protocol.placement import fitting
@@ -33,7 +34,7 @@ def moves(places: Mapping[str, str], nodes: Sequence[str]) -> list[tuple[str, st
     return told
 
 
-async def spread(cluster: Cluster, children: Iterable[Watching]) -> None:
+async def spread(cluster: Cluster, children: Iterable[Watching], loads: Loads) -> None:
     """Move shards to nodes that have fewer, one after the other; what fails stays where it is."""
     await cluster.time.sleep_s(SETTLE_S)
     pools: dict[tuple[str, str], list[Watching]] = {}
@@ -49,4 +50,4 @@ async def spread(cluster: Cluster, children: Iterable[Watching]) -> None:
         known = {child.job.name: child for child in pool}
         places = {child.job.name: child.node for child in pool}
         for name, node in moves(places, fitting(found, pool[0].job.place)):
-            await known[name].move_to(node)
+            await hand_on(cluster, known[name], loads, node)

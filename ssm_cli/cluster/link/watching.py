@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ASK_S, PAUSE_S, ask, seen_of
+from ssm_cli.cluster.link.asking import ASK_S, ask, seen_of
+from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
 from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on
 from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
@@ -24,22 +25,20 @@ from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Lease, Ping, Stop
 
 SAY_S = 1.0  # between two words about a link that does not change
-MOVE_S = 30.0  # how long a move is waited for
 HEALED = {MOVED, FENCED, STOPPED}
 """Ends that are no deaths: the child is placed again without its parent."""
 PASSES = {"noconnection", "no_node", "noproc", "conflict", *HEALED}
 """Why a start failed, and will not for ever: it is tried again."""
 HEAL_S, HEAL_MOST_S = 0.25, 4.0  # between two tries; doubled each time, up to the second
-ONE_CAUSE_S = 60.0  # a node that dies again within it is the same cause
 
 
 class Kin:
     """What the children of one tree share: where they are placed, and what is seen of the nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, causes: Causes | None = None) -> None:
         self.loads = Loads()
         self._pulses: Pulses | None = None
-        self._died_s: dict[str, float] = {}
+        self._causes = causes or Causes()
 
     def pulses(self, cluster: Cluster) -> Pulses:
         """Return the nodes as they are watched for all of them."""
@@ -49,10 +48,7 @@ class Kin:
 
     def is_new_cause(self, node: str, now_s: float) -> bool:
         """Return whether the death of a node has not been told of yet, and note it."""
-        self._died_s = {n: s for n, s in self._died_s.items() if now_s - s < ONE_CAUSE_S}
-        new = node not in self._died_s
-        self._died_s.setdefault(node, now_s)
-        return new
+        return self._causes.is_new(node, now_s)
 
 
 class Watching:
@@ -76,7 +72,7 @@ class Watching:
     ) -> None:
         self.job = job
         self._cluster = cluster
-        self._tree = tree
+        self.tree = tree
         self._tell = tell
         self._kin = kin or Kin()
         self._pulses = self._kin.pulses(cluster)
@@ -129,7 +125,7 @@ class Watching:
 
     async def _listen(self) -> None:
         if self._handle is None:
-            subject = names.exits(self._tree, self.job.name)
+            subject = names.exits(self.tree, self.job.name)
             self._handle = await self._cluster.calls.serve(subject, self._on_exit)
 
     def _forget(self) -> None:
@@ -162,10 +158,6 @@ class Watching:
         known = self._monitor
         return 0 if known is None or known.over else known.epoch
 
-    async def move_to(self, node: str) -> bool:
-        """Have the child go on at another node; return whether it does so within `MOVE_S`."""
-        return await move_child(self._cluster, self._tree, self, node)
-
     async def stop(self, n: int, within_s: float) -> Done:
         """Stop the child in order; without an answer wait until its lease has expired."""
         self._forget()
@@ -177,7 +169,7 @@ class Watching:
         node, epoch = (self.node, self._epoch) if lease is None else (lease.node, lease.epoch)
         if known is None and lease is None:
             return Done(n, ok=False, reason="noconnection", detail="the lease cannot be read")
-        stop = Stop(self._tree, self.job.name, epoch, within_s=within_s)
+        stop = Stop(self.tree, self.job.name, epoch, within_s=within_s)
         said = await ask(self._cluster, names.agent(node), stop, within_s + ASK_S)
         if isinstance(said, CallLost):
             margin_s = self.job.ttl_s * 1.5
@@ -199,7 +191,7 @@ class Watching:
         known = self._monitor
         if known is None or known.over:
             return False
-        found = sight.hosted.get((self._tree, self.job.name, known.epoch))
+        found = sight.hosted.get((self.tree, self.job.name, known.epoch))
         alive = found is not None and not found.silent
         if sight.pulse is None and alive and monitor.is_well(known):
             return False
@@ -211,10 +203,8 @@ class Watching:
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
             self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
-        else:
-            is_its = (
-                self._boot == self._beating
-            )  # who has hosted it says how it ended, by the lease
+        else:  # who has hosted it says how it ended, by the lease
+            is_its = self._boot == self._beating
             self._on(monitor.AgentSaid(seen_of(sight.said, is_its=is_its)))
         if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:
             self._spawn(self._ping())  # it ends where it does not hear of its parent
@@ -238,7 +228,7 @@ class Watching:
 
     async def _ping(self) -> None:
         known, self._pinged_s = self._monitor, self._cluster.time.now_s()
-        subject = names.controls(self._tree, self.job.name)
+        subject = names.controls(self.tree, self.job.name)
         said = await ask(self._cluster, subject, Ping(), min(ASK_S, self.job.ttl_s / LOOKS))
         answer: monitor.Answer = "alive"
         if isinstance(said, CallLost):
@@ -279,7 +269,8 @@ class Watching:
         if told and grade == "absence":
             told = self._kin.is_new_cause(self.node, self._cluster.time.now_s())
         if told:
-            self._tell(Ended(self.job.name, known.epoch, reason))
+            died = self.node if grade == "absence" else ""
+            self._tell(Ended(self.job.name, known.epoch, reason, died))
             return
         self._say(reachable=False)
         self._task = asyncio.ensure_future(self._heal(node))
@@ -324,18 +315,3 @@ def lease_read(revision: int, lease: Lease | None) -> monitor.LeaseRead:
         return monitor.LeaseRead(revision, 0)
     ended = (lease.reason or "noproc") if lease.released else ""
     return monitor.LeaseRead(revision, lease.epoch, ended)
-
-
-async def move_child(cluster: Cluster, tree: str, child: Watching, node: str) -> bool:
-    """Have a child go on at another node; return whether it does so within `MOVE_S`."""
-    epoch, time = child.epoch, cluster.time
-    if not epoch:
-        return False
-    stop = Stop(tree, child.job.name, epoch, reason=f"{MOVED}:{node}")
-    said = await ask(cluster, names.controls(tree, child.job.name), stop, ASK_S)
-    end_s = time.now_s() + MOVE_S
-    while not isinstance(said, CallLost) and time.now_s() < end_s:
-        if child.node == node:
-            return True
-        await time.sleep_s(PAUSE_S)
-    return False

@@ -61,7 +61,9 @@ _ADVERTS = _api(*(f"{request}.KV_{ADVERTS}" for request in _LOOKED))
 _LOOK = (NOBODY, "ssm.node.*.look", "ssm.*.see.*", *_ADVERTS)
 _CALL = (*_LOOK, "ssm.*.call.>", "ssm.*.cast.>")
 _WRITES = {
-    ClusterRole.NODE: (*_LOOK, *_STREAMS, f"$KV.{ADVERTS}.>", "ssm.*.exit.*", f"{INBOX}.>"),
+    ClusterRole.NODE: (
+        *_LOOK, *_STREAMS, f"$KV.{ADVERTS}.>", "ssm.*.exit.*", "ssm.*.parent", f"{INBOX}.>",
+    ),
     ClusterRole.SUBTREE: (
         NOBODY, *_STREAMS, *_api("STREAM.PURGE.*"), "$KV.>", "ssm.*.j.*", "ssm.*.exit.*",
         "ssm.*.pub.*",
@@ -70,6 +72,7 @@ _WRITES = {
     ClusterRole.TREE: (
         *_CALL, *_STREAMS, "$KV.>", "ssm.node.*.ctl", "ssm.*.ctl.*", "ssm.*.ask.*",
         "ssm.*.pub.*", "ssm.*.parent", f"{inbox(ClusterRole.TREE)}.>",
+        f"{inbox(ClusterRole.NODE)}.>",  # whose agents ask a parent where subtrees can go on
     ),
     ClusterRole.CALL: _CALL,
     ClusterRole.LOOK: _LOOK,

@@ -29,6 +29,7 @@ from ssm_cli.runtime.engine.publishing import Publishing
 from ssm_cli.runtime.engine.recalled import PastError
 from ssm_cli.runtime.engine.timers import Timers
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.remote import ports
 from ssm_cli.runtime.reports import ReportStream
 from ssm_cli.spec import model
 from ssm_cli.supervision.window import RestartWindow
@@ -78,7 +79,8 @@ VALUES: tuple[Any, ...] = (
     recorder.Came, recorder.Began, recorder.Terminated, recorder.Fired, recorder.Tried,
     recorder.Ran, recorder.Acted, recorder.AskedFor, recorder.Moment, recorder.Told,
     recorder.PutOff, recorder.Passed,
-    Member, Publishing,
+    recorder.FarNews, ports.Launched, ports.Ended, ports.Linked, ports.Stopped, ports.NodeSeen,
+    ports.LinkSeen, ports.ParentWaits, Member, Publishing,
     Outcome, CrashNote, model.Backoff, model.WorkerOptions, model.WorkerSpec,
     model.SupervisorSpec, model.RemoteSpec, model.Labelled,
 )  # fmt: skip

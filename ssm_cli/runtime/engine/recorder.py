@@ -9,6 +9,7 @@ it happened; whatever user code has answered, or an outside has decided, is in i
         `Began` `Terminated`      what `init` and `terminate` answered; they are not run again
         `Fired` `Tried`      when timers came up, when a restart that failed was tried again
         `Ran`                that a run has ended, and how
+        `FarNews`            news of remote children, nodes and what links them to the tree
         `Acted` `AskedFor`   what somebody did by hand: those that change something have a number
     `Told` `PutOff` `Passed`   inputs that were not stepped
         `Moment`             the whole tree as a fork, now and then
@@ -103,6 +104,13 @@ class Ran(msgspec.Struct, frozen=True, eq=False):
     message: Ended
 
 
+class FarNews(msgspec.Struct, frozen=True, eq=False):
+    """News of the links (`runtime/remote/ports.py`) that were taken at `now_s`."""
+
+    news: Any
+    now_s: float
+
+
 class Tried(msgspec.Struct, frozen=True, eq=False):
     """A restart that failed was tried again."""
 
@@ -163,10 +171,21 @@ class Passed(msgspec.Struct, frozen=True, eq=False):
 
 
 Between = (
-    Began | Terminated | Fired | Ran | Tried | Acted | AskedFor | Told | PutOff | Passed | Moment
+    Began
+    | Terminated
+    | Fired
+    | Ran
+    | FarNews
+    | Tried
+    | Acted
+    | AskedFor
+    | Told
+    | PutOff
+    | Passed
+    | Moment
 )
 Entry = tuple[int, Any, Kind | None, Any, Any, Any]
-LATER = (Fired, Ran)
+LATER = (Fired, Ran, FarNews)
 """What time alone, or work outside of the node, has brought: it belongs to the next record."""
 
 

@@ -44,11 +44,13 @@ class Outside:
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
+        leaving: remote children that are to end, and the request that each is ended for.
         keeps: whether remote children live on when the tree stops; `taken_by` names the process
             that has taken them over, "" for none.
         keeper: writes down what must outlive the process (see `durable`); None without.
         links: the way to remote children (see `remote`); None without.
         linking: makes that at the first remote child; None where nothing does.
+        looks: plans for which nodes are asked, and what they have said (`performer/taking.py`).
         not_started: why the root did not come up in the end; None where it did.
         runner: does what `Run` effects ask for (see `runs`); None in a fork, which does not.
         unwatch: ends the watch of a manual clock; None where nothing watches.
@@ -57,8 +59,8 @@ class Outside:
 
     __slots__ = (
         "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "linking", "links", "news", "not_started", "runner", "taken_by",
-        "unwatch", "wake",
+        "keeper", "keeps", "leaving", "linking", "links", "looks", "news", "not_started", "runner",
+        "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -76,6 +78,8 @@ class Outside:
         self.far_groups: Any = None
         self.keeper: Any = None
         self.links: Any = None
+        self.leaving: dict[Any, Any] = {}
+        self.looks: dict[Any, Any] = {}
         self.news: deque[Any] = deque()  # of the links, until each is dealt with
         self.runner: Any = None
         self.unwatch: Callable[[], None] | None = None

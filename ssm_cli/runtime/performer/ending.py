@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice, takewhile
 from typing import Any
 
 from ssm_cli.behaviour.effects import Answer, Defer
@@ -56,13 +57,14 @@ from ssm_cli.runtime.engine.runs import cancel_runs
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.outside import is_from_outside
-from ssm_cli.runtime.remote.life import end_remote
+from ssm_cli.runtime.remote.life import ask_ends, end_remote
 from ssm_cli.runtime.reports import Group, crash_text, ending, failure
 from ssm_cli.spec.model import (
     OnCrash,
     ShutdownTime,
     WorkerOptions,
 )
+from ssm_cli.supervision.decisions import is_ordered
 
 RUNNING, UNDEFINED = CellStatus.RUNNING, CellStatus.UNDEFINED
 
@@ -78,14 +80,15 @@ def terminate_all(
     """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
 
     `after` is their status then. Pure steps with nothing to clean up, while nobody watches, are
-    recorded together.
+    recorded together. Remote children that follow each other, and are independent, are asked to end
+    side by side.
     """
     together: list[Cell] = []
     joined, watchers = world.groups.joined, world.monitors.watchers
     quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
-    plain = False
-    for cell in reversed(cells):
+    plain, ordered = False, is_ordered(sup.spec.strategy)
+    for index, cell in enumerate(reversed(cells)):
         if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
             if cell.behaviour is not behaviour or cell.spec.options is not options:
                 behaviour, options = cell.behaviour, cell.spec.options
@@ -102,8 +105,11 @@ def terminate_all(
         if sup.overdue:
             orphan(world, cell)
             quiet = False
-        else:
-            terminate_cell(world, cell, after)
+            continue
+        if isinstance(cell, RemoteCell) and not ordered:
+            behind = islice(reversed(cells), index, None)
+            ask_ends(world, takewhile(lambda one: isinstance(one, RemoteCell), behind))
+        terminate_cell(world, cell, after)
     tell_ended(world, together)
 
 
@@ -159,6 +165,8 @@ def finish_interrupted(world: World, cell: Cell) -> None:
         terminate_supervisor(world, cell, cell.last_reason, cell.spec.shutdown_ms)
     elif isinstance(cell, WorkerCell):
         kill_worker(world, cell)
+    elif isinstance(cell, RemoteCell):
+        end_remote(world, cell, SHUTDOWN)
 
 
 def put_down(cell: Cell, after: CellStatus = UNDEFINED) -> None:

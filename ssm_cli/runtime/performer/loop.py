@@ -93,8 +93,7 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     """
     world.pumping = True
     try:
-        if world.outside.links is not None:
-            hear_links(world)
+        hear_links(world)
         more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
         while world.outside.coming and hear_links(world):
             more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
@@ -109,7 +108,7 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
 def hear_links(world: World) -> bool:
     """Take the news of remote children; return whether a start was among them."""
     asked = False
-    while take_news(world):
+    while world.outside.links is not None and take_news(world):
         asked = True
         drain(world)
     return asked

@@ -135,6 +135,8 @@ def mend_children(  # noqa: C901 - a case for each status
             world.outside.coming.setdefault(cell, AGAIN)
         if cell in world.outside.coming:
             mend_start_of(world, cell)
+        if cell in world.outside.leaving:
+            continue  # that it has ended is news
         if cell.status is CellStatus.ENDING:
             finish_interrupted(world, cell)
             announce_exit(world, cell, cell.last_reason)

@@ -19,7 +19,7 @@ from ssm_cli.errors import CalleeStopped, SsmError
 from ssm_cli.runtime.durable.lives import why_withheld
 from ssm_cli.runtime.durable.pools import BadArgs, is_durable
 from ssm_cli.runtime.durable.snapshots import Pooled
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import interrupted, start_cause
 from ssm_cli.runtime.engine.naming import child_by_key
@@ -28,10 +28,12 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.applying import apply_tree, plan_request, refusal
 from ssm_cli.runtime.performer.arriving import go_on_starting
 from ssm_cli.runtime.performer.children import adopt, forget
-from ssm_cli.runtime.performer.ending import terminate_cell
+from ssm_cli.runtime.performer.ending import cancel_coming, terminate_cell
 from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
 from ssm_cli.runtime.performer.starting import COMING, WITHHELD, Started, start_cell
 from ssm_cli.runtime.performer.supervise import restart_now, settle_down
+from ssm_cli.runtime.performer.taking import looked, with_places
+from ssm_cli.runtime.remote.life import end_soon, forget_left
 from ssm_cli.runtime.views import (
     ChildInfo,
     ChildName,
@@ -54,10 +56,20 @@ from ssm_cli.spec.model import (
 from ssm_cli.spec.rules import label_fault, own_args_fault
 
 
+class Leaving(msgspec.Struct, frozen=True, eq=False):
+    """The answer to a request comes once the remote child that it ends is gone."""
+
+    cell: RemoteCell
+
+
 class Later(msgspec.Struct, frozen=True, eq=False):
     """The answer to a request comes once the child that it has started is there, or is not."""
 
     cell: Cell
+
+
+FAR = (CellStatus.RUNNING, CellStatus.STARTING)
+"""How a remote child stands that is there, or may be."""
 
 
 def is_dynamic(sup: SupervisorCell) -> bool:
@@ -292,20 +304,28 @@ def name_of_child(world: World, sup: SupervisorCell, label: str) -> str:
     return pool_child(sup.spec.id, label)
 
 
-def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> None:
-    """Stop a child; its spec stays, but for temporary and dynamic children."""
+def terminate_child(world: World, sup: SupervisorCell, child: ChildName) -> Leaving | None:
+    """Stop a child; its spec stays, but for temporary and dynamic children.
+
+    One on another computer is asked to end, and all else goes on; the same again once it is gone.
+    """
     if is_dynamic(sup) and isinstance(child, str):
         raise refusal(sup, "simple_one_for_one", f"no process of it is called {child}")
     forbid_part(sup, "stop")
     if is_gone(world, sup, child):
-        return
+        return None
     cell = need_child(sup, child)
+    if isinstance(cell, RemoteCell) and cell.status in FAR and world.outside.links is not None:
+        cancel_coming(world, cell)
+        end_soon(world, cell)
+        return Leaving(cell)
     starts_others = cell.status is CellStatus.RESTARTING
     terminate_cell(world, cell)
     settle_down(world, sup, cell)
     if starts_others:
         settle_waiting(world, sup)
     go_on_starting(world, sup)
+    return None
 
 
 def settle_waiting(world: World, sup: SupervisorCell) -> None:
@@ -437,8 +457,9 @@ def answer_request(world: World, asked: Asked) -> None:
         pending.fail(CalleeStopped(f"{sup.spec.id} ended: {reason}", reason=reason))
     elif sup.suspended:
         sup.ensure_extra().backlog.append(asked)
-    else:
-        if world.history is not None and asked.verb not in LOOKS:
+    elif (nowhere := looked(world, asked)) is not None:
+        again = forget_left(world, asked)
+        if world.history is not None and asked.verb not in LOOKS and not again:
             world.history.add(sup, AskedFor(asked.verb, asked.args), by_hand=True)
         try:
             value = REQUESTS[asked.verb](world, sup, *asked.args)
@@ -448,7 +469,9 @@ def answer_request(world: World, asked: Asked) -> None:
             pending.fail(interrupted(sup))
             raise
         else:
-            if isinstance(value, Later):
+            if isinstance(value, Leaving):
+                world.outside.leaving[value.cell] = asked
+            elif isinstance(value, Later):
                 world.outside.coming[value.cell] = asked
             else:
-                answer_kept(world, asked, value)
+                answer_kept(world, asked, with_places(world, value, nowhere))

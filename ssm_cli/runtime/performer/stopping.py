@@ -97,6 +97,10 @@ def root_down(world: World, reason: ExitReason) -> None:
     world.running = False
     for cell in tuple(world.outside.coming):
         cancel_coming(world, cell)
+    for asked in (*world.outside.looks, *world.outside.leaving.values()):
+        asked.pending.fail(CalleeStopped(STOPPED, reason=str(reason)))
+    world.outside.looks.clear()
+    world.outside.leaving.clear()
     keeper = world.outside.keeper
     if keeper is not None:
         keeper.finish()  # with what durable workers have sent to each other

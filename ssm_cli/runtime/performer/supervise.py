@@ -258,6 +258,9 @@ def start_again(world: World, sup: SupervisorCell, cells: Sequence[Cell]) -> Non
         return
     for child, outcome in start_all(world, cells):
         settle_start(world, sup, child, outcome)
+        if outcome is COMING:  # the one that has ended may be behind it
+            for behind in cells[cells.index(child) + 1 :]:
+                behind.status = CellStatus.WAITING
         if outcome is COMING or not isinstance(outcome, Ignore):
             return
 

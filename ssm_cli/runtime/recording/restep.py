@@ -35,6 +35,7 @@ from ssm_cli.runtime.engine.recorder import (
     Began,
     Came,
     Entry,
+    FarNews,
     Fired,
     Passed,
     PutOff,
@@ -47,10 +48,11 @@ from ssm_cli.runtime.engine.recorder import (
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import serve, step_one
+from ssm_cli.runtime.performer.loop import hear_links, serve, step_one
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
+from ssm_cli.runtime.recording.far import PastLinks
 from ssm_cli.runtime.recording.given import Given
 from ssm_cli.runtime.recording.rewind import is_down
 
@@ -118,7 +120,11 @@ def step_again(
         run: has the fork serve what waits, for so many seconds.
     """
     world.retry_at_s = math.inf  # restarts that fail are tried again where they were
-    Leading(recorder, world, entries, instead, run).lead()
+    world.outside.links = PastLinks()
+    try:
+        Leading(recorder, world, entries, instead, run).lead()
+    finally:
+        world.outside.links = None
 
 
 def give_again(recorder: Recorder, world: World, entry: Entry, instead: Mapping[int, Any]) -> None:
@@ -164,6 +170,8 @@ class Leading:
             self._others[self._id_of(entry)] -= 1
             if type(what) in (Fired, Tried):
                 self._come_up(at, what)
+            elif type(what) is FarNews:
+                self._hear(what)
             self._given.follow(cell, what)
             if cell is None or type(what) in FOLLOWED:
                 continue
@@ -209,6 +217,16 @@ class Leading:
             self._fire()
         elif world.retries:
             try_now(world)
+
+    def _hear(self, what: FarNews) -> None:
+        """Have the links bring what they brought then."""
+        self._move_to(what.now_s)
+        self._world.outside.links.news.append(what.news)
+        self._world.pumping = True
+        try:
+            hear_links(self._world)
+        finally:
+            self._world.pumping = False
 
     def _move_to(self, to_s: float) -> None:
         """Let time pass, with what that brings besides what is remembered."""

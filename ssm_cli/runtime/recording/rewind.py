@@ -42,6 +42,7 @@ from ssm_cli.runtime.engine.recorder import (
     Began,
     Came,
     Entry,
+    FarNews,
     Fired,
     Frozen,
     Moment,
@@ -56,11 +57,12 @@ from ssm_cli.runtime.engine.recorder import (
 from ssm_cli.runtime.engine.runs import end_run
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.failing import end_crashed
-from ssm_cli.runtime.performer.loop import message_of, serve
+from ssm_cli.runtime.performer.loop import hear_links, message_of, serve
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.settling import commit_outcome, show_answer, show_input
 from ssm_cli.runtime.performer.starting import WITHHELD
+from ssm_cli.runtime.recording.far import PastLinks, note_heard
 
 Followed = Began | Terminated | Told | PutOff | Passed
 """What has followed from something else."""
@@ -153,6 +155,7 @@ class Rewinding:
         self._timed = -1  # the record at whose time the clock stood last
         outside = world.outside
         outside.init, outside.finish, outside.dropping = self._init, self._finish, self._drop
+        outside.links = PastLinks()
 
     def do(self, entry: Entry) -> None:
         """Take the next entry."""
@@ -169,6 +172,8 @@ class Rewinding:
         if record != self._timed:
             self._set_time(record)
         outside.init, outside.finish, outside.dropping = None, finish, None
+        outside.links = None
+        note_heard(world)
         world.retry_at_s = math.inf  # whoever looks at it must not try a restart again
         if self._unknown:
             raise Forgotten(f"what the init of {self._unknown} answered is not remembered")
@@ -247,6 +252,10 @@ class Rewinding:
                 fire_timers(world, now_s)
             case Ran(number, _, message) if (due := world.timers.find(number)) is not None:
                 end_run(world, due[1], message)
+            case FarNews(news, now_s):
+                clock.at_s = now_s
+                world.outside.links.news.append(news)
+                hear_links(world)
             case Tried(now_s):
                 clock.at_s = world.retry_at_s = now_s
                 if world.retries:

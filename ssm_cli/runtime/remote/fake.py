@@ -9,6 +9,7 @@ import msgspec
 
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.remote.ports import (
+    WHERE,
     Answered,
     Call,
     Ended,
@@ -19,6 +20,7 @@ from ssm_cli.runtime.remote.ports import (
     News,
     NodeSeen,
     Outcome,
+    Stopped,
     Unheard,
 )
 from ssm_cli.runtime.views import Carried
@@ -39,6 +41,9 @@ class FakeLinks:
         asked: the children that were asked for and are not there; whether one that lives will do.
         refusing: why the next starts of a child fail, by its name.
         slow: children that start only when told to (`arrive`).
+        nowhere: the children that no node would take, and why.
+        lingering: children that take their time to stop.
+        mute: whether calls are answered later.
         started, stopped: the names of children, in order.
         epochs: how many lives each child has had.
         interests: the groups that have members in the node.
@@ -49,6 +54,10 @@ class FakeLinks:
         self.asked: dict[str, bool] = {}
         self.slow: set[str] = set()
         self.refusing: dict[str, list[Launched]] = {}
+        self.nowhere: dict[str, str] = {}
+        self.mute = False
+        self.lingering: set[str] = set()
+        self._leaving: dict[str, float] = {}  # that are to stop, and within how long
         self.started: list[str] = []
         self.stopped: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -81,20 +90,49 @@ class FakeLinks:
         self.started.append(child)
         self._news.append(Launched(child, ok=True, node=NODE, epoch=self.epochs[child]))
 
-    def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child; one that is cut off cannot be asked, and its time passes."""
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Stop a child; one of the `lingering` ends only when told to (`leave`)."""
+        if child not in self._leaving and not self._is_told(child):
+            self._leaving[child] = within_s
+            if child not in self.lingering:
+                self.leave(child)
+
+    def _is_told(self, child: str) -> Stopped | None:
+        told = (n for n in self._news if isinstance(n, Stopped) and n.child == child)
+        return next(told, None)
+
+    def is_leaving(self, child: str) -> bool:
+        """Return whether a child was told to stop, and takes its time."""
+        return child in self._leaving
+
+    def leave(self, child: str) -> None:
+        """End a child that was to stop; for one that is cut off its time passes."""
+        within_s = self._leaving.pop(child)
         self.asked.pop(child, None)
         self._news = [n for n in self._news if not (isinstance(n, Launched) and n.child == child)]
         reachable = self._live.pop(child, True)
         self.stopped.append(child)
         if not reachable:
             self._clock.sleep_s(within_s)
-        return reachable
+        self._news.append(Stopped(child, reachable))
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """Stop a child now."""
+        self.stop_soon(child, within_s)
+        if child in self._leaving:
+            self.leave(child)
+        told = self._is_told(child)
+        assert told is not None
+        self._news.remove(told)
+        return told.ok
 
     def call(self, call: Call, answered: Answered) -> None:
         """Have the worker answer, if it can be reached."""
         worker = self._workers.get(f"{call.child}.{call.worker}")
-        if not self._live.get(call.child, False):
+        if call.worker == WHERE:
+            why = self.nowhere.get(call.child, "")
+            outcome = Outcome("noproc", error=why) if why else Outcome("replied", NODE.encode())
+        elif not self._live.get(call.child, False):
             outcome = Outcome("noconnection", error=f"{call.child} cannot be reached")
         elif worker is None:
             outcome = Outcome("noproc", error=f"nobody serves {call.child}.{call.worker}")
@@ -118,7 +156,7 @@ class FakeLinks:
 
     def poll(self) -> Sequence[News]:
         """What has happened since the last time."""
-        while self._answers:
+        while self._answers and not self.mute:
             answered, outcome = self._answers[0]
             answered(outcome)
             del self._answers[0]  # last: one that is interrupted is told again

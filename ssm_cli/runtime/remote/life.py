@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ssm_cli.behaviour.reasons import (
     KILLED,
     NORMAL,
@@ -11,7 +13,8 @@ from ssm_cli.behaviour.reasons import (
 )
 from ssm_cli.errors import NoConnection, SsmError
 from ssm_cli.runtime.engine.bonds import tell_far
-from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus, RemoteCell
+from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.far import release_calls
 from ssm_cli.runtime.remote.ports import Links
@@ -70,21 +73,61 @@ def take_up(world: World, cell: RemoteCell, node: str, epoch: int) -> None:
     cell.age_s = 0.0
 
 
+def time_to_end(cell: RemoteCell, reason: ExitReason) -> float:
+    """Return how long a child may take to end, for a reason."""
+    limit = cell.spec.shutdown_ms
+    if limit == "infinity":
+        return LONGEST_STOP_S
+    kill = reason is KILLED or not isinstance(limit, int)
+    return 0.0 if kill else min(limit / 1000, LONGEST_STOP_S)
+
+
+def ask_ends(world: World, cells: Iterable[Cell]) -> None:
+    """Ask remote children to end side by side; each is ended in its turn, which then is short."""
+    links = world.outside.links
+    for cell in cells:
+        runs = cell.status in (CellStatus.RUNNING, CellStatus.STARTING)
+        if runs and isinstance(cell, RemoteCell) and links is not None and not world.outside.keeps:
+            links.stop_soon(cell.spec.id, time_to_end(cell, SHUTDOWN))
+
+
 def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
     """Have it stopped within its shutdown time; what does not answer is killed, or fenced.
 
     Where the tree leaves its remote children to another parent, it lives on.
     """
-    limit = cell.spec.shutdown_ms
-    if reason is not KILLED:
+    if reason is not KILLED and cell.status is not CellStatus.ENDING:
         world.report("terminating", cell, ending(reason))
-    within_s = LONGEST_STOP_S if limit == "infinity" else 0.0
-    if isinstance(limit, int) and reason is not KILLED:
-        within_s = min(limit / 1000, LONGEST_STOP_S)
+    within_s = time_to_end(cell, reason)
     links, keeps = world.outside.links, world.outside.keeps
     stopped = keeps or (links is not None and links.stop(cell.spec.id, within_s))
     cell.status = CellStatus.ENDING  # a call that waits for it fails
     release_calls(world, cell)
-    cell.last_reason = reason if stopped else KILLED
-    killed = cell.last_reason is KILLED
-    world.report("killed" if killed else "terminated", cell, ending(cell.last_reason))
+    left(world, cell, reason if stopped else KILLED)
+
+
+def end_soon(world: World, cell: RemoteCell) -> None:
+    """Ask for its end, and go on; whoever needs it gone before that waits by `end_remote`."""
+    world.report("terminating", cell, ending(SHUTDOWN))
+    cell.status = CellStatus.ENDING  # first: one that is interrupted is ended all the same
+    world.outside.links.stop_soon(cell.spec.id, time_to_end(cell, SHUTDOWN))
+    release_calls(world, cell)
+
+
+def left(world: World, cell: RemoteCell, reason: ExitReason) -> None:
+    """Take note that it is gone; a request that has waited for that is performed again."""
+    cell.last_reason = reason
+    world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
+    asked = world.outside.leaving.get(cell)
+    if asked is not None:
+        world.post(asked)
+    cell.status = CellStatus.UNDEFINED  # last: one that is interrupted is done again
+
+
+def forget_left(world: World, asked: Asked) -> bool:
+    """Return whether a request has waited for the end of a child, and forget that."""
+    for cell, waits in world.outside.leaving.items():
+        if waits is asked:
+            del world.outside.leaving[cell]
+            return True
+    return False

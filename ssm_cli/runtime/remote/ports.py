@@ -48,6 +48,13 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Stopped(msgspec.Struct, frozen=True):
+    """A child that was to stop has ended; not `ok` where it had to be killed, or was not asked."""
+
+    child: str
+    ok: bool
+
+
 class NodeSeen(msgspec.Struct, frozen=True):
     """A node of the cluster has come, or gone; whether a child was there is not said by it."""
 
@@ -90,11 +97,19 @@ class Unheard(msgspec.Struct, frozen=True):
     how: str = "publish"
 
 
-News = Launched | Linked | Ended | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard | Unheard
+News = (
+    Launched | Linked | Ended | Stopped | NodeSeen | LinkSeen | ParentWaits | Superseded | Heard
+    | Unheard
+)  # fmt: skip
 
 
 ITSELF = ""
 """The worker of a call that asks the child itself: as another process asks a tree."""
+WHERE = "?"
+"""That of a call which asks which node would take a child: one `replied`, or the error says why.
+
+Its input is JSON: the code as `spec`, the labels as `place`.
+"""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -146,11 +161,15 @@ class Links(FarGroups, Protocol):
         """
         ...
 
-    def stop(self, child: str, within_s: float) -> bool:
-        """Stop a child in order, and wait; False where it had to be killed, or cannot be asked.
+    def stop_soon(self, child: str, within_s: float) -> None:
+        """Ask for the end of a child, in order; does not wait. One `Stopped` is news of it.
 
-        A start of it that is under way ends, too.
+        Asked for again meanwhile, it is the same. A start of it that is under way ends, too.
         """
+        ...
+
+    def stop(self, child: str, within_s: float) -> bool:
+        """The same, and wait: what `Stopped` would say is returned, and is no news."""
         ...
 
     def call(self, call: Call, answered: Answered) -> None:
