@@ -226,3 +226,20 @@ def test_a_helper_and_a_file_that_is_gone_are_watched_too(desk: Desk) -> None:
     assert looked(desk, 3) == ["code_failed root"]
     desk.write("fees.py", "def fee(amount):\n    return 1 + 0\n")
     assert looked(desk, 3) == ["reloaded book", "reloaded twin"]
+
+
+MEANWHILE = """    if NEXT and message == Ask():
+        __import__("pathlib").Path(__file__).write_text(NEXT)
+    match message:
+"""
+
+
+def test_what_is_written_while_it_is_rehearsed_is_taken_next(desk: Desk) -> None:
+    then = FILES["book.py"].replace("return Book()", "return Book(22)")
+    desk.change("def step(", f"NEXT = {then!r}\n\ndef step(")
+    desk.change("    match message:\n", MEANWHILE)
+    assert looked(desk, 2) == ["reloaded book", "reloaded twin"]
+    assert (desk.folder / "book.py").read_text() == then
+    assert looked(desk, 2) == ["reloaded book", "reloaded twin"]
+    assert desk.serve(["Ask"]) == [b"48"]
+    assert looked(desk, 3) == []
