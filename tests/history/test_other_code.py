@@ -137,13 +137,13 @@ def test_a_file_that_is_no_code_of_the_tree_is_refused(
     assert not node.perform("forks")["forks"]
 
 
-@pytest.mark.parametrize("limit", ["50", "infinity"])
+@pytest.mark.parametrize("limit", ["300", "infinity"])
 @pytest.mark.parametrize("verb", ["fork", "replay"])
 def test_a_file_whose_code_does_not_end_is_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, limit: str
 ) -> None:
-    monkeypatch.setattr(other_code, "TRIED_LOAD_S", 0.05)
-    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.05)
+    monkeypatch.setattr(other_code, "TRIED_LOAD_S", 0.3)
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
     code = CODE.format(begins=0, fault="return state, 0", factor=1)
     (tmp_path / "adding.py").write_text(code, encoding="utf-8")
     limits = f"init_timeout: {limit}, step_timeout: {limit}"

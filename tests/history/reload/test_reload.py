@@ -471,7 +471,7 @@ def test_what_could_not_be_rehearsed_in_time_is_asked_about(desk: Desk) -> None:
 def test_a_rehearsal_ends_whatever_the_limit_of_a_step_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.05)
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
     desk = Desk(tmp_path)
     desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: infinity"))
     desk = remade(desk)
