@@ -160,8 +160,8 @@ def watch_code(node: Node) -> None:
 
     def look() -> None:
         if node.running:
-            node.perform("watch_code")
             loop.call_later(LOOK_S, look)
+            node.perform("watch_code")
 
     loop.call_soon(look)
 

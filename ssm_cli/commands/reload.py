@@ -114,6 +114,8 @@ def shadow_lines(found: Data) -> list[str]:
     lines[0] = f"{brief(found['worker'], 40)}: {lines[0]}, of {found['wanted']:,} wanted"
     if found["missed"]:
         lines.append(f"  {many(found['missed'])} were forgotten before they were compared")
+    if found["left"]:
+        lines.append(f"  {many(found['left'])} wait to be compared: it takes a tenth of the time")
     if found["why"]:
         lines.append(f"  it is over: {found['why']}")
     return lines

@@ -5,121 +5,241 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Mapping
-from enum import Enum
-from operator import is_
+from enum import Enum, Flag
+from functools import cached_property, reduce
+from operator import is_, or_
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import msgspec
 
-Classes = Mapping[type, type]
+from ssm_cli.spec.afresh import is_of_users
+
+Classes = Mapping[Any, Any]
+"""Classes and functions of one load of a module, each with the one of the other load."""
+
 MOST_DEEP = 200  # levels that values are nested
 
 
-def classes_of(home: Any, module: Any) -> dict[type, type]:
-    """Return the classes of a module, each with that of the same name in another one.
+def classes_of(home: Any, module: Any) -> dict[Any, Any]:
+    """Return the classes and functions of a module, each with that of the same name in another.
 
     Classes inside classes are among them; those that functions have made are not.
     """
-    found: dict[type, type] = {}
+    found: dict[Any, Any] = {}
     pairs = [(vars(home), vars(module))]
     while pairs:
         here, there = pairs.pop()
         for name, kind in [*here.items()]:
             other = there.get(name)
-            ours = isinstance(kind, type) and kind.__module__ == home.__name__
-            if ours and isinstance(other, type) and kind not in found:
+            if getattr(kind, "__module__", None) != home.__name__:
+                continue
+            if isinstance(kind, type) and isinstance(other, type) and kind not in found:
                 found[kind] = other
                 pairs.append((vars(kind), vars(other)))
+            elif type(kind) is type(other) is FunctionType and here is vars(home):
+                found.setdefault(kind, other)
     return found
 
 
-def carried(value: Any, classes: Classes, depth: int = 0) -> Any:
+def carried(value: Any, classes: Classes) -> Any:
     """Return a value with the classes in it put in each other's place; itself where none is.
 
-    A field that the other class does not have is left out; one that only it has gets its default.
-    An object that is no dataclass and no struct gets its attributes without its `__init__`.
+    What is known of an object goes along: fields, whether its `__init__` takes them or not, and
+    other attributes. A field that the other class does not have is left out; one that only it has
+    gets its default. What is one object in two places is one object again.
 
     Raises:
         TypeError: a field without a default is missing.
         KeyError: an enum has no such member.
-        RecursionError: it is nested too deeply.
+        RecursionError: it is nested too deeply, or holds itself other than by attributes.
     """
-    if not classes or type(value) in PLAIN:
-        return value
-    if depth > MOST_DEEP:
-        raise RecursionError(f"a value is nested more than {MOST_DEEP} levels deep")
-    kind = type(value)
-    if isinstance(value, dict) and kind in DICTS:
-        return carried_dict(value, classes, depth + 1)
-    if kind in MANY or (isinstance(value, tuple) and hasattr(kind, "_fields")):
-        return carried_parts(value, classes, depth + 1)
-    if isinstance(value, type):
-        return classes.get(value, value)
-    target = classes.get(kind, kind)
-    if isinstance(value, Enum):
-        return value if target is kind else target[value.name]  # type: ignore[index]  # an enum, too
-    return carried_object(value, target, classes, depth + 1)
+    return Carrier(classes).carry(value) if classes else value
 
 
 MANY = frozenset((list, tuple, set, frozenset, deque))
 PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
 DICTS = (dict, OrderedDict, defaultdict, Counter)
+UNDER_WAY = object()
+HEAP_TYPE = 1 << 9  # the flag of classes that are made by Python code
 
 
-def carried_parts(value: Any, classes: Classes, depth: int) -> Any:
-    """Return a list, a tuple of whatever kind, a set or a deque with its parts carried."""
-    kind = type(value)
-    target: Any = classes.get(kind, kind)
-    parts = [carried(part, classes, depth) for part in value]
-    if target is kind and all(map(is_, parts, value)):
+class Carrier:
+    """Carries the parts of one value, each object once."""
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+        self._made: dict[int, tuple[Any, Any]] = {}
+        self._layouts: dict[type, Layout] = {}
+        self._inner: set[int] = set()  # objects that are looked into, and hold themselves
+
+    def carry(self, value: Any, depth: int = 0) -> Any:
+        """Return a part, carried."""
+        kind = type(value)
+        if kind in PLAIN:
+            return value
+        if isinstance(value, type | FunctionType):
+            return self._classes.get(value, value)
+        if isinstance(value, Enum):
+            return member_of(value, self._classes.get(kind, kind))
+        known = self._made.get(id(value))
+        if known is None:
+            if depth > MOST_DEEP:
+                raise RecursionError(f"a value is nested more than {MOST_DEEP} levels deep")
+            self._made[id(value)] = value, UNDER_WAY
+            known = self._made[id(value)] = value, self._whole(value, depth + 1)
+        elif known[1] is UNDER_WAY:
+            if not self._is_as_it_is(kind):
+                raise RecursionError(f"a {kind.__name__} holds itself")
+            self._inner.add(id(value))
+            return value
+        return known[1]
+
+    def _is_as_it_is(self, kind: type) -> bool:
+        """Return whether objects of a class stay, unless a part of them changes."""
+        return kind not in self._classes and not fields_taken(kind) and is_open(kind)
+
+    def _whole(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind in DICTS:
+            return self._dict(value, depth)
+        if kind in MANY or (isinstance(value, tuple) and hasattr(kind, "_fields")):
+            return self._many(value, depth)
+        target = self._classes.get(kind, kind)
+        if self._layout(kind).is_record or self._layout(target).is_record:
+            return self._record(value, target, depth)
+        if target is not kind:
+            return self._object(value, object.__new__(target), depth)
+        return self._looked_into(value, depth) if is_open(kind) else value
+
+    def _layout(self, kind: type) -> Layout:
+        known = self._layouts.get(kind)
+        if known is None:
+            known = self._layouts[kind] = Layout(kind)
+        return known
+
+    def _many(self, value: Any, depth: int) -> Any:
+        """Return a list, a tuple of whatever kind, a set or a deque with its parts carried."""
+        kind = type(value)
+        target: Any = self._classes.get(kind, kind)
+        parts = [self.carry(part, depth) for part in value]
+        if target is kind and all(map(is_, parts, value)):
+            return value
+        if kind is deque:
+            return deque(parts, value.maxlen)
+        return target(parts) if kind in MANY else target(*parts)
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
+        """Return a dict with its keys and values carried."""
+        items = [(self.carry(k, depth), self.carry(v, depth)) for k, v in value.items()]
+        made = dict(items)
+        if isinstance(value, defaultdict):
+            factory = self.carry(value.default_factory, depth)
+            if factory is not value.default_factory:
+                return defaultdict(factory, made)
+        if all(k is a and v is b for (k, v), (a, b) in zip(items, value.items(), strict=True)):
+            return value
+        if isinstance(value, defaultdict):
+            return defaultdict(value.default_factory, made)
+        return made if type(value) is dict else type(value)(made)
+
+    def _record(self, value: Any, target: type, depth: int) -> Any:
+        """Return a dataclass or a struct with its fields, and what else it has, carried."""
+        own, other = self._layout(type(value)), self._layout(target)
+        there = own.attributes(value)
+        parts = {name: self.carry(part, depth) for name, part in there.items()}
+        if target is type(value) and all(parts[name] is there[name] for name in there):
+            return value
+        made = target(**{name: parts[name] for name in other.taken if name in parts})
+        for name, part in parts.items():
+            gone = name in own.fields and name not in other.fields
+            if not gone and getattr(made, name, UNDER_WAY) is not part:
+                put_attribute(made, name, part)
+        return made
+
+    def _object(self, value: Any, made: Any, depth: int) -> Any:
+        """Give an object, which was made without its `__init__`, the attributes of another."""
+        self._made[id(value)] = value, made  # what it holds may hold it
+        for name, part in self._layout(type(value)).attributes(value).items():
+            put_attribute(made, name, self.carry(part, depth))
+        return made
+
+    def _looked_into(self, value: Any, depth: int) -> Any:
+        """Return an object whose class stays: itself, unless one of its attributes does not."""
+        there = self._layout(type(value)).attributes(value)
+        if all(self.carry(part, depth) is part for part in there.values()):
+            return value
+        if id(value) in self._inner:
+            raise RecursionError(f"a {type(value).__name__} holds itself")
+        kind = type(value)
+        made = kind() if kind is SimpleNamespace else object.__new__(kind)
+        return self._object(value, made, depth)
+
+
+def member_of(value: Enum, target: Any) -> Any:
+    """Return the member of an enum that has the name of one of another; of flags all of them."""
+    if target is type(value):
         return value
-    if kind is deque:
-        return deque(parts, value.maxlen)
-    return target(parts) if kind in MANY else target(*parts)
+    if isinstance(value, Flag):
+        return reduce(or_, (target[one.name] for one in value), target(0))
+    return target[value.name]
 
 
-def carried_dict(value: dict[Any, Any], classes: Classes, depth: int) -> Any:
-    """Return a dict with its keys and values carried."""
-    items = [(carried(k, classes, depth), carried(v, classes, depth)) for k, v in value.items()]
-    if all(k is a and v is b for (k, v), (a, b) in zip(items, value.items(), strict=True)):
-        return value
-    made = dict(items)
-    if isinstance(value, defaultdict):
-        return defaultdict(carried(value.default_factory, classes, depth), made)
-    return made if type(value) is dict else type(value)(made)
-
-
-def carried_object(value: Any, target: type, classes: Classes, depth: int) -> Any:
-    """Return an object with its fields carried, of another class if it has one."""
-    kind = type(value)
-    names = fields_taken(kind)
-    if target is kind and not names:
-        return value  # of a class of somebody else, whose inside is not ours
-    if not names and not fields_taken(target):
-        is_struct = issubclass(target, msgspec.Struct)
-        return target() if is_struct else with_attributes(value, target, classes, depth)
-    there = {name: getattr(value, name) for name in names}
-    parts = {name: carried(part, classes, depth) for name, part in there.items()}
-    if target is kind and all(parts[name] is there[name] for name in names):
-        return value
-    known = fields_taken(target)
-    return target(**{name: part for name, part in parts.items() if name in known})
-
-
-def with_attributes(value: Any, target: type, classes: Classes, depth: int) -> Any:
+def with_attributes(value: Any, target: type, classes: Classes) -> Any:
     """Return an object of another class with the attributes of this one."""
-    made: Any = object.__new__(target)
-    for name in [*getattr(value, "__dict__", ()), *slots_of(type(value))]:
-        if hasattr(value, name):
-            object.__setattr__(made, name, carried(getattr(value, name), classes, depth))
-    return made
+    carrier = Carrier({**classes, type(value): target})
+    return carrier.carry(value)
+
+
+class Layout:
+    """What objects of a class hold."""
+
+    def __init__(self, kind: type) -> None:
+        self.taken, self.fields = fields_taken(kind), {*all_fields(kind)}
+        self.is_record = bool(self.taken) or issubclass(kind, msgspec.Struct)
+        self.named = tuple(dict.fromkeys((*all_fields(kind), *slots_of(kind))))
+        parts = {name: part for base in kind.__mro__[::-1] for name, part in vars(base).items()}
+        self.computed = {n for n, part in parts.items() if isinstance(part, cached_property)}
+
+    def attributes(self, value: Any) -> dict[str, Any]:
+        """Return fields, slots and other attributes of an object, but nothing computed once."""
+        found = {name: getattr(value, name) for name in self.named if hasattr(value, name)}
+        for name, part in getattr(value, "__dict__", found).items():
+            if name not in self.computed:
+                found.setdefault(name, part)
+        return found
+
+
+def put_attribute(made: Any, name: str, part: Any) -> None:
+    """Have an object hold a part, whether it is frozen or not; leave out what has no place."""
+    if name in getattr(type(made), "__struct_fields__", ()):
+        msgspec.structs.force_setattr(made, name, part)
+    elif hasattr(made, "__dict__") and name not in slots_of(type(made)):
+        vars(made)[name] = part
+    elif name in slots_of(type(made)):
+        object.__setattr__(made, name, part)
 
 
 def slots_of(kind: type) -> list[str]:
-    """Return the names of the slots of a class and its bases."""
-    found = [getattr(base, "__slots__", ()) for base in kind.__mro__]
-    names = [name for one in found for name in ((one,) if isinstance(one, str) else one)]
-    return [name for name in names if name not in ("__dict__", "__weakref__")]
+    """Return the names of the slots of a class and its bases, as attributes are called."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            hidden = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{base.__name__.lstrip('_')}{name}" if hidden else name)
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def is_open(kind: type) -> bool:
+    """Return whether objects of a class are looked into: plain ones, of modules of users.
+
+    The inside of a class of somebody else is not ours; what ends by `__del__` is there once.
+    """
+    if kind is SimpleNamespace:
+        return True
+    built_in = next(base for base in kind.__mro__ if not base.__flags__ & HEAP_TYPE)
+    return built_in is object and is_of_users(kind.__module__) and not hasattr(kind, "__del__")
 
 
 def fields_taken(kind: type) -> tuple[str, ...]:
@@ -129,3 +249,10 @@ def fields_taken(kind: type) -> tuple[str, ...]:
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind) if field.init)
     return ()
+
+
+def all_fields(kind: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass or a struct, whether its constructor takes them or not."""
+    if dataclasses.is_dataclass(kind):
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return fields_taken(kind)

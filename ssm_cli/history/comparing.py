@@ -19,7 +19,7 @@ from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
 from ssm_cli.history.changes import change_record, changes, same
-from ssm_cli.history.other_code import Clock, Code, code_of
+from ssm_cli.history.other_code import Clock, Code, code_of, tried
 from ssm_cli.history.records import NOT_KEPT, Served
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
@@ -163,7 +163,8 @@ class Comparison:
     def _runs_of(self, one: Served) -> Again:
         known = self._runs.get(id(one.cell))
         if known is None:
-            known = self._runs[id(one.cell)] = Again(one.cell.spec)
+            spec = one.cell.spec if self._cell is None else tried(one.cell.spec)
+            known = self._runs[id(one.cell)] = Again(spec)
         return known
 
     def _step(self, one: Served, call: Callable[[], Any]) -> Any:

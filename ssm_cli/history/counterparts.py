@@ -82,12 +82,12 @@ def counterpart(start: Any, pairs: Sequence[Pair], *, by_name: bool = False) -> 
     found = named_in(kind, pairs)
     if not (isinstance(found, type) and issubclass(found, Callbacks)):
         raise missing(kind, pairs)
-    return found if start is kind else with_attributes(start, found, classes_in(pairs), 0)
+    return found if start is kind else with_attributes(start, found, classes_in(pairs))
 
 
-def classes_in(pairs: Sequence[Pair]) -> dict[type, type]:
-    """Return the classes of all these modules, each with the other one."""
-    found: dict[type, type] = {}
+def classes_in(pairs: Sequence[Pair]) -> dict[Any, Any]:
+    """Return the classes and functions of all these modules, each with the other one."""
+    found: dict[Any, Any] = {}
     for old, new in pairs:
         found |= classes_of(old, new)
     return found

@@ -22,13 +22,18 @@ from ssm_cli.behaviour.results import Caller, Ok
 from ssm_cli.errors import CommandError, message_of
 from ssm_cli.history.carrying import Classes, carried, classes_of
 from ssm_cli.history.counterparts import counterpart
+from ssm_cli.runtime.durable.again import Again, with_limits
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.guard import INIT, STEP
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.outside import is_ctrl_c
+from ssm_cli.runtime.outside import is_raised_by_code
 from ssm_cli.spec.importing import load_apart
+from ssm_cli.spec.model import WorkerSpec
 
 Clock = Callable[[], float]
 Turn = Callable[[Any], Any]
+TRIED_STEP_S = 2.0  # that a step of code that is only tried takes, whatever the limit of its worker
+TRIED_LOAD_S = 30.0  # the same, to load it
 
 
 class Code:
@@ -162,8 +167,20 @@ class Replaced:
         return None if init is None else init(name, *args)
 
 
-def other_code(file: str) -> Any:
-    """Return the module of a file, loaded anew.
+def tried(spec: WorkerSpec) -> WorkerSpec:
+    """Return a spec whose limits end whatever its code does: for code that is only tried."""
+    cell = WorkerCell(spec)
+    step_s, load_s = min(cell.limit_s(STEP), TRIED_STEP_S), min(cell.limit_s(INIT), TRIED_LOAD_S)
+    return with_limits(spec, step_s, load_s)
+
+
+def other_code(file: str, world: World, worker: str = "") -> Any:
+    """Return the module of a file, loaded anew, within the limit of an `init` of its worker.
+
+    Args:
+        file: where it stands.
+        world: of the tree that it is tried in.
+        worker: for which it is; "" or a name that nobody has: the one that may take longest.
 
     Raises:
         CommandError: it cannot be loaded; says what it raised.
@@ -171,10 +188,14 @@ def other_code(file: str) -> Any:
     path = Path(file)
     if not path.is_file():
         raise CommandError(f"{file}: there is no such file of Python code")
+    workers = {name: c for name, c in world.names.items() if isinstance(c, WorkerCell)}
+    cells = [workers[worker]] if worker in workers else [*workers.values()]
+    slowest = max(cells, key=lambda cell: cell.limit_s(INIT), default=None)
+    runs = Again(None if slowest is None else tried(slowest.spec))
     try:
-        return load_apart(path)
+        return runs.revive(load_apart, path)
     except BaseException as error:
-        if is_ctrl_c(error):
+        if runs.is_from_outside(error) and not is_raised_by_code(error):
             raise
         kind, said = type(error).__name__, message_of(error)[:500]
         raise CommandError(f"{file} cannot be loaded: {kind}: {said}") from error

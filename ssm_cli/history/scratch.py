@@ -50,7 +50,7 @@ class Scratch:
         _, recorder, here = self._places.remembered(place)
         at = here if record is None else self._places.record_at(record, place)
         source = self._places.fork_of(place).node if is_fork(place) else self._places.node
-        module = None if code is None else other_code(code)
+        module = None if code is None else other_code(code, source._world)  # noqa: SLF001 - its own room
         if module is None and is_fork(place):
             module = self._places.fork_of(place).code
         node = scratch_of(source.at(at) if at != recorder.last() else source, at, module)

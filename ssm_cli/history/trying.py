@@ -64,7 +64,7 @@ class Trying:
             that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
-        module = None if code is None else other_code(code)
+        module = None if code is None else other_code(code, recorder.world, worker)
         known, earlier, others = self._compared(recorder, here, worker, module)
         if not known and others:
             raise next(iter(others.values()))

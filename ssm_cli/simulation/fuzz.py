@@ -28,7 +28,7 @@ from ssm_cli.history.shrink import Shrunk
 from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
-from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.again import Again, with_limits
 from ssm_cli.runtime.engine.cell import CellStatus, RemoteCell, WorkerCell, seconds
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
@@ -42,7 +42,6 @@ from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.patience import HANG_S
 from ssm_cli.simulation.stand_ins import world_of
 from ssm_cli.simulation.told import Data
-from ssm_cli.spec.model import WorkerSpec
 
 STEPS = 20_000
 MOST_STEPS = 10_000_000
@@ -122,7 +121,7 @@ def least_of(session: FuzzSessions, found: Trial, asked: Fuzzing, pace: Pace) ->
         CommandError, StepTimeout: it cannot be shrunk, or not written down; says why.
     """
     shrinking = partial(tested, told=session.told, beside=asked.beside)
-    whole = Again(with_limit(session.spec, SHRUNK_AFTER * pace.seconds))
+    whole = Again(with_limits(session.spec, SHRUNK_AFTER * pace.seconds))
 
     def shrunk(trial: Trial) -> tuple[Shrunk, str]:
         least: tuple[Shrunk, str] = whole.step(
@@ -169,7 +168,7 @@ class FuzzSessions:
         self.stopped = ""
         self.spec = cell.spec
         own_s = seconds(cell.spec.options.step_timeout_ms)
-        self._runs = Again(with_limit(cell.spec, min(own_s, HANG_S)))
+        self._runs = Again(with_limits(cell.spec, min(own_s, HANG_S)))
         self.step = guarded_run(cell, self._runs)
         self._world, self._cell = world, cell
         self._behaviour = cell.behaviour or behaviour_of(cell.spec.start)
@@ -334,10 +333,3 @@ def broken(invariant: str, told: Callable[[Any], Any]) -> tuple[Asking, Broken] 
     rule = f"not ({invariant})"
     asking = Asking(parse_expr(rule))
     return asking, Broken(lambda state: asking.holds({"state": told(state)}), rule)
-
-
-def with_limit(spec: WorkerSpec, limit_s: float) -> WorkerSpec:
-    """Return a spec whose steps are cut after so many seconds."""
-    limit_ms = limit_s * 1000
-    options = msgspec.structs.replace(spec.options, step_timeout_ms=int(limit_ms))
-    return msgspec.structs.replace(spec, options=options)

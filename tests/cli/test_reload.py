@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ssm_cli.cli import opening
 from ssm_cli.cli.ask import ask, run_script
 from ssm_cli.cli.environment import Environment
 from ssm_cli.commands.parse import parse_words
@@ -87,3 +89,34 @@ def test_a_script_stops_at_what_differs_unless_it_says_yes(tmp_path: Path) -> No
         lines = ["reload --yes", "book Put BUY 1", "rollback --yes", "reload --no"]
         assert run_script(env, node, "a.ssm", iter(lines), keep_going=False) == 3
         assert desk.call("Put BUY 1") == b"Bought"
+
+
+class Looked:
+    """A node that is looked at: the first look fails in a way that nobody thought of."""
+
+    def __init__(self) -> None:
+        self.running, self.looks, self.over = True, 0, asyncio.Event()
+
+    def perform(self, effect: str) -> None:
+        """Look once."""
+        assert effect == "watch_code"
+        self.looks += 1
+        if self.looks == 3:
+            self.running = False
+            self.over.set()
+        if self.looks == 1:
+            raise RuntimeError("no such thing")
+
+
+def test_files_are_watched_on_whatever_one_look_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "LOOK_S", 0)
+    node, raised = Looked(), list[object]()
+
+    async def watched() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, told: raised.append(told["exception"]))
+        opening.watch_code(node)  # type: ignore[arg-type]  # it asks for no more
+        await node.over.wait()
+
+    asyncio.run(asyncio.wait_for(watched(), 10))
+    assert (node.looks, list(map(type, raised))) == (3, [RuntimeError])

@@ -10,6 +10,7 @@ import pytest
 
 from ssm_cli import ManualClock, Node, load_tree
 from ssm_cli.errors import CommandError
+from ssm_cli.history import other_code
 from ssm_cli.history.past import with_past
 
 CODE = """
@@ -134,3 +135,26 @@ def test_a_file_that_is_no_code_of_the_tree_is_refused(
     with pytest.raises(CommandError, match=said):
         node.perform("fork", code=str(path))
     assert not node.perform("forks")["forks"]
+
+
+@pytest.mark.parametrize("limit", ["300", "infinity"])
+@pytest.mark.parametrize("verb", ["fork", "replay"])
+def test_a_file_whose_code_does_not_end_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, limit: str
+) -> None:
+    monkeypatch.setattr(other_code, "TRIED_LOAD_S", 0.3)
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
+    code = CODE.format(begins=0, fault="return state, 0", factor=1)
+    (tmp_path / "adding.py").write_text(code, encoding="utf-8")
+    limits = f"init_timeout: {limit}, step_timeout: {limit}"
+    one = f"{{worker: a, start: ./adding.py:adder, {limits}}}"
+    (tmp_path / "tree.yaml").write_text(f"supervisor: root\nchildren: [{one}]\n", encoding="utf-8")
+    endless = tmp_path / "endless.py"
+    endless.write_text("while True:\n    pass\n", encoding="utf-8")
+    with Node(load_tree(tmp_path / "tree.yaml"), clock=ManualClock(), history=16) as node:
+        with_past(node, str)
+        node.call("a", b"Add 1")
+        given = {"worker": "a"} if verb == "replay" else {}
+        with pytest.raises(CommandError, match=r"endless.py cannot be loaded: StepTimeout"):
+            node.perform(verb, code=str(endless), **given)
+        assert node.call("a", b"Add 1") == b"2"

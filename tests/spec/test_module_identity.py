@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import Node, TreeFileError, load_tree
+from ssm_cli import Node, Supervisor, TreeFileError, load_tree
 from ssm_cli.codec.kinds import found, name_of
 from ssm_cli.history.other_code import other_code
 from ssm_cli.spec.importing import OURS, load_file
@@ -291,6 +291,7 @@ def test_other_code_is_apart_from_what_runs(write: Write) -> None:
     folder = write(w=USES_HELPER, helper=HELPER.format("old"))
     module = load_file(folder / "w.py")
     write(helper=HELPER.format("new"))
-    other = other_code(str(folder / "w.py"))
+    node = Node(Supervisor("root", children=[]))
+    other = other_code(str(folder / "w.py"), node._world)
     assert (other.helper.WHO, module.helper.WHO) == ("new", "old")
     assert sys.modules[module.__name__] is module

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.errors import Forgotten
+from ssm_cli.errors import CodeRefused, Forgotten, SsmError
 from ssm_cli.history.comparing import Comparison
-from ssm_cli.history.other_code import Clock, Code, own_copy
+from ssm_cli.history.other_code import Clock, Code, own_copy, tried
 from ssm_cli.history.records import Served, served_in
-from ssm_cli.history.reload.changing import Carrying, Changing
-from ssm_cli.history.reload.plan import CodePlan, sign_of
+from ssm_cli.history.reload.changing import Changing
+from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
+from ssm_cli.history.reload.plan import LONG_S, CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.recorder import Recorder
+from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import Recode, former_of
 from ssm_cli.runtime.performer.system import STATES
 
@@ -28,6 +33,7 @@ class Undo:
         worker: its id.
         number: the record of the reload.
         cell: the worker; `former` is one with the code of before.
+        put: the code that the reload has put in its place.
         start, state: its code and its state.
         steps: how many inputs it had served.
     """
@@ -35,11 +41,17 @@ class Undo:
     def __init__(self, one: Changing) -> None:
         self.worker, self.cell, self.number = one.worker, one.cell, 0
         self.start, self.state, self.steps = one.cell.spec.start, one.cell.state, one.cell.steps
+        self.put, self.gone = one.start, one.gone
         self.former = former_of(one.cell)
         self.former.behaviour = self.behaviour = one.own
         self.was, self.code = one.was, one.code
         self.classes = {new: old for old, new in one.classes.items()}
         self._carry = one.carry
+
+    def is_there(self, world: World) -> bool:
+        """Return whether the worker is in the tree, and has the code that was put in its place."""
+        here = world.names.get(self.worker) is self.cell
+        return here and callback_of(self.cell.spec.start) is callback_of(self.put)
 
     def at_once(self) -> Recode:
         """Return what undoes it before anything was served."""
@@ -52,22 +64,41 @@ class Undone:
 
     def __init__(self, plan: CodePlan) -> None:
         self.workers = [Undo(one) for one in plan.workers]
-        self.pools = [(sup.spec.id, sup.spec.children[0].start) for sup, _ in plan.pools]
+        self.pools = [(sup, sup.spec.children[0].start, start) for sup, start in plan.pools]
         self.old = plan.old
+
+    def pools_there(self, world: World) -> list[tuple[str, Any]]:
+        """Return the pools whose children to come have the code of the reload, and that of before.
+
+        Not those that are gone, or have another template by now.
+        """
+        return [
+            (sup.spec.id, old) for sup, old, put in self.pools
+            if world.names.get(sup.spec.id) is sup and sup.spec.children[0].start is put
+        ]  # fmt: skip
 
 
 class Back:
     """One worker on its way back to the code of before.
 
+    Attributes:
+        waiting, unfit: how many inputs wait for it, and how many of them that code does not take.
+        number: the record of the way back, once that was taken.
+
     Raises:
         Forgotten: not all of its inputs since are remembered.
+        CodeRefused: to step them again takes too long, or its state could not be kept.
     """
 
-    def __init__(self, undo: Undo, recorder: Recorder | None, instant: Any, clock: Clock) -> None:
-        self.undo, self.worker = undo, undo.worker
+    def __init__(
+        self, undo: Undo, world: World, instant: Any, clock: Clock, until_s: float
+    ) -> None:
+        self.undo, self.worker, self.number = undo, undo.worker, 0
         self._code = Code(undo.behaviour, clock, undo.classes)
         self._comparison: Comparison | None = None
-        self._runs = Again(undo.cell.spec)
+        self._runs, recorder = Again(tried(undo.cell.spec)), world.history
+        self._carry = Carrying(self._code, self._runs)
+        self._present = undo.cell.spec.start, undo.cell.behaviour, undo.cell.state
         self._state = own_copy(undo.state)
         if recorder is not None:
             teller = Teller(recorder)
@@ -75,7 +106,15 @@ class Back:
         since = since_of(recorder, undo)
         self._lives = True
         for one in since:
+            if clock() > until_s:
+                raise CodeRefused(
+                    f"{undo.worker} has served {len(since):,} inputs since, and to step them again "
+                    f"takes longer than {LONG_S:g} s: put the old code into its file, and `reload`"
+                )
             self._step(one)
+        need_keepable(world, undo.cell, undo.former, self._state)
+        fitting = Fitting(undo.former, self._carry, undo.classes, undo.gone, self._runs)
+        self.waiting, self.unfit = fitting.counted(world, undo.cell)
 
     def _step(self, one: Served) -> None:
         if one.is_input and self._comparison is not None:
@@ -90,23 +129,48 @@ class Back:
 
     @property
     def differs(self) -> bool:
-        """Whether something was answered that the old code answers differently."""
-        return self._comparison is not None and self._comparison.differs
+        """Whether something was answered that the old code answers differently, or does not fit."""
+        return bool(self.unfit) or (self._comparison is not None and self._comparison.differs)
 
     def recode(self) -> Recode:
         """Return what the node is to do."""
         undo = self.undo
-        carry = Carrying(self._code, self._runs)
         detail = {"was": undo.code, "code": undo.was, "back": True}
-        before = carry(undo.cell.state)
-        return Recode(undo.start, undo.behaviour, self._state, carry, before, detail)
+        before = self._carry(undo.cell.state)
+        return Recode(undo.start, undo.behaviour, self._state, self._carry, before, detail)
+
+    def at_once(self) -> Recode:
+        """Return what undoes that before anything was served."""
+        start, behaviour, state = self._present
+        detail = {"was": self.undo.was, "code": self.undo.code}
+        return Recode(start, behaviour, state, self._carry.back, state, detail)
 
     def told(self) -> Data:
         """Return what was found, as data."""
         undo, made = self.undo, self._comparison
         found = Comparison.nothing() if made is None else made.told()
         return {"worker": self.worker, "was": undo.code, "code": undo.was,
-                "waiting": 0, "unfit": 0, "left": 0, **found}  # fmt: skip
+                "waiting": self.waiting, "unfit": self.unfit, "left": 0, **found}  # fmt: skip
+
+
+def exchange(node: Node, pairs: Iterable[tuple[Changing | Back, Undo | Back]]) -> None:
+    """Have workers go on with other code, all or none of them.
+
+    Each comes with what undoes it, which is told the record of it.
+
+    Raises:
+        SsmError: one of them cannot be; the others are as they were.
+    """
+    done: list[Undo | Back] = []
+    try:
+        for one, back in pairs:
+            node.recode(one.worker, one.recode())
+            back.number = node.record
+            done.append(back)
+    except SsmError:
+        for back in reversed(done):
+            node.recode(back.worker, back.at_once())
+        raise
 
 
 def told_back(backs: list[Back]) -> Data:

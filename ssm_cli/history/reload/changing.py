@@ -10,21 +10,20 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of, callback_of
 from ssm_cli.behaviour.results import Error, Ok
 from ssm_cli.behaviour.visible import code_changed
-from ssm_cli.errors import CodeRefused, SsmError, StorageError
+from ssm_cli.errors import CodeRefused, SsmError
 from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.counterparts import OtherLoads
-from ssm_cli.history.other_code import Clock, Code
+from ssm_cli.history.other_code import Clock, Code, tried
 from ssm_cli.history.records import Served, served_in
+from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import digest_of
-from ssm_cli.runtime.durable.lives import kept_of
-from ssm_cli.runtime.durable.recoded import values_for
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
-from ssm_cli.runtime.performer.recoding import Recode, bare_cell, waiting_values
+from ssm_cli.runtime.performer.recoding import Recode, bare_cell
 from ssm_cli.spec.judge import judged_alone
 
 SLOW = 2.0  # times as slow, from which on it is asked
@@ -42,6 +41,7 @@ class Changing:
     Attributes:
         start, behaviour: the other code, as a child spec names it, and made.
         there: a cell of that code, in no tree.
+        classes, gone: as of `OtherLoads`.
         was, code: digests of the modules of both.
         state: what it would go on with.
 
@@ -51,10 +51,10 @@ class Changing:
 
     def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
         self.world, self.cell, self._clock = world, cell, clock
-        self.classes, self._gone = loads.classes, loads.gone
+        self.classes, self.gone = loads.classes, loads.gone
         start = self.start = loads.other(cell.spec.start)
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
-        self._runs = Again(cell.spec)
+        self._runs = Again(tried(cell.spec))
         self.behaviour: Behaviour = self._sound(start)
         self.there = bare_cell(msgspec.structs.replace(cell.spec, start=start), self.behaviour)
         self.was, self.code = (digest_of(callback_of(one)) for one in (self.own, start))
@@ -62,7 +62,7 @@ class Changing:
         self.comparison: Comparison | None = None
         self.waiting, self.unfit, self.left = 0, 0, 0
         self.state = self._turned()
-        self._fits_what_is_kept()
+        need_keepable(world, cell, self.there, self.state)
 
     @property
     def worker(self) -> str:
@@ -106,9 +106,8 @@ class Changing:
 
     def look_at_queue(self) -> None:
         """Count what waits for it, and what of that the other code does not take."""
-        waits = [*waiting_values(self.world, self.cell)]
-        self.waiting = len(waits)
-        self.unfit = sum(not self._fits(value) for value in waits)
+        fitting = Fitting(self.there, self.carry, self.classes, self.gone, self._runs)
+        self.waiting, self.unfit = fitting.counted(self.world, self.cell)
 
     def recode(self) -> Recode:
         """Return what the node is to do."""
@@ -167,67 +166,12 @@ class Changing:
             how = "give its code another `version` and a `code_change`, or new fields defaults"
             raise self._refused("its state cannot go on under the new code", error, how) from error
 
-    def _fits_what_is_kept(self) -> None:
-        kept = kept_of(self.cell)
-        if kept is None:
-            return
-        if kept.trouble is not None:
-            raise CodeRefused(
-                f"{self.worker} is down ({kept.trouble.reason}), and what is stored of it waits "
-                f"for its code: start the tree anew, or see `ssm data repair {self.worker}`"
-            )
-        try:
-            codec = codec_of(self.there)
-            values = values_for(self.world.outside.keeper, kept, self.behaviour, codec)
-            if self.cell.status is CellStatus.RUNNING:
-                values.dump(self.state)
-        except StorageError as error:
-            raise CodeRefused(str(error)) from error
-
-    def _fits(self, value: Any) -> bool:
-        if isinstance(value, bytes):
-            try:
-                self._runs.step(codec_of(self.there).decode, value)
-            except BaseException as error:
-                if self._runs.is_from_outside(error):
-                    raise
-                return False
-            return True
-        made = self.carry(value)
-        return type(made).__module__ not in self._gone or type(made) in self.classes.values()
-
     def _refused(self, what: str, error: BaseException, how: str = "") -> CodeRefused:
         """Return the error for user code that raises; what comes from outside is raised again."""
         said = str(error) if isinstance(error, SsmError) else self._runs.said(error, tried=True)
         name = "" if isinstance(error, CodeRefused) else f"{type(error).__name__}: "
         hint = f"; {how}" if how else ""
         return CodeRefused(f"{self.worker}: {what}: {name}{said}{hint}")
-
-
-class Carrying:
-    """Carries what waits for a worker to other code; the same object always to the same one."""
-
-    def __init__(self, code: Code, runs: Again) -> None:
-        self._code, self._runs = code, runs
-        self._made: dict[int, tuple[Any, Any]] = {}
-
-    def __call__(self, value: Any) -> Any:
-        """Return a value of the other code; the value as it is where it cannot be one."""
-        known = self._made.get(id(value))
-        if known is None:
-            try:
-                made = self._runs.step(self._code.carried, value)
-            except BaseException as error:
-                if self._runs.is_from_outside(error):
-                    raise
-                made = value
-            known = self._made[id(value)] = value, made
-        return known[1]
-
-    def back(self, value: Any) -> Any:
-        """Return what a value was before it was carried."""
-        found = (old for old, new in self._made.values() if new is value)
-        return next(found, value)
 
 
 def is_untried(told: Data) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.errors import CodeRefused, StepTimeout
+from ssm_cli.history.other_code import tried
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import Cell, RemoteCell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
@@ -118,7 +119,7 @@ def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, Mod
         CodeRefused: one of them cannot be loaded: says what it raises, and where.
     """
     files = [file_of(sys.modules[name]) for name in names]
-    runs = Again(None if which is None else which.spec)
+    runs = Again(None if which is None else tried(which.spec))
     try:
         made: dict[str, ModuleType] = runs.revive(load_afresh, [*names])
     except BaseException as error:

@@ -6,14 +6,14 @@ import sys
 import time
 from collections import deque
 
-from ssm_cli.errors import CodeRefused, CommandError, ReadOnly, SsmError
+from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
 from ssm_cli.history.carrying import Classes, carried
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
 from ssm_cli.history.places import Places
-from ssm_cli.history.reload.back import Back, Undo, Undone, told_back
+from ssm_cli.history.reload.back import Back, Undo, Undone, exchange, told_back
 from ssm_cli.history.reload.finding import Homes, meant, stale, starts_in
-from ssm_cli.history.reload.plan import REHEARSED, CodePlan, need_running, plan_of
+from ssm_cli.history.reload.plan import LONG_S, REHEARSED, CodePlan, need_running, plan_of
 from ssm_cli.history.reload.shadow import SHADOWED, Shadow
 from ssm_cli.history.reload.watching import FileWatch
 from ssm_cli.history.telling import Data
@@ -103,16 +103,7 @@ class Reloads:
 
     def _carry_out(self, made: CodePlan) -> None:
         undo = Undone(made)
-        done: list[Undo] = []
-        try:
-            for one, back in zip(made.workers, undo.workers, strict=True):
-                self._node.recode(one.worker, one.recode())
-                back.number = self._node.record
-                done.append(back)
-        except SsmError:
-            for back in reversed(done):
-                self._node.recode(back.worker, back.at_once())
-            raise
+        exchange(self._node, zip(made.workers, undo.workers, strict=True))
         for sup, start in made.pools:
             self._node.recode_pool(sup.spec.id, start)
         put(made.new)
@@ -157,36 +148,36 @@ class Reloads:
             place: the same.
 
         Raises:
-            CodeRefused: there was no reload.
+            CodeRefused: there was no reload; or a worker cannot go back, and all is as it was.
             Forgotten: not all of the inputs since are remembered.
         """
         self._check(sure, place)
-        undone = self._last(worker)
-        workers = [one for one in undone.workers if worker in (None, one.worker)]
-        history = self._world.history
-        backs = [Back(one, history, self._instant, self._clock) for one in workers]
+        undone, workers = self._last(worker)
+        until_s = self._clock() + LONG_S
+        backs = [Back(one, self._world, self._instant, self._clock, until_s) for one in workers]
         told = told_back(backs)
         is_stale, done = is_agreed(told, sure, plan)
         if done:
-            for back in backs:
-                self._node.recode(back.worker, back.recode())
-            for sup, start in undone.pools if worker is None else ():
+            exchange(self._node, zip(backs, backs, strict=True))
+            for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
             for one in workers:
                 self._follow(one.classes)
-            undone.workers = [one for one in undone.workers if one not in workers]
+            left = [one for one in undone.workers if one not in workers]
+            undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:
                 put(undone.old)
                 self._undone.remove(undone)
         return {**told, "stale": is_stale, "done": done, "agreed": bool(plan),
                 "number": self._node.record}  # fmt: skip
 
-    def _last(self, worker: str | None) -> Undone:
-        names = self._world.names
-        for undone in reversed(self._undone):  # who was deleted, or moved, since has none of it
-            undone.workers = [one for one in undone.workers if names.get(one.worker) is one.cell]
-            if worker is None or any(one.worker == worker for one in undone.workers):
-                return undone
+    def _last(self, worker: str | None) -> tuple[Undone, list[Undo]]:
+        """Return the last reload that can be undone, and of whom."""
+        for undone in reversed(self._undone):
+            found = [one for one in undone.workers if one.is_there(self._world)]
+            named = [one for one in found if worker in (None, one.worker)]
+            if named or (worker is None and not undone.workers):
+                return undone, named
         who = "no code was reloaded" if worker is None else f"the code of {worker} was not reloaded"
         raise CodeRefused(f"{who}, so there is nothing to go back to")
 
@@ -239,7 +230,8 @@ class Reloads:
             told = self.reload(worker, sure or ("" if shadow.clean else "no"), plan)
         else:
             made = shadow.plan(self._world, self._clock)
-            told = {**made.told(), "differs": not shadow.clean}
+            differs, sign = made.differs or not shadow.clean, shadow.sign(made)
+            told = {**made.told(), "differs": differs, "plan": sign}
             is_stale, done = is_agreed(told, sure, plan)
             if done:
                 self._carry_out(made)

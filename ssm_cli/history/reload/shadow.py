@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +16,8 @@ from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, other_code
 from ssm_cli.history.records import Served, served_in
 from ssm_cli.history.reload.back import PUT
-from ssm_cli.history.reload.plan import CodePlan
+from ssm_cli.history.reload.plan import CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
-from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
@@ -26,16 +26,44 @@ from ssm_cli.spec.afresh import file_of
 
 SHADOWED = 1000  # inputs, unless somebody wants more or fewer
 MOST_SHADOWED = 1_000_000
+SHARE = 0.1  # of the time that passes, which a shadow takes
+AT_ONCE_S = 2.0  # that it takes at once, at most, where it has taken less than its share before
 
 
-def loaded(file: str, cell: WorkerCell) -> ModuleType:
+class Ration:
+    """How much time may be taken: a share of what passes, and so much at once.
+
+    Used as a context manager, it counts what is taken.
+    """
+
+    def __init__(self, clock: Clock, share: float = SHARE, most_s: float = AT_ONCE_S) -> None:
+        self._clock, self._share, self._most_s = clock, share, most_s
+        self._left_s, self._at_s = most_s, clock()
+
+    def __enter__(self) -> None:
+        """Begin to count."""
+        now_s = self._clock()
+        more_s = self._share * (now_s - self._at_s)
+        self._left_s, self._at_s = min(self._most_s, self._left_s + more_s), now_s
+
+    def is_over(self) -> bool:
+        """Return whether all that may be taken now is taken."""
+        return self._clock() - self._at_s >= self._left_s
+
+    def __exit__(self, *_: object) -> None:
+        """Count what was taken."""
+        now_s = self._clock()
+        self._left_s, self._at_s = self._left_s - (now_s - self._at_s), now_s
+
+
+def loaded(file: str, world: World, cell: WorkerCell) -> ModuleType:
     """Return the module of a file, loaded within the limit of an `init` of a worker.
 
     Raises:
         CodeRefused: it cannot be loaded.
     """
     try:
-        made: ModuleType = Again(cell.spec).revive(other_code, file)
+        made: ModuleType = other_code(file, world, cell.spec.id)
     except CommandError as error:
         raise CodeRefused(str(error)) from error
     return made
@@ -71,13 +99,15 @@ class Shadow:
         self.file, self._wanted = file, wanted
         self._cell, self._own = cell, cell.behaviour
         self._home = sys.modules[callback_of(cell.behaviour).__module__]
-        self._module = loaded(file, cell)
+        self._module = loaded(file, world, cell)
         made = self._changing = self.plan_of(world, clock).workers[0]
         self._code = Code(made.behaviour, clock, made.classes)
         self._comparison = Comparison(
             Teller(self.recorder), instant, self._code, made.there, clock, states=not made.turns
         )
         self._state, self._at, self._lives = made.state, self.recorder.last(), True
+        self._seen = 0  # starts and ends behind that record, which have no number of their own
+        self._ration = Ration(clock)
         self._missed, self._why = 0, ""
 
     def is_own_file(self) -> bool:
@@ -102,7 +132,14 @@ class Shadow:
             )
         if self._cell.behaviour is not self._own:
             raise CodeRefused(f"the code of {self._cell.spec.id} has changed since; begin anew")
-        return self.plan_of(world, clock)
+        made = self.plan_of(world, clock)
+        made.look_at_queues()
+        return made
+
+    def sign(self, made: CodePlan) -> str:
+        """Return what stands for promoting it: the plan, and how it has come out so far."""
+        parts = [made.sign(), self._why, "missed" * bool(self._missed)]
+        return sign_of(parts, [{**self.told(), "unfit": 0}])
 
     @property
     def over(self) -> bool:
@@ -116,24 +153,47 @@ class Shadow:
         return enough and not self._comparison.differs and not self._missed
 
     def catch_up(self) -> None:
-        """Step what was served since, up to as many inputs as are wanted."""
+        """Step what was served since, up to as many inputs as are wanted, as time is left for it.
+
+        What is left waits for the next time.
+        """
         ring = self.recorder.ring
         if self.over or not ring or self.recorder.last() == self._at:
             return
         if self._cell.behaviour is not self._own:
             self._why = "the code of the worker has changed"
             return
-        jumps = ring[0][0] > self._at + 1
-        for one in served_in(self.recorder, self._at, worker=self._cell.spec.id):
-            if one.cell is not self._cell or (one.numbered and one.record <= self._at):
-                continue
-            if jumps and one.is_input:
-                self._missed, jumps = self._missed + ring[0][0] - self._at - 1, False
+        with self._ration:
+            self._take(ring[0][0])
+
+    def _take(self, oldest: int) -> None:
+        jumps = oldest > self._at + 1
+        for one in self._since():
+            if one.is_input and self._ration.is_over():
+                return
+            if one.is_input and jumps:
+                self._missed, jumps = self._missed + oldest - self._at - 1, False
                 self._state = self._code.state_of(one.before)
             self._step(one)
+            self._seen = 0 if one.record != self._at else self._seen
+            self._at, self._seen = one.record, self._seen + (not one.numbered)
             if self.over:
-                break
-        self._at = self.recorder.last()
+                return
+        if self._at != self.recorder.last():
+            self._at, self._seen = self.recorder.last(), 0
+
+    def _since(self) -> Iterator[Served]:
+        """Yield what the worker has served, and its starts, behind what was looked at."""
+        at, seen = self._at, self._seen
+        for one in served_in(self.recorder, at, worker=self._cell.spec.id):
+            if one.cell is not self._cell:
+                continue
+            if one.record > at:
+                yield one
+            elif not one.numbered:
+                seen -= 1
+                if seen < 0:
+                    yield one
 
     def _step(self, one: Served) -> None:
         if one.is_input:
@@ -148,11 +208,15 @@ class Shadow:
         elif one.how in (*PUT, "start") and one.after is not NOTHING:
             self._state = self._changing.carry(one.after)
 
+    def _left(self) -> int:
+        """Return how many inputs wait to be compared."""
+        return 0 if self.over else sum(one.is_input for one in self._since())
+
     def told(self) -> Data:
         """Return how far it is, as data."""
         return {
             "worker": self._cell.spec.id, "file": self.file, "wanted": self._wanted,
             "was": self._changing.was, "code": self._changing.code, "clean": self.clean,
-            "over": self.over, "missed": self._missed, "why": self._why,
+            "over": self.over, "missed": self._missed, "why": self._why, "left": self._left(),
             **self._comparison.told(),
         }  # fmt: skip

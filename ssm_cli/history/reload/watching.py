@@ -51,7 +51,8 @@ class FileWatch:
             detail = {"was": told["was"], "code": told["code"], "differ": count}
             detail |= {"total": told["total"], "slower": told["slower"], "unfit": told["unfit"]}
             tell_difference(self._world, self._world.names[told["worker"]], detail)
-        self._known = self._last = self._stamps()
+        self._last = self._stamps()  # of what may be written meanwhile, the time of before counts
+        self._known = {file: now.get(file, stamp) for file, stamp in self._last.items()}
 
     def _stamps(self) -> dict[str, Stamp]:
         return {file: stamp_of(file) for file in self._files()}

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.clock import SystemClock
@@ -89,3 +91,11 @@ class Again:
 
 
 engine_code(Again.plain)
+
+
+def with_limits(spec: WorkerSpec, step_s: float, init_s: float | None = None) -> WorkerSpec:
+    """Return a spec whose steps, and `init` if that is given, are cut after so many seconds."""
+    options = msgspec.structs.replace(spec.options, step_timeout_ms=int(step_s * 1000))
+    if init_s is not None:
+        options = msgspec.structs.replace(options, init_timeout_ms=int(init_s * 1000))
+    return msgspec.structs.replace(spec, options=options)

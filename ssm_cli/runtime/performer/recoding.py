@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import SsmError
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.recoded import record_code
@@ -102,10 +103,14 @@ def carry_waiting(world: World, cell: WorkerCell, carry: Carry) -> None:
             queue[index] = who, kind, carried_message(message, carry), waiter
     world.timers.entries.update(carried_timers(world, cell, carry))
     if cell.extra is not None:
-        cell.extra.backlog = deque(
+        put_off = [
             (kind, carried_message(message, carry), waiter)
             for kind, message, waiter in cell.extra.backlog
-        )
+        ]
+        caught = None if cell.extra.breaks is None else cell.extra.breaks.held(cell)
+        cell.extra.backlog = deque(put_off)
+        if caught is not None:  # it stays held, and what the code of before has made of it is void
+            caught.came, caught.before = put_off[0][1], NOTHING
 
 
 def tell_difference(world: World, cell: Cell, detail: dict[str, Any]) -> None:

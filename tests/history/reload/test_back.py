@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ssm_cli.errors import CodeRefused, Forgotten
+from ssm_cli.commands.records import instant
+from ssm_cli.errors import CodeRefused, Forgotten, StorageError
+from ssm_cli.history.reload.reloads import Reloads
+from ssm_cli.history.timeline import Timeline
+from ssm_cli.runtime.performer.recoding import Recode
 from ssm_cli.spec.importing import module_name
-from tests.history.reload.desk import Desk, counted, of
+from tests.history.reload.desk import BOOK, Desk, counted, of
 
 
 @pytest.fixture
@@ -213,3 +217,66 @@ def test_who_was_deleted_since_is_in_nobodys_way(desk: Desk, gone: str) -> None:
     found = desk.node.rollback(sure="yes")
     assert (found["done"], [one["worker"] for one in found["workers"]]) == (True, [left])
     assert desk.call("Put BUY 1", left) == b"Bought"
+
+
+# -- what is in the way ------------------------------------------------------------------------
+
+
+def test_what_waits_and_does_not_fit_the_old_code_is_told_and_asked_about(desk: Desk) -> None:
+    desk.change("Take", "Draw")
+    assert desk.node.reload(sure="yes")["done"]
+    calls = [desk.node.send_request("book", line) for line in (b"Draw 1", b"Ask")]
+    found = desk.node.rollback()
+    assert (of(found)["waiting"], of(found)["unfit"]) == (2, 1)
+    assert (found["differs"], found["done"]) == (True, False)
+    assert [str(desk.node.wait(call)) for call in calls] == ["Ok", "47"]
+
+
+def test_all_go_back_or_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.change('"Bought"', '"Got"')
+    assert desk.node.reload(sure="yes")["done"]
+    desk.serve(["Put BUY 1"])
+    recode = desk.node.recode
+
+    def failing(worker: str, to: Recode) -> None:
+        if worker == "twin":
+            raise StorageError("no space is left")
+        recode(worker, to)
+
+    monkeypatch.setattr(desk.node, "recode", failing)
+    with pytest.raises(StorageError, match="no space"):
+        desk.node.rollback(sure="yes")
+    monkeypatch.undo()
+    assert [desk.call("Put BUY 1", name) for name in ("book", "twin")] == [b"Got", b"Got"]
+    assert desk.call("Ask") == b"50"
+    assert desk.node.rollback(sure="yes")["done"]
+    assert [desk.call("Put BUY 1", name) for name in ("book", "twin")] == [b"Bought", b"Bought"]
+
+
+def test_what_takes_too_long_to_be_stepped_again_is_refused(desk: Desk) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    reloads = Reloads(Timeline(desk.node, instant), clock)
+    desk.change('"Bought"', '"Got"')
+    assert reloads.reload(sure="yes")["done"]
+    desk.serve(["Put BUY 1"] * 40)
+    with pytest.raises(CodeRefused, match=r"served 40 inputs since.*takes longer than 30 s"):
+        reloads.rollback("book", sure="yes")
+    assert desk.call("Put BUY 1") == b"Got"
+
+
+def test_who_has_other_code_by_now_does_not_go_back(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    assert desk.node.reload(sure="yes")["done"]
+    desk.write("third.py", BOOK.replace('"Bought"', '"Third"'))
+    tree = desk.folder / "t.yaml"
+    first, twin, rest = tree.read_text().partition("  - worker: twin")
+    tree.write_text(first + twin + rest.replace("book.py", "third.py"))
+    assert desk.node.apply(tree).failed is None
+    found = desk.node.rollback(sure="yes")
+    assert [one["worker"] for one in found["workers"]] == ["book"]
+    assert [desk.call("Put BUY 1", name) for name in ("book", "twin")] == [b"Bought", b"Third"]

@@ -76,6 +76,46 @@ def load(desk: Desk) -> Supervisor:  # type: ignore[valid-type]  # it reads as a
     return load_tree(desk.folder / "t.yaml")
 
 
+# -- workers that are held ---------------------------------------------------------------------
+
+HELD = """
+from ssm_cli import StateMachine
+
+def step(message: str, total: int) -> tuple[int, str]:
+    return total + int(message), "old"
+
+till = StateMachine(step=step, init=lambda name, args: 0)
+"""
+
+
+def test_what_is_held_at_a_break_stays_held_and_is_stepped_by_the_new_code(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("till.py", HELD)
+    desk.write("t.yaml", "supervisor: root\nchildren:\n"
+               "  - {worker: till, start: './till.py:till'}\n"
+               "  - {worker: book, start: './book.py:book'}\n")  # fmt: skip
+    with Node(load(desk), clock=ManualClock(), history=100) as node:
+        put = sys.modules[node._world.names["book"].behaviour.step.__module__]  # type: ignore[attr-defined]  # a worker's
+        assert node.reload()["modules"] == []
+        node.perform("break_at", worker="till", expr="state > 5")
+        node.perform("break_at", worker="book", expr="state.held > 5")
+        calls = [
+            node.send_request("till", "10"),
+            node.send_request("book", put.Put(put.Side(1), 9)),
+        ]
+        node.run()
+        desk.change('total + int(message), "old"', 'total + int(message) * 2, "new"', "till.py")
+        desk.change('"Bought"', '"Got"')
+        assert node.reload(sure="yes")["done"]
+        assert [one["worker"] for one in node.perform("breaks")["held"]] == ["till", "book"]
+        for worker in ("till", "book"):
+            node.perform("leave", worker=worker)
+            node.run()  # it is stepped by the new code, and held with what that makes of it
+            node.perform("leave", worker=worker)
+        assert [node.wait(call) for call in calls] == ["new", "Got"]
+        assert (node.get_state("till"), node.get_state("book").held) == (20, 9)
+
+
 # -- remote children ---------------------------------------------------------------------------
 
 
@@ -186,3 +226,20 @@ def test_a_helper_and_a_file_that_is_gone_are_watched_too(desk: Desk) -> None:
     assert looked(desk, 3) == ["code_failed root"]
     desk.write("fees.py", "def fee(amount):\n    return 1 + 0\n")
     assert looked(desk, 3) == ["reloaded book", "reloaded twin"]
+
+
+MEANWHILE = """    if NEXT and message == Ask():
+        __import__("pathlib").Path(__file__).write_text(NEXT)
+    match message:
+"""
+
+
+def test_what_is_written_while_it_is_rehearsed_is_taken_next(desk: Desk) -> None:
+    then = FILES["book.py"].replace("return Book()", "return Book(22)")
+    desk.change("def step(", f"NEXT = {then!r}\n\ndef step(")
+    desk.change("    match message:\n", MEANWHILE)
+    assert looked(desk, 2) == ["reloaded book", "reloaded twin"]
+    assert (desk.folder / "book.py").read_text() == then
+    assert looked(desk, 2) == ["reloaded book", "reloaded twin"]
+    assert desk.serve(["Ask"]) == [b"48"]
+    assert looked(desk, 3) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def started(desk: Desk, store: MemoryStore) -> Node:
 def killed(store: MemoryStore) -> MemoryStore:
     """Return the store as another process finds it after `kill -9`."""
     made = copy.deepcopy(store)
-    vars(made).pop("append", None)  # what a test has put there
+    for name in ("append", "put"):
+        vars(made).pop(name, None)  # what a test has put there
     return made
 
 
@@ -202,3 +203,81 @@ def test_what_is_durable_is_not_promoted_from_another_file(tmp_path: Path) -> No
         desk.node.promote("book")
     assert desk.cells()["book"].spec.options.persist is Persist.JOURNAL
     desk.node.stop()
+
+
+# -- killed at any write -----------------------------------------------------------------------
+
+
+def written(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> list[MemoryStore]:
+    """Return where the store is kept as a kill finds it before each write from now on."""
+    found = list[MemoryStore]()
+    for name in ("append", "put"):
+        write = getattr(store, name)
+
+        def cut(*given: object, write: Callable[..., object] = write) -> object:
+            found.append(killed(store))
+            return write(*given)
+
+        monkeypatch.setattr(store, name, cut)
+    return found
+
+
+def two_of(tmp_path: Path, persist: str) -> tuple[Desk, MemoryStore]:
+    """Return a desk with two durable books, 48 saved in one and 5 in the other; and its store."""
+    both = FILES["t.yaml"].replace("./book.py:book", f"./book.py:book\n    persist: {persist}")
+    desk, store = desk_of(tmp_path, both)
+    desk.serve()
+    desk.serve(["Put BUY 5"], "twin")
+    desk.node.stop()
+    desk.node = started(desk, store)
+    return desk, store
+
+
+def asked_after(desk: Desk, stores: list[MemoryStore]) -> list[tuple[object, object]]:
+    """Return what both books answer after a kill at each of these writes."""
+    answers = []
+    for store in stores:
+        desk.node = started(desk, store)
+        with running(desk):
+            answers.append((desk.call("Ask"), desk.call("Ask", "twin")))
+    return answers
+
+
+@pytest.mark.parametrize("persist", ["journal", "snapshot"])
+@pytest.mark.parametrize("verb", ["reload", "rollback"])
+def test_a_kill_in_the_middle_of_several_loses_the_state_of_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, persist: str, verb: str
+) -> None:
+    desk, store = two_of(tmp_path, persist)
+    desk.change("return book, book.held", "return book, book.held + 0")
+    if verb == "rollback":
+        assert desk.node.reload(sure="yes")["done"]
+    stores = written(store, monkeypatch)
+    done = desk.node.rollback() if verb == "rollback" else desk.node.reload(sure="yes")
+    assert done["done"]
+    assert len(stores) > 1
+    stores.append(killed(store))
+    desk.node.stop()
+    monkeypatch.undo()
+    assert asked_after(desk, stores) == [(b"48", b"5")] * len(stores)
+
+
+@pytest.mark.parametrize("persist", ["journal", "snapshot"])
+@pytest.mark.parametrize("tree", ["old", "new"])
+def test_a_kill_in_the_middle_of_an_apply_loses_the_state_of_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, persist: str, tree: str
+) -> None:
+    desk, store = two_of(tmp_path, persist)
+    file = desk.folder / "t.yaml"
+    old = file.read_text()
+    new = old.replace("./book.py:book", "./book.py:book\n    args: {more: 1}")
+    new += "  - worker: third\n    start: ./book.py:book\n    persist: journal\n"
+    file.write_text(new)
+    stores = written(store, monkeypatch)
+    assert desk.node.apply(file).failed is None
+    assert stores
+    stores.append(killed(store))
+    desk.node.stop()
+    monkeypatch.undo()
+    file.write_text(old if tree == "old" else new)
+    assert asked_after(desk, stores) == [(b"48", b"5")] * len(stores)

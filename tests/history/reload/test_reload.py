@@ -14,10 +14,11 @@ from ssm_cli import CallError
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.reload import worker_lines
 from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
+from ssm_cli.history import other_code
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.spec.importing import module_name
-from tests.history.reload.desk import BOOK, FEES, LINES, Desk, counted, of
+from tests.history.reload.desk import BOOK, FEES, LINES, TREE, Desk, counted, of
 
 TEN = len(LINES)
 Row = tuple[str, str, dict[str, int], int]
@@ -465,6 +466,22 @@ def test_what_could_not_be_rehearsed_in_time_is_asked_about(desk: Desk) -> None:
     assert (found["differs"], found["done"]) == (True, False)
     assert "book: none of 10 inputs was rehearsed: it took too long" in worker_lines(of(found))
     assert reloads.reload(sure="yes", plan=found["plan"])["done"]
+
+
+def test_a_rehearsal_ends_whatever_the_limit_of_a_step_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
+    desk = Desk(tmp_path)
+    desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: infinity"))
+    desk = remade(desk)
+    with desk.node:
+        desk.serve(["Ask", "Put BUY 1"])
+        desk.change("return book, book.held", "while True:\n        pass")
+        found = desk.node.reload()
+        assert (counted(of(found)), found["done"]) == ({"same": 1, "crashes": 1}, False)
+        assert of(found)["firsts"][0]["error"]["type"] == "StepTimeout"
+        assert desk.serve(["Ask"]) == [b"1"]
 
 
 @pytest.mark.parametrize("last", [0, -1])

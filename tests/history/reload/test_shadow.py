@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from ssm_cli import ManualClock, Node, load_tree
+from ssm_cli.commands.records import instant
+from ssm_cli.commands.reload import shadow_lines
 from ssm_cli.errors import CodeRefused, CommandError
+from ssm_cli.history import other_code
+from ssm_cli.history.reload.reloads import Reloads
+from ssm_cli.history.reload.shadow import AT_ONCE_S, SHARE
+from ssm_cli.history.timeline import Timeline
 from tests.history.reload.desk import BOOK, TREE, Desk, counted
 
 
@@ -99,10 +105,86 @@ def test_inputs_that_were_forgotten_meanwhile_are_told(tmp_path: Path) -> None:
 def test_a_shadow_takes_what_comes_before_it_is_forgotten(tmp_path: Path) -> None:
     desk = Desk(tmp_path, history=4000)
     with desk.node as node:
-        begun(desk, count=10_000)
+        reloads = Reloads(Timeline(node, instant), lambda: 0.0)  # no time passes
+        reloads.shadow("book", str(desk.folder / "book.py"), 10_000)
         desk.serve(["Ask"] * 9000)
-        found = node.shadow("book")
+        found = reloads.shadow("book")
         assert (found["same"], found["missed"]) == (9000, 0)
+
+
+class Steady:
+    """A clock that goes on by so much each time it is read, and by what it is told."""
+
+    def __init__(self, each_s: float) -> None:
+        self.now_s, self._each_s = 0.0, each_s
+
+    def __call__(self) -> float:
+        """Read it."""
+        self.now_s += self._each_s
+        return self.now_s
+
+
+def test_a_shadow_takes_a_tenth_of_the_time_and_what_is_left_later(desk: Desk) -> None:
+    clock = Steady(0.01)
+    reloads = Reloads(Timeline(desk.node, instant), clock)
+    reloads.shadow("book", str(desk.folder / "book.py"), 300)
+    desk.serve(["Put BUY 1"] * 300)
+    seen, took_s, begun_s = [0], 0.0, clock.now_s
+    while seen[-1] < 300:
+        at_s = clock.now_s
+        found = reloads.shadow("book")
+        took_s += clock.now_s - at_s
+        assert (found["total"] + found["left"], found["missed"]) == (300, 0)
+        assert found["total"] > seen[-1]
+        seen.append(found["total"])
+        clock.now_s += 10.0
+    assert len(seen) > 4
+    assert found["clean"]
+    assert took_s < AT_ONCE_S + SHARE * (clock.now_s - begun_s)
+    assert f"  {300 - seen[1]} inputs wait to be compared: it takes a tenth of the time" in (
+        shadow_lines({**found, "left": 300 - seen[1]})
+    )
+
+
+def test_while_a_shadow_waits_for_its_share_nothing_is_stepped(desk: Desk) -> None:
+    clock = Steady(0.01)
+    reloads = Reloads(Timeline(desk.node, instant), clock)
+    reloads.shadow("book", str(desk.folder / "book.py"), 300)
+    desk.serve(["Put BUY 1"] * 300)
+    totals = [reloads.shadow("book")["total"] for _ in range(3)]
+    assert 0 < totals[0] == totals[1] == totals[2] < 300
+
+
+def test_a_shadow_keeps_its_state_over_a_crash_that_it_has_not(desk: Desk) -> None:
+    begun(desk, "if amount > 500", "if amount > 5000")
+    desk.serve(["Take 900"])
+    desk.node.shadow("book")
+    desk.serve(["Ask"])
+    assert counted(desk.node.shadow("book")) == {"mended": 1, "state": 1}
+
+
+def test_what_waits_and_does_not_fit_is_told_before_it_is_promoted(desk: Desk) -> None:
+    begun(desk, "Take", "Draw", count=1)
+    desk.serve(["Ask"])
+    calls = [desk.node.send_request("book", b"Take 1"), desk.node.send_request("book", b"Ask")]
+    found = desk.node.promote("book")
+    told = found["workers"][0]
+    assert (found["shadow"]["clean"], found["done"], found["differs"]) == (True, False, True)
+    assert (told["waiting"], told["unfit"]) == (2, 1)
+    assert [str(desk.node.wait(call)) for call in calls] == ["Ok", "9"]
+
+
+def test_what_is_agreed_to_is_not_promoted_once_it_differs_in_another_way(desk: Desk) -> None:
+    begun(desk, '"Bought"', '"Got" if message.amount < 9 else 1 // 0')
+    desk.serve(["Put BUY 1"])
+    plan = desk.node.promote("book")["plan"]
+    desk.serve(["Put BUY 2"])
+    assert desk.node.promote("book")["plan"] == plan
+    desk.serve(["Put BUY 9"])
+    found = desk.node.promote("book", sure="yes", plan=plan)
+    assert (found["stale"], found["done"]) == (True, False)
+    assert desk.node.promote("book", sure="yes", plan=found["plan"])["done"]
+    assert desk.call("Put BUY 1") == b"Got"
 
 
 def test_its_own_file_is_promoted_as_a_reload(desk: Desk) -> None:
@@ -166,9 +248,13 @@ def test_a_shadow_needs_what_is_remembered(tmp_path: Path) -> None:
 ENDLESS = "    while True:\n        pass\n"
 
 
-def test_a_step_that_does_not_end_ends_the_shadow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", ["300", "infinity"])
+def test_a_step_that_does_not_end_ends_the_shadow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
     desk = Desk(tmp_path)
-    desk.write("t.yaml", TREE.replace("book.py:book", "book.py:book\n    step_timeout: 300"))
+    desk.write("t.yaml", TREE.replace("book.py:book", f"book.py:book\n    step_timeout: {limit}"))
     desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
     with desk.node:
         begun(desk, "    match message:\n", ENDLESS + "    match message:\n")
@@ -178,11 +264,18 @@ def test_a_step_that_does_not_end_ends_the_shadow(tmp_path: Path) -> None:
         assert "ran longer than one may" in found["why"]
 
 
-def test_a_file_whose_code_does_not_end_begins_no_shadow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit", ["300", "infinity"])
+def test_a_file_whose_code_does_not_end_begins_no_shadow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(other_code, "TRIED_LOAD_S", 0.3)
+    monkeypatch.setattr(other_code, "TRIED_STEP_S", 0.3)
     desk = Desk(tmp_path)
     desk.write(
         "t.yaml",
-        TREE.replace("book.py:book", "book.py:book\n    init_timeout: 50\n    step_timeout: 300"),
+        TREE.replace(
+            "book.py:book", f"book.py:book\n    init_timeout: {limit}\n    step_timeout: {limit}"
+        ),
     )
     desk.node = Node(load_tree(tmp_path / "t.yaml"), clock=ManualClock(), history=1000)
     with desk.node:
