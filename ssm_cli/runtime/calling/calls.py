@@ -65,7 +65,7 @@ class Calls:
             mend(world)
             leave(world)
             raise
-        world.pumping, guard.cell = False, None
+        world.pumping = False
         if pending is not None or guard.looks != looks:  # else no tick has come: it took no time
             spent_s = 0.0 if guard.looks == looks else guard.seen_s()
             if pending is not None:

@@ -48,7 +48,7 @@ def crash_plainly(
     if type(decided) is not Restarted:
         return False
     error, wall_s = reason.error, world.clock.wall_s()
-    kind, text = type(error).__name__, crash_text(reason)
+    kind, text = type(error).__name__, reason.said or crash_text(reason)
     if world.history is not None:
         world.history.crashed(cell, message, reason, pending)
     told, noted, state = kept_crash(world, cell, message)
