@@ -82,4 +82,4 @@ def label_of(name: str) -> str:
     >>> label_of("carts:ann"), label_of("carts:ann/log"), label_of("kv2")
     ('ann', 'ann/log', 'kv2')
     """
-    return name.rpartition(JOINT)[2]
+    return name.rpartition(JOINT)[2] if JOINT in name else name

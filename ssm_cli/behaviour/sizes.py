@@ -125,7 +125,13 @@ def is_light(value: Any) -> bool:
     >>> is_light({"x": 1}), is_light("x" * 9_000), is_light([[]]), is_light(1 << 70)
     (True, False, False, False)
     """
-    parts: Collection[Any] = value if type(value) is tuple else flat_parts(value)
+    kind, parts = type(value), value
+    if kind is dict:  # the usual state: `flat_parts` would take as long as all the rest
+        if value.__sizeof__() > FLAT_BYTES:
+            return False
+        parts = (*value, *value.values()) if value else ()
+    elif kind is not tuple:
+        parts = flat_parts(value)
     left = LIGHT_BYTES
     if len(parts) > MOST_LIGHT:
         return False

@@ -66,12 +66,13 @@ Entry = tuple[float, str, Subject, Detail]
 
 
 class Several(Protocol):
-    """Several events of one moment, told when somebody reads: an entry in the ring."""
+    """Several events of one moment, told when somebody reads: an entry in the ring.
 
-    @property
-    def count(self) -> int:
-        """How many they are."""
-        ...
+    Attributes:
+        count: how many they are.
+    """
+
+    count: int
 
     def entries(self, begin: int, end: int) -> Iterator[Entry]:
         """The reports that it stands for, in order, from one index up to another."""
@@ -178,17 +179,32 @@ class ReportStream:
         return bool(self._readers)
 
     def add_many(self, group: Several) -> None:
-        """Record several events at once; only while nobody is `watched`."""
+        """Record several events at once, and tell the readers."""
+        count = group.count
         self._ring.append(group)
-        self.seq, self._kept = self.seq + group.count, self._kept + group.count
+        self.seq, self._kept = self.seq + count, self._kept + count
         if self._kept > KEPT_REPORTS + SLACK_REPORTS:
             self._forget()
+        if self._readers:
+            self._tell_last(count)
+
+    def add_to(self, group: Several) -> None:
+        """Record one more event of what was recorded last, and tell the readers."""
+        group.count += 1
+        self.seq, self._kept = self.seq + 1, self._kept + 1
+        if self._readers:
+            self._tell_last(1)
+
+    def _tell_last(self, count: int) -> None:
+        for report in self._between(self.seq - count, self.seq):
+            self._tell(report)
 
     def _forget(self) -> None:
         """Drop the oldest entries; what is left is at least what is to be kept, if need be more."""
         ring = self._ring
         while len(ring) > 1:
-            count = size_of(ring[0])
+            oldest = ring[0]
+            count = 1 if isinstance(oldest, tuple) else oldest.count
             if self._kept - count < KEPT_REPORTS:
                 return
             self._kept -= count if ring.popleft() else 0  # in one: nothing comes between the two

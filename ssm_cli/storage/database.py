@@ -28,8 +28,15 @@ CREATE TABLE cell (key TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE seal (one INTEGER PRIMARY KEY CHECK (one = 1), puts INTEGER, sum BLOB);
 INSERT INTO seal VALUES (1, 0, zeroblob(16));
 """
-UNWRITTEN = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_READONLY)
-"""Errors of a commit that has not written its end, so that the next process does not take it."""
+WRITING = sqlite3.SQLITE_IOERR_WRITE
+UNWRITTEN = frozenset(
+    {
+        sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+    }
+)  # fmt: skip
+"""Errors of a transaction, these and `WRITING`, that has not written its end: the next process does
+not take it."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 TROUBLE = (sqlite3.Error, UnicodeDecodeError)
 """What its functions raise; the latter where damage is in the text of a message or of a key."""
@@ -133,12 +140,28 @@ class Database:
         }.get(code, "")
         return StorageError(text + hint)
 
-    def write(self, statements: Iterator[tuple[str, tuple[object, ...]]]) -> StorageError | None:
-        """Carry out all of these in one transaction, and sync it; why, if that fails.
+    def write(self, statement: str, *values: object) -> StorageError | None:
+        """Carry out one statement, which alone is a transaction, and sync it; why, if that fails.
 
         A sync that fails leaves what was written in the log, where the next process finds it: the
         error is `unsure` then. What this one writes next takes its place.
         """
+        try:
+            self._db.execute(statement, values)
+        except TROUBLE as error:
+            return self._unwritten(error, "write", committing=True)
+        return None
+
+    def _unwritten(self, error: Exception, doing: str, *, committing: bool) -> StorageError:
+        """Return why a transaction failed."""
+        failed, code = self.failed(doing, error), getattr(error, "sqlite_errorcode", 0)
+        failed.unsure = committing and not (code == WRITING or code & 0xFF in UNWRITTEN)
+        return failed
+
+    def _write_all(
+        self, statements: Iterator[tuple[str, tuple[object, ...]]]
+    ) -> StorageError | None:
+        """Carry out all of these in one transaction, as `write`."""
         run, committing, doing = self._db.execute, False, "write"
         try:
             run("BEGIN IMMEDIATE")
@@ -152,10 +175,7 @@ class Database:
                     run("ROLLBACK")
                 except TROUBLE:
                     doing = "roll back"
-            failed = self.failed(doing, error)
-            code = getattr(error, "sqlite_errorcode", 0)
-            failed.unsure = committing and code not in UNWRITTEN
-            return failed
+            return self._unwritten(error, doing, committing=committing)
         except BaseException:  # from outside; nothing of it, or, behind the commit, all
             if self._db.in_transaction:
                 with suppress(*TROUBLE):
@@ -187,7 +207,7 @@ class Database:
             seal = after(seal, gone, come)
             yield "UPDATE seal SET puts = ?, sum = ?", (seal.puts, seal.written())
 
-        error = self.write(statements())
+        error = self._write_all(statements())
         if error is None:
             self.seal = seal
         return error

@@ -87,7 +87,7 @@ class FolderStore:
         self._last = seen.last
         if writing and self._undone:
             drop = "DELETE FROM entry WHERE number = ?"
-            error = self._db.write(iter([(drop, (self._undone,))]))
+            error = self._db.write(drop, self._undone)
             if error is not None:
                 raise error
             self._undone, self._denied = 0, ""
@@ -191,7 +191,7 @@ class FolderStore:
             error = self._say_for_good()
         if error is None:
             self._torn = True
-            error = self._db.write(iter([(statement, (number, entry))]))
+            error = self._db.write(statement, number, entry)
         if error is None:
             if not self._last:
                 self._first = number
@@ -223,7 +223,7 @@ class FolderStore:
         upto = min(upto, self._last - 1)
         if upto >= self._first:
             self._torn = True
-            error = self._db.write(iter([("DELETE FROM entry WHERE number <= ?", (upto,))]))
+            error = self._db.write("DELETE FROM entry WHERE number <= ?", upto)
             self._torn = False
             if error is not None:
                 raise error

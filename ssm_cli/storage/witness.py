@@ -33,7 +33,7 @@ class Witness(NamedTuple):
         >>> said_in(Witness(7, 2).written(), Path("witness"))
         Witness(last=7, puts=2, denied='')
         """
-        body = f"{self.last:020} {self.puts:020} {self.denied:{DENIED_CHARS}}\n".encode()
+        body = b"%020d %020d %-*s\n" % (self.last, self.puts, DENIED_CHARS, self.denied.encode())
         return checksum(body) + b" " + body
 
 

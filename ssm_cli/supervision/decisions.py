@@ -127,7 +127,7 @@ def verdict(
         held: how many restarts of it in a row its back-off has held up.
     """
     spec = child.spec
-    options = flags_of(spec)
+    options = spec.options if type(spec) is WorkerSpec else spec  # `flags_of`, for each crash
     restart = options.restart
     if restart is not PERMANENT and ended is not None and not is_restarted(restart, ended):
         return on_end(flags.auto_shutdown, children, child)
@@ -135,9 +135,9 @@ def verdict(
     restarts = window.count(now_s) + counts
     if restarts > flags.intensity:
         return GiveUp(restarts)
-    stop, start = scope(flags.strategy, children, spec.id)
-    backoff: Backoff | None = options.backoff
-    if backoff is None:
+    alone = flags.strategy is ONE_FOR_ONE
+    stop, start = (NOBODY, [spec.id]) if alone else scope(flags.strategy, children, spec.id)
+    if (backoff := options.backoff) is None:
         return Restarted(stop, start, restarts)
     if ended is not None and now_s - child.since_s > flags.period_s:
         held = 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 
 from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker
 from ssm_cli.behaviour.results import Exited, Ignore
+from ssm_cli.runtime.engine.crashes import KEPT_CRASHES
 from ssm_cli.runtime.views import CrashReport, Report
 from ssm_cli.spec.model import Backoff, SupervisorSpec
 
@@ -57,11 +61,22 @@ def careful(node: Node, message: Any) -> BaseException:
 
 
 def left_behind(
-    crash: Callable[[Node, Any], BaseException], init: Any, messages: list[Any], **options: Any
+    crash: Callable[[Node, Any], BaseException],
+    init: Any,
+    messages: list[Any],
+    *,
+    watched: bool,
+    **options: Any,
 ) -> tuple[list[Any], list[Report], list[CrashReport], list[Any]]:
-    """What callers are told, all reports, the crash reports, and the tree and counts at the end."""
+    """What callers are told, all reports, the crash reports, and the tree and counts at the end.
+
+    Where it is `watched`, the reports are those that a reader has been told of.
+    """
     clock = ManualClock()
     with Node(tree(init, **options), clock=clock) as node:
+        read = list(node.reports())
+        if watched:
+            node.subscribe(read.append)
         node.call("one", "count")
         told: list[Any] = []
         for message in messages:
@@ -73,7 +88,7 @@ def left_behind(
         seen: list[Any] = []
         if node.running:
             seen = [node.tree(), node.exists("one") and node.statistics("one")]
-        return told, list(node.reports()), node.crash_reports(), seen
+        return told, list(read if watched else node.reports()), node.crash_reports(), seen
 
 
 ZERO, KEY = ZeroDivisionError, KeyError
@@ -103,9 +118,13 @@ ZERO, KEY = ZeroDivisionError, KeyError
 def test_the_straight_way_leaves_behind_what_the_careful_way_does(
     inits: list[Any], messages: list[Any], options: dict[str, Any]
 ) -> None:
-    found = [left_behind(way, Inits(*inits), messages, **options) for way in (straight, careful)]
-    assert found[0] == found[1]
-    assert found[0][2]
+    first, *others = [
+        left_behind(way, Inits(*inits), messages, watched=watched, **options)
+        for way in (straight, careful)
+        for watched in (False, True)
+    ]
+    assert first[2]
+    assert others == [first] * 3
 
 
 def test_a_reader_of_reports_sees_each_of_a_crash_as_it_happens() -> None:
@@ -127,3 +146,96 @@ def test_reports_of_a_crash_are_numbered_without_a_gap_where_reading_begins_amon
         assert [report.seq for report in every] == list(range(1, len(every) + 1))
         for after in range(len(every)):
             assert list(node.reports(after=after)) == every[after:]
+
+
+def calls_of(function: Callable[..., object], *args: Any) -> int:
+    """How many Python functions a call takes."""
+    count = 0
+
+    def profile(_frame: object, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        function(*args)
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+def test_a_crash_that_is_read_as_it_happens_costs_what_its_six_reports_do() -> None:
+    clock = ManualClock()
+    with Node(tree(Inits(0)), clock=clock) as node:
+        straight(node, ZERO)
+        alone = calls_of(straight, node, ZERO)
+        clock.advance_s(60)
+        node.subscribe(lambda _: None)
+        straight(node, ZERO)
+        assert calls_of(straight, node, ZERO) <= alone + 6 * 15
+
+
+class State:
+    """A state to which a test can refer weakly."""
+
+
+def test_a_crash_is_told_in_full_while_its_note_is_kept_and_holds_no_state_afterwards() -> None:
+    states = []
+
+    def init(_name: str, _args: Any) -> State:
+        state = State()
+        states.append(ref(state))
+        return state
+
+    def boom(message: str, _state: State) -> tuple[State, None]:
+        raise ZeroDivisionError(message)
+
+    machine = StateMachine(step=boom, init=init)
+    flags = Supervisor("root", children=[Worker("one", machine)], intensity=10**6)
+    with Node(flags, clock=ManualClock()) as node:
+        for number in range(KEPT_CRASHES + 1):
+            straight(node, f"crash {number}")
+        gc.collect()
+        assert [state() is None for state in states] == [True] + [False] * (KEPT_CRASHES + 1)
+        kept = node.crash_reports()
+        assert [report.input for report in kept] == [
+            f"crash {number}" for number in range(1, KEPT_CRASHES + 1)
+        ]
+        assert all("in boom" in report.stack[-1] for report in kept)
+        crashed = [report for report in node.reports() if report.event == "crashed"]
+        assert [report.detail["input"] for report in crashed] == [
+            f"crash {number}" for number in range(KEPT_CRASHES + 1)
+        ]
+
+
+def test_a_reader_that_stops_the_node_at_a_crash_hears_of_all_that_follows_in_order() -> None:
+    with Node(tree(Inits(0)), clock=ManualClock()) as node:
+        read: list[Report] = []
+
+        def reader(report: Report) -> None:
+            read.append(report)
+            if report.event == "crashed":
+                node.stop()
+
+        node.subscribe(reader)
+        straight(node, ZERO)
+        assert not node.running
+        assert read == list(node.reports())[-len(read) :]
+        assert (read[0].event, read[-1].event) == ("crashed", "stopped")
+
+
+def test_a_reader_that_fails_among_the_reports_of_a_crash_is_let_go_and_others_hear_all() -> None:
+    with Node(tree(Inits(0)), clock=ManualClock()) as node:
+        read: list[Report] = []
+
+        def failing(report: Report) -> None:
+            if report.event == "terminated":
+                raise ValueError(report.event)
+
+        node.subscribe(failing)
+        node.subscribe(read.append)
+        straight(node, ZERO)
+        assert [report.event for report in read] == [
+            "crashed", "terminating", "terminated", "restarting", "starting", "started",
+        ]  # fmt: skip

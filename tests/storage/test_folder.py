@@ -323,10 +323,45 @@ def unsynced(monkeypatch: pytest.MonkeyPatch, store: FolderStore, entry: bytes) 
     failed.unsure = True
     told: list[StorageError | None] = []
     with monkeypatch.context() as patch:
-        patch.setattr(store.database, "write", lambda _: failed)
+        patch.setattr(store.database, "write", lambda *_: failed)
         store.append(store.last() + 1, entry, told.append)
     assert told == [failed]
     return failed
+
+
+def test_an_entry_is_one_statement_and_so_a_transaction_of_its_own(tmp_path: Path) -> None:
+    said: list[str] = []
+    with FolderStore(tmp_path) as store:
+        store.database._db.set_trace_callback(said.append)
+        store.append(1, b"one", Told())
+    assert [statement.split()[0] for statement in said] == ["INSERT"]
+
+
+@pytest.mark.parametrize(
+    ("code", "unsure"),
+    [
+        (sqlite3.SQLITE_IOERR_FSYNC, True),
+        (sqlite3.SQLITE_IOERR, True),
+        (sqlite3.SQLITE_IOERR_WRITE, False),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_READONLY_DBMOVED, False),
+        (sqlite3.SQLITE_BUSY_RECOVERY, False),
+    ],
+)
+def test_an_entry_is_unsure_where_its_end_may_be_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, *, unsure: bool
+) -> None:
+    class Failing:
+        def execute(self, *_: object) -> None:
+            error = sqlite3.OperationalError("as asked")
+            error.sqlite_errorcode = code
+            raise error
+
+    with FolderStore(tmp_path) as store, monkeypatch.context() as patch:
+        patch.setattr(store.database, "_db", Failing())
+        error = store.database.write("INSERT")
+        assert error is not None
+        assert error.unsure is unsure
 
 
 def left_in_the_log(path: Path, number: int, entry: bytes) -> None:

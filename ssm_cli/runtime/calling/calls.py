@@ -52,8 +52,7 @@ class Calls:
         timed = request_id != "" or (timeout_s is not None and timeout_s < EXACT_S)
         if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
-        guard, pending = world.guard, None
-        looks = guard.looks
+        guard, looks, pending = world.guard, world.guard.looks, None
         world.pumping = True
         try:
             output = step_now(world, cell, message)
@@ -66,12 +65,13 @@ class Calls:
             mend(world)
             leave(world)
             raise
-        world.pumping, guard.cell = False, None
-        spent_s = 0.0 if guard.looks == looks else guard.seen_s()
-        if pending is not None:
-            return self._outcome(cell, message, pending, timeout_s, spent_s)
-        if timeout_s is not None and spent_s > timeout_s:
-            raise late(worker, timeout_s)
+        world.pumping = False
+        if pending is not None or guard.looks != looks:  # else no tick has come: it took no time
+            spent_s = 0.0 if guard.looks == looks else guard.seen_s()
+            if pending is not None:
+                return self._outcome(cell, message, pending, timeout_s, spent_s)
+            if timeout_s is not None and spent_s > timeout_s:
+                raise late(worker, timeout_s)
         return written(world, cell, output) if type(message) is bytes else output
 
     def _call_in_turn(

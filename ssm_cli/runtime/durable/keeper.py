@@ -122,8 +122,9 @@ class Recorded:
 
     def is_large(self) -> bool:
         """Return whether it is as large as an entry may become."""
-        many = len(self.records) >= MOST_RECORDS or len(self.held) >= MOST_RECORDS
-        return many or self.size >= MOST_BYTES
+        if self.size >= MOST_BYTES or len(self.records) >= MOST_RECORDS:
+            return True
+        return len(self.held) >= MOST_RECORDS
 
     def then(self, later: Recorded) -> Recorded:
         """Return both as one."""
@@ -226,8 +227,8 @@ class Keeper:
 
     def at_s(self) -> float:
         """The wall time for a record; it never runs backwards, whatever the clock does."""
-        self._at_s = max(self._at_s, self.world.clock.wall_s())
-        return self._at_s
+        self._at_s = at_s = max(self._at_s, self.world.clock.wall_s())
+        return at_s
 
     def next_number(self) -> int:
         """A number for what is set aside or quarantined."""
@@ -362,7 +363,7 @@ class Keeper:
             self._lost(flight.recorded, error)
             self.failed(error)
         else:
-            chain, due = chain_of(flight.entry), deque([*self._due, *flight.recorded.held])
+            chain, due = chain_of(flight.entry), self._due + deque(flight.recorded.held)
             self._back, self.error = self._back or self.error is not None, None
             self.entry, self.chain, self._flight, self._due = self.entry + 1, chain, None, due
             self._written()

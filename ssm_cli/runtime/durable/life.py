@@ -202,16 +202,16 @@ class Life:
         return (Brought((seq, -1), self.worker, "continue", message),)
 
     def _input(self, seq: int, record: Input) -> Sequence[Brought]:
-        if record.outcome != "dropped" or record.how == "timeout":
+        how, outcome, data, pure = record.how, record.outcome, record.data, self._pure
+        if outcome != "dropped" or how == "timeout":
             self.timeout = None
-        if record.how in BRINGS:
-            slot = record.how == "run", record.key
+        if how in BRINGS:
+            slot = how == "run", record.key
             if slot in self.timers and self.timers[slot].cause == record.cause:  # else a later one
                 del self.timers[slot]
-        if record.outcome in UNSTEPPED:
+        if outcome in UNSTEPPED:
             return self._leave(kept=record.kept)
-        data, pure = record.data, self._pure
-        if pure is not None and data[:1] != ODD and record.how in PLAIN:
+        if pure is not None and how in PLAIN and data[:1] != ODD:
             try:
                 result = self._again.plain(pure, self._decode, data, self.state)
             except BaseException as error:
@@ -222,7 +222,7 @@ class Life:
                 self.state = result[0]
                 self._checks.compare(seq, record, self.state, result[1])
                 return ()
-        message = TIMEOUT if record.how == "timeout" and not data else self._read(seq, data)
+        message = TIMEOUT if how == "timeout" and not data else self._read(seq, data)
         return self._careful(seq, record, message)
 
     def _read(self, seq: int, data: bytes) -> Any:

@@ -171,7 +171,8 @@ class Recovered:
         seq = self.seq
         for record in records:
             seq += 1
-            self.record = max(self.record, number_in(record))
+            number = record.number if type(record) is Input else number_in(record)
+            self.record = max(self.record, number)
             if isinstance(record, Note):
                 continue
             life = self._lives.get(record.worker) or self._life(record.worker)
@@ -199,25 +200,22 @@ class Recovered:
             self.unsent.add(Sent(brought.cause, to, brought.how, data))
 
     def _note(self, seq: int, record: Record) -> None:
-        """What a record means besides what it does to its worker."""
+        """Note what a record means to others: what is no longer under way, who is answered."""
         if type(record) is Input:
-            self._note_input(seq, record)
+            if record.cause is not None:
+                self.unsent.served(record.cause)
+            if record.request:
+                self.sessions.learn(seq, record)
+            if record.outcome == "crashed":
+                counts = self._crashes.setdefault(record.worker, {})
+                key = digest(record.data)
+                counts[key] = counts.get(key, 0) + 1
+            elif record.worker in self._crashes and record.outcome != "dropped":
+                self._crashes[record.worker].pop(digest(record.data), None)
         elif type(record) is Start:
             self.unsent.began(record)
         elif type(record) is Repair and is_rename(record):
             self.sessions.moved(record.worker, seq)
-
-    def _note_input(self, seq: int, record: Input) -> None:
-        """An input was served: it is not under way any more, and its caller has its answer."""
-        self.unsent.served(record.cause)
-        if record.request:
-            self.sessions.learn(seq, record)
-        if record.outcome == "crashed":
-            counts = self._crashes.setdefault(record.worker, {})
-            key = digest(record.data)
-            counts[key] = counts.get(key, 0) + 1
-        elif record.worker in self._crashes and record.outcome != "dropped":
-            self._crashes[record.worker].pop(digest(record.data), None)
 
     def _life(self, worker: str) -> Life | None:
         """The life of a journalled worker of the tree's file, begun with its saved state."""

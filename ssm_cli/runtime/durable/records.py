@@ -44,7 +44,7 @@ class Code(msgspec.Struct, frozen=True, array_like=True):
     place: str = ""
 
 
-class Input(msgspec.Struct, frozen=True, array_like=True, tag="in"):
+class Input(msgspec.Struct, frozen=True, array_like=True, tag="in", gc=False):
     """An input that a worker was stepped with.
 
     Attributes:

@@ -22,10 +22,9 @@ class Unsent:
         """Something was sent."""
         self._sent[sent.cause] = sent
 
-    def served(self, cause: Cause | None) -> None:
+    def served(self, cause: Cause) -> None:
         """What was sent by that cause has been served, or dropped."""
-        if cause is not None:
-            self._sent.pop(cause, None)
+        self._sent.pop(cause, None)
 
     def ended(self, worker: str, seq: int) -> None:
         """A life has ended: what that worker wanted to go on with until then is void."""

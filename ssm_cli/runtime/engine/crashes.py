@@ -61,7 +61,16 @@ class CrashNote(msgspec.Struct, eq=False):
 
 
 class KeptCrash(Protocol):
-    """What is kept of a crash: a note, or what makes one when somebody asks."""
+    """What is kept of a crash: a note, or what makes one when somebody asks.
+
+    Attributes:
+        message, state, places: what is kept of the input, the state, and of where the error
+            passed, for as long as it is one of the last.
+    """
+
+    message: Any
+    state: Any
+    places: Any
 
     def note(self) -> CrashNote:
         """Return the note."""
@@ -78,7 +87,7 @@ class CrashNotes:
     __slots__ = ("_notes", "room")
 
     def __init__(self) -> None:
-        self._notes: deque[KeptCrash] = deque(maxlen=KEPT_CRASHES)
+        self._notes: deque[KeptCrash] = deque()
         self.room = Room()
 
     def take_over(self, other: CrashNotes, copied: Callable[[CrashNote], CrashNote]) -> None:
@@ -91,8 +100,12 @@ class CrashNotes:
         return tuple(self._notes)
 
     def add(self, note: KeptCrash) -> None:
-        """Keep a note; the oldest goes if there are too many."""
-        self._notes.append(note)
+        """Keep a note; the oldest goes if there are too many, with what it holds."""
+        notes = self._notes
+        if len(notes) == KEPT_CRASHES:
+            oldest = notes.popleft()
+            oldest.message = oldest.state = oldest.places = None
+        notes.append(note)
 
     def knows(self, worker: str) -> bool:
         """Return whether a crash of a worker of that name is kept."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
-from types import CodeType
+from types import CodeType, TracebackType
 from typing import Any
 
 import msgspec
 
 from ssm_cli.behaviour.reasons import Crash, ExitReason
 from ssm_cli.errors import SsmError
-from ssm_cli.runtime.traces import trace_of
+from ssm_cli.runtime.traces import TRACE
 
 MOST_FRAMES = 50
 MOST_KINDS = 1000  # names of exceptions for which a class is kept
@@ -41,7 +41,7 @@ def places_of(error: BaseException) -> Places:
     """Return where an exception has passed, without the frames, which hold all they worked on."""
     if issubclass(type(error), PastError):
         return error.places  # type: ignore[attr-defined,no-any-return]  # by its type
-    trace = trace_of(error)
+    trace: TracebackType | None = TRACE.__get__(error)
     if trace is None:
         return ()
     if trace.tb_next is None:

@@ -39,7 +39,8 @@ def serve_plainly(
     world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> tuple[Any, Any] | None:
     """Serve a plain input. An answer that is no pair is handed back; a read is, `UNSTEPPED`."""
-    guard, keeper, kept = world.guard, world.outside.keeper, cell.ensure_extra().kept
+    extra: Any = cell.extra  # it has one, by its plan
+    guard, keeper, kept = world.guard, world.outside.keeper, extra.kept
     guard.used, guard.cell = True, cell
     if not guard.armed:
         guard.arm()
@@ -93,12 +94,12 @@ def commit_pair(
     cell.steps, keeper.half = cell.steps + 1, None
 
 
-def write_output(world: World, cell: WorkerCell, output: Any) -> bytes:
+def write_output(world: World, cell: WorkerCell, kept: Kept, output: Any) -> bytes:
     """Write an output for its record; b"" if it cannot be: whoever asked in bytes is told so."""
     guard = world.guard
     guard.cell = cell
     try:
-        written: bytes = foreign(cell.ensure_extra().kept.codec.encode, output)
+        written: bytes = foreign(kept.codec.encode, output)
     except BaseException as error:
         guard.cell = None
         if is_from_outside(guard, error):
@@ -119,7 +120,7 @@ def record(
     (kind, data), (state, output), keeper = came, result, world.outside.keeper
     data = data if data[:1] != ODD else kept.values.came(data)
     state_hash = kept.hash(state)
-    written = write_output(world, cell, output) if kind is CALL else b""
+    written = write_output(world, cell, kept, output) if kind is CALL else b""
     keeper.step(cell)
     kept.succeeded(data)
     keeper.add(
@@ -127,7 +128,7 @@ def record(
             kept.worker, keeper.at_s(), HOW[kind], data,
             "replied" if kind is CALL else "silent",
             digest_of_output(written), state_hash, kept.values.version, effects_hash=b"",
-            number=next_record(keeper),
+            number=0 if world.history is None else next_record(keeper),
         ),
         len(data),
         sure=True,

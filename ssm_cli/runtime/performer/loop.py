@@ -76,6 +76,7 @@ MOST_ROUNDS = 1_000  # of one `pump`, where a manual clock stands still
 MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
+RUNNING, RECORD = CellStatus.RUNNING, Plan.RECORD
 
 
 @loop_code
@@ -120,7 +121,7 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
     now_s = clock()
     if world.history is not None:
         world.history.next_at(now_s)
-    end_s, settled_s = now_s + budget_s, now_s + min(budget_s, SETTLE_S)
+    first_s, end_s = now_s, now_s + budget_s
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     for _ in range(MOST_ROUNDS):
         fire_timers(world, now_s)
@@ -129,11 +130,12 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
         begun_s, now_s = now_s, clock()
         look_back(world, now_s, now_s - begun_s, more=more)
         if keeper is not None and keeper.has_work():
-            more = write_records(world, until)
-            now_s = clock()
+            keeper.commit()
+            waits = world.queue and not (until.done or keeper.is_full())
+            more, now_s = bool(waits or world.lane), clock()
         if now_s >= end_s:
             return more or bool(world.retries)
-        if world.retries and tries and (not until.done or now_s < settled_s):
+        if world.retries and tries and (not until.done or now_s < first_s + SETTLE_S):
             tries -= 1
             more = try_restart(world, now_s) or more
             now_s = clock()
@@ -152,14 +154,6 @@ def look_back(world: World, now_s: float, took_s: float, *, more: bool) -> None:
         world.batch *= 2
     if more and world.queue and world.queue[0][1] is Kind.CONTINUE:
         let_another(world)
-
-
-def write_records(world: World, until: Pending) -> bool:
-    """Write what the inputs served so far have to be recorded; return whether there is more."""
-    keeper = world.outside.keeper
-    keeper.commit()
-    waits = bool(world.queue) and not (until.done or keeper.is_full())
-    return waits or bool(world.lane)
 
 
 def let_another(world: World) -> None:
@@ -356,7 +350,8 @@ def step_failed(
             interrupt(world, cell, pending, error)
         own_frames_only(error)
         reason = ended_by(world, cell, error)
-    reason = explained(cell, message, reason)
+    if cell.behaviour.inputs is not None:
+        reason = explained(cell, message, reason)
     if not crash_plainly(world, cell, message, pending, reason):
         end_crashed(world, cell, message, pending, reason)
 
@@ -384,9 +379,12 @@ def serve(
 ) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
     plan = cell.extra.plan if cell.extra is not None else Plan.CARE
-    if type(message) is Publishing:
+    quick = plan is RECORD and type(message) is bytes and cell.status is RUNNING
+    if quick and not (pending and pending.request):
+        serve_journalled(world, cell, kind, message, pending)
+    elif type(message) is Publishing:
         bring_on(world, message)
-    elif cell.status is not CellStatus.RUNNING:
+    elif cell.status is not RUNNING:
         if comes_back(cell) and kind is not Kind.CONTINUE:
             put_off(world, cell, kind, message, pending)
         else:
@@ -395,8 +393,6 @@ def serve(
             no_process(world, cell, kind, message, pending)
     elif plan is Plan.HELD and (kind is not Kind.CONTINUE or not cell.suspended):
         put_off(world, cell, kind, message, pending)
-    elif plan is Plan.RECORD and type(message) is bytes and not (pending and pending.request):
-        serve_journalled(world, cell, kind, message, pending)
     else:
         serve_carefully(world, cell, kind, message, pending)
 
