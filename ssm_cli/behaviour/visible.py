@@ -6,6 +6,7 @@ The state of a `Statem` holds more than what its callbacks know: that stays as i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -105,6 +106,13 @@ def changed_by(state: Any, function: Callable[[Any], Any]) -> Any:
     found = [caught(function, pair) for pair in visible(state)]
     pairs = [new if is_pair(new) else old for new, old in zip(found, visible(state), strict=True)]
     return replaced(state, pairs)
+
+
+def redacted_by(behaviour: Behaviour, value: Any) -> Any:
+    """Return a value without what its worker hides. User code."""
+    if isinstance(behaviour, StateMachine):
+        return value if behaviour.redact is None else foreign(behaviour.redact, value)
+    return redact_parts(value, partial(foreign, behaviour.format_status))
 
 
 def redact_parts(value: Any, hide: Callable[[Any], Any]) -> Any:
