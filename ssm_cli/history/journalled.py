@@ -148,6 +148,7 @@ class Retelling:
             cause = getattr(found.record, "cause", None)
             if cause is not None and cause[0] in self._numbers:
                 recorder.causes[last] = self._numbers[cause[0]]
+        recorder.reach(max([self._last, last, *numbers]))
         return ends
 
     def _entry(self, found: Taken, number: int) -> Entry | None:

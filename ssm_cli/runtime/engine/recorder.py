@@ -243,7 +243,12 @@ class Recorder:
 
     def last(self) -> int:
         """Return the number of the last record."""
-        return self.ring[-1][0] if self.ring else self._number
+        ring, number = self.ring, self._number
+        return ring[-1][0] if ring and ring[-1][0] > number else number
+
+    def reach(self, number: int) -> None:
+        """Have a number for the last record, though nothing is remembered of it."""
+        self._number = max(self.last(), number)
 
     # -- inputs --------------------------------------------------------------------------------
 
