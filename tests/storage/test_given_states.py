@@ -62,7 +62,7 @@ MACHINE = StateMachine(
 )
 
 
-def tree() -> Supervisor:
+def tree() -> Any:
     children = [Worker("door", Door, persist="journal"), Worker("m", MACHINE, persist="journal")]
     return Supervisor("root", children=children)
 
