@@ -246,10 +246,6 @@ class Recorder:
         ring, number = self.ring, self._number
         return ring[-1][0] if ring and ring[-1][0] > number else number
 
-    def reach(self, number: int) -> None:
-        """Have a number for the last record, though nothing is remembered of it."""
-        self._number = max(self.last(), number)
-
     # -- inputs --------------------------------------------------------------------------------
 
     def arrive(self, cell: WorkerCell, kind: Kind, came: Any) -> None:
@@ -450,6 +446,11 @@ def record_behind(recorder: Recorder, cell: Cell, event: str) -> int:
     passed = type(what) is Passed and not what.own
     outside = cell is world.root and not world.pumping
     return 0 if outside or passed or event == "undecodable" else recorder.last()
+
+
+def reach(recorder: Recorder, number: int) -> None:
+    """Have this number for the last record, though nothing may be remembered of it."""
+    recorder._number = max(recorder.last(), number)  # noqa: SLF001 - its own file
 
 
 def go_on_at(recorder: Recorder, number: int) -> None:
