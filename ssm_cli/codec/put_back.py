@@ -18,7 +18,7 @@ import msgspec
 from ssm_cli.codec.json import jsonable, shown_keys, spelling
 from ssm_cli.codec.loss import read_whole, refuse_fields
 from ssm_cli.codec.schema import is_record, shape_of
-from ssm_cli.codec.shown import read_shown, shown_type
+from ssm_cli.codec.shown import NUMBERS, read_shown, shown_type
 
 AS_JSON = frozenset({str, int, float, bool, type(None), list, dict})
 """Of these, where no type is declared, what JSON has is taken as it has it."""
@@ -106,7 +106,7 @@ class PutBack:
         self._refuse_masks(given)
         undeclared = said in (Any, object)
         told = shown_type(old) if undeclared else said
-        if undeclared and told in AS_JSON:
+        if undeclared and told in AS_JSON and not (told is float and given in NUMBERS):
             return given
         return read_whole(told, given)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from math import inf
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -221,7 +222,8 @@ class Kind(Enum):
 
 def test_values_whose_types_json_does_not_tell_stay_what_they_are() -> None:
     value = {
-        "date": date(2026, 1, 2), "pair": (1, 2), "seal": b"x", "none": None, "kind": Kind.SINGLE,
+        "date": date(2026, 1, 2), "pair": (1, 2), "seal": b"x", "none": None, "big": inf,
+        "kind": Kind.SINGLE,
         "keys": {1: "one", "1": "text", Kind.SINGLE: "member"}, "dates": [date(2026, 1, 2)],
     }  # fmt: skip
     with running(StateMachine(step=step, init=lambda *_: value)) as node:
@@ -233,11 +235,12 @@ def test_values_whose_types_json_does_not_tell_stay_what_they_are() -> None:
             "date": "2026-01-03",
             "pair": [1, 3],
             "dates": ["2026-01-02", "2026-01-04"],
+            "big": "-inf",
         }
         assert put(node, changed).exit_code == 0
         found = real(node)
         assert found["date"] == date(2026, 1, 3)
-        assert found["pair"] == (1, 3)
+        assert (found["pair"], found["big"]) == ((1, 3), -inf)
         assert found["dates"] == [date(2026, 1, 2), date(2026, 1, 4)]
         assert put(node, changed | {"date": "no date"}).exit_code == ExitCode.USAGE
 
