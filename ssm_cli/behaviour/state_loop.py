@@ -240,13 +240,7 @@ class Turn:
         callbacks, state, data = self._module(), self._state, self._data
         if callbacks.callback_mode == "handle_event_function":
             return callbacks.handle_event(event, state, data)
-        function = None
-        if isinstance(state, str) and not state.startswith("_") and not hasattr(Statem, state):
-            function = getattr(callbacks, state, None)
-        if function is None:
-            name = type(callbacks).__name__
-            raise AttributeError(f"{name} has no state function for {plain(state, repr)}")
-        return function(event, data)
+        return state_function(callbacks, state)(event, data)
 
     # -- what a callback has answered ----------------------------------------------------------
 
@@ -402,6 +396,24 @@ class Turn:
             self._due.remove(timer)
         else:
             self._effects.append(CancelTimer(timer_key(timer)))
+
+
+def state_function(callbacks: Statem, state: Any) -> Any:
+    """Return the callback of a state; raise `AttributeError` where there is none."""
+    function = None
+    if isinstance(state, str) and not state.startswith("_") and not hasattr(Statem, state):
+        function = getattr(callbacks, state, None)
+    if function is None:
+        name = type(callbacks).__name__
+        raise AttributeError(f"{name} has no state function for {plain(state, repr)}")
+    return function
+
+
+def check_state(statem: Statem, at: InState) -> None:
+    """Raise `AttributeError` where no event could be taken in a state."""
+    callbacks = in_use(statem, at.modules)
+    if callbacks.callback_mode == "state_functions":
+        state_function(callbacks, at.state)
 
 
 def one_by_one(waiting: Waiting) -> tuple[StateEvent, ...]:

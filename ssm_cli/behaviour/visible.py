@@ -6,6 +6,7 @@ The state of a `Statem` holds more than what its callbacks know: that stays as i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,13 +23,31 @@ from ssm_cli.behaviour.statem import Statem
 from ssm_cli.behaviour.transitions import Next, StateEvent
 
 
+class Written(msgspec.Struct, frozen=True):
+    """What somebody has written that is to be put in the place of a state."""
+
+    def put(self, old: Any, shown: Any) -> Any:
+        """Return the state, as `visible` has it; `shown` is what is shown of the old one."""
+        raise NotImplementedError
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A state that another tree has of the same worker, as it is."""
+
+    state: Any
+
+
+class HandlerStates(list[tuple[Any, Any]]):
+    """What `sys:get_state` answers of an `Event` manager: its handlers, each with its state."""
+
+
 def visible(state: Any) -> Any:
     """What `sys:get_state` answers of a state.
 
     Of a `Statem` its state and data; of an `Event` manager its handlers, each with its state.
     """
     if type(state) is Handlers:
-        return [(handler_name(one), one.state) for one in state.installed]
+        return HandlerStates((handler_name(one), one.state) for one in state.installed)
     return StateData(state.state, state.data) if type(state) is InState else state
 
 
@@ -43,8 +62,23 @@ def replaced(state: Any, given: Any) -> Any:
     if type(state) is not InState:
         return given
     if not is_pair(given):
-        raise BadReturnError(f"{plain(given, repr)} is no pair; expected (state, data)")
+        raise BadReturnError(f"a {type(given).__name__} is no pair; expected (state, data)")
     return msgspec.structs.replace(state, state=given[0], data=given[1])
+
+
+def taken_over(state: Any, given: Taken) -> Any:
+    """What a state becomes by that of another tree: what waits in it stays.
+
+    Raises:
+        BadReturnError: it has other handlers.
+    """
+    other = given.state
+    if type(state) is Handlers:
+        mine, others = ([handler_name(one) for one in it.installed] for it in (state, other))
+        if mine != others:
+            raise BadReturnError("its handlers are not the same")
+        return handlers_with(state, visible(other))
+    return replaced(state, visible(other)) if type(state) is InState else other
 
 
 def handlers_with(state: Handlers, given: Any) -> Handlers:
@@ -52,7 +86,7 @@ def handlers_with(state: Handlers, given: Any) -> Handlers:
     pairs = list(given) if isinstance(given, list | tuple) else []
     if len(pairs) != len(state.installed) or not all(is_pair(pair) for pair in pairs):
         expected = f"{len(state.installed)} pairs (handler, state)"
-        raise BadReturnError(f"{plain(given, repr)} are no handlers; expected {expected}")
+        raise BadReturnError(f"a {type(given).__name__} is none of it; expected {expected}")
     both = zip(state.installed, pairs, strict=True)
     return Handlers(tuple(msgspec.structs.replace(one, state=pair[1]) for one, pair in both))
 
@@ -72,6 +106,13 @@ def changed_by(state: Any, function: Callable[[Any], Any]) -> Any:
     found = [caught(function, pair) for pair in visible(state)]
     pairs = [new if is_pair(new) else old for new, old in zip(found, visible(state), strict=True)]
     return replaced(state, pairs)
+
+
+def redacted_by(behaviour: Behaviour, value: Any) -> Any:
+    """Return a value without what its worker hides. User code."""
+    if isinstance(behaviour, StateMachine):
+        return value if behaviour.redact is None else foreign(behaviour.redact, value)
+    return redact_parts(value, partial(foreign, behaviour.format_status))
 
 
 def redact_parts(value: Any, hide: Callable[[Any], Any]) -> Any:

@@ -120,13 +120,14 @@ def read(data: bytes, classes: Classes) -> Any:
     return Reader(classes, head).lift(body)
 
 
-def read_plain(data: bytes) -> Any:
+def read_plain(data: bytes, *, named: bool = False) -> Any:
     """The same without any class: records are dicts (with their `type` where a union has others).
 
-    Enum members are their values. Raises as `read` does.
+    Enum members are their values, and their names as keys of which another one is that value; with
+    `named` as all keys. Raises as `read` does.
     """
     head, body = _decode(data[len(MARK) :])
-    return Reader(Classes(), head, plain=True).lift(body)
+    return Reader(Classes(), head, plain=True, named=named).lift(body)
 
 
 def heads_in(data: bytes) -> list[tuple[str, list[str]]]:

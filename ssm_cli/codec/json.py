@@ -232,8 +232,8 @@ def jsonable(value: object) -> object:
     """A value as JSON-ready data, for records; never raises.
 
     Constructors become objects with their `type`, enum members their name, sets sorted lists,
-    keys text; what JSON does not have (and what is nested deeper than `MAX_DEPTH`) becomes its
-    repr, at most `MAX_REPR_CHARACTERS`.
+    keys text (`shown_keys`); what JSON does not have (and what is nested deeper than `MAX_DEPTH`)
+    becomes its repr, at most `MAX_REPR_CHARACTERS`.
 
     >>> jsonable({"a": (1, None), 2: b"x"})
     {'a': [1, None], '2': 'x'}
@@ -252,7 +252,8 @@ def _jsonable(value: Any, depth: int) -> object:
     if is_record(type(value)):
         return {key: _jsonable(item, depth - 1) for key, item in _fields(value)}
     if isinstance(value, Mapping):
-        return {_key(key): _jsonable(item, depth - 1) for key, item in value.items()}
+        items = [_jsonable(item, depth - 1) for item in value.values()]
+        return dict(zip(shown_keys(value), items, strict=True))
     if isinstance(value, set | frozenset):  # without order; a record is the same in every run
         value = sorted(value, key=safe_repr)
     if isinstance(value, list | tuple):
@@ -281,6 +282,25 @@ def _scalar(value: object) -> object:
     except REFUSALS:
         return safe_repr(value)
     return data if isinstance(data, str | int | float) else safe_repr(value)
+
+
+def shown_keys(mapping: Mapping[Any, Any]) -> list[str]:
+    """Return the text of each key; of keys that look alike, the later ones have their repr.
+
+    >>> shown_keys({1: "a", "1": "b", "x": "c"})
+    ['1', "'1'", 'x']
+    """
+    keys = [_key(key) for key in mapping]
+    if len({*keys}) == len(keys):
+        return keys
+    taken = set()
+    for index, key in enumerate(mapping):
+        if keys[index] in taken:
+            keys[index] = safe_repr(key)
+        while keys[index] in taken:
+            keys[index] += "'"
+        taken.add(keys[index])
+    return keys
 
 
 def _key(key: object) -> str:

@@ -17,11 +17,20 @@ COMPOUND = frozenset({list, dict})
 
 
 class Reader:
-    """One walk from a form to its value; `plain` without the classes, for who has other ones."""
+    """One walk from a form to its value.
 
-    def __init__(self, classes: Classes, head: Any, *, plain: bool = False) -> None:
+    Args:
+        classes: of the values; what is written by them.
+        head: the names of the classes, and of their fields.
+        plain: without the classes, for who has other ones.
+        named: keys and elements that are members of enums are their names then, always.
+    """
+
+    def __init__(
+        self, classes: Classes, head: Any, *, plain: bool = False, named: bool = False
+    ) -> None:
         self.classes = classes
-        self.plain = plain
+        self.plain, self.named = plain, named
         self._heads: list[tuple[str, list[str], bool]] = head
         self._names = {head[0]: head for head in self._heads}
 
@@ -59,12 +68,37 @@ class Reader:
 
     def pairs(self, data: list[Any], begin: int) -> Iterable[tuple[Any, Any]]:
         """Keys and values that stand in turn, from that place on."""
-        for index in range(begin, len(data), 2):
-            key = self.lift(data[index])
+        for key, part in zip(self.apart(data[begin::2]), data[begin + 1 :: 2], strict=True):
             try:
-                yield key, self.lift(data[index + 1])
+                yield key, self.lift(part)
             except Inexact as error:
                 raise error.at(f"[{key!r:.60}]") from None
+
+    def elements(self, data: list[Any]) -> list[Any]:
+        """The elements of a set."""
+        return self.apart(data[1:]) if self.plain else self.items(data, 1)
+
+    def apart(self, forms: list[Any]) -> list[Any]:
+        """The values of keys or elements.
+
+        Without classes a member of an enum is its value; where another one is that, its name.
+        """
+        found = [self.lift(form) for form in forms]
+        if not self.plain:
+            return found
+        counts: Counter[Any] = Counter()
+        try:
+            counts.update(found)
+        except TypeError:
+            return found
+        if not self.named and len(counts) == len(found):
+            return found
+        for index, form in enumerate(forms):
+            if is_member(form) and (self.named or counts[found[index]] > 1):
+                name = self._head(form[1])[0].rpartition(":")[2]
+                found[index] = form[2] if form[2] not in counts else f"{name}.{form[2]}"
+                counts[found[index]] += 1
+        return found
 
     def hashed(self, make: Callable[[Any], Any], parts: Iterable[Any]) -> Any:
         """A set or a dict of these parts; without classes a list where those were its keys."""
@@ -157,8 +191,8 @@ class Reader:
 HOW_LIFTED: tuple[Callable[[Reader, list[Any]], Any], ...] = (
     lambda r, data: r.hashed(dict, r.pairs(data, 1)),
     lambda r, data: tuple(r.items(data, 1)),
-    lambda r, data: r.hashed(set, r.items(data, 1)),
-    lambda r, data: r.hashed(frozenset, r.items(data, 1)),
+    lambda r, data: r.hashed(set, r.elements(data)),
+    lambda r, data: r.hashed(frozenset, r.elements(data)),
     Reader.standard,
     Reader.record,
     Reader.enum,
@@ -170,3 +204,9 @@ HOW_LIFTED: tuple[Callable[[Reader, list[Any]], Any], ...] = (
     lambda _, data: data[1].decode("utf-8", "surrogatepass"),
 )
 """By the number of the tag, in the order of `classes.TAGS`."""
+
+
+def is_member(form: Any) -> bool:
+    """Return whether a form is that of a member of an enum."""
+    tagged = type(form) is list and bool(form) and type(form[0]) is Ext
+    return tagged and HOW_LIFTED[form[0].code] is Reader.enum

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
-from ssm_cli.behaviour.state_loop import StateData
+from ssm_cli.behaviour.visible import HandlerStates, Written
 from ssm_cli.codec.json import jsonable
-from ssm_cli.codec.shown import read_shown, shown_type, unshown
+from ssm_cli.codec.put_back import PutBack, RepeatedKey, json_of
 from ssm_cli.errors import CommandError, SysError, message_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec, Labelled
 from ssm_cli.spec.problems import Problem
 
 NUMBERS = frozenset({int, float})
-BUILT = (msgspec.Struct, tuple, set, frozenset, Enum, bytes)
-"""What is built from JSON; other values are taken as it has them, where no type is declared."""
 
 
 @runtime_checkable
@@ -41,7 +37,7 @@ def data_of(api: NodeApi, worker: str, value: object) -> object:
     return api.data(worker, value) if isinstance(api, DataShower) else jsonable(value)
 
 
-class StateText(msgspec.Struct, frozen=True):
+class StateText(Written, frozen=True):
     """JSON that stands for a state: given to `replace_state`, it takes the type of the old one.
 
     `declared` is what the code says of the type.
@@ -50,21 +46,38 @@ class StateText(msgspec.Struct, frozen=True):
     text: str
     declared: Any = Any
 
-    def __call__(self, old: object) -> object:
+    def put(self, old: object, shown: object) -> object:
         """Return the new state; raise `CommandError` where its type would be another one.
 
         In the place of None any value goes, and any number in the place of one.
         """
-        new, kind = state_of(self.text, old, self.declared), type(old)
+        given, kind = given_of(self.text), type(old)
+        if isinstance(old, HandlerStates):
+            return handlers_of(given, old, shown)
+        new = typed(given, old, self.declared, shown)
         if old is None or type(new) is kind or (kind in NUMBERS and type(new) in NUMBERS):
             return new
         raise CommandError(f"VALUE is a {type(new).__name__}, but the state is a {kind.__name__}")
 
 
+def handlers_of(given: Any, old: HandlerStates, shown: Any) -> HandlerStates:
+    """Return the handlers of an `Event` manager with the states that were written."""
+    names = [name for name, _ in old]
+    both = isinstance(given, list) and all(isinstance(g, list) and len(g) == 2 for g in given)
+    if not both or [name for name, _ in given] != [name for name, _ in shown]:
+        said = ", ".join(map(str, names)) or "none"
+        raise CommandError(f"VALUE must be pairs of handler and state, of those there are: {said}")
+    parts = zip(given, old, shown, strict=True)
+    return HandlerStates(
+        (name, typed(one[1], state, Any, seen[1])) for one, (name, state), seen in parts
+    )
+
+
 def set_state(api: NodeApi, worker: str, text: str) -> None:
     """Put the state that JSON `text` stands for in the place of a worker's.
 
-    Its type is that of the state itself, and not of what a redaction shows of it.
+    Its type is that of the state itself, and not of what a redaction shows of it; what stands as
+    it is shown keeps its value, hidden parts too.
 
     Raises:
         CommandError: as `state_of`; the state stays.
@@ -81,6 +94,20 @@ def set_state(api: NodeApi, worker: str, text: str) -> None:
         raise
 
 
+def given_of(text: str) -> Any:
+    """Return what JSON `text` stands for; raises `CommandError`."""
+    try:
+        return json_of(text)
+    except RepeatedKey as error:
+        raise CommandError(f"VALUE: {error}") from error
+    except UnicodeEncodeError as error:
+        raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
+    except msgspec.DecodeError as error:
+        raise CommandError(
+            f'VALUE is no JSON: {error}; write numbers as 1, text as "x", mappings as {{"x": 1}}'
+        ) from error
+
+
 def state_of(text: str, old: object, declared: Any = Any) -> object:
     """The state that JSON `text` stands for, in the type that the worker's state has now.
 
@@ -88,37 +115,23 @@ def state_of(text: str, old: object, declared: Any = Any) -> object:
     further, all is taken as JSON has it; keys of a mapping are what they are now.
 
     Raises:
-        CommandError: no JSON, or not of that type.
+        CommandError: no JSON, not of that type, or a field is missing or none.
 
     >>> state_of('{"x": 1}', {}), state_of("[1, 2]", (0,)), state_of('{"3": 1}', {2: 1})
     ({'x': 1}, (1, 2), {3: 1})
     """
-    try:
-        given: object = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise CommandError(
-            f'VALUE is no JSON: {error}; write numbers as 1, text as "x", mappings as {{"x": 1}}'
-        ) from error
-    except UnicodeEncodeError as error:
-        raise CommandError("VALUE is no UTF-8; write other characters as \\uNNNN") from error
-    return typed(given, old, declared)
+    return typed(given_of(text), old, declared, jsonable(old))
 
 
-def typed(given: Any, old: object, declared: Any = Any) -> object:
+def typed(given: Any, old: object, declared: Any, shown: Any) -> object:
     """Return decoded JSON in the type of a state; raises `CommandError` as `state_of`.
 
     Of a `Statem` the state and its data are each of their own type.
     """
-    pair = unshown(StateData, given) if type(old) is StateData else None
-    if isinstance(old, StateData) and isinstance(pair, list) and len(pair) == len(old):
-        return StateData(typed(pair[0], old.state), typed(pair[1], old.data))
-    kind, said = type(old), shown_type(old, declared)
-    if said is kind and not isinstance(old, BUILT) and not dataclasses.is_dataclass(old):
-        return given
     try:
-        return read_shown(said, given)
+        return PutBack(old, shown).read(given, declared)
     except (ValueError, TypeError) as error:  # msgspec's are among them
-        name = kind.__name__ if old is not None else "state of this worker"
+        name = type(old).__name__ if old is not None else "state of this worker"
         raise CommandError(f"VALUE is no {name}: {message_of(error)}") from error
 
 

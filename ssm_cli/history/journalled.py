@@ -28,7 +28,7 @@ from ssm_cli.runtime.durable.stored import head_of, renamed_in, workers_in
 from ssm_cli.runtime.durable.values import ODD, text_of
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recalled import class_of, frameless
-from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder
+from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder, reach
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.system import put_state
@@ -148,6 +148,7 @@ class Retelling:
             cause = getattr(found.record, "cause", None)
             if cause is not None and cause[0] in self._numbers:
                 recorder.causes[last] = self._numbers[cause[0]]
+        reach(recorder, max([self._last, last, *numbers]))
         return ends
 
     def _entry(self, found: Taken, number: int) -> Entry | None:

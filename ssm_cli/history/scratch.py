@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from ssm_cli.behaviour.visible import Taken
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import CommandError, Forgotten, message_of
 from ssm_cli.history.changes import change_record
@@ -156,7 +157,7 @@ class Scratch:
         if sure != "yes":
             return {"worker": worker, "changes": told, "adopted": False}
         state = names[worker].state  # type: ignore[attr-defined]  # a worker's
-        live.replace_state(worker, lambda _: state)
+        live.replace_state(worker, Taken(state))
         number = live.record
         entry = live.recorder().ring[-1]  # type: ignore[union-attr]  # there are places
         if type(entry[5]) is Acted:

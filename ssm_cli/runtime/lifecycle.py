@@ -8,7 +8,7 @@ from ssm_cli.errors import CalledFromStep, Fenced, SsmError, StartFailed, Storag
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.durable.lives import resume_sent
 from ssm_cli.runtime.durable.opening import keeper_for
-from ssm_cli.runtime.durable.ports import Store
+from ssm_cli.runtime.durable.ports import Owned, Store
 from ssm_cli.runtime.engine.bonds import empty_groups
 from ssm_cli.runtime.engine.entries import StopTree
 from ssm_cli.runtime.engine.failures import start_cause
@@ -134,6 +134,8 @@ class Lifecycle:
         """Read what is stored, at the first start."""
         outside = self._world.outside
         if self._store is not None and outside.keeper is None:
+            if isinstance(self._store, Owned):
+                self._store.need_for(self._name)
             outside.keeper = keeper_for(self._world, self._store, self._cannot_write)
 
     def _remember_from(self, history: Recorder) -> None:

@@ -23,12 +23,12 @@ from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
 from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.storage.database import Database
+from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
 from ssm_cli.storage.witness import Witness, fingerprint, of_folder
 
 DATABASE = "journal.db"
 LOCK = "lock"
 WITNESS = "witness"
-OWNER = "owner.json"  # whose data it holds; written by who opens it
 
 
 class FolderStore:
@@ -256,6 +256,12 @@ class FolderStore:
     def where(self) -> str:
         """The folder."""
         return str(self.path)
+
+    def need_for(self, name: str) -> None:
+        """Raise `StorageError` where the folder is that of an embedded node of another name."""
+        owner = owner_of(self.path)
+        if owner is not None and not owner["tree"] and owner["name"] != name:
+            raise another(self.path, owner, embedded(name), "give it a folder of its own")
 
     def denial(self) -> str:
         """What a copy of its database needs as its witness, to be without what was denied."""

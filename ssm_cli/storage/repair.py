@@ -14,12 +14,19 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.partition import JOINT, splits
+from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.state_loop import check_state
+from ssm_cli.behaviour.statem import Statem
+from ssm_cli.behaviour.visible import redacted_by, replaced, visible
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.exact import heads_in, is_exact, renamed
 from ssm_cli.codec.json import jsonable
+from ssm_cli.codec.loss import read_whole
+from ssm_cli.codec.put_back import PutBack, json_of
 from ssm_cli.codec.renames import Names, Renames
-from ssm_cli.codec.shown import read_shown
 from ssm_cli.errors import StorageError, counted, message_of
 from ssm_cli.runtime.clock import SystemClock
 from ssm_cli.runtime.durable.again import Again
@@ -159,21 +166,21 @@ class Repairing:
 
     def state(self, text: str) -> list[str]:
         """Prepare to go on with a state that is given as JSON; raises `StorageError`."""
-        try:
-            given = json.loads(text)
-        except ValueError as error:
-            raise StorageError(f"--state takes JSON: {message_of(error)}") from error
         if self._spec is None:
             raise StorageError("--state is read by the type of the code: name it by --tree FILE")
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
+        life = None if self._is_new else self._stepped()
+        known = life is not None and life.has and life.trouble is None
+        saved = life.saved(self._at_s, self._last[2]) if life and known else self._tail.saved
+        old = life.state if life and known else NOTHING
         try:
-            value = read_shown(state_type(behaviour), given)
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            value = written_state(behaviour, old, json_of(text))
+        except Exception as error:  # the user's redaction, and what makes a value, are among them
             raise StorageError(
                 f"--state is no state of {self.worker}: {message_of(error)}"
             ) from error
         data = values.dump(value)
-        self._goes_on("state", data, values.code, self._tail.saved)
+        self._goes_on("state", data, values.code, saved)
         return [f"state: {state_text(data)}"]
 
     def forget(self) -> list[str]:
@@ -319,6 +326,29 @@ WAYS = (
     "--forget               begin by init",
 )
 """What can be done, a line each. Each shows what it changes, asks, and is a record."""
+
+
+def written_state(behaviour: Behaviour, old: Any, given: Any) -> Any:
+    """Return the state of a worker that decoded JSON stands for, as `state -o json` shows it.
+
+    Args:
+        behaviour: its code.
+        old: the state that is stored, of this code; `NOTHING` where there is none.
+        given: decoded JSON.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if isinstance(behaviour, Event) or (isinstance(behaviour, Statem) and old is NOTHING):
+        raise TypeError("nothing here tells the types in it; see --as-new, or --forget")
+    if old is NOTHING:
+        return read_whole(state_type(behaviour), given)
+    seen = visible(redacted_by(behaviour, old))
+    back = PutBack(visible(old), jsonable(seen))
+    value = replaced(old, back.read(given, state_type(behaviour)))
+    if isinstance(behaviour, Statem):
+        check_state(behaviour, value)
+    return value
 
 
 def saved_text(tail: Tail, head: Head) -> str:

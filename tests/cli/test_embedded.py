@@ -297,6 +297,10 @@ def test_a_folder_of_another_tree_is_refused_before_anything_starts(
         await opened("shop")
         with pytest.raises(StorageError, match=r"node `shop`, and this is .*`desk`"):
             await opened("desk")
+        with FolderStore(data) as store, pytest.raises(StorageError, match="node `desk`"):
+            kept("desk", store).start()
+        with FolderStore(data) as store, kept("shop", store) as node:
+            assert node.call("kv", Lookup("x")).value == 1
         assert "the embedded node `shop`" in await run(74)
         assert sockets(tmp_path) == []
         await opened("shop")

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from ssm_cli.codec.classes import Classes, Inexact
-from ssm_cli.codec.exact import canonical, read, write
+from ssm_cli.codec.exact import canonical, read, read_plain, write
 
 
 class Slotted:
@@ -249,3 +249,19 @@ def test_a_key_that_cannot_be_shown_still_names_the_place(way: Any) -> None:
     with pytest.raises(Inexact, match="cannot be kept") as caught:
         way({10**5000: object()}, Classes())
     assert "int that cannot be shown" in caught.value.path
+
+
+class Bed(enum.Enum):
+    SINGLE = 1
+    SIDE = "1"
+
+
+def test_without_its_class_a_member_of_an_enum_is_no_other_key() -> None:
+    classes = Classes()
+    value = {1: "one", Bed.SINGLE: "member", "1": "text", Bed.SIDE: "side", "x": {1, Bed.SINGLE}}
+    told = {1: "one", "SINGLE": "member", "1": "text", "SIDE": "side", "x": {1, "SINGLE"}}
+    assert read_plain(write(value, classes)) == told
+    alone = write({Bed.SINGLE: Bed.SINGLE}, classes)
+    assert (read_plain(alone), read_plain(alone, named=True)) == ({1: 1}, {"SINGLE": 1})
+    both = write({1: 0, Bed.SINGLE: 1, "SINGLE": 2}, classes)
+    assert read_plain(both) == {1: 0, "Bed.SINGLE": 1, "SINGLE": 2}

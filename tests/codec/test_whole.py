@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from ssm_cli.codec.build import codec_for
+from ssm_cli.codec.shown import read_shown
 from ssm_cli.commands.values import state_of
+from ssm_cli.errors import CommandError
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def test_a_default_that_was_left_out_is_written(
     assert msgspec.json.decode(msgspec.json.encode(what)) == shown
 
 
-def test_a_state_that_is_set_has_its_defaults() -> None:
-    state = state_of('{"item": "b"}', Put("a"))
-    assert vars(state) == {"item": "b", "quantity": 1, "tags": []}
+def test_a_state_that_is_set_has_all_its_fields_and_none_by_default() -> None:
+    with pytest.raises(CommandError, match="quantity is missing"):
+        state_of('{"item": "b"}', Put("a", 5))
+    state = state_of('{"item": "b", "quantity": 1, "tags": ["x"]}', Put("a"))
+    assert vars(state) == {"item": "b", "quantity": 1, "tags": ["x"]}
+    assert vars(read_shown(Put, {"item": "b"})) == {"item": "b", "quantity": 1, "tags": []}

@@ -176,6 +176,32 @@ def test_who_has_left_a_pool_since_is_there_until_then(tmp_path: Path) -> None:
     assert [one["record"] for one in past.blame("rooms:a", "x")["records"]] == [8, 6, 3]
 
 
+@pytest.mark.parametrize("last", ["killed", "killed again", "stopped", "killed once more"])
+def test_who_was_ended_last_is_gone_and_the_others_are_known_in_each_life(
+    tmp_path: Path, last: str
+) -> None:
+    def life() -> Node:
+        return Node(a_hotel(), clock=ManualClock(), store=store, history=1000).start()
+
+    with FolderStore(tmp_path) as store:
+        node = hotel_run(store)
+        node.terminate_child("rooms", "rooms:b")
+        if last != "killed":
+            node = life()
+            node.call("rooms:a", "x")
+        if last in ("stopped", "killed once more"):
+            node.stop()
+        if last == "killed once more":
+            node = life()
+            node.call("rooms:a", "x")
+        number = node.record
+    past, _, troubles = timeline(tmp_path, a_hotel())
+    count = {"killed": 7, "killed again": 8, "stopped": 8, "killed once more": 9}[last]
+    for tree in (past, past.at(number)):
+        assert of_pools(tree) == [("rooms:a", {"x": count}), ("wings:w/bed", {"y": 1})]
+    assert (past.record, troubles) == (number, [])
+
+
 @pytest.mark.parametrize("name", ["rooms:a", "root/rooms/a", "a"])
 def test_a_child_of_a_pool_is_asked_and_forked_by_each_of_its_names(
     tmp_path: Path, name: str

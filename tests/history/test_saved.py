@@ -7,6 +7,7 @@ import resource
 import stat
 import zlib
 from collections.abc import Callable
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -415,3 +416,25 @@ def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]
+
+
+class Bed(Enum):
+    SINGLE = 1
+
+
+def test_a_key_that_is_a_member_of_an_enum_is_no_other_key_in_a_file() -> None:
+    def step(message: str, state: dict[Any, int]) -> tuple[Any, str]:
+        key = {"member": Bed.SINGLE, "number": 1, "text": "1"}[message]
+        return {**state, key: state.get(key, 0) + 1}, "Ok"
+
+    machine = StateMachine(step=step, init=lambda *_: {}, state=dict[Any, int])
+    with Node(
+        Supervisor("root", children=[Worker("w", machine)]), clock=ManualClock(), history=100
+    ) as node:
+        for message in ("member", "number", "text", "member"):
+            node.call("w", message)
+        data, _ = bytes_of_past(node)
+    opened = past_in(data, "x.past", None).node
+    assert opened.get_state("w") == {"SINGLE": 2, 1: 1, "1": 1}
+    blame = Timeline(opened, str).blame("w", "[1]")["records"]
+    assert [one["record"] for one in blame] == [2]

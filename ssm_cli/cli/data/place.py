@@ -14,12 +14,12 @@ import typer
 from ssm_cli.cli.environment import state_folder
 from ssm_cli.errors import StorageError
 from ssm_cli.private import write_private
+from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
 
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
     from ssm_cli.storage.folder import FolderStore
 
-OWNER = "owner.json"  # as `storage.folder` calls it, which is not loaded for it
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -122,29 +122,6 @@ def claim(folder: Path, name: str) -> None:
         write_owner(folder, {"tree": "", "name": name, "digest": ""})
     elif owner["name"] != name:
         raise another(folder, owner, embedded(name), "give it a folder of its own")
-
-
-def another(folder: Path, owner: Mapping[str, str], here: str, instead: str) -> StorageError:
-    """Return the error for a folder that holds the data of another tree."""
-    return StorageError(
-        f"{folder} holds the data of {owner['tree'] or embedded(owner['name'])}, and this is "
-        f"{here}: {instead}, or, if these are two of one tree, remove {folder / OWNER}"
-    )
-
-
-def embedded(name: str) -> str:
-    """Return what an embedded node is called, for people."""
-    return f"the embedded node `{name}`"
-
-
-def owner_of(folder: Path) -> dict[str, str] | None:
-    """Return whose data a folder holds; None where it does not say so."""
-    try:
-        found = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(found, dict) and {"tree", "name", "digest"} <= found.keys()
-    return {key: str(value) for key, value in found.items()} if whole else None
 
 
 def note_owner(folder: Path, name: str, file: Path) -> None:

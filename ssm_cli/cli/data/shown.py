@@ -7,7 +7,6 @@ from typing import Any
 
 from msgspec import structs
 
-from ssm_cli.cli.data.place import embedded, owner_of
 from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.text import brief
@@ -25,6 +24,7 @@ from ssm_cli.storage.contents import (
     state_shown,
 )
 from ssm_cli.storage.folder import FolderStore, is_locked
+from ssm_cli.storage.owner import embedded, owner_of
 
 MOST_LABELS = 20  # of a pool in a line
 

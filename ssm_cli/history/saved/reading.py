@@ -116,12 +116,12 @@ class PastReader:
     def _exact(self, data: bytes, text: str | None, worker: str) -> Any:
         classes = self._codes.classes_of(worker)
         if classes is None and worker:
-            return exact.read_plain(data) if text is None else AsText(text)
+            return exact.read_plain(data, named=True) if text is None else AsText(text)
         try:
             return exact.read(data, classes or Classes())
         except Inexact:
             self.inexact.add(worker)
-            return exact.read_plain(data) if text is None else AsText(text)
+            return exact.read_plain(data, named=True) if text is None else AsText(text)
 
     def _blank(self, index: int, node: list[Any]) -> None:
         kind: Any = CLASSES[node[0]]

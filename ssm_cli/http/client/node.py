@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.commands.values import StateText
+from ssm_cli.commands.values import StateText, given_of
 from ssm_cli.errors import CommandError
 from ssm_cli.http.client.answers import (
     InfoAnswer,
@@ -222,7 +222,7 @@ class HttpNode:
     def replace_state(self, worker: str, state: Any) -> Any:
         """Replace the worker's state; it is sent as JSON."""
         if isinstance(state, StateText):
-            state = state(None)  # as JSON has it; the node knows the type
+            state = given_of(state.text)  # as JSON has it; the node knows the type
         self.calls.perform("replace_state", worker, state)
         return state
 

@@ -13,7 +13,7 @@ every store passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ssm_cli.errors import StorageError
 
@@ -91,4 +91,13 @@ class Store(Journal, SnapshotStore, Protocol):
 
     def close(self) -> None:
         """Let go of it; another process may be its writer then."""
+        ...
+
+
+@runtime_checkable
+class Owned(Protocol):
+    """A store that says whose it is."""
+
+    def need_for(self, name: str) -> None:
+        """Raise `StorageError` where it is that of a node of another name."""
         ...

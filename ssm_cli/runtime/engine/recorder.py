@@ -262,7 +262,8 @@ class Recorder:
 
     def last(self) -> int:
         """Return the number of the last record."""
-        return self.ring[-1][0] if self.ring else self._number
+        ring, number = self.ring, self._number
+        return ring[-1][0] if ring and ring[-1][0] > number else number
 
     # -- inputs --------------------------------------------------------------------------------
 
@@ -464,6 +465,11 @@ def record_behind(recorder: Recorder, cell: Cell, event: str) -> int:
     passed = type(what) is Passed and not what.own
     outside = cell is world.root and not world.pumping
     return 0 if outside or passed or event == "undecodable" else recorder.last()
+
+
+def reach(recorder: Recorder, number: int) -> None:
+    """Have this number for the last record, though nothing may be remembered of it."""
+    recorder._number = max(recorder.last(), number)  # noqa: SLF001 - its own file
 
 
 def go_on_at(recorder: Recorder, number: int) -> None:

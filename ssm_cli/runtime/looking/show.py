@@ -9,9 +9,8 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.foreign import foreign
-from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.state_loop import InState
-from ssm_cli.behaviour.visible import redact_parts
+from ssm_cli.behaviour.visible import redacted_by
 from ssm_cli.codec.build import codec_for
 from ssm_cli.codec.json import unshowable
 from ssm_cli.codec.port import Codec
@@ -49,9 +48,7 @@ def shown(world: World, cell: WorkerCell, value: Any) -> str:
 def redact(cell: WorkerCell, value: Any) -> Any:
     """A value without what its worker hides. User code: see `redacted`."""
     behaviour = behaviour_of(cell.spec.start) if cell.behaviour is None else cell.behaviour
-    if isinstance(behaviour, StateMachine):
-        return value if behaviour.redact is None else foreign(behaviour.redact, value)
-    return redact_parts(value, partial(foreign, behaviour.format_status))
+    return redacted_by(behaviour, value)
 
 
 def write_redacted(cell: WorkerCell, value: Any) -> str:

@@ -15,8 +15,18 @@ from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
 from ssm_cli.behaviour.results import NOTHING, Error, ExitSignal, Ok
-from ssm_cli.behaviour.state_loop import InState, one_by_one
-from ssm_cli.behaviour.visible import changed_by, code_changed, replaced, visible
+from ssm_cli.behaviour.state_loop import InState, check_state, one_by_one
+from ssm_cli.behaviour.visible import (
+    Taken,
+    Written,
+    changed_by,
+    code_changed,
+    replaced,
+    taken_over,
+    visible,
+)
+from ssm_cli.codec.json import jsonable
+from ssm_cli.codec.put_back import PutBack
 from ssm_cli.errors import CalleeCrashed, CalleeStopped, SysError
 from ssm_cli.runtime.durable.inputs import record_drop
 from ssm_cli.runtime.durable.lives import kept_of, replace
@@ -187,10 +197,9 @@ def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
         SysError: `callback_failed`: it raised, and the state stays; the cause is chained.
     """
     hear(world, cell)
-    convert = changed_by if callable(given) else replaced
     try:
         limit_s = cell.step_limit_s()
-        state = guarded(world.guard, cell, limit_s, convert, cell.state, given)
+        state = guarded(world.guard, cell, limit_s, state_with, world, cell, given)
     except BaseException as error:
         if is_from_outside(world.guard, error):
             raise
@@ -200,6 +209,34 @@ def replace_state(world: World, cell: WorkerCell, given: Any) -> Any:
         ) from error
     take_state(world, cell, state)
     return visible(cell.state)
+
+
+def state_with(world: World, cell: WorkerCell, given: Any) -> Any:
+    """What the state of a worker becomes by what was given for it.
+
+    Raises:
+        ValueError: it holds what is shown in the place of hidden parts.
+        BadReturnError, AttributeError: it is none.
+    """
+    state = state_put(world, cell, given)
+    if type(state) is InState:
+        check_state(cell.behaviour, state)
+    return state
+
+
+def state_put(world: World, cell: WorkerCell, given: Any) -> Any:
+    """What was given, or was made of the state by it; raises what that raises."""
+    state = cell.state
+    if isinstance(given, Taken):
+        return taken_over(state, given)
+    if not isinstance(given, Written) and callable(given):
+        return changed_by(state, given)
+    old, seen = visible(state), redacted(world, cell, state)
+    if isinstance(given, Written):
+        given = given.put(old, jsonable(visible(seen)))
+    elif seen is not state:
+        PutBack(old, jsonable(visible(seen))).refuse_masks(given)
+    return replaced(state, given)
 
 
 def put_state(world: World, cell: WorkerCell, state: Any) -> None:
