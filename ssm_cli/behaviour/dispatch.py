@@ -38,7 +38,7 @@ from ssm_cli.behaviour.event_loop import begin_managing, manage, stop_managing
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.partition import label_of
-from ssm_cli.behaviour.reasons import BadReturnError, ExitReason, plain, reason_of
+from ssm_cli.behaviour.reasons import BadReturnError, ExitReason, plain, reason_of, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
@@ -120,9 +120,7 @@ def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
         case Stop(reason):
             return Outcome(None, stop=reason_of(reason))
         case _:
-            raise BadReturnError(
-                f"init answered {plain(result, repr)}; expected Ok, Ignore or Stop"
-            )
+            raise BadReturnError(f"init answered {shape(result)}; expected Ok, Ignore or Stop")
 
 
 def statem_began(result: Any) -> Any:
@@ -135,7 +133,7 @@ def statem_began(result: Any) -> Any:
         case InState():
             return Ok(result)
         case _:
-            said = f"init answered {plain(result, repr)}; expected Next, Ignore or Stop"
+            said = f"init answered {shape(result)}; expected Next, Ignore or Stop"
             raise BadReturnError(said, "bad_return_from_init")
 
 
@@ -171,8 +169,7 @@ def of_step(result: Any) -> Outcome:
     """
     if not isinstance(result, tuple) or len(result) not in (2, 3):
         raise BadReturnError(
-            f"step answered {plain(result, repr)}; "
-            "expected (state, output) or (state, output, effects)"
+            f"step answered {shape(result)}; expected (state, output) or (state, output, effects)"
         )
     if len(result) == 2:
         return Outcome(result[0], result[1])
@@ -197,7 +194,7 @@ def of_callback(kind: Kind, result: Any) -> Outcome:
         case _:
             expected = "Reply, NoReply or Stop" if kind is Kind.CALL else "NoReply or Stop"
             raise BadReturnError(
-                f"handle_{kind.name.lower()} answered {plain(result, repr)}; expected {expected}"
+                f"handle_{kind.name.lower()} answered {shape(result)}; expected {expected}"
             )
 
 
@@ -213,7 +210,7 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
     if not effects and isinstance(effects, tuple):
         return outcome
     if not isinstance(effects, Sequence):
-        raise BadReturnError(f"the effects are {plain(effects, repr)}; expected a sequence of them")
+        raise BadReturnError(f"the effects are {shape(effects)}; expected a sequence of them")
     asked = [*effects]  # once: a sequence of the user's may be another one each time
     ends = False
     for effect in asked:
@@ -223,7 +220,7 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
                     f"Run {plain(effect.key, repr)} cannot be carried out: {wrong}"
                 )
         elif not is_sound(effect):
-            raise BadReturnError(f"{plain(effect, repr)} is no effect that can be carried out")
+            raise BadReturnError(f"{shape(effect)} is no effect that can be carried out")
         else:
             ends = ends or isinstance(effect, Exit)
     stop = outcome.stop
@@ -281,9 +278,7 @@ def checked(then: Then | None) -> Then | None:
         return then
     if isinstance(then, TimeoutAfter) and is_time(then.ms) and type(then.absolute) is bool:
         return then
-    raise BadReturnError(
-        f"then is {plain(then, repr)}; expected Continue, TimeoutAfter or Hibernate"
-    )
+    raise BadReturnError(f"then is {shape(then)}; expected Continue, TimeoutAfter or Hibernate")
 
 
 def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> Sequence[Effect]:

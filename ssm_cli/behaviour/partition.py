@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from zlib import crc32
 
-from ssm_cli.behaviour.reasons import plain
+from ssm_cli.behaviour.reasons import shape
 
 KEYS = (str, int, bool, bytes, type(None))
 JOINT = ":"
@@ -40,8 +40,8 @@ def text_of_key(key: object) -> str:
     if type(key) in KEYS:
         return str(key)
     raise TypeError(
-        f"{plain(key, repr)[:100]} is no key of a partition: expected str, int, bool, bytes, None "
-        f"or a tuple of these, not {type(key).__name__}"
+        f"{shape(key)} is no key of a partition: expected str, int, bool, bytes, None "
+        f"or a tuple of these"
     )
 
 

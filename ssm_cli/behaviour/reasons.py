@@ -104,6 +104,8 @@ class FailedToStart(msgspec.Struct, frozen=True):
         return f"failed_to_start_child {self.child}: {self.reason}"
 
 
+MOST_PARTS = 6  # of a value whose parts are named by type
+MORE = ", ..."
 MOST_TERM_BYTES = 4096  # of a term that an error hands on as it is
 ExitReason = Normal | Shutdown | Killed | NoProcess | Crash | Lost | Other
 
@@ -188,3 +190,23 @@ def plain(value: object, write: Callable[[object], str] = str) -> str:
     except Exception as failure:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<{type(value).__name__} that cannot be shown: {type(failure).__name__}>"
     return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def shape(value: object) -> str:
+    """Return the type of a value, and of each part of a tuple, a list or a struct, in one line.
+
+    What a user's value says may be secret, and a text of ours passes by every redaction.
+
+    >>> shape((1, "Ok", [])), shape(None), shape(Shutdown(5))
+    ('tuple[int, str, list]', 'None', 'Shutdown(detail=int, said=str)')
+    """
+    kind = type(value).__name__
+    if isinstance(value, msgspec.Struct):
+        fields = [(name, getattr(value, name)) for name in value.__struct_fields__]
+        parts = [f"{name}={type(part).__name__}" for name, part in fields[:MOST_PARTS]]
+        return cut(f"{kind}({', '.join(parts)}{MORE * (len(fields) > MOST_PARTS)})")
+    if type(value) not in (tuple, list):
+        return "None" if value is None else cut(kind)
+    assert isinstance(value, tuple | list)
+    parts = [type(part).__name__ for part in value[:MOST_PARTS]]
+    return cut(f"{kind}[{', '.join(parts)}{MORE * (len(value) > MOST_PARTS)}]")

@@ -20,7 +20,7 @@ import msgspec
 
 from ssm_cli.behaviour.effects import Answer, CancelTimer, Effect, StartTimer
 from ssm_cli.behaviour.equality import equal
-from ssm_cli.behaviour.reasons import BadReturnError, Crash, plain
+from ssm_cli.behaviour.reasons import BadReturnError, Crash, plain, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
@@ -281,7 +281,7 @@ class Turn:
         raise Ended(reason)
 
     def _fail(self, what: Any, kind: str) -> None:
-        said, event = f"a state callback answered {plain(what, repr)}: {kind}", self._event
+        said, event = f"a state callback answered {shape(what)}: {kind}", self._event
         if isinstance(event, StateEvent) and event.type in ("call", "cast"):
             why = stranger_text(self._statem.inputs, event.content)
             said = f"{said}; {why}" if why else said

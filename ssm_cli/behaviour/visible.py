@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.event_loop import Handlers, caught, handler_name, handlers_changed
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.reasons import BadReturnError, plain
+from ssm_cli.behaviour.reasons import BadReturnError, shape
 from ssm_cli.behaviour.results import Error, Ok
 from ssm_cli.behaviour.state_loop import InState, StateData, in_use, one_by_one
 from ssm_cli.behaviour.statem import Statem
@@ -62,7 +63,7 @@ def replaced(state: Any, given: Any) -> Any:
     if type(state) is not InState:
         return given
     if not is_pair(given):
-        raise BadReturnError(f"a {type(given).__name__} is no pair; expected (state, data)")
+        raise BadReturnError(f"{shape(given)} is no pair; expected (state, data)")
     return msgspec.structs.replace(state, state=given[0], data=given[1])
 
 
@@ -86,7 +87,7 @@ def handlers_with(state: Handlers, given: Any) -> Handlers:
     pairs = list(given) if isinstance(given, list | tuple) else []
     if len(pairs) != len(state.installed) or not all(is_pair(pair) for pair in pairs):
         expected = f"{len(state.installed)} pairs (handler, state)"
-        raise BadReturnError(f"a {type(given).__name__} is none of it; expected {expected}")
+        raise BadReturnError(f"{shape(given)} is none of it; expected {expected}")
     both = zip(state.installed, pairs, strict=True)
     return Handlers(tuple(msgspec.structs.replace(one, state=pair[1]) for one, pair in both))
 
@@ -196,4 +197,12 @@ def statem_changed(statem: Statem, old_version: str, at: InState, extra: Any) ->
         return Ok(msgspec.structs.replace(at, state=result.state, data=result.data))
     if isinstance(result, Error):
         return result
-    raise BadReturnError(f"code_change answered {plain(result, repr)}; expected Next or Error")
+    raise BadReturnError(f"code_change answered {shape(result)}; expected Next or Error")
+
+
+def does_hide(behaviour: Any) -> bool:
+    """Return whether a behaviour has a `redact`, or a `format_status` of its own."""
+    if isinstance(behaviour, StateMachine):
+        return behaviour.redact is not None
+    hiding = getattr(behaviour, "format_status", None)
+    return getattr(hiding, "__func__", hiding) is not Callbacks.format_status

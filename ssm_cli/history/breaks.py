@@ -9,12 +9,13 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.changes import Change, changes, shown_values
 from ssm_cli.history.expr import Asking, parse_expr
 from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.scratch import typed_input
-from ssm_cli.history.telling import Data, does_hide
+from ssm_cli.history.telling import Data
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import WORDS
 from ssm_cli.runtime.engine.world import World

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.statem import PureStatem
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.history.changes import Change, change_record, changes
 from ssm_cli.history.records import Served, served
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -167,11 +167,3 @@ def given_by_hand(word: Any) -> str:
         return f"{word.label} (args: {', '.join(word.args)})" if word.args else word.label
     is_code = isinstance(word, StateMachine | PureStatem) or callable(word)
     return code_name(word) if is_code else str(getattr(word, "id", word))
-
-
-def does_hide(behaviour: Any) -> bool:
-    """Return whether a behaviour has a `redact`, or a `format_status` of its own."""
-    if isinstance(behaviour, StateMachine):
-        return behaviour.redact is not None
-    hiding = getattr(behaviour, "format_status", None)
-    return getattr(hiding, "__func__", hiding) is not Callbacks.format_status

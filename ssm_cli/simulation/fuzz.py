@@ -21,11 +21,11 @@ from ssm_cli.behaviour.dispatch import Kind, behaviour_of, callback_of
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import AsText
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import CommandError, StepTimeout, counted, message_of
 from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import Lifetime, life_of
 from ssm_cli.history.shrink import Shrunk
-from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Broken, Goal, Trial, crash_goal
 from ssm_cli.history.trying import guarded_run, tested
 from ssm_cli.runtime.durable.again import Again, with_limits

@@ -30,11 +30,11 @@ from ssm_cli import (
     Worker,
 )
 from ssm_cli.behaviour.dispatch import Kind, advance
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import SpecError
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.saved.code import unredacted
 from ssm_cli.history.shrink import Shrunk, shrink
-from ssm_cli.history.telling import does_hide
 from ssm_cli.history.trials import Trial, crash_goal
 from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.spec.code import start_fault

@@ -333,10 +333,14 @@ def of_publish(writer: PastWriter, entry: Publishing, _: Cell | None) -> dict[st
     return {"members": writer.members(entry.members), "message": writer.published(entry)}
 
 
-def of_run(writer: PastWriter, run: Run, _: Cell | None) -> dict[str, Any]:
-    """Return the fields of a run that are not as they are: its function is told by its name."""
+def of_run(writer: PastWriter, run: Run, cell: Cell | None) -> dict[str, Any]:
+    """Return the fields of a run that are not as they are.
+
+    Its function is told by its name, and each argument is redacted by itself, as a message is.
+    """
     writer.texts += 1
-    return {"function": writer.add([forms.TEXT, lasting_name(run.function)])}
+    args = writer.add([forms.TUPLE, *(writer.user(value, cell) for value in run.args)])
+    return {"function": writer.add([forms.TEXT, lasting_name(run.function)]), "args": args}
 
 
 def of_extra(writer: PastWriter, extra: Extra, cell: Cell | None) -> dict[str, Any]:

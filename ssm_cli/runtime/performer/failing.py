@@ -10,6 +10,7 @@ import msgspec
 from ssm_cli.behaviour.reasons import Crash, ExitReason, is_abnormal
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.sizes import cut, is_light, size_of
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.inputs import record_crash
@@ -203,6 +204,9 @@ def undecodable(
         pending.fail(error)
     else:
         detail = {"input": shown(world, cell, data), "error": error_detail(error)}
+        if does_hide(cell.behaviour):  # what is no input passes by its `redact`
+            error = DecodeError(f"{cell.spec.id}: it is no input, and {cell.spec.id} hides parts")
+            detail = {"input": f"<{len(data):,} bytes>", "error": error_detail(error)}
         if world.history is not None:
             world.history.told(cell, "undecodable", detail)
         world.report("undecodable", cell, detail)

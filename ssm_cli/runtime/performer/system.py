@@ -13,7 +13,7 @@ import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal
+from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal, shape
 from ssm_cli.behaviour.results import NOTHING, Error, ExitSignal, Ok
 from ssm_cli.behaviour.state_loop import InState, check_state, one_by_one
 from ssm_cli.behaviour.visible import (
@@ -283,7 +283,7 @@ def change_code(world: World, cell: WorkerCell, old_version: str, extra: Any) ->
         why = f"{name}: code_change refused, the state stays: {named(world, cell, result.reason)}"
         raise SysError(why, term=result.reason)
     if kind is not Ok:
-        why = f"{name}: code_change answered {named(world, cell, result, repr)}"
+        why = f"{name}: code_change answered {shape(result)}"
         raise SysError(f"{why}; expected Ok or Error", term=result)
     take_state(world, cell, result.state)
 
