@@ -23,7 +23,7 @@ from ssm_cli.cluster.agent.forks import PR_SET_CHILD_SUBREAPER, Forks
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.owner.host import Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
-from ssm_cli.cluster.protocol.messages import FENCED, STOPPED, Start
+from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Start
 from tests.cluster.real.scene import children_of, command_of
 from tests.cluster.servers import Servers
 from tests.cluster.test_standing_still import Scene
@@ -290,6 +290,24 @@ def test_a_subtree_whose_lease_is_lost_while_it_is_forked_is_ended() -> None:
         child.freeze()
         may.set()
         assert (await child.ended).reason == FENCED
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("word", [STOPPED, MOVED])
+def test_a_process_that_is_told_to_end_before_it_listens_to_signals_ends_for_that(
+    word: str,
+) -> None:
+    async def deaf(_: list[int]) -> HostProcess:
+        return subprocess.Popen(["/bin/sleep", "60"])  # noqa: ASYNC220 - it starts and is not waited for
+
+    async def main() -> None:
+        job = Job(Start("t", "s", "x.yaml", 1, 1, 2.0), Access(""), "n", ".")
+        child = Child(job, LeasePage(), deaf)
+        while not child.pid:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
+        (child.stop if word == STOPPED else child.hand_on)()
+        assert await child.ended == Told("ended", word, "it had not begun to serve")
 
     asyncio.run(main())
 

@@ -64,24 +64,14 @@ async def _node(
         if server is not None:
             keeping = asyncio.ensure_future(server.keep())
             closing.callback(keeping.cancel)
-        host = _host(closing, server)
         agent = Agent(
-            connection,
-            leases,
-            theirs,
-            name=name,
-            labels=labels,
-            folder=folder,
-            host=host,
-            draining=draining,
-        )
-
-        def up() -> None:
-            shown = " ".join(f"{key}={value}" for key, value in labels.items())
-            server = f"nats-server {connection.version}, kept by {kept} server{'s' * (kept > 1)}"
-            _say(env, f"node {name} in the cluster at {access.url}, {server}, {shown}".rstrip(", "))
-
-        await agent.run(stop, up)
+            connection, leases, theirs, name=name, labels=labels, folder=folder,
+            draining=draining, host=_host(closing, server),
+        )  # fmt: skip
+        kept_by = f"nats-server {connection.version}, kept by {kept} server{'s' * (kept > 1)}"
+        shown = " ".join(f"{key}={value}" for key, value in labels.items())
+        up = f"node {name} in the cluster at {access.url}, {kept_by}, {shown}".rstrip(", ")
+        await agent.run(stop, partial(_say, env, up))
     return ExitCode.DONE
 
 

@@ -108,6 +108,7 @@ class Child:
         self._frozen = self._stopped = self._hung = False
         self._process: HostProcess | None = None
         self._early: Told | None = None
+        self._asked: dict[int, str] = {}  # by the exit code of one that is deaf yet
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[Told] = loop.create_future()
         self.ended: asyncio.Future[Told] = loop.create_future()
@@ -158,9 +159,11 @@ class Child:
             pass  # it died while it spoke; the exit code says how
         code = await self._reaped(process)
         writer.close()
-        if last.event != "ended" or not last.reason:
-            return Told("ended", "killed" if code < 0 else "crash", f"exit code {code}")
-        return last
+        if last.event == "ended" and last.reason:
+            return last
+        if code in self._asked:
+            return Told("ended", self._asked[code], "it had not begun to serve")
+        return Told("ended", "killed" if code < 0 else "crash", f"exit code {code}")
 
     async def _reaped(self, process: HostProcess) -> int:
         looks = 0
@@ -217,6 +220,8 @@ class Child:
         """Send a signal; where there is no process yet that can obey, it is ended, for a reason."""
         if self._process is not None:
             if self._process.poll() is None:
+                if early in (STOPPED, MOVED):
+                    self._asked[-number] = early
                 os.kill(self._process.pid, number)
         elif early and self._early is None:
             self._early = Told("ended", early, "it was only about to be started")

@@ -30,6 +30,10 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
 CONNECT_S = 3.0
+NOT_TAKEN = (
+    "the server closes the connection as soon as it is encrypted: it wants a certificate, and this "
+    "is none or another; see docs/how-to/secure-a-cluster.md"
+)
 MAX_BUFFERED_BYTES = 2 * 1024 * 1024  # that wait for a connection; more is refused
 
 
@@ -296,7 +300,10 @@ def _tls_transport() -> Any:
             await super().connect_tls(*args, **given)
             writer: Any = self._io_writer
             transport = writer.transport
-            transport.get_protocol().connection_made(transport)
+            protocol = transport.get_protocol()
+            if protocol is None:
+                raise ConnectionResetError(NOT_TAKEN)
+            protocol.connection_made(transport)
 
         def __bool__(self) -> bool:
             return True  # before it is connected, too: else the client makes one of its own

@@ -1,0 +1,96 @@
+"""A server that closes TLS connections for a while, as with another certificate: we come back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ssm_cli.cluster.jetstream.wire import Access, _tls_transport, connect
+from tests.http.certificates import make, needs_openssl
+
+pytest.importorskip("nats", reason="the extra `cluster` is not installed")
+
+INFO = (
+    b'INFO {"server_id":"s","version":"2.10.0","proto":1,"headers":true,"max_payload":1048576,'
+    b'"tls_required":true}\r\n'
+)
+WAIT_S = 30.0
+
+
+class Doorkeeper:
+    """Takes TLS connections; while it `refuses`, it wants certificates that nobody has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cert, key = make(folder, "localhost")
+        self.contexts = [ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) for _ in range(2)]
+        for context in self.contexts:
+            context.load_cert_chain(self.cert, key)
+        self.contexts[True].verify_mode = ssl.CERT_REQUIRED
+        self.refuses = False
+        self.refused = 0
+        self.taken: list[asyncio.StreamWriter] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INFO)
+        try:
+            await writer.start_tls(self.contexts[self.refuses])
+        except (OSError, ssl.SSLError):
+            self.refused += 1
+            return
+        self.taken.append(writer)
+        while line := await reader.readline():
+            if line.startswith(b"PING"):
+                writer.write(b"PONG\r\n")
+
+
+@contextmanager
+def quiet_about_cut_handshakes() -> Iterator[None]:
+    """A block in which the loop reports nothing: the fake server is cut off while it serves."""
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    yield
+
+
+@needs_openssl
+def test_a_server_that_closes_encrypted_connections_for_a_while_is_found_again(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        keeper = Doorkeeper(tmp_path)
+        server = await asyncio.start_server(keeper.serve, "localhost", 0)
+        port = server.sockets[0].getsockname()[1]
+        with quiet_about_cut_handshakes():
+            wire = await connect(Access(f"tls://localhost:{port}", ca=str(keeper.cert)), "t")
+            keeper.refuses = True
+            keeper.taken[0].transport.abort()
+            async with asyncio.timeout(WAIT_S):
+                while keeper.refused < 3:  # noqa: ASYNC110 - nothing tells of it
+                    await asyncio.sleep(0.01)
+                keeper.refuses = False
+                while len(keeper.taken) < 2 or not wire.connected:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.01)
+            await wire.close()
+            server.close()
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_is_lost_at_the_end_of_its_handshake_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nats.aio.transport import TcpTransport  # noqa: PLC0415 - of the extra
+
+    async def lost(transport: Any) -> None:
+        transport._io_writer = SimpleNamespace(  # as the library leaves it
+            transport=SimpleNamespace(get_protocol=lambda: None)
+        )
+
+    monkeypatch.setattr(TcpTransport, "connect_tls", lost)
+    with pytest.raises(OSError, match="it wants a certificate"):  # such errors the library passes
+        asyncio.run(_tls_transport().connect_tls())
