@@ -71,6 +71,14 @@ class Places:
             self._trees.popitem(last=False)
         return self._trees[record]
 
+    def tree_at(self, record: int, place: str) -> Node:
+        """Return the tree that stood at a record of a place; raises `Forgotten`."""
+        if not place or place.isdecimal():
+            return self.tree(str(record))
+        fork = self.fork_of(place)
+        shared = record < fork.node.first_record()  # what was before, it has in common
+        return self.tree_at(record, fork.above) if shared else fork.node.at(record)
+
     def fork_of(self, place: str) -> Fork:
         """Return the fork of that name.
 
@@ -107,13 +115,16 @@ class Places:
         """Return whose records are asked at a place, the recorder, and the last record there.
 
         Raises:
-            Forgotten: nothing is remembered.
+            Forgotten: nothing is remembered, or there is no such record.
         """
         node = self.fork_of(place).node if place and not place.isdecimal() else self.node
         recorder = node.recorder()
         if recorder is None:
             raise Forgotten(f"{node.name} remembers nothing; start it with `--history N`")
-        return node, recorder, int(place) if place.isdecimal() else recorder.last()
+        here, last = int(place) if place.isdecimal() else recorder.last(), recorder.last()
+        if here > last:
+            raise Forgotten(f"there is no record {here}; the last one is {last}")
+        return node, recorder, here
 
     def record_at(self, where: str, place: str = "") -> int:
         """Return the record that a word stands for, seen from a place.

@@ -62,6 +62,7 @@ class Served(msgspec.Struct, frozen=True):
         effects: what the step asked for besides; `NOT_KEPT` where that is not known.
         reads: whether the input is declared as reading.
         numbered: whether it has its number for itself.
+        by_hand: whether it is no input, but what was done between two (`continue` at a break).
         cell: the worker, or the supervisor that was asked; None where it is not known.
     """
 
@@ -80,6 +81,7 @@ class Served(msgspec.Struct, frozen=True):
     effects: Sequence[Any] = ()
     reads: bool = False
     numbered: bool = True
+    by_hand: bool = False
 
     @property
     def at_s(self) -> float:
@@ -99,7 +101,7 @@ class Served(msgspec.Struct, frozen=True):
     @property
     def is_input(self) -> bool:
         """Whether a worker was stepped with it."""
-        return self.how in INPUTS
+        return self.how in INPUTS and not self.by_hand
 
 
 def served_in(
@@ -191,7 +193,8 @@ def stepped(message: Any, before: Any, came: Came) -> dict[str, Any]:
 
 def between(what: Any) -> dict[str, Any] | None:
     """Return the fields of what lies between two inputs, or was done by hand."""
-    told = {"input": NOTHING, "before": NOTHING, "after": NOTHING, "outcome": "replied"}
+    told: dict[str, Any] = {"input": NOTHING, "before": NOTHING, "after": NOTHING}
+    told |= {"outcome": "replied", "by_hand": True}
     match what:
         case Began(answer, None):
             state = answer.state if type(answer) is Ok else answer

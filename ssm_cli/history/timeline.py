@@ -91,6 +91,7 @@ class Timeline:
         change that part, after which that holds, are counted; with `crash` places of crashes are.
         """
         refuse_fork(place)
+        refuse_zero(by)
         _, recorder, here = self.places.remembered(place)
         if crash:
             if worker or change or when:
@@ -127,11 +128,8 @@ class Timeline:
                 "changes": [self._told(found.worker, c) for c in teller.changes(found, 1000)],
             }
         first, second = (self.places.record_at(word, place) for word in (one, other))
-        return {
-            "from": first,
-            "to": second,
-            "changes": self.differing(self.places.tree(str(first)), self.places.tree(str(second))),
-        }
+        before, after = (self.places.tree_at(record, place) for record in (first, second))
+        return {"from": first, "to": second, "changes": self.differing(before, after)}
 
     def blame(
         self, worker: str, path: str, when: str | None = None, last: int = SHOWN, place: str = ""
@@ -304,6 +302,12 @@ class Writes:
 def state_in(node: Node, worker: str) -> Any:
     """Return the redacted state of a worker; `NOTHING` where it does not run."""
     return node.get_state(worker) if node.whereis(worker) is not None else NOTHING
+
+
+def refuse_zero(by: int) -> None:
+    """Raise `CommandError` for a step of no record."""
+    if not by:
+        raise CommandError("`back` and `next` take a number of records from 1, not `0`")
 
 
 def refuse_fork(place: str) -> None:

@@ -126,6 +126,17 @@ def test_it_goes_on_with_what_it_came_to_and_is_not_stepped_again(node: Node, as
     assert ask("breaks")["held"] == []
 
 
+def test_that_it_went_on_is_no_input_of_the_worker(node: Node, ask: Ask) -> None:
+    ask("break_at", worker="a", expr="state > 3")
+    node.cast("a", "5")
+    node.run(0)
+    ask("leave")
+    hows = [one["how"] for one in ask("history", worker="a")["records"]]
+    assert ("continue" in hows, hows.count("cast")) == (True, 1)
+    found = ask("replay", worker="a")
+    assert (found["total"], found["same"]) == (1, 1)
+
+
 def test_its_break_holds_it_again_at_the_next_such_state(node: Node, ask: Ask) -> None:
     ask("break_at", worker="a", expr="state > 0")
     for number in ("1", "2"):

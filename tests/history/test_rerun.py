@@ -59,6 +59,35 @@ def test_without_keeps_the_inputs_and_the_changes_of_the_fork(node: Node, ask: A
     assert node.get_state("ledger")["held"] == 151
 
 
+def test_what_lies_between_two_records_of_a_fork_is_that_of_the_fork(node: Node, ask: Ask) -> None:
+    place = ask("fork", at="2")["place"]
+    ask("standing", place, reading=False).call("ledger", Hold("d", 1000))
+
+    def held_in(one: str, other: str) -> list[tuple[Any, Any]]:
+        found = ask("diff", one=one, other=other, at=place)["changes"]
+        return [(c["before"], c["after"]) for c in found if c["path"] == "held"]
+
+    assert held_in("2", "3") == [(150, 1150)]  # the third of the live tree added 1
+    assert held_in("1", "3") == [(100, 1150)]  # and the first is before the fork
+    with pytest.raises(Forgotten, match="there is no record 4; the last one is 3"):
+        held_in("3", "4")
+    ask("without", records="1", at=place)
+    assert held_in("2", "3") == [(50, 1050)]
+    assert node.get_state("ledger")["held"] == 151
+
+
+@pytest.mark.parametrize("verb", ["history", "step", "step_back", "timeline"])
+def test_a_place_that_is_not_there_is_refused_by_each_verb(ask: Ask, verb: str) -> None:
+    with pytest.raises(Forgotten, match="there is no record 99999; the last one is 3"):
+        ask(verb, at="99999")
+
+
+@pytest.mark.parametrize("verb", ["step", "step_back"])
+def test_no_number_of_records_is_no_step(ask: Ask, verb: str) -> None:
+    with pytest.raises(CommandError, match="from 1, not `0`"):
+        ask(verb, by=0)
+
+
 def test_a_record_keeps_its_number_and_one_that_is_left_out_leaves_a_gap(ask: Ask) -> None:
     place = ask("fork")["place"]
     ask("standing", place, reading=False).call("ledger", Hold("d", 1000))
