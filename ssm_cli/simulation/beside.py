@@ -200,7 +200,7 @@ def in_child(door: socket.socket, work: Work, now_s: Callable[[], float]) -> NoR
     """Do a piece of work, say what came of it, and end; nothing of the process goes on here."""
     try:
         leave_parent(door)
-        send(door, *what_came_of(work, Telling(door, now_s).tell))
+        answer_with(door, *what_came_of(work, Telling(door, now_s).tell))
     finally:
         os._exit(0)
 
@@ -259,10 +259,12 @@ class Telling:
         now_s = self._now_s()
         if now_s >= self._next_s:
             self._next_s = now_s + TELL_S
-            send(self._door, "far", f"{done:,} of {total:,} {of}" if total else f"{done:,} {of}")
+            answer_with(
+                self._door, "far", f"{done:,} of {total:,} {of}" if total else f"{done:,} {of}"
+            )
 
 
-def send(door: socket.socket, kind: str, value: Any) -> None:
+def answer_with(door: socket.socket, kind: str, value: Any) -> None:
     """Send a word and a value to the parent."""
     data = pickle.dumps((kind, value))
     if len(data) > MOST_BYTES:

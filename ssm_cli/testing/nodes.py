@@ -47,11 +47,11 @@ def timed(tree: SupervisorSpec | str | Path, history: int = REMEMBERED) -> Itera
         StartFailed: it does not start.
     """
     clock = ManualClock()
-    with Node(unkept(tree_of(tree)), clock=clock, history=history) as node:
+    with Node(unkept(spec_of_tree(tree)), clock=clock, history=history) as node:
         yield Timed(node, clock)
 
 
-def tree_of(tree: SupervisorSpec | str | Path) -> SupervisorSpec:
+def spec_of_tree(tree: SupervisorSpec | str | Path) -> SupervisorSpec:
     """Return a tree as a spec.
 
     Raises:

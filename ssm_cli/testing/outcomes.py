@@ -16,7 +16,7 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.simulation.asking import chaos_in, check_policy_in, with_futures
 from ssm_cli.simulation.faults import FaultKind, percent_text
 from ssm_cli.spec.model import SupervisorSpec
-from ssm_cli.testing.nodes import tree_of
+from ssm_cli.testing.nodes import spec_of_tree
 
 FAULTS = 2
 SEED = 1
@@ -70,7 +70,7 @@ def check_policy(tree: Tree, faults: int = FAULTS) -> Tried:
     if isinstance(tree, Node):
         told = with_futures(tree, instant).perform("check_policy", faults=str(faults))
     else:
-        spec = tree_of(tree)
+        spec = spec_of_tree(tree)
         told = check_policy_in(spec, spec.id, faults)
         told |= {"replay": again("check-policy", tree, told)}
     return Tried(told["survived"] and not told["stopped"], told)
@@ -109,7 +109,7 @@ def chaos(
     if isinstance(tree, Node):
         told = with_futures(tree, instant).perform("chaos", **given)
     else:
-        spec = tree_of(tree)
+        spec = spec_of_tree(tree)
         told = chaos_in(spec, spec.id, given, instant)
         told |= {"replay": again("chaos", tree, told)}
     return Tried(told["survived"] and not told["stopped"], told)
