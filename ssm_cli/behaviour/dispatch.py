@@ -7,38 +7,20 @@ this file there is no difference. An answer that is none of the allowed ones rai
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
 import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
-from ssm_cli.behaviour.effects import (
-    Answer,
-    CancelTimer,
-    Cast,
-    Defer,
-    Demonitor,
-    Effect,
-    Exit,
-    Info,
-    Join,
-    Leave,
-    Link,
-    Monitor,
-    Publish,
-    Reported,
-    StartTimer,
-    Unlink,
-)
+from ssm_cli.behaviour.effects import Effect, Exit
 from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.event_loop import begin_managing, manage, stop_managing
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.partition import label_of
-from ssm_cli.behaviour.reasons import BadReturnError, ExitReason, plain, reason_of, shape
+from ssm_cli.behaviour.reasons import BadReturnError, ExitReason, reason_of, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
@@ -52,13 +34,11 @@ from ssm_cli.behaviour.results import (
     Then,
     TimeoutAfter,
 )
-from ssm_cli.behaviour.runs import CancelRun, Run, fault_of
+from ssm_cli.behaviour.sound import is_due, sound_effects
 from ssm_cli.behaviour.state_loop import InState, begin, handle, in_use
 from ssm_cli.behaviour.statem import PureStatem, Statem
 from ssm_cli.behaviour.transitions import Next
-from ssm_cli.errors import writable
 
-MOST_GROUP_CHARACTERS = 200
 Behaviour = StateMachine | Callbacks
 
 
@@ -209,76 +189,21 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
     """
     if not effects and isinstance(effects, tuple):
         return outcome
-    if not isinstance(effects, Sequence):
-        raise BadReturnError(f"the effects are {shape(effects)}; expected a sequence of them")
-    asked = [*effects]  # once: a sequence of the user's may be another one each time
-    ends = False
-    for effect in asked:
-        if isinstance(effect, Run):
-            if wrong := fault_of(effect):
-                raise BadReturnError(
-                    f"Run {plain(effect.key, repr)} cannot be carried out: {wrong}"
-                )
-        elif not is_sound(effect):
-            raise BadReturnError(f"{shape(effect)} is no effect that can be carried out")
-        else:
-            ends = ends or isinstance(effect, Exit)
-    stop = outcome.stop
-    if ends:
-        stop = reason_of([effect for effect in asked if isinstance(effect, Exit)][-1].reason)
+    asked, stop = sound_effects(effects), outcome.stop
+    if exits := [effect for effect in asked if isinstance(effect, Exit)]:
+        stop = reason_of(exits[-1].reason)
         asked = [effect for effect in asked if not isinstance(effect, Exit)]
     return Outcome(outcome.state, outcome.reply, stop, outcome.then, asked)
-
-
-def is_sound(effect: object) -> bool:
-    """Whether this is an effect, with fields of the right types.
-
-    >>> is_sound(StartTimer("tick", 5, None)), is_sound(StartTimer("tick", "5", None))
-    (True, False)
-    """
-    check = SOUND.get(type(effect))
-    if check is None:  # of a class of the user's own
-        check = next((one for kind, one in SOUND.items() if isinstance(effect, kind)), None)
-    return check is not None and check(effect)
-
-
-def is_group(group: object) -> bool:
-    """Whether this may be the name of a group: a str that can be written, of 1 to 200 characters.
-
-    >>> is_group("room 1"), is_group(""), is_group(7), is_group("x" * 201)
-    (True, False, False, False)
-    """
-    if not isinstance(group, str):
-        return False
-    name = str.__str__(group)
-    return 0 < len(name) <= MOST_GROUP_CHARACTERS and writable(name) == name
-
-
-def is_hashable(key: object) -> bool:
-    """Whether something can be found again under this key."""
-    try:
-        hash(key)
-    except Exception:  # noqa: BLE001 - the user's __hash__ may raise anything
-        return False
-    return True
-
-
-def is_time(ms: object) -> bool:
-    """Whether this is a number of milliseconds that can be waited for.
-
-    >>> is_time(0), is_time(1.5), is_time(-1), is_time("5"), is_time(float("nan"))
-    (True, True, False, False, False)
-    """
-    return isinstance(ms, int | float) and 0 <= ms <= sys.float_info.max
 
 
 def checked(then: Then | None) -> Then | None:
     """`then` as it is, if it is one."""
     if then is None or isinstance(then, Continue | Hibernate):
         return then
-    if isinstance(then, TimeoutAfter) and is_time(then.ms) and type(then.absolute) is bool:
+    if isinstance(then, TimeoutAfter) and is_due(then.ms, then.absolute):
         return then
-    raise BadReturnError(f"then is {shape(then)}; expected Continue, TimeoutAfter or Hibernate")
+    expected = "Continue, Hibernate, or a TimeoutAfter of 0 ms or more, or of an instant"
+    raise BadReturnError(f"then is {shape(then)}; expected {expected}")
 
 
 def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> Sequence[Effect]:
@@ -295,26 +220,3 @@ def finish(behaviour: Behaviour, name: str, reason: ExitReason, state: Any) -> S
         case GenServer():
             behaviour.terminate(reason, state)
     return ()
-
-
-SOUND: dict[type, Callable[[Any], bool]] = {
-    Publish: lambda effect: is_group(effect.group),
-    Cast: lambda effect: effect.to is None or isinstance(effect.to, str),
-    Info: lambda effect: effect.to is None or isinstance(effect.to, str),
-    Join: lambda effect: is_group(effect.group),
-    Leave: lambda effect: is_group(effect.group),
-    StartTimer: lambda effect: (
-        is_hashable(effect.key) and is_time(effect.after_ms) and type(effect.absolute) is bool
-    ),
-    CancelTimer: lambda effect: is_hashable(effect.key),
-    Defer: lambda effect: is_hashable(effect.key),
-    Answer: lambda effect: is_hashable(effect.to),
-    CancelRun: lambda effect: isinstance(effect.key, str),
-    Monitor: lambda effect: isinstance(effect.worker, str),
-    Demonitor: lambda effect: isinstance(effect.worker, str),
-    Link: lambda effect: isinstance(effect.to, str),
-    Unlink: lambda effect: isinstance(effect.to, str),
-    Exit: lambda _: True,
-    Reported: lambda _: True,
-}
-"""What must hold of the fields of each effect."""

@@ -15,6 +15,11 @@ def equal(one: Any, other: Any) -> bool:
         return False
 
 
+def identical(one: Any, other: Any) -> bool:
+    """Whether two values are one to OTP (`=:=`): 1, 1.0 and True are three."""
+    return one is other or (type(one) is type(other) and equal(one, other))
+
+
 def one_value(one: Any, other: Any) -> bool:
     """Whether two values of a tree's settings are the same value of the same type, part by part.
 

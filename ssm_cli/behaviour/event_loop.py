@@ -15,6 +15,7 @@ from typing import Any, get_args
 import msgspec
 
 from ssm_cli.behaviour.effects import Effect, Info, Link, Reported, Unlink
+from ssm_cli.behaviour.equality import identical
 from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.handlers import (
     AddHandler,
@@ -31,7 +32,7 @@ from ssm_cli.behaviour.handlers import (
     SwapTo,
     WhichHandlers,
 )
-from ssm_cli.behaviour.reasons import plain
+from ssm_cli.behaviour.reasons import NOPROC, plain
 from ssm_cli.behaviour.results import (
     NOTHING,
     Error,
@@ -43,10 +44,12 @@ from ssm_cli.behaviour.results import (
     Stop,
     reason_for,
 )
+from ssm_cli.behaviour.sound import sound_effects
 from ssm_cli.codec.strangers import stranger_text
 from ssm_cli.errors import is_interruption, message_of
 
 REQUESTS = get_args(Requests)
+WITH_EFFECTS = Ok | Reply | RemoveHandler | SwapTo
 QUIET = ("normal", "shutdown")
 
 
@@ -84,7 +87,7 @@ def handler_name(one: Installed) -> Any:
 def is_named(one: Installed, handler: Any) -> bool:
     """Whether this is the handler that is meant."""
     module, own = parts_of(handler)
-    return one.id == own and (one.module is module or one.module == module)
+    return identical(one.id, own) and (one.module is module or one.module == module)
 
 
 def begin_managing(manager: Event, handlers: Any) -> Ok[Handlers]:
@@ -133,6 +136,18 @@ def farewell(state: Any) -> list[Effect]:
     return [*told, *map(Unlink, dict.fromkeys(one.supervisor for one in watched))]
 
 
+def orphaned(name: str, state: Any) -> list[Info]:
+    """Return what a manager gets at its start with a state of a life before: exits.
+
+    A handler that a worker supervises goes with the life that it was added in: its supervisor was
+    told so, or has ended with the process of then.
+    """
+    if not isinstance(state, Handlers):
+        return []
+    gone = dict.fromkeys(one.supervisor for one in state.installed if one.supervisor)
+    return [Info(name, ExitSignal(NOPROC, supervisor)) for supervisor in gone]
+
+
 def handlers_changed(manager: Event, old_version: str, at: Handlers, extra: Any) -> Ok | Error:
     """Run `code_change` of all handlers; with a `ForHandler` of those of one kind.
 
@@ -155,7 +170,7 @@ def handlers_changed(manager: Event, old_version: str, at: Handlers, extra: Any)
 def caught(function: Callable[..., Any], *args: Any) -> Any:
     """Return what a callback of a handler answers, or the `Raised` that it comes to."""
     try:
-        return function(*args)
+        return with_sound_effects(function(*args))
     except BaseException as error:
         if is_interruption(error):
             raise
@@ -165,6 +180,13 @@ def caught(function: Callable[..., Any], *args: Any) -> Any:
         code = None if trace is None else trace.tb_frame.f_code
         place = "" if code is None or trace is None else f"{code.co_filename}:{trace.tb_lineno}"
         return Raised(str(reason_for(error)), type(error).__name__, message_of(error), place)
+
+
+def with_sound_effects(answer: Any) -> Any:
+    """Return an answer whose effects can be carried out; raises BadReturnError if one cannot."""
+    if not isinstance(answer, WITH_EFFECTS) or answer.effects == ():
+        return answer
+    return msgspec.structs.replace(answer, effects=sound_effects(answer.effects))
 
 
 class Managing:
@@ -222,6 +244,8 @@ class Managing:
         self._installed = [one for one in self._installed if one is not gone]
 
     def _add(self, handler: Any, args: Any, supervisor: str, previous: Any) -> Any:
+        if not isinstance(supervisor, str):
+            return Error("badarg")
         if supervisor:
             self.effects.append(Link(supervisor))
         made, answer = self._made(handler, args, supervisor, previous)
@@ -243,7 +267,7 @@ class Managing:
 
     def _swap(self, asked: SwapHandler) -> Any:
         found, previous, supervisor = self._find(asked.old), "error", asked.supervisor
-        if found is not None:
+        if found is not None and isinstance(supervisor, str):
             self._drop(found)
             swapped = Swapped(asked.handler, asked.supervisor or found.supervisor)
             previous = self.end(found, asked.arg, found.state, swapped)
@@ -299,6 +323,7 @@ class Managing:
         for one in [one for one in self._installed if one.supervisor == signal.sender]:
             self._drop(one)
             self._terminated(one, Stop(signal.reason), one.state)
+            self._report(one, f"parent_terminated {signal.sender}: {signal.reason}")
         self.notify("handle_info", signal)
 
     def _left(self, one: Installed, answer: RemoveHandler | SwapTo) -> list[Installed]:
@@ -336,8 +361,10 @@ class Managing:
         """Tell the supervising worker; report what is no ordinary end."""
         if one.supervisor:
             self.effects.append(Info(one.supervisor, GenEventExit(handler_name(one), reason)))
-        if isinstance(why, Swapped) or (isinstance(why, str) and why in QUIET):
-            return
+        if not (isinstance(why, Swapped) or (isinstance(why, str) and why in QUIET)):
+            self._report(one, why)
+
+    def _report(self, one: Installed, why: Any) -> None:
         detail: dict[str, Any] = {"handler": shown_name(one), "why": plain(why, repr)}
         if isinstance(why, Raised):
             detail["why"], detail["place"] = why.reason, why.place

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from ssm_cli.behaviour.effects import Answer, CancelTimer, Effect, StartTimer
-from ssm_cli.behaviour.equality import equal
+from ssm_cli.behaviour.equality import identical
 from ssm_cli.behaviour.reasons import BadReturnError, Crash, plain, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
@@ -31,6 +31,7 @@ from ssm_cli.behaviour.results import (
     Reply,
     Stop,
 )
+from ssm_cli.behaviour.sound import is_due
 from ssm_cli.behaviour.statem import Statem
 from ssm_cli.behaviour.transitions import (
     EVENT_TIMEOUT,
@@ -249,7 +250,7 @@ class Turn:
         enter, actions = False, NO_ACTIONS
         match result:
             case Next(state, data, actions):
-                enter = not same(state, self._state)
+                enter = not identical(state, self._state)
                 if enter and not called:
                     self._fail(result, "bad_state_enter_return_from_state_function")
                 self._state, self._data = state, data
@@ -295,7 +296,7 @@ class Turn:
                     self._effects.append(action)
                 case Answer():
                     self._fail(action, BAD_ACTION)
-                case Postpone(on):
+                case Postpone(on) if type(on) is bool:
                     if on and not called:
                         self._fail(action, BAD_ENTER_ACTION)
                     self._postpone = on
@@ -342,7 +343,7 @@ class Turn:
             postponed = put_behind(postponed, self._event)
         self._table, self._due = dict(at.timeouts), [*at.due]
         self._cancel(EVENT_TIMEOUT)
-        if not same(self._state, at.state):
+        if not identical(self._state, at.state):
             waits, postponed = put_ahead(waits, one_by_one(postponed)), ()
             self._cancel(STATE_TIMEOUT)
         self._set_timeouts()
@@ -456,11 +457,6 @@ def first_of(waiting: Waiting) -> tuple[StateEvent, Waiting]:
     return run[0], (*(run[at : 2 * at + 1] for at in starts), *left)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two states are one (`=:=`)."""
-    return one is other or (type(one) is type(other) and equal(one, other))
-
-
 def listed(items: Any) -> Sequence[Any]:
     """A list of actions; one alone may stand for a list of one."""
     return items if isinstance(items, list | tuple) else (items,)
@@ -468,9 +464,7 @@ def listed(items: Any) -> Sequence[Any]:
 
 def may_last(asked: SetTimeout) -> bool:
     """Whether a time-out may last so long."""
-    ms = asked.ms
-    lasts = ms == "infinity" or (isinstance(ms, int | float) and 0 <= ms < float("inf"))
-    return lasts and type(asked.absolute) is bool
+    return asked.ms == "infinity" or is_due(asked.ms, asked.absolute)
 
 
 def is_event(kind: Any, caller: Any) -> bool:

@@ -137,6 +137,8 @@ def redact_parts(value: Any, hide: Callable[[Any], Any]) -> Any:
             return Handlers(tuple(shown))
         case StateData(state, data):
             return StateData(state, hide(data))
+        case HandlerStates():
+            return HandlerStates((name, hide(state)) for name, state in value)
         case _:
             return hide(value)
 

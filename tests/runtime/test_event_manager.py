@@ -9,23 +9,29 @@ import pytest
 from ssm_cli import (
     AddHandler,
     CallHandler,
+    Cast,
     DeleteHandler,
     Error,
     Event,
     EventHandler,
     GenEventExit,
+    Join,
+    Link,
     MemoryStore,
     Node,
     Ok,
     PureHandler,
     Raised,
+    Reply,
     StartFailed,
     StateMachine,
     Supervisor,
+    SwapHandler,
     SysError,
     WhichHandlers,
     Worker,
 )
+from ssm_cli.runtime.engine.commit import MOST_EFFECTS
 from ssm_cli.spec.code import start_fault
 from tests.runtime.workers import events, running
 
@@ -54,6 +60,19 @@ def keep(message: Any, state: Any) -> Any:
 
 
 OWNER = Worker("owner", StateMachine(step=keep, init=lambda _name, _args: ()))
+
+
+class Floods(EventHandler):
+    """Asks for more effects than can be carried out, which ends its manager."""
+
+    def handle_event(self, event: Any, state: Any) -> Any:
+        return Ok(state, effects=[Cast("owner", event)] * (MOST_EFFECTS + 1) * (event == "flood"))
+
+
+class Flooded(Bus):
+    handlers: ClassVar[Any] = {**Bus.handlers, "floods": Floods}
+
+
 BOTH = {"handlers": {"odd": 0, "count": 0}}
 
 
@@ -114,6 +133,56 @@ def test_a_supervisor_that_is_no_other_worker_that_runs(supervisor: str) -> None
         node.run()
         left = node.call("bus", WhichHandlers())
         assert left == (["odd"] if supervisor == "bus" else []), "as if it had just ended"
+        told = [one.detail["why"] for one in node.reports() if one.event == "handler_removed"]
+        gone = f"'parent_terminated {supervisor}: noproc'"
+        assert told == ([] if supervisor == "bus" else [gone])
+
+
+@pytest.mark.parametrize("supervisor", [5, None, ["owner"]])
+def test_a_supervisor_that_is_no_name_is_refused_and_no_handler_is_lost(supervisor: Any) -> None:
+    with running(bus(**BOTH), OWNER) as node:
+        assert node.call("bus", AddHandler(("odd", 2), 0, supervisor=supervisor)) == Error("badarg")
+        swap = SwapHandler("odd", None, "count", None, supervisor=supervisor)
+        assert node.call("bus", swap) == Error(Error("badarg"))
+        assert node.call("bus", WhichHandlers()) == ["count", "odd"]
+
+
+def test_ids_of_handlers_are_told_apart_as_otp_does() -> None:
+    ids = [1, 1.0, True, (1, "a"), (1.0, "a")]
+    with running(bus()) as node:
+        for number, one in enumerate(ids):
+            node.call("bus", AddHandler(("count", one), number))
+        for one in ids[:3]:
+            node.call("bus", DeleteHandler(("count", one)))
+            kinds = [type(own) for _, own in node.call("bus", WhichHandlers())]
+            assert type(one) not in kinds
+
+
+@pytest.mark.parametrize("persist", ["snapshot", "journal", "none"])
+def test_a_handler_that_is_supervised_goes_with_the_life_that_it_was_added_in(
+    persist: Any,
+) -> None:
+    options = {"persist": persist} if persist != "none" else {"on_crash": "last_good"}
+    child = Worker("bus", Flooded, args={"handlers": {"count": 0}}, **options)
+    tree, store = Supervisor("root", children=[OWNER, child]), MemoryStore()
+
+    def begins(node: Node) -> None:
+        node.run()
+        assert node.call("bus", WhichHandlers()) == ["count"]
+        (report,) = [one for one in node.reports() if one.event == "handler_removed"]
+        assert report.detail["why"] == "'parent_terminated owner: noproc'"
+        node.call("bus", "b")
+        assert node.get_state("bus") == [("count", 2)]
+
+    with Node(tree, store=store) as node:
+        node.call("bus", AddHandler("floods", 0, supervisor="owner"))
+        node.call("bus", "a")
+        if persist == "none":
+            node.cast("bus", "flood")
+            begins(node)
+    if persist != "none":
+        with Node(tree, store=store) as node:
+            begins(node)
 
 
 def test_a_manager_that_is_killed_ends_who_is_linked_and_traps_nothing() -> None:
@@ -177,3 +246,43 @@ def test_the_handlers_of_a_durable_manager_are_there_again_with_their_states(per
         node.call("bus", "b")
     with Node(tree, store=store) as node:
         assert node.get_state("bus") == [(("count", 2), 6), ("count", 2)]
+
+
+@pytest.mark.parametrize("effects", ["bad", 5, [Join("")], ["x"], [Link(5)], {1: 2}])  # type: ignore[arg-type]  # nonsense
+@pytest.mark.parametrize("where", ["init", "event", "call", "terminate"])
+def test_effects_that_are_none_end_the_handler_and_no_other(effects: Any, where: str) -> None:
+    class Nonsense(EventHandler):
+        def init(self, args: Any, previous: Any) -> Any:
+            return Ok(args, effects=effects if where == "init" else ())
+
+        def handle_event(self, event: Any, state: Any) -> Any:
+            return Ok(state, effects=effects if where == "event" else ())
+
+        def handle_call(self, asked: Any, state: Any) -> Any:
+            return Reply(1, state, effects=effects)
+
+        def terminate(self, arg: Any, state: Any) -> Any:
+            return Ok("gone", effects=effects if where == "terminate" else ())
+
+    with running(bus(**BOTH), OWNER) as node:
+        added = node.call("bus", AddHandler(Nonsense, 0))
+        if where == "event":
+            node.cast("bus", Ok)
+        elif where == "call":
+            assert isinstance(node.call("bus", CallHandler(Nonsense, 1)), Error)
+        elif where == "terminate":
+            added = node.call("bus", DeleteHandler(Nonsense))
+        assert node.call("bus", WhichHandlers()) == ["count", "odd"]
+        if where in ("init", "terminate"):
+            assert (type(added), added.error) == (Raised, "BadReturnError")
+        assert "crashed bus" not in events(node)
+
+
+def test_what_a_manager_hides_is_hidden_of_each_of_its_handlers() -> None:
+    class Hiding(Bus):
+        def format_status(self, value: Any) -> Any:
+            return "***" if isinstance(value, int) else value
+
+    with running(Worker("bus", Hiding, args=BOTH)) as node:
+        assert node.get_state("bus") == [("count", "***"), ("odd", "***")]
+        assert "0" not in str(node.get_status("bus").state)

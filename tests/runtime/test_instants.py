@@ -20,6 +20,7 @@ from ssm_cli import (
     Node,
     NoReply,
     Ok,
+    Postpone,
     Reply,
     SetTimeout,
     StartTimer,
@@ -41,6 +42,9 @@ def server(then: Then | None = None) -> Any:
     return Worker("s", Server, args={"init": lambda _: Ok([], then)})
 
 
+OVER = {"zero": 0, "before 1970": -86_400_000.5}
+
+
 def asks(*effects: Any) -> Any:
     return lambda state: (state, None, list(effects))
 
@@ -57,11 +61,12 @@ def test_a_timer_at_an_instant_comes_then_and_one_whose_instant_is_over_at_once(
             return lambda state: ((*state, what), None)
 
         noon = StartTimer("noon", NOON_MS, note("noon"), absolute=True)
-        node.call("a", asks(noon, StartTimer("past", 0, note("past"), absolute=True)))
+        past = [StartTimer(key, ms, note(key), absolute=True) for key, ms in OVER.items()]
+        node.call("a", asks(noon, *past))
         node.run(HALF_DAY_S - 1)
-        assert node.get_state("a") == ("past",)
+        assert sorted(node.get_state("a")) == sorted(OVER)
         node.run(1)
-        assert node.get_state("a") == ("past", "noon")
+        assert node.get_state("a")[-1] == "noon"
 
 
 def test_a_time_out_brings_its_message_unless_an_input_comes_first() -> None:
@@ -93,7 +98,10 @@ def test_a_system_message_begins_a_time_anew_and_leaves_an_instant_where_it_is()
     "asked",
     [
         StartTimer("k", NOON_MS, "x", absolute=1),  # type: ignore[arg-type]  # the point of the test
-        StartTimer("k", -1, "x", absolute=True),
+        StartTimer("k", True, "x", absolute=True),
+        StartTimer("k", float("nan"), "x", absolute=True),
+        StartTimer("k", -1, "x"),
+        StartTimer("k", True, "x"),
     ],
     ids=str,
 )
@@ -119,7 +127,7 @@ class Shop(Statem):
 
     def shut(self, event: StateEvent, data: Any) -> Any:
         if event.type == "state_timeout":
-            past = SetTimeout("timeout", 0, "at once", absolute=True)
+            past = SetTimeout("timeout", -5, "at once", absolute=True)
             return Next("open", [*data, event.content], [past])
         return KeepState([*data, event.content])
 
@@ -137,10 +145,22 @@ def test_a_state_time_out_may_be_at_an_instant_and_is_whatever_is_asked_meanwhil
         assert node.get_state("shop") == ("open", ["hello", "noon", "at once"])
 
 
-def test_an_absolute_that_is_no_bool_is_no_action() -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        SetTimeout("timeout", 5, None, absolute=None),  # type: ignore[arg-type]  # the point of it
+        SetTimeout("timeout", True),
+        SetTimeout("timeout", -1),
+        SetTimeout("timeout", "soon"),
+        SetTimeout("timeout", float("inf"), absolute=True),
+        Postpone("yes"),  # type: ignore[arg-type]  # as above
+    ],
+    ids=str,
+)
+def test_a_time_that_is_none_and_a_word_for_a_bool_are_no_action(asked: Any) -> None:
     class Odd(Shop):
         def shut(self, event: StateEvent, data: Any) -> Any:
-            return KeepStateAndData([SetTimeout("timeout", 5, None, absolute=None)])  # type: ignore[arg-type]  # the point of the test
+            return KeepStateAndData([asked])
 
     with running(Worker("shop", Odd)) as node:
         node.cast("shop", "x")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from ssm_cli.behaviour.dispatch import MOST_GROUP_CHARACTERS, is_group
 from ssm_cli.behaviour.sizes import cut
+from ssm_cli.behaviour.sound import MOST_GROUP_CHARACTERS, is_group
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.errors import QueueFull, SysError
 from ssm_cli.runtime.engine.bonds import tell_far

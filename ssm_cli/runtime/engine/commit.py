@@ -31,6 +31,7 @@ from ssm_cli.behaviour.effects import (
     StartTimer,
     Unlink,
 )
+from ssm_cli.behaviour.event_loop import orphaned
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.behaviour.reasons import BadReturnError
 from ssm_cli.behaviour.results import NOTHING, Caller, Continue, Then, TimeoutAfter
@@ -60,9 +61,11 @@ UNUSABLE = object()  # what comes of a key that cannot be looked up
 
 
 def after_init(world: World, cell: WorkerCell, outcome: Outcome) -> None:
-    """Carry out what `init` asked for besides its state."""
+    """Carry out what `init` asked for besides its state, and what a state of before asks for."""
+    gone = orphaned(cell.spec.id, cell.state)
     try:
-        apply_effects(world, cell, outcome.effects, None)
+        if outcome.effects or gone:
+            apply_effects(world, cell, [*outcome.effects, *gone], None)
     finally:
         plan_next(world, cell, outcome.then)
 

@@ -258,7 +258,7 @@ def why_ended(world: World, cell: Cell, error: BaseException) -> ExitReason:
     return reason
 
 
-def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:  # noqa: C901 - one commit
+def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
     """Commit an answer of `init` that may be anything."""
     spec = cell.spec
     try:
@@ -286,8 +286,7 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:  # noqa
     cell.since_s = world.clock.now_s()
     release_held(world, cell)
     try:
-        if outcome.effects or outcome.then is not None:
-            commit.after_init(world, cell, outcome)
+        commit.after_init(world, cell, outcome)
     finally:
         cell.status = RUNNING  # last: what is interrupted before is committed again
     if outcome.stop is not None:  # an `Exit` among its effects: it has begun, and ends next
