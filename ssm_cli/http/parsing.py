@@ -136,11 +136,28 @@ class RequestReader:
         self._second_s, self._requests = around.now_s, 0
 
     def feed(self, data: bytes) -> None:
-        """Take what was received."""
-        if self.phase is IDLE:
-            data = self._repeat(data)
-            if not data:
+        """Take what was received: requests that begin as the one before, then what is parsed."""
+        known, ready, at = self._known, self.ready, 0
+        head, size = known.head, known.size
+        alike = self.phase is IDLE and data[: len(head)] == head  # quicker than `startswith`
+        while alike and len(data) - at >= size:
+            known.strange, self.since_s = 0, self._around.now_s
+            self._requests += 1
+            over = ready or self._requests > self._limits.requests_per_s
+            if over and (excess := self._excess()):
+                self.refuse(429, excess)
                 return
+            body = b"" if known.is_all else data[at + len(head) : at + size]
+            ready.append(known.like.with_body(body) if body else known.like)
+            at += size
+            if at == len(data):
+                return
+            alike = data.startswith(head, at)
+        self._read(data[at:])
+
+    def _read(self, data: bytes) -> None:
+        """Parse what was received, in pieces."""
+        if self.phase is IDLE:
             self._fed, self._is_first, self._data = 0, True, data
         at, most = 0, self._limits.header_bytes
         while at < len(data) and not self.deaf:
@@ -151,26 +168,6 @@ class RequestReader:
             self._parse(part)
             if self._fed > most and self.phase is not IDLE:
                 self.refuse(431, f"headers, trailers, extensions take {most} bytes at most")
-
-    def _repeat(self, data: bytes) -> bytes:
-        """Take the requests that begin as the one before; return what is left to be parsed."""
-        known, ready, at = self._known, self.ready, 0
-        head, size = known.head, known.size
-        alike = data[: len(head)] == head  # a third of what `startswith` takes
-        while alike and len(data) - at >= size:
-            known.strange, self.since_s = 0, self._around.now_s
-            self._requests += 1
-            over = ready or self._requests > self._limits.requests_per_s
-            if over and (excess := self._excess()):
-                self.refuse(429, excess)
-                return b""
-            body = b"" if known.is_all else data[at + len(head) : at + size]
-            ready.append(known.like.with_body(body) if body else known.like)
-            at += size
-            if at == len(data):
-                return b""
-            alike = data.startswith(head, at)
-        return data[at:]
 
     def refuse(self, status: int, message: str) -> None:
         """Put an error record behind the answers that are due; whatever follows is dropped."""
