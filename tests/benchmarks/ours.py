@@ -186,11 +186,10 @@ class LookUp:
 
     def answer(self, exchange: Exchange) -> HttpAnswer | Awaitable[HttpAnswer]:
         pending = self._begin("kv", exchange.found)
-        return self._shown(pending) if pending.done else self._later(pending)
+        if not pending.done:
+            return self._later(pending)
+        return HttpAnswer(200, self._encode({"result": pending.result()[1]}))
 
     async def _later(self, pending: Pending) -> HttpAnswer:
         await outcome(pending, 5.0)
-        return self._shown(pending)
-
-    def _shown(self, pending: Pending) -> HttpAnswer:
         return HttpAnswer(200, self._encode({"result": pending.result()[1]}))
