@@ -22,6 +22,7 @@ from ssm_cli.errors import DecodeError, message_of
 MAX_INPUT_BYTES = 1 << 20
 MAX_REPR_CHARACTERS = 10_000
 MAX_DEPTH = 64  # levels of a value that `jsonable` goes down; below, it shows the repr
+LEAVES = (str, int, float, bytes, bytearray, Enum, type(None))  # a union is made anew at each use
 
 Decoder = Callable[[bytes], Any]
 Encoder = Callable[[Any], bytes]
@@ -245,7 +246,7 @@ def jsonable(value: object) -> object:
 
 
 def _jsonable(value: Any, depth: int) -> object:
-    if isinstance(value, str | int | float | bytes | bytearray | Enum | None):
+    if isinstance(value, LEAVES):
         return _leaf(value)
     if depth == 0:
         return safe_repr(value)
@@ -304,8 +305,7 @@ def shown_keys(mapping: Mapping[Any, Any]) -> list[str]:
 
 
 def _key(key: object) -> str:
-    plain = isinstance(key, str | int | float | bytes | Enum | None)
-    return str(_leaf(key)) if plain else safe_repr(key)
+    return str(_leaf(key)) if isinstance(key, LEAVES) else safe_repr(key)
 
 
 def _clean(text: str) -> str:

@@ -16,6 +16,7 @@ it had not: httptools stops there, and its body is read by a parser that is told
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Any, Protocol
 
@@ -82,7 +83,7 @@ class KnownHead:
     __slots__ = ("head", "is_all", "like", "size", "strange")
 
     def __init__(self) -> None:
-        self.head, self.size, self.is_all, self.strange = b"", 0, False, 0
+        self.head, self.size, self.is_all, self.strange = b"", sys.maxsize, False, 0
         self.like: Any = None
 
     def remember(self, exchange: Exchange, data: bytes) -> None:
@@ -91,7 +92,7 @@ class KnownHead:
         Of a client whose heads are never the same, one in `TRIED` is remembered.
         """
         self.strange += 1
-        self.head = b""
+        self.head, self.size = b"", sys.maxsize
         if self.strange > TRIED and self.strange % TRIED:
             return
         size = data.find(b"\r\n\r\n") + 4
@@ -135,13 +136,28 @@ class RequestReader:
         self._second_s, self._requests = around.now_s, 0
 
     def feed(self, data: bytes) -> None:
-        """Take what was received."""
+        """Take what was received: requests that begin as the one before, then what is parsed."""
+        known, ready, at = self._known, self.ready, 0
+        head, size = known.head, known.size
+        alike = self.phase is IDLE and data[: len(head)] == head  # quicker than `startswith`
+        while alike and len(data) - at >= size:
+            known.strange, self.since_s = 0, self._around.now_s
+            self._requests += 1
+            over = ready or self._requests > self._limits.requests_per_s
+            if over and (excess := self._excess()):
+                self.refuse(429, excess)
+                return
+            body = b"" if known.is_all else data[at + len(head) : at + size]
+            ready.append(known.like.with_body(body) if body else known.like)
+            at += size
+            if at == len(data):
+                return
+            alike = data.startswith(head, at)
+        self._read(data[at:])
+
+    def _read(self, data: bytes) -> None:
+        """Parse what was received, in pieces."""
         if self.phase is IDLE:
-            head = self._known.head
-            if head and data.startswith(head):
-                data = self._repeat(data)
-                if not data:
-                    return
             self._fed, self._is_first, self._data = 0, True, data
         at, most = 0, self._limits.header_bytes
         while at < len(data) and not self.deaf:
@@ -152,29 +168,6 @@ class RequestReader:
             self._parse(part)
             if self._fed > most and self.phase is not IDLE:
                 self.refuse(431, f"headers, trailers, extensions take {most} bytes at most")
-
-    def _repeat(self, data: bytes) -> bytes:
-        """Take the requests that begin as the one before; return what is left to be parsed."""
-        known, ready, at = self._known, self.ready, 0
-        like, size = known.like, known.size
-        if len(data) < size:
-            return data
-        known.strange = 0
-        self.since_s = self._around.now_s
-        while True:
-            self._requests += 1
-            if ready or self._requests > self._limits.requests_per_s:
-                try:
-                    self._check_rate()
-                except Refused:
-                    return b""
-            body = b"" if known.is_all else data[at + len(known.head) : at + size]
-            ready.append(like.with_body(body) if body else like)
-            at += size
-            if at == len(data):
-                return b""
-            if len(data) - at < size or not data.startswith(known.head, at):
-                return data[at:]
 
     def refuse(self, status: int, message: str) -> None:
         """Put an error record behind the answers that are due; whatever follows is dropped."""
@@ -275,18 +268,21 @@ class RequestReader:
                 exchange.is_persistent = False  # whether the body comes is not known
             self._push(exchange)
 
-    def _check_rate(self) -> None:
+    def _excess(self) -> str:
+        """Return what is too much where many requests are sent, or sent ahead; "" if nothing is."""
         limits, now_s = self._limits, self._around.now_s
         if len(self.ready) >= limits.pipelined:
-            self._abort(429, f"{limits.pipelined} requests may be sent ahead, no more")
+            return f"{limits.pipelined} requests may be sent ahead, no more"
         if self._requests > limits.requests_per_s:
             if self._second_s == now_s:
-                self._abort(429, f"{limits.requests_per_s} requests a second are taken, no more")
+                return f"{limits.requests_per_s} requests a second are taken, no more"
             self._second_s, self._requests = now_s, 1
+        return ""
 
     def _check_bounds(self, size: int) -> None:
         limits = self._limits
-        self._check_rate()
+        if excess := self._excess():
+            self._abort(429, excess)
         if self._lines > limits.headers:
             self._abort(431, f"{limits.headers} headers are taken, no more")
         if size > limits.header_bytes:

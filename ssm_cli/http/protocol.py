@@ -23,7 +23,6 @@ from ssm_cli.http.parsing import BODY, HEAD, IDLE, Limits, RequestReader
 
 END = b"\r\n"
 SHORT = 1024  # bytes; most answers are shorter
-LENGTHS = tuple(b"%d\r\n" % size for size in range(SHORT))
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -37,7 +36,7 @@ class Shared:
     Attributes:
         now_s: the loop's clock, cached for at most `watch_s` seconds.
         connections: those that are open.
-        heads: by status, the first lines of an answer in JSON, up to its length.
+        heads: of short answers in JSON without further headers, by their status and length.
     """
 
     def __init__(self, app: Application, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
@@ -52,13 +51,15 @@ class Shared:
         """Renew the time and the `Date` header; return the seconds since they were renewed."""
         before_s, self.now_s = self.now_s, self.loop.time()
         self._date = formatdate(usegmt=True).encode()
-        self.heads: dict[int, bytes] = {}
+        self.heads: dict[tuple[int, int], bytes] = {}
         return self.now_s - before_s
 
-    def head_of(self, status: int) -> bytes:
-        """Make the head of answers with a status, for as long as the date is right."""
-        self.heads[status] = self.lines_of(status, JSON) + b"content-length: "
-        return self.heads[status]
+    def head_of(self, status: int, size: int) -> bytes:
+        """Return the head of an answer in JSON; a short one's is kept while the date is right."""
+        head = b"%scontent-length: %d\r\n\r\n" % (self.lines_of(status, JSON), size)
+        if size < SHORT:
+            self.heads[status, size] = head
+        return head
 
     def lines_of(self, status: int, kind: bytes) -> bytes:
         """Return the first lines of an answer."""
@@ -188,16 +189,15 @@ class HttpProtocol(asyncio.Protocol):
 
     def _send(self, exchange: Exchange, answer: HttpAnswer) -> None:
         """Write a whole answer."""
-        body, shared = answer.body, self._shared
-        size = len(body)
-        head = shared.heads.get(answer.status) or shared.head_of(answer.status)
-        more = END
+        body = answer.body
+        key = answer.status, len(body)
+        head = self._shared.heads.get(key) or self._shared.head_of(*key)
         if answer.headers or answer.closes or exchange.is_old or not exchange.is_persistent:
             more = self._more(exchange, answer.headers, closes=answer.closes)
+            head = head.removesuffix(END) + more
         if exchange.method == b"HEAD":
             body = b""
-        length = LENGTHS[size] if size < SHORT else b"%d\r\n" % size
-        self.transport.write(b"".join((head, length, more, body)))
+        self.transport.write(head + body)
 
     def _more(self, exchange: Exchange, headers: Headers, *, closes: bool) -> bytes:
         """Return the further headers of an answer; one that closes is the last."""

@@ -178,18 +178,18 @@ class LookUp:
 
     def __init__(self, node: Node) -> None:
         self._begin = node.begin
+        self._encode = msgspec.json.Encoder().encode
 
     def admit(self, exchange: Exchange) -> None:
         exchange.early = True
+        exchange.found = "lookup", exchange.path[4:].decode()
 
     def answer(self, exchange: Exchange) -> HttpAnswer | Awaitable[HttpAnswer]:
-        pending = self._begin("kv", ("lookup", exchange.path[4:].decode()))
-        return self._shown(pending) if pending.done else self._later(pending)
+        pending = self._begin("kv", exchange.found)
+        if not pending.done:
+            return self._later(pending)
+        return HttpAnswer(200, self._encode({"result": pending.result()[1]}))
 
     async def _later(self, pending: Pending) -> HttpAnswer:
         await outcome(pending, 5.0)
-        return self._shown(pending)
-
-    @staticmethod
-    def _shown(pending: Pending) -> HttpAnswer:
-        return HttpAnswer(200, msgspec.json.encode({"result": pending.result()[1]}))
+        return HttpAnswer(200, self._encode({"result": pending.result()[1]}))
