@@ -69,6 +69,11 @@ def leave() -> None:
     sys.exit(3)
 
 
+async def actrl_c() -> None:
+    """Be where Ctrl-C comes."""
+    signal.raise_signal(signal.SIGINT)
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 

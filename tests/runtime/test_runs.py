@@ -212,10 +212,11 @@ def test_a_worker_whose_purity_is_checked_may_ask_for_runs() -> None:
     [
         (work.araises(lambda: KeyError("no such device")), "KeyError", "'no such device'"),
         (work.araises(lambda: SystemExit(3)), "SystemExit", "3"),
+        (work.araises(KeyboardInterrupt), "KeyboardInterrupt", ""),
         (work.araises(RuntimeError), "RuntimeError", ""),
         (work.close_the_loop, "RuntimeError", "Cannot close a running event loop"),
     ],
-    ids=["an error", "an exit", "an error without text", "it closes the loop"],
+    ids=["an error", "an exit", "an interrupt", "an error without text", "it closes the loop"],
 )
 def test_an_async_run_that_raises_has_failed_with_what_it_raised(
     function: Any, kind: str, said: str
@@ -233,9 +234,9 @@ def test_a_run_that_cancels_itself_has_failed_as_cancelled() -> None:
         assert reasons(node) == ["cancelled"]
 
 
-def test_an_interrupt_in_a_run_goes_to_whoever_runs_the_node_and_the_run_has_failed() -> None:
+def test_ctrl_c_in_a_run_goes_to_whoever_runs_the_node_and_the_run_has_failed() -> None:
     with running() as node:
-        node.call("a", ask(Run("x", work.araises(KeyboardInterrupt))))
+        node.call("a", ask(Run("x", work.actrl_c)))
         with pytest.raises(KeyboardInterrupt):
             node.run()
         node.run()

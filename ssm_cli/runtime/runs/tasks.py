@@ -18,6 +18,7 @@ from ssm_cli.runtime.engine.contained import said_by
 from ssm_cli.runtime.engine.entries import RunDue
 from ssm_cli.runtime.engine.guard import guarded
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.outside import is_ctrl_c
 
 Tell = Callable[[RunDue, Ended], None]
 
@@ -73,15 +74,15 @@ class Tasks:
 
 
 async def carried_out(world: World, entry: RunDue) -> Ended:
-    """Call the function of a run and wait for its end; raises `KeyboardInterrupt` alone."""
+    """Call the function of a run and wait for its end; raises what Ctrl-C raises, and no more."""
     run = entry.run
     try:
         return Done(run.key, await slices(world, entry))
     except asyncio.CancelledError:
         return cancelled(entry, "it was cancelled")
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - whatever it raises is its failure
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
         return failed_by(world, entry, error)
 
 
