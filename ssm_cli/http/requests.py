@@ -125,15 +125,14 @@ class Requests:
         return await ask_supervisor(self._node, effect, supervisor, *args)
 
     def cast(self, request: Request) -> None:
-        """Cast an input; one for an unknown name is dropped, as in OTP."""
+        """Cast an input, as text or as JSON."""
         message: Any = request.body
-        if self._node.exists(request.name):
-            if request.is_json:
-                message = self._node.decode(request.name, request.body, "json")
-            try:
-                self._node.cast_nowait(request.name, message)
-            except QueueFull:
-                self._node.cast(request.name, message)  # what waits is served first
+        if request.is_json and self._node.exists(request.name):
+            message = self._node.decode(request.name, request.body, "json")
+        try:
+            self._node.cast_nowait(request.name, message)
+        except QueueFull:
+            self._node.cast(request.name, message)  # what waits is served first
 
     def publish(self, request: Request) -> object:
         """Publish an input; JSON is read as one of the first member, or by members elsewhere."""

@@ -153,7 +153,7 @@ class Node(metaclass=Parts):
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
         self.exists, self.data, self.state_type = casts.exists, casts.data, casts.state_type
-        self.far, self.ask_far = casts.far, casts.ask_far
+        self.drop, self.far, self.ask_far = casts.drop, casts.far, casts.ask_far
         self.encode, self.decode = casts.encode, casts.decode
         self._bind_groups(GroupCalls(world))
         awaited = AsyncCalls(world)

@@ -217,7 +217,8 @@ class Link:
         self.tell(Answered(order.n, outcome, said.detail.encode(), said.detail))
 
     async def _call(self, order: CallChild) -> None:
-        request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))
+        asked = CallRequest(order.input, order.request_id, order.timeout_s, order.is_value)
+        request = msgspec.json.encode(asked)
         if not order.n:
             subject = names.casts(self._tree, order.child, order.worker)
             await self._cluster.calls.send(subject, request)

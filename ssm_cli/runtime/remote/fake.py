@@ -140,11 +140,11 @@ class FakeLinks:
             outcome = worker(call.data)
         self._answers.append((answered, outcome))
 
-    def cast(self, child: str, worker: str, data: bytes) -> None:
+    def cast(self, child: str, worker: str, carried: Carried) -> None:
         """Hand an input over, if the child can be reached."""
         known = self._workers.get(f"{child}.{worker}")
         if known is not None and self._live.get(child, False):
-            known(data)
+            known(carried.data)
 
     def interest(self, group: str, *, wanted: bool) -> None:
         """Note whether a group has members."""
