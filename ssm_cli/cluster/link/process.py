@@ -192,8 +192,10 @@ class Link:
             self._children[order.job.name] = known
         if order.epoch:
             self.tell(await known.watch_again(order.n, order.epoch, order.node))
-        else:
-            self.tell(await known.start(order.n, adopt=order.adopt))
+            return
+        done = await known.start(order.n, adopt=order.adopt)
+        if done.ok or not await self._parenthood.is_lost():  # else the tree ends for that
+            self.tell(done)
 
     def _completed(self, job: ChildJob) -> ChildJob:
         """Complete a job with the defaults of the cluster.

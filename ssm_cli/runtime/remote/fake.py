@@ -21,6 +21,7 @@ from ssm_cli.runtime.remote.ports import (
     NodeSeen,
     Outcome,
     Stopped,
+    Superseded,
     Unheard,
 )
 from ssm_cli.runtime.views import Carried
@@ -202,6 +203,10 @@ class FakeLinks:
     def break_off(self, *, up: bool = False, detail: str = "") -> None:
         """Whatever links the tree to its cluster goes, or is back."""
         self._news.append(LinkSeen(up, detail))
+
+    def supersede(self, by: str) -> None:
+        """Another process becomes the parent of the children."""
+        self._news.append(Superseded(by))
 
     def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
         """The link to a child breaks, or is there again."""
