@@ -36,6 +36,14 @@ class Query(msgspec.Struct, frozen=True):
     required: bool = False
 
 
+YES_NO = ("yes", "no")
+
+
+def flag(name: str, help_: str) -> Query:
+    """Return a parameter that is `yes` or `no`; left out it is neither."""
+    return Query(name, "string", help_, YES_NO)
+
+
 class Route(msgspec.Struct, frozen=True):
     """One route.
 

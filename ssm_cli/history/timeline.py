@@ -93,7 +93,7 @@ class Timeline:
         refuse_fork(place)
         refuse_zero(by)
         _, recorder, here = self.places.remembered(place)
-        if crash:
+        if crash == "yes":
             if worker or change or when:
                 raise CommandError("`--crash` goes alone, without --worker, --change, --when")
             record = crash_from(recorder, here, by)

@@ -130,9 +130,9 @@ class Trying:
         if record == "gave_up":
             return self._shrink_tree(recorder)
         one = self._failed(recorder, record, when, here, place)
-        if every and when is not None:
+        if every == "yes" and when is not None:
             raise CommandError("`--every` is about a crash; it does not go with --when")
-        if every:
+        if every == "yes":
             return self._shrink_tree(recorder, one)
         trial = life_of(recorder, one.worker, one.record).trial(
             code_of(one.cell), goal_of(recorder, one, when)

@@ -19,7 +19,7 @@ import msgspec
 
 from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.commands.records import error_record, failed_reply_record, instant
-from ssm_cli.commands.routes import INTO, NAMED_WHOLE, PLAN, Query, Role, Route
+from ssm_cli.commands.routes import INTO, NAMED_WHOLE, PLAN, YES_NO, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import (
@@ -276,7 +276,9 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
 
 
 def _value(parameter: Query, text: str) -> Any:
-    wanted: dict[str, type] = {"number": float, "integer": int, "boolean": bool, "string": str}
+    if parameter.type == "boolean" or parameter.choices == YES_NO:
+        return _flag(parameter, text)
+    wanted: dict[str, type] = {"number": float, "integer": int, "string": str}
     value: Any
     try:
         value = msgspec.convert(text, wanted[parameter.type], strict=False)
@@ -287,6 +289,16 @@ def _value(parameter: Query, text: str) -> Any:
         expected = " or ".join(parameter.choices) or f"one {parameter.type}, not negative"
         raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
     return value
+
+
+def _flag(parameter: Query, text: str) -> bool | str:
+    """Read a flag, of whatever route: `yes` or `true`, `no` or `false`."""
+    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    is_on = words.get(text.lower())
+    if is_on is None:
+        expected = "yes or no" if parameter.choices else "true or false"
+        raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
+    return is_on if not parameter.choices else YES_NO[not is_on]
 
 
 def _timeout(query: dict[str, Any]) -> float:
