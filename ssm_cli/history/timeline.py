@@ -111,6 +111,8 @@ class Timeline:
             hits = (one for one in ones if one is not None and wanted(one))
             hit = next(islice(hits, abs(by) - 1, None), None)
             if hit is None:
+                if worker is not None:
+                    self._need(recorder, worker)
                 raise Forgotten("no such record is remembered in that direction")
             record = hit.record
         self.places.tree(str(record))

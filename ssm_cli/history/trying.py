@@ -252,7 +252,7 @@ def tested(
         if not same(told(value), value):
             raise CommandError(
                 f"{worker} hides parts of its inputs or state (`redact`), and the test "
-                f"would hold them; shrink it from Python: ssm_cli.history.shrink"
+                f"would hold them; shrink it where the worker has no `redact`"
             )
     text = pytest_file(found, worker, None if beside is None else Path(beside))
     if isinstance(text, Unshrunk):
