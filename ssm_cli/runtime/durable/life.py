@@ -361,8 +361,9 @@ class Anew(Life):
         saved: Saved | None,
         *,
         again: Again | None = None,
+        hides: bool = False,
     ) -> None:
-        checks = Notes(values)
+        checks = Notes(values, hides=hides)
         self.notes = checks.lines
         super().__init__(worker, behaviour, values, saved, checks, again=again)
 
