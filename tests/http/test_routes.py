@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import math
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ssm_cli import Supervisor, Worker
+from ssm_cli import StateMachine, Supervisor, Worker
 from ssm_cli.commands.routes import Route
 from ssm_cli.http import metrics
 from ssm_cli.http.access import Gate
@@ -70,6 +73,25 @@ def test_the_flags_are_those_that_are_known() -> None:
     assert {name for _, name in FLAGS} == {
         "crash", "every", "keep_remote", "off", "on", "page", "specs_only", "sure",
     }  # fmt: skip
+
+
+class Room(Enum):
+    SINGLE = 1
+
+
+ODD_STATE = {Room.SINGLE: math.nan, "1": b"xx", 1: [Room.SINGLE, {2.5}]}
+
+
+@pytest.mark.parametrize("codec", ["text", "json", "msgpack"])
+def test_a_state_is_the_same_as_text_and_as_json(codec: Any) -> None:
+    machine = StateMachine(step=lambda _, state: (state, None), init=lambda *_: ODD_STATE)
+    tree = Supervisor("root", children=[Worker("a", machine, codec=codec)])
+    shown, status = run(
+        [("GET", "/v1/workers/a/state", "", 200), ("GET", "/v1/workers/a/status", "", 200)], tree
+    )
+    assert [*shown["value"].values()] == ["nan", "xx", ["SINGLE", [2.5]]]
+    assert json.loads(shown["text"]) == shown["value"] == json.loads(status["text"])
+    assert status["status"]["state"] == shown["value"]
 
 
 def test_a_child_is_started_stopped_restarted_and_deleted() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.codec.json import jsonable, unshowable
+from ssm_cli.codec.port import Codec
+from ssm_cli.codec.text import TextCodec, show
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.sessions import Replayed
@@ -120,6 +124,17 @@ class Casts:
             return value
         return written(self._world, need_worker(self._world, worker), value)
 
+    def shown(self, worker: str, value: Any) -> str:
+        """Return a state or an input of this worker as text, for people; parts as `data` has them.
+
+        In the syntax of its codec, but for bytes of MessagePack: those are JSON.
+        """
+        world = self._world
+        cell = need_worker(world, worker)
+        codec = cell.codec or codec_of(cell)
+        instead = partial(unshowable, value)
+        return str(contained(world, cell, instead, text_of, codec, value))
+
     def data(self, worker: str, value: Any) -> object:
         """Return a value of this worker as JSON-ready data, for records; see `jsonable`."""
         world = self._world
@@ -146,6 +161,16 @@ class Casts:
             value.worker = worker
             raise value
         return value
+
+
+def text_of(codec: Codec, value: Any) -> str:
+    """Return a state or an input as text."""
+    if not isinstance(codec, TextCodec):
+        return msgspec.json.encode(jsonable(value)).decode()
+    data = value if isinstance(value, bytes | bytearray) else show(value, state=True).encode(
+        "utf-8", "backslashreplace"
+    )  # fmt: skip
+    return data.decode("utf-8", "backslashreplace")
 
 
 def written(world: World, cell: WorkerCell, value: Any) -> bytes:
