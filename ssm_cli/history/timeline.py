@@ -111,8 +111,6 @@ class Timeline:
             hits = (one for one in ones if one is not None and wanted(one))
             hit = next(islice(hits, abs(by) - 1, None), None)
             if hit is None:
-                if worker is not None:
-                    self._need(recorder, worker)
                 raise Forgotten("no such record is remembered in that direction")
             record = hit.record
         self.places.tree(str(record))
@@ -211,9 +209,9 @@ class Timeline:
             raise Forgotten(f"record {number} is not remembered here; {here}")
         return one
 
-    def _need(self, recorder: Recorder, worker: str) -> None:
+    def _need(self, recorder: Recorder, worker: str | None) -> None:
         """Raise `Forgotten` for a worker that is neither there nor remembered."""
-        if type(recorder.world.names.get(worker)) is WorkerCell:
+        if worker is None or type(recorder.world.names.get(worker)) is WorkerCell:
             return
         if not any(entry[1] is not None and entry[1].spec.id == worker for entry in recorder.ring):
             hint = hint_for(recorder.world, worker)
@@ -231,6 +229,7 @@ class Timeline:
     def _wanted(
         self, recorder: Recorder, worker: str | None, change: str | None, when: str | None
     ) -> Callable[[Served], bool]:
+        self._need(recorder, worker)
         teller = Teller(recorder)
         writes = None if change is None else Writes(teller, parse_path(change))
         asking = None if when is None else Asking(parse_expr(when))

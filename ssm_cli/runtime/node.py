@@ -153,9 +153,8 @@ class Node(metaclass=Parts):
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
         self.exists, self.data, self.shown = casts.exists, casts.data, casts.shown
-        self.state_type = casts.state_type
         self.drop, self.far, self.ask_far = casts.drop, casts.far, casts.ask_far
-        self.encode, self.decode = casts.encode, casts.decode
+        self.encode, self.decode, self.state_type = casts.encode, casts.decode, casts.state_type
         self._bind_groups(GroupCalls(world))
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value

@@ -50,6 +50,7 @@ from ssm_cli.runtime.durable.snapshots import (
     RENAMED,
     STATE,
     Aside,
+    Head,
     Renamed,
     Saved,
     number_key,
@@ -84,7 +85,7 @@ class Repairing:
         self.worker = worker
         self._store, self._tree = store, tree
         self._spec = spec_of(tree, worker)
-        self._sight = self._sight_of(worker)
+        self._sight = sight_of(tree, store, worker)
         self._at_s = at_s
         self._head = head_of(store)
         self._tail = Tail(worker, saved_of(store, worker))
@@ -106,27 +107,10 @@ class Repairing:
     def look(self) -> list[str]:
         """What is stored of it, and what can be done, a line each."""
         return [
-            f"saved state: {self._saved_text()}",
+            f"saved state: {saved_text(self._tail, self._head, self._sight)}",
             f"behind it:   {counted(len(self._tail.records), 'record')}",
             *self._sight.notes, "", *WAYS,
         ]  # fmt: skip
-
-    def _sight_of(self, worker: str) -> Sight:
-        """Return how states of a worker are shown: as the code of the tree says, if it has it."""
-        spec = spec_of(self._tree, worker)
-        return Sight(None if spec is None else code_in(spec, renamed_in(self._store, worker)))
-
-    def _saved_text(self) -> str:
-        """Return the saved state with the record that it is of, and its code."""
-        saved, last = self._tail.saved, self._head.record
-        if saved is None or not saved.has:
-            return "none"
-        if self._tail.records:
-            seq, record = self._tail.records[0]
-            last = number_of(seq, record) - isinstance(record, Input | Change)
-        by = f"by {saved.machine} version {saved.version}"
-        shown = self._sight.text(saved.state, saved.written())
-        return f"{shown} (record {last or saved.seq}, {by})"
 
     def as_new(self) -> list[str]:
         """Prepare to take what the code that is here makes of all that is stored.
@@ -166,8 +150,7 @@ class Repairing:
             )
         behaviour, values = code_in(self._spec, renamed_in(self._store, self.worker))
         again = Again(self._spec)
-        saved, hides = self._tail.saved, self._sight.hides
-        life = Anew(self.worker, behaviour, values, saved, again=again, hides=hides)
+        life = Anew(self.worker, behaviour, values, self._tail.saved, again=again)
         for seq, record in self._tail.records:
             life.again(seq, record)
         life.finish()
@@ -180,8 +163,11 @@ class Repairing:
             raise StorageError(f"no state of {self.worker} is saved: see --as-new, or --forget")
         self._goes_on("from-saved", saved.state, saved.code(), saved, saved.written())
         count = counted(len(self._tail.records), "record")
-        state = self._sight.text(saved.state, saved.written())
-        return [f"state: {state}", f"set aside: {count} behind it", *self._sight.notes]
+        return [
+            f"state: {self._sight.saved(saved)}",
+            f"set aside: {count} behind it",
+            *self._sight.notes,
+        ]
 
     def state(self, text: str) -> list[str]:
         """Prepare to go on with a state that is given as JSON; raises `StorageError`."""
@@ -252,20 +238,14 @@ class Repairing:
             if before != after
         ]
         if not hits:
-            self._cannot_rename(old, new, [name for head in known for name in names_of(*head)])
+            refuse_rename(
+                self.worker, old, new, [name for head in known for name in names_of(*head)]
+            )
         self._check_apart(Renames(found.made), once)
         made = (*found.made, (self._seq, old, new))
         self._changes = {RENAMED + self.worker: pack(Renamed(self.worker, {}, made))}
         self._record = Note("", self._at_s, "repair: rename", self.worker, (old, new), self._as)
         return [*dict.fromkeys(hits)]
-
-    def _cannot_rename(self, old: str, new: str, known: list[str]) -> NoReturn:
-        """Say why a rename changes no name."""
-        what = f"what is stored of {self.worker}"
-        if old in known:
-            raise StorageError(f"{old} cannot be called {new}: in {what} there is one of that name")
-        there = ", ".join(dict.fromkeys(known)) or self.worker
-        raise StorageError(f"nothing in {what} is called {old}; there is {there}")
 
     def _check_apart(self, renames: Renames, once: Names) -> None:
         """Raise `StorageError` where classes of other fields would have one name by a rename."""
@@ -312,9 +292,8 @@ class Repairing:
             self._number += 1
             aside = Aside(self._number, new, self._at_s, "repair: rename", other.as_saved(0.0))
             self._changes[number_key(ASIDE, self._number)] = pack(aside)
-            sight, saved = self._sight_of(new), other.saved
-            has = saved is not None and saved.has
-            state = sight.text(saved.state, saved.written()) if saved and has else "none"
+            sight = sight_of(self._tree, self._store, new)
+            state = sight.saved(other.saved)
             lines.append(
                 f"what was stored of {new} is set aside as {self._number}: the state {state}, and "
                 f"{counted(len(other.records), 'record')} behind it"
@@ -372,6 +351,18 @@ def written_state(behaviour: Behaviour, old: Any, given: Any) -> Any:
     return value
 
 
+def saved_text(tail: Tail, head: Head, sight: Sight) -> str:
+    """Return the saved state of a worker with the record that it is of, and its code."""
+    saved, last = tail.saved, head.record
+    if saved is None or not saved.has:
+        return "none"
+    if tail.records:
+        seq, record = tail.records[0]
+        last = number_of(seq, record) - isinstance(record, Input | Change)
+    by = f"by {saved.machine} version {saved.version}"
+    return f"{sight.saved(saved)} (record {last or saved.seq}, {by})"
+
+
 def now_s() -> float:
     """The wall time, for the record of a repair."""
     return SystemClock().wall_s()
@@ -398,6 +389,21 @@ def names_of(kind: str, fields: Sequence[str]) -> list[str]:
     ['shop:Cart', 'shop:Cart.n']
     """
     return [kind, *(f"{kind}.{field}" for field in fields)]
+
+
+def sight_of(tree: SupervisorSpec | None, store: Store, worker: str) -> Sight:
+    """Return how states of a worker are shown: as the code of the tree says, if it has it."""
+    spec = spec_of(tree, worker)
+    return Sight(None if spec is None else code_in(spec, renamed_in(store, worker)))
+
+
+def refuse_rename(worker: str, old: str, new: str, known: list[str]) -> NoReturn:
+    """Say why a rename changes no name."""
+    what = f"what is stored of {worker}"
+    if old in known:
+        raise StorageError(f"{old} cannot be called {new}: in {what} there is one of that name")
+    there = ", ".join(dict.fromkeys(known)) or worker
+    raise StorageError(f"nothing in {what} is called {old}; there is {there}")
 
 
 def check_new_name(old: str, new: str, known: list[tuple[str, list[str]]]) -> None:

@@ -14,6 +14,7 @@ from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.durable.records import Code
+from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.values import Values, plain_of
 
 MOST_LINES = 20  # of a difference
@@ -51,6 +52,11 @@ class Sight:
         except Exception as error:  # noqa: BLE001 - user code: what makes a value, and what hides
             size, why = f"{len(state):,} bytes", type(error).__name__
             return f"<{size} that the code that is here does not show: {why}>"
+
+    def saved(self, saved: Saved | None) -> str:
+        """Return the text of a saved state; `none` where there is none."""
+        has = saved is not None and saved.has
+        return self.text(saved.state, saved.written()) if saved and has else "none"
 
     def difference(
         self, before: bytes | None, after: bytes | None, at: int | None = None

@@ -133,7 +133,7 @@ class Casts:
         cell = need_worker(world, worker)
         codec = cell.codec or codec_of(cell)
         instead = partial(unshowable, value)
-        return str(contained(world, cell, instead, text_of, codec, value))
+        return str(contained(world, cell, instead, shown_by, codec, value))
 
     def data(self, worker: str, value: Any) -> object:
         """Return a value of this worker as JSON-ready data, for records; see `jsonable`."""
@@ -163,7 +163,7 @@ class Casts:
         return value
 
 
-def text_of(codec: Codec, value: Any) -> str:
+def shown_by(codec: Codec, value: Any) -> str:
     """Return a state or an input as text."""
     if not isinstance(codec, TextCodec):
         return msgspec.json.encode(jsonable(value)).decode()
