@@ -207,18 +207,19 @@ def test_a_child_between_restart_attempts_is_noproc() -> None:
 
 def test_casts_to_who_does_not_run_are_counted_and_reported_as_dropped() -> None:
     pool = Supervisor("users", Strategy.SIMPLE_ONE_FOR_ONE, [worker("user")])
-    with running(worker("a"), pool) as node:
+    with running(worker("a"), worker("once", restart="temporary"), pool) as node:
+        node.kill("once")
         before = len(node.reports())
         node.terminate_child("root", "a")
         node.cast("a", 1)
-        for name in ("users:ann", "root/users:ann"):
+        for name in ("users:ann", "root/users:ann", "once"):
             node.cast(name, 1)
             node.cast_nowait(name, 1)
             node.info(name, 1)
         node.run()
-        told = ["terminating a", "terminated a", "dropped a", *["dropped root"] * 6]
+        told = ["terminating a", "terminated a", "dropped a", *["dropped root"] * 9]
         assert events(node, before) == told
-        assert node.dropped == 7
+        assert node.dropped == 10
 
 
 @pytest.mark.parametrize("how", ["cast", "cast_nowait", "info"])

@@ -39,8 +39,8 @@ class Casts:
     def cast(self, worker: str, message: Any) -> None:
         """Write `message` to the queue and go on (`gen_server:cast/2`).
 
-        While the queue is full, what waits is served first. For a worker that does not run and is
-        not restarted, or a child that a pool does not have, it is reported as `dropped`.
+        While the queue is full, what waits is served first. For a worker of the tree that does not
+        run and is not restarted, or a child that a pool does not have, it is reported as `dropped`.
 
         Raises:
             NoProc: nothing in the tree can have that name.
@@ -78,8 +78,12 @@ class Casts:
             self._lose(worker, "cast")
 
     def _lose(self, worker: str, how: str) -> None:
-        """Drop a message for a child that a pool does not have; refuse one for any other name."""
-        if is_of_pool(self._world.root, self._world.names, worker):
+        """Drop a message for a child that may come, or come again; refuse one for another name."""
+        world = self._world
+        child = worker.partition(".")[0]  # a remote one that has ended
+        declared = (name for name in (worker, child) if world.judge.declares(name))
+        gone = any(world.find(name) is None for name in declared)
+        if gone or is_of_pool(world.root, world.names, worker):
             self.drop(worker, how)
         else:
             need_worker(self._world, worker)
