@@ -22,7 +22,6 @@ from ssm_cli import (
     load_tree,
     partition,
 )
-from ssm_cli.behaviour.partition import number_of
 from ssm_cli.commands.values import child_spec_of
 from ssm_cli.errors import CommandError
 from ssm_cli.http.client.specs import text_of_spec
