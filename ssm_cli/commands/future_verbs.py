@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, Query, Route
+from ssm_cli.commands.routes import ADMIN, Query, Route, flag
 from ssm_cli.commands.verb import AT, FORCE, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
@@ -47,7 +47,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
              Query("steps", "string", "how many faults and inputs; default 1000"),
              Query("span", "string", "in how much time: 90s, 5m, 2h; default 3.6 s a step"),
              Query("skip", "string", "workers that are left out, with commas"),
-             Query("page", "string", "`yes`: also the data of a page"),
+             flag("page", "`yes`: also the data of a page"),
              *(Query(fault, "string", f"`PATTERN=5%`: in so many steps {what}")
                for fault, what in _WEIGHTS.items())),
         options=(_SEED,

@@ -269,7 +269,10 @@ def matrix_lines(matrix: dict[str, list[str]] | None) -> list[str]:
 def _fuzz(command: Command, found: Data) -> Result:
     tried = f"{counted(found['steps'], 'input')} in {counted(found['sessions'], 'session')}"
     nothing = f"nothing found{', but the rule was not known' if found['never'] else ''}"
-    lines = [f"{found['worker']}: {found['said'] or nothing}, after {tried}"]
+    if found["found"] and not found["test"]:  # it says after how many inputs of one session
+        lines = [f"{found['worker']}: {found['said']}", f"tried: {tried}"]
+    else:
+        lines = [f"{found['worker']}: {found['said'] or nothing}, after {tried}"]
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]

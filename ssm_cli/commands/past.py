@@ -24,6 +24,7 @@ from ssm_cli.runtime.api import NodeApi
 INPUT_CHARACTERS = 60
 VALUE_CHARACTERS = 40
 CHANGES_ON_A_LINE = 2
+MOST_DIGITS = 9  # of a number of records
 ROW_COLUMNS = 79  # of a timeline that is printed
 
 Data = dict[str, Any]
@@ -48,6 +49,8 @@ def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
     if "data" in found:
         found = _kept(found, command.arguments["file"])
     lines, made = shown_by[verb.name](found)
+    if verb.name == "history" and command.last == 0:
+        lines = []  # as of `log -n 0`
     none = verb.name == "when" and found["record"] is None
     code = ExitCode.CRASHED if none else ExitCode.DONE
     if differs(verb.name, found):
@@ -74,9 +77,11 @@ def _value(verb: str, name: str, word: Any) -> Any:
     """Return an argument as the effect takes it: a number for N, else the word."""
     if name != "by" or word is None:
         return word
-    if not word.isdecimal() or not 0 < int(word) < 10**9:
-        raise CommandError(f"`{verb}` takes a number of records from 1, not `{word[:40]}`")
-    return int(word)
+    digits = word.isdecimal() and word.lstrip("0")
+    if not digits or len(digits) > MOST_DIGITS:
+        bound = "below 1,000,000,000" if digits else "from 1"
+        raise CommandError(f"`{verb}` takes a number of records {bound}, not `{word[:40]}`")
+    return int(digits)
 
 
 # --- records ----------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ def fill(world: World, sup: SupervisorCell, known: Mapping[str, Known], pools: P
             fill(world, cell, known, pools)
             continue
         one = known.get(cell.spec.id)
+        cell.starts = 0 if one is None else one.starts
         if isinstance(cell, WorkerCell) and one is not None and one.state is not NOTHING:
             cell.behaviour = behaviour_of(cell.spec.start)
             cell.state, cell.steps, cell.starts = one.state, one.steps, max(1, one.starts)

@@ -112,7 +112,8 @@ class Scratch:
         """Let time pass in a fork (`90s`, `5m`, `2h`, `1d`), and return what that brought."""
         fork, seconds = self._fork(place), seconds_of(span)
         if not 0 < seconds <= MOST_ADVANCE_S:
-            raise CommandError(f"cannot advance {seconds:g} s; expected more than 0 s")
+            expected = "expected more than 0 s and at most 10 years"
+            raise CommandError(f"cannot advance {seconds:g} s; {expected}")
         node, before = fork.node, fork.node.record
         seq = node.last_seq
         passed_s = self._pass(node, seconds)

@@ -93,7 +93,7 @@ class Timeline:
         refuse_fork(place)
         refuse_zero(by)
         _, recorder, here = self.places.remembered(place)
-        if crash:
+        if crash == "yes":
             if worker or change or when:
                 raise CommandError("`--crash` goes alone, without --worker, --change, --when")
             record = crash_from(recorder, here, by)
@@ -209,9 +209,9 @@ class Timeline:
             raise Forgotten(f"record {number} is not remembered here; {here}")
         return one
 
-    def _need(self, recorder: Recorder, worker: str) -> None:
+    def _need(self, recorder: Recorder, worker: str | None) -> None:
         """Raise `Forgotten` for a worker that is neither there nor remembered."""
-        if type(recorder.world.names.get(worker)) is WorkerCell:
+        if worker is None or type(recorder.world.names.get(worker)) is WorkerCell:
             return
         if not any(entry[1] is not None and entry[1].spec.id == worker for entry in recorder.ring):
             hint = hint_for(recorder.world, worker)
@@ -229,6 +229,7 @@ class Timeline:
     def _wanted(
         self, recorder: Recorder, worker: str | None, change: str | None, when: str | None
     ) -> Callable[[Served], bool]:
+        self._need(recorder, worker)
         teller = Teller(recorder)
         writes = None if change is None else Writes(teller, parse_path(change))
         asking = None if when is None else Asking(parse_expr(when))

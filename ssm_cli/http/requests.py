@@ -16,7 +16,7 @@ from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
 from ssm_cli.commands.verbs import VERB_OF
 from ssm_cli.errors import CommandError, QueueFull, StorageError
-from ssm_cli.http.asking import ask_supervisor, value_text
+from ssm_cli.http.asking import ask_supervisor
 from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.request import Request
 from ssm_cli.http.routes import BY_EFFECT
@@ -125,15 +125,14 @@ class Requests:
         return await ask_supervisor(self._node, effect, supervisor, *args)
 
     def cast(self, request: Request) -> None:
-        """Cast an input; one for an unknown name is dropped, as in OTP."""
+        """Cast an input, as text or as JSON."""
         message: Any = request.body
-        if self._node.exists(request.name):
-            if request.is_json:
-                message = self._node.decode(request.name, request.body, "json")
-            try:
-                self._node.cast_nowait(request.name, message)
-            except QueueFull:
-                self._node.cast(request.name, message)  # what waits is served first
+        if request.is_json and self._node.exists(request.name):
+            message = self._node.decode(request.name, request.body, "json")
+        try:
+            self._node.cast_nowait(request.name, message)
+        except QueueFull:
+            self._node.cast(request.name, message)  # what waits is served first
 
     def publish(self, request: Request) -> object:
         """Publish an input; JSON is read as one of the first member, or by members elsewhere."""
@@ -159,7 +158,7 @@ class Requests:
     def get_state(self, request: Request) -> object:
         """Return the redacted state as text and as JSON."""
         state = self._node.get_state(request.name)
-        text = value_text(self._node, request.name, state)
+        text = self._node.shown(request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
         value = self._node.data(request.name, state)
         return {**head, "text": text, "value": value, **self._record()}
@@ -171,7 +170,7 @@ class Requests:
     def get_status(self, request: Request) -> object:
         """Return the status of a worker, and its state as text."""
         status = self._node.get_status(request.name)
-        text = value_text(self._node, request.name, status.state)
+        text = self._node.shown(request.name, status.state)
         shown = msgspec.structs.asdict(status) | {
             "state": self._node.data(request.name, status.state),
             "log": [

@@ -152,9 +152,9 @@ class Node(metaclass=Parts):
         self.send_request, self.run_clients = calls.send_request, Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
-        self.exists, self.data, self.state_type = casts.exists, casts.data, casts.state_type
-        self.far, self.ask_far = casts.far, casts.ask_far
-        self.encode, self.decode = casts.encode, casts.decode
+        self.exists, self.data, self.shown = casts.exists, casts.data, casts.shown
+        self.drop, self.far, self.ask_far = casts.drop, casts.far, casts.ask_far
+        self.encode, self.decode, self.state_type = casts.encode, casts.decode, casts.state_type
         self._bind_groups(GroupCalls(world))
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value

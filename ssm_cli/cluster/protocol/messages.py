@@ -184,11 +184,15 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A call of a worker: its input in the worker's codec, and an id that makes a retry safe."""
+    """A call of a worker: its input, and an id that makes a retry safe.
+
+    The input is in the worker's codec, or as a value in JSON.
+    """
 
     input: bytes
     id: str = ""
     timeout_s: float = 5.0
+    is_value: bool = False
 
 
 class Publication(msgspec.Struct, frozen=True, omit_defaults=True):

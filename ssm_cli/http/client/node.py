@@ -154,6 +154,10 @@ class HttpNode:
             return text
         return msgspec.json.encode(jsonable(value))
 
+    def shown(self, worker: str, value: Any) -> str:
+        """Return the same as text."""
+        return self.encode(worker, value).decode("utf-8", "backslashreplace")
+
     def data(self, worker: str, value: Any) -> object:
         """Return a value as JSON-ready data."""
         del worker

@@ -12,6 +12,7 @@ from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import CancelRun, Run
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks, Notes
@@ -362,7 +363,7 @@ class Anew(Life):
         *,
         again: Again | None = None,
     ) -> None:
-        checks = Notes(values)
+        checks = Notes(values, hides=does_hide(behaviour))
         self.notes = checks.lines
         super().__init__(worker, behaviour, values, saved, checks, again=again)
 

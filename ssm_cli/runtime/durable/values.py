@@ -272,8 +272,10 @@ class Values:
 
     # -- inputs and outputs ---------------------------------------------------------------------
 
-    def written(self, message: Any) -> bytes:
+    def written(self, message: Any, what: str = "an input") -> bytes:
         """The bytes of an input that came as a value: its codec's, if that brings it back.
+
+        `what` it is instead is said of one that cannot be written.
 
         Raises:
             StorageError: it would not come back as it is.
@@ -282,7 +284,7 @@ class Values:
             exact = write(message, self._classes)
         except Inexact as error:
             raise StorageError(
-                f"an input of {self.worker} cannot be recorded: "
+                f"{what} of {self.worker} cannot be recorded: "
                 f"{type(message).__name__}{error.path}: {error.why}"
             ) from error
         try:
