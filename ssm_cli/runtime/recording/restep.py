@@ -15,6 +15,7 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, cast
 
 from ssm_cli.behaviour.dispatch import Kind, advance
@@ -48,7 +49,15 @@ from ssm_cli.runtime.engine.recorder import (
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import hear_links, serve, step_one
+from ssm_cli.runtime.performer.loop import (
+    BATCH,
+    Odd,
+    deal_with,
+    hear_links,
+    serve,
+    step_now,
+    step_one,
+)
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
@@ -57,6 +66,7 @@ from ssm_cli.runtime.recording.given import Given
 from ssm_cli.runtime.recording.rewind import is_down
 
 Turns = Callable[[float], Iterator[None]]
+CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each record: a global is quick
 MOST_ROUNDS = 10_000  # of timers that a fork alone has, between two records
 
 
@@ -158,19 +168,20 @@ class Leading:
         self._entries, self._instead = list(entries), instead
         self._given = Given(world)
         self._differs = world.outside.advance is not advance  # other code
-        self._own = Counter(map(self._key, self._entries))  # that are still to come
-        self._others = Counter(map(self._id_of, self._entries))
+        self._next = 0  # of the entries that are still to come
+        self._counted = -1  # the first that is counted in these two
+        self._own, self._others = Counter[Any](), Counter[tuple[str, int]]()
 
     def lead(self) -> Iterator[None]:
         """Do all of it, as long as the tree runs; others may get in between two entries."""
         world = self._world
-        for at, entry in enumerate(self._entries):
+        while self._next < len(self._entries):
             yield
+            entry = self._entries[self._next]
+            self._next += 1
             number, cell, _, _, _, what = entry
-            self._own[self._key(entry)] -= 1
-            self._others[self._id_of(entry)] -= 1
             if type(what) in (Fired, Tried):
-                yield from self._come_up(at, what)
+                yield from self._come_up(what)
             elif type(what) is FarNews:
                 yield from self._hear(what)
             self._given.follow(cell, what)
@@ -187,6 +198,57 @@ class Leading:
             if is_record(entry) and world.history is not None:
                 go_on_at(world.history, number)
             self._serve_again(entry)
+            if type(what) is tuple:
+                self._go_straight(number)
+
+    def _go_straight(self, number: int) -> None:
+        """Step plain records again that follow a record at once, as long as nothing else is to do.
+
+        They take no time, nothing waits between them, and nothing of the fork comes up: each is one
+        step. Not more than a batch of them, as others may get in then.
+        """
+        world, entries, recorder = self._world, self._entries, self._recorder
+        history, guard, now_s = world.history, world.guard, world.clock.now_s()
+        last, following = recorder.instants.until(number), history and history.last() + 1
+        busy = world.queue or world.lane or not world.running or world.timers.next_s() <= now_s
+        causes, instead, plain = recorder.causes, self._instead, dict[Cell | None, Any]()
+        world.pumping, guard.ticked = True, False
+        try:
+            for at in range(self._next, 0 if busy else min(self._next + BATCH, len(entries))):
+                number, cell, kind, message, _, what = entries[at]
+                if cell not in plain:
+                    plain[cell] = self._plain(cell)
+                here = plain[cell]
+                if (
+                    here is None or number != following or number > last or guard.ticked
+                    or type(what) is not tuple or type(message) is bytes
+                    or (kind is not CALL and kind is not CAST)
+                    or number in causes or number in instead
+                ):  # fmt: skip
+                    return
+                self._next, following = at + 1, number + 1
+                output = step_now(world, here, message, kind)
+                if type(output) is Odd:
+                    deal_with(world, here, message, Pending() if kind is CALL else None, output)
+                    drain(world)
+                    return
+        finally:
+            world.pumping = False
+
+    def _plain(self, cell: Cell | None) -> WorkerCell | None:
+        """Return the worker that stands for one; None unless its inputs go straight to its step."""
+        here = None if cell is None else self._world.names.get(cell.spec.id)
+        goes = type(here) is WorkerCell and here.step and not self._given.has(here.spec.id)
+        return here if goes else None  # type: ignore[return-value]  # it is one
+
+    def _count(self) -> None:
+        """Count what is still to come: by what the tree has brought, and by the inputs."""
+        begun = self._counted >= 0
+        begin, end = (self._counted, self._next) if begun else (self._next, len(self._entries))
+        for entry in islice(self._entries, begin, end):
+            self._own[self._key(entry)] += -1 if begun else 1
+            self._others[self._id_of(entry)] += -1 if begun else 1
+        self._counted = self._next
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
         """Return what an input that the tree has brought itself is known by; None for another."""
@@ -208,11 +270,11 @@ class Leading:
             return "", 0
         return cell.spec.id, id(self._recorder.world.origin(message))
 
-    def _come_up(self, at: int, what: Fired | Tried) -> Iterator[None]:
+    def _come_up(self, what: Fired | Tried) -> Iterator[None]:
         """Have come up what came up then: timers, or a restart that had failed."""
         world = self._world
         if type(what) is Fired:
-            cancel_left_out(world, self._entries, at + 1, self._instead)
+            cancel_left_out(world, self._entries, self._next, self._instead)
         yield from self._move_to(what.now_s)
         if type(what) is Fired:
             self._fire()
@@ -255,6 +317,8 @@ class Leading:
     def _serve_new(self) -> Iterator[None]:
         """Serve what waits and is not remembered to be served later."""
         queue, counted = self._world.queue, Counter[Any]()
+        if queue:
+            self._count()
         new: list[Any] = []
         later: list[Any] = []
         for entry in queue:
