@@ -113,7 +113,7 @@ async def aexecute(
     """
     if command.verb == "call":
         return await _call_later(command, timeout_s, _Answer(command, api, clock, show, log))
-    if takes_long(command):
+    if takes_long(command, api):
         result = await _execute_later(command, api, note)
     else:
         result, reached, there = _begun(command, api)

@@ -14,6 +14,8 @@ from ssm_cli.runtime.api import NodeApi
 
 BESIDE = frozenset({"replay", "save", "shrink"})
 """Verbs of the past that change nothing: they are carried out in a process of their own."""
+READING = frozenset({"back", "blame", "next", "when"})
+"""Verbs that look through records: they are as well, where the answer is not there soon."""
 STEPPING = frozenset({"advance", "edit", "without"})
 """Verbs that step a fork: it is given turns, as the live tree is."""
 
@@ -41,9 +43,11 @@ def is_in_fork(command: Command) -> bool:
     return command.at.startswith("fork")
 
 
-def takes_long(command: Command) -> bool:
-    """Return whether a command is carried out while the tree goes on."""
+def takes_long(command: Command, api: NodeApi) -> bool:
+    """Return whether a command is carried out while the tree goes on, if this one does."""
     verb = command.verb
+    if verb in READING:
+        return "soon" in getattr(api, "effects", ())
     return verb in FUTURES or verb in BESIDE or (verb in STEPPING and is_in_fork(command))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.breaks import BREAKS_SHOWN, inputs, left
-from ssm_cli.commands.later import BESIDE, AsksLater
+from ssm_cli.commands.later import BESIDE, READING, AsksLater
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import (
     SHOWN,
@@ -180,6 +180,8 @@ async def ahandle_past(
         found = await api.aperform(effect, **given)
     elif command.verb in BESIDE:
         found = await api.perform("beside", effect, note=note, **given)
+    elif command.verb in READING:
+        found = await api.perform("soon", effect, **given)
     else:
         found = await api.perform("in_turns", effect, **given)
     return show_past(command, found, shown_by(command))

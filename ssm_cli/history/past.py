@@ -17,7 +17,7 @@ from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.saved.keeping import bytes_of_past
 from ssm_cli.history.scratch import Scratch
 from ssm_cli.history.telling import Data
-from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.timeline import AT_ONCE_S, MOST_S, Timeline
 from ssm_cli.history.trying import Trying
 from ssm_cli.history.turns import Turns, all_turns, in_turns
 from ssm_cli.runtime.node import Node
@@ -68,7 +68,7 @@ class Past:
         self.effects: dict[str, Callable[..., Any]] = {
             name: partial(self._ask, effect) for name, effect in self._told.items()
         }
-        self.effects["in_turns"] = self._in_turns
+        self.effects["in_turns"], self.effects["at_once"] = self._in_turns, self._at_once
         self.effects["standing"] = self._standing
         self.effects["save"] = self._save
 
@@ -79,6 +79,20 @@ class Past:
     async def _in_turns(self, effect: str, at: str = "", **given: Any) -> Any:
         """Ask for an effect by its name; the live tree and other tasks go on between its turns."""
         return await in_turns(self._begin(self._told[effect], at, given))
+
+    def _at_once(self, effect: str, **given: Any) -> Data | None:
+        """Ask for an effect that only reads; return None where the answer takes too long."""
+        patience = self._timeline.patience
+        patience.most_s, patience.is_late = AT_ONCE_S, False
+        try:
+            found: Data = self.effects[effect](**given)
+        except CommandError:
+            if not patience.is_late:
+                raise
+            return None
+        finally:
+            patience.most_s = MOST_S
+        return found
 
     def _begin(self, effect: Callable[..., Any], at: str, given: dict[str, Any]) -> Any:
         known = {name: value for name, value in given.items() if value is not None}

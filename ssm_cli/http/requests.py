@@ -11,11 +11,11 @@ import msgspec
 from ssm_cli.codec.build import codec_for
 from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
-from ssm_cli.commands.later import BESIDE, STEPPING
+from ssm_cli.commands.later import BESIDE, READING, STEPPING
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
-from ssm_cli.commands.verbs import VERB_OF
+from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.errors import CommandError, QueueFull, StorageError
 from ssm_cli.http.asking import ask_supervisor, value_text
 from ssm_cli.http.exchange import HttpAnswer, Stream
@@ -37,7 +37,12 @@ from ssm_cli.supervision.planning import Applied, TreePlan
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
 FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
-LATER = dict.fromkeys([*BESIDE, *FUTURE], "beside") | dict.fromkeys(STEPPING, "in_turns")
+READ = [route.effect for verb in READING if (route := VERBS[verb].route) is not None]
+LATER = {
+    **dict.fromkeys([*BESIDE, *FUTURE], "beside"),
+    **dict.fromkeys(STEPPING, "in_turns"),
+    **dict.fromkeys(READ, "soon"),
+}
 """The effects that may take seconds, and how they are carried out while the tree goes on."""
 
 

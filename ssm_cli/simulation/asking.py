@@ -52,7 +52,8 @@ class Futures:
     Attributes:
         effects: by name; each takes the place where one stands as `at`, as a person writes it.
             `beside` does one of the others, by its name, in a process of its own, while the tree
-            goes on; `futures` tells which are under way there.
+            goes on, and `soon` one that only reads where the answer takes long; `futures` tells
+            which are under way there.
     """
 
     def __init__(self, node: Node, instant: Instant, clock: Clock = time.perf_counter) -> None:
@@ -66,6 +67,7 @@ class Futures:
         self.effects: dict[str, Callable[..., Any]] = {
             **self._asked,
             "beside": self._do_beside,
+            "soon": self._do_soon,
             "futures": self._futures,
         }
 
@@ -81,6 +83,11 @@ class Futures:
             future = partial(asked, **given)
             found = await self._beside.do(effect, lambda tell: future(tell=tell), note)
         return found
+
+    async def _do_soon(self, effect: str, **given: Any) -> Data:
+        """Do an effect that only reads: at once, or beside the tree where that takes too long."""
+        found: Data | None = self._node.effects["at_once"](effect, **given)
+        return await self._do_beside(effect, **given) if found is None else found
 
     def _futures(self, at: str = "") -> Data:
         """Return what is under way beside the tree, whatever the place."""

@@ -26,7 +26,8 @@ from ssm_cli.commands.execute import aexecute, execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.results import Result
-from ssm_cli.history import scratch
+from ssm_cli.errors import CommandError
+from ssm_cli.history import past, scratch
 from ssm_cli.history.scratch import MOST_TOLD, Scratch
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.turns import GO_ON_S, Quota, Turns
@@ -274,3 +275,38 @@ def test_what_changes_nothing_is_done_in_a_process_beside_the_tree(
             assert "1 input" in result.lines[0], result.lines
         case _:
             assert "1 another state" in result.lines[0], "its step says which process it is in"
+
+
+@pytest.mark.parametrize(
+    "line", ["next --when 'state > 5'", "back --when 'state < 5' --at 9", "blame runner ''",
+             "when runner 'state > 5'"],
+)  # fmt: skip
+def test_a_question_that_takes_long_is_answered_beside_the_tree(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def main() -> None:
+        with with_futures(Node(tree(), history=100), instant) as node:
+            for _ in range(10):
+                node.call("runner", "1")
+            beside = node.effects["beside"]
+            command = command_of(line, node)
+            if line.startswith("next"):
+                command = msgspec.structs.replace(command, at="1")
+            soon = await aexecute(command, node)
+            monkeypatch.setattr(past, "AT_ONCE_S", -1.0)
+            works = getattr(node.effects["soon"], "__self__")  # noqa: B009 - of whom it is a method
+
+            async def noted(effect: str, **given: Any) -> Any:
+                asked.append(effect)
+                return await beside(effect, **given)
+
+            monkeypatch.setattr(works, "_do_beside", noted)
+            assert await aexecute(command, node) == soon
+            assert len(asked) == 1
+            assert soon.lines
+            with pytest.raises(CommandError):
+                node.perform("blame", worker="runner", path="[")
+
+    asyncio.run(main())

@@ -51,11 +51,8 @@ from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import (
     BATCH,
-    Odd,
-    deal_with,
     hear_links,
     serve,
-    step_now,
     step_one,
 )
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
@@ -64,9 +61,9 @@ from ssm_cli.runtime.performer.starting import WITHHELD
 from ssm_cli.runtime.recording.far import PastLinks
 from ssm_cli.runtime.recording.given import Given
 from ssm_cli.runtime.recording.rewind import is_down
+from ssm_cli.runtime.recording.straight import step_straight
 
 Turns = Callable[[float], Iterator[None]]
-CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each record: a global is quick
 MOST_ROUNDS = 10_000  # of timers that a fork alone has, between two records
 
 
@@ -199,47 +196,8 @@ class Leading:
                 go_on_at(world.history, number)
             self._serve_again(entry)
             if type(what) is tuple:
-                self._go_straight(number)
-
-    def _go_straight(self, number: int) -> None:
-        """Step plain records again that follow a record at once, as long as nothing else is to do.
-
-        They take no time, nothing waits between them, and nothing of the fork comes up: each is one
-        step. Not more than a batch of them, as others may get in then.
-        """
-        world, entries, recorder = self._world, self._entries, self._recorder
-        history, guard, now_s = world.history, world.guard, world.clock.now_s()
-        last, following = recorder.instants.until(number), history and history.last() + 1
-        busy = world.queue or world.lane or not world.running or world.timers.next_s() <= now_s
-        causes, instead, plain = recorder.causes, self._instead, dict[Cell | None, Any]()
-        world.pumping, guard.ticked = True, False
-        try:
-            for at in range(self._next, 0 if busy else min(self._next + BATCH, len(entries))):
-                number, cell, kind, message, _, what = entries[at]
-                if cell not in plain:
-                    plain[cell] = self._plain(cell)
-                here = plain[cell]
-                if (
-                    here is None or number != following or number > last or guard.ticked
-                    or type(what) is not tuple or type(message) is bytes
-                    or (kind is not CALL and kind is not CAST)
-                    or number in causes or number in instead
-                ):  # fmt: skip
-                    return
-                self._next, following = at + 1, number + 1
-                output = step_now(world, here, message, kind)
-                if type(output) is Odd:
-                    deal_with(world, here, message, Pending() if kind is CALL else None, output)
-                    drain(world)
-                    return
-        finally:
-            world.pumping = False
-
-    def _plain(self, cell: Cell | None) -> WorkerCell | None:
-        """Return the worker that stands for one; None unless its inputs go straight to its step."""
-        here = None if cell is None else self._world.names.get(cell.spec.id)
-        goes = type(here) is WorkerCell and here.step and not self._given.has(here.spec.id)
-        return here if goes else None  # type: ignore[return-value]  # it is one
+                more = self._entries[self._next : self._next + BATCH]
+                self._next += step_straight(self._recorder, world, more, self._instead, self._given)
 
     def _count(self) -> None:
         """Count what is still to come: by what the tree has brought, and by the inputs."""
