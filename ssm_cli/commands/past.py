@@ -34,18 +34,28 @@ Show = Mapping[str, Callable[[Data], Shown]]
 
 def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
     """Ask the past, and show what it answers by the verb's row in `shown_by`."""
+    effect, given = asked_past(command)
+    return show_past(command, api.perform(effect, **given), shown_by)
+
+
+def asked_past(command: Command) -> tuple[str, Data]:
+    """Return the effect that a verb of the past asks for, and what it is given."""
     verb = VERBS[command.verb]
     if verb.route is None:
-        found: Data = api.perform("go", where="now")
-    else:
-        given: Data = {"last": command.last, **command.arguments}
-        if "code" in given:  # a file of where one stands, not of where the tree runs
-            given["code"] = str(Path(given["code"]).resolve())
-        if verb.name == "save":
-            need_room(command, command.arguments["file"], PAST)
-        wanted = {query.name for query in verb.route.query}
-        asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
-        found = api.perform(verb.route.effect, at=command.at, **asked)
+        return "go", {"where": "now"}
+    given: Data = {"last": command.last, **command.arguments}
+    if "code" in given:  # a file of where one stands, not of where the tree runs
+        given["code"] = str(Path(given["code"]).resolve())
+    if verb.name == "save":
+        need_room(command, command.arguments["file"], PAST)
+    wanted = {query.name for query in verb.route.query}
+    asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
+    return verb.route.effect, {"at": command.at, **asked}
+
+
+def show_past(command: Command, found: Data, shown_by: Show) -> Result:
+    """Show what the past has answered by the verb's row in `shown_by`."""
+    verb = VERBS[command.verb]
     if "data" in found:
         found = _kept(found, command.arguments["file"])
     lines, made = shown_by[verb.name](found)
@@ -62,7 +72,8 @@ def differs(verb: str, found: Data) -> bool:
     """Return whether other code comes out differently, and nothing was done about it."""
     if verb == "replay":
         return bool(found["same"] != found["total"])
-    return bool(found.get("differs") or found.get("stale")) and not found["done"]
+    done = found.get("done") or found.get("adopted")
+    return bool(found.get("differs") or found.get("stale")) and not done
 
 
 def _kept(found: Data, file: str) -> Data:

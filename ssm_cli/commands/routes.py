@@ -117,5 +117,6 @@ REASON = Query("reason", "string", "why; default normal")
 TREE_FILE = Query("tree", "string", "a tree file where the tree runs; default: that of the tree")
 KEEP_REMOTE = Query("keep_remote", "boolean", "remote children run on, for the next parent")
 SPECS_ONLY = Query("specs_only", "boolean", "change specs alone; start, stop and restart nothing")
+LATER_S = 90.0  # for the answer of what takes long: it is there after 60 s, whatever happens
 PLAN = Query("plan", "string", "the digest of the plan that was agreed to; default: any")
 OF = Query("worker", "string", "only those of this worker")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, PAST, READ, Query, Route, flag
+from ssm_cli.commands.routes import ADMIN, LATER_S, PAST, READ, Query, Route, flag
 from ssm_cli.commands.verb import AT, FORCE, INTO, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
@@ -14,7 +14,8 @@ _FILE = Option("output", ("-o", "--output"), "FILE|FORMAT", "write it there; or 
 def _ask(effect: str, help_: str, *query: Query) -> Route:
     """Return the route of an effect that makes or changes a scratch tree, or steps user code."""
     path = f"{PAST}/{effect}"
-    return Route("POST", path, effect, ADMIN, help_, "Past", query=query, failures=_BAD)
+    return Route("POST", path, effect, ADMIN, help_, "Past", query=query, failures=_BAD,
+                 wait_s=LATER_S)  # fmt: skip
 
 
 SCRATCH_VERBS: tuple[Verb, ...] = (
@@ -85,7 +86,8 @@ SCRATCH_VERBS: tuple[Verb, ...] = (
         _ask("adopt", "Put the state of a fork in the live worker's place.",
              Query("worker", "string", "whose", required=True),
              Query("why", "string", "the reason, which is recorded; needed"),
-             flag("sure", "`yes` does it; else only the difference is told")),
+             flag("sure", "`yes` does it; else only the difference is told"),
+             Query("plan", "string", "the `plan` that was agreed to; another one is only told")),
         options=(Option("why", ("--why",), "TEXT", "the reason, which is recorded",
                         kind="text"), _YES, OUTPUT, AT, INTO),
     ),

@@ -35,7 +35,7 @@ from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.request import Request
-from ssm_cli.http.requests import About, Requests
+from ssm_cli.http.requests import About, Requests, with_stopped
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
@@ -137,7 +137,7 @@ class App:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer]:
+    def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer | HttpAnswer]:
         """Begin a call of the tree, or of a fork of it, which no loop serves."""
         service = self._service
         query = query_of(BY_EFFECT["call"], exchange.query) if exchange.query else {}
@@ -145,10 +145,16 @@ class App:
         place = query.get("at")
         if not place:
             return service.calling.call(asked)
-        fork = service.node.perform("standing", place, reading=False)
+        return self._call_in_fork(exchange, asked, place)
+
+    async def _call_in_fork(self, exchange: Exchange, asked: HttpCall, place: str) -> HttpAnswer:
+        """Call a worker of a fork, which is served in turns."""
+        node = self._service.node
+        fork = node.perform("standing", place, reading=False)
         called = Calling(fork).call(asked)
-        fork.run(0)
-        return called
+        said = await node.effects["in_turns"]("settle", at=place)
+        answer = called if isinstance(called, tuple) else await called
+        return with_stopped(self._reply(exchange, answer), said)
 
     def _asked(self, exchange: Exchange, query: dict[str, Any]) -> HttpCall:
         headers = exchange.headers

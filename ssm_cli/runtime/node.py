@@ -146,7 +146,7 @@ class Node(metaclass=Parts):
         serving = Serving(world)
         life = self._life = Lifecycle(name, world, serving, self.store)
         self.stop, self.close, self.note_failure = life.stop, life.close, life.note_failure
-        self.wait, self.run = serving.wait, serving.run
+        self.wait, self.run, self.turns = serving.wait, serving.run, serving.turns
         calls = Calls(world, serving)
         self.call, self.call_value, self.begin = calls.call, calls.call_value, calls.begin
         self.send_request, self.run_clients = calls.send_request, Clients(world, calls).run_clients
@@ -166,7 +166,7 @@ class Node(metaclass=Parts):
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
         self.reports, self.subscribe, self.id_of = looks.reports, looks.subscribe, looks.id_of
         self.readiness, self.next_reports = looks.readiness, looks.next_reports
-        memory = Memory(world, self._beside, serving.run)
+        memory = Memory(world, self._beside, serving.turns)
         self.at, self.remember, self.recorder = memory.at, memory.remember, memory.recorder
         self.note_asker, self.give_again = memory.note_asker, memory.give_again
         self.step_again, self.note_changes = memory.step_again, memory.note_changes

@@ -94,6 +94,10 @@ class HttpNode:
         node.calls.place = at
         return node
 
+    def stopped(self) -> str:
+        """Return why a fork was stopped with the last command, "" if it was not."""
+        return self.calls.stopped
+
     def far(self, name: str) -> tuple[str, str] | None:
         """Return None: the tree of the other process finds such names itself."""
         del name

@@ -80,7 +80,9 @@ RUNNING, RECORD = CellStatus.RUNNING, Plan.RECORD
 
 
 @loop_code
-def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -> bool:
+def pump(
+    world: World, until: Pending, budget_s: float, *, retry: bool = True, rounds: int = MOST_ROUNDS
+) -> bool:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
@@ -88,16 +90,18 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
         until: a call that somebody waits for; `NEVER` for none.
         budget_s: stop after about so many seconds; the clock is read behind each batch.
         retry: whether restarts that failed are tried again.
+        rounds: stop after so many, each with a batch: on a clock that stands still.
 
     Returns:
         Whether it has stopped with work left, as its budget is over.
     """
     world.pumping = True
+    tries = MOST_TRIES if retry else 0
     try:
         hear_links(world)
-        more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
+        more = serve_rounds(world, until, budget_s, tries, rounds)
         while world.outside.coming and hear_links(world):
-            more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
+            more = serve_rounds(world, until, budget_s, tries, rounds)
     except BaseException:
         mend(world)
         leave(world)
@@ -115,7 +119,7 @@ def hear_links(world: World) -> bool:
     return asked
 
 
-def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> bool:
+def serve_rounds(world: World, until: Pending, budget_s: float, tries: int, rounds: int) -> bool:
     """Serve round after round: timers, a batch of inputs, what that records, one restart again."""
     clock, keeper = world.clock.now_s, world.outside.keeper
     now_s = clock()
@@ -123,7 +127,7 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
         world.history.next_at(now_s)
     first_s, end_s = now_s, now_s + budget_s
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
-    for _ in range(MOST_ROUNDS):
+    for _ in range(rounds):
         fire_timers(world, now_s)
         full = keeper is not None and keeper.is_full()
         more = run_batch(world, until, 0 if full else most or world.batch)
