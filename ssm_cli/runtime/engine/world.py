@@ -122,6 +122,7 @@ class World:
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
+        shares_random: whether a fork may have the same random source, until one of them draws.
         try_s: how long the last such try took.
     """
 
@@ -129,7 +130,8 @@ class World:
         "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
         "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
-        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
+        "report", "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
+        "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -140,7 +142,7 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random = random
+        self.random, self.shares_random = random, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
@@ -170,6 +172,14 @@ class World:
         self.forked = self.gave_up = False
         self.dropped = 0
         self.expected: object = None
+
+    def chance(self) -> float:
+        """Draw a number in [0, 1) from the random source; a shared one is copied before."""
+        if self.shares_random:
+            own = Random(0)  # noqa: S311 - its state is that of the other; it keeps no secret
+            own.setstate(self.random.getstate())
+            self.random, self.shares_random = own, False
+        return self.random.random()
 
     def origin(self, message: Any) -> Any:
         """Return the input that one is the copy of, in a fork that copies; else itself."""

@@ -235,7 +235,7 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                     else:
                         cell.steps = steps + 1
                         if log is not None:
-                            log.append((log.next_number(), cell, kind, message, state, result))
+                            log.append((next(log.numbers), cell, kind, message, state, result))
                         if pending is not None:
                             pending.resolve(output)
                         elif queue and not guard.ticked:
@@ -268,14 +268,13 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     guard.used = True
     if not guard.armed:
         guard.arm()
-    given: Any = NOTHING
+    given: Any = message
     step: Any = cell.step
     state, guard.cell = cell.state, cell
     try:
         if type(message) is bytes:
+            given = NOTHING
             given = (cell.codec or codec_of(cell)).decode(message)
-        else:
-            given = message
         result = step(given, state) if cell.steps & 63 else timed(world, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
@@ -287,7 +286,7 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
         return Odd(given, result)
     cell.steps += 1
     if (history := world.history) is not None:
-        history.append((history.next_number(), cell, kind, given, state, result))
+        history.append((next(history.numbers), cell, kind, given, state, result))
     return output
 
 
@@ -330,7 +329,7 @@ def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], messa
     now_s, guard = world.clock.now_s, world.guard
     if world.history is not None:
         guard.cell = None  # to keep a large tree takes its time, which is not that of the step
-        world.history.look(cell, message)
+        world.history.look(cell, message, now_s())
         guard.cell = cell
     begun_s = now_s()
     if begun_s > world.guard.overdue_s:
@@ -464,7 +463,7 @@ def serve_journalled(
 ) -> None:
     """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
     if world.history is not None and not cell.steps & 63:
-        world.history.look(cell, data)
+        world.history.look(cell, data, world.clock.now_s())
     left = serve_plainly(world, cell, kind, data, pending)
     if left is None:
         return
