@@ -217,7 +217,7 @@ class Recorder:
         number: of the last record before the first here.
 
     Attributes:
-        append: puts an entry into the ring; the next of `numbers` is its own.
+        append: puts an entry into the ring; `World.numbers` gives it its number.
         causes: by record, the record that sent its input, or started its timer.
         answered: the record of the call whose outcome was told last.
         askers: by record, who asked.
@@ -252,7 +252,7 @@ class Recorder:
     def begin(self, number: int) -> None:
         """Forget all, and go on behind the record `number`."""
         self.ring.clear()
-        self.numbers = count(number + 1)
+        self.world.numbers = count(number + 1)
         self.current = self._number = number
         self._due, self._due_s = number, -math.inf
         self._weighed = self._newest = number
@@ -327,7 +327,7 @@ class Recorder:
         if each or not cell.steps & 15:  # while the record before is the last one
             self._weigh(cell, message, 1 if each else 16, self.last())
         kind = KINDS.get(came.how, Kind.INFO)
-        self.current = number = next(self.numbers)
+        self.current = number = next(self.world.numbers)
         self.append((number, cell, kind, message, cell.state, came))
         sender, self.sender = self.sender, None
         if sender is not None:
@@ -342,7 +342,7 @@ class Recorder:
         """Record something that is no input; a change by hand has a number of its own."""
         if by_hand and self.due():
             self.moment()
-        number = next(self.numbers) if by_hand else self.last()
+        number = next(self.world.numbers) if by_hand else self.last()
         self.current = number
         self.append((number, cell, None, None, None, what))
         self._due -= 1
@@ -478,7 +478,7 @@ def reach(recorder: Recorder, number: int) -> None:
 def go_on_at(recorder: Recorder, number: int) -> None:
     """Give the next record this number, unless that is behind the last one already."""
     if number > recorder.last() + 1:
-        recorder.numbers = count(number)
+        recorder.world.numbers = count(number)
 
 
 def keep_few(recorder: Recorder, cells: int) -> None:

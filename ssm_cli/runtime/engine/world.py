@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -118,7 +119,9 @@ class World:
         pools: the supervisors whose children are made from a template, by id.
         pumping: whether the loop runs; nothing may enter it twice.
         queue: the inputs that wait; and publishes under way, under the root.
+        numbers: gives each record of the history its number.
         origins: in a fork that copies: by the id of an input, the copy and what it is the copy of.
+        record: puts an entry into the history; None where nothing is remembered.
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
@@ -129,9 +132,9 @@ class World:
     __slots__ = (
         "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
-        "report", "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
-        "try_s",
+        "numbers", "origins", "outbox", "outside", "performing", "pools", "pumping", "queue",
+        "random", "record", "report", "reports", "retries", "retry_at_s", "root", "running",
+        "shares_random", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -167,6 +170,8 @@ class World:
         self.report = self.reports.add
         self.crashes = CrashNotes()
         self.history: Any = None
+        self.record: Callable[[Any], None] | None = None  # at hand for each input
+        self.numbers = count(1)
         self.pumping = False
         self.running = False
         self.forked = self.gave_up = False
@@ -180,6 +185,11 @@ class World:
             own.setstate(self.random.getstate())
             self.random, self.shares_random = own, False
         return self.random.random()
+
+    def remember(self, history: Any) -> None:
+        """Have a `Recorder` remember what is served from now on; None: nothing is remembered."""
+        self.history = history
+        self.record = None if history is None else history.append
 
     def origin(self, message: Any) -> Any:
         """Return the input that one is the copy of, in a fork that copies; else itself."""

@@ -211,7 +211,7 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
 
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
     """Serve up to `most` of the inputs that wait; return whether more may be to do."""
-    lane, queue, guard, log, pending = world.lane, world.queue, world.guard, world.history, None
+    lane, queue, guard, record, pending = world.lane, world.queue, world.guard, world.record, None
     try:
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
@@ -234,8 +234,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                         finish_step(world, cell, message, single(pending), result)
                     else:
                         cell.steps = steps + 1
-                        if log is not None:
-                            log.append((next(log.numbers), cell, kind, message, state, result))
+                        if record is not None:
+                            record((next(world.numbers), cell, kind, message, state, result))
                         if pending is not None:
                             pending.resolve(output)
                         elif queue and not guard.ticked:
@@ -285,8 +285,8 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     except ValueError:
         return Odd(given, result)
     cell.steps += 1
-    if (history := world.history) is not None:
-        history.append((next(history.numbers), cell, kind, given, state, result))
+    if (record := world.record) is not None:
+        record((next(world.numbers), cell, kind, given, state, result))
     return output
 
 
