@@ -188,8 +188,8 @@ class World:
 
     def remember(self, history: Any) -> None:
         """Have a `Recorder` remember what is served from now on; None: nothing is remembered."""
-        self.history = history
-        self.record = None if history is None else history.append
+        append = None if history is None else history.append
+        self.history, self.record = history, append  # nothing comes between the two
 
     def origin(self, message: Any) -> Any:
         """Return the input that one is the copy of, in a fork that copies; else itself."""

@@ -216,10 +216,12 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or step is None or not steps & 63:
-                step_one(world, cell, kind, message, pending)
-            else:
+            if (
+                (kind is CAST or kind is CALL)
+                and type(message) is not bytes
+                and step is not None
+                and steps & 63
+            ):
                 state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
@@ -240,6 +242,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                             pending.resolve(output)
                         elif queue and not guard.ticked:
                             continue
+            else:
+                step_one(world, cell, kind, message, pending)
             if lane:
                 drain(world)
             if until.done or guard.ticked or not queue:
