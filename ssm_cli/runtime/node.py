@@ -132,7 +132,7 @@ class Node(metaclass=Parts):
         world.outside.link(links)
         world.outside.runner = LateRunner(world)
         if checked_history(history):
-            world.history = Recorder(world, history)
+            world.remember(Recorder(world, history))
             world.reports.record_of = world.history.marks.record_of
         self.store = store
         if verify_pure:

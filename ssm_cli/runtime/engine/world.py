@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -118,18 +119,22 @@ class World:
         pools: the supervisors whose children are made from a template, by id.
         pumping: whether the loop runs; nothing may enter it twice.
         queue: the inputs that wait; and publishes under way, under the root.
+        numbers: gives each record of the history its number.
         origins: in a fork that copies: by the id of an input, the copy and what it is the copy of.
+        record: puts an entry into the history; None where nothing is remembered.
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
+        shares_random: whether a fork may have the same random source, until one of them draws.
         try_s: how long the last such try took.
     """
 
     __slots__ = (
         "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
         "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
-        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
+        "numbers", "origins", "outbox", "outside", "performing", "pools", "pumping", "queue",
+        "random", "record", "report", "reports", "retries", "retry_at_s", "root", "running",
+        "shares_random", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -140,7 +145,7 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random = random
+        self.random, self.shares_random = random, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
@@ -165,11 +170,26 @@ class World:
         self.report = self.reports.add
         self.crashes = CrashNotes()
         self.history: Any = None
+        self.record: Callable[[Any], None] | None = None  # at hand for each input
+        self.numbers = count(1)
         self.pumping = False
         self.running = False
         self.forked = self.gave_up = False
         self.dropped = 0
         self.expected: object = None
+
+    def chance(self) -> float:
+        """Draw a number in [0, 1) from the random source; a shared one is copied before."""
+        if self.shares_random:
+            own = Random(0)  # noqa: S311 - its state is that of the other; it keeps no secret
+            own.setstate(self.random.getstate())
+            self.random, self.shares_random = own, False
+        return self.random.random()
+
+    def remember(self, history: Any) -> None:
+        """Have a `Recorder` remember what is served from now on; None: nothing is remembered."""
+        append = None if history is None else history.append
+        self.history, self.record = history, append  # nothing comes between the two
 
     def origin(self, message: Any) -> Any:
         """Return the input that one is the copy of, in a fork that copies; else itself."""

@@ -86,7 +86,7 @@ def commit_pair(
     keeper, before = world.outside.keeper, cell.state
     cell.state = result[0]
     if (history := world.history) is not None:
-        history.append((history.next_number(), cell, *came, before, result))
+        history.append((next(world.numbers), cell, *came, before, result))
         if pending is not None:
             pending.record = history.last()
     if pending is not None:

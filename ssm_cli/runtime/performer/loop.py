@@ -215,15 +215,13 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
 
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
     """Serve up to `most` of the inputs that wait; return whether more may be to do."""
-    lane, queue, guard, log, pending = world.lane, world.queue, world.guard, world.history, None
+    lane, queue, guard, record, pending = world.lane, world.queue, world.guard, world.record, None
     try:
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or step is None or not steps & 63:
-                step_one(world, cell, kind, message, pending)
-            else:
+            as_value = type(message) is not bytes
+            if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
                 state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
@@ -238,12 +236,14 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                         finish_step(world, cell, message, single(pending), result)
                     else:
                         cell.steps = steps + 1
-                        if log is not None:
-                            log.append((log.next_number(), cell, kind, message, state, result))
+                        if record is not None:
+                            record((next(world.numbers), cell, kind, message, state, result))
                         if pending is not None:
                             pending.resolve(output)
                         elif queue and not guard.ticked:
                             continue
+            else:
+                step_one(world, cell, kind, message, pending)
             if lane:
                 drain(world)
             if until.done or guard.ticked or not queue:
@@ -272,14 +272,13 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     guard.used = True
     if not guard.armed:
         guard.arm()
-    given: Any = NOTHING
+    given: Any = message
     step: Any = cell.step
     state, guard.cell = cell.state, cell
     try:
         if type(message) is bytes:
+            given = NOTHING
             given = (cell.codec or codec_of(cell)).decode(message)
-        else:
-            given = message
         result = step(given, state) if cell.steps & 63 else timed(world, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
@@ -290,8 +289,8 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     except ValueError:
         return Odd(given, result)
     cell.steps += 1
-    if (history := world.history) is not None:
-        history.append((history.next_number(), cell, kind, given, state, result))
+    if (record := world.record) is not None:
+        record((next(world.numbers), cell, kind, given, state, result))
     return output
 
 
@@ -334,7 +333,7 @@ def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], messa
     now_s, guard = world.clock.now_s, world.guard
     if world.history is not None:
         guard.cell = None  # to keep a large tree takes its time, which is not that of the step
-        world.history.look(cell, message)
+        world.history.look(cell, message, now_s())
         guard.cell = cell
     begun_s = now_s()
     if begun_s > world.guard.overdue_s:
@@ -468,7 +467,7 @@ def serve_journalled(
 ) -> None:
     """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
     if world.history is not None and not cell.steps & 63:
-        world.history.look(cell, data)
+        world.history.look(cell, data, world.clock.now_s())
     left = serve_plainly(world, cell, kind, data, pending)
     if left is None:
         return

@@ -57,7 +57,7 @@ from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
 from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist, WorkerOptions
 from ssm_cli.supervision.decisions import is_ordered
 
-NONE = Persist.NONE  # looked at for each start: a global is quick
+NONE, LAST_GOOD = Persist.NONE, OnCrash.LAST_GOOD  # looked at for each start: globals are quick
 
 IGNORE = Ignore()
 
@@ -151,7 +151,7 @@ def run_init(world: World, cell: WorkerCell) -> Started:
         if world.history is not None:
             world.history.began(cell, result)
         plain = type(behaviour) is StateMachine
-        if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
+        if not plain or type(result) in ANSWERS or spec.options.on_crash is LAST_GOOD:
             return commit_init(world, cell, result)
         cell.state = result
         cell.status = RUNNING
@@ -278,7 +278,7 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
         if wrong := unfit(outcome):
             return Crash(BadReturnError(wrong), "bad_return_value")
         outcome = as_recorded(outcome)
-    keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
+    keep = spec.options.on_crash is LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     if keep and world.history is not None:
         world.history.keeps(cell)
@@ -464,7 +464,7 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # 
 
 def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
     """`init` and `step` of a worker whose start is its `init` and no more; else none."""
-    begins_anew = options.on_crash is OnCrash.INIT and options.persist is Persist.NONE
+    begins_anew = options.on_crash is OnCrash.INIT and options.persist is NONE
     if type(behaviour) is StateMachine and begins_anew and behaviour.reads is None:
         return behaviour.init, behaviour.step
     return None, None

@@ -136,7 +136,7 @@ def judge(world: World, sup: SupervisorCell, cell: Cell, ended: ExitReason | Non
         cell,
         ended,
         now_s=world.clock.now_s(),
-        chance=world.random.random() if delays else 0.5,
+        chance=world.chance() if delays else 0.5,
         held=0 if cell.extra is None else cell.extra.attempt,
     )
 

@@ -60,7 +60,7 @@ class Memory:
         """
         world = self._world
         known = world.reports.record_of
-        world.history = Recorder(world, most, number=record)
+        world.remember(Recorder(world, most, number=record))
         world.history.moment()
         world.guard.close()
         world.guard = guard_by_real_time(world.guard)
