@@ -24,7 +24,7 @@ from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.storage.database import Database
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
-from ssm_cli.storage.witness import Witness, fingerprint, of_folder
+from ssm_cli.storage.witness import Witness, fingerprint, of_folder, testimony
 
 DATABASE = "journal.db"
 LOCK = "lock"
@@ -129,8 +129,8 @@ class FolderStore:
         """
         self._unseen = None
         try:
-            said = Witness(self._last, self._db.seal.puts, self._denied)
-            os.pwrite(self._witness, said.written(), 0)
+            said = testimony(self._last, self._db.seal.puts, self._denied)
+            os.pwrite(self._witness, said, 0)
         except OSError as error:
             text = f"cannot write {self.path / WITNESS}: {error.strerror}"
             self._unseen = StorageError(text)
@@ -192,15 +192,14 @@ class FolderStore:
         if error is None:
             self._torn = True
             error = self._db.write(statement, number, entry)
-        if error is None:
-            if not self._last:
-                self._first = number
-            self._last, self._denied = number, ""
-            self._bear_witness()
-        elif error.unsure:
-            self._denied = fingerprint(entry)
-            error.unsure = self._say_for_good() is not None
-        self._torn = False
+            if error is None:
+                self._first = self._first if self._last else number
+                self._last, self._denied = number, ""
+                self._bear_witness()
+            elif error.unsure:
+                self._denied = fingerprint(entry)
+                error.unsure = self._say_for_good() is not None
+            self._torn = False
         done(error)
 
     def _say_for_good(self) -> StorageError | None:
@@ -265,7 +264,7 @@ class FolderStore:
 
     def denial(self) -> str:
         """What a copy of its database needs as its witness, to be without what was denied."""
-        return Witness(self._last, 0, self._denied).written().decode() if self._undone else ""
+        return testimony(self._last, 0, self._denied).decode() if self._undone else ""
 
     @property
     def database(self) -> Database:
