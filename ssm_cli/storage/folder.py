@@ -135,14 +135,6 @@ class FolderStore:
             text = f"cannot write {self.path / WITNESS}: {error.strerror}"
             self._unseen = StorageError(text)
 
-    def _is_ours(self) -> bool:
-        """Whether the lock that is held is still the file of that name."""
-        try:
-            found = os.stat(self._lock_name)  # noqa: PTH116 - a quarter of the time of `Path.stat`
-        except OSError:
-            return False
-        return (found.st_ino, found.st_dev) == self._lock_id
-
     def _ready(self) -> StorageError | None:
         """Why nothing may be written now."""
         if os.getpid() != self._pid:
@@ -150,11 +142,17 @@ class FolderStore:
                 f"{self.path} is written by process {self._pid}, and this is {os.getpid()}, a fork "
                 f"of it: open a store of its own there"
             )
-        if self._lock >= 0 and not self._is_ours():
-            return StorageError(
-                f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
-                f"process may be writing there; nothing more is written here"
-            )
+        if self._lock >= 0:
+            try:
+                found = os.stat(self._lock_name)  # noqa: PTH116 - a quarter of the time of a `Path`
+                ours = (found.st_ino, found.st_dev) == self._lock_id
+            except OSError:
+                ours = False
+            if not ours:
+                return StorageError(
+                    f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
+                    f"process may be writing there; nothing more is written here"
+                )
         if self._torn:
             try:
                 self._look_again()

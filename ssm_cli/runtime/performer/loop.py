@@ -94,7 +94,8 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
     """
     world.pumping = True
     try:
-        hear_links(world)
+        if world.outside.links is not None:
+            hear_links(world)
         more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
         while world.outside.coming and hear_links(world):
             more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
@@ -124,7 +125,8 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
     first_s, end_s = now_s, now_s + budget_s
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     for _ in range(MOST_ROUNDS):
-        fire_timers(world, now_s)
+        if world.timers.heap:
+            fire_timers(world, now_s)
         full = keeper is not None and keeper.is_full()
         more = run_batch(world, until, 0 if full else most or world.batch)
         begun_s, now_s = now_s, clock()
@@ -310,7 +312,7 @@ def step_one(
 ) -> None:
     """Serve one input. A pure step with nothing special about it is served right here."""
     if cell.step is None or not (kind is CALL or kind is CAST):
-        serve(world, cell, kind, message, single(pending))
+        serve(world, cell, kind, message, None if pending is None else pending.single())
         return
     output = step_now(world, cell, message, kind)
     if type(output) is Odd:
