@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
+from operator import call
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ from ssm_cli.codec.words import (
 )
 from ssm_cli.errors import DecodeError, message_of
 
+OCTETS = (bytes, bytearray)
 _SPECIAL = re.compile(r"[\"'\\\[{=]").search
 
 
@@ -98,8 +100,7 @@ class TextCodec:
             shape = self._shapes.get(name)
             if shape and shape.fewest <= len(words) <= len(shape.readers):
                 try:
-                    values = [read(w) for read, w in zip(shape.readers, words, strict=False)]
-                    return shape.build(values)
+                    return shape.build(map(call, shape.readers, words))
                 except Exception:  # noqa: BLE001, S110 - the slow path says what is wrong
                     pass
         return self._decode_line(text)
@@ -110,7 +111,7 @@ class TextCodec:
         `decode` reads every input back from it, but for what JSON in a field cannot say
         (infinities, texts with half a surrogate pair).
         """
-        if isinstance(value, bytes | bytearray):
+        if isinstance(value, OCTETS):
             return bytes(value)
         return show(value).encode("utf-8", "backslashreplace")
 

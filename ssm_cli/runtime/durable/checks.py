@@ -56,13 +56,13 @@ class Checks:
         Raises:
             Unrecovered: it is something else.
         """
-        self._count += 1
+        self._count = count = self._count + 1
         if self._effects and record.effects_hash != NOT_TAKEN:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, record, "set of effects")
-        seldom = self._count % self._every and record.version == self._version
+        seldom = count % self._every and record.version == self._version
         if seldom and record.state_hash and not self._sparse:
             self._last = (seq, record, output)
             return

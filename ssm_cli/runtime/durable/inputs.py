@@ -16,7 +16,7 @@ from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
 from ssm_cli.runtime.durable.fits import unfit
 from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_record
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Change, How, Input
+from ssm_cli.runtime.durable.records import Change, How, Input, check_record
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.timeouts import message_written
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
@@ -147,7 +147,6 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
     if kept.resync:
         tell_state(keeper, cell, kept)
     keeper.now = None
-    keeper.step(cell, now.timeout)
     record = Input(
         kept.worker, keeper.at_s(), now.how, now.data,
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
@@ -155,10 +154,10 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         output if now.request else b"", now.key, now.cause,
         effects_hash=kept.values.hash_of_effects(outcome), number=next_record(keeper),
     )  # fmt: skip
-    kept.succeeded(now.data)
+    check_record(record)
+    seq = keeper.add_input(cell, record, len(now.data) + len(record.output), now.timeout)
+    kept.succeeded(now.data, state_hash)
     let_out(keeper, kept, now.data)
-    seq = keeper.add(record, len(now.data) + len(record.output))
-    kept.recorded = state_hash
     if now.request:
         keeper.sessions.learn(seq, record, kept.values.repeated(outcome.reply) if replied else None)
     return seq

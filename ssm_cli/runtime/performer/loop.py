@@ -76,7 +76,7 @@ MOST_ROUNDS = 1_000  # of one `pump`, where a manual clock stands still
 MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
-RUNNING, RECORD = CellStatus.RUNNING, Plan.RECORD
+RUNNING, RECORD, CARE = CellStatus.RUNNING, Plan.RECORD, Plan.CARE
 
 
 @loop_code
@@ -98,7 +98,8 @@ def pump(
     world.pumping = True
     tries = MOST_TRIES if retry else 0
     try:
-        hear_links(world)
+        if world.outside.links is not None:
+            hear_links(world)
         more = serve_rounds(world, until, budget_s, tries, rounds)
         while world.outside.coming and hear_links(world):
             more = serve_rounds(world, until, budget_s, tries, rounds)
@@ -128,7 +129,8 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int, roun
     first_s, end_s = now_s, now_s + budget_s
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
     for _ in range(rounds):
-        fire_timers(world, now_s)
+        if world.timers.heap:
+            fire_timers(world, now_s)
         full = keeper is not None and keeper.is_full()
         more = run_batch(world, until, 0 if full else most or world.batch)
         begun_s, now_s = now_s, clock()
@@ -313,7 +315,7 @@ def step_one(
 ) -> None:
     """Serve one input. A pure step with nothing special about it is served right here."""
     if cell.step is None or not (kind is CALL or kind is CAST):
-        serve(world, cell, kind, message, single(pending))
+        serve(world, cell, kind, message, None if pending is None else pending.single())
         return
     output = step_now(world, cell, message, kind)
     if type(output) is Odd:
@@ -381,10 +383,13 @@ def serve(
     world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
-    plan = cell.extra.plan if cell.extra is not None else Plan.CARE
+    extra = cell.extra
+    plan = CARE if extra is None else extra.plan
     quick = plan is RECORD and type(message) is bytes and cell.status is RUNNING
     if quick and not (pending and pending.request):
-        serve_journalled(world, cell, kind, message, pending)
+        left = serve_plainly(world, cell, kind, message, pending)
+        if left is not None:
+            finish_plainly(world, cell, kind, left, pending)
     elif type(message) is Publishing:
         bring_on(world, message)
     elif cell.status is not RUNNING:
@@ -462,20 +467,15 @@ def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | Non
     return commit.taken(world, cell, came) if isinstance(came, MARKED) else came
 
 
-def serve_journalled(
-    world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
+def finish_plainly(
+    world: World, cell: WorkerCell, kind: Kind, left: tuple[Any, Any], pending: Pending | None
 ) -> None:
-    """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
-    if world.history is not None and not cell.steps & 63:
-        world.history.look(cell, data, world.clock.now_s())
-    left = serve_plainly(world, cell, kind, data, pending)
-    if left is None:
-        return
-    if left[1] is UNSTEPPED:
-        world.guard.cell = None
-        serve_reading(world, cell, kind, left[0], pending)
+    """Go on with care with a plain input that only reads, or whose answer is no pair."""
+    message, result = left
+    if result is UNSTEPPED:
+        serve_reading(world, cell, kind, message, pending)
     else:
-        finish_step(world, cell, left[0], pending, left[1])
+        finish_step(world, cell, message, pending, result)
 
 
 for _function in (serve_batch, step_now, finish_step):

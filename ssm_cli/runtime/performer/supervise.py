@@ -17,6 +17,7 @@ from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.runtime.durable.lives import is_withheld
 from ssm_cli.runtime.durable.pools import is_durable
+from ssm_cli.runtime.durable.records import Note
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
@@ -205,7 +206,7 @@ def note(world: World, event: str, cell: Cell, names: Sequence[str]) -> None:
     """Record a decision, in a node that keeps a journal."""
     keeper = world.outside.keeper
     if keeper is not None and cell.parent is not None:
-        keeper.note(cell.parent.spec.id, event, cell.spec.id, tuple(names))
+        keeper.add(Note(cell.parent.spec.id, keeper.at_s(), event, cell.spec.id, tuple(names)))
 
 
 def delay(world: World, sup: SupervisorCell, cell: Cell, decided: Delayed) -> None:
