@@ -15,11 +15,13 @@ from __future__ import annotations
 import linecache
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
+from inspect import CO_OPTIMIZED
 from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -100,6 +102,11 @@ def is_engine(code: CodeType) -> bool:
     return _engine[name]
 
 
+def is_function(code: CodeType) -> bool:
+    """Whether code is that of a function: the bodies of modules and classes run by import."""
+    return bool(code.co_flags & CO_OPTIMIZED)
+
+
 def is_bare_try(frame: FrameType) -> bool:
     """Whether the line is a `try:`. Nothing but a trace function can raise there.
 
@@ -118,7 +125,7 @@ class Recorder:
         self.times: dict[Line, dict[int, int]] = {}
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        return self.count if is_engine(frame.f_code) else None
+        return self.count if is_engine(frame.f_code) and is_function(frame.f_code) else None
 
     def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
         if event == "line" and not is_bare_try(frame):
@@ -260,6 +267,11 @@ def never(seconds: float) -> tuple[int, int]:
     return 3600 if seconds else 0, 0
 
 
+def take(scenario: Scenario, recorder: Recorder) -> None:
+    """Know what a scenario executes."""
+    _recorded[scenario.name] = recorder
+
+
 _recorded: dict[str, Recorder] = {}
 
 
@@ -274,7 +286,7 @@ def record(scenario: Scenario) -> Recorder:
                 complaints = play(scenario, stage)
                 if complaints:
                     raise SsmError(f"{scenario.name} does not play: {complaints}")
-        _recorded[scenario.name] = recorder
+        take(scenario, recorder)
     return _recorded[scenario.name]
 
 
@@ -331,15 +343,13 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
     return found
 
 
-def coverage(scenarios: Sequence[Scenario]) -> tuple[int, int]:
-    """How many lines of the engine the scenarios execute, and how many there are."""
-    executed: dict[str, set[int]] = {}
+def executed(scenarios: Sequence[Scenario]) -> dict[str, set[int]]:
+    """The lines of the engine that the scenarios execute, by file."""
+    found: dict[str, set[int]] = defaultdict(set)
     for scenario in scenarios:
         for code, line in record(scenario).times:
-            executed.setdefault(code.co_filename, set()).add(line)
-    lines = engine_lines()
-    hit = sum(len(found & executed.get(path, set())) for path, found in lines.items())
-    return hit, sum(map(len, lines.values()))
+            found[code.co_filename].add(line)
+    return found
 
 
 def functions(code: CodeType) -> Iterator[CodeType]:
@@ -357,7 +367,7 @@ def engine_lines() -> dict[str, set[int]]:
         if path.name in NO_ENGINE:
             continue
         module = compile(path.read_text(encoding="utf-8"), str(path), "exec")
-        bodies = [code for code in functions(module) if "__qualname__" not in code.co_names]
+        bodies = filter(is_function, functions(module))
         found[str(path)] = {
             line
             for code in bodies
