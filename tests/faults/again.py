@@ -97,9 +97,7 @@ def handlers(path: str) -> Iterator[Handler]:
                 yield Handler(path, (Own,), body, lines_of(node.finalbody))
 
 
-def firsts(
-    handler: Handler, scenarios: Sequence[Scenario]
-) -> Iterator[tuple[Scenario, First]]:
+def firsts(handler: Handler, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, First]]:
     """Yield what may bring the engine to a handler."""
     for scenario in scenarios:
         for (code, line), acts in record(scenario).times.items():

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import ssm_cli
-from ssm_cli import Cast, Join, Node, RequestIds, StartTimer, Supervisor, multi_call
+from ssm_cli import Cast, Node, RequestIds, StartTimer, Supervisor, multi_call
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.looking import readiness
 from ssm_cli.runtime.performer import loop as loop_room
 from tests.faults.doors import slow, tried
-from tests.faults.edges import plain
-from tests.faults.scenarios import add, asking, crash, failing, flat
+from tests.faults.scenarios import add, asking, crash, flat
 from tests.faults.stage import Scenario, Stage
 from tests.faults.ticks import patched
 
@@ -69,6 +68,9 @@ def many_requests(stage: Stage) -> None:
     stage.do("run")
     for _ in range(3):
         stage.act("wait for any", ids.wait_response, 1.0)
+    request = stage.act("send", node.send_request, "c", add, heard.append)
+    stage.act("add", tried, ids.add, request, "c")
+    stage.act("wait for any", ids.wait_response, 1.0)
     stage.act("ask all subtrees", multi_call, node, "a", add)
     stage.act("ask all subtrees", multi_call, node, "b", crash)
     stage.stop()
@@ -161,8 +163,10 @@ def feeding(stage: Stage) -> None:
     def on(to: str, times: int, seconds: float) -> Any:
         def step(state: Any) -> Any:
             stage.clock.advance_s(seconds)
-            return state, times, [Cast(to, on("a" if to == "b" else "b", times - 1, seconds))] * (
-                times > 0
+            return (
+                state,
+                times,
+                [Cast(to, on("a" if to == "b" else "b", times - 1, seconds))] * (times > 0),
             )
 
         return step
@@ -194,6 +198,7 @@ def served_already(stage: Stage) -> None:
 
 def fails_slowly(stage: Stage) -> Any:
     """A worker whose restarts fail a few times."""
+
     def late(life: int) -> None:
         if 1 < life < 4:
             stage.clock.advance_s(0.05)

@@ -12,8 +12,17 @@ from ssm_cli import Supervisor
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import NORMAL, Lost
 from ssm_cli.runtime import driver, outside, reports, traces
-from ssm_cli.runtime.engine import backlog, commit, contained, crashes, digest, guard, naming
-from ssm_cli.runtime.engine import publishing, ticker
+from ssm_cli.runtime.engine import (
+    backlog,
+    commit,
+    contained,
+    crashes,
+    digest,
+    guard,
+    naming,
+    publishing,
+    ticker,
+)
 from ssm_cli.runtime.engine import runs as runs_room
 from ssm_cli.runtime.engine.entries import ChildEnded, Restart, StartAgain, TryAgain
 from ssm_cli.runtime.engine.pending import Pending, SentInput
@@ -69,10 +78,7 @@ def waits_and_keys(stage: Stage) -> None:
     asked(stage, backlog.refuse_held, world, cell)
     asked(stage, digest.waiting, (1, SentInput(history, 1), Pending()))
     asked(stage, runs_room.not_recorded, "k", ValueError("x"))
-    nested: list[Any] = []
-    for _ in range(200):
-        nested = [nested]
-    asked(stage, digest.sum_of, nested)
+    asked(stage, digest.sum_of, nested_list(200))
     asked(stage, naming.at_path, world.root, "root")
     asked(stage, naming.at_path, world.root, "root/x/y")
     asked(stage, world.origin, add)
@@ -81,6 +87,14 @@ def waits_and_keys(stage: Stage) -> None:
     world.outside.dropping = None
     remembered(stage, cell, history)
     stage.stop()
+
+
+def nested_list(depth: int) -> list[Any]:
+    """Return lists within lists."""
+    nested: list[Any] = []
+    for _ in range(depth):
+        nested = [nested]
+    return nested
 
 
 def remembered(stage: Stage, cell: Any, history: Any) -> None:
@@ -196,9 +210,9 @@ def caught(do: Callable[[], Any]) -> BaseException:
     raise AssertionError("it has raised nothing")
 
 
-def called_in_c() -> bool:
+def called_in_c(as_runtime: Callable[[Any], Any] = lambda made: made) -> bool:
     """A callback in C has raised in the frame that calls it."""
-    made: Any = traces.calls_user(traced_call)
+    made = as_runtime(traces.calls_user(traced_call))
     try:
         made(int)
     except ValueError as error:
@@ -215,7 +229,13 @@ def traced_call(function: Any) -> Any:
 
 def overtaken(stage: Stage) -> None:
     """A step, copied and run twice, in which the handler of a signal raises."""
-    for message in (lambda _state: handled(), Overtaken()):
+    seen: list[int] = []
+
+    def the_second_time(state: Any) -> Any:
+        seen.append(0)
+        return handled() if len(seen) == 2 else (state, "x")
+
+    for message in (lambda _state: handled(), Overtaken(), the_second_time):
         try:
             stage.node.call("a", message)
         except LookupError:

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
-from ssm_cli import FakeLinks, Info, Join, Node, Publish, Remote, Supervisor
+from ssm_cli import (
+    FakeLinks,
+    Info,
+    Join,
+    Node,
+    Publish,
+    Remote,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
 from ssm_cli.runtime.engine import publishing
 from ssm_cli.runtime.engine.entries import Arrived
 from ssm_cli.runtime.performer import arriving
+from ssm_cli.runtime.performer.recoding import bare_cell
 from ssm_cli.runtime.remote import far as far_calls
 from ssm_cli.runtime.remote import hearing
 from ssm_cli.runtime.remote.ports import Launched, Linked, ParentWaits, Superseded
@@ -23,10 +36,13 @@ from tests.faults.ticks import patched
 GROUP = "g"
 
 
+@dataclass(frozen=True)
 class Raises:
     """A class of inputs that cannot be made."""
 
-    def __init__(self) -> None:
+    n: int
+
+    def __post_init__(self) -> None:
         raise ZeroDivisionError("as asked")
 
 
@@ -49,15 +65,18 @@ def crosses(stage: Stage) -> None:
         stage.do("publish", GROUP, b"word")
     stage.call("a", asking(Publish(GROUP, b"word")))
     for data, is_value in ((b"word", False), (b'"word"', True), (b"{", True)):
-        links.hear(GROUP, Carried(data, is_value))
+        stage.act("hear", links.hear, GROUP, Carried(data, is_value))
         stage.do("run")
     with patched(hearing, "MOST_WAITING", 0):
         stage.do("hear", GROUP, Carried(b"word", is_value=False))
     stage.do("note_lost", GROUP, "as asked")
     stage.do("join_others", links)
-    links.unheard(GROUP, "as asked")
-    links.break_off()
-    links.break_off(up=True)
+    raising: Any = bare_cell(Worker("r", StateMachine(step=add, inputs=Raises)))
+    with patched(hearing, "codec_for", lambda *_: SimpleNamespace(decode=Raises)):
+        stage.act("read", hearing.read_as, node._world, raising, b"1", "json")
+    stage.act("unheard", links.unheard, GROUP, "as asked")
+    for up in (False, True):
+        stage.act("break off", links.break_off, up=up)
     links._news += [
         ParentWaits("another"), Launched("nobody", ok=True, node="n", epoch=1),
         Linked("far", 1, "n2", reachable=True, age_s=0.0),
@@ -254,9 +273,8 @@ def goes_by_parts(stage: Stage) -> None:
             stage.do("publish", GROUP, add)
         stage.do("run")
         stage.do("publish", "", add)
-        world.bound = 0
-        stage.do("publish", GROUP, add)
-        world.bound = 128
+        with patched(world, "bound", 0):
+            stage.do("publish", GROUP, add)
     plainly(stage)
     stage.stop()
 

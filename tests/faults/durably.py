@@ -31,19 +31,34 @@ from ssm_cli import (
     Worker,
 )
 from ssm_cli.behaviour.dispatch import Outcome
-from ssm_cli.runtime.durable import checks, code, fits, inputs, kept as kept_room, life, records
-from ssm_cli.runtime.durable import checkpoints, pools, rebuild, roster, sessions, snapshots
-from ssm_cli.runtime.durable import stored, timeouts, unclaimed, unsent, values
+from ssm_cli.runtime.durable import (
+    checkpoints,
+    checks,
+    code,
+    fits,
+    inputs,
+    life,
+    rebuild,
+    records,
+    roster,
+    sessions,
+    snapshots,
+    stored,
+    timeouts,
+    unclaimed,
+    unsent,
+    values,
+)
+from ssm_cli.runtime.durable import kept as kept_room
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import reading
 from ssm_cli.runtime.performer.breaking import Break
 from tests.faults import recovery
 from tests.faults.doors import tried
 from tests.faults.plainly import MADE, OLD, RENAMED
-from tests.faults.recovery import Keeps, lived, machine, tree
+from tests.faults.recovery import machine, tree
 from tests.faults.scenarios import crash
 from tests.faults.stage import Own, Scenario, Stage, Utf8
-from tests.faults.storing import refusing
 from tests.faults.ticks import patched
 from tests.runtime.outside_work import adouble, aforever
 
@@ -93,9 +108,7 @@ def looks(message: Any, state: list[str]) -> Any:
 
 def readers(stage: Stage) -> Any:
     """Workers whose looks read: a journalled one, one that is saved, one that forgets."""
-    start = StateMachine(
-        step=looks, state=list[str], codec=Words(), init=lambda *_: [], reads=Look
-    )
+    start = StateMachine(step=looks, state=list[str], codec=Words(), init=lambda *_: [], reads=Look)
     kinds = {"a": "journal", "b": "snapshot", "c": "none"}
     return Supervisor(
         "root", children=[Worker(name, start, persist=how) for name, how in kinds.items()],
@@ -134,7 +147,8 @@ def unlike(stage: Stage) -> Any:
     """A worker whose states cannot be compared."""
     start = StateMachine(
         step=lambda message, state: (state if message == "ping" else Unlike(), message),
-        reads=str, codec=Utf8(),
+        reads=str,
+        codec=Utf8(),
     )
     return Supervisor("root", children=[Worker("a", start), stage.worker("b")], intensity=100)
 

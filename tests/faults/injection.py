@@ -2,8 +2,8 @@
 
 Theory of operation. A `Scenario` is a tree and some acts with it. A first run records which lines
 of the engine's rooms the acts execute, and how often. Then the scenario runs once for each
-`Point` that is chosen (a line, and the first or the last time that it is reached; of three lines
-one, but for a thorough run). A trace function strikes there, in one of the ways of `Method`. The
+`Point` that is chosen: each line once a run, the first time that it is reached, and in a thorough
+run at a later time, too. A trace function strikes there, in one of the ways of `Method`. The
 acts that are left are not carried out; instead `examine` looks whether the exception came out of
 the act that ran, once, and whether the tree is whole.
 
@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from inspect import CO_OPTIMIZED
-from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -33,7 +32,7 @@ from ssm_cli.runtime.engine import ticker
 from ssm_cli.runtime.engine.guard import ALARM
 from tests.faults.stage import UNSEEN, Hung, Scenario, Stage, Struck
 from tests.faults.whole import examine
-from tests.thorough import tries
+from tests.thorough import THOROUGH
 
 PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
@@ -47,8 +46,7 @@ NO_ENGINE = (
 on in other processes, which `tests/runtime/test_runs.py` begins and kills."""
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
-EACH = tries(3, 1)  # of so many lines one is struck; odd, as methods take turns
-LATER_TOO = False  # strike at a later time of each line, too: twice as long
+LATER_TOO = THOROUGH  # strike at a later time of each line, too: twice as long
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
 Trace = Callable[[FrameType, str, Any], Any]
@@ -315,7 +313,7 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
     for scenario in scenarios:
         for point in record(scenario).points():
             everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
-    for number, places in islice(enumerate(everywhere.values()), 0, None, EACH):
+    for number, places in enumerate(everywhere.values()):
         first = (number % 2 == 0) == (method is Method.RAISED)
         if first or (LATER_TOO and len(places) > 1):
             name, point = places[0 if first else 1 + number % (len(places) - 1)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from msgspec.structs import replace
 
 from ssm_cli import (
     Backoff,
+    CancelRun,
     Cast,
     Event,
     EventHandler,
@@ -34,8 +36,9 @@ from ssm_cli import (
     Worker,
 )
 from ssm_cli.runtime.engine import publishing
+from ssm_cli.runtime.engine.cell import CellStatus
 from ssm_cli.runtime.engine.entries import StartAgain, TryAgain
-from ssm_cli.runtime.performer import intake, supervise
+from ssm_cli.runtime.performer import intake, starting, supervise
 from ssm_cli.runtime.performer.breaking import Break
 from ssm_cli.runtime.runs import runner as runner_room
 from tests.faults.doors import arrive, slow, tried
@@ -159,6 +162,9 @@ def pools(stage: Stage) -> None:
     stage.do("start_child", "parts", stage.worker("x"))
     stage.do("terminate_child", "first", "two")
     stage.act("whereis", node.whereis, "one")
+    stage.do("start_child", "second", "two")
+    for name in ("second:two/tw", "second:two/x"):
+        stage.call(name, add)
     low: Any = stage.worker("low")
     stage.do("start_child", "second:one", low)
     old = node.spec
@@ -193,8 +199,9 @@ def ignores_later(stage: Stage) -> Any:
         return Ignore()
 
     pool = Supervisor("pool", "simple_one_for_one", [Worker("w", Once)], intensity=9)
-    none = Supervisor("none", children=[stage.worker("n")], init=never, restart="temporary")
-    return Supervisor("root", children=[stage.worker("a"), none, pool], intensity=9)
+    none = Supervisor("none", children=[stage.worker("n")], init=never)
+    once = Supervisor("once", children=[stage.worker("o")], init=never, restart="temporary")
+    return Supervisor("root", children=[stage.worker("a"), none, once, pool], intensity=9)
 
 
 def later_not(stage: Stage) -> None:
@@ -213,6 +220,9 @@ def later_not(stage: Stage) -> None:
     stage.do("delete_child", "root", "s")
     stage.do("terminate_child", "root", "y")
     stage.do("delete_child", "root", "y")
+    world = stage.node._world
+    with patched(world.outside, "init", lambda *_: Ignore()):
+        asked(stage, starting.start_supervisor, world, world.names.get("none", world.root))
     stage.stop()
 
 
@@ -377,8 +387,16 @@ def comes_late(stage: Stage) -> None:
     stage.act("census", lambda: [*node.listing().census()])
     far: Any = node._world.names["far"]
     node._world.outside.coming[far] = "again"
+    node._world.outside.held[far] = []
     stage.call("a", interrupts)
     stage.do("perform", "restart", "far")
+    arrive(stage, "far")
+    node._world.outside.held[far] = []
+    stage.call("a", interrupts)
+    far.status = CellStatus.RESTARTING
+    links.slow.add("far")
+    asked(stage, supervise.restart_now, node._world, node._world.root, far)
+    arrive(stage, "far")
     stage.stop()
 
 
@@ -435,9 +453,37 @@ def many_runs(stage: Stage) -> None:
             runner._tasks.going[entry.number] = entry
             runner._of[entry.cell] += 1
             asked(stage, runner.cancel, entry.number)
+    if runner is not None:
+        asked(stage, runner.ended, SimpleNamespace(number=-9, run=Run("r", adouble, 1)), None)
+    last = asyncio.new_event_loop()
+
+    async def twice() -> None:
+        await node.acall("a", asking(Run("v", stays)))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await node.acall("a", asking(CancelRun("v")))
+        for _ in range(3):
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            await asyncio.sleep(0)
+
+    stage.act("acall", last.run_until_complete, twice())
+    last.close()
+    stage.do("run")
     stage.call("c", asking(Run("t", stubborn, told)))
     stage.do("run")
+    stage.call("c", asking(Run("w", stays)))
+    stage.do("run")
     stage.stop()
+
+
+async def stays() -> None:
+    """A run that goes on for long although it is cancelled."""
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        for _ in range(60):
+            await asyncio.sleep(0)
 
 
 async def interrupting() -> None:
@@ -486,13 +532,20 @@ def no_room(stage: Stage) -> None:
     """Casts into a full queue, whose time is over; from a step as well."""
     node, world = stage.node, stage.node._world
     stage.start()
-    world.bound = 2
-    for _ in range(3):
-        stage.do("cast", "a", slow(stage, 1.0))
-    stage.call("b", add, timeout_s=0.1)
-    stage.call("b", lambda _state: node.cast("a", add))
-    stage.call("b", lambda _state: node.publish("g", add))
-    world.bound = 128
+    with patched(world, "bound", 2):
+        for _ in range(3):
+            stage.do("cast", "a", slow(stage, 1.0))
+        stage.call("b", add, timeout_s=0.1)
+        stage.call("b", lambda _state: node.cast("a", add))
+        stage.call("b", lambda _state: node.publish("g", add))
+
+    def again(state: Any) -> Any:
+        stage.clock.advance_s(1.0)
+        return state, "again", [Cast("a", again)] * (stage.clock.now_s() < 40.0)
+
+    with patched(world, "bound", 1):
+        stage.do("cast", "a", again)
+        stage.call("b", add, timeout_s=0.5)
     stage.stop()
 
 
@@ -502,10 +555,10 @@ OUTSIDE: dict[str, Any] = {"kinds": (KeyboardInterrupt,)}
 SCENARIOS = [
     Scenario("ends_at_once", beginners, ends_at_once, frozenset({"e", "x", "bus"}), may_end=True,
              watched=False, options={"history": 64}, **KILLS),
-    Scenario("pools", known_labels, pools, frozenset({"one", "low", "one/tw", "second:one/tw"}),
+    Scenario("pools", known_labels, pools, frozenset({"one", "low", "one/tw", "second:one/tw", "two/tw"}),
              watched=False, may_end=True, **KILLS),
-    Scenario("later_not", ignores_later, later_not, frozenset({"n", "y", "onecall", "oneperform"}),
-             **KILLS),
+    Scenario("later_not", ignores_later, later_not, frozenset({"n", "o", "y", "onecall", "oneperform"}),
+             options={"history": 64}, **KILLS),
     Scenario("held_back", delayed, held_back, frozenset("abc"), failing_inits=1, **KILLS),
     Scenario("below_held", delayed, below_held, frozenset("abc"), **KILLS),
     Scenario("stops_with", flat("one_for_one"), stops_with, may_end=True, watched=False,

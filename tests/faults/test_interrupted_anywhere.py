@@ -26,9 +26,11 @@ from tests.faults import (
     ran,
     recoded,
     recovery,
+    remnants,
     rest,
     scenarios,
     seldom,
+    storage_parts,
     storing,
     talkers,
     ticks,
@@ -44,7 +46,8 @@ MOST_BY_CHANCE = 3 / 4  # ... of one on the machine's clock: when the guard tick
 THEMES = (
     scenarios, edges, recovery, storing, doors, awaited, ticks, twice, pieces, plainly, rest,
     last, ran, bound, recoded, applied, broken, talkers,
-    breadth, crossing, asks, kept, bare, seldom, durably,
+    breadth, crossing, asks, kept, bare, seldom, durably, remnants,
+    storage_parts,
 )  # fmt: skip
 SCENARIOS: list[Scenario] = [scenario for theme in THEMES for scenario in theme.SCENARIOS]
 
@@ -69,6 +72,14 @@ def test_the_tree_is_whole_and_the_exception_comes_out_of(
     assert sys.exception() is None, "what was thrown in is taken for handled in all that follows"
     by_chance = MOST_BY_CHANCE if "clock" in scenario.options else MOST_MISSED
     assert found.missed <= 1 + found.points * by_chance
+
+
+@pytest.mark.parametrize("method", Method, ids=lambda method: method.value)
+def test_the_tree_is_whole_where_the_engine_copes_with_a_first_exception(method: Method) -> None:
+    chosen = planned(method)
+    failed = [str(sweep(one, method, chosen[one.name])) for one in second()
+              if sweep(one, method, chosen[one.name]).failed]  # fmt: skip
+    assert not failed, "\n".join(failed)
 
 
 def test_each_scenario_has_a_name_of_its_own() -> None:
