@@ -2,8 +2,8 @@
 
 Theory of operation. A `Scenario` is a tree and some acts with it. A first run records which lines
 of the engine's rooms the acts execute, and how often. Then the scenario runs once for each
-`Point` that is chosen (a line, and the first or the last time that it is reached; of three lines
-one, but for a thorough run). A trace function strikes there, in one of the ways of `Method`. The
+`Point` that is chosen: each line once a run, the first time that it is reached, and in a thorough
+run at a later time, too. A trace function strikes there, in one of the ways of `Method`. The
 acts that are left are not carried out; instead `examine` looks whether the exception came out of
 the act that ran, once, and whether the tree is whole.
 
@@ -15,12 +15,13 @@ from __future__ import annotations
 import linecache
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from itertools import islice
+from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -31,7 +32,7 @@ from ssm_cli.runtime.engine import ticker
 from ssm_cli.runtime.engine.guard import ALARM
 from tests.faults.stage import UNSEEN, Hung, Scenario, Stage, Struck
 from tests.faults.whole import examine
-from tests.thorough import tries
+from tests.thorough import THOROUGH
 
 PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
@@ -45,8 +46,7 @@ NO_ENGINE = (
 on in other processes, which `tests/runtime/test_runs.py` begins and kills."""
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
-EACH = tries(3, 1)  # of so many lines one is struck; odd, as methods take turns
-LATER_TOO = False  # strike at a later time of each line, too: twice as long
+LATER_TOO = THOROUGH  # strike at a later time of each line, too: twice as long
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
 Trace = Callable[[FrameType, str, Any], Any]
@@ -100,6 +100,11 @@ def is_engine(code: CodeType) -> bool:
     return _engine[name]
 
 
+def is_function(code: CodeType) -> bool:
+    """Whether code is that of a function: the bodies of modules and classes run by import."""
+    return bool(code.co_flags & CO_OPTIMIZED)
+
+
 def is_bare_try(frame: FrameType) -> bool:
     """Whether the line is a `try:`. Nothing but a trace function can raise there.
 
@@ -118,7 +123,7 @@ class Recorder:
         self.times: dict[Line, dict[int, int]] = {}
 
     def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        return self.count if is_engine(frame.f_code) else None
+        return self.count if is_engine(frame.f_code) and is_function(frame.f_code) else None
 
     def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
         if event == "line" and not is_bare_try(frame):
@@ -260,6 +265,11 @@ def never(seconds: float) -> tuple[int, int]:
     return 3600 if seconds else 0, 0
 
 
+def take(scenario: Scenario, recorder: Recorder) -> None:
+    """Know what a scenario executes."""
+    _recorded[scenario.name] = recorder
+
+
 _recorded: dict[str, Recorder] = {}
 
 
@@ -274,7 +284,7 @@ def record(scenario: Scenario) -> Recorder:
                 complaints = play(scenario, stage)
                 if complaints:
                     raise SsmError(f"{scenario.name} does not play: {complaints}")
-        _recorded[scenario.name] = recorder
+        take(scenario, recorder)
     return _recorded[scenario.name]
 
 
@@ -303,7 +313,7 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
     for scenario in scenarios:
         for point in record(scenario).points():
             everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
-    for number, places in islice(enumerate(everywhere.values()), 0, None, EACH):
+    for number, places in enumerate(everywhere.values()):
         first = (number % 2 == 0) == (method is Method.RAISED)
         if first or (LATER_TOO and len(places) > 1):
             name, point = places[0 if first else 1 + number % (len(places) - 1)]
@@ -331,15 +341,13 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
     return found
 
 
-def coverage(scenarios: Sequence[Scenario]) -> tuple[int, int]:
-    """How many lines of the engine the scenarios execute, and how many there are."""
-    executed: dict[str, set[int]] = {}
+def executed(scenarios: Sequence[Scenario]) -> dict[str, set[int]]:
+    """The lines of the engine that the scenarios execute, by file."""
+    found: dict[str, set[int]] = defaultdict(set)
     for scenario in scenarios:
         for code, line in record(scenario).times:
-            executed.setdefault(code.co_filename, set()).add(line)
-    lines = engine_lines()
-    hit = sum(len(found & executed.get(path, set())) for path, found in lines.items())
-    return hit, sum(map(len, lines.values()))
+            found[code.co_filename].add(line)
+    return found
 
 
 def functions(code: CodeType) -> Iterator[CodeType]:
@@ -357,7 +365,7 @@ def engine_lines() -> dict[str, set[int]]:
         if path.name in NO_ENGINE:
             continue
         module = compile(path.read_text(encoding="utf-8"), str(path), "exec")
-        bodies = [code for code in functions(module) if "__qualname__" not in code.co_names]
+        bodies = filter(is_function, functions(module))
         found[str(path)] = {
             line
             for code in bodies

@@ -56,6 +56,8 @@ class Scenario:
             lives if that act is cut.
         failing_inits: how often an `init` fails before it succeeds.
         options: of the node.
+        forgets: whether the oldest reports are forgotten.
+        first: what raises before anything is thrown in.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Scenario:
     defers: bool = False
     failing_inits: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    forgets: bool = False
+    first: Any = None
 
 
 class Utf8:
@@ -232,11 +236,14 @@ class Stage:
         self.doing, self.number = name, self.number + 1
         value: Any = None
         try:
+            first = self.scenario.first
+            sys.setprofile(first.watch() if first and first.act == self.number else None)
             sys.settrace(self.trace if self._last in (0, self.number) else None)
             try:
                 value = do(*args, **options)
             finally:
                 sys.settrace(None)
+                sys.setprofile(None)
         except SsmError as error:
             value = error
         except Own as error:
@@ -260,7 +267,7 @@ class Stage:
         return self.act(f"call {worker}", self.node.call, worker, message, **options)
 
     def do(self, verb: str, *args: Any) -> Any:
-        return self.act(verb, getattr(self.node, verb), *args)
+        return self.act(verb, lambda: getattr(self.node, verb)(*args))
 
     def ask(self, worker: str, message: Any, request: str = "") -> None:
         """One caller more, who does not wait."""

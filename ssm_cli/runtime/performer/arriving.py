@@ -110,10 +110,15 @@ def go_on_starting(world: World, sup: SupervisorCell) -> None:
         if any(cell in coming or cell.status is CellStatus.RESTARTING for cell in cells):
             return
         if starts and waiting:
-            outcome = start_some(world, sup, waiting)
-            if outcome is not None:
-                if not isinstance(outcome, Ignore):
+            try:
+                outcome = start_some(world, sup, waiting)
+                if not (outcome is None or isinstance(outcome, Ignore)):
                     not_all(world, sup, outcome)
+            except BaseException:
+                if any(cell.status is CellStatus.UNDEFINED for cell in waiting):
+                    sup.status = CellStatus.ENDING  # it does not come up without that child
+                raise
+            if outcome is not None:
                 return
         elif waiting:
             start_again(world, sup, waiting)
