@@ -79,6 +79,7 @@ class Point:
     line: int
     act: int
     time: int
+    ends: bool = False  # whether that act begins or ends with a tree that is down
 
     @property
     def place(self) -> str:
@@ -134,7 +135,7 @@ class Recorder:
     def points(self) -> list[Point]:
         """The first and the last time that each line is reached."""
         return [
-            Point(*line, act, time)
+            Point(*line, act, time, act in self._stage.down)
             for line, acts in self.times.items()
             for act, time in sorted({(min(acts), 1), (max(acts), acts[max(acts)])})
         ]
@@ -328,7 +329,7 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
         kinds = scenario.kinds or KINDS
         kind = kinds[index % len(kinds)]
         with handlers(kind):
-            stage = Stage(scenario, point.act)
+            stage = Stage(scenario, point.act, may_end=point.ends)
             stage.trace = Striker(point, striking(method, kind), stage).trace
             complaints = play(scenario, stage)
         found.missed += not stage.fired

@@ -92,6 +92,8 @@ class Stage:
 
     Attributes:
         number: of the act that runs, from 1.
+        down: the acts that begin or end with a tree that is down.
+        may_end: whether the tree may be down behind the act that is struck.
         fired: whether the exception was thrown in.
         interrupted: whether it was, behind an interruption that the act raised.
         trap: a callback, or a report, and whose: it raises `Own`, once.
@@ -101,8 +103,10 @@ class Stage:
         told: how many outcomes each caller of `ask` got; `asked`: which were taken by the node.
     """
 
-    def __init__(self, scenario: Scenario, last: int = 0) -> None:
+    def __init__(self, scenario: Scenario, last: int = 0, *, may_end: bool = False) -> None:
         self.scenario, self._last = scenario, last  # the act to be struck; 0: none
+        self.may_end = may_end or scenario.may_end
+        self.down: set[int] = set()
         self.trace: Any = None
         self.number = 0
         self.fired = self.interrupted = False
@@ -235,6 +239,7 @@ class Stage:
         """
         self.doing, self.number = name, self.number + 1
         value: Any = None
+        self._note_down()
         try:
             first = self.scenario.first
             sys.setprofile(first.watch() if first and first.act == self.number else None)
@@ -253,9 +258,14 @@ class Stage:
             if OUTSIDE_TEXT not in error.args:
                 raise
             self.came_out.append(error)
+        self._note_down()
         if self.number == self._last:
             raise Struck
         return value
+
+    def _note_down(self) -> None:
+        if not self.node.running:
+            self.down.add(self.number)
 
     def start(self) -> Any:
         return self.act("start", self.node.start)

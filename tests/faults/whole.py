@@ -65,15 +65,14 @@ def look_at_life(stage: Stage) -> None:
     node, scenario = stage.node, stage.scenario
     if node.running:
         return
-    ends = stage.doing in ("start", "stop") or scenario.may_end
-    need(ends, "the tree is down")
+    need(stage.may_end, "the tree is down")
     look_at_lives(stage)
     for tries_left in range(scenario.failing_inits, -1, -1):
         try:
             node.start()
             break
         except SsmError as error:
-            need(tries_left or scenario.may_end, f"it cannot be started again: {error}")
+            need(tries_left or stage.may_end, f"it cannot be started again: {error}")
 
 
 def workers_of(view: NodeView) -> dict[str, str]:
@@ -121,7 +120,7 @@ def look_at_workers(stage: Stage) -> None:
     """Each worker runs and answers, but for those that an act takes away."""
     node, loose = stage.node, stage.scenario.loose
     if not node.running:
-        need(stage.scenario.may_end, "the tree went down")
+        need(stage.may_end, "the tree went down")
         return
     for name, state in workers_of(node.tree()).items():
         need(state == "running" or name in loose, f"{name} is {state}")

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, finish
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
@@ -41,6 +42,7 @@ class Outside:
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
         coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
             remote children, and supervisors that wait for one.
+        completing: the supervisor whose start goes on, with children that waited; None for none.
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
@@ -58,9 +60,9 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "leaving", "linking", "links", "looks", "news", "not_started", "runner",
-        "taken_by", "unwatch", "wake",
+        "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
+        "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
+        "not_started", "runner", "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,6 +71,7 @@ class Outside:
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
+        self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
         self.keeps, self.taken_by = False, ""
@@ -97,7 +100,9 @@ class World:
     """The mutable state of one node.
 
     Attributes:
+        answer: what the `init` of `beginner` has returned, until that runs; else `NOTHING`.
         batch: how many inputs are served between two looks at the clock.
+        beginner: the worker that starts, or started last.
         begun: the workers whose `terminate` has begun, until they are known to be ending.
         bound: how many inputs from outside may wait; effects may exceed it (`MOST_EFFECTS`).
         callers: calls of `GenServer` workers that wait for an answer, by the number of their
@@ -109,6 +114,7 @@ class World:
         groups: which workers are members of what.
         history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
+        launched: the child that a request has asked for, until its start has come to something.
         lane: system messages; they overtake the queue.
         monitors: which worker hears of the end of which.
         names: every live node by id.
@@ -126,10 +132,11 @@ class World:
     """
 
     __slots__ = (
-        "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
-        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
+        "answer", "batch", "beginner", "begun", "bound", "caller", "callers", "clock", "crashes",
+        "dropped", "expected", "forked", "gave_up", "groups", "guard", "history", "judge", "lane",
+        "launched", "monitors", "names", "origins", "outbox", "outside", "performing", "pools",
+        "pumping", "queue", "random", "report", "reports", "retries", "retry_at_s", "root",
+        "running", "timers", "try_s",
     )  # fmt: skip
 
     def __init__(
@@ -145,6 +152,9 @@ class World:
         self.bound = root.spec.queue
         self.batch = 1
         self.begun: dict[Cell, bool] = {}
+        self.answer: Any = NOTHING
+        self.beginner: WorkerCell | None = None
+        self.launched: Cell | None = None
         self.queue: deque[Input] = deque()
         self.lane: deque[Entry] = deque()
         self.retries: deque[TryAgain] = deque()
@@ -158,17 +168,14 @@ class World:
         self.timers = Timers()
         self.groups = Groups()
         self.monitors = Monitors()
-        self.caller = 0
+        self.caller = self.dropped = 0
         self.callers: dict[int, Pending] = {}
         self.outbox: list[tuple[int, Any]] = []
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
         self.history: Any = None
-        self.pumping = False
-        self.running = False
-        self.forked = self.gave_up = False
-        self.dropped = 0
+        self.pumping = self.running = self.forked = self.gave_up = False
         self.expected: object = None
 
     def origin(self, message: Any) -> Any:

@@ -68,7 +68,7 @@ def did_not(world: World, cell: Cell, reason: ExitReason) -> None:
     """Carry out what a start that failed comes to: by what the child was asked for."""
     sup, asked = cell.parent, world.outside.coming.get(cell, AGAIN)
     cell.last_reason = reason
-    world.report(*started(cell, reason))
+    world.report(*started(world, cell, reason))
     if isinstance(cell, RemoteCell):
         release_calls(world, cell)
     if sup is None:
@@ -110,15 +110,12 @@ def go_on_starting(world: World, sup: SupervisorCell) -> None:
         if any(cell in coming or cell.status is CellStatus.RESTARTING for cell in cells):
             return
         if starts and waiting:
-            try:
-                outcome = start_some(world, sup, waiting)
-                if not (outcome is None or isinstance(outcome, Ignore)):
-                    not_all(world, sup, outcome)
-            except BaseException:
-                if any(cell.status is CellStatus.UNDEFINED for cell in waiting):
-                    sup.status = CellStatus.ENDING  # it does not come up without that child
-                raise
+            world.outside.completing = sup
+            outcome = start_some(world, sup, waiting)
+            world.outside.completing = None
             if outcome is not None:
+                if not isinstance(outcome, Ignore):
+                    not_all(world, sup, outcome)
                 return
         elif waiting:
             start_again(world, sup, waiting)

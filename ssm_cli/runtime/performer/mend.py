@@ -36,10 +36,11 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.arriving import look_at_starts, mend_start_of
 from ssm_cli.runtime.performer.ending import end_begun, finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
-from ssm_cli.runtime.performer.starting import AGAIN
+from ssm_cli.runtime.performer.requests import mend_request
+from ssm_cli.runtime.performer.starting import AGAIN, has_begun
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit, is_behind
-from ssm_cli.runtime.performer.system import go_on
+from ssm_cli.runtime.performer.system import go_on, tell_dropped
 from ssm_cli.runtime.remote.far import release_calls
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
@@ -86,6 +87,9 @@ def mend(world: World) -> None:
     world.guard.forget_deadlines()
     world.reports.mend()
     end_begun(world)
+    has_begun(world)
+    world.outside.completing = None
+    mend_request(world)
     if world.outside.keeper is not None:
         mend_record(world.outside.keeper)
     if isinstance(world.performing, EndWorker):
@@ -148,6 +152,7 @@ def mend_children(  # noqa: C901 - a case for each status
             if isinstance(cell, SupervisorCell):
                 mend_children(world, cell, about)
             elif isinstance(cell, WorkerCell):
+                tell_dropped(world, cell)
                 replan(cell)
                 if cell.extra is not None and cell.extra.plan is not Plan.HELD:
                     release_held(world, cell)
