@@ -17,10 +17,11 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from ssm_cli.runtime.durable.life import Unrecovered
+from ssm_cli.errors import Unrecovered
 from tests.faults import injection
-from tests.faults.injection import PACKAGE, Recorder, as_engine, play, record
+from tests.faults.injection import PACKAGE, Recorder, play, record
 from tests.faults.stage import Own, Scenario, Stage
+from tests.faults.watching import as_engine
 
 TRIES = 8  # lines and scenarios by which a handler is tried to be reached
 
@@ -41,9 +42,9 @@ class First:
 
         def watch(frame: FrameType, event: str, _argument: Any) -> None:
             caller = frame.f_back if event == "call" else frame
-            if event in ("call", "c_call") and caller is not None:
-                if caller.f_code is self.code and caller.f_lineno == self.line:
-                    raise error
+            at = None if caller is None else (caller.f_code, caller.f_lineno)
+            if event in ("call", "c_call") and at == (self.code, self.line):
+                raise error
 
         return as_engine(watch)
 
@@ -113,7 +114,7 @@ def replayed(scenario: Scenario, first: First) -> Scenario | None:
                     first=first)  # fmt: skip
     stage = Stage(again, 0)
     recorder = Recorder(stage)
-    stage.trace = recorder.trace
+    stage.watch = recorder.watch
     with injection.handlers(injection.Terminate):
         if play(again, stage):
             return None

@@ -21,6 +21,7 @@ from ssm_cli import (
 )
 from ssm_cli.runtime.engine import publishing
 from ssm_cli.runtime.engine.entries import Arrived
+from ssm_cli.runtime.engine.groups import Member, Membership
 from ssm_cli.runtime.performer import arriving
 from ssm_cli.runtime.performer.recoding import bare_cell
 from ssm_cli.runtime.remote import far as far_calls
@@ -44,6 +45,11 @@ class Raises:
 
     def __post_init__(self) -> None:
         raise ZeroDivisionError("as asked")
+
+
+def both(message: Any, state: Any) -> tuple[Any, Any]:
+    """A step of which nothing is expected."""
+    return state, message
 
 
 def joint(stage: Stage) -> Any:
@@ -71,7 +77,7 @@ def crosses(stage: Stage) -> None:
         stage.do("hear", GROUP, Carried(b"word", is_value=False))
     stage.do("note_lost", GROUP, "as asked")
     stage.do("join_others", links)
-    raising: Any = bare_cell(Worker("r", StateMachine(step=add, inputs=Raises)))
+    raising: Any = bare_cell(Worker("r", StateMachine(step=both, inputs=Raises)))
     with patched(hearing, "codec_for", lambda *_: SimpleNamespace(decode=Raises)):
         stage.act("read", hearing.read_as, node._world, raising, b"1", "json")
     stage.act("unheard", links.unheard, GROUP, "as asked")
@@ -209,12 +215,9 @@ def interrupted(stage: Stage) -> None:
     links.slow.update(("far", "deep"))
     stage.act("start", node.start, wait=False)
     stage.call("a", interrupts)
-    for trap, child, how in (
-        (("started", "far"), "far", {}),
-        (("started", "inner"), "deep", {}),
-    ):  # fmt: skip
+    for trap, child in (("started", "far"), "far"), (("started", "inner"), "deep"):
         stage.trap = trap
-        arrive(stage, child, **how)
+        arrive(stage, child)
         stage.do("run")
     for trap in (("start_failed", "far"), ("started", "far")):
         stage.do("terminate_child", "root", "far")
@@ -246,7 +249,7 @@ def coming_down(stage: Stage) -> None:
         stage.stop()
 
 
-# -- publishes under way ----------------------------------------------------------------------------
+# -- publishes under way ---------------------------------------------------------------------------
 
 
 def goes_by_parts(stage: Stage) -> None:
@@ -283,7 +286,7 @@ def plainly(stage: Stage) -> None:
     """Members that the tree does not know, which leave before they are forgotten."""
     world = stage.node._world
     known = world.groups.members(GROUP)
-    few = publishing.Membership({**known, "nobody": publishing.Member(99)})
+    few = Membership({**known, "nobody": Member(99)})
     stage.act("to", publishing.to, world, "nobody", add, 0)
     stage.act("cast", publishing.cast_to_few, world, few, add, 0)
     stage.call("a", asking(Publish(GROUP, add), Info("b", add)))

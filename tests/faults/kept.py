@@ -19,6 +19,7 @@ from ssm_cli import (
     Supervisor,
 )
 from ssm_cli.behaviour.reasons import NORMAL, Crash
+from ssm_cli.behaviour.runs import Done
 from ssm_cli.runtime.engine import bonds, groups, inplace, instants, monitors, recalled, recorder
 from ssm_cli.runtime.engine import runs as runs_room
 from ssm_cli.runtime.engine.entries import Caused, ContinueDue, RunEnded, TimerDue, message_in
@@ -68,7 +69,6 @@ def weighed(stage: Stage) -> None:
     stage.act("go on", go_on_at, history, history.last() + 9)
     stage.call("a", add)
     history.instants._most = 1
-    stage.clock._wall_ahead = 0
     with patched(instants, "WALL_STEP_S", -1.0):
         stage.act("wall", history.instants.note_wall)
     for number in range(70):
@@ -125,6 +125,7 @@ def goes_on_with(stage: Stage) -> None:
 
 def void(stage: Stage) -> None:
     """Messages that became void: timers, runs, continues of earlier lives; and runs that end."""
+    done = Done("r", 1)
     world = stage.node._world
     stage.start()
     cell: Any = world.names["a"]
@@ -133,7 +134,7 @@ def void(stage: Stage) -> None:
     for marked in (
         TimerDue(0, cell, starts - 1, "t", add), TimerDue(99, cell, starts, "t", add),
         TimerDue(0, cell, starts, "t", add),
-        RunEnded(0, cell, starts - 1, "r", add), RunEnded(99, cell, starts, "r", add),
+        RunEnded(0, cell, starts - 1, "r", done), RunEnded(99, cell, starts, "r", done),
         ContinueDue(starts - 1, add), Caused((1, 1), add),
     ):  # fmt: skip
         stage.act("void", message_in, cell, marked)

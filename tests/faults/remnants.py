@@ -63,15 +63,16 @@ from ssm_cli.runtime.performer import (
 from ssm_cli.runtime.performer.recoding import waiting_values
 from ssm_cli.runtime.performer.settling import Left
 from tests.faults.bare import called_in_c, caught, nested_list, raised
+from tests.faults.crossing import both
 from tests.faults.doors import tried
 from tests.faults.durably import Look, giving, pool_of
-from tests.faults.injection import as_engine
 from tests.faults.plainly import MADE, OLD
 from tests.faults.recoded import to
 from tests.faults.recovery import machine, tree
 from tests.faults.scenarios import add, asking, crash, flat
 from tests.faults.stage import Own, Scenario, Stage, Utf8
 from tests.faults.ticks import OPTIONS, patched, ticking
+from tests.faults.watching import as_engine
 from tests.runtime.outside_work import adouble, aforever
 
 
@@ -111,11 +112,11 @@ def engine_parts(stage: Stage) -> None:
     asked(stage, digest.sum_of, [sub, Sub, len, reports])
     asked(stage, reports.passes_on, ValueError("x"))
     asked(stage, failing.explained, a, add, NORMAL)
-    strange = SimpleNamespace(behaviour=StateMachine(step=add, inputs=Look))
+    strange = SimpleNamespace(behaviour=StateMachine(step=both, inputs=Look))
     asked(stage, failing.explained, strange, 7, Crash(ValueError("x")))
     asked(stage, system.held_of, a)
     asked(stage, system.put_state, world, a, (a.state[0], 5))
-    asked(stage, starting.started, a, None)
+    asked(stage, starting.started, world, a, None)
     asked(stage, requests.judge_child, world, inner, a.spec)
     asked(stage, requests.forbid_one_more, SimpleNamespace(
         spec=SimpleNamespace(max_children=0, id="x"), children={}))  # fmt: skip
@@ -220,7 +221,7 @@ def ignoring(stage: Stage) -> Any:
         stage.worker("a"),
         Worker("n", Never, args={"never": 1}),
         stage.worker("b"),
-        stage.worker("m", start=StateMachine(init=lambda *_: Ignore(), step=add)),
+        stage.worker("m", start=StateMachine(init=lambda *_: Ignore(), step=both)),
     ]
     return Supervisor("root", children=kinds, intensity=99)  # fmt: skip
 
@@ -257,7 +258,7 @@ def debugged(stage: Stage) -> None:
     stage.stop()
 
 
-# -- durable -------------------------------------------------------------------------------------------
+# -- durable ---------------------------------------------------------------------------------------
 
 
 def durable_parts(stage: Stage) -> None:
@@ -327,7 +328,7 @@ def more_parts(stage: Stage, keeper: Any, a: Any, kept: Any) -> None:
     c: Any = SimpleNamespace(
         status=CellStatus.UNDEFINED, ensure_extra=lambda: SimpleNamespace(kept=SimpleNamespace())
     )
-    asked(stage, rollback.restore, world, c, rollback.Before((1, "a"), None))
+    asked(stage, rollback.restore, world, c, keeper_room.Before((1, "a"), None))
     asked(stage, lives.cause_of, NORMAL)
     with patched(type(keeper._next), "is_large", lambda _self: True):
         asked(stage, keeper.hold, None, lives.noop)
@@ -335,7 +336,7 @@ def more_parts(stage: Stage, keeper: Any, a: Any, kept: Any) -> None:
     with patched(keeper_room, "renamed_in", lambda *_: named):
         asked(stage, keeper_room.new_kept, keeper, a)
     failing_revive = values.Values("a", MADE, Utf8())
-    failing_revive.revive = divide  # type: ignore[method-assign]  # as its code would fail
+    failing_revive.revive = divide  # type: ignore[method-assign, assignment]  # as its code would fail
     made = life.Life("a", MADE, failing_revive, None, checks.Checks(OLD, 1))
     asked(stage, made._revived, b"x", records.Code(), 1)
     for data in (b"\xc1\x01", OLD.dump((1, "a")) + b"\0", b"\x92\x01\xa1b"):
@@ -351,10 +352,8 @@ def divide(*_: Any) -> Any:
 
 def sent_back(keeper: Any) -> None:
     """Inputs that the last process had sent, to workers of each sort."""
-    sent = [
-        snapshots.Sent((1, 0), to_whom, how, b"x")
-        for to_whom, how in (("nobody", "cast"), ("a", "continue"), ("a", "cast"))
-    ]
+    hows: Any = (("nobody", "cast"), ("a", "continue"), ("a", "cast"))
+    sent = [snapshots.Sent((1, 0), to_whom, how, b"x") for to_whom, how in hows]
     sent.append(snapshots.Sent((2, 0), "a", "cast", b"\xff"))
     with patched(keeper.recovered, "take_sent", lambda: sent):
         lives.resume_sent(keeper)

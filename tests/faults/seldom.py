@@ -54,7 +54,7 @@ def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
     return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
 
 
-# -- starts and ends ---------------------------------------------------------------------------------
+# -- starts and ends -------------------------------------------------------------------------------
 
 
 class Notes(EventHandler):
@@ -278,7 +278,7 @@ def below_held(stage: Stage) -> None:
 
 
 def stops_with(stage: Stage) -> None:
-    """A stop while publishes, casts and callers wait, and one that is interrupted again and again."""
+    """A stop while publishes, casts and callers wait; one is interrupted again and again."""
     node = stage.node
     told = {"a", "b", "c"}
 
@@ -355,7 +355,7 @@ def broken_in(stage: Stage) -> None:
     stage.stop()
 
 
-# -- children elsewhere ------------------------------------------------------------------------------
+# -- children elsewhere ----------------------------------------------------------------------------
 
 
 def elsewhere(stage: Stage) -> Any:
@@ -400,13 +400,12 @@ def comes_late(stage: Stage) -> None:
     stage.stop()
 
 
-# -- runs --------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 
 def many_runs(stage: Stage) -> None:
-    """Runs beyond the bound, on a loop that serves, on one that is closed, that stay, are carried."""
-    node, outer = stage.node, stage.node._world.outside
-    told: list[str] = []
+    """Runs beyond the bound, that are carried, and that are interrupted."""
+    outer = stage.node._world.outside
     stage.start()
     with patched(runner_room, "MOST_WAITING", 0):
         stage.call("a", asking(Run("x", adouble, 1)))
@@ -418,6 +417,13 @@ def many_runs(stage: Stage) -> None:
     stage.call("a", asking(Run("x", interrupting)))
     stage.do("run")
     stage.do("run")
+    stage.stop()
+
+
+def served_runs(stage: Stage) -> None:
+    """Runs on a loop that serves the node."""
+    node = stage.node
+    stage.start()
     loop = stage.loop = asyncio.new_event_loop()
 
     async def main() -> None:
@@ -436,6 +442,13 @@ def many_runs(stage: Stage) -> None:
         await asyncio.sleep(0)
 
     stage.act("acall", loop.run_until_complete, main())
+    stage.stop()
+
+
+def cut_runs(stage: Stage) -> None:
+    """Runs on a loop that is closed, as if no loop had them."""
+    node, outer = stage.node, stage.node._world.outside
+    stage.start()
     other = asyncio.new_event_loop()
 
     async def begun() -> None:
@@ -455,6 +468,14 @@ def many_runs(stage: Stage) -> None:
             asked(stage, runner.cancel, entry.number)
     if runner is not None:
         asked(stage, runner.ended, SimpleNamespace(number=-9, run=Run("r", adouble, 1)), None)
+    stage.stop()
+
+
+def stubborn_runs(stage: Stage) -> None:
+    """Runs that go on although they are cancelled."""
+    node = stage.node
+    told: list[str] = []
+    stage.start()
     last = asyncio.new_event_loop()
 
     async def twice() -> None:
@@ -499,7 +520,7 @@ def real_time(stage: Stage) -> None:
     stage.stop()
 
 
-# -- the guard ---------------------------------------------------------------------------------------
+# -- the guard -------------------------------------------------------------------------------------
 
 
 def late_ends(stage: Stage) -> Any:
@@ -555,10 +576,11 @@ OUTSIDE: dict[str, Any] = {"kinds": (KeyboardInterrupt,)}
 SCENARIOS = [
     Scenario("ends_at_once", beginners, ends_at_once, frozenset({"e", "x", "bus"}), may_end=True,
              watched=False, options={"history": 64}, **KILLS),
-    Scenario("pools", known_labels, pools, frozenset({"one", "low", "one/tw", "second:one/tw", "two/tw"}),
+    Scenario("pools", known_labels, pools,
+             frozenset({"one", "low", "one/tw", "second:one/tw", "two/tw"}),
              watched=False, may_end=True, **KILLS),
-    Scenario("later_not", ignores_later, later_not, frozenset({"n", "o", "y", "onecall", "oneperform"}),
-             options={"history": 64}, **KILLS),
+    Scenario("later_not", ignores_later, later_not,
+             frozenset({"n", "o", "y", "onecall", "oneperform"}), options={"history": 64}, **KILLS),
     Scenario("held_back", delayed, held_back, frozenset("abc"), failing_inits=1, **KILLS),
     Scenario("below_held", delayed, below_held, frozenset("abc"), **KILLS),
     Scenario("stops_with", flat("one_for_one"), stops_with, may_end=True, watched=False,
@@ -567,8 +589,9 @@ SCENARIOS = [
     Scenario("broken_in", beginners, broken_in, frozenset({"e", "b", "bus"}), watched=False,
              options={"history": 64}, **KILLS),
     Scenario("comes_late", elsewhere, comes_late, far=True, may_end=True, **KILLS),
-    Scenario("many_runs", flat("one_for_one"), many_runs, frozenset("abc"), may_end=True, **KILLS,
-             **OUTSIDE),
+    *(Scenario(runs.__name__, flat("one_for_one"), runs, frozenset("abc"), may_end=True, **KILLS,
+               **OUTSIDE)
+      for runs in (many_runs, served_runs, cut_runs, stubborn_runs)),
     Scenario("real_time", flat("one_for_one"), real_time, options={"clock": SystemClock()},
              **KILLS, **OUTSIDE),
     Scenario("cut_ends", late_ends, cut_ends, frozenset("b"), options=OPTIONS, **KILLS),

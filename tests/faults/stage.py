@@ -24,6 +24,7 @@ from ssm_cli import (
     StateMachine,
     Worker,
 )
+from tests.faults.watching import unwatch
 
 OUTSIDE_TEXT = "from outside"
 UNSEEN = -1  # of an act: none is looked at
@@ -107,7 +108,7 @@ class Stage:
         self.scenario, self._last = scenario, last  # the act to be struck; 0: none
         self.may_end = may_end or scenario.may_end
         self.down: set[int] = set()
-        self.trace: Any = None
+        self.watch: Callable[[], None] = unwatch  # begins to watch lines
         self.number = 0
         self.fired = self.interrupted = False
         self.trap: tuple[str, str] = ("", "")
@@ -232,7 +233,7 @@ class Stage:
     def act(self, name: str, do: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Carry out one act; its value, or the error of `ssm`'s own.
 
-        The trace function looks at the act that is to be struck, or at all of them.
+        The lines of the act that is to be struck are watched, or those of all acts.
 
         Raises:
             Struck: it was the one that is to be struck.
@@ -243,11 +244,12 @@ class Stage:
         try:
             first = self.scenario.first
             sys.setprofile(first.watch() if first and first.act == self.number else None)
-            sys.settrace(self.trace if self._last in (0, self.number) else None)
+            if self._last in (0, self.number):
+                self.watch()
             try:
                 value = do(*args, **options)
             finally:
-                sys.settrace(None)
+                unwatch()
                 sys.setprofile(None)
         except SsmError as error:
             value = error

@@ -31,6 +31,7 @@ from ssm_cli.runtime.durable import (
     records,
     renewing,
     rollback,
+    roster,
     snapshots,
     stored,
     unclaimed,
@@ -70,7 +71,7 @@ def saved_parts(stage: Stage) -> None:
     keeper: Any = world.outside.keeper
     a: Any = world.names["a"]
     kept = a.extra.kept
-    asked(stage, lives.save_unserved, keeper, SaveDue(world.names["c"], 1))  # type: ignore[arg-type]  # it is one
+    asked(stage, lives.save_unserved, keeper, SaveDue(world.names["c"], 1))
     kept.inputs = 1
     asked(stage, lives.save_unserved, keeper, SaveDue(a, a.starts))
     kept.trouble, options = lost(), kept.options
@@ -98,7 +99,7 @@ def journal_parts(stage: Stage) -> None:
     keeper: Any = world.outside.keeper
     a: Any = world.names["a"]
     kept, extra = a.extra.kept, a.extra
-    kept.refused[inputs.digest(b"x")] = SimpleNamespace(number=1)
+    kept.refused[values.digest(b"x")] = SimpleNamespace(number=1)
     asked(stage, inputs.let_out, keeper, kept, b"x")
     kept.refused.clear()
     kept.armed = tuple(SimpleNamespace(function=of, key="s", cause=None) for of in ("x", ""))
@@ -212,7 +213,7 @@ def rebuilt(stage: Stage) -> None:
         asked(stage, rebuild.Recovered, store, spec)
     with patched(rebuild, "claimed", lambda *_: [("a", lost())]):
         asked(stage, rebuild.Recovered, store, spec)
-    whole = rebuild.Roster(store, spec)
+    whole = roster.Roster(store, spec)
     whole.unfit = {"a": lost()}
     asked(stage, rebuild.Recovered, store, spec, roster=whole)
     record = records.Input("a", 0.0, "call", b"cast", "replied", b"", b"", "1")
@@ -229,6 +230,14 @@ def rebuilt(stage: Stage) -> None:
         with patched(rebuild, "unlabelled", lambda *_: lost()):
             kept = SimpleNamespace(worker="nobody", trouble=None)
             asked(stage, one.give, kept, spec.children[0])
+
+
+def read_anew(stage: Stage) -> None:
+    """What is stored is claimed, decoded, and read by newer rules; pools are made of it."""
+    store, spec = stage.store, stage.node.spec
+    stage.start()
+    stage.call("a", b"one")
+    stage.stop()
     code = OLD.code
     old = Tail("old", None)
     old.add(1, records.Start("old", 0.0, 1, "init", None, "1", code=code))
@@ -272,7 +281,7 @@ def enrols(stage: Stage) -> None:
     asked(stage, merging.take_table, world, pool, durable)
 
     def refuse(*_: Any) -> Any:
-        raise merging.BadArgs("as asked")
+        raise pools.BadArgs("as asked")
 
     with patched(merging, "pooled_of", refuse):
         asked(stage, merging.enrol_all, world, pool)
@@ -324,6 +333,7 @@ SCENARIOS = [
     Scenario("saved_parts", saved_now_and_then, saved_parts, frozenset("abdgc"), **DURABLE),
     Scenario("journal_parts", tree, journal_parts, frozenset("abgcx"), may_end=True, **DURABLE),
     Scenario("rebuilt", tree, rebuilt, frozenset("abgc"), may_end=True, **DURABLE),
+    Scenario("read_anew", tree, read_anew, frozenset("abgc"), may_end=True, **DURABLE),
     Scenario("enrols", pooled, enrols, frozenset({"one", "two", "pool:one", "pool:two", "big"}),
              may_end=True, **DURABLE),
     Scenario("few_starts", flat("one_for_one"), few_starts, frozenset("ab"), **KILLS),

@@ -22,6 +22,7 @@ from tests.faults import (
     kept,
     last,
     pieces,
+    placed,
     plainly,
     ran,
     recoded,
@@ -46,7 +47,7 @@ MOST_BY_CHANCE = 3 / 4  # ... of one on the machine's clock: when the guard tick
 THEMES = (
     scenarios, edges, recovery, storing, doors, awaited, ticks, twice, pieces, plainly, rest,
     last, ran, bound, recoded, applied, broken, talkers,
-    breadth, crossing, asks, kept, bare, seldom, durably, remnants,
+    breadth, crossing, asks, kept, bare, seldom, durably, remnants, placed,
     storage_parts,
 )  # fmt: skip
 SCENARIOS: list[Scenario] = [scenario for theme in THEMES for scenario in theme.SCENARIOS]

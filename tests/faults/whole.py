@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections import Counter
 from contextlib import suppress
@@ -38,6 +39,7 @@ def examine(stage: Stage) -> list[str]:
     stage.trap, stage.store.failing, stage.store.late = ("", ""), None, False
     try:
         stage.store.land()
+        need(gc.isenabled(), "the collector is off")
         need(stage.came_out or stage.interrupted, "swallowed: it came out of nothing")
         need(len(stage.came_out) <= 1, "it came out more than once")
         all_arrive(stage)

@@ -129,6 +129,7 @@ class World:
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
         try_s: how long the last such try took.
+        uncollected: whether the cycle collector is kept out for it, and was in before.
     """
 
     __slots__ = (
@@ -136,7 +137,7 @@ class World:
         "dropped", "expected", "forked", "gave_up", "groups", "guard", "history", "judge", "lane",
         "launched", "monitors", "names", "origins", "outbox", "outside", "performing", "pools",
         "pumping", "queue", "random", "report", "reports", "retries", "retry_at_s", "root",
-        "running", "timers", "try_s",
+        "running", "timers", "try_s", "uncollected",
     )  # fmt: skip
 
     def __init__(
@@ -175,7 +176,7 @@ class World:
         self.report = self.reports.add
         self.crashes = CrashNotes()
         self.history: Any = None
-        self.pumping = self.running = self.forked = self.gave_up = False
+        self.pumping = self.running = self.forked = self.gave_up = self.uncollected = False
         self.expected: object = None
 
     def origin(self, message: Any) -> Any:

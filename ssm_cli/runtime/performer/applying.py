@@ -88,7 +88,7 @@ def planned(
     stores = world.outside.keeper is not None or world.forked
     keeper = world.outside.keeper
     known = frozenset[str]() if keeper is None else remains(keeper, wanted)
-    with without_collector():
+    with without_collector(world):
         return plan_tree(
             standing_of(world.root), wanted, stores=stores, known=known, specs_only=specs_only
         )

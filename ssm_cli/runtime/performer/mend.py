@@ -10,6 +10,11 @@ stands in its status until it is done, and `mend` reads from that what was under
     STARTING            a remote child; it is asked for again, which is the same start
     a supervisor that does not run, with children that do: its start was cut, and they end
 
+What belongs to no status stands in the world: what an `init` has returned (`answer`), the child
+that a request starts (`launched`), the request (`performing`), an input that is dropped
+(`Dropped`), whether the cycle collector is out (`uncollected`). Nothing is left to a handler, as a
+second exception may end that.
+
 The input that was being served ends in an outcome of its own (`run_batch`, `Pending.cut`).
 """
 
@@ -34,6 +39,7 @@ from ssm_cli.runtime.engine.cell import (
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.arriving import look_at_starts, mend_start_of
+from ssm_cli.runtime.performer.children import collect_again
 from ssm_cli.runtime.performer.ending import end_begun, finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
 from ssm_cli.runtime.performer.requests import mend_request
@@ -83,6 +89,7 @@ def mend(world: World) -> None:
 
     Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
     """
+    collect_again(world)
     world.guard.end()
     world.guard.forget_deadlines()
     world.reports.mend()

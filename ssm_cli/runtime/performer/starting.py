@@ -153,13 +153,12 @@ def run_init(world: World, cell: WorkerCell) -> Started:
     guard.cell, guard.phase = None, STEP
     if world.history is not None:
         world.history.began(cell, result)
-    plain = type(behaviour) is StateMachine
-    if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
+    odd = type(behaviour) is not StateMachine or type(result) in ANSWERS
+    if odd or spec.options.on_crash is OnCrash.LAST_GOOD:
         outcome = commit_init(world, cell, result)
         world.answer = NOTHING
         return outcome
-    cell.state = result
-    cell.status = RUNNING
+    cell.state, cell.status = result, RUNNING
     world.answer = NOTHING
     cell.since_s = world.clock.now_s()
     if cell.extra is None and behaviour.reads is None:

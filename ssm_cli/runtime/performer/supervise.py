@@ -233,7 +233,7 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
-    with without_collector():
+    with without_collector(world):
         take_down(world, sup, decided.stop, decided.start)
         start_again(world, sup, [sup.children[name] for name in decided.start])
 
