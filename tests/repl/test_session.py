@@ -11,6 +11,7 @@ import pytest
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import NoReply, Reply
+from ssm_cli.commands.results import Result
 from ssm_cli.errors import StartFailed
 from ssm_cli.repl.prompt.sequences import PASTE_CHARACTERS
 from ssm_cli.runtime.node import Node
@@ -99,6 +100,30 @@ def test_the_commands_that_end_a_session_end_it(tmp_path: Path, line: str) -> No
     person = asyncio.run(story())
     assert not person.node.running
     assert "stopped in order" in person.env.said
+
+
+def test_ctrl_c_as_soon_as_an_outcome_is_shown_clears_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with typing(tmp_path) as person:
+            commands, actions = person.session.commands, person.session.actions
+            show, left = commands.show, list[str]()
+
+            def interrupt() -> None:
+                actions.interrupt()
+                left.append(actions.buffer.text)
+
+            def shown(result: Result, number: int | None = None) -> None:
+                show(result, number)
+                asyncio.get_running_loop().call_soon(interrupt)
+
+            monkeypatch.setattr(commands, "show", shown)
+            person.type("kv1 Lookup x\rhalf a line")
+            await until(lambda: left, lambda: person.output)
+            assert left == [""]
+
+    run(story())
 
 
 def test_ctrl_c_clears_the_line_and_on_an_empty_one_says_how_to_leave(tmp_path: Path) -> None:

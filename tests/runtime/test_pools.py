@@ -22,6 +22,7 @@ from ssm_cli import (
     load_tree,
     partition,
 )
+from ssm_cli.behaviour.partition import number_of
 from ssm_cli.commands.values import child_spec_of
 from ssm_cli.errors import CommandError
 from ssm_cli.http.client.specs import text_of_spec
@@ -218,6 +219,36 @@ def test_no_partition_is_taken_away_or_added_by_itself() -> None:
         node.terminate_child("root", "carts")
         node.restart_child("root", "carts")
         assert node.call("carts:bob", 1) == 1
+
+
+@pytest.mark.parametrize("named", ["{}", "root/carts/{}", "carts:{}"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_partition_is_acted_upon_by_its_own_name_and_by_its_keys_in_full(
+    number: int, named: str
+) -> None:
+    with running(PARTS) as node:
+        name = f"cart-{number}"
+        if named == "carts:{}":
+            key, name = name, node.which_child("carts", f"carts:{name}").id
+            named = f"carts:{key}"
+        else:
+            named = named.format(name)
+        assert node.which_child("carts", named).id == name
+        assert node.get_childspec("carts", named).id == name
+        with pytest.raises(SupervisorError, match=f"{name} is running"):
+            node.restart_child("carts", named)
+        node.perform("restart", named)
+        starts = {one: node._world.names[one].starts for one in node.names("worker")}
+        assert starts == {f"cart-{one}": 1 + (f"cart-{one}" == name) for one in range(1, 9)}
+
+
+@pytest.mark.parametrize("name", ["ann", "cart-9", "cart-0", ""])
+def test_what_is_no_partition_and_no_key_in_full_is_no_child(name: str) -> None:
+    with running(PARTS) as node:
+        for ask in (node.which_child, node.get_childspec, node.restart_child):
+            with pytest.raises(SupervisorError) as refused:
+                ask("carts", name)
+            assert refused.value.term == "not_found"
 
 
 def test_partitions_of_supervisors_have_names_of_their_own_below_them() -> None:

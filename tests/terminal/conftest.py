@@ -58,25 +58,27 @@ class Terminal:
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
-    def read(self) -> None:
-        """Take what the program has written, waiting for it for a moment at most."""
+    def read(self) -> bool:
+        """Take what the program has written, waiting for it for a moment; whether there was any."""
         try:
             data = self.child.read_nonblocking(65_536, timeout=0.02)
         except pexpect.TIMEOUT:
-            return
+            return False
         except pexpect.EOF:
             data = b""
             self.child.wait()
         self.raw += data
         self._stream.feed(data)
+        return bool(data)
 
     def until(self, holds: Callable[[], object]) -> None:
         """Read until something holds; fails at the deadline and shows the screen."""
         end_s = time.monotonic() + DEADLINE_S
         while not holds():
             assert time.monotonic() < end_s, f"it did not come to hold; the screen:\n{self.text}"
-            assert self.child.isalive() or holds(), f"the program ended; the screen:\n{self.text}"
-            self.read()
+            lives = self.child.isalive()  # what it wrote at its end is read behind this
+            wrote = self.read()
+            assert lives or wrote or holds(), f"the program ended; the screen:\n{self.text}"
 
     def shows(self, *parts: str) -> None:
         """Wait until all parts are on the screen."""
@@ -95,7 +97,8 @@ class Terminal:
         while self.child.isalive():
             assert time.monotonic() < end_s, f"it did not end; the screen:\n{self.text}"
             self.read()
-        self.read()
+        while self.read():
+            pass
         self.child.close()
         status: int | None = self.child.exitstatus
         assert status is not None, f"it ended at signal {self.child.signalstatus}"

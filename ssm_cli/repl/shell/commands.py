@@ -95,8 +95,8 @@ class Commands:
     @property
     def waiting(self) -> str | None:
         """What is waited for, in words; None while nothing is."""
-        if self.running is None:
-            return None
+        if self.running is None or (self._task is not None and self._task.done()):
+            return None  # what it came to is shown: nothing is left to wait for
         if len(self._lines) < SHOWN_LINES:
             behind = "; ".join(self._lines)
             drops = f" and drops what waits behind it: {behind}" if behind else ""

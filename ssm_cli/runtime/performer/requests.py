@@ -78,11 +78,13 @@ def is_dynamic(sup: SupervisorCell) -> bool:
 
 
 def find_child(sup: SupervisorCell, child: ChildName) -> Cell | None:
-    """Return the child by id, path or label, or under `simple_one_for_one` by its process."""
+    """Return the child by id, path, label or `POOL:KEY`, or in a pool by its process."""
     if isinstance(child, str):
         part = child.removeprefix(f"{sup.path()}/")
-        known = sup.children.get(part)
-        return child_by_key(sup, part.removeprefix(f"{sup.spec.id}{JOINT}")) or known
+        key = part.removeprefix(f"{sup.spec.id}{JOINT}")
+        if sup.spec.partitions and key == part:  # an id: any text at all would do as a key
+            return sup.children.get(part)
+        return child_by_key(sup, key) or sup.children.get(part)
     cell = find_child(sup, child.id) if is_dynamic(sup) else None
     if cell is None:
         return None

@@ -13,7 +13,7 @@ import pytest
 from ssm_cli import CallError
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.reload import worker_lines
-from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
+from ssm_cli.errors import CodeRefused, CommandError, QueueFull, ReadOnly
 from ssm_cli.history import other_code
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
@@ -354,6 +354,41 @@ def test_a_worker_that_is_down_starts_with_the_new_code(desk: Desk) -> None:
     assert desk.starts()["twin"] == 1
     node.restart_child("root", "twin")
     assert node.get_state("twin").held == 7
+
+
+def test_a_worker_that_waits_for_its_restart_starts_with_the_new_code_when_it_is_due(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    desk.change("- worker: book\n", "- worker: book\n    backoff: {initial: 1000}\n", "t.yaml")
+    node = remade(desk).node
+    with node:
+        assert [desk.call("Put BUY 10"), *desk.serve(["Take 900", "Ask"])] == [
+            b"Bought", "CalleeCrashed", "NoProc",
+        ]  # fmt: skip
+        desk.change("return Book()", "return Book(7)")
+        found = node.reload(sure="yes")
+        assert (found["done"], desk.starts()["book"], desk.call("Ask")) == (True, 1, "NoProc")
+        clock: Any = node._world.clock
+        clock.advance_s(2)
+        node.run()
+        assert (desk.starts()["book"], desk.call("Ask")) == (2, b"7")
+
+
+def test_a_full_queue_stays_full_and_each_of_it_gets_its_outcome(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.write("t.yaml", TREE.replace("intensity: 100", "intensity: 100\nqueue: 4"))
+    node = remade(desk).node
+    with node:
+        node.suspend("book")
+        waiting = [node.send_request("book", b"Put BUY 1") for _ in range(4)]
+        desk.change('"Bought"', '"Got"')
+        assert of(node.reload(sure="yes"))["waiting"] == 4
+        with pytest.raises(QueueFull):
+            node.send_request("book", b"Ask")
+        node.resume("book")
+        assert [str(node.wait(one)) for one in waiting] == ["Got"] * 4
+        assert desk.call("Ask") == b"4"
 
 
 POOL = """
