@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,7 @@ from tests.faults.edges import Unhashed
 from tests.faults.rest import interrupts
 from tests.faults.scenarios import add, crash, flat
 from tests.faults.stage import Own, Scenario, Stage
-from tests.faults.ticks import nothing, patched
+from tests.faults.ticks import nothing, patched, refuse
 
 LARGE = "x" * 100_000
 
@@ -167,6 +168,8 @@ def from_whom(stage: Stage) -> None:
         signal.signal(number, looks)
         asked(stage, signal.raise_signal, number)
         asked(stage, outside.complain, "as asked", Unsaid())
+        with patched(traceback, "format_exception", refuse):
+            asked(stage, outside.complain, "as asked", Unsaid())
         signal.signal(number, raises)
         stage.act("call", overtaken, stage)
         stage.stop()

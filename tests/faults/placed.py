@@ -56,7 +56,8 @@ def looks_ahead(stage: Stage) -> None:
         stage.do("run")
     links.nowhere.clear()
     links.mute = True
-    stage.act("plan", stage.node.meant, "root", "plan_tree", beside(stage, far("new.yaml")))
+    stage.act("plan", stage.node.meant, "root", "plan_tree",
+              beside(stage, far("new.yaml")), False)  # fmt: skip
     stage.do("run")
     stage.stop()
     links.mute = False
