@@ -61,7 +61,7 @@ class Lifecycle:
             watch(world)
             world.names[world.root.spec.id] = world.root
             world.pumping = True  # a reader of reports must not run the node while it starts
-            with without_collector():
+            with without_collector(world):
                 outcome = start_cell(world, world.root)
             world.pumping = False
             if outcome is not None and outcome is not COMING:

@@ -333,7 +333,7 @@ def forked_world(world: World, name: str, clock: Clock | None, copy: str, *, gua
             raise StorageError(f"{name}: an entry is being written; fork again after it")
     if clock is None:
         clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
-    with without_collector():
+    with without_collector(world):
         guarding = choose_guard(clock, wanted=guard)
         forked = fork(world, clock, guarding, deep=deep)
     if world.running:

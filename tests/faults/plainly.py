@@ -123,7 +123,7 @@ def entries(stage: Stage) -> None:
 
     asked(stage, records.decode_entry, 1, b"\0" * 16, entry)
     newer = [records.FORMAT + 1, *msgspec.msgpack.decode(body)[1:]]
-    for data in (packed(newer), packed([records.FORMAT + 1, "x"]), b"\xff", packed([1, "x"])):
+    for data in (packed(newer), packed([records.FORMAT + 1, 1, 7]), b"\xff", packed([1, "x"])):
         asked(stage, records.decode_entry, 1, b"\0" * 16, sealed(data))
     head = packed((records.FORMAT + 1, snapshots.Head()))
     cell = blake2b(head, digest_size=16).digest() + head

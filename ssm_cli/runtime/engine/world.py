@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, finish
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
@@ -42,6 +43,7 @@ class Outside:
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
         coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
             remote children, and supervisors that wait for one.
+        completing: the supervisor whose start goes on, with children that waited; None for none.
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
@@ -59,9 +61,9 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "leaving", "linking", "links", "looks", "news", "not_started", "runner",
-        "taken_by", "unwatch", "wake",
+        "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
+        "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
+        "not_started", "runner", "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -70,6 +72,7 @@ class Outside:
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
+        self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
         self.keeps, self.taken_by = False, ""
@@ -98,7 +101,9 @@ class World:
     """The mutable state of one node.
 
     Attributes:
+        answer: what the `init` of `beginner` has returned, until that runs; else `NOTHING`.
         batch: how many inputs are served between two looks at the clock.
+        beginner: the worker that starts, or started last.
         begun: the workers whose `terminate` has begun, until they are known to be ending.
         bound: how many inputs from outside may wait; effects may exceed it (`MOST_EFFECTS`).
         callers: calls of `GenServer` workers that wait for an answer, by the number of their
@@ -110,6 +115,7 @@ class World:
         groups: which workers are members of what.
         history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
+        launched: the child that a request has asked for, until its start has come to something.
         lane: system messages; they overtake the queue.
         monitors: which worker hears of the end of which.
         names: every live node by id.
@@ -127,14 +133,16 @@ class World:
         retry_at_s: no start is tried again before.
         shares_random: whether a fork may have the same random source, until one of them draws.
         try_s: how long the last such try took.
+        uncollected: whether the cycle collector is kept out for it, and was in before.
     """
 
     __slots__ = (
-        "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "numbers", "origins", "outbox", "outside", "performing", "pools", "pumping", "queue",
-        "random", "record", "report", "reports", "retries", "retry_at_s", "root", "running",
-        "shares_random", "timers", "try_s",
+        "answer", "batch", "beginner", "begun", "bound", "caller", "callers", "clock",
+        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "history",
+        "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
+        "outside", "performing", "pools", "pumping", "queue", "random", "record", "report",
+        "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
+        "try_s", "uncollected",
     )  # fmt: skip
 
     def __init__(
@@ -150,6 +158,9 @@ class World:
         self.bound = root.spec.queue
         self.batch = 1
         self.begun: dict[Cell, bool] = {}
+        self.answer: Any = NOTHING
+        self.beginner: WorkerCell | None = None
+        self.launched: Cell | None = None
         self.queue: deque[Input] = deque()
         self.lane: deque[Entry] = deque()
         self.retries: deque[TryAgain] = deque()
@@ -163,7 +174,7 @@ class World:
         self.timers = Timers()
         self.groups = Groups()
         self.monitors = Monitors()
-        self.caller = 0
+        self.caller = self.dropped = 0
         self.callers: dict[int, Pending] = {}
         self.outbox: list[tuple[int, Any]] = []
         self.reports = ReportStream(clock)
@@ -172,10 +183,7 @@ class World:
         self.history: Any = None
         self.record: Callable[[Any], None] | None = None  # at hand for each input
         self.numbers = count(1)
-        self.pumping = False
-        self.running = False
-        self.forked = self.gave_up = False
-        self.dropped = 0
+        self.pumping = self.running = self.forked = self.gave_up = self.uncollected = False
         self.expected: object = None
 
     def chance(self) -> float:

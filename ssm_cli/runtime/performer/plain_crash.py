@@ -73,7 +73,7 @@ def crash_plainly(
         crash.started_s = wall_s + (cell.since_s - now_s)
         reports.add_to(crash)
     else:  # or its `init` has made reports of its own
-        world.report(*started(cell, outcome))
+        world.report(*started(world, cell, outcome))
         settle_start(world, sup, cell, outcome)
     return True
 

@@ -38,6 +38,7 @@ from ssm_cli.runtime.performer.starting import (
     IGNORE,
     WITHHELD,
     Started,
+    has_begun,
     start_all,
     start_cell,
 )
@@ -233,7 +234,7 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
-    with without_collector():
+    with without_collector(world):
         take_down(world, sup, decided.stop, decided.start)
         start_again(world, sup, [sup.children[name] for name in decided.start])
 
@@ -284,12 +285,18 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
     try:
         outcome = start_cell(world, cell)
     except BaseException:
-        terminate_cell(world, cell)
+        undo_start(world, cell)
         settle_down(world, sup, cell, for_good=False)
         raise
     if outcome is not None and outcome is not COMING:
         settle_down(world, sup, cell, for_good=type(outcome) is Ignore)
     return outcome
+
+
+def undo_start(world: World, cell: Cell) -> None:
+    """End a child whose start was interrupted, as far as it had come."""
+    has_begun(world)
+    terminate_cell(world, cell)
 
 
 def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Started) -> None:

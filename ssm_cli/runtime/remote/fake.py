@@ -169,7 +169,7 @@ class FakeLinks:
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless there are news."""
-        if not (self._news or self._answers):
+        if not (self._news or (self._answers and not self.mute)):
             self._clock.sleep_s(seconds)
 
     def fileno(self) -> int:
