@@ -59,6 +59,23 @@ def test_a_kind_of_fault_alone_breaks_nothing(planned: Callable[[World], None]) 
     must_be_well(0, planned)
 
 
+FOUND: tuple[tuple[Callable[[World], None], tuple[int, ...]], ...] = (
+    (plan, (3704215,)),  # an owner that began while its computer was cut off
+    (plan_loss, (700013, 700155, 701339, 702139)),  # leases are lost, and an owner is thawed
+    (plan_loss, (700962, 701145, 701199, 701657)),  # what no lease bore witness of is lost
+    (plan_silence, (700788, 701412, 29)),  # a lease was waited out that was known to have ended
+    (plan_silence, (64, 225)),  # who is cut off is taken for dead, as servers have let go of it
+)
+"""Seeds that were not well once, and why."""
+
+
+@pytest.mark.parametrize(
+    ("planned", "seed"), [(planned, seed) for planned, seeds in FOUND for seed in seeds]
+)
+def test_what_was_found_once_stays_mended(planned: Callable[[World], None], seed: int) -> None:
+    assert not violations(seed, planned=planned)
+
+
 @pytest.mark.skipif("SSM_CLUSTER_SEED" not in os.environ, reason="set SSM_CLUSTER_SEED to replay")
 @pytest.mark.parametrize("planned", [plan, plan_loss, plan_rivals, plan_silence])
 def test_one_seed(planned: Callable[[World], None]) -> None:
