@@ -12,17 +12,19 @@ import msgspec
 
 from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.holding import Holding
+from ssm_cli.cluster.link.placing import Placing
 from ssm_cli.cluster.link.pulses import Pulses
 from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner import asking
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Journal, Time, Unknown
 from ssm_cli.cluster.protocol import lease, monitor, pulse, writer
-from ssm_cli.cluster.protocol.messages import Revoked, advertised
+from ssm_cli.cluster.protocol.messages import Lease, Revoked, advertised
 from tests.cluster.schedules import (
     SILENT_TTL_S,
     plan,
     plan_late,
+    plan_leases_lost,
     plan_loss,
     plan_node_death,
     plan_rivals,
@@ -122,6 +124,14 @@ async def proves_by_the_beat(holding: Holding) -> None:
     holding._is_proven()
 
 
+async def frees_by_the_lease(placing: Placing) -> tuple[int, Lease | None] | Unknown:
+    """Where the lease is gone nobody has it, whoever was seen to."""
+    found = await placing.lease()
+    if isinstance(found, Unknown) or found[1] is None:
+        return found
+    return await placing._ended(found[1]) or found
+
+
 async def proves_unread(holding: Holding) -> None:
     """The lease is written without reading it: those that were made anew count anew, too."""
     done = await holding._write()
@@ -183,6 +193,7 @@ DEAF = replaced(Beating, "take", lambda *_: None)
 HASTY = replaced(Beating, "take", takes_what_runs)
 UNTOLD = replaced(Pulses, "revoke", does_not_revoke)
 UNWRITTEN = replaced(Holding, "_write", begins_unwritten)
+BY_LEASE = replaced(Placing, "_free", frees_by_the_lease)
 BY_BEAT = replaced(Holding, "_prove", proves_by_the_beat)
 UNREAD = replaced(Holding, "_prove", proves_unread)
 LET_GO = replaced(monitor, "step_monitor", lets_go_is_death)
@@ -208,8 +219,8 @@ MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("an agent is not told of a takeover", mutant(UNTOLD, BY_BEAT), plan),
     ("a stop that comes during the start is forgotten", mutant(HASTY), plan_rivals),
     ("a lease is taken without writing it", mutant(UNWRITTEN), plan_rivals),
-    ("a beat proves that a lease was not taken", mutant(BY_BEAT), plan_loss),
-    ("a lease is written anew without reading it", mutant(UNREAD), plan_loss),
+    ("a beat proves that a lease was not taken", mutant(BY_BEAT, BY_LEASE), plan_leases_lost),
+    ("a lease is written anew without reading it", mutant(UNREAD, BY_LEASE), plan_leases_lost),
     ("whoever is cut off has died", mutant(LET_GO), plan_silence),
     ("a new agent's beats make old leases good", mutant(ANY_BOOT), plan),
 )

@@ -309,6 +309,20 @@ def heal_all(node: SimNode) -> None:
     heal(node.processes())
 
 
+def plan_leases_lost(world: World) -> None:
+    """The cells with the leases are lost, and computers are cut off for longer than those."""
+    wipe = world.servers.wipe_cells
+    world.net.at(world.random.uniform(2.0, 4.0), wipe, names.leases(TREE))
+    for first_s in (4.0, 10.0):
+        world.net.at(first_s + world.random.uniform(0.0, 2.0), cut_past_the_lease, world)
+
+
+def cut_past_the_lease(world: World) -> None:
+    for node in {owner.node for owner in world.owners()[:1]}:
+        sever(world, node.processes())
+        world.net.at(soon(world, 1.3 * TTL_S, 2.2 * TTL_S), heal_all, node)
+
+
 def plan_rivals(world: World) -> None:
     """Two parents start the same children, while messages are late and owners die."""
     world.net.at(world.random.uniform(0.0, 1.5), second_parent, world)

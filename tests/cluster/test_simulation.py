@@ -11,6 +11,7 @@ from tests.cluster.mutants import MUTANTS
 from tests.cluster.schedules import (
     plan,
     plan_late,
+    plan_leases_lost,
     plan_loss,
     plan_node_death,
     plan_rivals,
@@ -54,7 +55,9 @@ def test_what_disks_lose_is_told_and_nothing_older_is_served(first: int) -> None
     must_be_well(first, plan_loss)
 
 
-@pytest.mark.parametrize("planned", [plan_late, plan_node_death, plan_rivals, plan_silence])
+@pytest.mark.parametrize(
+    "planned", [plan_late, plan_leases_lost, plan_node_death, plan_rivals, plan_silence]
+)
 def test_a_kind_of_fault_alone_breaks_nothing(planned: Callable[[World], None]) -> None:
     must_be_well(0, planned)
 
