@@ -96,15 +96,6 @@ def believes_nobody(
     return found
 
 
-def takes_what_runs(
-    beating: Beating, tree: str, subtree: str, epoch: int, take: Any = Beating.take
-) -> None:
-    """An order to stop what is just being started comes too early, and is forgotten."""
-    holding = beating._held.get((tree, subtree))
-    if holding is not None and holding._held is not None:
-        take(beating, tree, subtree, epoch)
-
-
 async def does_not_revoke(pulses: Pulses, node: str, _: Revoked) -> int | Unknown:
     """The agent is not told of a takeover."""
     found = await pulses.read(node)
@@ -190,7 +181,6 @@ QUARTER = (
 )
 AFTER_ONE = partial(patch.dict, lease.TAKEOVER, {"fence": 1.0, "lease": 1.0})
 DEAF = replaced(Beating, "take", lambda *_: None)
-HASTY = replaced(Beating, "take", takes_what_runs)
 UNTOLD = replaced(Pulses, "revoke", does_not_revoke)
 UNWRITTEN = replaced(Holding, "_write", begins_unwritten)
 BY_LEASE = replaced(Placing, "_free", frees_by_the_lease)
@@ -217,7 +207,6 @@ MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("a lease is taken over after it was good once", mutant(AFTER_ONE), plan_silence),
     ("a beat covers a subtree that is placed elsewhere since", mutant(DEAF, BY_BEAT), plan),
     ("an agent is not told of a takeover", mutant(UNTOLD, BY_BEAT), plan),
-    ("a stop that comes during the start is forgotten", mutant(HASTY), plan_rivals),
     ("a lease is taken without writing it", mutant(UNWRITTEN), plan_rivals),
     ("a beat proves that a lease was not taken", mutant(BY_BEAT, BY_LEASE), plan_leases_lost),
     ("a lease is written anew without reading it", mutant(UNREAD, BY_LEASE), plan_leases_lost),

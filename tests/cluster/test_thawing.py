@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from ssm_cli.cluster.agent import child
+from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.wire import Access
@@ -164,6 +165,26 @@ def test_a_parent_whose_leases_are_lost_has_the_life_it_knows_given_up_first(pla
         assert found[1] is not None
         assert [(one.subtree, one.epoch) for one in found[1].revoked] == [("s1", 7)]
         await adverts.cas(node, None, found[0])
+
+    play(body)
+
+
+def test_a_lease_that_is_given_up_while_it_is_being_taken_is_not_taken(play: Play) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(uuid4().hex, 1)
+        revision, page = await written(cells, 1), LeasePage()
+        holding = Holding(
+            cells, one.time, key="s1", value=Lease("n1", 1, 60.0), revision=revision, page=page
+        )
+        beating = Beating(cells, one.time, Advert("n1"), lambda: 0)
+        beating.hold("shop", holding)  # whose node has not beaten yet
+        begun = asyncio.ensure_future(holding.begin())
+        await one.time.sleep_s(0.01)
+        beating.take("shop", "s1", 1)
+        assert not await begun
+        found = await cells.get("s1")
+        assert not isinstance(found, Unknown)
+        assert found[0] == revision
 
     play(body)
 
