@@ -141,13 +141,17 @@ class Fits(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
 
 
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subtree on a node; `silent` where its process stands still, or is cut off."""
+    """A subtree on a node; `silent` where its process stands still, or is cut off.
+
+    One that is `starting` does not serve yet. An order for the same epoch says how that goes.
+    """
 
     tree: str
     subtree: str
     epoch: int
     pid: int
     silent: bool = False
+    starting: bool = False
 
 
 class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
