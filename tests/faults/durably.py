@@ -432,12 +432,12 @@ def compared(stage: Stage) -> None:
     if isinstance(anew, life.Anew):
         outcome = Outcome((1, "a"), effects=[Run("r", adouble, 1), CancelRun("r")])
         asked(stage, life.redo_effects, anew, 1, record, outcome)
-        asked(stage, anew.take, 3, replace(record, data=b"\0raw" * 9))
+        asked(stage, anew.again, 3, replace(record, data=b"\0raw" * 9))
     failing = values.Values("a", MADE, Fails())
     for data in (b"x", b"\xc1x"):
         one_life = life.Life("a", MADE, failing, saved, checks.Checks(failing, 1))
-        asked(stage, one_life.take, 2, replace(record, data=data))
-    asked(stage, life.Life("a", OTHER, OLD, saved, checks.Checks(OLD, 1)).take, 2, record)
+        asked(stage, one_life.again, 2, replace(record, data=data))
+    asked(stage, life.Life("a", OTHER, OLD, saved, checks.Checks(OLD, 1)).again, 2, record)
 
 
 class Fails(Utf8):

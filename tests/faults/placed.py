@@ -13,7 +13,6 @@ from ssm_cli import FakeLinks, Join, Remote, Supervisor
 from ssm_cli.behaviour.visible import Taken, Written
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.again import with_limits
-from ssm_cli.runtime.durable.keeper import MOST_BYTES, Recorded
 from ssm_cli.runtime.engine import crashes, recorder
 from ssm_cli.runtime.performer import starting
 from ssm_cli.runtime.performer.breaking import Break
@@ -139,9 +138,6 @@ def hides(stage: Stage) -> None:
             stage.call("c", message)
     spec = node.spec.children[0]
     stage.act("limits", with_limits, spec, 1.0, 2.0)
-    large = Recorded()
-    large.size = MOST_BYTES
-    stage.act("large", large.is_large)
     stage.act("reach", recorder.reach, recorder.Recorder(node._world, 64), 7)
     stage.stop()
 

@@ -39,6 +39,7 @@ from ssm_cli.runtime.durable import (
     life,
     lives,
     records,
+    renewing,
     rollback,
     snapshots,
     stored,
@@ -328,13 +329,13 @@ def more_parts(stage: Stage, keeper: Any, a: Any, kept: Any) -> None:
     c: Any = SimpleNamespace(
         status=CellStatus.UNDEFINED, ensure_extra=lambda: SimpleNamespace(kept=SimpleNamespace())
     )
-    asked(stage, rollback.restore, world, c, keeper_room.Before((1, "a"), None))
+    asked(stage, rollback.restore, world, c, ((1, "a"), None))
     asked(stage, lives.cause_of, NORMAL)
-    with patched(type(keeper._next), "is_large", lambda _self: True):
+    with patched(keeper_room, "MOST_BYTES", 0):
         asked(stage, keeper.hold, None, lives.noop)
     named = snapshots.Renamed("a", {"x:A": "y:B"})
-    with patched(keeper_room, "renamed_in", lambda *_: named):
-        asked(stage, keeper_room.new_kept, keeper, a)
+    with patched(renewing, "renamed_in", lambda *_: named):
+        asked(stage, renewing.new_kept, keeper, a)
     failing_revive = values.Values("a", MADE, Utf8())
     failing_revive.revive = divide  # type: ignore[method-assign, assignment]  # as its code would fail
     made = life.Life("a", MADE, failing_revive, None, checks.Checks(OLD, 1))
