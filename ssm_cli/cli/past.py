@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from ssm_cli.cli.environment import Environment
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
 
 NOBODY = "nobody runs here to adopt it; without --yes `adopt` shows what would change"
-UNREPORTED = (
-    "no report of a crash is kept here, but records that crashed: `history` shows them, "
-    "`at crash` goes to the last"
-)
 MOST_NAMED = 5  # workers in a notice
 
 File = Annotated[
@@ -183,26 +178,9 @@ class Looking:
         if past and verb.section != "history" and verb.route and verb.route.method != "GET":
             return refused(ReadOnly(READ_ONLY), command.verb, command.output, command.place)
         result = execute(command, node, log="log")
-        if (
-            command.verb == "crash"
-            and has_crashed(node, command)
-            and not (result.error or result.value)
-        ):
-            result = msgspec.structs.replace(result, lines=(UNREPORTED,))
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)
         return result
-
-
-def has_crashed(node: Node, command: Command) -> bool:
-    """Return whether a record that is remembered has crashed, of the worker that is asked about."""
-    from ssm_cli.history.records import served_in  # noqa: PLC0415 - as above
-
-    recorder = node._world.history  # noqa: SLF001 - that of a past
-    worker = command.arguments.get("worker")
-    return recorder is not None and any(
-        one.outcome == "crashed" for one in served_in(recorder, 0, None, worker)
-    )
 
 
 def line_of(words: list[str]) -> str:

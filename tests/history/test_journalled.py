@@ -21,8 +21,6 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
-from ssm_cli.cli.past import UNREPORTED, Looking
-from ssm_cli.commands.parse import parse_line
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
@@ -120,19 +118,6 @@ def test_what_no_journal_holds_does_not_run_there(folder: Path) -> None:
     for asked in (node, node.at(2)):
         with pytest.raises(NoProc, match="plain is not running: no start of it is known here"):
             asked.get_state("plain")
-
-
-def test_where_no_report_of_a_crash_is_kept_but_its_record_that_is_said(folder: Path) -> None:
-    node, _, _ = timeline(folder, a_tree())
-    looking = Looking()
-
-    def said(line: str) -> str:
-        command = parse_line(line, ["one", "two"])
-        assert command is not None
-        return looking.look(command, with_past(node, str)).lines[0]
-
-    assert said("crash") == UNREPORTED == said("crash one")
-    assert said("crash two") == "no crash"
 
 
 def a_hotel() -> Any:

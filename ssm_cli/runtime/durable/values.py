@@ -96,10 +96,8 @@ class Values:
         place: str = "",
     ) -> None:
         facts = facts_of(behaviour)
-        self.worker = worker
+        self.worker, self.version, self.codec = worker, behaviour.version, codec
         self.code: Code = placed(facts.code, place)
-        self.version = behaviour.version
-        self.codec = codec
         self._said = facts.said
         self._migrate = behaviour.migrate
         self._classes = facts.classes_for(worker)
@@ -152,14 +150,13 @@ class Values:
             return b""
         parts: list[Any] = []
         for asked in (*outcome.effects, outcome.then):
-            kind: type = type(asked)
             names = () if asked is None else asked.__struct_fields__
             fields = [
                 self._bytes(value, then=then)
                 for name in names
-                if (value := getattr(asked, name)) is not NEWER.get((kind, name), NOTHING)
+                if (value := getattr(asked, name)) is not NEWER.get((type(asked), name), NOTHING)
             ]
-            parts.append((kind.__name__, *fields))
+            parts.append((type(asked).__name__, *fields))
         return EXACT_HASH + digest(_encode(parts))
 
     def _bytes(self, value: Any, *, then: Names) -> Any:
