@@ -101,15 +101,15 @@ def nested_list(depth: int) -> list[Any]:
 def remembered(stage: Stage, cell: Any, history: Any) -> None:
     """Records that are taken back, or weighed."""
     answer = ((cell.state[0], 7), "x")
-    history.append((history.next_number(), cell, Kind.CALL, add, cell.state, answer))
+    history.append((next(history.world.numbers), cell, Kind.CALL, add, cell.state, answer))
     asked(stage, history.retract, cell)
     history.most_bytes = 200_000
     for number in range(70):
         if number < 5 or number > 62:
-            asked(stage, history._weigh, cell, LARGE if number < 5 else add, 256)
+            asked(stage, history._weigh, cell, LARGE if number < 5 else add, 256, history.last())
         else:
-            history._weigh(cell, add, 256)
-        history.append((history.next_number(), cell, Kind.CALL, add, cell.state, answer))
+            history._weigh(cell, add, 256, history.last())
+        history.append((next(history.world.numbers), cell, Kind.CALL, add, cell.state, answer))
     history._due_s = float("inf")
     asked(stage, history.moment)
 

@@ -129,7 +129,7 @@ def reads(stage: Stage) -> None:
         for word in (b"one", b"?look", b"?same", b"?other"):
             stage.call("a", word)
     kept = stage.node._world.names["a"].extra.kept
-    kept._credit = -10_000_000
+    kept._debt = 10_000_000
     stage.call("a", b"?look")
     stage.stop()
 
