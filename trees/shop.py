@@ -16,11 +16,13 @@ from ssm_cli import (
     Answer,
     CallError,
     CallTimeout,
+    Cast,
     Defer,
     Done,
     Effect,
     Failed,
     Node,
+    Ok,
     OnCrash,
     Run,
     StateMachine,
@@ -52,6 +54,11 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """Come back after a crash: its runs have ended with the life before, its orders have not."""
+
+
+@dataclass(frozen=True)
 class Order:
     """An order, and how it is: `paying`, `paid`, `declined: ...`, `refused: ...` or `unknown`."""
 
@@ -79,13 +86,16 @@ async def pay(order: str, amount: int) -> None:
         raise ValueError(f"{amount} for {order} is more than {CREDIT}")
 
 
-def sell(message: Place | Look | Done | Failed, shop: Shop) -> Step:
+def sell(message: Place | Look | Opened | Done | Failed, shop: Shop) -> Step:
     """Take an order and have it paid; or tell how it is; or end it."""
     match message:
         case Look(order):
             return shop, shop.orders.get(order, Order(order)), []
         case Place():
             return place(message, shop)
+        case Opened():
+            open_ones = (one for one in shop.orders.values() if one.how == "paying")
+            return shop, None, [payment(one) for one in open_ones]
         case Done(order, _):
             return settle(shop, replace(shop.orders[order], how="paid"), 0)
         case Failed(order, error):
@@ -100,9 +110,14 @@ def place(message: Place, shop: Shop) -> Step:
         return shop, shop.orders[order], []
     if why := fault_of(message, shop):
         return shop, Order(order, item, count, f"refused: {why}"), []
-    orders = {**shop.orders, order: Order(order, item, count, "paying")}
-    after = Shop({**shop.stock, item: shop.stock[item] - count}, orders)
-    return after, None, [Defer(order), Run(order, pay, order, PRICES[item] * count)]
+    taken = Order(order, item, count, "paying")
+    after = Shop({**shop.stock, item: shop.stock[item] - count}, {**shop.orders, order: taken})
+    return after, None, [Defer(order), payment(taken)]
+
+
+def payment(order: Order) -> Run:
+    """Have an order paid; the service knows by its name whether it is already."""
+    return Run(order.order, pay, order.order, PRICES[order.item] * order.count)
 
 
 def fault_of(message: Place, shop: Shop) -> str:
@@ -122,9 +137,9 @@ def settle(shop: Shop, order: Order, back: int) -> Step:
     return after, None, [Answer(order.order, order)]
 
 
-def begin(_name: str, _args: Mapping[str, Any]) -> Shop:
-    """Open with a full stock."""
-    return Shop(OPENING, {})
+def begin(_name: str, _args: Mapping[str, Any]) -> Ok[Shop]:
+    """Open with a full stock; behind a crash with the state of before, and what was open in it."""
+    return Ok(Shop(OPENING, {}), effects=[Cast(None, Opened())])
 
 
 seller = StateMachine(step=sell, init=begin, inputs=Place | Look, outputs=Order)

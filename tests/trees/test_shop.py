@@ -47,6 +47,10 @@ def place(client: Client, order: str, count: Any, item: str = "tea") -> Any:
     return client.post("/orders", json={"order": order, "item": item, "count": count})
 
 
+async def how(client: Client, order: str) -> Any:
+    return (await client.get(f"/orders/{order}")).json()["how"]
+
+
 def test_an_order_is_paid_declined_or_refused_and_the_same_again_is_one_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,3 +108,28 @@ def test_what_is_declined_goes_back_into_the_stock_and_a_full_shop_takes_no_more
     assert shop.sell(shop.Place("new", "tea", 1), full)[1] == shop.Order(
         "new", "tea", 1, "refused: 10,000 orders are kept already"
     )
+
+
+def test_an_order_that_was_being_paid_in_a_crash_is_paid_in_the_next_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, may_pay = list[str](), asyncio.Event()
+
+    async def pay(order: str, _amount: int) -> None:
+        asked.append(order)
+        await may_pay.wait()
+
+    async def act(client: Client) -> None:
+        monkeypatch.setattr(shop, "pay", pay)
+        placed = asyncio.create_task(place(client, "o1", 2))
+        while not asked:  # noqa: ASYNC110 - it looks from outside
+            await asyncio.sleep(0)
+        shop.node.cast("orders", object())
+        assert (await placed).status_code == 503
+        may_pay.set()
+        while (found := await how(client, "o1")) == "paying":  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+        assert (found, asked) == ("paid", ["o1", "o1"])
+        assert (await place(client, "o2", 99)).json()["how"] == "refused: 98 left"
+
+    served(act, monkeypatch)
