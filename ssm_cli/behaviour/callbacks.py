@@ -36,7 +36,7 @@ class Callbacks:
 
     def init(self, name: str, args: Mapping[str, Any]) -> Any:
         """Make the first state."""
-        raise NotImplementedError(f"{type(self).__name__}.init of {name} got {dict(args)!r}")
+        raise NotImplementedError(f"{type(self).__name__}.init of {name} is not there")
 
     def code_change(self, old_version: str, *given: Any) -> Any:
         """Turn the state of `old_version` into that of this one."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Generic
 
 from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.reasons import shape
 from ssm_cli.behaviour.results import Caller, Error, Ignore, NoReply, Ok, Reply, Stop
 from ssm_cli.behaviour.variables import In_contra, Out_co, State
 
@@ -29,12 +30,12 @@ class GenServer(Callbacks, Generic[In_contra, State, Out_co]):
     ) -> Reply[Out_co, State] | NoReply[State] | Stop[Out_co, State]:
         """Answer a call: `Reply(value, state)`, or `NoReply` and an `Answer(caller, ...)` later."""
         del caller, state
-        raise NotImplementedError(f"{type(self).__name__}.handle_call got {message!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_call got {shape(message)}")
 
     def handle_cast(self, message: In_contra, state: State) -> NoReply[State] | Stop[Any, State]:
         """Take an input that nobody waits for."""
         del state
-        raise NotImplementedError(f"{type(self).__name__}.handle_cast got {message!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_cast got {shape(message)}")
 
     def handle_info(self, message: Any, state: State) -> NoReply[State] | Stop[Any, State]:
         """Take a timer, a time-out, an exit signal or a plain message. The default drops it."""
@@ -44,7 +45,7 @@ class GenServer(Callbacks, Generic[In_contra, State, Out_co]):
     def handle_continue(self, message: Any, state: State) -> NoReply[State] | Stop[Any, State]:
         """Go on with `then=Continue(message)` before any other input."""
         del state
-        raise NotImplementedError(f"{type(self).__name__}.handle_continue got {message!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_continue got {shape(message)}")
 
     def terminate(self, reason: Any, state: State) -> None:
         """Clean up. Runs with the last good state; not when the worker is killed."""

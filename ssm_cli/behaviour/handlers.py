@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.effects import Effect
+from ssm_cli.behaviour.reasons import shape
 from ssm_cli.behaviour.results import NOTHING, Error, Ok, Reply
 
 
@@ -134,12 +135,12 @@ class EventHandler:
     def handle_event(self, event: Any, state: Any) -> Ok | RemoveHandler | SwapTo:
         """Take an event."""
         del state
-        raise NotImplementedError(f"{type(self).__name__}.handle_event got {event!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_event got {shape(event)}")
 
     def handle_call(self, request: Any, state: Any) -> Reply | RemoveHandler | SwapTo:
         """Answer a `CallHandler`."""
         del state
-        raise NotImplementedError(f"{type(self).__name__}.handle_call got {request!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_call got {shape(request)}")
 
     def handle_info(self, message: Any, state: Any) -> Ok | RemoveHandler | SwapTo:
         """Take a plain message, a timer or an `ExitSignal`. The default drops it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.reasons import shape
 from ssm_cli.behaviour.results import Error, Ignore, Stop
 from ssm_cli.behaviour.transitions import (
     KeepState,
@@ -46,7 +47,7 @@ class Statem(Callbacks):
     def handle_event(self, event: StateEvent, state: Any, data: Any) -> Result:
         """Take an event in a state."""
         del state, data
-        raise NotImplementedError(f"{type(self).__name__}.handle_event got {event!r}")
+        raise NotImplementedError(f"{type(self).__name__}.handle_event got {shape(event)}")
 
     def terminate(self, reason: Any, state: Any, data: Any) -> None:
         """Clean up. Runs in the last good state; not when the worker is killed."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ssm_cli import Exited, GenServer, Ignore, StateMachine
+from ssm_cli import EventHandler, Exited, GenServer, Ignore, StateEvent, StateMachine, Statem
 from ssm_cli.behaviour.dispatch import (
     Kind,
     Outcome,
@@ -29,6 +30,8 @@ from ssm_cli.behaviour.results import (
     reason_for,
 )
 from ssm_cli.errors import StepTimeout
+
+SECRET = "4711 0815"
 
 
 class Recorder(GenServer):
@@ -145,3 +148,22 @@ def test_finish_runs_terminate_of_either_kind() -> None:
     finish(machine, "a", NORMAL, 2)
     finish(StateMachine(step=machine.step), "a", NORMAL, 3)
     assert seen == [(NORMAL, 1), ("a", 2)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: GenServer().init("s", {"pin": SECRET}),
+        lambda: GenServer().handle_call(SECRET, Caller(1, []), 0),
+        lambda: GenServer().handle_cast(SECRET, 0),
+        lambda: GenServer().handle_continue(SECRET, 0),
+        lambda: EventHandler().handle_event(SECRET, 0),
+        lambda: EventHandler().handle_call(SECRET, 0),
+        lambda: Statem().handle_event(StateEvent("cast", SECRET), "s", 0),
+        lambda: Statem().init("s", {"pin": SECRET}),
+    ],
+)
+def test_a_callback_that_is_not_there_tells_no_value(call: Callable[[], object]) -> None:
+    with pytest.raises(NotImplementedError) as raised:
+        call()
+    assert SECRET not in str(raised.value)
