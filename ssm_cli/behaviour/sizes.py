@@ -19,7 +19,7 @@ LEVELS = len(ESTIMATED) - 1
 MOST_WAITING = 10_000  # objects that were seen and not looked at; nor is a value of more
 
 MOST_LIGHT = 16  # objects in a value that is small at a glance
-LIGHT_BYTES = 2048  # of the texts among them
+LIGHT_CHARACTERS = 512  # of the texts among them, each of which may take four bytes
 LIGHT_NUMBER = 1 << 64
 FLAT_BYTES = 2048  # of a dict or list alone: it holds no more than some 250 objects then
 MOST_FLAT = 250  # objects in a tuple
@@ -132,13 +132,13 @@ def is_light(value: Any) -> bool:
         parts = (*value, *value.values()) if value else ()
     elif kind is not tuple:
         parts = flat_parts(value)
-    left = LIGHT_BYTES
+    left = LIGHT_CHARACTERS
     if len(parts) > MOST_LIGHT:
         return False
     for part in parts:
         kind = type(part)
         if kind is str or kind is bytes:
-            left -= 4 * len(part)
+            left -= len(part)
         elif kind is int:
             if not -LIGHT_NUMBER < part < LIGHT_NUMBER:
                 return False

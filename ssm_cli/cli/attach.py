@@ -73,6 +73,7 @@ class AttachedNode:
         self.acall, self.acall_value = near.acall, near.acall_value
         self.answered, self.aperform = near.answered, near.aperform
         self.cast, self.encode, self.constructors = near.cast, near.encode, near.constructors
+        self.shown = near.shown
         self.data = near.data
         self.reports, self.crash_reports = near.reports, near.crash_reports
         self.which_children, self.count_children = near.which_children, near.count_children

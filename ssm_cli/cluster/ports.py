@@ -22,9 +22,13 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """No answer came. It was done, it was not, or it will be."""
+    """No answer came. It was done, it was not, or it will be.
+
+    `denied`: the servers do not let this user do it; to try again gives the same.
+    """
 
     detail: str = ""
+    denied: bool = False
 
 
 Lost = Literal["noproc", "busy", "timeout", "noconnection", "denied", "undecodable"]
@@ -43,6 +47,15 @@ class CallLost(msgspec.Struct, frozen=True):
 
 class ClusterError(NoTree):
     """The cluster cannot be used: it is not there, too old, or not set up for us."""
+
+
+class ClusterDenied(ClusterError):
+    """The servers do not let this user do what is needed."""
+
+
+def unclear(error: ClusterError) -> Unknown:
+    """Return an error of the cluster as the value that stands for it."""
+    return Unknown(str(error), denied=isinstance(error, ClusterDenied))
 
 
 class Journal(Protocol):

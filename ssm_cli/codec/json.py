@@ -21,6 +21,7 @@ from ssm_cli.errors import DecodeError, message_of
 
 MAX_INPUT_BYTES = 1 << 20
 MAX_REPR_CHARACTERS = 10_000
+PLAIN = frozenset({str, int, bool, type(None)})
 MAX_DEPTH = 64  # levels of a value that `jsonable` goes down; below, it shows the repr
 LEAVES = (str, int, float, bytes, bytearray, Enum, type(None))  # a union is made anew at each use
 
@@ -229,37 +230,58 @@ def _fields(record: Any) -> Iterable[tuple[str, Any]]:
         yield spelling(field.name), getattr(record, field.name)
 
 
-def jsonable(value: object) -> object:
+def jsonable(value: object, *, tagged: bool = True) -> object:
     """A value as JSON-ready data, for records; never raises.
 
-    Constructors become objects with their `type`, enum members their name, sets sorted lists,
-    keys text (`shown_keys`); what JSON does not have (and what is nested deeper than `MAX_DEPTH`)
-    becomes its repr, at most `MAX_REPR_CHARACTERS`.
+    Constructors become objects, where `tagged` with their `type`, enum members their name, sets
+    sorted lists, keys text (`shown_keys`); what JSON does not have (and what is nested deeper than
+    `MAX_DEPTH`) becomes its repr, at most `MAX_REPR_CHARACTERS`.
 
     >>> jsonable({"a": (1, None), 2: b"x"})
     {'a': [1, None], '2': 'x'}
     """
     try:
-        return _jsonable(value, MAX_DEPTH)
+        return _jsonable(value, MAX_DEPTH, tagged)
     except Exception as error:  # noqa: BLE001 - the user's value; a record must not fail on it
         return unshowable(value, error)
 
 
-def _jsonable(value: Any, depth: int) -> object:
+def _jsonable(value: Any, depth: int, tagged: bool) -> object:
     if isinstance(value, LEAVES):
         return _leaf(value)
     if depth == 0:
         return safe_repr(value)
-    if is_record(type(value)):
-        return {key: _jsonable(item, depth - 1) for key, item in _fields(value)}
+    if is_record(type(value)) and (tagged or not isinstance(value, tuple)):
+        fields = [*_fields(value)][not tagged :]
+        return {key: _jsonable(item, depth - 1, tagged) for key, item in fields}
     if isinstance(value, Mapping):
-        items = [_jsonable(item, depth - 1) for item in value.values()]
+        items = [_jsonable(item, depth - 1, tagged) for item in value.values()]
         return dict(zip(shown_keys(value), items, strict=True))
     if isinstance(value, set | frozenset):  # without order; a record is the same in every run
         value = sorted(value, key=safe_repr)
     if isinstance(value, list | tuple):
-        return [_jsonable(item, depth - 1) for item in value]
+        return [_jsonable(item, depth - 1, tagged) for item in value]
     return _scalar(value)
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether msgspec writes each part of a value as `jsonable` shows it.
+
+    It does not for NaN, bytes, members of enums, sets, and keys that are no text.
+
+    >>> is_plain({"a": [1, None]}), is_plain({1: "a"}), is_plain([float("nan")])
+    (True, False, False)
+    """
+    kind = type(value)
+    if kind in PLAIN:
+        return True
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list or kind is tuple:
+        return {*map(type, value)} <= PLAIN or all(map(is_plain, value))
+    if kind is dict:
+        return {*map(type, value)} <= {str} and is_plain([*value.values()])
+    return is_record(kind) and all(is_plain(item) for _, item in _fields(value))
 
 
 def _leaf(value: Any) -> object:

@@ -12,7 +12,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin
@@ -51,7 +51,7 @@ class Shape(msgspec.Struct, frozen=True):
     fewest: int = 0
     by_keyword: bool = False
 
-    def build(self, values: Sequence[Any]) -> Any:
+    def build(self, values: Iterable[Any]) -> Any:
         """The value with its first fields given in order; raises whatever the class raises."""
         if self.by_keyword:
             names = (slot.field.name for slot in self.slots)

@@ -11,11 +11,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
+from operator import call
 from typing import Any
 
 import msgspec
 
-from ssm_cli.codec.json import MAX_INPUT_BYTES, check_size, jsonable, safe_repr, unshowable
+from ssm_cli.codec.json import (
+    MAX_INPUT_BYTES,
+    check_size,
+    is_plain,
+    jsonable,
+    safe_repr,
+    unshowable,
+)
 from ssm_cli.codec.port import Constructor
 from ssm_cli.codec.schema import (
     ANY,
@@ -40,6 +48,7 @@ from ssm_cli.codec.words import (
 )
 from ssm_cli.errors import DecodeError, message_of
 
+OCTETS = (bytes, bytearray)
 _SPECIAL = re.compile(r"[\"'\\\[{=]").search
 
 
@@ -91,8 +100,7 @@ class TextCodec:
             shape = self._shapes.get(name)
             if shape and shape.fewest <= len(words) <= len(shape.readers):
                 try:
-                    values = [read(w) for read, w in zip(shape.readers, words, strict=False)]
-                    return shape.build(values)
+                    return shape.build(map(call, shape.readers, words))
                 except Exception:  # noqa: BLE001, S110 - the slow path says what is wrong
                     pass
         return self._decode_line(text)
@@ -103,7 +111,7 @@ class TextCodec:
         `decode` reads every input back from it, but for what JSON in a field cannot say
         (infinities, texts with half a surrogate pair).
         """
-        if isinstance(value, bytes | bytearray):
+        if isinstance(value, OCTETS):
             return bytes(value)
         return show(value).encode("utf-8", "backslashreplace")
 
@@ -243,9 +251,10 @@ def still_required(slots: Sequence[Slot], given: Mapping[int, object]) -> list[S
 # --- showing ----------------------------------------------------------------------------------
 
 
-def show(value: object) -> str:
+def show(value: object, *, state: bool = False) -> str:
     """A value in the syntax of the codec: `Ok`, `Result 1`, `{"a": 1}`; text as it is.
 
+    A `state` is not read back from it: its parts are as `jsonable` has them, but for `type`.
     Never raises: a value that cannot be shown is `<Type that cannot be shown: Error>`.
 
     >>> show({"a": [1, None]}), show("a text"), show(None)
@@ -256,13 +265,14 @@ def show(value: object) -> str:
         if shape := _shape_shown(kind):
             if not shape.slots:
                 return shape.constructor.name
-            words = [word_for(getattr(value, s.field.name), s.type) for s in shape.slots]
+            fields = ((getattr(value, s.field.name), s.type) for s in shape.slots)
+            words = [word_for(field, kind, state=state) for field, kind in fields]
             return " ".join((shape.constructor.name, *words))
         if isinstance(value, str) and not isinstance(value, Enum):
             return value
         if isinstance(value, Enum) or kind in _WRITERS:
             return word_for(value, ANY)
-        return _json_text(value)[0]
+        return _json_text(value, state=state)[0]
     except Exception as error:  # noqa: BLE001 - the user's value; an answer must not fail on it
         return unshowable(value, error)
 
@@ -272,7 +282,7 @@ def _shape_shown(kind: Any) -> Shape | None:
     return shape_of(kind, lenient=True) if is_record(kind) else None
 
 
-def word_for(value: object, kind: WordType) -> str:
+def word_for(value: object, kind: WordType, *, state: bool = False) -> str:
     """A value as one word that a field of this type reads back.
 
     >>> word_for("x", TEXT), word_for("1", ANY), word_for(1, ANY)
@@ -282,16 +292,18 @@ def word_for(value: object, kind: WordType) -> str:
         return writer(value, kind)
     if isinstance(value, Enum):
         return value.name or quote(safe_repr(value))
-    text, is_json = _json_text(value)
+    text, is_json = _json_text(value, state=state)
     return text if is_json or is_bare(text) else quote(text)
 
 
-def _json_text(value: object) -> tuple[str, bool]:
+def _json_text(value: object, *, state: bool) -> tuple[str, bool]:
     """A value as printable JSON (true), or as text where JSON knows no better (false)."""
     try:
-        data = msgspec.json.encode(value, enc_hook=safe_repr)
+        plainly = not state or is_plain(value)
+        shown = value if plainly else jsonable(value, tagged=False)
+        data = msgspec.json.encode(shown, enc_hook=safe_repr)
     except Exception:  # noqa: BLE001 - keys or texts that JSON does not have
-        data = msgspec.json.encode(jsonable(value))
+        data = msgspec.json.encode(jsonable(value, tagged=not state))
     if data.startswith(b'"'):
         return msgspec.json.decode(data, type=str), False
     text = str(msgspec.json.format(data, indent=0), "utf-8")

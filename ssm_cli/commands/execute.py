@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from ssm_cli.commands import records, text
 from ssm_cli.commands.future_verbs import FUTURES
 from ssm_cli.commands.handlers import handle
+from ssm_cli.commands.later import (
+    SettledThere,
+    afork_settled,
+    fork_settled,
+    is_in_fork,
+    noted,
+    takes_long,
+)
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result, made_result, refused
 from ssm_cli.commands.routes import HERE_ONLY
@@ -70,20 +78,21 @@ def execute(
     if command.verb != "call":
         return _execute_at_once(command, api)
     worker, data, wait_s = _call_of(command, timeout_s)
-    begun = clock()
+    begun, there = clock(), api
     try:
-        api = standing(command, api)
-        if isinstance(api, ValueCaller):
-            output, value = api.call_value(worker, data, wait_s)
+        there = standing(command, api)
+        if isinstance(there, ValueCaller):
+            output, value = there.call_value(worker, data, wait_s)
         else:
-            output = value = api.call(worker, data, wait_s)
+            output = value = there.call(worker, data, wait_s)
     except SsmError as error:
-        number = answered_by(api, command) if isinstance(error, CallError) else 0
-        serve_on(command, api)
-        return _failed(command, error, (clock() - begun) * 1000, log, number)
-    result = _replied(command, api, output, value, (clock() - begun) * 1000)
-    serve_on(command, api)
-    return result
+        if there is api and command.at:
+            return _failed(command, error, 0.0, log, 0)
+        number = answered_by(there, command) if isinstance(error, CallError) else 0
+        failed = _failed(command, error, (clock() - begun) * 1000, log, number)
+        return noted(failed, fork_settled(command, api, there))
+    result = _replied(command, there, output, value, (clock() - begun) * 1000)
+    return noted(result, fork_settled(command, api, there))
 
 
 async def aexecute(
@@ -98,16 +107,18 @@ async def aexecute(
 ) -> Result:
     """`execute` for asyncio: while a call waits, other tasks run. Cancelling it stops waiting.
 
-    So it is with the verbs of possible futures, of which `note` is told how far they are. `show`
+    So it is with whatever takes long, and with forks; `note` is told how far some are. `show`
     is called once with the result, for a call at the very moment of its outcome: a crash
     is answered before the worker terminates and is restarted, and is shown in that order.
     """
     if command.verb == "call":
         return await _call_later(command, timeout_s, _Answer(command, api, clock, show, log))
-    if command.verb in FUTURES:
-        result = await _execute_beside(command, api, note)
+    if takes_long(command, api):
+        result = await _execute_later(command, api, note)
     else:
-        result = _execute_at_once(command, api)
+        result, reached, there = _begun(command, api)
+        if there is not reached:
+            result = noted(result, await afork_settled(command, reached, there))
     if show is not None:
         show(result)
     return result
@@ -117,12 +128,12 @@ async def _call_later(command: Command, timeout_s: float | None, answer: _Answer
     """Call a worker, and wait for the outcome while other tasks run."""
     worker, data, wait_s = _call_of(command, timeout_s)
     try:
-        if command.at:
-            answer.api = standing(command, answer.api)
-        api = answer.api
-        if isinstance(api, ValueCaller):
-            asked = api.acall_value(worker, data, wait_s, answer.take)
-            await (in_real_time(asked, worker, wait_s) if command.at else asked)
+        live, api = answer.api, standing(command, answer.api)
+        answer.api = api
+        if is_in_fork(command) and not isinstance(api, SettledThere):
+            await _call_in_fork(command, live, answer, wait_s)
+        elif isinstance(api, ValueCaller):
+            await api.acall_value(worker, data, wait_s, answer.take)
         else:
             output = await api.acall(worker, data, wait_s)
             answer.take((output, output))
@@ -151,15 +162,28 @@ async def result_of(
     return _reply(command, shown, shown, shown, (clock() - begun) * 1000)
 
 
-async def in_real_time(answer: Awaitable[object], worker: str, wait_s: float | None) -> None:
-    """Wait for an answer of a fork, whose own clock stands; raise `CallTimeout` at the end."""
-    import asyncio  # noqa: PLC0415 - who comes here has it
+async def _call_in_fork(
+    command: Command, live: NodeApi, answer: _Answer, wait_s: float | None
+) -> None:
+    """Call a worker of a fork, which is served in turns until nothing waits in it.
 
+    Raises:
+        CallError: the call did not get to its worker.
+    """
+    fork: Any = answer.api
+    worker, data, _ = _call_of(command, None)
+    pending = fork.send_request(worker, data)
+    answer.note = await afork_settled(command, live, fork)
+    fork.recorder().answered = pending.record
+    if not pending.done:
+        within = "" if wait_s is None else f" within {wait_s:g} s"
+        text = f"{worker} did not answer{within}; `advance 90s` lets its time pass"
+        pending.fail(CallTimeout(text, worker=worker, reason="timeout"))
     try:
-        await asyncio.wait_for(answer, wait_s)
-    except TimeoutError as error:
-        text = f"{worker} did not answer within {wait_s:g} s; `advance 90s` lets its time pass"
-        raise CallTimeout(text, worker=worker, reason="timeout") from error
+        output = pending.result()
+        answer.take((fork.encode(worker, output), output))
+    except SsmError as error:
+        answer.take(error)
 
 
 class _Answer:
@@ -167,6 +191,7 @@ class _Answer:
 
     Attributes:
         api: the tree that is asked: another one, where the call is about another place in time.
+        note: why the fork that is asked was stopped, "" where it was not.
     """
 
     def __init__(
@@ -183,6 +208,7 @@ class _Answer:
         self._clock = clock
         self._show = show
         self._log = log
+        self.note = ""
         self._begun = clock()
 
     def forget(self) -> None:
@@ -198,6 +224,9 @@ class _Answer:
             )
         else:
             self.result = _replied(self._command, self.api, *answer, ms)
+        if is_in_fork(self._command) and isinstance(self.api, SettledThere):
+            self.note = self.api.stopped()
+        self.result = noted(self.result, self.note)
         if self._show is not None:
             self._show(self.result)
 
@@ -210,27 +239,39 @@ class _Answer:
 
 
 def _execute_at_once(command: Command, api: NodeApi) -> Result:
-    """Any verb but `call`: it does not wait for a step, so there is no async form of it."""
+    """Any verb but `call`, to its end."""
+    result, api, there = _begun(command, api)
+    return result if there is api else noted(result, fork_settled(command, api, there))
+
+
+def _begun(command: Command, api: NodeApi) -> tuple[Result, NodeApi, NodeApi]:
+    """Carry out any verb but `call`: it does not wait for a step.
+
+    Returns:
+        What it came to, the tree that was reached, and that of the place in time: a fork may have
+        something to serve then.
+    """
+    there = api
     try:
         command, api = reaching(command, api)
+        there = api
         there = standing(command, api)
         with asking(there, command.place or "prompt"):
-            result = handle(command, there)
+            return handle(command, there), api, there
     except SsmError as error:
-        return refused(error, command.verb, command.output, command.place)
-    if there is not api:
-        serve_on(command, there)
-    return result
+        return refused(error, command.verb, command.output, command.place), api, there
 
 
-async def _execute_beside(
+async def _execute_later(
     command: Command, api: NodeApi, note: Callable[[str], None] | None
 ) -> Result:
-    """A verb of possible futures: it takes some seconds, in a process of its own."""
+    """A verb that may take some seconds, in a process of its own or in turns."""
     from ssm_cli.commands.futures import ask_beside  # noqa: PLC0415 - much, for few verbs
+    from ssm_cli.commands.scratch import ahandle_past  # noqa: PLC0415 - as above
 
     try:
-        return await ask_beside(*reaching(command, api), note)
+        ask = ask_beside if command.verb in FUTURES else ahandle_past
+        return await ask(*reaching(command, api), note)
     except SsmError as error:
         return refused(error, command.verb, command.output, command.place)
 
@@ -246,13 +287,6 @@ def asking(api: NodeApi, who: str) -> Iterator[None]:
         yield
     finally:
         api.note_changes(behind, who)
-
-
-def serve_on(command: Command, api: NodeApi) -> None:
-    """Have a fork of this process serve what a command has set off, as no loop does."""
-    run = getattr(api, "run", None)
-    if command.at and not command.at.isdecimal() and run is not None:
-        run(0)
 
 
 def reaching(command: Command, api: NodeApi) -> tuple[Command, NodeApi]:

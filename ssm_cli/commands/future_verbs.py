@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, Query, Route
+from ssm_cli.commands.routes import ADMIN, LATER_S, Query, Route, flag
 from ssm_cli.commands.verb import AT, FORCE, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
-_WAIT_S = 90.0  # for an answer: it is there after 60 s, whatever happens
 _FUTURES = "/v1/futures"
 _FORM = Option(
     "output", ("-o", "--output"), "FORMAT", "text, json or html", ("text", "json", "jsonl", "html")
@@ -33,7 +32,7 @@ def _ask(effect: str, help_: str, *query: Query) -> Route:
     """Return the route of an effect that runs a fork of the tree for some seconds."""
     path = f"{_FUTURES}/{effect.replace('_', '-')}"
     return Route("POST", path, effect, ADMIN, help_, "Past", query=query, failures=_BAD,
-                 wait_s=_WAIT_S)  # fmt: skip
+                 wait_s=LATER_S)  # fmt: skip
 
 
 FUTURE_VERBS: tuple[Verb, ...] = (
@@ -47,7 +46,7 @@ FUTURE_VERBS: tuple[Verb, ...] = (
              Query("steps", "string", "how many faults and inputs; default 1000"),
              Query("span", "string", "in how much time: 90s, 5m, 2h; default 3.6 s a step"),
              Query("skip", "string", "workers that are left out, with commas"),
-             Query("page", "string", "`yes`: also the data of a page"),
+             flag("page", "`yes`: also the data of a page"),
              *(Query(fault, "string", f"`PATTERN=5%`: in so many steps {what}")
                for fault, what in _WEIGHTS.items())),
         options=(_SEED,

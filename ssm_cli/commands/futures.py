@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from ssm_cli.commands.later import AsksLater
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import Data
 from ssm_cli.commands.records import VERSION, instant
@@ -60,15 +61,6 @@ async def ask_beside(
     else:
         found = await api.perform("beside", effect_of(command), note=note, at=command.at, **given)
     return shown_as(command, found, file)
-
-
-@runtime_checkable
-class AsksLater(Protocol):
-    """A tree of another process."""
-
-    async def aperform(self, effect: str, **given: Any) -> Any:
-        """Carry out an effect by its route, while other tasks go on."""
-        ...
 
 
 def asked(command: Command) -> tuple[str | None, dict[str, Any]]:
@@ -269,7 +261,10 @@ def matrix_lines(matrix: dict[str, list[str]] | None) -> list[str]:
 def _fuzz(command: Command, found: Data) -> Result:
     tried = f"{counted(found['steps'], 'input')} in {counted(found['sessions'], 'session')}"
     nothing = f"nothing found{', but the rule was not known' if found['never'] else ''}"
-    lines = [f"{found['worker']}: {found['said'] or nothing}, after {tried}"]
+    if found["found"] and not found["test"]:  # it says after how many inputs of one session
+        lines = [f"{found['worker']}: {found['said']}", f"tried: {tried}"]
+    else:
+        lines = [f"{found['worker']}: {found['said'] or nothing}, after {tried}"]
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}")
     lines += [f"  {brief(line, 400)}" for line in found["never"]]

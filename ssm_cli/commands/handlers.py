@@ -22,15 +22,10 @@ from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
 
 
-def value_line(api: NodeApi, worker: str, value: object) -> str:
-    """Return a value of a worker as its codec writes it."""
-    return api.encode(worker, value).decode("utf-8", "backslashreplace")
-
-
 def _state(command: Command, api: NodeApi) -> Result:
     worker = command.arguments["worker"]
     state = api.get_state(worker)
-    shown = value_line(api, worker, state)
+    shown = api.shown(worker, state)
     return made_result(
         "state",
         text.output_lines(shown),
@@ -78,7 +73,7 @@ def _crash(command: Command, api: NodeApi) -> Result:
 def _status(command: Command, api: NodeApi) -> Result:
     worker = command.arguments["worker"]
     status = api.get_status(worker)
-    state = value_line(api, worker, status.state)
+    state = api.shown(worker, status.state)
     value: dict[str, object] = {
         "id": status.id,
         "path": status.path,
@@ -94,11 +89,9 @@ def _status(command: Command, api: NodeApi) -> Result:
         both = getattr(status, waits)
         if both:
             value[waits] = [[kind, data_of(api, worker, said)] for kind, said in both]
-            said = [
-                f"{text.event_type(kind)} {value_line(api, worker, said)}" for kind, said in both
-            ]
+            said = [f"{text.event_type(kind)} {api.shown(worker, said)}" for kind, said in both]
             lines = (*lines, *(text.brief(f"{waits}: {one}") for one in said))
-    events = tuple(f"  {e.kind} {text.brief(value_line(api, worker, e.value))}" for e in status.log)
+    events = tuple(f"  {e.kind} {text.brief(api.shown(worker, e.value))}" for e in status.log)
     return answered(command, value, (*lines, *events))
 
 

@@ -300,8 +300,9 @@ def _option_value(option: Option, word: _Word | None, end: int) -> object:
     except ValueError:
         number = -1
     if not 0 <= number < 10**9:
+        bound = "from 0" if not number > 0 else "below 1,000,000,000"
         raise CommandError(
-            f"`{option.spellings[0]}` takes a number from 0, not `{text}`", column=column
+            f"`{option.spellings[0]}` takes a number {bound}, not `{text}`", column=column
         )
     return number
 

@@ -24,6 +24,7 @@ from ssm_cli.runtime.api import NodeApi
 INPUT_CHARACTERS = 60
 VALUE_CHARACTERS = 40
 CHANGES_ON_A_LINE = 2
+MOST_DIGITS = 9  # of a number of records
 ROW_COLUMNS = 79  # of a timeline that is printed
 
 Data = dict[str, Any]
@@ -33,21 +34,33 @@ Show = Mapping[str, Callable[[Data], Shown]]
 
 def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
     """Ask the past, and show what it answers by the verb's row in `shown_by`."""
+    effect, given = asked_past(command)
+    return show_past(command, api.perform(effect, **given), shown_by)
+
+
+def asked_past(command: Command) -> tuple[str, Data]:
+    """Return the effect that a verb of the past asks for, and what it is given."""
     verb = VERBS[command.verb]
     if verb.route is None:
-        found: Data = api.perform("go", where="now")
-    else:
-        given: Data = {"last": command.last, **command.arguments}
-        if "code" in given:  # a file of where one stands, not of where the tree runs
-            given["code"] = str(Path(given["code"]).resolve())
-        if verb.name == "save":
-            need_room(command, command.arguments["file"], PAST)
-        wanted = {query.name for query in verb.route.query}
-        asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
-        found = api.perform(verb.route.effect, at=command.at, **asked)
+        return "go", {"where": "now"}
+    given: Data = {"last": command.last, **command.arguments}
+    if "code" in given:  # a file of where one stands, not of where the tree runs
+        given["code"] = str(Path(given["code"]).resolve())
+    if verb.name == "save":
+        need_room(command, command.arguments["file"], PAST)
+    wanted = {query.name for query in verb.route.query}
+    asked = {name: _value(verb.name, name, given.get(name)) for name in wanted}
+    return verb.route.effect, {"at": command.at, **asked}
+
+
+def show_past(command: Command, found: Data, shown_by: Show) -> Result:
+    """Show what the past has answered by the verb's row in `shown_by`."""
+    verb = VERBS[command.verb]
     if "data" in found:
         found = _kept(found, command.arguments["file"])
     lines, made = shown_by[verb.name](found)
+    if verb.name == "history" and command.last == 0:
+        lines = []  # as of `log -n 0`
     none = verb.name == "when" and found["record"] is None
     code = ExitCode.CRASHED if none else ExitCode.DONE
     if differs(verb.name, found):
@@ -59,7 +72,8 @@ def differs(verb: str, found: Data) -> bool:
     """Return whether other code comes out differently, and nothing was done about it."""
     if verb == "replay":
         return bool(found["same"] != found["total"])
-    return bool(found.get("differs") or found.get("stale")) and not found["done"]
+    done = found.get("done") or found.get("adopted")
+    return bool(found.get("differs") or found.get("stale")) and not done
 
 
 def _kept(found: Data, file: str) -> Data:
@@ -74,9 +88,11 @@ def _value(verb: str, name: str, word: Any) -> Any:
     """Return an argument as the effect takes it: a number for N, else the word."""
     if name != "by" or word is None:
         return word
-    if not word.isdecimal() or not 0 < int(word) < 10**9:
-        raise CommandError(f"`{verb}` takes a number of records from 1, not `{word[:40]}`")
-    return int(word)
+    digits = word.isdecimal() and word.lstrip("0")
+    if not digits or len(digits) > MOST_DIGITS:
+        bound = "below 1,000,000,000" if digits else "from 1"
+        raise CommandError(f"`{verb}` takes a number of records {bound}, not `{word[:40]}`")
+    return int(digits)
 
 
 # --- records ----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, LAST, OF, PAST, READ, Query, Route
+from ssm_cli.commands.routes import ADMIN, LAST, LATER_S, OF, PAST, READ, Query, Route, flag
 from ssm_cli.commands.verb import AT, FORCE, INTO, ONLY_LAST, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404)
@@ -23,7 +23,7 @@ _STEP = (
     OF,
     Query("change", "string", "only those that changed this part of the state"),
     Query("when", "string", "only those after which this holds"),
-    Query("crash", "string", "`yes`: to the moment before the next crash"),
+    flag("crash", "`yes`: to the moment before the next crash"),
 )
 
 PAST_VERBS: tuple[Verb, ...] = (
@@ -128,7 +128,7 @@ PAST_VERBS: tuple[Verb, ...] = (
         "history",
         Route("POST", f"{PAST}/save", "save", ADMIN,
               "What is remembered, redacted: the bytes of a file, in base64.", "Past",
-              failures=(*_BAD, 500)),
+              failures=(*_BAD, 500), wait_s=LATER_S),
         options=(FORCE, OUTPUT),
     ),
 )  # fmt: skip

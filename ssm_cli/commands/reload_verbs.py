@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, PAST, Query, Route
+from ssm_cli.commands.routes import ADMIN, PAST, Query, Route, flag
 from ssm_cli.commands.verb import OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
@@ -10,7 +10,7 @@ _YES = Option("sure", ("--yes",), "", "do it, whatever differs", kind="flag")
 _NO = Option("no", ("--no",), "", "only say what would be", kind="flag")
 _LAST = Option("last", ("-n", "--last"), "N", "rehearse the last N inputs of each worker (100)",
                kind="number")  # fmt: skip
-_SURE = Query("sure", "string", "`yes` does it, whatever differs; `no` only tells")
+_SURE = flag("sure", "`yes` does it, whatever differs; `no` only tells")
 _PLAN = Query("plan", "string", "the plan that was agreed to; another one is only told")
 
 
@@ -53,7 +53,7 @@ RELOAD_VERBS: tuple[Verb, ...] = (
              Query("worker", "string", "whose inputs", required=True),
              Query("code", "string", "a file where the tree runs; default: tell how far it is"),
              Query("count", "integer", "for so many inputs; default 1000"),
-             Query("off", "string", "`yes` ends it")),
+             flag("off", "`yes` ends it")),
         options=(Option("code", ("--code",), "FILE", "the other code"),
                  Option("count", ("--for",), "N", "for so many inputs (1000)"),
                  Option("off", ("--off",), "", "end it", kind="flag"), OUTPUT),

@@ -36,6 +36,14 @@ class Query(msgspec.Struct, frozen=True):
     required: bool = False
 
 
+YES_NO = ("yes", "no")
+
+
+def flag(name: str, help_: str) -> Query:
+    """Return a parameter that is `yes` or `no`; left out it is neither."""
+    return Query(name, "string", help_, YES_NO)
+
+
 class Route(msgspec.Struct, frozen=True):
     """One route.
 
@@ -73,7 +81,8 @@ class Route(msgspec.Struct, frozen=True):
         Some are always about now, and some always about this tree.
         """
         at = () if self.effect in NOW_ONLY else (PLACE,)
-        return (*self.query, *at, *(() if self.effect in HERE_ONLY else (INTO,)))
+        is_here = self.effect in HERE_ONLY and self.effect not in NAMED_WHOLE
+        return (*self.query, *at, *(() if is_here else (INTO,)))
 
 
 READ, CALL, APPLY, ADMIN = Role.READ, Role.CALL, Role.APPLY, Role.ADMIN
@@ -92,6 +101,8 @@ HERE_ONLY = frozenset({
     "call", "cast", "publish", "stop", "reports", "live", "ready", "openapi", "rows",
 })  # fmt: skip
 """The effects that are about this tree alone, or whose worker is named whole."""
+NAMED_WHOLE = frozenset({"call", "cast"})
+"""Those whose worker is: what is for `kv` in `billing` is for `billing.kv` of this tree."""
 SYS = (404, 409, 500)
 SUP = (404, 409, 500, 503, 504)
 TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
@@ -106,5 +117,6 @@ REASON = Query("reason", "string", "why; default normal")
 TREE_FILE = Query("tree", "string", "a tree file where the tree runs; default: that of the tree")
 KEEP_REMOTE = Query("keep_remote", "boolean", "remote children run on, for the next parent")
 SPECS_ONLY = Query("specs_only", "boolean", "change specs alone; start, stop and restart nothing")
+LATER_S = 90.0  # for the answer of what takes long: it is there after 60 s, whatever happens
 PLAN = Query("plan", "string", "the digest of the plan that was agreed to; default: any")
 OF = Query("worker", "string", "only those of this worker")

@@ -11,8 +11,18 @@ from typing import Any
 import msgspec
 
 from ssm_cli.commands.breaks import BREAKS_SHOWN, inputs, left
+from ssm_cli.commands.later import BESIDE, READING, AsksLater
 from ssm_cli.commands.parse import Command
-from ssm_cli.commands.past import SHOWN, Data, Shown, ask_past, record_line
+from ssm_cli.commands.past import (
+    SHOWN,
+    Data,
+    Show,
+    Shown,
+    ask_past,
+    asked_past,
+    record_line,
+    show_past,
+)
 from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
 from ssm_cli.commands.results import Question, Result, done
@@ -87,15 +97,18 @@ def _again(found: Data) -> Shown:
 def _advance(found: Data) -> Shown:
     reports = len(found["reports"])
     lines = [record_line(record) for record in found["records"]]
+    if found["more"]:
+        lines.append(f"and {counted(found['more'], 'more record')}; `history` shows the last ones")
     if reports:
         lines.append(f"{reports} reports; `log -n {reports}` shows them")
-    if found["passed"] < found["wanted"]:
-        lines.append(f"stopped after {found['passed']:g} s of it: too much happens in a fork")
+    if found["stopped"]:
+        lines.append(found["stopped"])
     return lines or ["nothing happened"], [{"v": VERSION, "type": "advance", **found}]
 
 
 def _adopt(found: Data) -> Shown:
-    lines = _changes(found) or ["  no difference"]
+    lines = ["this is another change than the one that was agreed to:"] if found["stale"] else []
+    lines += _changes(found) or ["  no difference"]
     if found["adopted"]:
         lines.append(f"record {found['number']}: adopted")
     else:
@@ -149,12 +162,29 @@ def handle_past(command: Command, api: NodeApi) -> Result:
             return handle_reload(command, api)
         case "adopt":
             return ask_to_adopt(command, api)
-        case "shrink":
-            return write_test(command, api)
         case "report":
             return write_report(command, api)
         case _:
-            return ask_past(command, api, SHOWN_BY)
+            return ask_past(made_ready(command), api, shown_by(command))
+
+
+async def ahandle_past(
+    command: Command, api: NodeApi, note: Callable[[str], None] | None = None
+) -> Result:
+    """`handle_past` for asyncio, of what may take long: the tree and all other tasks go on.
+
+    Cancelling it ends what was begun.
+    """
+    effect, given = asked_past(made_ready(command))
+    if isinstance(api, AsksLater):
+        found = await api.aperform(effect, **given)
+    elif command.verb in BESIDE:
+        found = await api.perform("beside", effect, note=note, **given)
+    elif command.verb in READING:
+        found = await api.perform("soon", effect, **given)
+    else:
+        found = await api.perform("in_turns", effect, **given)
+    return show_past(command, found, shown_by(command))
 
 
 def ask_to_adopt(command: Command, api: NodeApi) -> Result:
@@ -163,15 +193,16 @@ def ask_to_adopt(command: Command, api: NodeApi) -> Result:
     found: Any = result.value
     if found["adopted"] or not found["changes"]:
         return result
-    then = msgspec.structs.replace(command, arguments={**command.arguments, "sure": "yes"})
+    agreed = {**command.arguments, "sure": "yes", "plan": found["plan"]}
+    then = msgspec.structs.replace(command, arguments=agreed)
     return msgspec.structs.replace(result, question=Question(f"adopt {found['worker']}", then))
 
 
-def write_test(command: Command, api: NodeApi) -> Result:
-    """Shrink a crash, and write the test of it where that is asked for."""
-    file = target_of(command)
+def made_ready(command: Command) -> Command:
+    """Return a command that may write a test with the folder that this is for, once it has room."""
+    file = target_of(command) if command.verb == "shrink" else ""
     if not file:
-        return ask_past(command, api, SHOWN_BY)
+        return command
     told_only = "--every" if command.arguments.get("every") else "gave_up"
     if told_only in ("--every", command.arguments.get("record")):
         raise CommandError(
@@ -180,10 +211,17 @@ def write_test(command: Command, api: NodeApi) -> Result:
         )
     need_room(command, file, TEST)
     given = {**command.arguments, "beside": str(Path(file).expanduser().resolve().parent)}
-    asked = msgspec.structs.replace(command, arguments=given)
+    return msgspec.structs.replace(command, arguments=given)
+
+
+def shown_by(command: Command) -> Show:
+    """Return how answers are shown; a test is written to its file first."""
+    file = target_of(command) if command.verb == "shrink" else ""
+    if not file:
+        return SHOWN_BY
 
     def written(found: Data) -> Shown:
         write_file(file, found["test"])
         return SHOWN_BY["shrink"]({**found, "file": file})
 
-    return ask_past(asked, api, {"shrink": written})
+    return {"shrink": written}

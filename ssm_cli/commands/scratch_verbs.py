@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ssm_cli.commands.routes import ADMIN, PAST, READ, Query, Route
+from ssm_cli.commands.routes import ADMIN, LATER_S, PAST, READ, Query, Route, flag
 from ssm_cli.commands.verb import AT, FORCE, INTO, OUTPUT, Option, Parameter, Verb
 
 _BAD = (400, 404, 409)
@@ -14,7 +14,8 @@ _FILE = Option("output", ("-o", "--output"), "FILE|FORMAT", "write it there; or 
 def _ask(effect: str, help_: str, *query: Query) -> Route:
     """Return the route of an effect that makes or changes a scratch tree, or steps user code."""
     path = f"{PAST}/{effect}"
-    return Route("POST", path, effect, ADMIN, help_, "Past", query=query, failures=_BAD)
+    return Route("POST", path, effect, ADMIN, help_, "Past", query=query, failures=_BAD,
+                 wait_s=LATER_S)  # fmt: skip
 
 
 SCRATCH_VERBS: tuple[Verb, ...] = (
@@ -85,7 +86,8 @@ SCRATCH_VERBS: tuple[Verb, ...] = (
         _ask("adopt", "Put the state of a fork in the live worker's place.",
              Query("worker", "string", "whose", required=True),
              Query("why", "string", "the reason, which is recorded; needed"),
-             Query("sure", "string", "`yes` does it; else only the difference is told")),
+             flag("sure", "`yes` does it; else only the difference is told"),
+             Query("plan", "string", "the `plan` that was agreed to; another one is only told")),
         options=(Option("why", ("--why",), "TEXT", "the reason, which is recorded",
                         kind="text"), _YES, OUTPUT, AT, INTO),
     ),
@@ -109,7 +111,7 @@ SCRATCH_VERBS: tuple[Verb, ...] = (
              Query("record", "string", "a crash; default: the last"),
              Query("when", "string", "a rule that must not hold, in place of a crash"),
              Query("beside", "string", "the folder that the test is for"),
-             Query("every", "string", "`yes`: the fewest inputs of all workers are told")),
+             flag("every", "`yes`: the fewest inputs of all workers are told")),
         options=(Option("when", ("--when",), "EXPR", "until this holds", kind="expr"),
                  Option("every", ("--every",), "", "inputs of all workers", kind="flag"),
                  _FILE, FORCE, AT, INTO),

@@ -176,6 +176,7 @@ VOICE: dict[str, Wording] = {
     "reachable": Wording("●", "good", _with("reachable", _pairs), restarts=False),
     "waiting": Wording("…", "warn", _with("waits for another", _pairs), restarts=False),
     "moved": Wording("·", "muted", _with("moved", _pairs), restarts=False),
+    "left": Wording("·", "muted", _with("runs on, without this parent", _pairs), restarts=False),
     "node_up": Wording("●", "good", _with("node up:", _pairs), restarts=False),
     "node_down": Wording("✖", "warn", _with("node down:", _pairs), restarts=False),
     "link_up": Wording("●", "good", _only("is linked to its cluster again"), restarts=False),

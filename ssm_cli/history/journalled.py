@@ -103,7 +103,7 @@ def journalled_node(
     node = Node(tree, name=name, clock=ManualClock(0.0, 0.0), guard=False, history=MOST_RECORDS)
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
-    with without_collector():  # all that is made stays
+    with without_collector(recorder.world):  # all that is made stays
         roster = Roster(store, tree, workers_in(store, head_of(store)))
         recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
         troubles = [*recovered.look().values()]

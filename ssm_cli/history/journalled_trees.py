@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.reasons import Crash
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.errors import Forgotten
 from ssm_cli.history.records import has_number
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.durable.pools import SIMPLE, Pools, child_of, is_durable
 from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.crashes import KEPT_CRASHES, CrashNote, crash_report
+from ssm_cli.runtime.engine.recalled import places_of
 from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Recorder
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import adopt
+from ssm_cli.runtime.views import CrashReport
 from ssm_cli.spec.model import ChildSpec, SupervisorSpec, walk
 
 
@@ -60,7 +68,40 @@ def with_trees(node: Node, told: FromJournal) -> Node:
     put_states(node._world, known_at(told, told.recorder.last()), told.pools)  # noqa: SLF001 - ours
     node.at = partial(tree_at, node, told)
     node.first_record = partial(first_of, told)
+    return with_crashes(node, told, told.recorder.last())
+
+
+def with_crashes(node: Node, told: FromJournal, record: int) -> Node:
+    """Have a node tell of the crashes up to a record, which it has not seen itself."""
+    asked = node.crash_reports
+
+    def crash_reports(worker: str | None = None, last: int | None = None) -> list[CrashReport]:
+        asked(worker)  # a name that nobody has is refused
+        found = crashes_to(node, told, record, worker and (node.id_of(worker) or worker))
+        return found if last is None else found[max(0, len(found) - last) :]
+
+    node.crash_reports = crash_reports
     return node
+
+
+def crashes_to(node: Node, told: FromJournal, record: int, worker: str | None) -> list[CrashReport]:
+    """Return the last crashes up to a record (of one worker), oldest first.
+
+    How each came about is what its step has come to, stepped again; what its supervisor made of it
+    no journal tells.
+    """
+    world, found = node._world, deque[CrashReport](maxlen=KEPT_CRASHES)  # noqa: SLF001 - ours
+    for number, cell, _, message, before, what in told.recorder.ring:
+        crashed = type(what) is Came and what.outcome is None and type(what.reason) is Crash
+        if not crashed or number > record or worker not in (None, cell.spec.id):
+            continue
+        here, reason = world.names.get(cell.spec.id, cell), what.reason
+        error, at_s = reason.error, told.recorder.instants.of(number)[1]
+        note = CrashNote(0, at_s, here, message, before, str(reason), type(error).__name__,  # type: ignore[arg-type]  # a worker's
+                         reason.said, places_of(error), decision="unknown")  # fmt: skip
+        report = crash_report(note, partial(shown, world))
+        found.append(msgspec.structs.replace(report, record=number, strategy=""))
+    return [*found]
 
 
 def first_of(told: FromJournal) -> int:
@@ -81,7 +122,7 @@ def tree_at(node: Node, told: FromJournal, record: int) -> Node:
     now_s, wall_s = told.recorder.instants.of(record)
     tree = Node(node.spec, name=node.name, clock=ManualClock(now_s, wall_s), guard=False)
     put_states(tree._world, known_at(told, record), told.pools)  # noqa: SLF001 - made for this
-    return tree
+    return with_crashes(tree, told, record)
 
 
 def known_at(told: FromJournal, record: int) -> dict[str, Known]:
@@ -140,6 +181,7 @@ def fill(world: World, sup: SupervisorCell, known: Mapping[str, Known], pools: P
             fill(world, cell, known, pools)
             continue
         one = known.get(cell.spec.id)
+        cell.starts = 0 if one is None else one.starts
         if isinstance(cell, WorkerCell) and one is not None and one.state is not NOTHING:
             cell.behaviour = behaviour_of(cell.spec.start)
             cell.state, cell.steps, cell.starts = one.state, one.steps, max(1, one.starts)

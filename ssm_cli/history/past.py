@@ -12,12 +12,14 @@ import msgspec
 from ssm_cli.errors import CommandError, ReadOnly
 from ssm_cli.history.breaks import LIVE, BreakPoints
 from ssm_cli.history.marks import timeline as marks_at
+from ssm_cli.history.places import need_rest
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.saved.keeping import bytes_of_past
 from ssm_cli.history.scratch import Scratch
 from ssm_cli.history.telling import Data
-from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.timeline import AT_ONCE_S, MOST_S, Timeline
 from ssm_cli.history.trying import Trying
+from ssm_cli.history.turns import Turns, all_turns, in_turns
 from ssm_cli.runtime.node import Node
 
 SAVE_S = 10.0  # the tree waits meanwhile
@@ -40,7 +42,7 @@ class Past:
         points, reloads = BreakPoints(node), Reloads(timeline)
         self._node, self._scratch, self._points = node, scratch, points
         self._timeline, self._places = timeline, timeline.places
-        told: dict[str, Callable[..., Data]] = {
+        self._told: dict[str, Callable[..., Any]] = {
             "history": timeline.history,
             "go": timeline.go,
             "step": timeline.step,
@@ -50,15 +52,8 @@ class Past:
             "when": timeline.when,
             "why": timeline.why,
             "timeline": partial(marks_at, timeline.places, instant),
-            "fork": scratch.fork,
-            "forks": scratch.forks,
             "drop": self._drop,
-            "without": scratch.without,
             "edit": self._edit,
-            "advance": scratch.advance,
-            "adopt": scratch.adopt,
-            "replay": trying.replay,
-            "shrink": trying.shrink,
             "reload": reloads.reload,
             "rollback": reloads.rollback,
             "shadow": reloads.shadow,
@@ -68,15 +63,38 @@ class Past:
             "breaks": points.all,
             "unbreak": points.clear,
             "leave": points.go_on,
+            **of_forks(scratch, trying),
         }
         self.effects: dict[str, Callable[..., Any]] = {
-            name: partial(self._ask, effect) for name, effect in told.items()
+            name: partial(self._ask, effect) for name, effect in self._told.items()
         }
+        self.effects["in_turns"], self.effects["at_once"] = self._in_turns, self._at_once
         self.effects["standing"] = self._standing
         self.effects["save"] = self._save
 
-    def _ask(self, effect: Callable[..., Data], /, at: str = "", **given: Any) -> Data:
+    def _ask(self, effect: Callable[..., Any], /, at: str = "", **given: Any) -> Any:
         """Ask at a place; what is None is left to the effect."""
+        return all_turns(self._begin(effect, at, given))
+
+    async def _in_turns(self, effect: str, at: str = "", **given: Any) -> Any:
+        """Ask for an effect by its name; the live tree and other tasks go on between its turns."""
+        return await in_turns(self._begin(self._told[effect], at, given))
+
+    def _at_once(self, effect: str, **given: Any) -> Data | None:
+        """Ask for an effect that only reads; return None where the answer takes too long."""
+        patience = self._timeline.patience
+        patience.most_s, patience.is_late = AT_ONCE_S, False
+        try:
+            found: Data = self.effects[effect](**given)
+        except CommandError:
+            if not patience.is_late:
+                raise
+            return None
+        finally:
+            patience.most_s = MOST_S
+        return found
+
+    def _begin(self, effect: Callable[..., Any], at: str, given: dict[str, Any]) -> Any:
         known = {name: value for name, value in given.items() if value is not None}
         for name in NAMING & known.keys():
             known[name] = self._node.id_of(known[name]) or known[name]
@@ -88,17 +106,21 @@ class Past:
         data, facts = bytes_of_past(node, SAVE_S)
         return {"data": data, "bytes": len(data), **msgspec.to_builtins(facts)}
 
-    def _standing(self, at: str, *, reading: bool) -> Node:
-        """Return the tree at a place.
+    def _standing(self, at: str, *, reading: bool, record: str | None = None) -> Node:
+        """Return the tree at a place; in a fork, that at a `record` of its past or its own.
 
         Raises:
             ReadOnly: it is one of the past, and something else than reading is asked of it.
             Forgotten: the record is not remembered, or there is no such fork.
-            CommandError: the word stands for no place.
+            CommandError: the word stands for no place, or the fork is being stepped.
         """
         place = self._place(at)
         if place.isdecimal() and not reading:
             raise ReadOnly(READ_ONLY)
+        if place and not reading:
+            need_rest(self._places.fork_of(place))
+        if record is not None:
+            return self._places.tree_at(self._places.record_at(record, place), place)
         return self._places.tree(place)
 
     def _place(self, at: str) -> str:
@@ -123,7 +145,7 @@ class Past:
             raise CommandError("this is no fork, and no worker is held at a break")
         return self._points.drop(worker)
 
-    def _edit(self, record: str, given: str, place: str = "") -> Data:
+    def _edit(self, record: str, given: str, place: str = "") -> Data | Turns[Data]:
         """Step a fork again with another input; at now, give it to a worker that is held."""
         if place or record.isdecimal():
             return self._scratch.edit(record, given, place)
@@ -131,6 +153,20 @@ class Past:
 
     def _step_back(self, by: int = 1, **given: Any) -> Data:
         return self._timeline.step(-by, **given)
+
+
+def of_forks(scratch: Scratch, trying: Trying) -> dict[str, Callable[..., Any]]:
+    """Return the effects of scratch trees, and of what is tried with what is remembered."""
+    return {
+        "fork": scratch.fork,
+        "forks": scratch.forks,
+        "without": scratch.without,
+        "advance": scratch.advance,
+        "settle": scratch.settle,
+        "adopt": scratch.adopt,
+        "replay": trying.replay,
+        "shrink": trying.shrink,
+    }
 
 
 def with_past(node: Node, instant: Callable[[float], str]) -> Node:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -32,6 +34,8 @@ class Fork(msgspec.Struct, eq=False):
         base: the moment behind which the fork's own records are.
         instead: by record of the source, what was stepped in its place so far; None for nothing.
         code: the module that its workers are stepped by; None for their own.
+        parent: the fork that it was made of, as that was then; None for one of the live tree.
+        busy: whether it is being stepped, in turns.
     """
 
     name: str
@@ -42,6 +46,41 @@ class Fork(msgspec.Struct, eq=False):
     base: Entry
     instead: dict[int, Any] = {}
     code: Any = None
+    parent: Fork | None = None
+    busy: bool = False
+
+    def recorder_of(self, number: int) -> Recorder | None:
+        """Return what remembers a record of its past: its own tree, or one that it was made of."""
+        if number > self.record:
+            return None if number <= self.base[0] else self.node.recorder()
+        if self.parent is None or number > self.parent.record:
+            return self.source.recorder()
+        return self.parent.recorder_of(number)
+
+    @property
+    def depth(self) -> int:
+        """Of how many forks, each made of the next, it is the first."""
+        return 1 if self.parent is None else 1 + self.parent.depth
+
+    @contextmanager
+    def stepped(self) -> Iterator[None]:
+        """A block in which nobody else makes it go on.
+
+        Raises:
+            CommandError: somebody does already.
+        """
+        need_rest(self)
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
+
+
+def need_rest(fork: Fork) -> None:
+    """Raise `CommandError` for a fork that is being stepped."""
+    if fork.busy:
+        raise CommandError(f"{fork.name} is being stepped for somebody else; ask again behind that")
 
 
 class Places:
@@ -75,9 +114,15 @@ class Places:
         """Return the tree that stood at a record of a place; raises `Forgotten`."""
         if not place or place.isdecimal():
             return self.tree(str(record))
-        fork = self.fork_of(place)
-        shared = record < fork.node.first_record()  # what was before, it has in common
-        return self.tree_at(record, fork.above) if shared else fork.node.at(record)
+        fork: Fork | None = self.fork_of(place)
+        source = self.node
+        while fork is not None:
+            if record >= fork.node.first_record():
+                source = fork.node
+                break
+            source, fork = fork.source, fork.parent  # what was before, it has in common
+        found: Node = self.tree(str(record)) if source is self.node else source.at(record)
+        return found
 
     def fork_of(self, place: str) -> Fork:
         """Return the fork of that name.
@@ -102,6 +147,8 @@ class Places:
         self._made += 1
         above = "" if place.isdecimal() else place
         fork = Fork(f"fork{self._made}", node, record, self.tree(above), above, base)
+        if above and self.forks[above].depth < MOST_FORKS:
+            fork.parent = msgspec.structs.replace(self.forks[above])
         self.forks[fork.name] = fork
         return fork
 

@@ -12,11 +12,13 @@ A record keeps its number where it can: one that is left out leaves a gap.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from ssm_cli.errors import Forgotten
 from ssm_cli.history.places import Fork
+from ssm_cli.history.turns import Turns
 from ssm_cli.runtime.engine.entries import MARKED
 from ssm_cli.runtime.engine.pending import SentInput
 from ssm_cli.runtime.engine.recorder import (
@@ -35,14 +37,15 @@ from ssm_cli.runtime.recording.given import inputs_waiting
 from ssm_cli.runtime.recording.restep import is_own
 from ssm_cli.runtime.recording.rewind import at_once
 
+Copied = Callable[[Node, int], Node]
 Keys = Counter[tuple[str, int]]
 """How many inputs of which worker: each is known by the object that was given first."""
 
 
-def rerun(
-    fork: Fork, instead: Mapping[int, Any], copied: Callable[[Node, int], Node]
-) -> tuple[Node, Entry]:
+def rerun(fork: Fork, instead: Mapping[int, Any], copied: Copied) -> Turns[tuple[Node, Entry]]:
     """Return the tree of a fork, stepped again, and the moment behind which its own records are.
+
+    Done in turns, between which its source may go on.
 
     Args:
         fork: it is not changed.
@@ -52,23 +55,61 @@ def rerun(
     Raises:
         Forgotten: not all that is needed is remembered.
     """
+    node, base, _ = yield from again(fork, instead, copied)
+    yield from node.turns(max(0.0, fork.node.now_s() - node.now_s()))
+    return node, base
+
+
+def again(
+    fork: Fork, instead: Mapping[int, Any], copied: Copied, last: int | None = None
+) -> Turns[tuple[Node, Entry, Keys]]:
+    """Step a fork again, up to the `last` of its own records; `rerun` lets time pass behind that.
+
+    Returns:
+        Its tree, the moment behind which its own records are, and what waited at the beginning.
+    """
     source, own = fork.source.recorder(), fork.node.recorder()
     if source is None or own is None or fork.base not in own.ring:
         raise Forgotten(f"not all that {fork.name} has served is remembered; `fork` makes another")
-    of_source = {number for number in instead if number <= fork.record}
-    begin = min(of_source) - 1 if of_source else fork.base[0]
-    node = copied((fork.source if of_source else fork.node).at(begin), begin)
-    if not of_source:
-        base = base_of(node)
-        node.step_again(own, entries_between(own, begin, own.last()), instead)
-    else:
-        known = known_by_itself(fork, source, Counter(map(waits_as, inputs_waiting(node._world))))  # noqa: SLF001 - of a fork that nobody else has
-        then = at_once(entries_between(source, begin, fork.record), fork.record)
-        node.step_again(source, then, instead)
-        base = base_of(node, fork.record)
-        node.give_again(own, [*by_hand(own, entries_behind(own, fork.base), known)], instead)
-    node.run(max(0.0, fork.node.now_s() - node.now_s()))
-    return node, base
+    if min(instead) > fork.record:
+        node = copied(fork.node.at(fork.base[0]), fork.base[0])
+        base, here = base_of(node), waiting_in_world(node)
+        then = entries_between(own, fork.base[0], own.last())
+        yield from node.step_again(own, then, instead)
+        return node, base, here
+    brought = brought_before(fork)
+    node, here = yield from source_again(fork, instead, copied)
+    base = base_of(node, fork.record)
+    known = known_by_itself(fork, brought, here)
+    behind = (e for e in entries_behind(own, fork.base) if last is None or e[0] <= last)
+    yield from node.give_again(own, [*by_hand(own, behind, known)], instead)
+    return node, base, here
+
+
+def source_again(
+    fork: Fork, instead: Mapping[int, Any], copied: Copied
+) -> Turns[tuple[Node, Keys]]:
+    """Step again what a fork was made of, up to where that was; return also what waited first."""
+    source, first, parent = fork.source.recorder(), min(instead), fork.parent
+    assert source is not None, "it was looked for"
+    if parent is not None and first <= parent.record:
+        given = {n: said for n, said in {**parent.instead, **instead}.items() if n <= fork.record}
+        node, _, here = yield from again(parent, given, copied, fork.record)
+        yield from node.turns(max(0.0, fork.base[5].world.clock.now_s() - node.now_s()))
+        return node, here
+    then = [*at_once(entries_between(source, first - 1, fork.record), fork.record)]
+    node = copied(fork.source.at(first - 1), first - 1)
+    here = waiting_in_world(node)
+    yield from node.step_again(as_it_is(source), then, instead)
+    return node, here
+
+
+def as_it_is(recorder: Recorder) -> Recorder:
+    """Return what a recorder knows of its records now: it may forget, and learn more."""
+    known = copy(recorder)
+    known.causes, known.instants = {**recorder.causes}, copy(recorder.instants)
+    known.instants.take_over(recorder.instants)
+    return known
 
 
 def base_of(node: Node, record: int = 0) -> Entry:
@@ -124,20 +165,38 @@ def by_hand(recorder: Recorder, entries: Iterable[Entry], known: Keys) -> Iterat
         put_off[key] += type(what) is PutOff
 
 
-def known_by_itself(fork: Fork, source: Recorder, here: Keys) -> Keys:
+def brought_before(fork: Fork) -> set[int]:
+    """Return the inputs that workers have brought, and that waited when a fork was made.
+
+    It may be made of one that had them from the tree that it was made of itself.
+    """
+    brought = set[int]()
+    level: Fork | None = fork
+    while level is not None:
+        if (source := level.source.recorder()) is not None:
+            origin, record = source.world.origin, level.record
+            served = (e for e in source.ring if e[0] > record and e[2] is not None)
+            brought.update(id(origin(e[3])) for e in served if is_own(source, e[0], e[5]))
+            waiting = inputs_waiting(source.world)
+            brought.update(id(one) for _, one, who, _ in waiting if type(who) is SentInput)
+        level = level.parent
+    return brought
+
+
+def known_by_itself(fork: Fork, brought: Collection[int], here: Keys) -> Keys:
     """Return the inputs that waited in a fork when it was made, and that another one has by itself.
 
-    Those that wait `here` in it before it is stepped again, and those that workers have brought.
+    Those that wait `here` in it before it is stepped again, and those that workers have `brought`.
     """
-    origin, brought = source.world.origin, set[int]()
-    for entry in source.ring:
-        if entry[0] > fork.record and entry[2] is not None and is_own(source, entry[0], entry[5]):
-            brought.add(id(origin(entry[3])))
-    brought.update(id(one[1]) for one in inputs_waiting(source.world) if type(one[2]) is SentInput)
     found = Keys()
     for key in map(waits_as, inputs_waiting(fork.base[5].world)):
         found[key] += key[1] in brought or found[key] < here[key]
     return found
+
+
+def waiting_in_world(node: Node) -> Keys:
+    """Return what waits in a tree."""
+    return Keys(map(waits_as, inputs_waiting(node._world)))  # noqa: SLF001 - of a fork that nobody else has
 
 
 def waits_as(one: tuple[str, Any, Any, bool]) -> tuple[str, int]:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from ssm_cli.behaviour.visible import Taken
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import CommandError, Forgotten, message_of
+from ssm_cli.history.agreed import Signs
 from ssm_cli.history.changes import change_record
 from ssm_cli.history.changes import changes as changes_between
 from ssm_cli.history.other_code import Replaced, other_code
 from ssm_cli.history.places import MOST_FORKS, Fork, Places
-from ssm_cli.history.records import Served, latest_of
+from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.rerun import base_of, rerun
 from ssm_cli.history.saved.code import GONE, GONE_MACHINE, GoneServer
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.recorder import Acted
 from ssm_cli.runtime.node import Node
@@ -29,17 +32,23 @@ MOST_LEFT_OUT = 1000  # records at once
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 BROUGHT = ("timer", "timeout", "continue", "run")  # how records come that others bring
 MOST_COPIED = 1000  # workers whose states are copied for a fork
-MOST_REAL_S = 2.0  # that a fork takes to let time pass
-SLICE_S = 0.05  # of that, after which it is looked at
+MOST_TOLD = 100  # records that time has brought
 FORK_RECORDS = 10_000  # that a fork remembers of itself
+TOO_MUCH = "too much happens in a fork, it took {:g} s of the processor"
 
 
 class Scratch:
     """What can be tried at a place of a timeline; nothing of it leaves the process or is kept."""
 
-    def __init__(self, timeline: Timeline, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        clock: Clock = time.perf_counter,
+        processor: Clock = time.process_time,
+    ) -> None:
         self._timeline = timeline
-        self._clock = clock
+        self._clock, self._processor = clock, processor
+        self._signs = Signs()
         self._places: Places = timeline.places
 
     def fork(self, record: str | None = None, code: str | None = None, place: str = "") -> Data:
@@ -83,7 +92,7 @@ class Scratch:
             return {"place": "", "number": live.record}
         return {"place": str(fork.record), "number": fork.record}
 
-    def without(self, records: str, place: str = "") -> Data:
+    def without(self, records: str, place: str = "") -> Turns[Data]:
         """Step all again without some records; return what differs in the fork now.
 
         `records` are their numbers, with spaces between them.
@@ -93,9 +102,9 @@ class Scratch:
             raise CommandError(
                 f"without what? expected the numbers of 1 to {MOST_LEFT_OUT} records"
             )
-        return self._again(place, dict.fromkeys(map(self._number, numbers)))
+        return (yield from self._again(place, dict.fromkeys(map(self._number, numbers))))
 
-    def edit(self, record: str, given: str, place: str = "") -> Data:
+    def edit(self, record: str, given: str, place: str = "") -> Turns[Data]:
         """Step all again with another input in a record's place; return what differs now.
 
         `given` is decoded by the codec of the record's worker.
@@ -104,44 +113,62 @@ class Scratch:
         one = self._record(self._fork(place), number)
         if not one.is_input:
             raise Forgotten(f"record {number} is no input that is remembered")
-        return self._again(
-            place, {number: typed_input(one.cell, given.encode("utf-8", "surrogateescape"))}
-        )
+        said = typed_input(one.cell, given.encode("utf-8", "surrogateescape"))
+        return (yield from self._again(place, {number: said}))
 
-    def advance(self, span: str, place: str = "") -> Data:
-        """Let time pass in a fork (`90s`, `5m`, `2h`, `1d`), and return what that brought."""
+    def advance(self, span: str, place: str = "") -> Turns[Data]:
+        """Let time pass in a fork (`90s`, `5m`, `2h`, `1d`), and return what that brought.
+
+        Of the records the first `MOST_TOLD` are told; there are `more` of them. `stopped` says
+        why not all of the time has passed, "" if it has.
+        """
         fork, seconds = self._fork(place), seconds_of(span)
         if not 0 < seconds <= MOST_ADVANCE_S:
-            raise CommandError(f"cannot advance {seconds:g} s; expected more than 0 s")
-        node, before = fork.node, fork.node.record
-        seq = node.last_seq
-        passed_s = self._pass(node, seconds)
+            expected = "expected more than 0 s and at most 10 years"
+            raise CommandError(f"cannot advance {seconds:g} s; {expected}")
+        node, begun_s = fork.node, fork.node.now_s()
+        before, seq = node.record, node.last_seq
+        over = yield from self._going_on(fork, seconds)
+        passed_s, why = node.now_s() - begun_s if over else seconds, TOO_MUCH.format(GO_ON_S)
         return {
             "place": place,
             "number": node.record,
             "passed": passed_s,
             "wanted": seconds,
+            "stopped": f"stopped after {passed_s:g} s of it: {why}" if over else "",
             "reports": [report.seq for report in node.reports(seq)],
             "records": self._since(node, before),
+            "more": max(0, node.record - before - MOST_TOLD),
         }
 
-    def _pass(self, node: Node, seconds: float) -> float:
-        """Let time pass, in slices, for `MOST_REAL_S` of the machine's; return how much did."""
-        end_s, passed_s, slice_s = self._clock() + MOST_REAL_S, 0.0, 1.0
-        while passed_s < seconds and node.running:
-            begun_s = self._clock()
-            if begun_s > end_s:
-                return passed_s
-            slice_s = min(slice_s, seconds - passed_s)
-            node.run(slice_s)
-            passed_s += slice_s
-            slice_s *= 2.0 if self._clock() - begun_s < SLICE_S else 0.5
-        return seconds
+    def settle(self, place: str = "") -> Turns[str]:
+        """Serve what waits in a fork; return why not all was served, "" if it was."""
+        over = yield from self._going_on(self._fork(place), 0.0)
+        return f"stopped: {TOO_MUCH.format(GO_ON_S)}" if over else ""
 
-    def adopt(self, worker: str, why: str = "", sure: str = "", place: str = "") -> Data:
+    def _going_on(self, fork: Fork, seconds: float) -> Turns[bool]:
+        """Let a fork go on; return whether it was stopped, as too much happens in it."""
+        quota = self._ration(fork, GO_ON_S)
+        with fork.stepped():
+            yield from quota.cut(fork.node.turns(seconds))
+        return quota.is_over
+
+    def _ration(self, fork: Fork, most_s: float) -> Quota:
+        """Return the time to step a fork, which may be dropped meanwhile."""
+
+        def is_wanted() -> bool:
+            return self._places.forks.get(fork.name) is fork
+
+        return Quota(self._clock, self._processor, most_s, is_wanted)
+
+    def adopt(
+        self, worker: str, why: str = "", sure: str = "", plan: str = "", place: str = ""
+    ) -> Data:
         """Put the state of a worker of the fork in the live worker's place, as a record.
 
-        Unless `sure` is `yes` nothing is done: the answer says what would change.
+        Unless `sure` is `yes` nothing is done: the answer says what would change, and its `plan`.
+        With that nothing else is done: where one of both states is another by now, what would
+        change is told anew (`stale`).
 
         Raises:
             CommandError: no reason is given, or the place is no fork.
@@ -153,17 +180,22 @@ class Scratch:
         names = fork.node._world.names  # noqa: SLF001 - the state itself, not as it is shown
         if worker not in names or fork.node.whereis(worker) is None:
             raise Forgotten(f"no worker `{worker}` runs in {place}")
-        told = self._timeline.differing(live, fork.node, [worker])
-        if sure != "yes":
-            return {"worker": worker, "changes": told, "adopted": False}
         state = names[worker].state  # type: ignore[attr-defined]  # a worker's
+        told = self._timeline.differing(live, fork.node, [worker])
+        known = worker, getattr(live._world.names.get(worker), "state", None), state  # noqa: SLF001 - as above
+        is_stale = self._signs.is_stale(plan, known)
+        if sure != "yes" or is_stale:
+            sign = self._signs.sign(known)
+            return {"worker": worker, "changes": told, "adopted": False, "stale": is_stale,
+                    "plan": sign}  # fmt: skip
         live.replace_state(worker, Taken(state))
         number = live.record
         entry = live.recorder().ring[-1]  # type: ignore[union-attr]  # there are places
         if type(entry[5]) is Acted:
             entry[5].change = "adopted"
         live.note_asker(number, why.strip()[:200])
-        return {"worker": worker, "changes": told, "adopted": True, "number": number}
+        return {"worker": worker, "changes": told, "adopted": True, "stale": False,
+                "number": number}  # fmt: skip
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -179,15 +211,17 @@ class Scratch:
 
     def _record(self, fork: Fork, number: int) -> Served:
         """Return a record of the tree that a fork was made of, or one of the fork's own."""
-        own = number > fork.record
-        recorder = (fork.node if own else fork.source).recorder()
+        recorder = fork.recorder_of(number)
         one = None if recorder is None else latest_of(recorder, number)
-        if one is None or (own and number <= fork.base[0]):
-            there = f"those up to {fork.record} and its own behind that"
-            raise Forgotten(f"record {number} is not remembered in {fork.name}; {there} may be")
+        if one is None:
+            first = fork.recorder_of(1)
+            known = "" if first is None else f"; those from {first.ring[0][0]} on are"
+            if number >= fork.base[0]:
+                known = f"; its last one is {fork.node.record}"
+            raise Forgotten(f"record {number} is not remembered in {fork.name}{known}")
         return one
 
-    def _again(self, place: str, instead: Mapping[int, Any]) -> Data:
+    def _again(self, place: str, instead: Mapping[int, Any]) -> Turns[Data]:
         """Step a fork again from before the first of some records, with other inputs."""
         fork = self._fork(place)
         need_code(fork.node)
@@ -200,9 +234,12 @@ class Scratch:
         if of_source:
             of_source = {**fork.instead, **of_source}
             begin = min(begin, *of_source)
-        node, fork.base = rerun(
-            fork, {**of_source, **instead}, partial(scratch_of, module=fork.code)
-        )
+        quota, copied_by = self._ration(fork, AGAIN_S), partial(scratch_of, module=fork.code)
+        with fork.stepped():
+            made = yield from quota.cut(rerun(fork, {**of_source, **instead}, copied_by))
+        if made is None:
+            raise CommandError(f"{fork.name} stays as it is: {TOO_MUCH.format(AGAIN_S)}")
+        node, fork.base = made
         fork.node, fork.instead = node, of_source or fork.instead
         crashes = sum(report.event == "crashed" and report.record > begin
                       for report in node.reports())  # fmt: skip
@@ -215,8 +252,8 @@ class Scratch:
         if recorder is None:
             return []
         teller = Teller(recorder)
-        ones = (latest_of(recorder, n) for n in range(record + 1, recorder.last() + 1))
-        return [teller.record(one, self._timeline.instant) for one in ones if one is not None]
+        ones = (one for one in served_in(recorder, record + 1) if one.numbered)
+        return [teller.record(one, self._timeline.instant) for one in islice(ones, MOST_TOLD)]
 
 
 def need_code(node: Node) -> None:

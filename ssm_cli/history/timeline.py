@@ -21,7 +21,8 @@ from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
 
-MOST_S = 2.0  # that a question may take: the tree stands still meanwhile
+MOST_S = 2.0  # that a question may take
+AT_ONCE_S = 0.05  # and while the tree stands still, where it can be answered beside it
 SHOWN = 20  # records, unless it is said how many
 MOST_SHOWN = 100_000
 MOST_CAUSES = 1000  # in one chain
@@ -35,6 +36,7 @@ class Timeline:
 
     Attributes:
         places: the trees that stand at places, and the forks.
+        patience: how long a question may take.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Timeline:
         instant: Callable[[float], str],
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._clock = clock
+        self.patience = Patience(clock)
         self.places = Places(node)
         self.instant = instant
 
@@ -93,7 +95,7 @@ class Timeline:
         refuse_fork(place)
         refuse_zero(by)
         _, recorder, here = self.places.remembered(place)
-        if crash:
+        if crash == "yes":
             if worker or change or when:
                 raise CommandError("`--crash` goes alone, without --worker, --change, --when")
             record = crash_from(recorder, here, by)
@@ -106,7 +108,7 @@ class Timeline:
         else:
             wanted = self._wanted(recorder, worker, change, when)
             first, last = (0, here - 1) if by < 0 else (here + 1, None)
-            entries = in_time(self._clock, entries_in(recorder, first, last, back=by < 0))
+            entries = self.patience.in_time(entries_in(recorder, first, last, back=by < 0))
             ones = (served(recorder, entry) for entry in entries)
             hits = (one for one in ones if one is not None and wanted(one))
             hit = next(islice(hits, abs(by) - 1, None), None)
@@ -146,7 +148,7 @@ class Timeline:
         impure = teller.is_impure(worker)
         first: int | None = None
         writes = Writes(teller, part)
-        for entry in in_time(self._clock, entries_in(recorder, 0, here, worker)):
+        for entry in self.patience.in_time(entries_in(recorder, 0, here, worker)):
             change = None if impure else writes.by(entry)
             one = None if change is None else served(recorder, entry)
             if one is not None and change is not None:
@@ -173,7 +175,7 @@ class Timeline:
         _, recorder, here = self.places.remembered(place)
         self._need(recorder, worker)
         teller, asking = Teller(recorder), Asking(parse_expr(expr))
-        for entry in in_time(self._clock, entries_in(recorder, 0, here, worker)):
+        for entry in self.patience.in_time(entries_in(recorder, 0, here, worker)):
             if asking.holds(teller.names_in(entry)):
                 one = served(recorder, entry)
                 if one is not None:
@@ -209,9 +211,9 @@ class Timeline:
             raise Forgotten(f"record {number} is not remembered here; {here}")
         return one
 
-    def _need(self, recorder: Recorder, worker: str) -> None:
+    def _need(self, recorder: Recorder, worker: str | None) -> None:
         """Raise `Forgotten` for a worker that is neither there nor remembered."""
-        if type(recorder.world.names.get(worker)) is WorkerCell:
+        if worker is None or type(recorder.world.names.get(worker)) is WorkerCell:
             return
         if not any(entry[1] is not None and entry[1].spec.id == worker for entry in recorder.ring):
             hint = hint_for(recorder.world, worker)
@@ -229,6 +231,7 @@ class Timeline:
     def _wanted(
         self, recorder: Recorder, worker: str | None, change: str | None, when: str | None
     ) -> Callable[[Served], bool]:
+        self._need(recorder, worker)
         teller = Teller(recorder)
         writes = None if change is None else Writes(teller, parse_path(change))
         asking = None if when is None else Asking(parse_expr(when))
@@ -260,6 +263,36 @@ class Timeline:
             if before is not after:
                 found += [self._told(name, change) for change in changes(before, after)]
         return found
+
+
+class Patience:
+    """How long a question may take.
+
+    Attributes:
+        most_s: that it may.
+        is_late: whether one has taken longer, since somebody has set it to False.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.most_s, self.is_late = MOST_S, False
+        self._clock = clock
+
+    def in_time(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Yield entries while there is time.
+
+        Raises:
+            CommandError: `most_s` are over.
+        """
+        end_s = self._clock() + self.most_s
+        for entry in entries:
+            if self._clock() > end_s:
+                self.is_late = True
+                raise CommandError(
+                    f"this takes more than {self.most_s:g} s, and a tree may wait meanwhile: it "
+                    f"got to record {entry[0]}; ask about less, or of a saved past (`save`, "
+                    f"`ssm open`)"
+                )
+            yield entry
 
 
 class Writes:
@@ -323,22 +356,6 @@ def moved(change: Change) -> float:
     before, after = change.before, change.after
     numbers = all(type(value) in (int, float) for value in (before, after))
     return abs(after - before) if numbers else 0
-
-
-def in_time(clock: Callable[[], float], entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield entries while there is time.
-
-    Raises:
-        CommandError: `MOST_S` are over.
-    """
-    end_s = clock() + MOST_S
-    for entry in entries:
-        if clock() > end_s:
-            raise CommandError(
-                f"this takes more than {MOST_S:g} s, and the tree waits meanwhile: it got to "
-                f"record {entry[0]}; ask about less, or of a saved past (`save`, `ssm open`)"
-            )
-        yield entry
 
 
 def need_part(recorder: Recorder, teller: Teller, worker: str, part: Path) -> None:

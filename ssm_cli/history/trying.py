@@ -130,9 +130,9 @@ class Trying:
         if record == "gave_up":
             return self._shrink_tree(recorder)
         one = self._failed(recorder, record, when, here, place)
-        if every and when is not None:
+        if every == "yes" and when is not None:
             raise CommandError("`--every` is about a crash; it does not go with --when")
-        if every:
+        if every == "yes":
             return self._shrink_tree(recorder, one)
         trial = life_of(recorder, one.worker, one.record).trial(
             code_of(one.cell), goal_of(recorder, one, when)
@@ -252,7 +252,7 @@ def tested(
         if not same(told(value), value):
             raise CommandError(
                 f"{worker} hides parts of its inputs or state (`redact`), and the test "
-                f"would hold them; shrink it from Python: ssm_cli.history.shrink"
+                f"would hold them; shrink it where the worker has no `redact`"
             )
     text = pytest_file(found, worker, None if beside is None else Path(beside))
     if isinstance(text, Unshrunk):

@@ -19,7 +19,7 @@ import msgspec
 
 from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.commands.records import error_record, failed_reply_record, instant
-from ssm_cli.commands.routes import HERE_ONLY, INTO, PLAN, Query, Role, Route
+from ssm_cli.commands.routes import INTO, NAMED_WHOLE, PLAN, YES_NO, Query, Role, Route
 from ssm_cli.errors import CallError, Denied, SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import (
@@ -30,12 +30,12 @@ from ssm_cli.http.calling import (
     HttpCall,
     text_in,
 )
-from ssm_cli.http.carried import carry, to_carry
+from ssm_cli.http.carried import carry, to_carry, whole_name
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.request import Request
-from ssm_cli.http.requests import About, Requests
+from ssm_cli.http.requests import About, Requests, with_stopped
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
 from ssm_cli.http.slices import SLICE, each_name
 from ssm_cli.http.statuses import RETRY_AFTER, HttpError, status_of
@@ -137,22 +137,30 @@ class App:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer]:
+    def _call(self, exchange: Exchange) -> Answer | Coroutine[Any, Any, Answer | HttpAnswer]:
         """Begin a call of the tree, or of a fork of it, which no loop serves."""
-        service, asked = self._service, self._asked(exchange)
-        place = b"at=" in exchange.query and query_of(BY_EFFECT["call"], exchange.query).get("at")
+        service = self._service
+        query = query_of(BY_EFFECT["call"], exchange.query) if exchange.query else {}
+        asked = self._asked(exchange, query)
+        place = query.get("at")
         if not place:
             return service.calling.call(asked)
-        fork = service.node.perform("standing", place, reading=False)
-        called = Calling(fork).call(asked)
-        fork.run(0)
-        return called
+        return self._call_in_fork(exchange, asked, place)
 
-    def _asked(self, exchange: Exchange) -> HttpCall:
-        headers, query = exchange.headers, exchange.query
+    async def _call_in_fork(self, exchange: Exchange, asked: HttpCall, place: str) -> HttpAnswer:
+        """Call a worker of a fork, which is served in turns."""
+        node = self._service.node
+        fork = node.perform("standing", place, reading=False)
+        called = Calling(fork).call(asked)
+        said = await node.effects["in_turns"]("settle", at=place)
+        answer = called if isinstance(called, tuple) else await called
+        return with_stopped(self._reply(exchange, answer), said)
+
+    def _asked(self, exchange: Exchange, query: dict[str, Any]) -> HttpCall:
+        headers = exchange.headers
         key = headers.get(b"idempotency-key")
         return HttpCall(
-            exchange.found,
+            whole_name(self._service.node, exchange.found, query) if query else exchange.found,
             exchange.body,
             _is_json(headers),
             _timeout(query) if query else DEFAULT_TIMEOUT_S,
@@ -191,7 +199,9 @@ class App:
         route, names = exchange.found
         service = self._service
         query = query_of(route, exchange.query)
-        if (far := to_carry(service.node, route, names, query)) is not None:
+        if route.effect in NAMED_WHOLE:
+            names = {"name": whole_name(service.node, names["name"], query)}
+        elif (far := to_carry(service.node, route, names, query)) is not None:
             kind = exchange.headers.get(b"content-type", b"").decode("latin-1")
             asked = msgspec.structs.replace(far[1], kind=kind, body=exchange.body)
             return carry(service.node, far[0], asked)
@@ -250,7 +260,7 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
         raise HttpError(400, f"the query is longer than {MAX_QUERY} bytes")
     known = {parameter.name: parameter for parameter in route.placed}
     pairs = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="backslashreplace")
-    if route.effect in HERE_ONLY and any(name == INTO.name for name, _ in pairs):
+    if INTO.name not in known and any(name == INTO.name for name, _ in pairs):
         raise HttpError(400, f"`{INTO.name}` is not for {route.path}, which is about this tree")
     found: dict[str, Any] = {}
     for name, text in pairs:
@@ -272,7 +282,9 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
 
 
 def _value(parameter: Query, text: str) -> Any:
-    wanted: dict[str, type] = {"number": float, "integer": int, "boolean": bool, "string": str}
+    if parameter.type == "boolean" or parameter.choices == YES_NO:
+        return _flag(parameter, text)
+    wanted: dict[str, type] = {"number": float, "integer": int, "string": str}
     value: Any
     try:
         value = msgspec.convert(text, wanted[parameter.type], strict=False)
@@ -285,8 +297,18 @@ def _value(parameter: Query, text: str) -> Any:
     return value
 
 
-def _timeout(query: bytes) -> float:
-    timeout_s = float(query_of(BY_EFFECT["call"], query).get("timeout", DEFAULT_TIMEOUT_S))
+def _flag(parameter: Query, text: str) -> bool | str:
+    """Read a flag, of whatever route: `yes` or `true`, `no` or `false`."""
+    words = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+    is_on = words.get(text.lower())
+    if is_on is None:
+        expected = "yes or no" if parameter.choices else "true or false"
+        raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
+    return is_on if not parameter.choices else YES_NO[not is_on]
+
+
+def _timeout(query: dict[str, Any]) -> float:
+    timeout_s = float(query.get("timeout", DEFAULT_TIMEOUT_S))
     if not timeout_s <= MAX_TIMEOUT_S:
         raise HttpError(400, f"`timeout` is at most {MAX_TIMEOUT_S:g} seconds")
     return timeout_s

@@ -64,6 +64,13 @@ def to_carry(
     return child, Carried(route.method, path, urlencode({k: _word(v) for k, v in query.items()}))
 
 
+def whole_name(node: Node, name: str, query: dict[str, Any]) -> str:
+    """Return the name of a worker with the remote child that it is in; takes that from a query."""
+    child = query.pop(INTO.name, "")
+    far = node.far(name) if child else None
+    return name if not child or (far is not None and far[0] == child) else f"{child}.{name}"
+
+
 def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -11,15 +11,16 @@ import msgspec
 from ssm_cli.codec.build import codec_for
 from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
+from ssm_cli.commands.later import BESIDE, READING, STEPPING
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
-from ssm_cli.commands.verbs import VERB_OF
+from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.errors import CommandError, QueueFull, StorageError
-from ssm_cli.http.asking import ask_supervisor, value_text
+from ssm_cli.http.asking import ask_supervisor
 from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.request import Request
-from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.http.routes import BY_EFFECT, STOPPED
 from ssm_cli.http.shape import ShapeRequests
 from ssm_cli.http.slices import (
     array_parts,
@@ -35,8 +36,14 @@ from ssm_cli.supervision.planning import Applied, TreePlan
 
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
-LATER = frozenset(verb.route.effect for verb in FUTURE_VERBS if verb.route is not None)
-"""The effects that take seconds, and are carried out beside the tree."""
+FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
+READ = [route.effect for verb in READING if (route := VERBS[verb].route) is not None]
+LATER = {
+    **dict.fromkeys([*BESIDE, *FUTURE], "beside"),
+    **dict.fromkeys(STEPPING, "in_turns"),
+    **dict.fromkeys(READ, "soon"),
+}
+"""The effects that may take seconds, and how they are carried out while the tree goes on."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -94,23 +101,30 @@ class Requests:
         self, route: Route, request: Request
     ) -> HttpAnswer | Stream | Coroutine[Any, Any, HttpAnswer | Stream]:
         at = request.query.pop("at", "")
-        if route.effect in LATER:
-            beside = self._node.effects["beside"](route.effect, **request.query, at=at)
-            return _later(route, request, beside)
+        if (way := LATER.get(route.effect)) is not None:
+            coming = self._node.effects[way](route.effect, **request.query, at=at)
+            return _later(route, request, coming)
         past = self._node.effects.get(route.effect)
         if past is not None:
             return _answer(route, request, past(**request.query, at=at))
+        if at and route.method == "GET":
+            node = self._node.perform("standing", at, reading=True)
+            return PlacedRequests(node, self._about).answer(route, request)
         if at:
-            node = self._node.perform("standing", at, reading=route.method == "GET")
-            answer = PlacedRequests(node, self._about).answer(route, request)
-            if not at.isdecimal() and route.method != "GET":
-                node.run(0)
-            return answer
+            return self._in_fork(route, request, at)
         own = self._own.get(route.effect)
         found = self._perform(route, request) if own is None else own(request)
         if isinstance(found, CoroutineType):
             return _later(route, request, found)
         return _answer(route, request, found)
+
+    async def _in_fork(self, route: Route, request: Request, at: str) -> HttpAnswer | Stream:
+        """Carry out what changes a fork, and serve it in turns."""
+        node = self._node.perform("standing", at, reading=False)
+        found = PlacedRequests(node, self._about).answer(route, request)
+        answer = found if isinstance(found, HttpAnswer | Stream) else await found
+        said = await self._node.effects["in_turns"]("settle", at=at)
+        return with_stopped(answer, said) if isinstance(answer, HttpAnswer) else answer
 
     def _perform(self, route: Route, request: Request) -> object:
         """Have the tree carry out the effect of a route that needs no handler of its own."""
@@ -125,15 +139,14 @@ class Requests:
         return await ask_supervisor(self._node, effect, supervisor, *args)
 
     def cast(self, request: Request) -> None:
-        """Cast an input; one for an unknown name is dropped, as in OTP."""
+        """Cast an input, as text or as JSON."""
         message: Any = request.body
-        if self._node.exists(request.name):
-            if request.is_json:
-                message = self._node.decode(request.name, request.body, "json")
-            try:
-                self._node.cast_nowait(request.name, message)
-            except QueueFull:
-                self._node.cast(request.name, message)  # what waits is served first
+        if request.is_json and self._node.exists(request.name):
+            message = self._node.decode(request.name, request.body, "json")
+        try:
+            self._node.cast_nowait(request.name, message)
+        except QueueFull:
+            self._node.cast(request.name, message)  # what waits is served first
 
     def publish(self, request: Request) -> object:
         """Publish an input; JSON is read as one of the first member, or by members elsewhere."""
@@ -159,7 +172,7 @@ class Requests:
     def get_state(self, request: Request) -> object:
         """Return the redacted state as text and as JSON."""
         state = self._node.get_state(request.name)
-        text = value_text(self._node, request.name, state)
+        text = self._node.shown(request.name, state)
         head = {"v": 1, "type": "state", "worker": request.name}
         value = self._node.data(request.name, state)
         return {**head, "text": text, "value": value, **self._record()}
@@ -171,7 +184,7 @@ class Requests:
     def get_status(self, request: Request) -> object:
         """Return the status of a worker, and its state as text."""
         status = self._node.get_status(request.name)
-        text = value_text(self._node, request.name, status.state)
+        text = self._node.shown(request.name, status.state)
         shown = msgspec.structs.asdict(status) | {
             "state": self._node.data(request.name, status.state),
             "log": [
@@ -286,6 +299,14 @@ class PlacedRequests(Requests):
 
     async def _ask_supervisor(self, effect: str, supervisor: str, *args: Any) -> Any:
         return self._node.perform(effect, supervisor, *args)
+
+
+def with_stopped(answer: HttpAnswer, said: str) -> HttpAnswer:
+    """Return an answer that says why a fork was stopped; as it is, where it was not."""
+    if not said:
+        return answer
+    header = (STOPPED.encode(), said.encode())
+    return msgspec.structs.replace(answer, headers=(*answer.headers, header))
 
 
 def _quarantined(one: Quarantined) -> object:

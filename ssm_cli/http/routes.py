@@ -38,6 +38,9 @@ from ssm_cli.runtime.views import (
 )
 from ssm_cli.supervision.planning import Applied, TreePlan
 
+STOPPED = "ssm-stopped"
+"""The header that says why a fork was stopped in what a request has set off in it."""
+
 OTHERS: tuple[Route, ...] = (
     Route("GET", f"{WORKERS}/constructors", "constructors", READ,
           "The constructors of the worker's inputs.", "Constructors", failures=(404,)),

@@ -100,6 +100,10 @@ class NodeApi(Protocol):
         """A value of this worker (an output, a state) as its codec writes it."""
         ...
 
+    def shown(self, worker: str, value: Any) -> str:
+        """A state or an input of this worker as text, for people."""
+        ...
+
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         """The constructors of the worker's inputs, for completion and help."""
         ...

@@ -51,7 +51,8 @@ class Lifecycle:
         if world.running:
             raise SsmError(f"{self._name} runs already")
         handler_codes()  # to be known later on
-        history, world.history = world.history, None  # what a start answers is its first moment
+        history = world.history
+        world.remember(None)  # what a start answers is its first moment
         try:
             self._remember()
             world.gave_up = False
@@ -60,7 +61,7 @@ class Lifecycle:
             watch(world)
             world.names[world.root.spec.id] = world.root
             world.pumping = True  # a reader of reports must not run the node while it starts
-            with without_collector():
+            with without_collector(world):
                 outcome = start_cell(world, world.root)
             world.pumping = False
             if outcome is not None and outcome is not COMING:
@@ -71,7 +72,7 @@ class Lifecycle:
             world.pumping = False
             raise
         finally:
-            world.history = history
+            world.remember(history)
         if history is not None:
             self._remember_from(history)
         self._come_up(wait=wait)

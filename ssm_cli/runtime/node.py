@@ -132,7 +132,7 @@ class Node(metaclass=Parts):
         world.outside.link(links)
         world.outside.runner = LateRunner(world)
         if checked_history(history):
-            world.history = Recorder(world, history)
+            world.remember(Recorder(world, history))
             world.reports.record_of = world.history.marks.record_of
         self.store = store
         if verify_pure:
@@ -146,15 +146,15 @@ class Node(metaclass=Parts):
         serving = Serving(world)
         life = self._life = Lifecycle(name, world, serving, self.store)
         self.stop, self.close, self.note_failure = life.stop, life.close, life.note_failure
-        self.wait, self.run = serving.wait, serving.run
+        self.wait, self.run, self.turns = serving.wait, serving.run, serving.turns
         calls = Calls(world, serving)
         self.call, self.call_value, self.begin = calls.call, calls.call_value, calls.begin
         self.send_request, self.run_clients = calls.send_request, Clients(world, calls).run_clients
         casts = Casts(world)
         self.cast, self.cast_nowait, self.info = casts.cast, casts.cast_nowait, casts.info
-        self.exists, self.data, self.state_type = casts.exists, casts.data, casts.state_type
-        self.far, self.ask_far = casts.far, casts.ask_far
-        self.encode, self.decode = casts.encode, casts.decode
+        self.exists, self.data, self.shown = casts.exists, casts.data, casts.shown
+        self.drop, self.far, self.ask_far = casts.drop, casts.far, casts.ask_far
+        self.encode, self.decode, self.state_type = casts.encode, casts.decode, casts.state_type
         self._bind_groups(GroupCalls(world))
         awaited = AsyncCalls(world)
         self.acall, self.acall_value = awaited.acall, awaited.acall_value
@@ -166,7 +166,7 @@ class Node(metaclass=Parts):
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
         self.reports, self.subscribe, self.id_of = looks.reports, looks.subscribe, looks.id_of
         self.readiness, self.next_reports = looks.readiness, looks.next_reports
-        memory = Memory(world, self._beside, serving.run)
+        memory = Memory(world, self._beside, serving.turns)
         self.at, self.remember, self.recorder = memory.at, memory.remember, memory.recorder
         self.note_asker, self.give_again = memory.note_asker, memory.give_again
         self.step_again, self.note_changes = memory.step_again, memory.note_changes
@@ -333,7 +333,7 @@ def forked_world(world: World, name: str, clock: Clock | None, copy: str, *, gua
             raise StorageError(f"{name}: an entry is being written; fork again after it")
     if clock is None:
         clock = ManualClock(world.clock.wall_s(), world.clock.now_s())
-    with without_collector():
+    with without_collector(world):
         guarding = choose_guard(clock, wanted=guard)
         forked = fork(world, clock, guarding, deep=deep)
     if world.running:

@@ -93,7 +93,7 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """A publish as it crosses: an input in the codecs of the members, or a value as JSON."""
+    """An input as it crosses: in the codec of whoever gets it, or as a value in JSON."""
 
     data: bytes
     is_value: bool = False

@@ -52,7 +52,8 @@ class Futures:
     Attributes:
         effects: by name; each takes the place where one stands as `at`, as a person writes it.
             `beside` does one of the others, by its name, in a process of its own, while the tree
-            goes on; `futures` tells which are under way there.
+            goes on, and `soon` one that only reads where the answer takes long; `futures` tells
+            which are under way there.
     """
 
     def __init__(self, node: Node, instant: Instant, clock: Clock = time.perf_counter) -> None:
@@ -66,6 +67,7 @@ class Futures:
         self.effects: dict[str, Callable[..., Any]] = {
             **self._asked,
             "beside": self._do_beside,
+            "soon": self._do_soon,
             "futures": self._futures,
         }
 
@@ -73,9 +75,19 @@ class Futures:
         self, effect: str, note: Callable[[str], None] | None = None, **given: str | None
     ) -> Data:
         """Do an effect in a process beside the tree, which goes on; see `WorkBeside.do`."""
-        asked = partial(self._asked[effect], **given)
-        found: Data = await self._beside.do(effect, lambda tell: asked(tell=tell), note)
+        asked = self._asked.get(effect)
+        if asked is None:  # one of the past, which tells nobody how far it is
+            past = partial(self._node.effects[effect], **given)
+            found: Data = await self._beside.do(effect, lambda _: past(), note)
+        else:
+            future = partial(asked, **given)
+            found = await self._beside.do(effect, lambda tell: future(tell=tell), note)
         return found
+
+    async def _do_soon(self, effect: str, **given: Any) -> Data:
+        """Do an effect that only reads: at once, or beside the tree where that takes too long."""
+        found: Data | None = self._node.effects["at_once"](effect, **given)
+        return await self._do_beside(effect, **given) if found is None else found
 
     def _futures(self, at: str = "") -> Data:
         """Return what is under way beside the tree, whatever the place."""
@@ -102,17 +114,24 @@ class Futures:
     def _fuzz(
         self, at: str = "", begin: str | None = None, tell: Tell = untold, **given: str | None
     ) -> Data:
-        at = at if begin in (None, "now") else str(begin)
-        node, where = self._standing(at)
+        begin = None if begin == "now" else begin
+        if begin is not None and not FORK.fullmatch(at):
+            at, begin = str(begin), None
+        node, where = self._standing(at, record=begin)
         asked = fuzzing_of(given)
-        told = fuzz(node, asked, Pace(LIVE_S, self._clock, tell), self._known(at))
+        told = fuzz(node, asked, Pace(LIVE_S, self._clock, tell), self._known(at, begin))
         rule = f" --invariant {shlex.quote(asked.invariant)}" if asked.invariant else ""
         again = f"fuzz {asked.worker} --seed {asked.seed} --steps {asked.steps}{rule}{where}"
         return told | {"replay": again}
 
-    def _standing(self, at: str, *, steps: bool = True) -> tuple[Node, str]:
-        """Return the tree at a place, and how to stand there again; `steps`: its code is run."""
-        node: Node = self._node.perform("standing", at, reading=True)
+    def _standing(
+        self, at: str, *, steps: bool = True, record: str | None = None
+    ) -> tuple[Node, str]:
+        """Return the tree at a place, and how to stand there again.
+
+        `steps`: its code is run. `record`: where that is a fork, as it was there.
+        """
+        node: Node = self._node.perform("standing", at, reading=True, record=record)
         if not node.running:
             raise Forgotten(f"{node.name} does not run there; name another record by `--at`")
         if steps:
@@ -120,14 +139,18 @@ class Futures:
         own = self._node.recorder()
         if at in ("", "now"):
             at = str(own.last()) if own is not None and own.last() else ""
-        return node, f" --at {at}" if at else ""
+        again = f" --from {record}" if record else ""
+        return node, f"{again} --at {at}" if at else ""
 
-    def _known(self, at: str) -> tuple[Recorder | None, int | None]:
+    def _known(self, at: str, record: str | None = None) -> tuple[Recorder | None, int | None]:
         """Return what remembers the inputs up to a place, and the record that it is."""
-        own = self._node.recorder()
+        own, where = self._node.recorder(), record or at
+        number = int(where) if where.isdecimal() else None
         if FORK.fullmatch(at):
-            own = self._node.perform("standing", at, reading=True).recorder()
-        return own, int(at) if at.isdecimal() else None
+            fork: Node = self._node.perform("standing", at, reading=True)
+            if number is None or number >= fork.first_record():
+                own = fork.recorder()
+        return own, number
 
 
 class Wanted:

@@ -24,7 +24,7 @@ from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
 from ssm_cli.storage.database import Database
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
-from ssm_cli.storage.witness import Witness, fingerprint, of_folder
+from ssm_cli.storage.witness import Witness, fingerprint, of_folder, testimony
 
 DATABASE = "journal.db"
 LOCK = "lock"
@@ -129,19 +129,11 @@ class FolderStore:
         """
         self._unseen = None
         try:
-            said = Witness(self._last, self._db.seal.puts, self._denied)
-            os.pwrite(self._witness, said.written(), 0)
+            said = testimony(self._last, self._db.seal.puts, self._denied)
+            os.pwrite(self._witness, said, 0)
         except OSError as error:
             text = f"cannot write {self.path / WITNESS}: {error.strerror}"
             self._unseen = StorageError(text)
-
-    def _is_ours(self) -> bool:
-        """Whether the lock that is held is still the file of that name."""
-        try:
-            found = os.stat(self._lock_name)  # noqa: PTH116 - a quarter of the time of `Path.stat`
-        except OSError:
-            return False
-        return (found.st_ino, found.st_dev) == self._lock_id
 
     def _ready(self) -> StorageError | None:
         """Why nothing may be written now."""
@@ -150,11 +142,17 @@ class FolderStore:
                 f"{self.path} is written by process {self._pid}, and this is {os.getpid()}, a fork "
                 f"of it: open a store of its own there"
             )
-        if self._lock >= 0 and not self._is_ours():
-            return StorageError(
-                f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
-                f"process may be writing there; nothing more is written here"
-            )
+        if self._lock >= 0:
+            try:
+                found = os.stat(self._lock_name)  # noqa: PTH116 - a quarter of the time of a `Path`
+                ours = (found.st_ino, found.st_dev) == self._lock_id
+            except OSError:
+                ours = False
+            if not ours:
+                return StorageError(
+                    f"{self.path / LOCK} was removed or replaced while the tree runs, so another "
+                    f"process may be writing there; nothing more is written here"
+                )
         if self._torn:
             try:
                 self._look_again()
@@ -192,15 +190,14 @@ class FolderStore:
         if error is None:
             self._torn = True
             error = self._db.write(statement, number, entry)
-        if error is None:
-            if not self._last:
-                self._first = number
-            self._last, self._denied = number, ""
-            self._bear_witness()
-        elif error.unsure:
-            self._denied = fingerprint(entry)
-            error.unsure = self._say_for_good() is not None
-        self._torn = False
+            if error is None:
+                self._first = self._first if self._last else number
+                self._last, self._denied = number, ""
+                self._bear_witness()
+            elif error.unsure:
+                self._denied = fingerprint(entry)
+                error.unsure = self._say_for_good() is not None
+            self._torn = False
         done(error)
 
     def _say_for_good(self) -> StorageError | None:
@@ -265,7 +262,7 @@ class FolderStore:
 
     def denial(self) -> str:
         """What a copy of its database needs as its witness, to be without what was denied."""
-        return Witness(self._last, 0, self._denied).written().decode() if self._undone else ""
+        return testimony(self._last, 0, self._denied).decode() if self._undone else ""
 
     @property
     def database(self) -> Database:

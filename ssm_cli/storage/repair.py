@@ -6,8 +6,6 @@ before is set aside under a number. Nothing is changed but by `carry_out`, and n
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
@@ -60,14 +58,14 @@ from ssm_cli.runtime.durable.snapshots import (
 )
 from ssm_cli.runtime.durable.stored import Tail, fill, head_of, renamed_in, saved_of
 from ssm_cli.runtime.durable.unclaimed import stands
-from ssm_cli.runtime.durable.values import plain_of
 from ssm_cli.spec.keys import MAX_NAME, NAME
 from ssm_cli.spec.model import SupervisorSpec, WorkerSpec, made_of, walk
 from ssm_cli.storage.contents import change
 from ssm_cli.storage.moved import Moved
+from ssm_cli.storage.sight import Sight
 
 How = Literal["as-new", "from-saved", "state", "rename", "forget"]
-MOST_LINES = 20  # of a difference, and of notes, that are shown
+MOST_LINES = 20  # of notes that are shown
 
 
 class Repairing:
@@ -85,8 +83,9 @@ class Repairing:
 
     def __init__(self, store: Store, worker: str, tree: SupervisorSpec | None, at_s: float) -> None:
         self.worker = worker
-        self._store = store
+        self._store, self._tree = store, tree
         self._spec = spec_of(tree, worker)
+        self._sight = sight_of(tree, store, worker)
         self._at_s = at_s
         self._head = head_of(store)
         self._tail = Tail(worker, saved_of(store, worker))
@@ -108,8 +107,9 @@ class Repairing:
     def look(self) -> list[str]:
         """What is stored of it, and what can be done, a line each."""
         return [
-            f"saved state: {saved_text(self._tail, self._head)}",
-            f"behind it:   {counted(len(self._tail.records), 'record')}", "", *WAYS,
+            f"saved state: {saved_text(self._tail, self._head, self._sight)}",
+            f"behind it:   {counted(len(self._tail.records), 'record')}",
+            *self._sight.notes, "", *WAYS,
         ]  # fmt: skip
 
     def as_new(self) -> list[str]:
@@ -138,8 +138,9 @@ class Repairing:
         found = f"differing: {counted(len(life.notes), 'record')}"
         made = [found, *notes] if notes else ["no record differs"]
         base = self._tail.saved
-        before = None if base is None or not base.has else base.state
-        return [*made, "from the saved state to the new one:", *difference(before, state)]
+        before, at = (base.state, base.written()) if base and base.has else (None, None)
+        told = self._sight.difference(before, state, at)
+        return [*made, "from the saved state to the new one:", *told]
 
     def _stepped(self) -> Anew:
         if self._spec is None:
@@ -162,7 +163,11 @@ class Repairing:
             raise StorageError(f"no state of {self.worker} is saved: see --as-new, or --forget")
         self._goes_on("from-saved", saved.state, saved.code(), saved, saved.written())
         count = counted(len(self._tail.records), "record")
-        return [f"state: {state_text(saved.state)}", f"set aside: {count} behind it"]
+        return [
+            f"state: {self._sight.saved(saved)}",
+            f"set aside: {count} behind it",
+            *self._sight.notes,
+        ]
 
     def state(self, text: str) -> list[str]:
         """Prepare to go on with a state that is given as JSON; raises `StorageError`."""
@@ -181,7 +186,7 @@ class Repairing:
             ) from error
         data = values.dump(value)
         self._goes_on("state", data, values.code, saved)
-        return [f"state: {state_text(data)}"]
+        return [f"state: {self._sight.text(data)}"]
 
     def forget(self) -> list[str]:
         """Prepare to begin by `init`; all that is stored is set aside."""
@@ -233,20 +238,14 @@ class Repairing:
             if before != after
         ]
         if not hits:
-            self._cannot_rename(old, new, [name for head in known for name in names_of(*head)])
+            refuse_rename(
+                self.worker, old, new, [name for head in known for name in names_of(*head)]
+            )
         self._check_apart(Renames(found.made), once)
         made = (*found.made, (self._seq, old, new))
         self._changes = {RENAMED + self.worker: pack(Renamed(self.worker, {}, made))}
         self._record = Note("", self._at_s, "repair: rename", self.worker, (old, new), self._as)
         return [*dict.fromkeys(hits)]
-
-    def _cannot_rename(self, old: str, new: str, known: list[str]) -> NoReturn:
-        """Say why a rename changes no name."""
-        what = f"what is stored of {self.worker}"
-        if old in known:
-            raise StorageError(f"{old} cannot be called {new}: in {what} there is one of that name")
-        there = ", ".join(dict.fromkeys(known)) or self.worker
-        raise StorageError(f"nothing in {what} is called {old}; there is {there}")
 
     def _check_apart(self, renames: Renames, once: Names) -> None:
         """Raise `StorageError` where classes of other fields would have one name by a rename."""
@@ -293,12 +292,13 @@ class Repairing:
             self._number += 1
             aside = Aside(self._number, new, self._at_s, "repair: rename", other.as_saved(0.0))
             self._changes[number_key(ASIDE, self._number)] = pack(aside)
-            has = other.saved is not None and other.saved.has
-            state = state_text(other.saved.state if other.saved is not None and has else None)
+            sight = sight_of(self._tree, self._store, new)
+            state = sight.saved(other.saved)
             lines.append(
                 f"what was stored of {new} is set aside as {self._number}: the state {state}, and "
                 f"{counted(len(other.records), 'record')} behind it"
             )
+            lines += sight.notes
         moved = Moved(self._store, self._head, self._tail, new, self._seq)
         self._changes |= moved.cells(self._at_s)
         self._head = moved.head()
@@ -351,7 +351,7 @@ def written_state(behaviour: Behaviour, old: Any, given: Any) -> Any:
     return value
 
 
-def saved_text(tail: Tail, head: Head) -> str:
+def saved_text(tail: Tail, head: Head, sight: Sight) -> str:
     """Return the saved state of a worker with the record that it is of, and its code."""
     saved, last = tail.saved, head.record
     if saved is None or not saved.has:
@@ -360,7 +360,7 @@ def saved_text(tail: Tail, head: Head) -> str:
         seq, record = tail.records[0]
         last = number_of(seq, record) - isinstance(record, Input | Change)
     by = f"by {saved.machine} version {saved.version}"
-    return f"{state_text(saved.state)} (record {last or saved.seq}, {by})"
+    return f"{sight.saved(saved)} (record {last or saved.seq}, {by})"
 
 
 def now_s() -> float:
@@ -391,6 +391,21 @@ def names_of(kind: str, fields: Sequence[str]) -> list[str]:
     return [kind, *(f"{kind}.{field}" for field in fields)]
 
 
+def sight_of(tree: SupervisorSpec | None, store: Store, worker: str) -> Sight:
+    """Return how states of a worker are shown: as the code of the tree says, if it has it."""
+    spec = spec_of(tree, worker)
+    return Sight(None if spec is None else code_in(spec, renamed_in(store, worker)))
+
+
+def refuse_rename(worker: str, old: str, new: str, known: list[str]) -> NoReturn:
+    """Say why a rename changes no name."""
+    what = f"what is stored of {worker}"
+    if old in known:
+        raise StorageError(f"{old} cannot be called {new}: in {what} there is one of that name")
+    there = ", ".join(dict.fromkeys(known)) or worker
+    raise StorageError(f"nothing in {what} is called {old}; there is {there}")
+
+
 def check_new_name(old: str, new: str, known: list[tuple[str, list[str]]]) -> None:
     """Raise `StorageError` where no module, class or field can have the new name."""
     module, colon, rest = new.partition(":")
@@ -407,42 +422,6 @@ def check_new_name(old: str, new: str, known: list[tuple[str, list[str]]]) -> No
 def _is_path(text: str) -> bool:
     parts = text.split(".")
     return all(one.isprintable() and not {*one} & {*" :/\\"} and one for one in parts)
-
-
-def state_text(state: bytes | None) -> str:
-    """A state as JSON, for people."""
-    if state is None:
-        return "none"
-    try:
-        return json.dumps(jsonable(plain_of(state)), ensure_ascii=False)
-    except (Inexact, msgspec.MsgspecError) as error:
-        return f"<it cannot be shown: {message_of(error)}>"
-
-
-def difference(before: bytes | None, after: bytes | None) -> list[str]:
-    """What is different between two states, a line each.
-
-    >>> difference(None, None)
-    ['  nothing']
-    """
-    found = [
-        f"  {line}"
-        for line in difflib.unified_diff(lines_of(before), lines_of(after), n=0, lineterm="")
-        if not line.startswith(("---", "+++", "@@"))
-    ]
-    more = [f"  ... and {len(found) - MOST_LINES} more lines"] if len(found) > MOST_LINES else []
-    return [*found[:MOST_LINES], *more] or ["  nothing"]
-
-
-def lines_of(state: bytes | None) -> list[str]:
-    """A state as lines of JSON, one for each part."""
-    if state is None:
-        return []
-    try:
-        value: Any = jsonable(plain_of(state))
-    except (Inexact, msgspec.MsgspecError):
-        return [state_text(state)]
-    return json.dumps(value, indent=1, ensure_ascii=False).splitlines()
 
 
 def need_state(tail: Tail, new: str) -> None:

@@ -27,14 +27,15 @@ class Witness(NamedTuple):
     puts: int = 0
     denied: str = ""
 
-    def written(self) -> bytes:
-        """Return its bytes, as many whatever it says.
 
-        >>> said_in(Witness(7, 2).written(), Path("witness"))
-        Witness(last=7, puts=2, denied='')
-        """
-        body = b"%020d %020d %-*s\n" % (self.last, self.puts, DENIED_CHARS, self.denied.encode())
-        return checksum(body) + b" " + body
+def testimony(last: int, puts: int, denied: str) -> bytes:
+    """Return the bytes of a witness, as many whatever it says.
+
+    >>> said_in(testimony(7, 2, ""), Path("witness"))
+    Witness(last=7, puts=2, denied='')
+    """
+    body = b"%020d %020d %-*s\n" % (last, puts, DENIED_CHARS, denied.encode())
+    return checksum(body) + b" " + body
 
 
 def checksum(body: bytes) -> bytes:

@@ -103,13 +103,12 @@ Verdict = Forget | AutoShut | GiveUp | Restarted | Delayed
 FORGET, AUTO_SHUT = Forget(), AutoShut()
 
 
-def verdict(
+def verdict(  # noqa: PLR0917 - asked for each crash, and quicker without keywords
     flags: SupervisorSpec,
     window: RestartWindow,
     children: dict[str, Any],
     child: Child,
     ended: ExitReason | None,
-    *,
     now_s: float,
     chance: float = 0.5,
     held: int = 0,

@@ -290,6 +290,17 @@ def test_what_does_not_print_is_escaped_in_a_repair(
         assert "31m" in said or way == ["--forget"]
 
 
+@pytest.mark.parametrize(("verb", "first"), [("backup", "copy"), ("repair", "book")])
+def test_a_name_in_front_of_the_other_argument_is_told_where_it_goes(
+    place: Path, verb: str, first: str
+) -> None:
+    run(place, "book Store a 1")
+    said = ssm(place, "data", verb, "shop", first, code=2)
+    why = f"no tree called {first} has data, but shop has; the name of the tree comes last"
+    assert f"{why}: `ssm data {verb} {first} shop`" in said
+    ssm(place, "data", verb, first, "shop")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -233,6 +233,14 @@ def test_a_call_that_fails_exits_with_the_code_of_its_outcome(
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_cast_to_nobody_exits_as_a_call_of_nobody_does(kv: str) -> None:
+    called = ssm("call", "--tree", kv, "kv9", "Lookup x")
+    cast = ssm("cast", "--tree", kv, "kv9", "Lookup x")
+    assert (cast.returncode, cast.stdout, cast.stderr) == (4, "", called.stderr)
+    scripted = ssm("run", kv, "--script", "-", stdin="cast kv9 Lookup x\n")
+    assert (scripted.stdout, scripted.returncode) == ("", 4)
+
+
 def test_a_call_that_nobody_answers_in_time_exits_with_124(tmp_path: Path) -> None:
     done = ssm("call", "--tree", odd(tmp_path, "echo"), "--timeout", "0.05", "w", "later")
     assert done.returncode == 124

@@ -8,19 +8,23 @@ from functools import partial
 from typing import Any
 from unittest.mock import ANY, patch
 
+import msgspec
+
 from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.holding import Holding
+from ssm_cli.cluster.link.placing import Placing
 from ssm_cli.cluster.link.pulses import Pulses
 from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner import asking
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Journal, Time, Unknown
 from ssm_cli.cluster.protocol import lease, monitor, pulse, writer
-from ssm_cli.cluster.protocol.messages import Revoked, advertised
+from ssm_cli.cluster.protocol.messages import Lease, Revoked, advertised
 from tests.cluster.schedules import (
     SILENT_TTL_S,
     plan,
     plan_late,
+    plan_leases_lost,
     plan_loss,
     plan_node_death,
     plan_rivals,
@@ -35,7 +39,8 @@ async def beats_by_looking(
     beating: Beating, revision: int, sent_s: float, write: Any = Beating._write
 ) -> None:
     """A node whose leases are over reads its advert, and they are good again if it is its own."""
-    lapsed = any(holding._holder.lapsed for holding in beating._held.values())
+    held = [holding for holding in beating._held.values() if holding._held is not None]
+    lapsed = any(not holding._holder.proven for holding in held)
     found = await beating._cells.get(beating.advert.node) if lapsed else Unknown()
     known = None if isinstance(found, Unknown) or found[1] is None else advertised(found[1])
     if isinstance(found, Unknown) or known is None or known.boot != beating.advert.boot:
@@ -91,15 +96,6 @@ def believes_nobody(
     return found
 
 
-def takes_what_runs(
-    beating: Beating, tree: str, subtree: str, epoch: int, take: Any = Beating.take
-) -> None:
-    """An order to stop what is just being started comes too early, and is forgotten."""
-    holding = beating._held.get((tree, subtree))
-    if holding is not None and holding._held is not None:
-        take(beating, tree, subtree, epoch)
-
-
 async def does_not_revoke(pulses: Pulses, node: str, _: Revoked) -> int | Unknown:
     """The agent is not told of a takeover."""
     found = await pulses.read(node)
@@ -114,6 +110,35 @@ async def begins_unwritten(holding: Holding, write: Any = Holding._write) -> boo
     return done
 
 
+async def proves_by_the_beat(holding: Holding) -> None:
+    """A beat that is accepted is proof that nobody has taken a lease that was over."""
+    holding._is_proven()
+
+
+async def frees_by_the_lease(placing: Placing) -> tuple[int, Lease | None] | Unknown:
+    """Where the lease is gone nobody has it, whoever was seen to."""
+    found = await placing.lease()
+    if isinstance(found, Unknown) or found[1] is None:
+        return found
+    return await placing._ended(found[1]) or found
+
+
+async def proves_unread(holding: Holding) -> None:
+    """The lease is written without reading it: those that were made anew count anew, too."""
+    done = await holding._write()
+    if done is not None:
+        holding._is_proven() if done else holding.taken("fenced")
+
+
+def lets_go_is_death(
+    state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
+) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
+    """Who is absent has died, however long its node has not beaten."""
+    state = msgspec.structs.replace(state, lease=msgspec.structs.replace(state.lease, beaten_s=1e9))
+    found: tuple[monitor.Monitor, tuple[monitor.Command, ...]] = step(state, event)
+    return found
+
+
 def set_longer(page: LeasePage, until_s: float) -> None:
     page._times[0] = until_s + SILENT_TTL_S  # as long again
 
@@ -126,12 +151,12 @@ def set_a_quarter_longer(page: LeasePage, until_s: float) -> None:
     page._times[0] = until_s + SILENT_TTL_S / 4
 
 
-def good_a_quarter_longer(holder: lease.Holder, now_s: float) -> bool:
-    return not holder.stopped and now_s - holder.good_from_s < 1.25 * holder.ttl_s
+def over_a_quarter_later(holder: lease.Holder, now_s: float) -> bool:
+    return now_s - holder.good_from_s >= 1.25 * holder.ttl_s
 
 
-def good_for_longer(holder: lease.Holder, now_s: float) -> bool:
-    return not holder.stopped and now_s - holder.good_from_s < 2 * holder.ttl_s
+def over_later(holder: lease.Holder, now_s: float) -> bool:
+    return now_s - holder.good_from_s >= 2 * holder.ttl_s
 
 
 def mutant(*mutations: Mutation) -> Rules:
@@ -141,7 +166,7 @@ def mutant(*mutations: Mutation) -> Rules:
 LONGER = property(lambda page: page._times[0], set_longer)
 TOO_SOON = partial(patch.dict, lease.TAKEOVER, {"fence": 0.6, "lease": 0.6})
 EACH = replaced(Kin, "is_new_cause", lambda *_: True)
-GOOD = replaced(lease.Holder, "is_good", good_for_longer)
+GOOD = replaced(lease.Holder, "is_over", over_later)
 PAGE = replaced(LeasePage, "until_s", LONGER)
 RESUMES = replaced(Beating, "_write", beats_by_looking)
 LANDED = replaced(writer, "step_writer", takes_for_landed)
@@ -151,14 +176,17 @@ STALE = replaced(monitor, "step_monitor", believes_stale_leases)
 ONCE = replaced(asking, "read_to", reads_once)
 QUARTER_PAGE = property(lambda page: page._times[0], set_a_quarter_longer)
 QUARTER = (
-    replaced(lease.Holder, "is_good", good_a_quarter_longer),
+    replaced(lease.Holder, "is_over", over_a_quarter_later),
     replaced(LeasePage, "until_s", QUARTER_PAGE),
 )
 AFTER_ONE = partial(patch.dict, lease.TAKEOVER, {"fence": 1.0, "lease": 1.0})
 DEAF = replaced(Beating, "take", lambda *_: None)
-HASTY = replaced(Beating, "take", takes_what_runs)
 UNTOLD = replaced(Pulses, "revoke", does_not_revoke)
 UNWRITTEN = replaced(Holding, "_write", begins_unwritten)
+BY_LEASE = replaced(Placing, "_free", frees_by_the_lease)
+BY_BEAT = replaced(Holding, "_prove", proves_by_the_beat)
+UNREAD = replaced(Holding, "_prove", proves_unread)
+LET_GO = replaced(monitor, "step_monitor", lets_go_is_death)
 ANY_BOOT = partial(
     patch.object, Watching, "_boot", property(lambda _: ANY, lambda *_: None), create=True
 )
@@ -177,9 +205,11 @@ MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("there is no witness", mutant(BLIND), plan_loss),
     ("a lease counts a quarter too long", mutant(*QUARTER), plan_silence),
     ("a lease is taken over after it was good once", mutant(AFTER_ONE), plan_silence),
-    ("a beat covers a subtree that is placed elsewhere since", mutant(DEAF), plan),
-    ("an agent is not told of a takeover", mutant(UNTOLD), plan),
-    ("a stop that comes during the start is forgotten", mutant(HASTY), plan_rivals),
+    ("a beat covers a subtree that is placed elsewhere since", mutant(DEAF, BY_BEAT), plan),
+    ("an agent is not told of a takeover", mutant(UNTOLD, BY_BEAT), plan),
     ("a lease is taken without writing it", mutant(UNWRITTEN), plan_rivals),
+    ("a beat proves that a lease was not taken", mutant(BY_BEAT, BY_LEASE), plan_leases_lost),
+    ("a lease is written anew without reading it", mutant(UNREAD, BY_LEASE), plan_leases_lost),
+    ("whoever is cut off has died", mutant(LET_GO), plan_silence),
     ("a new agent's beats make old leases good", mutant(ANY_BOOT), plan),
 )

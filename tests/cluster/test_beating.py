@@ -132,10 +132,10 @@ def test_of_two_nodes_with_one_name_the_one_that_was_away_ends_and_says_why() ->
     async def main() -> BaseException | None:
         one = asyncio.ensure_future(run(first))
         await asyncio.sleep(1.0)
-        first.deaf = first.mute = True
+        first.line.cut(made.net.true_s)
         two = asyncio.ensure_future(run(second))
         await asyncio.sleep(3.0)
-        first.deaf = first.mute = False
+        first.line.heal()
         await asyncio.wait([one])
         assert not two.done()
         two.cancel()

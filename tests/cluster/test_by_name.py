@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli.http.client.find import find
+from ssm_cli.machines.kv import Store
 from tests.cluster.servers import Servers
 from tests.cluster.test_program import BILLING, Shell
 from tests.http.certificates import make, needs_openssl
@@ -68,6 +70,15 @@ def test_a_call_by_name_prints_its_outputs(shop: Shell) -> None:
     code, out, _ = asked(shop, "call", "-o", "json", "billing.invoice", "Lookup x")
     record = json.loads(out)
     assert (code, record["outcome"], record["output"]) == (0, "replied", "Result 1")
+
+
+def test_json_over_http_reaches_a_worker_of_a_remote_child_as_text_does(shop: Shell) -> None:
+    node = find(shop.environ, name="shop")
+    assert node.call("billing.invoice", Store("json", 7)) == "Ok"
+    assert node.call("billing.invoice", b"Lookup json") == b"Result 7"
+    node.cast("billing.invoice", Store("cast", 7))
+    node.connection.close()
+    shop.until(lambda: asked(shop, "call", "billing.invoice", "Lookup cast")[1] == "Result 7\n")
 
 
 def test_a_call_by_name_takes_its_inputs_from_standard_input(shop: Shell) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +19,16 @@ from ssm_cli.cluster.link.placing import Loads, Placed, Placing
 from ssm_cli.cluster.owner import asking, saved
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
-from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Journal, OnMessage, Unknown
+from ssm_cli.cluster.ports import (
+    Answer,
+    CallLost,
+    Cells,
+    Cluster,
+    ClusterError,
+    Journal,
+    OnMessage,
+    Unknown,
+)
 from ssm_cli.cluster.protocol import names, writer
 from ssm_cli.cluster.protocol.messages import Advert, Lease, Start
 from ssm_cli.errors import NoProc, StorageDamaged, StorageError
@@ -214,7 +223,25 @@ def test_a_loss_is_accepted_once_nobody_runs(play: Play) -> None:
     play(body)
 
 
-def test_a_node_that_is_gone_is_forgotten_and_one_that_answers_is_not(play: Play) -> None:
+def written_meanwhile(cells: Cells, node: str, times: int) -> Callable[..., Awaitable[CallLost]]:
+    """While a node is asked whether it is there, a parent writes a revocation into its cell."""
+    left = [None] * times
+
+    async def ask(*_: object) -> CallLost:
+        if left:
+            left.pop()
+            found = await cells.get(node)
+            assert not isinstance(found, Unknown)
+            revoked = msgspec.json.encode(Advert(node, load=len(left)))
+            assert isinstance(await cells.cas(node, revoked, found[0]), int)
+        return CallLost("noproc", "nobody is there")
+
+    return ask
+
+
+def test_a_node_that_is_gone_is_forgotten_and_one_that_answers_is_not(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def body(one: Cluster, two: Cluster) -> None:
         cells = await one.cells(names.ADVERTS, 1)
         dead, alive = f"d{uuid4().hex[:8]}", f"a{uuid4().hex[:8]}"
@@ -225,7 +252,9 @@ def test_a_node_that_is_gone_is_forgotten_and_one_that_answers_is_not(play: Play
             await directory.forget(one, "n404")
         with pytest.raises(ClusterError, match="answers; stop it first"):
             await directory.forget(one, alive)
-        await directory.forget(one, dead)
+        with monkeypatch.context() as patch:
+            patch.setattr(directory, "ask", written_meanwhile(cells, dead, times=2))
+            await directory.forget(one, dead)
         entries = await cells.entries()
         assert not isinstance(entries, Unknown)
         assert dead not in entries

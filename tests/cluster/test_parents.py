@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+import msgspec
 import pytest
 
+from ssm_cli.cluster.jetstream.wire import Access
+from ssm_cli.cluster.link.frames import (
+    ChildJob,
+    Claim,
+    Done,
+    FrameDecoder,
+    Open,
+    StartChild,
+    Superseded,
+)
 from ssm_cli.cluster.link.parenthood import Parenthood
-from ssm_cli.cluster.protocol.messages import Parent
+from ssm_cli.cluster.link.process import Link
+from ssm_cli.cluster.ports import Answer
+from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Advert, Parent, Said, Start, control
 from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
 
+encoded = msgspec.json.encode
 TTL_S = 2.0
 SEEDS = 40
 
@@ -131,6 +146,61 @@ def test_one_that_hangs_for_longer_than_its_lease_finds_that_it_is_the_parent_no
     assert second.is_parent
     scene.net.run(4 * TTL_S)
     assert first.taken_by == "second, process 1"
+
+
+class Told:
+    """What a link process tells its tree."""
+
+    def __init__(self) -> None:
+        self.frames = FrameDecoder()
+        self.news: list[object] = []
+        self.transport = self
+
+    def write(self, data: bytes) -> None:
+        self.news += [n for n in self.frames.feed(data) if isinstance(n, Done | Superseded)]
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_start_that_fails_as_another_parent_has_taken_over_is_told_as_that(
+    scene: Scene, taken: bool
+) -> None:
+    process, node = Process("first", 1.0, 0.0), Process("n1", 1.0, 0.0)
+    told, waiting = Told(), list[Answer]()
+    cluster = SimCluster(scene.net, process, scene.servers, scene.switchboard)
+    link = Link(cluster, Open("shop", Access(""), Claim("first", "first", 1)), told)  # type: ignore[arg-type]  # as much of a stream as it uses
+
+    def on_order(_: str, data: bytes, answer: Answer | None) -> None:
+        assert answer is not None
+        waits = isinstance(control(data), Start)
+        waiting.append(answer) if waits else answer(msgspec.json.encode(Said(ok=True)))
+
+    async def agent() -> None:
+        there = SimCluster(scene.net, node, scene.servers, scene.switchboard)
+        await (await there.cells(names.ADVERTS, 1)).cas("n1", encoded(Advert("n1")), 0)
+        await there.calls.serve(names.agent("n1"), on_order)
+        await there.calls.serve(names.looks("n1"), on_order)
+
+    async def parent() -> None:
+        link.begin()
+        link.on(StartChild(1, ChildJob("billing", "b.yaml")))
+
+    scene.net.begin(node, agent())
+    scene.net.run(0.2)
+    scene.net.begin(process, parent())
+    while not waiting:
+        scene.net.run(0.01)
+    if taken:
+        Candidate(scene, "second", takeover=True)
+        scene.net.run(0.2)
+    waiting[0](encoded(Said(ok=False, reason="stopped")))
+    scene.net.run(2 * TTL_S)
+    begun, *more = told.news
+    assert begun == Done(0, ok=True)
+    failed = Done(1, ok=False, reason="stopped", detail="n1: ")
+    assert more == ([Superseded("second, process 1")] if taken else [failed])
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

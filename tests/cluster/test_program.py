@@ -275,6 +275,10 @@ def test_check_says_what_would_go_where(shell: Shell) -> None:
     shell.start("node", "--name", "n2", "--label", "zone=a")
     shell.until(lambda: len(shell.nodes()) == 2)
     assert "billing: n2" in shell.run("check", "shop.yaml").stdout
+    spread = "supervisor: pool\nchildren: [{remote: sess, tree: billing.yaml, shards: 4}]\n"
+    (shell.folder / "pool.yaml").write_text(spread)
+    places = shell.run("check", "pool.yaml").stdout.splitlines()[1:]
+    assert places == ["sess-1: n1", "sess-2: n2", "sess-3: n1", "sess-4: n2"]
 
 
 def test_the_server_is_gone_when_its_node_is_gone(shell: Shell) -> None:

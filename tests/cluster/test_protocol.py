@@ -108,10 +108,21 @@ def beating() -> pulse.Pulse:
     return state
 
 
+def good() -> lease.Holder:
+    """A lease of two seconds whose cell was written, and whose node has beaten at 0 s."""
+    holder, commands = lease.step_holder(lease.Holder(2.0), lease.Renewed(0.0, 0.1))
+    assert commands == (lease.Prove(),)
+    assert not holder.is_good(0.1)
+    holder, commands = lease.step_holder(holder, lease.Proven(0.2))
+    assert commands == (lease.Resume(),)
+    return holder
+
+
 def test_a_lease_counts_from_when_the_beat_was_sent() -> None:
-    holder, _ = lease.step_holder(lease.Holder(2.0), lease.Renewed(0.0))
+    holder = good()
     assert lease.step_holder(holder, lease.Tick(1.9)) == (holder, ())
-    holder, _ = lease.step_holder(holder, lease.Renewed(sent_s=1.0))
+    holder, commands = lease.step_holder(holder, lease.Renewed(sent_s=1.0, now_s=1.2))
+    assert not commands
     assert holder.is_good(2.9)
     assert not holder.is_good(3.0)
 
@@ -163,15 +174,24 @@ def test_a_node_whose_cell_is_not_its_own_any_more_gives_everything_up(
     assert pulse.step_pulse(pulse.Pulse(1.0), read)[1] == (again,)  # of a node that died
 
 
-def test_a_lease_that_is_over_stands_still_and_goes_on_once_the_node_has_beaten() -> None:
-    holder, _ = lease.step_holder(lease.Holder(2.0), lease.Renewed(0.0))
-    holder, commands = lease.step_holder(holder, lease.Tick(2.0))
+def test_a_lease_that_is_over_goes_on_once_its_node_has_beaten_and_its_cell_was_written() -> None:
+    holder, commands = lease.step_holder(good(), lease.Tick(2.0))
     assert commands == (lease.Lapse(),)
     assert not holder.is_good(2.0)
     assert lease.step_holder(holder, lease.Tick(30.0)) == (holder, ())
-    holder, commands = lease.step_holder(holder, lease.Renewed(30.0))
+    assert lease.step_holder(holder, lease.Proven(30.0)) == (holder, ())
+    holder, commands = lease.step_holder(holder, lease.Renewed(30.0, 30.1))
+    assert commands == (lease.Prove(),)
+    assert not holder.is_good(30.1)
+    holder, commands = lease.step_holder(holder, lease.Proven(30.2))
     assert commands == (lease.Resume(),)
     assert holder.is_good(31.9)
+
+
+def test_a_beat_after_a_lease_was_over_finds_it_over_though_nobody_has_looked() -> None:
+    holder, commands = lease.step_holder(good(), lease.Renewed(sent_s=2.0, now_s=2.1))
+    assert commands == (lease.Lapse(), lease.Prove())
+    assert not holder.is_good(2.1)
 
 
 def test_a_lease_that_is_over_and_another_ones_is_an_end() -> None:
@@ -180,7 +200,7 @@ def test_a_lease_that_is_over_and_another_ones_is_an_end() -> None:
         holder, lease.TakenOver("fenced: another owner has the lease")
     )
     assert commands == (lease.Fence("fenced: another owner has the lease"),)
-    assert lease.step_holder(holder, lease.Renewed(4.0))[1] == ()
+    assert lease.step_holder(holder, lease.Renewed(4.0, 4.0))[1] == ()
     assert not holder.is_good(4.0)
 
 
@@ -286,6 +306,31 @@ def test_absence_three_times_running_is_an_exit_only_where_the_journal_fences() 
     assert gone not in after(watched("fence"), *absent(0.1, 0.2, 0.3))
 
 
+@pytest.mark.parametrize(
+    ("beat_s", "agent", "died"),
+    [
+        (0.0, "absent", False),  # the servers have let go of it: it may be cut off
+        (3.0, "absent", True),
+        (0.0, "unknown", True),  # another agent has its name: the computer began anew
+    ],
+)
+def test_absence_that_begins_after_a_time_without_beats_is_silence(
+    beat_s: float, agent: monitor.Seen, *, died: bool
+) -> None:
+    known = monitor.Monitor(
+        3, 10.0, "fence", lease.Observed(7, beat_s, beaten_s=beat_s), revision=7
+    )
+    found = after(known, *absent(4.0, 4.2, 4.4, 9.0, agent=agent))
+    assert (monitor.Exit("noconnection", "absence") in found) == died
+    dark = monitor.PulseUnread(0.5), monitor.PulseRead(7, 3.9, 3.9)  # that says nothing of it
+    blind = after(known, *dark, *absent(4.0, 4.2, 4.4, 9.0, agent=agent))
+    assert (monitor.Exit("noconnection", "absence") in blind) == died
+    if not died:
+        assert after(known, *absent(4.0, 4.2, 4.4), monitor.PulseRead(7, 12.5, 12.5))[-1:] == [
+            monitor.Exit("noconnection", "silence")
+        ]
+
+
 def test_an_agent_that_was_started_anew_is_a_node_that_died() -> None:
     gone = monitor.Exit("noconnection", "absence")
     assert gone in after(watched(), *absent(0.1, 0.3, 0.5, agent="unknown"))
@@ -303,7 +348,7 @@ def test_an_absent_subtree_whose_agent_does_not_answer_is_not_dead() -> None:
 
 def test_absence_just_after_the_servers_are_back_is_no_evidence() -> None:
     state, _ = monitor.step_monitor(watched(), monitor.PulseUnread(1.0))
-    state, _ = monitor.step_monitor(state, monitor.PulseRead(7, 6.0, 6.0))
+    state, _ = monitor.step_monitor(state, monitor.PulseRead(8, 6.0, 6.0))
     assert not any(isinstance(c, monitor.Exit) for c in after(state, *absent(6.1, 6.3, 6.5, 8.9)))
     assert monitor.Exit("noconnection", "absence") in after(state, *absent(6.1, 6.3, 6.5, 9.1))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,10 +27,10 @@ from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner.host import Job, Told, word_for
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
-from ssm_cli.cluster.ports import Answer, CallLost
+from ssm_cli.cluster.ports import Answer, CallLost, Conflict
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Takeover
-from ssm_cli.cluster.protocol.messages import STOPPED, Move, Ping, Said, Stop, control
+from ssm_cli.cluster.protocol.messages import STOPPED, Lease, Move, Ping, Said, Stop, control
 from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
@@ -57,6 +58,23 @@ class Rules:
     mutations: tuple[Callable[[], AbstractContextManager[object]], ...] = ()
 
 
+class Watched(Servers):
+    """Servers of which is known what leases have borne witness of."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(random)
+        self.witnessed: dict[tuple[str, int], int] = {}  # the last sequence, by child and epoch
+
+    def cas(self, key: str, value: bytes | None, revision: int) -> int | Conflict | None:
+        done = super().cas(key, value, revision)
+        bucket, _, child = key.partition("/")
+        if bucket == names.leases(TREE) and value is not None and isinstance(done, int):
+            lease = msgspec.json.decode(value, type=Lease)
+            known = self.witnessed.get((child, lease.epoch), 0)
+            self.witnessed[child, lease.epoch] = max(known, lease.journal)
+        return done
+
+
 class World:
     """Servers, network, and the record of what was done."""
 
@@ -64,7 +82,7 @@ class World:
         self.rules = rules or Rules()
         self.net = Network(seed, loss=0.01)
         self.random = self.net.random
-        self.servers = Servers(self.random)
+        self.servers = Watched(self.random)
         self.servers.compares = self.rules.compares
         self.switchboard: Switchboard = {}
         self.takeover: Takeover = self.random.choice(("fence", "lease"))
@@ -74,7 +92,9 @@ class World:
         self.ttl_s = TTL_S
         self.damaged = ""
         self.at_the_end: list[str] = []  # the nodes that host something then
+        self.end_s = END_S
         self.lost = ""  # what was taken from the stores, if anything
+        self.lost_records: dict[int, bytes] = {}  # of the first child, by sequence
         self.deaths = 0
         self.lives = 0
         self.slow_s = 0.0  # how long user code takes in the next start
@@ -83,9 +103,9 @@ class World:
         self.clients = [Client(self, *who) for who in zip(("c1", "c2"), CHILDREN, strict=True)]
 
     def process(self, name: str, like: Process | None = None) -> Process:
-        """A process with a clock of its own, or that of the computer it runs on."""
+        """A process with clock and line of its own, or with those of the computer it runs on."""
         if like is not None:
-            return Process(name, like.rate, like.offset_s)
+            return Process(name, like.rate, like.offset_s, like.line)
         return Process(name, self.random.uniform(0.9, 1.1), self.random.uniform(0, 100))
 
     def cluster(self, process: Process) -> SimCluster:
@@ -150,8 +170,6 @@ class Owner:
         world.lives += 1
         self.pid = world.lives
         self.process = world.process(f"{self.node.name}.{self.pid}", self.node.process)
-        for way in ("deaf", "mute"):
-            setattr(self.process, way, getattr(self.node.process, way))
         self.serving = False
         self.saved = 0
         self.ending: asyncio.Future[str] = self.net.loop.create_future()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssm_cli.codec.build import codec_for
-from ssm_cli.codec.json import MAX_INPUT_BYTES
+from ssm_cli.codec.json import MAX_INPUT_BYTES, jsonable
 from ssm_cli.codec.port import Codec
+from ssm_cli.codec.text import show
 from ssm_cli.errors import DecodeError
 
 
@@ -307,6 +309,40 @@ class Silent:
 )
 def test_values_print_in_the_same_syntax(value: object, text: str | bytes) -> None:
     assert CODEC.encode(value) == (text if isinstance(text, bytes) else text.encode())
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({Level.LOW: 1}, '{"LOW": 1}'),
+        ([Level.LOW, b"xx", float("nan")], '["LOW", "xx", "nan"]'),
+        ({1: "a", "1": "b"}, """{"1": "a", "'1'": "b"}"""),
+        ({"a": {3, 1, 2}}, '{"a": [1, 2, 3]}'),
+        (Result({"a": Result(Level.HIGH)}), 'Result {"a": {"value": "HIGH"}}'),
+        (Result([1.5, None, {"a": (True,)}]), 'Result [1.5, null, {"a": [true]}]'),
+        ([Store("x", 1)], '[{"key": "x", "value": 1}]'),
+        ("a text", "a text"),
+        (Level.HIGH, "HIGH"),
+        ([Silent()], '["<Silent that cannot be shown: KeyError>"]'),
+    ],
+)
+def test_the_parts_of_a_state_are_in_text_as_they_are_in_json(state: object, text: str) -> None:
+    assert show(state, state=True) == text
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=3)
+    | st.sampled_from(Level) | st.builds(Store, st.text(max_size=3), st.sampled_from(Level))
+)  # fmt: skip
+KEYS = st.text(max_size=2) | st.integers(0, 9) | st.sampled_from(Level) | st.booleans()
+STATES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=8
+).filter(lambda value: isinstance(value, list | dict))
+
+
+@given(STATES)
+def test_a_state_as_text_says_what_it_says_as_json(state: object) -> None:
+    assert json.loads(show(state, state=True)) == jsonable(state, tagged=False)
 
 
 def test_a_number_too_long_for_python_to_print_is_named() -> None:

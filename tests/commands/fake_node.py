@@ -115,6 +115,9 @@ class FakeNode:
         del worker
         return str(value).encode()
 
+    def shown(self, worker: str, value: Any) -> str:
+        return self.encode(worker, value).decode()
+
     def constructors(self, worker: str) -> tuple[Constructor, ...]:
         self._known(worker)
         return ()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ssm_cli import ManualClock, Node, Supervisor, Worker, load_tree
+from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker, load_tree
 from ssm_cli.commands.execute import execute
 from ssm_cli.commands.futures import decision_text, matrix_lines, timeline_lines
 from ssm_cli.commands.parse import parse_line
@@ -18,7 +18,7 @@ from ssm_cli.commands.records import instant
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
-from ssm_cli.machines.kv import kv_store
+from ssm_cli.machines.kv import Lookup, kv_store
 from ssm_cli.simulation.asking import with_futures
 from tests.architecture.source import ROOT
 
@@ -65,6 +65,24 @@ def test_a_run_that_takes_the_root_down_says_how_and_exits_with_3(node: Node) ->
     assert result.exit_code == ExitCode.NOT_RUNNING
     assert "         0 s  crash kv1" in result.lines
     assert any(line.endswith("root gives up (4 of 3 in 5 s)") for line in result.lines)
+
+
+def test_what_no_test_may_be_written_of_is_told_in_one_sentence_and_what_was_tried_below() -> None:
+    def step(message: Lookup, state: str) -> Any:
+        raise ValueError
+
+    hidden = StateMachine(
+        step=step, init=lambda *_: "SECRET", inputs=Lookup, redact=lambda _: "***"
+    )
+    tree = Supervisor("root", children=[Worker("kv1", hidden)])
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        result = run("fuzz kv1", with_futures(node, instant))
+    assert result.exit_code == ExitCode.NOT_RUNNING
+    found, tried, again = result.lines
+    assert found.startswith("kv1: ValueError after 1 input, the last of them `")
+    assert found.endswith("; shrink it where the worker has no `redact`")
+    assert tried == "tried: 1 input in 1 session"
+    assert again.startswith("the same again: fuzz kv1 ")
 
 
 def test_weights_may_be_given_in_one_option_or_in_several(node: Node) -> None:

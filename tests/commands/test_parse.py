@@ -101,6 +101,7 @@ def test_aliases_name_the_same_verb() -> None:
         ("tree -x", 6, "has no option `-x`; it has -o"),
         ("log -n five", 8, "a number from 0, not `five`"),
         ("log -n -5", 8, "a number from 0, not `-5`"),
+        ("log -n 1000000000", 8, "a number below 1,000,000,000, not `1000000000`"),
         ("call --timeout nan kv2 Lookup x", 16, "a number from 0, not `nan`"),
         ("trace kv2 maybe", 11, "expected `on` or `off`, got `maybe`"),
         ("quit now", 6, "takes no `now`"),

@@ -210,7 +210,10 @@ def test_diff_of_a_record_and_of_two(node: Node) -> None:
         ("state kv2 --at fork7", 4, "no fork `fork7`"),
         ("back x", 2, "`back` takes a number of records from 1, not `x`"),
         ("back 0", 2, "from 1, not `0`"),
-        ("next --worker kv9", 4, "no such record"),
+        ("back 1000000000", 2, "`back` takes a number of records below 1,000,000,000, not `1"),
+        ("next --worker kv9", 4, "no worker `kv9` is there or remembered"),
+        ("back --worker kv9", 4, "no worker `kv9` is there or remembered"),
+        ("next --worker kv2", 4, "no such record"),
         ("blame kv9 x", 4, "no worker `kv9`"),
         ("when kv9 state.x > 1", 4, "no worker `kv9`"),
         ("why 99", 4, "99"),
@@ -222,6 +225,20 @@ def test_what_cannot_be_found_is_refused_with_a_code(
     result = run(line, node)
     assert (result.exit_code, result.error) == (code, True)
     assert said in result.lines[0]
+
+
+def test_of_no_records_none_is_shown(node: Node) -> None:
+    assert run("history -n 0", node).lines == ()
+    assert run("history", node, "start").lines == ("no record here yet",)
+
+
+@pytest.mark.parametrize("span", ["0s", "-1s", "1e9h", "nan", "3651d"])
+def test_a_span_that_no_fork_is_advanced_by_is_told_with_both_bounds(node: Node, span: str) -> None:
+    node.perform("fork")
+    result = run(f"advance {span}", node, "fork1")
+    assert result.exit_code == 2
+    assert result.lines[0].endswith("; expected more than 0 s and at most 10 years")
+    assert not run("advance 3650d", node, "fork1").error
 
 
 def test_a_node_that_remembers_nothing_says_how_it_would() -> None:

@@ -12,6 +12,7 @@ from ssm_cli.runtime.driver import watch_links
 from tests.faults.doors import slow
 from tests.faults.scenarios import add, asking, crash
 from tests.faults.stage import Own, Scenario, Stage
+from tests.faults.ticks import patched
 
 
 def within(stage: Stage, name: str, main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -67,13 +68,10 @@ def at_odd_moments(stage: Stage) -> None:
         await waits(stage, node.acall("b", crash), node.acall("b", add), times=6)
 
     async def full() -> None:
-        world.bound = 0
-        try:
+        with patched(world, "bound", 0):
             coming = [node.acall("a", add, 0.001), node.acall("a", add, 9.0)]
             coming.append(node.acall_value("a", b"word", 0.001))
             await waits(stage, *coming)
-        finally:
-            world.bound = 2
         node.suspend("a")
         for _ in range(3):
             await waits(stage, node.acall("a", add, 0.2), node.acall_value("a", b"word", 0.2))

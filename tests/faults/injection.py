@@ -2,8 +2,8 @@
 
 Theory of operation. A `Scenario` is a tree and some acts with it. A first run records which lines
 of the engine's rooms the acts execute, and how often. Then the scenario runs once for each
-`Point` that is chosen (a line, and the first or the last time that it is reached; of three lines
-one, but for a thorough run). A trace function strikes there, in one of the ways of `Method`. The
+`Point` that is chosen: each line once a run, the first time that it is reached, and in a thorough
+run at a later time, too. What watches the lines strikes there, in one of the ways of `Method`. The
 acts that are left are not carried out; instead `examine` looks whether the exception came out of
 the act that ran, once, and whether the tree is whole.
 
@@ -12,44 +12,45 @@ A run that does not end is cut by the clock of processor time (SIGVTALRM): the g
 
 from __future__ import annotations
 
+import gc
 import linecache
 import signal
-import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from itertools import islice
+from inspect import CO_OPTIMIZED
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
-from typing import Any
+from types import CodeType, FrameType
 
 import ssm_cli
 from ssm_cli import SsmError
 from ssm_cli.runtime.engine import ticker
 from ssm_cli.runtime.engine.guard import ALARM
 from tests.faults.stage import UNSEEN, Hung, Scenario, Stage, Struck
+from tests.faults.watching import as_engine, unwatch, watch_all, watch_code
 from tests.faults.whole import examine
-from tests.thorough import tries
+from tests.thorough import THOROUGH
 
 PACKAGE = Path(ssm_cli.__file__).parent
 ROOMS = str(PACKAGE / "runtime") + "/"
 OURS = (f"{PACKAGE}/", f"{Path(__file__).parent}/")  # not a finalizer of somebody's library
-NO_ENGINE = (
-    "views.py", "api.py", "rewind.py", "restep.py", "given.py", "memory.py", "child.py",
-    "processes.py",
-    "refs.py",
-)  # fmt: skip
-"""Shapes of what is shown, what is done to trees of the past, which nobody else has, and what goes
-on in other processes, which `tests/runtime/test_runs.py` begins and kills."""
+NO_ENGINE = {
+    "api.py": "the shape of what can be asked of a tree",
+    "calling/refs.py": "the shape of what can be asked of a worker",
+    "recording/": "what is done to trees of the past, which nobody else has",
+    "runs/child.py": "goes on in other processes, which `tests/runtime/test_runs.py` kills",
+    "runs/processes.py": "begins those, by a fork of the process in which this test runs",
+    "views.py": "shapes of what is shown",
+}
+"""What of the engine's rooms is left out, and why."""
 RUN_CPU_S = 1.0  # of one run; it takes some milliseconds, and a machine under load some more
 AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes of steps
-EACH = tries(3, 1)  # of so many lines one is struck; odd, as methods take turns
-LATER_TOO = False  # strike at a later time of each line, too: twice as long
+LATER_TOO = THOROUGH  # strike at a later time of each line, too: twice as long
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
-Trace = Callable[[FrameType, str, Any], Any]
 Line = tuple[CodeType, int]
 
 
@@ -65,7 +66,7 @@ KINDS: tuple[type[BaseException], ...] = (KeyboardInterrupt, Terminate, Failure)
 
 
 class Method(Enum):
-    """How the exception gets there: raised by the trace function itself, or by a signal."""
+    """How the exception gets there: raised by what watches the lines itself, or by a signal."""
 
     RAISED = "raised"
     SIGNAL = "signal"
@@ -79,6 +80,7 @@ class Point:
     line: int
     act: int
     time: int
+    ends: bool = False  # whether that act begins or ends with a tree that is down
 
     @property
     def place(self) -> str:
@@ -96,8 +98,14 @@ def is_engine(code: CodeType) -> bool:
     """Whether code belongs to the engine's rooms."""
     name = code.co_filename
     if name not in _engine:
-        _engine[name] = name.startswith(ROOMS) and not name.endswith(NO_ENGINE)
+        below = name.removeprefix(ROOMS)
+        _engine[name] = below != name and not below.startswith((*NO_ENGINE,))
     return _engine[name]
+
+
+def is_function(code: CodeType) -> bool:
+    """Whether code is that of a function: the bodies of modules and classes run by import."""
+    return bool(code.co_flags & CO_OPTIMIZED)
 
 
 def is_bare_try(frame: FrameType) -> bool:
@@ -110,67 +118,61 @@ def is_bare_try(frame: FrameType) -> bool:
     return text.lstrip().startswith("try:")
 
 
+def is_counted(code: CodeType) -> bool:
+    """Whether lines of this code are counted."""
+    return is_engine(code) and is_function(code)
+
+
 class Recorder:
-    """A trace function that counts the lines of the engine: how often each act reaches each."""
+    """Counts the lines of the engine: how often each act reaches each."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.times: dict[Line, dict[int, int]] = {}
 
-    def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        return self.count if is_engine(frame.f_code) else None
+    def watch(self) -> None:
+        """Begin to count."""
+        watch_all(is_counted, self._count)
 
-    def count(self, frame: FrameType, event: str, _argument: Any) -> Trace:
-        if event == "line" and not is_bare_try(frame):
+    def _count(self, frame: FrameType) -> None:
+        if not is_bare_try(frame):
             acts = self.times.setdefault((frame.f_code, frame.f_lineno), {})
             acts[self._stage.number] = acts.get(self._stage.number, 0) + 1
-        return self.count
 
     def points(self) -> list[Point]:
         """The first and the last time that each line is reached."""
         return [
-            Point(*line, act, time)
+            Point(*line, act, time, act in self._stage.down)
             for line, acts in self.times.items()
             for act, time in sorted({(min(acts), 1), (max(acts), acts[max(acts)])})
         ]
 
 
-def as_engine(function: Any) -> Any:
-    """A function whose frame counts as the engine's own.
-
-    An exception from outside that comes at a line of the engine has no frame of anybody else; one
-    that is raised by a trace function has that function's frames, which are no user's code.
-    """
-    given = {**globals(), "__name__": "ssm_cli.runtime.struck"}
-    return FunctionType(function.__code__, given, closure=function.__closure__)
-
-
 class Striker:
-    """A trace function that strikes at one point, once. It costs little before, nothing after."""
+    """Strikes at one point, once. It costs little before, nothing after."""
 
     def __init__(self, point: Point, strike: Callable[[FrameType], None], stage: Stage) -> None:
         self._point, self._strike, self._stage = point, strike, stage
         self._left = point.time
-        self.look = partial(as_engine(Striker._look), self)
 
-    def trace(self, frame: FrameType, _event: str, _argument: Any) -> Trace | None:
-        return self.look if frame.f_code is self._point.code else None
+    def watch(self) -> None:
+        """Begin to look for the point."""
+        watch_code(self._point.code, partial(as_engine(Striker._look), self))
 
-    def _look(self, frame: FrameType, event: str, _argument: Any) -> Trace:
-        if event == "line" and frame.f_lineno == self._point.line:
+    def _look(self, frame: FrameType) -> None:
+        if frame.f_lineno == self._point.line:
             self._left -= 1
             if self._left == 0:
                 self._stage.fired = True
-                sys.settrace(None)
+                unwatch()
                 self._strike(frame)
-        return self.look
 
 
 def send(number: int, frame: FrameType) -> None:
     """Send a real signal, whose handler runs at this very line.
 
     Python hands a handler the frame that was interrupted; called from here by a signal it would
-    get that of the trace function. So the handler that is installed is called, as Python would; a
+    get that of what watches. So the handler that is installed is called, as Python would; a
     signal that is masked or has none is really raised, and comes when the mask is taken away.
     """
     handler = signal.getsignal(number)
@@ -245,7 +247,8 @@ def _played(scenario: Scenario, stage: Stage) -> list[str]:
     except BaseException as error:  # noqa: BLE001 - a late exception, out of another act
         complaints.append(f"{type(error).__name__} came late, out of what followed")
     finally:
-        sys.settrace(None)
+        unwatch()
+        gc.enable()  # for what follows, if it was left out
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         ticker.parts = parts
         stage.leave()
@@ -260,6 +263,11 @@ def never(seconds: float) -> tuple[int, int]:
     return 3600 if seconds else 0, 0
 
 
+def take(scenario: Scenario, recorder: Recorder) -> None:
+    """Know what a scenario executes."""
+    _recorded[scenario.name] = recorder
+
+
 _recorded: dict[str, Recorder] = {}
 
 
@@ -270,11 +278,11 @@ def record(scenario: Scenario) -> Recorder:
             for act in (UNSEEN, 0):
                 stage = Stage(scenario, act)
                 recorder = Recorder(stage)
-                stage.trace = recorder.trace
+                stage.watch = recorder.watch
                 complaints = play(scenario, stage)
                 if complaints:
                     raise SsmError(f"{scenario.name} does not play: {complaints}")
-        _recorded[scenario.name] = recorder
+        take(scenario, recorder)
     return _recorded[scenario.name]
 
 
@@ -303,7 +311,7 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
     for scenario in scenarios:
         for point in record(scenario).points():
             everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
-    for number, places in islice(enumerate(everywhere.values()), 0, None, EACH):
+    for number, places in enumerate(everywhere.values()):
         first = (number % 2 == 0) == (method is Method.RAISED)
         if first or (LATER_TOO and len(places) > 1):
             name, point = places[0 if first else 1 + number % (len(places) - 1)]
@@ -313,13 +321,33 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
 
 def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
     """Strike at some points of a scenario, by turns with each kind of exception."""
-    found, hung = Sweep(len(points)), 0
+    found = Sweep(len(points))
+    with collected_later():
+        strike_at(scenario, method, points, found)
+    return found
+
+
+@contextmanager
+def collected_later() -> Iterator[None]:
+    """Have cycles collected behind all runs: what is finalized in between is no plan."""
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.collect(1)  # what is new
+
+
+def strike_at(scenario: Scenario, method: Method, points: Sequence[Point], found: Sweep) -> None:
+    """Strike at points, and note what is found."""
+    hung = 0
     for index, point in enumerate(points):
         kinds = scenario.kinds or KINDS
         kind = kinds[index % len(kinds)]
         with handlers(kind):
-            stage = Stage(scenario, point.act)
-            stage.trace = Striker(point, striking(method, kind), stage).trace
+            stage = Stage(scenario, point.act, may_end=point.ends)
+            stage.watch = Striker(point, striking(method, kind), stage).watch
             complaints = play(scenario, stage)
         found.missed += not stage.fired
         if complaints:
@@ -328,18 +356,15 @@ def sweep(scenario: Scenario, method: Method, points: Sequence[Point]) -> Sweep:
         if hung >= MOST_HUNG:
             found.failed.append("given up: too many runs do not end")
             break
-    return found
 
 
-def coverage(scenarios: Sequence[Scenario]) -> tuple[int, int]:
-    """How many lines of the engine the scenarios execute, and how many there are."""
-    executed: dict[str, set[int]] = {}
+def executed(scenarios: Sequence[Scenario]) -> dict[str, set[int]]:
+    """The lines of the engine that the scenarios execute, by file."""
+    found: dict[str, set[int]] = defaultdict(set)
     for scenario in scenarios:
         for code, line in record(scenario).times:
-            executed.setdefault(code.co_filename, set()).add(line)
-    lines = engine_lines()
-    hit = sum(len(found & executed.get(path, set())) for path, found in lines.items())
-    return hit, sum(map(len, lines.values()))
+            found[code.co_filename].add(line)
+    return found
 
 
 def functions(code: CodeType) -> Iterator[CodeType]:
@@ -354,10 +379,10 @@ def engine_lines() -> dict[str, set[int]]:
     """The lines of the functions of the engine, by file; not those that are executed by import."""
     found: dict[str, set[int]] = {}
     for path in sorted(Path(ROOMS).rglob("*.py")):
-        if path.name in NO_ENGINE:
+        if str(path).removeprefix(ROOMS).startswith((*NO_ENGINE,)):
             continue
         module = compile(path.read_text(encoding="utf-8"), str(path), "exec")
-        bodies = [code for code in functions(module) if "__qualname__" not in code.co_names]
+        bodies = filter(is_function, functions(module))
         found[str(path)] = {
             line
             for code in bodies

@@ -123,7 +123,7 @@ def entries(stage: Stage) -> None:
 
     asked(stage, records.decode_entry, 1, b"\0" * 16, entry)
     newer = [records.FORMAT + 1, *msgspec.msgpack.decode(body)[1:]]
-    for data in (packed(newer), packed([records.FORMAT + 1, "x"]), b"\xff", packed([1, "x"])):
+    for data in (packed(newer), packed([records.FORMAT + 1, 1, 7]), b"\xff", packed([1, "x"])):
         asked(stage, records.decode_entry, 1, b"\0" * 16, sealed(data))
     head = packed((records.FORMAT + 1, snapshots.Head()))
     cell = blake2b(head, digest_size=16).digest() + head
@@ -164,7 +164,7 @@ def replayed(stage: Stage, made: StateMachine, saved: Any, *, repairs: bool) -> 
             "a", 0.0, how, word.encode(), outcome, b"o" * 16, b"h" * 16, "1", key="t",
             cause=(3, 0) if how == "timer" else None,
         )  # fmt: skip
-        asked(stage, one.take, seq, record)
+        asked(stage, one.again, seq, record)
     state = kept.dump((7, "x"))
     others: list[Any] = [
         records.Start("a", 0.0, 1, "saved", None, "1"),
@@ -177,7 +177,7 @@ def replayed(stage: Stage, made: StateMachine, saved: Any, *, repairs: bool) -> 
         records.Exit("a", 0.0, "normal", kept=False),
     ]
     for other in others:
-        asked(stage, one.take, 30, other)
+        asked(stage, one.again, 30, other)
     asked(stage, one.finish)
     asked(stage, one.saved, 0.0, 40)
 

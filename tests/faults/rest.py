@@ -299,7 +299,7 @@ def handler(_number: int, _frame: object) -> Any:
 
 
 def debugged() -> Any:
-    with patched(guard, "DEBUGGERS", {"tests"}):
+    with patched(guard, "DEBUGGERS", {"tests"}), patched(sys, "gettrace", lambda: overruns):
         return guard.is_debugged()
 
 

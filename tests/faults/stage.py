@@ -24,6 +24,7 @@ from ssm_cli import (
     StateMachine,
     Worker,
 )
+from tests.faults.watching import unwatch
 
 OUTSIDE_TEXT = "from outside"
 UNSEEN = -1  # of an act: none is looked at
@@ -56,6 +57,8 @@ class Scenario:
             lives if that act is cut.
         failing_inits: how often an `init` fails before it succeeds.
         options: of the node.
+        forgets: whether the oldest reports are forgotten.
+        first: what raises before anything is thrown in.
     """
 
     name: str
@@ -71,6 +74,8 @@ class Scenario:
     defers: bool = False
     failing_inits: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    forgets: bool = False
+    first: Any = None
 
 
 class Utf8:
@@ -88,6 +93,8 @@ class Stage:
 
     Attributes:
         number: of the act that runs, from 1.
+        down: the acts that begin or end with a tree that is down.
+        may_end: whether the tree may be down behind the act that is struck.
         fired: whether the exception was thrown in.
         interrupted: whether it was, behind an interruption that the act raised.
         trap: a callback, or a report, and whose: it raises `Own`, once.
@@ -97,9 +104,11 @@ class Stage:
         told: how many outcomes each caller of `ask` got; `asked`: which were taken by the node.
     """
 
-    def __init__(self, scenario: Scenario, last: int = 0) -> None:
+    def __init__(self, scenario: Scenario, last: int = 0, *, may_end: bool = False) -> None:
         self.scenario, self._last = scenario, last  # the act to be struck; 0: none
-        self.trace: Any = None
+        self.may_end = may_end or scenario.may_end
+        self.down: set[int] = set()
+        self.watch: Callable[[], None] = unwatch  # begins to watch lines
         self.number = 0
         self.fired = self.interrupted = False
         self.trap: tuple[str, str] = ("", "")
@@ -224,19 +233,24 @@ class Stage:
     def act(self, name: str, do: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Carry out one act; its value, or the error of `ssm`'s own.
 
-        The trace function looks at the act that is to be struck, or at all of them.
+        The lines of the act that is to be struck are watched, or those of all acts.
 
         Raises:
             Struck: it was the one that is to be struck.
         """
         self.doing, self.number = name, self.number + 1
         value: Any = None
+        self._note_down()
         try:
-            sys.settrace(self.trace if self._last in (0, self.number) else None)
+            first = self.scenario.first
+            sys.setprofile(first.watch() if first and first.act == self.number else None)
+            if self._last in (0, self.number):
+                self.watch()
             try:
                 value = do(*args, **options)
             finally:
-                sys.settrace(None)
+                unwatch()
+                sys.setprofile(None)
         except SsmError as error:
             value = error
         except Own as error:
@@ -246,9 +260,14 @@ class Stage:
             if OUTSIDE_TEXT not in error.args:
                 raise
             self.came_out.append(error)
+        self._note_down()
         if self.number == self._last:
             raise Struck
         return value
+
+    def _note_down(self) -> None:
+        if not self.node.running:
+            self.down.add(self.number)
 
     def start(self) -> Any:
         return self.act("start", self.node.start)
@@ -260,7 +279,7 @@ class Stage:
         return self.act(f"call {worker}", self.node.call, worker, message, **options)
 
     def do(self, verb: str, *args: Any) -> Any:
-        return self.act(verb, getattr(self.node, verb), *args)
+        return self.act(verb, lambda: getattr(self.node, verb)(*args))
 
     def ask(self, worker: str, message: Any, request: str = "") -> None:
         """One caller more, who does not wait."""

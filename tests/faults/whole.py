@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections import Counter
 from contextlib import suppress
@@ -38,6 +39,7 @@ def examine(stage: Stage) -> list[str]:
     stage.trap, stage.store.failing, stage.store.late = ("", ""), None, False
     try:
         stage.store.land()
+        need(gc.isenabled(), "the collector is off")
         need(stage.came_out or stage.interrupted, "swallowed: it came out of nothing")
         need(len(stage.came_out) <= 1, "it came out more than once")
         all_arrive(stage)
@@ -65,15 +67,14 @@ def look_at_life(stage: Stage) -> None:
     node, scenario = stage.node, stage.scenario
     if node.running:
         return
-    ends = stage.doing in ("start", "stop") or scenario.may_end
-    need(ends, "the tree is down")
+    need(stage.may_end, "the tree is down")
     look_at_lives(stage)
     for tries_left in range(scenario.failing_inits, -1, -1):
         try:
             node.start()
             break
         except SsmError as error:
-            need(tries_left or scenario.may_end, f"it cannot be started again: {error}")
+            need(tries_left or stage.may_end, f"it cannot be started again: {error}")
 
 
 def workers_of(view: NodeView) -> dict[str, str]:
@@ -121,7 +122,7 @@ def look_at_workers(stage: Stage) -> None:
     """Each worker runs and answers, but for those that an act takes away."""
     node, loose = stage.node, stage.scenario.loose
     if not node.running:
-        need(stage.scenario.may_end, "the tree went down")
+        need(stage.may_end, "the tree went down")
         return
     for name, state in workers_of(node.tree()).items():
         need(state == "running" or name in loose, f"{name} is {state}")
@@ -187,5 +188,6 @@ def look_at_lives(stage: Stage) -> None:
 def look_at_reports(stage: Stage) -> None:
     """The reports have no gap, and a reader has seen each."""
     kept = [report.seq for report in stage.node.reports()]
-    need(kept == list(range(1, len(kept) + 1)), "the reports have a gap")
+    first = kept[0] if kept and stage.scenario.forgets else 1
+    need(kept == list(range(first, first + len(kept))), "the reports have a gap")
     need(not stage.scenario.watched or stage.seen == kept, "a reader of reports missed some")

@@ -15,6 +15,7 @@ from ssm_cli import (
     Forgotten,
     ManualClock,
     Node,
+    NoProc,
     StartTimer,
     StateMachine,
     Supervisor,
@@ -23,6 +24,7 @@ from ssm_cli import (
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.runtime.engine.crashes import KEPT_CRASHES
 from ssm_cli.spec.load import load_tree
 from tests.program import ssm
 
@@ -113,6 +115,9 @@ def test_what_no_journal_holds_does_not_run_there(folder: Path) -> None:
     assert [(view.id, view.state) for view in node.at(2).tree().children] == [
         ("one", "running"), ("two", "running"), ("plain", "stopped"),
     ]  # fmt: skip
+    for asked in (node, node.at(2)):
+        with pytest.raises(NoProc, match="plain is not running: no start of it is known here"):
+            asked.get_state("plain")
 
 
 def a_hotel() -> Any:
@@ -237,10 +242,48 @@ def test_how_an_input_crashed_is_found_by_its_step_and_shrunk(folder: Path) -> N
     assert found["said"].startswith("3 inputs -> 1 input from init")
 
 
+def test_crash_tells_of_the_crashes_in_a_journal_as_their_steps_come_out(folder: Path) -> None:
+    node, past, _ = timeline(folder, a_tree())
+    (record,) = [r["record"] for r in past.history(last=99)["records"] if r["outcome"] == "crashed"]
+    (report,) = node.crash_reports()
+    assert (report.record, report.worker, report.path) == (record, "one", "root/one")
+    assert (report.error_type, report.error_message) == ("ValueError", "as asked")
+    assert (report.input, report.state) == ("crash", '{"a": 2}')
+    assert "step" in report.stack[-1]
+    assert (report.decision, report.strategy, report.seq) == ("unknown", "", 0)
+    assert node.crash_reports("root/one", 5) == [report]
+    assert node.crash_reports("two") == node.crash_reports(last=0) == []
+    assert node.at(record).crash_reports() == [report]
+    assert node.at(record - 1).crash_reports() == []
+    with pytest.raises(CallError, match="no worker three"):
+        node.crash_reports("three")
+
+
+def test_only_so_many_crashes_of_a_journal_are_told_as_a_running_tree_keeps(
+    tmp_path: Path,
+) -> None:
+    def crashing(message: str, state: dict[str, int]) -> Any:
+        return step("crash" if message.startswith("crash") else message, state)
+
+    with FolderStore(tmp_path / "data") as store:
+        tree = replace(a_tree(crashing), intensity=1000)
+        node = Node(tree, clock=ManualClock(), store=store, history=1000).start()
+        for number in range(KEPT_CRASHES + 5):
+            with pytest.raises(CallError):
+                node.call("one", f"crash {number}")
+        node.call("one", "a")
+    there, _, _ = timeline(tmp_path / "data", tree)
+    reports = there.crash_reports()
+    assert len(reports) == KEPT_CRASHES
+    assert [report.record for report in reports][-2:] == [KEPT_CRASHES + 4, KEPT_CRASHES + 5]
+
+
 def test_a_crash_that_the_code_here_no_longer_has_says_that_it_is_not_known(folder: Path) -> None:
     _, past, _ = timeline(folder, a_tree(other_step))
     crash = next(r for r in past.history(last=99)["records"] if r["outcome"] == "crashed")
     assert crash["error"]["message"] == "the journal does not say why"
+    (report,) = with_past(timeline(folder, a_tree(other_step))[0], str).crash_reports()
+    assert report.error_message == "the journal does not say why"
 
 
 def test_a_replay_does_not_compare_outputs_that_no_journal_holds(folder: Path) -> None:

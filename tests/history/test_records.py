@@ -14,6 +14,7 @@ from ssm_cli import (
     ManualClock,
     Node,
     StateMachine,
+    Strategy,
     Supervisor,
     Worker,
     load_tree,
@@ -22,7 +23,7 @@ from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.history.past import with_past
 from ssm_cli.history.records import Served, latest_of, served_in
-from ssm_cli.machines.kv import Lookup, Store
+from ssm_cli.machines.kv import Lookup, Store, kv_store
 
 
 @pytest.fixture
@@ -197,15 +198,17 @@ def test_a_large_state_of_which_little_changes_is_not_weighed_at_each_input() ->
 
 
 def test_a_refused_input_has_not_the_record_of_the_one_before(node: Node) -> None:
+    pool = Supervisor("users", Strategy.SIMPLE_ONE_FOR_ONE, [Worker("user", kv_store)])
+    node.start_child("root", pool)
     node.cast("kv2", b"Store x 1")
     node.cast("kv2", b"Nonsense 1")
-    node.cast("nobody", b"Store x 1")
+    node.cast("users:nobody", b"Store x 1")
     node.run(0)
     with pytest.raises(CallError):
         node.call("kv2", b"Lookup crash")
     told = [(r.event, r.record) for r in node.reports() if r.event in ("undecodable", "dropped")]
     assert told == [("dropped", 0), ("undecodable", 0)]
-    assert {r.record for r in node.reports() if r.event in ("crashed", "restarting")} == {2}
+    assert {r.record for r in node.reports() if r.event in ("crashed", "restarting")} == {3}
 
 
 @pytest.mark.parametrize("line", ["call nobody Lookup x", "call kv2 Nonsense x"])

@@ -125,6 +125,50 @@ def test_a_fork_of_a_fork_names_the_records_of_that(node: Node, ask: Ask) -> Non
     assert ask("drop", at=second) == {"place": first, "number": 2}
 
 
+@pytest.mark.parametrize("first_goes_on", [False, True])
+def test_a_fork_of_a_fork_is_stepped_again_from_records_of_the_live_tree(
+    node: Node, ask: Ask, *, first_goes_on: bool
+) -> None:
+    first = ask("fork", record="2")["place"]
+    ask("standing", first, reading=False).call("ledger", Hold("x", 1000))
+    second = ask("fork", at=first)["place"]
+    ask("standing", second, reading=False).call("ledger", Hold("y", 10_000))
+    third = ask("fork", at=second)["place"]
+    ask("standing", third, reading=False).call("ledger", Hold("z", 100_000))
+    if first_goes_on:
+        ask("standing", first, reading=False).call("ledger", Hold("later", 7))
+        ask("without", records="1", at=first)
+        ask("drop", worker=first)
+    ask("without", records="1", at=third)
+    assert held(ask, third) == 111_050
+    ask("edit", record="2", given="Hold b 60", at=third)
+    assert held(ask, third) == 111_060, "what was left out before stays left out"
+    ask("without", records="3", at=third)
+    assert held(ask, third) == 110_060
+    ask("without", records="5", at=third)
+    assert (held(ask, third), held(ask, second), held(ask, "")) == (10_060, 11_150, 151)
+    with pytest.raises(Forgotten, match="record 9 is not remembered in fork3; its last one is 4"):
+        ask("without", records="9", at=third)
+
+
+def test_a_record_that_is_forgotten_says_from_which_one_on_a_fork_remembers() -> None:
+    tree = Supervisor("root", children=[Worker("ledger", LEDGER)])
+    with Node(tree, clock=ManualClock(), history=64) as node:
+        for number in range(200):
+            node.call("ledger", Hold(str(number), 1))
+            node.run(1)
+        ask = with_past(node, instant).perform
+        first = ask("fork")["place"]
+        ask("standing", first, reading=False).call("ledger", Hold("x", 7))
+        for place in (first, ask("fork", at=first)["place"]):
+            with pytest.raises(
+                Forgotten, match=r"record 1 is not remembered in .*; those from 1\d\d"
+            ):
+                ask("without", records="1", at=place)
+            ask("without", records="199", at=place)
+            assert held(ask, place) == 206
+
+
 def test_a_fork_whose_source_fork_is_gone_leads_to_now(node: Node, ask: Ask) -> None:
     first = ask("fork", record="1")["place"]
     second = ask("fork", at=first)["place"]
@@ -217,6 +261,41 @@ def test_what_is_left_out_first_or_last_is_the_same(hundred: int) -> None:
                 fork = node.perform("standing", place, reading=True)
                 states.append((fork.get_state("a"), fork.get_state("b"), fork.now_s()))
             assert states[0] == states[1], seed
+
+
+@pytest.mark.parametrize("hundred", range(tries(1, 5)))
+def test_what_is_left_out_of_a_fork_of_a_fork_first_or_last_is_the_same(hundred: int) -> None:
+    compared = 0
+    for seed in range(hundred * 100, hundred * 100 + 60):
+        chance = Random(seed)
+        tree = Supervisor("root", children=[Worker("a", MACHINE), Worker("b", MACHINE)])
+        with Node(tree, clock=ManualClock(), history=100) as node:
+            ask = with_past(node, str).perform
+            for _ in range(8):
+                act(chance, node)
+            record = chance.randint(1, max(1, node.record))
+            begun = [r for r in ask("history")["records"] if r["record"] <= record]
+            outer = [r["record"] for r in begun if r["how"] in ("call", "cast") and not r["cause"]]
+            if not outer:
+                continue
+            left_out, after = str(chance.choice(outer)), chance.random()
+            states = []
+            for first in (True, False):
+                place = ask("fork", record=str(record))["place"]
+                if first:
+                    ask("without", records=left_out, at=place)
+                own = Random(after)
+                for level in range(3):
+                    place = ask("fork", at=place)["place"] if level else place
+                    for _ in range(3):
+                        act(own, ask("standing", place, reading=False))
+                if not first:
+                    ask("without", records=left_out, at=place)
+                fork = ask("standing", place, reading=True)
+                states.append((fork.get_state("a"), fork.get_state("b"), fork.now_s()))
+            assert states[0] == states[1], seed
+            compared += 1
+    assert compared > 30
 
 
 def test_a_record_that_others_have_brought_in_a_fork_is_not_edited() -> None:

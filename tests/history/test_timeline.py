@@ -262,6 +262,57 @@ def test_adopt_shows_asks_and_is_a_record_with_its_reason(node: Node, ask: Ask) 
     assert node.get_state("ledger")["held"] == 151
 
 
+@pytest.mark.parametrize("moved", ["live", "fork", "both", "other", "nobody"])
+def test_nothing_is_adopted_but_what_was_shown(node: Node, ask: Ask, moved: str) -> None:
+    fill(node)
+    place = ask("fork")["place"]
+    ask("without", records="3", at=place)
+    given = {"worker": "ledger", "why": "counted twice", "at": place}
+    plan = ask("adopt", **given)["plan"]
+    if moved in ("live", "both"):
+        node.call("ledger", Hold("z", 1000))
+    if moved in ("fork", "both"):
+        ask("standing", place, reading=False).call("ledger", Hold("z", 1000))
+    if moved == "other":
+        node.call("other", Hold("z", 1000))
+    stays = node.get_state("ledger")["held"]
+    found = ask("adopt", **given, sure="yes", plan=plan)
+    is_stale = moved in ("live", "fork", "both")
+    assert (found["stale"], found["adopted"]) == (is_stale, not is_stale)
+    if is_stale:
+        assert node.get_state("ledger")["held"] == stays
+        assert ask("adopt", **given, sure="yes", plan=found["plan"])["adopted"]
+    in_fork = ask("standing", place, reading=True)
+    assert node.get_state("ledger") == in_fork.get_state("ledger")
+
+
+def test_a_sign_that_nobody_was_shown_adopts_nothing(node: Node, ask: Ask) -> None:
+    fill(node)
+    place = ask("fork")["place"]
+    ask("without", records="3", at=place)
+    for plan in ("0", "99", "x"):
+        found = ask("adopt", worker="ledger", why="w", sure="yes", plan=plan, at=place)
+        assert (found["stale"], found["adopted"]) == (True, False)
+
+
+def test_a_change_that_has_become_another_is_shown_and_asked_about_again(node: Node) -> None:
+    fill(node)
+    command = parse_line("adopt ledger --why x", ("ledger", "other"))
+    assert command is not None
+    node.perform("fork")
+    node.perform("without", records="3", at="fork1")
+    asked = execute(msgspec.structs.replace(command, at="fork1"), node)
+    node.call("ledger", Hold("z", 1000))
+    assert asked.question is not None
+    again = execute(asked.question.then, node)
+    assert "another change than the one that was agreed to" in again.lines[0]
+    assert any("1000" in line for line in again.lines)
+    assert again.question is not None
+    done = execute(again.question.then, node)
+    assert done.lines[-1] == f"record {node.record}: adopted"
+    assert node.get_state("ledger")["held"] == 151
+
+
 @pytest.mark.parametrize(
     ("verb", "given", "why"),
     [

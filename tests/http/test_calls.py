@@ -267,15 +267,19 @@ def test_a_response_does_not_wait_for_its_own_acknowledgement() -> None:
     asyncio.run(main())
 
 
-def test_a_cast_is_taken_and_one_for_nobody_is_dropped_as_in_otp() -> None:
+def test_a_cast_is_taken_and_one_for_nobody_is_refused() -> None:
     async def main() -> None:
         async with serve() as served:
-            for worker in ("kv2", "nobody"):
-                status, record, _ = await served.ask(
-                    "POST", f"/v1/workers/{worker}/cast", "Store x 1"
-                )
-                assert (status, record["verb"]) == (202, "cast")
+            asked = "/v1/workers/kv2/cast"
+            status, record, _ = await served.ask("POST", asked, "Store x 1")
+            assert (status, record["verb"]) == (202, "cast")
             assert (await served.call("kv2", "Lookup x"))[1]["output"] == "Result 1"
+            json = '{"type": "Store", "key": "x", "value": 1}', {"content-type": "application/json"}
+            for body, headers in (("Store x 1", {}), json):
+                status, record, _ = await served.ask("POST", "/v1/workers/kv22/cast", body, headers)
+                assert status == 404
+                assert record["error"]["message"] == "no worker kv22; did you mean kv2?"
+            assert served.node.dropped == 0
 
     asyncio.run(main())
 

@@ -75,7 +75,8 @@ def test_calls_end_in_the_same_outcomes(node: NodeApi) -> None:
         node.call("kv9", b"Lookup x")
     with pytest.raises(NoProc, match="kv9"):
         asyncio.run(node.acall("kv9", b"Lookup x"))
-    node.cast("kv9", b"dropped without a word")
+    with pytest.raises(NoProc, match="kv9"):
+        node.cast("kv9", b"Store x 2")
 
 
 def test_a_typed_call_is_answered_typed_or_as_json(node: NodeApi) -> None:

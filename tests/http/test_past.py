@@ -6,13 +6,21 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from ssm_cli import Cast, StateMachine, Supervisor, Worker
+from ssm_cli.commands.execute import aexecute
+from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.routes import PAST, Role
+from ssm_cli.history import scratch
 from ssm_cli.http.access import Gate
 from ssm_cli.http.app import refuse_elsewhere
+from ssm_cli.http.client.connection import Address
+from ssm_cli.http.client.node import HttpNode
 from ssm_cli.http.routes import ROUTES
 from ssm_cli.http.statuses import HttpError
+from ssm_cli.machines.kv import kv_store
 from tests.history.reload.desk import Desk
 from tests.http.serving import Served, serve
 
@@ -138,6 +146,88 @@ def test_a_call_of_a_fork_is_answered_and_the_tree_of_now_does_not_see_it() -> N
             _, there, _ = await served.ask("GET", "/v1/workers/kv2/state?at=fork1")
             _, here, _ = await served.ask("GET", "/v1/workers/kv2/state")
             assert (there["value"], here["value"]) == ({"x": 7}, {"x": 5})
+
+    asyncio.run(main())
+
+
+def runs_away(message: str, state: int) -> Any:
+    return state + 1, "Ok", [Cast(None, message)] if message == "go" else []
+
+
+RUNNER = StateMachine(step=runs_away, init=lambda *_: 0, codec="text")
+
+
+@pytest.mark.parametrize("way", ["call", "cast", "advance"])
+def test_a_fork_that_runs_away_is_stopped_and_says_so_while_calls_are_served(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scratch, "GO_ON_S", 0.1)
+    target = {
+        "call": "/v1/workers/w/call?at=fork1", "cast": "/v1/workers/w/cast?at=fork1",
+        "advance": "/v1/history/advance?span=1h&at=fork1",
+    }[way]  # fmt: skip
+
+    async def main() -> None:
+        tree = Supervisor("root", children=[Worker("w", RUNNER), Worker("kv", kv_store)])
+        async with serve(tree, history=100) as served:
+            await served.call("kv", "Store x 1")
+            served.node.perform("fork")
+            if way == "advance":
+                served.node.perform("standing", "fork1", reading=False).cast("w", "go")
+            away = asyncio.create_task(served.ask("POST", target, "go"))
+            answers = 0
+            while not away.done():
+                status, _, _ = await served.call("kv", "Lookup x")
+                answers += status == 200
+            assert answers > 1, "of the live tree"
+            _, found, headers = await away
+            said = found["stopped"] if way == "advance" else headers["ssm-stopped"]
+            assert "too much happens in a fork" in said
+            _, _, headers = await served.call("kv", "Lookup x", "?at=fork1")
+            assert "ssm-stopped" in headers, "it still runs away"
+            await served.ask("POST", "/v1/nodes/w/suspend?at=fork1")
+            _, _, headers = await served.call("kv", "Lookup x", "?at=fork1")
+            assert "ssm-stopped" not in headers
+
+    asyncio.run(main())
+
+
+def test_a_prompt_of_another_process_says_that_a_fork_was_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scratch, "GO_ON_S", 0.02)
+
+    async def main() -> None:
+        tree = Supervisor("root", children=[Worker("w", RUNNER)])
+        async with serve(tree, history=100) as served:
+            near = HttpNode(Address(host="127.0.0.1", port=served.port))
+            served.node.perform("fork")
+            for line in ("w go", "w stay", "advance 1s"):
+                command = parse_line(line, ("w",))
+                assert command is not None
+                command = msgspec.structs.replace(command, at="fork1")
+                result = await aexecute(command, near)
+                assert "too much happens in a fork" in result.lines[-1], line
+
+    asyncio.run(main())
+
+
+def test_over_http_nothing_is_adopted_but_what_was_shown() -> None:
+    async def main() -> None:
+        async with serve(history=100) as served:
+            await served.call("kv2", "Store x 1")
+            served.node.perform("fork", record="0")
+            adopt = "/v1/history/adopt?worker=kv2&why=w&at=fork1"
+            _, shown, _ = await served.ask("POST", adopt)
+            await served.call("kv2", "Store x 2")
+            _, stale, _ = await served.ask("POST", f"{adopt}&sure=yes&plan={shown['plan']}")
+            assert (stale["stale"], stale["adopted"]) == (True, False)
+            assert served.node.get_state("kv2") == {"x": 2}
+            _, done, _ = await served.ask("POST", f"{adopt}&sure=yes&plan={stale['plan']}")
+            assert (done["stale"], done["adopted"]) == (False, True)
+            assert served.node.get_state("kv2") == {}
+            status, _, _ = await served.ask("POST", f"{adopt}&sure=yes&plan=")
+            assert status == 400
 
     asyncio.run(main())
 

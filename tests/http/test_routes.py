@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
+import math
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ssm_cli import Supervisor, Worker
+from ssm_cli import StateMachine, Supervisor, Worker
+from ssm_cli.commands.routes import Route
 from ssm_cli.http import metrics
 from ssm_cli.http.access import Gate
+from ssm_cli.http.app import query_of
 from ssm_cli.http.openapi import document
 from ssm_cli.http.requests import Requests
 from ssm_cli.http.routes import ROUTES
 from ssm_cli.http.shape import ShapeRequests
+from ssm_cli.http.statuses import HttpError
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.requests import REQUESTS
@@ -41,6 +47,51 @@ def run(steps: list[tuple[str, str, str, int]], tree: SupervisorSpec | str) -> l
         return found
 
     return asyncio.run(main())
+
+
+FLAGS = [
+    (route, query.name)
+    for route in ROUTES
+    for query in route.placed
+    if query.type == "boolean" or "yes" in (*query.choices, query.help.strip("`:").split("`")[0])
+]
+
+
+@pytest.mark.parametrize(("route", "name"), FLAGS, ids=lambda part: getattr(part, "effect", part))
+def test_every_flag_of_every_route_is_read_alike(route: Route, name: str) -> None:
+    needed = "".join(f"&{q.name}=x" for q in route.query if q.required)
+    read = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("yes", "true", "1")]
+    unset = [query_of(route, f"{name}={w}{needed}".encode())[name] for w in ("no", "false", "0")]
+    assert (read, unset) in (([True] * 3, [False] * 3), (["yes"] * 3, ["no"] * 3))
+    for word in ("maybe", "", "2", "y"):
+        with pytest.raises(HttpError, match=f"`{name}` is .* or .*, not `{word}`") as caught:
+            query_of(route, f"{name}={word}{needed}".encode())
+        assert caught.value.status == 400
+
+
+def test_the_flags_are_those_that_are_known() -> None:
+    assert {name for _, name in FLAGS} == {
+        "crash", "every", "keep_remote", "off", "on", "page", "specs_only", "sure",
+    }  # fmt: skip
+
+
+class Room(Enum):
+    SINGLE = 1
+
+
+ODD_STATE = {Room.SINGLE: math.nan, "1": b"xx", 1: [Room.SINGLE, {2.5}]}
+
+
+@pytest.mark.parametrize("codec", ["text", "json", "msgpack"])
+def test_a_state_is_the_same_as_text_and_as_json(codec: Any) -> None:
+    machine = StateMachine(step=lambda _, state: (state, None), init=lambda *_: ODD_STATE)
+    tree = Supervisor("root", children=[Worker("a", machine, codec=codec)])
+    shown, status = run(
+        [("GET", "/v1/workers/a/state", "", 200), ("GET", "/v1/workers/a/status", "", 200)], tree
+    )
+    assert [*shown["value"].values()] == ["nan", "xx", ["SINGLE", [2.5]]]
+    assert json.loads(shown["text"]) == shown["value"] == json.loads(status["text"])
+    assert status["status"]["state"] == shown["value"]
 
 
 def test_a_child_is_started_stopped_restarted_and_deleted() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from ssm_cli import ClusterLinks, Node, Remote, Supervisor
 from ssm_cli.runtime.remote.ports import Call, Ended, Linked, LinkSeen, Outcome, Stopped
+from ssm_cli.runtime.views import Carried
 from tests.cluster.real.scene import children_of, command_of
 from tests.remote.test_links import World, real
 
@@ -79,8 +80,8 @@ def test_one_that_is_stopped_is_replaced_and_a_call_through_it_has_one_outcome(
     before = link_pid()
     os.kill(before, signal.SIGSTOP)
     heard: list[Outcome] = []
-    for _ in range(8):
-        world.links.cast("billing", "invoice", ONE_MB)  # more than a socket takes: nobody waits
+    for _ in range(8):  # more than a socket takes: nobody waits
+        world.links.cast("billing", "invoice", Carried(ONE_MB))
     for timeout_s in (1.0, 60.0):
         world.links.call(Call("billing", "invoice", b"Store x 1", timeout_s), heard.append)
     world.until(is_back(world))

@@ -16,7 +16,7 @@ from ssm_cli.commands.execute import execute
 from ssm_cli.commands.parse import parse_line, parse_words
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.results import Result
-from ssm_cli.commands.routes import HERE_ONLY, Role
+from ssm_cli.commands.routes import HERE_ONLY, NAMED_WHOLE, Role
 from ssm_cli.commands.verb import INTO, Verb
 from ssm_cli.commands.verbs import TABLE
 from ssm_cli.history.past import with_past
@@ -27,10 +27,36 @@ from ssm_cli.http.far_door import FarDoor
 from ssm_cli.http.requests import About
 from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime import views
 from ssm_cli.runtime.remote import ports
 from ssm_cli.runtime.remote.ports import Outcome
 
 BILLING = Supervisor("root", children=[Worker("kv", kv_store)], intensity=9)
+
+
+class ReadingLinks(FakeLinks):
+    """Links whose child reads its inputs as the process of a remote child does."""
+
+    def __init__(self, far: Node, workers: dict[str, Any]) -> None:
+        super().__init__(ManualClock(), workers)
+        self._far = far
+
+    def call(self, call: ports.Call, answered: ports.Answered) -> None:
+        if call.worker != "kv":
+            return super().call(call, answered)
+        self._workers["billing.kv"] = lambda data: Outcome("replied", self._served(data, call))
+        return super().call(call, answered)
+
+    def cast(self, child: str, worker: str, carried: views.Carried) -> None:
+        self._far.cast(worker, self._input(carried.data, carried.is_value))
+        self._far.run(0)
+
+    def _served(self, data: bytes, call: ports.Call) -> bytes:
+        output = self._far.call(call.worker, self._input(data, call.is_value))
+        return self._far.encode(call.worker, output) if call.is_value else output
+
+    def _input(self, data: bytes, is_value: bool) -> Any:
+        return self._far.decode("kv", data, "json") if is_value else data
 
 
 class Scene:
@@ -40,7 +66,7 @@ class Scene:
         self.far = with_past(Node(BILLING, clock=ManualClock(), history=16), instant)
         self.far.start()
         self.door, self.role = FarDoor(self.far), role
-        self.links = FakeLinks(ManualClock(), {"billing.": self.answer})
+        self.links = ReadingLinks(self.far, {"billing.": self.answer})
         tree = Supervisor("shop", children=[Worker("kv", kv_store), Remote("billing", "b.yaml")])
         self.near = with_past(with_reach(Node(tree, links=self.links, history=16)), instant)
         self.near.start()
@@ -54,10 +80,17 @@ class Scene:
             except StopIteration as done:
                 return Outcome("replied", done.value)
 
-    def http(self, method: bytes, path: bytes, query: bytes = b"", body: bytes = b"") -> HttpAnswer:
+    def http(
+        self,
+        method: bytes,
+        path: bytes,
+        query: bytes = b"",
+        body: bytes = b"",
+        headers: dict[bytes, bytes] | None = None,
+    ) -> HttpAnswer:
         async def main() -> HttpAnswer:
             app = App(Service(self.near, About()))
-            exchange = Exchange(method, path, query, {}, body)
+            exchange = Exchange(method, path, query, headers or {}, body)
             refused = app.admit(exchange)
             if refused is not None:
                 return refused
@@ -196,7 +229,38 @@ def test_the_same_over_http_by_name_and_by_in(scene: Scene) -> None:
     assert missing.status == 404
 
 
-@pytest.mark.parametrize("effect", sorted(HERE_ONLY))
+TEXT, JSON = b"Store z 1", b'{"type": "Store", "key": "z", "value": 1}'
+
+
+@pytest.mark.parametrize("body", [TEXT, JSON])
+@pytest.mark.parametrize("verb", [b"call", b"cast"])
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [(b"billing.kv", b""), (b"kv", b"in=billing"), (b"billing.kv", b"in=billing"), (b"kv", b"in=")],
+)
+def test_an_input_reaches_a_worker_of_a_remote_child_as_text_and_as_json(
+    scene: Scene, name: bytes, query: bytes, verb: bytes, body: bytes
+) -> None:
+    kind = {b"content-type": b"application/json"} if body == JSON else {}
+    answer = scene.http(b"POST", b"/v1/workers/%s/%s" % (name, verb), query, body, kind)
+    assert answer.status == {b"call": 200, b"cast": 202}[verb], answer
+    scene.near.run(0)
+    if query == b"in=":  # no name is this tree
+        assert scene.near.get_state("kv") == {"z": 1}
+        return
+    assert (scene.far.get_state("kv"), scene.near.get_state("kv")) == ({"y": 3, "z": 1}, {})
+    told = msgspec.json.decode(answer.body)
+    assert told["worker"] == "billing.kv"
+
+
+@pytest.mark.parametrize("verb", [b"call", b"cast"])
+def test_in_a_child_that_is_not_there_nothing_is_called_nor_cast(scene: Scene, verb: bytes) -> None:
+    answer = scene.http(b"POST", b"/v1/workers/kv/" + verb, b"in=nosuch", TEXT)
+    assert answer.status == 404
+    assert scene.near.get_state("kv") == {}
+
+
+@pytest.mark.parametrize("effect", sorted(HERE_ONLY - NAMED_WHOLE))
 def test_what_is_about_this_tree_alone_refuses_in_and_does_nothing(
     scene: Scene, effect: str
 ) -> None:

@@ -68,6 +68,24 @@ def test_it_starts_in_order_and_stops_in_reverse() -> None:
     assert links.stopped == ["billing"]
 
 
+@pytest.mark.parametrize("way", ["keep_remote", "taken over"])
+def test_one_that_its_tree_leaves_to_the_next_parent_is_told_as_left_and_not_as_ended(
+    way: str,
+) -> None:
+    node, links, _ = shop()
+    node.start()
+    if way == "keep_remote":
+        node.stop(keep_remote=True)
+    else:
+        links.supersede("other, process 9")
+        node.run(0)
+    told = [(r.event, r.detail) for r in node.reports() if r.id == "billing"][2:]
+    assert told == [("left", {"node": "here", "epoch": 1})]
+    assert "mail terminated" in events(node)
+    assert not node.running
+    assert not links.stopped
+
+
 def test_its_end_restarts_what_the_strategy_says() -> None:
     node, links, _ = shop()
     with node:

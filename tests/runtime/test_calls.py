@@ -17,6 +17,7 @@ from ssm_cli import (
     NoProc,
     QueueFull,
     SsmError,
+    Strategy,
     Supervisor,
     Worker,
 )
@@ -204,22 +205,39 @@ def test_a_child_between_restart_attempts_is_noproc() -> None:
         assert node.call("a", 1) == 1
 
 
-def test_casts_to_nobody_are_counted_and_reported_as_dropped() -> None:
-    with running(worker("a")) as node:
+def test_casts_to_who_does_not_run_are_counted_and_reported_as_dropped() -> None:
+    pool = Supervisor("users", Strategy.SIMPLE_ONE_FOR_ONE, [worker("user")])
+    with running(worker("a"), worker("once", restart="temporary"), pool) as node:
+        node.kill("once")
         before = len(node.reports())
-        node.cast("nobody", 1)
-        node.cast("root", 1)
         node.terminate_child("root", "a")
         node.cast("a", 1)
+        for name in ("users:ann", "root/users:ann", "once"):
+            node.cast(name, 1)
+            node.cast_nowait(name, 1)
+            node.info(name, 1)
         node.run()
-        assert events(node, before) == [
-            "dropped root",
-            "dropped root",
-            "terminating a",
-            "terminated a",
-            "dropped a",
-        ]
-        assert node.dropped == 3
+        told = ["terminating a", "terminated a", "dropped a", *["dropped root"] * 9]
+        assert events(node, before) == told
+        assert node.dropped == 10
+
+
+@pytest.mark.parametrize("how", ["cast", "cast_nowait", "info"])
+@pytest.mark.parametrize(
+    "name", ["nobody", "wrong/a", "root", "root/nobody", "a:ann", "nobody:ann", "users:", "aa"]
+)
+def test_a_message_to_a_name_that_nothing_can_have_is_refused_as_a_call_of_it_is(
+    name: str, how: str
+) -> None:
+    pool = Supervisor("users", Strategy.SIMPLE_ONE_FOR_ONE, [worker("user")])
+    with running(worker("a"), pool) as node:
+        before = len(node.reports())
+        with pytest.raises(NoProc) as called:
+            node.call(name, 1)
+        with pytest.raises(NoProc) as caught:
+            getattr(node, how)(name, 1)
+        assert str(caught.value) == str(called.value)
+        assert (len(node.reports()), node.dropped) == (before, 0)
 
 
 # -- timeout -----------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from ssm_cli import (
     WhichHandlers,
     Worker,
 )
-from ssm_cli.runtime.engine.commit import MOST_EFFECTS
+from ssm_cli.runtime.engine.world import MOST_EFFECTS
 from ssm_cli.spec.code import start_fault
 from tests.runtime.workers import events, running
 

@@ -525,3 +525,23 @@ def test_what_many_refer_to_is_looked_at_once() -> None:
         one = [one, one]
     assert sum_of(one) == sum_of(copy.deepcopy(one))
     assert sum_of([one[0], one[0]]) == sum_of([one[0], copy.deepcopy(one[0])])
+
+
+def test_a_fork_and_its_original_draw_the_same_delays_whoever_draws_first() -> None:
+    backoff = Backoff(initial_ms=100, factor=2, max_ms=10_000, jitter=0.5)
+
+    def delays(of: Node, clock: ManualClock) -> list[object]:
+        for _ in range(3):
+            of.cast("w", fail)
+            of.run()
+            clock.advance_s(20)
+            of.run()
+        return [r.detail["delay_ms"] for r in of.reports() if "delay_ms" in r.detail]
+
+    with running(worker("w", backoff=backoff)) as node:
+        clocks = [ManualClock(), ManualClock()]
+        first, second = (node.fork(clock=clock) for clock in clocks)
+        drawn = delays(first, clocks[0])
+        assert len(set(map(str, drawn))) == 3
+        assert drawn == delays(second, clocks[1])
+        assert drawn == delays(node.fork(clock=clocks[0]), clocks[0])

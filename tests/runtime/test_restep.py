@@ -20,7 +20,9 @@ def stepped_from(node: Node, record: int, instead: dict[int, Any] | None = None)
     recorder = node.recorder()
     assert recorder is not None
     fork = scratch_of(node.at(record), record)
-    fork.step_again(recorder, entries_between(recorder, record, node.record), instead or {})
+    then = entries_between(recorder, record, node.record)
+    for _ in fork.step_again(recorder, then, instead or {}):
+        assert not fork._world.pumping, "others may get in between"
     return fork
 
 

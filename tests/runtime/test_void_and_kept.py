@@ -578,10 +578,6 @@ def test_what_a_durable_worker_sent_to_a_suspended_one_is_there_after_a_stop_and
 # -- what is dropped is told -------------------------------------------------------------------
 
 DROPS: dict[str, Callable[[Node], object]] = {
-    "cast": lambda node: node.cast("nobody", 1),
-    "cast to a wrong path": lambda node: node.cast("wrong/a", 1),
-    "cast to a supervisor": lambda node: node.cast("root", 1),
-    "info": lambda node: node.info("nobody", 1),
     "cast effect": lambda node: node.call("a", asks(Cast("nobody", 1))),
     "info effect": lambda node: node.call("a", asks(Info("root", 1))),
     "cast to a stopped worker": lambda node: node.cast("gone", 1),

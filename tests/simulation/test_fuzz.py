@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import FakeLinks, GenServer, Node, NoReply, Ok, Reply, StateMachine, Supervisor, Worker
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, Forgotten, SsmError
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.simulation import load
 from ssm_cli.simulation.asking import with_futures
@@ -228,6 +228,27 @@ def test_what_cannot_be_fuzzed_is_refused_and_says_why(given: dict[str, str], sa
     with pytest.raises(SsmError, match=None) as refused:
         node.perform("fuzz", **given)
     assert said in str(refused.value)
+
+
+def test_a_fork_is_fuzzed_from_a_record_of_its_own_or_of_before() -> None:
+    node = node_of(Worker("w", MACHINES["in_order"]), history=100)
+    for key in "abc":
+        node.call("w", Put(key, 1))
+    place = node.perform("fork", record="2")["place"]
+    node.perform("standing", place, reading=False).call("w", Put("own", 1))
+    node.perform("standing", place, reading=False).call("w", Put("later", 1))
+    inner = node.perform("fork", at=place)["place"]
+    for at in (place, inner):
+        for begin, puts in (("1", 1), ("2", 2), ("3", 3), ("now", 4)):
+            given = {"worker": "w", "begin": begin, "at": at, "steps": "50"}
+            with pytest.raises(CommandError, match="does not hold in the state"):
+                node.perform("fuzz", **given, invariant=f"state.puts != {puts}")
+            told = node.perform("fuzz", **given, invariant=f"state.puts == {puts}")
+            assert told["found"], "it broke the rule, which held at first"
+            assert told["replay"].endswith(f" --at {at}")
+            assert (f"--from {begin} --at" in told["replay"]) == (begin != "now")
+        with pytest.raises(Forgotten, match="there is no record 9"):
+            node.perform("fuzz", worker="w", begin="9", at=at)
 
 
 def test_a_remote_worker_is_fuzzed_where_it_runs() -> None:

@@ -166,7 +166,7 @@ def test_a_database_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path: Pat
     db.close()
     before = (tmp_path / "journal.db").read_bytes()
     for writing in (True, False):
-        with pytest.raises(StorageError, match="format 99, and this ssm reads up to 4"):
+        with pytest.raises(StorageError, match="format 99, and this ssm reads up to 5"):
             FolderStore(tmp_path, writing=writing)
     assert (tmp_path / "journal.db").read_bytes() == before
 

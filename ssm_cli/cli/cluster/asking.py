@@ -190,7 +190,7 @@ def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[st
     """
     from ssm_cli.cluster.agent.directory import look  # noqa: PLC0415 - for clusters alone
     from ssm_cli.cluster.protocol.limits import clashing  # noqa: PLC0415 - as above
-    from ssm_cli.cluster.protocol.placement import fitting, misfit  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.protocol.placement import best_for_each, misfit  # noqa: PLC0415 - too
 
     async def ask(connection: NatsCluster) -> tuple[list[Member], int]:
         return await look(connection), connection.size
@@ -202,10 +202,10 @@ def where_to(env: Environment, specs: list[RemoteSpec], folder: Path) -> list[st
         lines.append(f"where remote children would go is not known: {error}")
     else:
         nodes = [seen.advert for seen in found if seen.answers]
-        for spec in specs:
-            fit = fitting(nodes, spec.place)
+        bests = best_for_each(nodes, [spec.place for spec in specs])
+        for spec, best in zip(specs, bests, strict=True):
             why = "; ".join(f"{node.node} {misfit(node, spec.place)}" for node in nodes)
-            lines.append(f"{spec.id}: {fit[0] if fit else f'nowhere: {why or NOBODY}'}")
+            lines.append(f"{spec.id}: {best or f'nowhere: {why or NOBODY}'}")
     clashes = (clashing(spec, servers, _init_s(spec, folder)) for spec in specs)
     return [*lines, *(line for some in clashes for line in some)]
 

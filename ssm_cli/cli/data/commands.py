@@ -133,6 +133,7 @@ def backup(
     env: Environment = ctx.obj
     from ssm_cli.storage.folder import copied  # noqa: PLC0415 - as above
 
+    check_order(env, "backup", str(target), tree)
     with store_of(env, tree, data) as store:
         last = copied(store, target)
     line = f"{target}: a copy up to entry {last}; start from it by --data {target}"
@@ -277,6 +278,7 @@ def repair(
         raise typer.BadParameter("give one of --as-new, --from-saved, --state, --rename, --forget")
     if file is not None and tree is None and data is None:
         data = own_folder(env.environ, Path(file).stem, Path(file))
+    check_order(env, "repair", worker, tree)
     with store_of(env, tree, data, writing=True) as store:
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):
@@ -357,6 +359,17 @@ def store_of(
     need_data(folder)
     with FolderStore(folder, writing=writing) as store:
         yield store
+
+
+def check_order(env: Environment, verb: str, first: str, tree: str | None) -> None:
+    """Raise `CommandError` where the name of a tree stands in front of the other argument."""
+    from ssm_cli.storage.folder import DATABASE  # noqa: PLC0415 - as above
+
+    named = [name is not None and (folder_of(env.environ, name) / DATABASE).exists()
+             for name in (first, tree)]  # fmt: skip
+    if tree is not None and named == [True, False]:
+        said = f"no tree called {tree} has data, but {first} has; the name of the tree comes last"
+        raise CommandError(f"{said}: `ssm data {verb} {tree} {first}`")
 
 
 def done(verb: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.agent.beating import Beating
-from ssm_cli.cluster.agent.child import Child, Hosting
+from ssm_cli.cluster.agent.child import Child, Hosting, begun
 from ssm_cli.cluster.agent.draining import Draining
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
@@ -161,9 +161,12 @@ class Agent:
 
     def _hosted(self) -> list[Hosted]:
         return [
-            Hosted(*key, child.job.start.epoch, child.pid, self._is_silent(child))
+            Hosted(
+                *key, child.job.start.epoch, child.pid, self._is_silent(child),
+                starting=not child.started.done(),
+            )
             for key, child in sorted(self._children.items())
-        ]
+        ]  # fmt: skip
 
     def _is_silent(self, child: Hosting) -> bool:
         """Return whether a process that serves has given no sign of itself for some time."""
@@ -202,7 +205,7 @@ class Agent:
             if isinstance(held, Said):
                 return held
             child = self._children[key] = self._begin(start, held)
-        told = await child.started
+        told = await begun(child, self._cluster.time)
         ok, boot = told.event == "started", self._advert.boot
         return Said(
             ok=ok, reason=told.reason, detail=told.detail, epoch=start.epoch, boot=boot

@@ -15,8 +15,11 @@ import msgspec
 
 from ssm_cli.cluster.owner.host import Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
+from ssm_cli.cluster.ports import Time
+from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED
 
+LOOK_S = 1.0  # between two looks whether a start is over
 POLL_S = 0.005  # between two looks for the end of a process that has closed its socket
 MOST_LOOKS = 2_000  # ... before it is killed
 
@@ -57,6 +60,21 @@ class Hosting(Protocol):
     def thaw(self) -> None:
         """Have its process go on."""
         ...
+
+
+async def begun(child: Hosting, time: Time) -> Told:
+    """Wait until it serves or has ended; end it where it does neither in `STARTED_S`.
+
+    Time in which its lease is over, and it stands still, does not count.
+    """
+    spent_s = 0.0
+    while not child.started.done():
+        await asyncio.wait([child.started], timeout=LOOK_S)
+        spent_s += LOOK_S if time.now_s() < child.page.until_s else 0.0
+        if spent_s >= STARTED_S:
+            child.kill("noconnection", f"it does not serve after {STARTED_S:g} s")
+            await child.ended
+    return child.started.result()
 
 
 class HostProcess(Protocol):

@@ -26,6 +26,7 @@ from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 ASK_S = 1.0
 MOVE_S = 30.0  # how long a move is waited for
 AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
+TRIES = 5  # of taking out a cell that others write, too
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -122,16 +123,22 @@ async def forget(cluster: Cluster, node: str) -> None:
         NoProc: there is no such node.
     """
     cells = await cluster.cells(names.ADVERTS, replicas_of(cluster))
-    found = await cells.get(node)
-    if isinstance(found, Unknown):
-        raise ClusterError(f"the cluster does not answer: {found.detail}")
-    revision, data = found
-    if data is None:
-        raise NoProc(f"no node {node} is in the cluster; `ssm nodes` shows them", reason="noproc")
-    if not isinstance(await ask(cluster, names.looks(node), Ping(), ASK_S), CallLost):
-        raise ClusterError(f"node {node} answers; stop it first, and it leaves by itself")
-    if not isinstance(await cells.cas(node, None, revision), int):
-        raise ClusterError(f"node {node} is just coming back, or the cluster does not answer")
+    for _ in range(TRIES):  # a parent may write a revocation into the cell meanwhile
+        found = await cells.get(node)
+        if isinstance(found, Unknown):
+            raise ClusterError(f"the cluster does not answer: {found.detail}")
+        revision, data = found
+        if data is None:
+            why = f"no node {node} is in the cluster; `ssm nodes` shows them"
+            raise NoProc(why, reason="noproc")
+        if not isinstance(await ask(cluster, names.looks(node), Ping(), ASK_S), CallLost):
+            raise ClusterError(f"node {node} answers; stop it first, and it leaves by itself")
+        done = await cells.cas(node, None, revision)
+        if isinstance(done, int):
+            return
+        if isinstance(done, Unknown):
+            raise ClusterError(f"the cluster does not answer: {done.detail}")
+    raise ClusterError(f"the cell of node {node} is written again and again; it is coming back")
 
 
 async def accept_loss(cluster: Cluster, tree: str, subtree: str) -> None:

@@ -1,14 +1,16 @@
 """Holding a lease for the owner in another process, whose code may take longer than any lease.
 
 While the lease is good the page that both share says until when. Once it is over the owner is
-stopped where it stands; if a beat of the node makes it good after all, the owner goes on; if
-somebody else has it, the owner is ended. The cell of the lease is written when the owner begins,
-which shows that its epoch is still the last one, when its witness changes, and when it has ended.
+stopped where it stands. When its node beats again its cell is read and written anew: then the owner
+goes on; if somebody else has it, or it stays away, the owner is ended. It is written, too, when the
+owner begins, which shows that its epoch is still the last one, when its witness changes, and when
+it has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -94,17 +96,22 @@ class Holding:
 
     async def begin(self) -> bool:
         """Take the lease; return False if it has another owner, or is not good in time."""
-        end_s = self._time.now_s() + self.ttl_s
-        done = await self._write()
-        while done is None and self._waits(end_s):
-            await self._time.sleep_s(self.ttl_s * lease.RETRY)
+        time, end_s = self._time, self._time.now_s() + self.ttl_s
+        while not self._holder.stopped and time.now_s() < end_s:
+            if self._holder.is_over(time.now_s()):
+                await time.sleep_s(LOOK_S)
+                continue
             done = await self._write()
-        while done and not self._is_good() and self._waits(end_s):
-            await self._time.sleep_s(LOOK_S)
-        return bool(done) and self._is_good()
+            if done is None:
+                await time.sleep_s(self.ttl_s * lease.RETRY)
+            elif not done or self._is_proven():
+                return done
+        return False
 
-    def _waits(self, end_s: float) -> bool:
-        return not self._holder.stopped and self._time.now_s() < end_s
+    def _is_proven(self) -> bool:
+        """Its cell was written; return whether it is good by that."""
+        self._on(lease.Proven(self._time.now_s()))
+        return self._is_good()
 
     def _is_good(self) -> bool:
         return self._holder.is_good(self._time.now_s())
@@ -117,12 +124,11 @@ class Holding:
 
     def renewed(self, sent_s: float) -> None:
         """A beat that was sent then is acknowledged; one of long ago makes nothing good."""
-        held = self._held
-        if self._time.now_s() - sent_s >= self.ttl_s or (held is not None and held.is_hung()):
+        held, now_s = self._held, self._time.now_s()
+        if now_s - sent_s >= self.ttl_s or (held is not None and held.is_hung()):
             return
-        self.page.until_s = sent_s + self.ttl_s
-        self._on(lease.Renewed(sent_s))
-        if held is not None and self.page.stopped and not self._holder.stopped:
+        self._on(lease.Renewed(sent_s, now_s))
+        if held is not None and self.page.stopped and self._is_good():
             held.thaw()
         self._bear_witness()
 
@@ -138,6 +144,8 @@ class Holding:
 
     def _on(self, event: lease.Event) -> None:
         self._holder, commands = lease.step_holder(self._holder, event)
+        if self._is_good():
+            self.page.until_s = self._holder.good_from_s + self.ttl_s
         for command in commands:
             match command:
                 case _ if self._held is None:
@@ -146,6 +154,8 @@ class Holding:
                     self._held.kill(FENCED, "its process was stopped for longer than its lease")
                 case lease.Lapse():
                     self._held.freeze()
+                case lease.Prove():
+                    self._spawn(self._prove())
                 case lease.Resume():
                     self._held.thaw()
                 case lease.Fence(reason):
@@ -157,13 +167,32 @@ class Holding:
         """Write the lease where its witness has changed, at most as often as a beat is due."""
         known, page, now_s = self._value, self.page, self._time.now_s()
         same = page.journal <= known.journal and page.saved <= known.saved
-        busy = self._task is not None and not self._task.done()
-        if same or busy or self._held is None or now_s - self._wrote_s < self.ttl_s * lease.RENEW:
+        if same or self._held is None or now_s - self._wrote_s < self.ttl_s * lease.RENEW:
             return
-        self._task = asyncio.ensure_future(self._witness())
+        self._spawn(self._witness())
+
+    def _spawn(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write the lease, unless it is being written; then it is at the next beat."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(writing)
+        else:
+            writing.close()
 
     async def _witness(self) -> None:
         if await self._write() is False:
+            self.taken(ANOTHER)
+
+    async def _prove(self) -> None:
+        """Read the lease and write it anew, until one knows whose it is, or it is over again."""
+        done: bool | None = None
+        while done is None and not self._holder.is_over(self._time.now_s()):
+            done = await self._look()
+            done = await self._write() if done else done
+            if done is None:
+                await self._time.sleep_s(self.ttl_s * lease.RETRY)
+        if done:
+            self._is_proven()
+        elif done is False:
             self.taken(ANOTHER)
 
     def _next(self, **changes: Any) -> bytes:
@@ -184,25 +213,30 @@ class Holding:
             self._revision, self._wrote_s = done, asked_s
             return True
         self._value = msgspec.structs.replace(before, beat=self._value.beat)
-        if isinstance(done, Unknown):
+        if isinstance(done, Unknown) or await self._look() is not False:
             return None
+        return False
+
+    async def _look(self) -> bool | None:
+        """Read the lease; return False if it has another owner or is lost, None if nobody knows.
+
+        An older revision than ours is a stale read; where it stays older, the cells are lost.
+        Those that were made again count from the start: a later epoch is one in any revision.
+        """
         found = await self._cells.get(self.key)
         if isinstance(found, Unknown):
             return None
-        # We were refused, so there is a newer one: this is a stale read, or the cells are lost.
-        self._older = 0 if found[0] > self._revision else self._older + 1
+        revision, known = found[0], None if found[1] is None else leased(found[1])
+        if known is not None and known.epoch > self.epoch:
+            return False
+        self._older = 0 if revision >= self._revision else self._older + 1
         if self._older:
             return None if self._older < OLDER_READS else False
-        if not self._names_us(found[1]):
+        ours = self.epoch, self._value.node
+        if known is None or known.released or (known.epoch, known.node) != ours:
             return False
-        self._revision = found[0]
-        return None
-
-    def _names_us(self, data: bytes | None) -> bool:
-        known, value = None if data is None else leased(data), self._value
-        if known is None or known.released:
-            return False
-        return (known.epoch, known.node) == (value.epoch, value.node)
+        self._revision = revision
+        return True
 
     async def release(self, reason: str) -> None:
         """Say in the lease why its owner has ended, if it is still held.

@@ -9,7 +9,7 @@ from typing import Any
 from ssm_cli.cluster.jetstream import requests
 from ssm_cli.cluster.jetstream.inbox import Message, too_large
 from ssm_cli.cluster.jetstream.wire import Access, Subscription, Wire, connect
-from ssm_cli.cluster.ports import CallLost, ClusterError, Conflict, OnMessage, Unknown
+from ssm_cli.cluster.ports import CallLost, ClusterError, Conflict, OnMessage, Unknown, unclear
 from ssm_cli.cluster.protocol import names
 from ssm_cli.errors import StorageError
 
@@ -51,7 +51,7 @@ class NatsStream:
             config = self._config | {"num_replicas": max(1, self._config["num_replicas"])}
             self.replicas = await requests.make(self._wire, config, 1)
         except ClusterError as error:
-            return Unknown(str(error))
+            return unclear(error)
         return None
 
     async def last(self, subject: str) -> tuple[int, bytes | None] | Unknown:

@@ -11,7 +11,7 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.inbox import Message
 from ssm_cli.cluster.jetstream.wire import Wire
-from ssm_cli.cluster.ports import CallLost, ClusterError, Conflict, Unknown
+from ssm_cli.cluster.ports import CallLost, ClusterDenied, ClusterError, Conflict, Unknown
 
 API = "$JS.API"
 EXPECT = "Nats-Expected-Last-Subject-Sequence"
@@ -48,7 +48,7 @@ async def append(
     wanted = {EXPECT: str(expect), **(headers or {})}
     reply = await wire.request(subject, data, ANSWER_S, wanted)
     if isinstance(reply, CallLost):
-        return Unknown(reply.detail)
+        return _unclear(reply)
     answer = _decoded(reply.data)
     error = answer.get("error")
     if error is None and "seq" in answer:
@@ -63,7 +63,7 @@ async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | Gone
     body = msgspec.json.encode({"last_by_subj": subject})
     reply = await wire.request(f"{API}.STREAM.MSG.GET.{stream}", body, ANSWER_S)
     if isinstance(reply, CallLost):
-        return Unknown(reply.detail)
+        return _unclear(reply)
     answer = _decoded(reply.data)
     if "message" not in answer:
         code = answer.get("error", {}).get("err_code")
@@ -109,10 +109,14 @@ async def lasts(wire: Wire, stream: str, pattern: str) -> AsyncIterator[Stored |
         yield Gone() if nobody else stored
 
 
+def _unclear(lost: CallLost) -> Unknown:
+    return Unknown(lost.detail, denied=lost.why == "denied")
+
+
 def _direct(came: Message | CallLost, wire: Wire) -> Stored | Unknown | None:
     """One answer of a direct read; None at its end."""
     if isinstance(came, CallLost):
-        return Unknown(came.detail)
+        return _unclear(came)
     status = came.headers.get("Status")
     if status in {EMPTY, END}:
         return None
@@ -156,6 +160,7 @@ async def make(wire: Wire, config: dict[str, Any], most: int = MAKE_TRIES) -> in
         most: how often it is tried.
 
     Raises:
+        ClusterDenied: the servers do not let us.
         ClusterError: there is no JetStream, or it does not take the stream.
     """
     wanted, why = config["num_replicas"], ""
@@ -166,7 +171,7 @@ async def make(wire: Wire, config: dict[str, Any], most: int = MAKE_TRIES) -> in
             return await _grown(wire, made, wanted) if wanted else made.replicas
         why = made.detail
         if made.why == "denied":
-            break
+            raise ClusterDenied(f"stream {config['name']} cannot be made: {why}")
         if made.why == "noproc" and tries >= OFF_TRIES:
             why = f"JetStream is off at {wire.server}"
             break

@@ -20,7 +20,7 @@ import msgspec
 
 from ssm_cli.cluster.jetstream.inbox import HOW, Denials, Inbox, Message
 from ssm_cli.cluster.jetstream.parcels import PART, Joining
-from ssm_cli.cluster.ports import CallLost, ClusterError, OnMessage
+from ssm_cli.cluster.ports import CallLost, ClusterDenied, ClusterError, OnMessage
 from ssm_cli.cluster.protocol.roles import NOBODY
 from ssm_cli.errors import CommandError, message_of
 from ssm_cli.private import load_pair
@@ -131,14 +131,14 @@ class Wire:
         """Listen for answers, once connected.
 
         Raises:
-            ClusterError: the server does not let us.
+            ClusterDenied: the server does not let us.
         """
         await self._inbox.listen()
         await arrived(self._client, self._errors)
         if self._denials.heard:
             what = ", ".join(sorted(self._denials.heard))
             await self._client.close()
-            raise ClusterError(f"{self._inbox.server} does not let us listen to {what}; {HOW}")
+            raise ClusterDenied(f"{self._inbox.server} does not let us listen to {what}; {HOW}")
 
     @property
     def server(self) -> str:
@@ -188,7 +188,7 @@ class Wire:
         """Have each message handed over; a plain subscription, so that nobody takes it from us.
 
         Raises:
-            ClusterError: the server does not let us listen there.
+            ClusterDenied: the server does not let us listen there.
         """
         joining = Joining()
 
@@ -204,7 +204,7 @@ class Wire:
         await arrived(self._client, self._errors)
         if subject in self._denials.heard:
             where = self._inbox.server
-            raise ClusterError(f"{where} does not let us listen to {subject}; {HOW}")
+            raise ClusterDenied(f"{where} does not let us listen to {subject}; {HOW}")
         return Subscription(inner, self._client, self._errors)
 
     def _answer(self, reply: str) -> Callable[[bytes], None]:

@@ -71,6 +71,19 @@ def hosted_by(said: Said | CallLost, tree: str, subtree: str, epoch: int) -> Hos
     return None
 
 
+async def find_life(
+    cluster: Cluster, node: str, tree: str, subtree: str, epoch: int
+) -> Hosted | None:
+    """Return a life of a subtree, if the agent of its node says that it is there, or it does."""
+    said = await ask(cluster, names.looks(node), Ping(), ASK_S)
+    hosted = hosted_by(said, tree, subtree, epoch)
+    if hosted is not None:
+        return hosted
+    said = await ask(cluster, names.controls(tree, subtree), Ping(), ASK_S)
+    answers = not isinstance(said, CallLost) and said.epoch == epoch
+    return Hosted(tree, subtree, epoch, 0) if answers else None
+
+
 def seen_of(said: Said | CallLost, *, is_its: bool = False) -> Seen:
     """Return what the answer of an agent says of a subtree that it does not name.
 

@@ -169,14 +169,13 @@ class ClusterLinks:
             return
         n, end_s = self._next(), self._clock.now_s() + call.timeout_s
         self._answers.await_one(n, answered, end_s, f"{call.child}.{call.worker}")
-        if not self._process.send(
-            CallChild(n, call.child, call.worker, call.data, call.timeout_s, call.request_id)
-        ):
+        if not self._process.send(CallChild(n, *msgspec.structs.astuple(call))):
             self._answers.end(n, ports.Outcome("busy", error=UNREAD))
 
-    def cast(self, child: str, worker: str, data: bytes) -> None:
+    def cast(self, child: str, worker: str, carried: Carried) -> None:
         """Send a cast; one that cannot be sent is told."""
-        if not self._process.send(CallChild(0, child, worker, data, 0.0)):
+        call = CallChild(0, child, worker, carried.data, 0.0, is_value=carried.is_value)
+        if not self._process.send(call):
             self._news.append(ports.Unheard(f"{child}.{worker}", self._unsent(), "cast"))
 
     def _unsent(self) -> str:

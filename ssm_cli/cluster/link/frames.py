@@ -67,7 +67,7 @@ class StopChild(msgspec.Struct, frozen=True, tag=True):
 
 
 class CallChild(msgspec.Struct, frozen=True, tag=True):
-    """Call a worker of a child; `n` is 0 for a cast."""
+    """Call a worker of a child, see `ports.Call`; `n` is 0 for a cast."""
 
     n: int
     child: str
@@ -75,6 +75,7 @@ class CallChild(msgspec.Struct, frozen=True, tag=True):
     input: bytes
     timeout_s: float
     request_id: str = ""
+    is_value: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):

@@ -13,7 +13,7 @@ from ssm_cli.cluster.link.asking import ASK_S, PAUSE_S, ask, first_taking
 from ssm_cli.cluster.link.frames import ChildJob
 from ssm_cli.cluster.link.placing import Loads, adverts
 from ssm_cli.cluster.link.watching import Watching
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, unclear
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import MOVED, Said, Stop
 from ssm_cli.cluster.protocol.placement import fitting, misfit
@@ -31,7 +31,7 @@ async def taker(
     try:
         found = await adverts(cluster)
     except ClusterError as error:
-        found = Unknown(str(error))
+        found = unclear(error)
     if isinstance(found, Unknown):
         return Said(ok=False, reason="noconnection", detail=found.detail)
     fit = [node for node in fitting(found, job.place, placed=loads.more(found)) if node != here]

@@ -110,13 +110,21 @@ class Parenthood:
             while not await self._write(cells, self._revision):
                 found = await cells.get(self._tree)
                 if not isinstance(found, Unknown) and found[0] >= self._revision:
-                    known = None if found[1] is None else parent_in(found[1])
-                    if known is not None and known.id != self._me.id:
-                        return f"{known.host}, process {known.pid}"
+                    if (other := self._other(found[1])) is not None:
+                        return f"{other.host}, process {other.pid}"
                     self._revision = found[0]
                 elif not isinstance(found, Unknown) and found[1] is None:
                     self._revision = found[0]  # the cells are lost
                 await time.sleep_s(self._me.ttl_s * RETRY)
+
+    def _other(self, data: bytes | None) -> Parent | None:
+        known = None if data is None else parent_in(data)
+        return known if known is not None and known.id != self._me.id else None
+
+    async def is_lost(self) -> bool:
+        """Return whether the servers say that somebody else has it; `hold` finds that, too."""
+        found = await (await self._cells()).get(self._tree)
+        return not isinstance(found, Unknown) and self._other(found[1]) is not None
 
     async def release(self) -> None:
         """Leave the name to the next one, which need not wait then; one that has it keeps it."""

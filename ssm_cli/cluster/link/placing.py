@@ -11,19 +11,27 @@ from ssm_cli.cluster.link.asking import (
     PAUSE_S,
     answering,
     ask,
-    hosted_by,
+    find_life,
     is_nobody_there,
 )
 from ssm_cli.cluster.link.frames import ChildJob
 from ssm_cli.cluster.link.pulses import Pulses
-from ssm_cli.cluster.ports import CallLost, Cells, Cluster, ClusterError, Conflict, Unknown
+from ssm_cli.cluster.ports import (
+    CallLost,
+    Cells,
+    Cluster,
+    ClusterError,
+    Conflict,
+    Unknown,
+    unclear,
+)
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.lease import TAKEOVER
+from ssm_cli.cluster.protocol.lease import LET_GO_S, TAKEOVER
+from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import (
     FENCED,
     Advert,
     Lease,
-    Ping,
     Revoked,
     Said,
     Start,
@@ -33,7 +41,6 @@ from ssm_cli.cluster.protocol.messages import (
 )
 from ssm_cli.cluster.protocol.placement import fitting, misfit
 
-START_S = 30.0  # how long a node may take until a subtree serves
 AGAIN_S = 1.5  # without an answer, and a start is asked for again
 SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
 CONFLICTS = 8  # leases that another one wrote first, in one start
@@ -43,7 +50,10 @@ AT_ONCE = 8  # starts on one node: more would wait for its cores, and for its di
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """Where a subtree runs, its agent and the beat of that; or why it could not be placed."""
+    """Where a subtree runs, its agent and the beat of that; or why it could not be placed.
+
+    `denied` where the servers do not let this user place it; to try again gives the same.
+    """
 
     ok: bool
     reason: str = ""
@@ -53,6 +63,12 @@ class Placed(msgspec.Struct, frozen=True):
     revision: int = 0
     beat: int = 0
     boot: str = ""
+    denied: bool = False
+
+
+def not_placed(why: Unknown) -> Placed:
+    """Say that it could not be placed, as the cluster did not answer."""
+    return Placed(ok=False, reason="noconnection", detail=why.detail, denied=why.denied)
 
 
 class Loads:
@@ -136,6 +152,11 @@ class Placing:
             self.witness(lease.epoch, lease.journal, lease.saved)
         return revision, lease
 
+    def watch(self, node: str, epoch: int) -> None:
+        """Note a life that somebody else has placed; its lease may be lost before it is read."""
+        self.before = node
+        self._known = Lease(node, epoch, self._job.ttl_s)
+
     def witness(self, epoch: int, journal: int, saved: int) -> None:
         """Note what the end of a life said of its journal; its lease may not have said so yet."""
         known = self._known
@@ -147,7 +168,8 @@ class Placing:
         """Return a running life, if there is one; of that epoch only if its node has beaten since.
 
         It need not answer: one whose user code does not return is there if its agent says so. One
-        that an agent of an older ssm hosts, whose lease hangs on no pulse, is not adopted.
+        that still starts is ordered again, which says how that goes. One that an agent of an older
+        ssm hosts, whose lease hangs on no pulse, is not adopted.
         """
         found = await self.lease()
         if isinstance(found, Unknown):
@@ -159,15 +181,14 @@ class Placing:
         if isinstance(pulse, Unknown):
             return pulse
         beat = 0 if pulse[1] is None else pulse[1].beat
-        if lease.epoch == epoch and beat <= after:
+        silent = lease.epoch == epoch and beat <= after
+        known = self._tree, self._job.name, lease.epoch
+        life = None if silent else await find_life(self._cluster, lease.node, *known)
+        if life is None:
             return None
-        said = await ask(self._cluster, names.looks(lease.node), Ping(), ASK_S)
-        if hosted_by(said, self._tree, self._job.name, lease.epoch) is None:
-            said = await ask(
-                self._cluster, names.controls(self._tree, self._job.name), Ping(), ASK_S
-            )
-            if isinstance(said, CallLost) or said.epoch != lease.epoch:
-                return None
+        if life.starting:
+            placed = await self._order(lease, revision)
+            return None if placed.reason in {FENCED, *ELSEWHERE} else placed
         self.before = lease.node
         return Placed(
             ok=True, node=lease.node, epoch=lease.epoch, revision=revision, beat=beat,
@@ -180,7 +201,7 @@ class Placing:
         for _ in range(CONFLICTS):
             nodes = await adverts(self._cluster)
             if isinstance(nodes, Unknown):
-                return Placed(ok=False, reason="noconnection", detail=nodes.detail)
+                return not_placed(nodes)
             placed = await self._try_each(nodes, wanted, failed)
             if placed is None:
                 return self._nowhere(nodes, failed)
@@ -230,7 +251,7 @@ class Placing:
     async def _start_on(self, node: str) -> Placed:
         found = await self._free()
         if isinstance(found, Unknown):
-            return Placed(ok=False, reason="noconnection", detail=found.detail)
+            return not_placed(found)
         revision, known = found
         job = self._job
         epoch = 1 + max(self._known.epoch, 0 if known is None else known.epoch)
@@ -240,11 +261,16 @@ class Placing:
         if isinstance(written, Conflict):
             return Placed(ok=False, reason="conflict", detail="another parent places it, too")
         if isinstance(written, Unknown):
-            return Placed(ok=False, reason="noconnection", detail=written.detail)
+            return not_placed(written)
         self._known = lease
+        return await self._order(lease, written)
+
+    async def _order(self, lease: Lease, revision: int) -> Placed:
+        """Order a start from the node that its lease names, and wait until it serves."""
+        job, node, epoch = self._job, lease.node, lease.epoch
         start = Start(
-            self._tree, job.name, job.spec, epoch, written, job.ttl_s, job.orphan, job.replicas,
-            lease.journal, lease.saved,
+            self._tree, job.name, lease.spec, epoch, revision, lease.ttl_s, job.orphan,
+            job.replicas, lease.journal, lease.saved,
         )  # fmt: skip
         async with self._loads.turn(node):
             said, surely = await self._insist(node, start)
@@ -257,7 +283,7 @@ class Placing:
             reason = "version" if said.reason == "undecodable" else said.reason
             return Placed(ok=False, reason=reason, detail=f"{node}: {said.detail}")
         self.before = node
-        return Placed(ok=True, node=node, epoch=epoch, revision=written, boot=said.boot)
+        return Placed(ok=True, node=node, epoch=epoch, revision=revision, boot=said.boot)
 
     def _reached(self, known: Lease | None) -> tuple[int, int]:
         """Return what journal and saved states had reached, by the lease and what we have seen.
@@ -275,7 +301,7 @@ class Placing:
         Returns the answer, and whether the node surely has not got the order where that is none.
         """
         time = self._cluster.time
-        end_s = time.now_s() + START_S
+        end_s = time.now_s() + STARTED_S
         first = True
         while True:
             said = await ask(self._cluster, names.agent(node), start, AGAIN_S)
@@ -286,19 +312,24 @@ class Placing:
             await time.sleep_s(PAUSE_S)
 
     async def _free(self) -> tuple[int, Lease | None] | Unknown:
-        """Read the lease, and make sure that whoever has it acts no more."""
+        """Read the lease, and make sure that whoever has it acts no more.
+
+        Where it is gone, as the cells may be lost, that is whoever was seen to have it.
+        """
         found = await self.lease()
-        if isinstance(found, Unknown) or found[1] is None:
+        if isinstance(found, Unknown):
             return found
-        return await self._ended(found[1]) or found
+        known = found[1] or self._known
+        return (await self._ended(known) if known.epoch else None) or found
 
     async def _ended(self, known: Lease) -> Unknown | None:
         """Make sure that the previous life does nothing any more; return why that is not known.
 
         Its agent says so, or has said so. Else it must not make the lease good any more, which a
         revocation in the cell of its pulse sees to, and the lease is waited out, unless it was seen
-        to be over, or the servers know that nobody is there: a survivor is fenced. Only then may
-        the next epoch be written: who comes after us reads of this one.
+        to be over. Where the servers know that nobody is there, who is cut off has not beaten for
+        as long as that takes them. Only then may the next epoch be written: who comes after us
+        reads of this one.
         """
         if known.released:
             return None
@@ -315,8 +346,12 @@ class Placing:
         if isinstance(beat, Unknown):
             return beat
         there = names.controls(self._tree, self._job.name), names.looks(known.node)
-        if self._job.takeover == "lease" or not await is_nobody_there(self._cluster, *there):
-            await self._cluster.time.sleep_s(known.ttl_s * TAKEOVER[self._job.takeover])
+        time, over_s = self._cluster.time, known.ttl_s * TAKEOVER[self._job.takeover]
+        if self._job.takeover == "fence" and await is_nobody_there(self._cluster, *there):
+            over_s -= LET_GO_S
+        end_s = time.now_s() + over_s
+        while time.now_s() < end_s and self.gone < known.epoch:  # its agent may tell meanwhile
+            await time.sleep_s(PAUSE_S)
         return None
 
 
@@ -328,7 +363,7 @@ async def go_on(
         placed = await placing.adopt(epoch, after)
         return await placing.start(node) if placed is None else placed
     except ClusterError as error:
-        return Unknown(str(error))
+        return unclear(error)
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:

@@ -192,8 +192,10 @@ class Link:
             self._children[order.job.name] = known
         if order.epoch:
             self.tell(await known.watch_again(order.n, order.epoch, order.node))
-        else:
-            self.tell(await known.start(order.n, adopt=order.adopt))
+            return
+        done = await known.start(order.n, adopt=order.adopt)
+        if done.ok or not await self._parenthood.is_lost():  # else the tree ends for that
+            self.tell(done)
 
     def _completed(self, job: ChildJob) -> ChildJob:
         """Complete a job with the defaults of the cluster.
@@ -217,7 +219,8 @@ class Link:
         self.tell(Answered(order.n, outcome, said.detail.encode(), said.detail))
 
     async def _call(self, order: CallChild) -> None:
-        request = msgspec.json.encode(CallRequest(order.input, order.request_id, order.timeout_s))
+        asked = CallRequest(order.input, order.request_id, order.timeout_s, order.is_value)
+        request = msgspec.json.encode(asked)
         if not order.n:
             subject = names.casts(self._tree, order.child, order.worker)
             await self._cluster.calls.send(subject, request)

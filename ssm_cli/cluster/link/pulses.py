@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from ssm_cli.cluster.link.asking import ask
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, unclear
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Advert, Hosted, Ping, Revoked, Said, advertised
 
@@ -99,7 +99,7 @@ class Pulses:
         try:
             found = await (await self._cluster.cells(names.ADVERTS, 0)).get(node)
         except ClusterError as error:
-            return Unknown(str(error))
+            return unclear(error)
         if isinstance(found, Unknown):
             return found
         return found[0], None if found[1] is None else advertised(found[1])

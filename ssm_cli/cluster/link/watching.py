@@ -9,7 +9,7 @@ one of them tells, and the others are placed again: one cause is one death.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -17,11 +17,21 @@ import msgspec
 from ssm_cli.cluster.link.asking import ASK_S, ask, seen_of
 from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
-from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on
+from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on, not_placed
 from ssm_cli.cluster.link.pulses import LOOKS, Pulses, Sight
-from ssm_cli.cluster.ports import Answer, CallLost, Cluster, ClusterError, Handle, Unknown
+from ssm_cli.cluster.ports import (
+    Answer,
+    CallLost,
+    Cluster,
+    ClusterError,
+    Handle,
+    Time,
+    Unknown,
+    unclear,
+)
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
+from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Lease, Ping, Stop
 
 SAY_S = 1.0  # between two words about a link that does not change
@@ -101,16 +111,18 @@ class Watching:
         return starting.result()
 
     async def _start(self, n: int, *, adopt: bool) -> Done:
+        placed = await placed_in_time(self._cluster.time, lambda: self._place(adopt=adopt))
+        if placed.ok:
+            self._watch(placed)
+        return Done(n, placed.ok, placed.reason, placed.detail, placed.node, placed.epoch)
+
+    async def _place(self, *, adopt: bool) -> Placed:
         try:
             await self._listen()
             placed = await (go_on(self.placing) if adopt else self.placing.start())
         except ClusterError as error:
-            placed = Unknown(str(error))
-        if isinstance(placed, Unknown):
-            return Done(n, ok=False, reason="noconnection", detail=placed.detail)
-        if placed.ok:
-            self._watch(placed)
-        return Done(n, placed.ok, placed.reason, placed.detail, placed.node, placed.epoch)
+            placed = unclear(error)
+        return not_placed(placed) if isinstance(placed, Unknown) else placed
 
     async def watch_again(self, n: int, epoch: int, node: str) -> Done:
         """Monitor a life that an earlier link process has watched; what became of it shows."""
@@ -119,7 +131,7 @@ class Watching:
             await self._listen()
         except ClusterError as error:
             return Done(n, ok=False, reason="noconnection", detail=str(error))
-        self.placing.before = node
+        self.placing.watch(node, epoch)
         self._watch(Placed(ok=True, node=node, epoch=epoch), reachable=False)
         return Done(n, ok=True, node=node, epoch=epoch)
 
@@ -146,7 +158,8 @@ class Watching:
         self.placing.lost = ""
         self._look_away()
         self._monitor = monitor.Monitor(
-            placed.epoch, self.job.ttl_s, self.job.takeover, Observed(placed.beat, now_s, now_s),
+            placed.epoch, self.job.ttl_s, self.job.takeover,
+            Observed(placed.beat, now_s, now_s, beaten_s=now_s),
             revision=placed.revision, reachable=reachable,
         )  # fmt: skip
         self._say(reachable)
@@ -242,6 +255,7 @@ class Watching:
         except msgspec.MsgspecError:
             return  # nobody but a node may publish here; what is no message is no evidence
         self.placing.witness(exited.epoch, exited.journal, exited.saved)
+        self.placing.gone = max(self.placing.gone, exited.epoch)
         self._on(monitor.EpochEnded(exited.epoch, exited.reason))
 
     def _on(self, event: monitor.Event) -> None:
@@ -296,6 +310,17 @@ class Watching:
         if known is not None:
             age_s = known.lease.age_s(self._cluster.time.now_s())
         self._tell(Linked(self.job.name, self._epoch, self.node, reachable, age_s))
+
+
+async def placed_in_time(time: Time, place: Callable[[], Awaitable[Placed]]) -> Placed:
+    """Place a child; while the servers do not answer, again, as long as a start may take."""
+    end_s, pause_s = time.now_s() + STARTED_S, HEAL_S
+    placed = await place()
+    while placed.reason == "noconnection" and not placed.denied and time.now_s() < end_s:
+        await time.sleep_s(pause_s)
+        pause_s = min(2 * pause_s, HEAL_MOST_S)
+        placed = await place()
+    return placed
 
 
 def pulse_of(sight: Sight, boot: str, beat: int) -> monitor.Event:

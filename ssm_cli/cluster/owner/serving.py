@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -83,11 +84,15 @@ class Serving:
 
     def _cast(self, worker: str, request: CallRequest) -> None:
         try:
-            self._node.cast_nowait(worker, request.input)
+            self._node.cast_nowait(worker, self._input(worker, request))
         except NoProc:
-            self._node.cast(worker, request.input)  # as in OTP it is dropped, which is reported
+            self._node.drop(worker, "cast")  # whoever has cast it does not wait
         except SsmError:
             return
+
+    def _input(self, worker: str, request: CallRequest) -> Any:
+        is_value, data = request.is_value, request.input
+        return self._node.decode(worker, data, "json") if is_value else data
 
     async def _call(self, worker: str, request: CallRequest, answer: Answer) -> None:
         reply = await self._outcome(worker, request)
@@ -96,9 +101,11 @@ class Serving:
 
     async def _outcome(self, worker: str, request: CallRequest) -> Reply:
         try:
+            message = self._input(worker, request)
             output = await self._node.acall(
-                worker, request.input, request.timeout_s, request_id=request.id
+                worker, message, request.timeout_s, request_id=request.id
             )
+            output = self._node.encode(worker, output) if request.is_value else output
         except QueueFull as error:
             return Reply("busy", error=str(error))
         except CallError as error:

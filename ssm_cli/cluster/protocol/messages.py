@@ -141,13 +141,17 @@ class Fits(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
 
 
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A subtree on a node; `silent` where its process stands still, or is cut off."""
+    """A subtree on a node; `silent` where its process stands still, or is cut off.
+
+    One that is `starting` does not serve yet. An order for the same epoch says how that goes.
+    """
 
     tree: str
     subtree: str
     epoch: int
     pid: int
     silent: bool = False
+    starting: bool = False
 
 
 class Exited(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -184,11 +188,15 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class CallRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A call of a worker: its input in the worker's codec, and an id that makes a retry safe."""
+    """A call of a worker: its input, and an id that makes a retry safe.
+
+    The input is in the worker's codec, or as a value in JSON.
+    """
 
     input: bytes
     id: str = ""
     timeout_s: float = 5.0
+    is_value: bool = False
 
 
 class Publication(msgspec.Struct, frozen=True, omit_defaults=True):

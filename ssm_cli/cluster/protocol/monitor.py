@@ -6,7 +6,8 @@ answers, nor where its node's agent does, several times running; or an agent is 
 nothing of it, since it was started anew. That is a node that died. With `takeover: fence` it counts
 at once, since the journal refuses a survivor. *Silence*: the node does not beat, and nobody says
 why. The child may live on, cut off or hanging; it is over when the holder has had time to stop by
-itself, and that is no death.
+itself, and that is no death. The servers let go of a connection that is cut off, too, but only some
+seconds later: absence that begins after a time without beats is silence.
 
 A parent that cannot read the pulse is cut off itself. It takes nothing over, and the child is
 `unreachable`: a state of the link, not a death. So is one whose user code does not return, which
@@ -19,10 +20,11 @@ from typing import Literal
 
 import msgspec
 
-from ssm_cli.cluster.protocol.lease import Observed, Takeover
+from ssm_cli.cluster.protocol.lease import LET_GO_S, Observed, Takeover
 
 ABSENT_TIMES = 3  # answers "nobody is subscribed" in a row that are evidence
 ABSENT_S = 0.3  # ... over at least this long: a reconnecting owner is away for a moment
+QUIET_S = LET_GO_S - 1.5  # without a beat, and who is absent may be cut off; a beat and a look less
 SETTLED_S = 3.0  # after the lease could not be read, before absence counts: others come back, too
 SILENT_TIMES = 2  # pings without an answer, and the child is unreachable
 
@@ -108,6 +110,7 @@ class Monitor(msgspec.Struct, frozen=True):
         silent: how many pings running had no answer.
         revision: the last known one of the lease.
         gone: how many times running its node's agent was absent, or knew nothing of it.
+        anew: whether it is there and knew nothing of it.
         reachable: the last published state.
         over: whether it has ended; later events are ignored.
     """
@@ -120,6 +123,7 @@ class Monitor(msgspec.Struct, frozen=True):
     absent_s: float = 0.0
     silent: int = 0
     gone: int = 0
+    anew: bool = False
     revision: int = 0
     reachable: bool = True
     over: bool = False
@@ -188,16 +192,20 @@ def _read(
 
 def _said(monitor: Monitor, seen: Seen) -> Monitor:
     gone = monitor.gone + 1 if seen in {"absent", "unknown"} else 0
-    monitor = msgspec.structs.replace(monitor, gone=gone)
+    monitor = msgspec.structs.replace(monitor, gone=gone, anew=seen == "unknown")
     if seen == "hosted" and monitor.absent:  # its process is busy, or was cut off
         return msgspec.structs.replace(monitor, absent=0, silent=SILENT_TIMES)
     return monitor
 
 
 def _is_absent(monitor: Monitor, now_s: float) -> bool:
-    """Return whether nobody is there, neither the subtree nor its node, for long enough."""
+    """Return whether nobody is there, neither the subtree nor its node, for long enough.
+
+    It must have begun while the node had beaten just before, unless that is known to be anew.
+    """
     absent = monitor.absent >= ABSENT_TIMES and now_s - monitor.absent_s >= ABSENT_S
     lease = monitor.lease
+    absent = absent and (monitor.anew or monitor.absent_s - lease.beaten_s < QUIET_S)
     settled = not lease.blind and now_s - lease.sighted_s >= SETTLED_S
     return absent and settled and monitor.gone >= ABSENT_TIMES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ssm_cli.cluster.protocol.messages import PROTOCOL, Advert
@@ -56,3 +57,19 @@ def fitting(
     fit = [advert for advert in adverts if not misfit(advert, place)]
     fit.sort(key=lambda a: (a.node in lost, a.node != before, a.load + more.get(a.node, 0), a.node))
     return [advert.node for advert in fit]
+
+
+def best_for_each(adverts: Sequence[Advert], places: Iterable[Mapping[str, str]]) -> list[str]:
+    """The nodes that subtrees go to that are placed one after the other; "" where none fits.
+
+    >>> nodes = [Advert("n1", load=3), Advert("n2", load=2)]
+    >>> best_for_each(nodes, [{}, {}, {"node": "n3"}, {}, {}])
+    ['n2', 'n1', '', 'n2', 'n1']
+    """
+    placed: Counter[str] = Counter()
+    found = []
+    for place in places:
+        best, *_ = *fitting(adverts, place, placed=placed), ""
+        placed[best] += 1
+        found.append(best)
+    return found

@@ -17,11 +17,50 @@ from ssm_cli.cluster.simulated.loop import VirtualLoop
 
 Value = TypeVar("Value")
 LATE_S = 4.0  # longer than a lease
+LET_GO_S = 5.0  # after which servers let go of who does not answer their pings
 RUNS: ContextVar[Process | None] = ContextVar("RUNS", default=None)
 
 
+class Cable:
+    """What ties a computer to the network: nothing reaches it (`deaf`), nothing leaves it (`mute`).
+
+    All processes of a computer share it, those too that begin while it is cut.
+
+    """
+
+    def __init__(self) -> None:
+        self.deaf = False
+        self.mute = False
+        self._well_s = 0.0  # until when both ways were open
+
+    @property
+    def whole(self) -> bool:
+        """Whether both ways are open."""
+        return not (self.deaf or self.mute)
+
+    def cut(self, true_s: float, *, deaf: bool = True, mute: bool = True) -> None:
+        """Cut it, one way or both."""
+        if self.whole:
+            self._well_s = true_s
+        self.deaf, self.mute = deaf, mute
+
+    def heal(self) -> None:
+        """Have both ways open again."""
+        self.deaf = self.mute = False
+
+    def is_let_go(self, true_s: float) -> bool:
+        """Return whether the servers have let go of the connections that go over it."""
+        return not self.whole and true_s - self._well_s >= LET_GO_S
+
+
 class Process:
-    """A process: its clock, and whether it runs.
+    """A process: its clock, its line, and whether it runs.
+
+    Args:
+        name: for people.
+        rate: see below.
+        offset_s: what its clock shows at the beginning.
+        line: that of the computer it runs on; None for one of its own.
 
     Attributes:
         rate: how fast its clock goes; 1.1 gains a tenth.
@@ -29,10 +68,12 @@ class Process:
         paused_until_s: as SIGSTOP and SIGCONT do; in true time. User code that does not return
             does the same to the process that runs it.
         frozen: the same, until it is told to go on; what comes meanwhile is `held`.
-        deaf, mute: nothing reaches it, nothing leaves it.
+        line: the same.
     """
 
-    def __init__(self, name: str, rate: float = 1.0, offset_s: float = 0.0) -> None:
+    def __init__(
+        self, name: str, rate: float = 1.0, offset_s: float = 0.0, line: Cable | None = None
+    ) -> None:
         self.name = name
         self.rate = rate
         self.offset_s = offset_s
@@ -41,8 +82,7 @@ class Process:
         self.paused_until_s = 0.0
         self.frozen = False
         self.held: list[Callable[[], None]] = []
-        self.deaf = False
-        self.mute = False
+        self.line = line or Cable()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.context: Context = copy_context()
         self.context.run(RUNS.set, self)
@@ -144,7 +184,7 @@ class Network:
 
     def carry(self, process: Process, function: Callable[..., None], *args: Any, out: bool) -> None:
         """A message from a process to the servers (`out`), or from them to it; it may be lost."""
-        if (process.mute if out else process.deaf) or self.random.random() < self.loss:
+        if (process.line.mute if out else process.line.deaf) or self.random.random() < self.loss:
             return
         longest_s = LATE_S if self.late and self.random.random() < self.late else self.delay_s
         due_s = self.true_s + self.random.random() * longest_s

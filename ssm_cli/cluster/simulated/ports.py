@@ -198,7 +198,7 @@ class SimCluster:
 
     def connected(self) -> bool:
         """Whether messages pass both ways."""
-        return not (self.process.mute or self.process.deaf)
+        return self.process.line.whole
 
     async def journal(self, tree: str, subtree: str, replicas: int = 1) -> SimJournal:
         """The journal of a subtree."""
@@ -228,14 +228,18 @@ class SimCluster:
         """At the servers: hand a message to all who serve its subject; plain subscriptions."""
         pattern = f"{subject.rpartition('.')[0]}.*"
         served = [*self.switchboard.get(subject, ()), *self.switchboard.get(pattern, ())]
-        live = [entry for entry in served if entry[0].life == entry[1] and entry[0].alive]
         if self.servers.away:
             return
+        live = [entry for entry in served if self._is_there(entry[0], entry[1])]
         if not live and back is not None:
             back(CallLost("noproc", f"nobody serves {subject}"))
         for process, _, on_message in live:
             answer = None if back is None else partial(self._answer, process, back)
             self.network.carry(process, on_message, subject, body, answer, out=False)
+
+    def _is_there(self, process: Process, life: int) -> bool:
+        here = process.alive and process.life == life
+        return here and not process.line.is_let_go(self.network.true_s)
 
     def _answer(self, process: Process, back: Callable[[Any], None], data: bytes) -> None:
         if process.alive:

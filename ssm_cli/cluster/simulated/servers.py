@@ -37,7 +37,7 @@ class Servers:
         self.journals: dict[str, list[Record]] = {}
         self._cells: dict[str, list[Cell]] = {}
         self._sequence = 0
-        self._revision = 0
+        self._revisions: dict[str, int] = {}  # of each set of cells; those made anew begin anew
 
     def _writes(self) -> bool:
         return self.quorum and not self.away
@@ -94,10 +94,11 @@ class Servers:
         known = self._cells.setdefault(key, [(0, None)])
         if known[-1][0] != revision:
             return Conflict(f"the revision is {known[-1][0]}, not {revision}")
-        self._revision += 1
-        known.append((self._revision, value))
+        bucket = key.rpartition("/")[0]
+        revision = self._revisions[bucket] = self._revisions.get(bucket, 0) + 1
+        known.append((revision, value))
         del known[:-KEPT]
-        return self._revision
+        return revision
 
     def drop(self, key: str) -> bool | None:
         """Forget a cell."""
@@ -119,11 +120,13 @@ class Servers:
         """A server comes back with an empty store."""
         self.journals.clear()
         self._cells.clear()
+        self._revisions.clear()
 
     def wipe_cells(self, bucket: str) -> None:
         """Somebody deletes a set of cells."""
         for key in [key for key in self._cells if key.startswith(f"{bucket}/")]:
             del self._cells[key]
+        self._revisions.pop(bucket, None)
 
     def purge(self, subject: str) -> None:
         """Somebody purges a journal."""

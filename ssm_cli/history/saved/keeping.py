@@ -188,7 +188,7 @@ def remembering(reader: PastReader, root: dict[str, Any], facts: Facts) -> Node:
     recorder.instants.take_over(reader.of(root["instants"]))
     recorder.marks = reader.of(root["marks"])
     recorder.impure.found.update(root["impure"])
-    world.history = recorder
+    world.remember(recorder)
     world.reports.record_of = recorder.marks.record_of
     return Node.of_world(world.root.spec, facts.name, world)
 

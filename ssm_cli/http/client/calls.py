@@ -25,7 +25,7 @@ from ssm_cli.http.client.answers import (
 from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
-from ssm_cli.http.routes import BY_EFFECT
+from ssm_cli.http.routes import BY_EFFECT, STOPPED
 
 GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -58,6 +58,7 @@ class HttpCalls:
         self.connection = Connection(address, token)
         self._keys: Iterator[str] | None = None
         self._answered = 0
+        self.stopped = ""  # why a fork was stopped, as the last answer has said
         self.place = ""
         self.into = ""
 
@@ -209,6 +210,7 @@ class HttpCalls:
 
     def _answer_in(self, response: Response, answer: type[Answered], name: str = "") -> Answered:
         """Return the answer of a response; raise its failure."""
+        self.stopped = response.headers.get(STOPPED, "")
         if response.status >= 400:
             raise_error(self._failed(response), name, response.status)
         return decoded(response, answer, self.connection.address.shown)
@@ -228,6 +230,7 @@ class HttpCalls:
         raise no_tree(response, self.connection.address.shown)
 
     def _reply_of(self, response: Response, worker: str) -> tuple[bytes, Any]:
+        self.stopped = response.headers.get(STOPPED, "")
         if response.status >= 400:
             record = self._failed(response)
             number = record.get("record", 0)

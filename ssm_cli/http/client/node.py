@@ -94,6 +94,10 @@ class HttpNode:
         node.calls.place = at
         return node
 
+    def stopped(self) -> str:
+        """Return why a fork was stopped with the last command, "" if it was not."""
+        return self.calls.stopped
+
     def far(self, name: str) -> tuple[str, str] | None:
         """Return None: the tree of the other process finds such names itself."""
         del name
@@ -153,6 +157,10 @@ class HttpNode:
         if shown_worker == worker and shown_value is value:
             return text
         return msgspec.json.encode(jsonable(value))
+
+    def shown(self, worker: str, value: Any) -> str:
+        """Return the same as text."""
+        return self.encode(worker, value).decode("utf-8", "backslashreplace")
 
     def data(self, worker: str, value: Any) -> object:
         """Return a value as JSON-ready data."""

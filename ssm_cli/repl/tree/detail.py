@@ -53,7 +53,7 @@ def _head(row: Row) -> Iterator[Text]:
 def _asked(api: NodeApi, name: str) -> Iterator[Text]:
     """State, last inputs and last crash of a worker; what cannot be had says why."""
     try:
-        state = api.encode(name, api.get_state(name)).decode("utf-8", "backslashreplace")
+        state = api.shown(name, api.get_state(name))
         yield Text("state", "muted")
         yield from (Text(f"  {line}") for line in lines_of(state[:STATE_CHARACTERS])[:10])
         events = api.get_status(name).log[-EVENTS:]
@@ -67,7 +67,7 @@ def _asked(api: NodeApi, name: str) -> Iterator[Text]:
 
 
 def _event(api: NodeApi, name: str, event: SysEvent) -> str:
-    value = api.encode(name, event.value).decode("utf-8", "backslashreplace")
+    value = api.shown(name, event.value)
     return one_line(f"{event.kind} {value}", 200)
 
 

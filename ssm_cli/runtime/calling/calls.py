@@ -176,7 +176,7 @@ class Calls:
         an answer that comes later than that counts as `timeout`. `request_id` as for `call`.
         """
         world = self._world
-        pending = call_of(world)
+        pending = Pending() if world.history is None else call_of(world)
         if request_id != "":
             pending.request = checked_request_id(request_id, worker)
         if notify is not None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.codec.json import jsonable, unshowable
+from ssm_cli.codec.port import Codec
+from ssm_cli.codec.text import TextCodec, show
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.contained import contained, passes_through
 from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.naming import is_of_pool
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.intake import need_worker, put
 from ssm_cli.runtime.remote.far import ask_far, cast_far, far_of
 from ssm_cli.runtime.remote.hearing import read_as
+from ssm_cli.runtime.views import Carried
 
 CAST, RUNNING = Kind.CAST, CellStatus.RUNNING  # globals are quick
 
@@ -33,19 +39,17 @@ class Casts:
     def cast(self, worker: str, message: Any) -> None:
         """Write `message` to the queue and go on (`gen_server:cast/2`).
 
-        While the queue is full, what waits is served first. For a name without a worker, or a
-        worker that does not run and is not restarted, it is reported as `dropped`.
+        While the queue is full, what waits is served first. For a worker of the tree that does not
+        run and is not restarted, or a child that a pool does not have, it is reported as `dropped`.
 
         Raises:
+            NoProc: nothing in the tree can have that name.
             QueueFull: it is full all the same, or that many inputs wait for a suspended worker.
         """
         world = self._world
         cell = world.names.get(worker) or world.find(worker)
         if type(cell) is not WorkerCell:
-            if (far := far_of(world, worker)) is not None:
-                cast_far(world, far, message)
-            else:
-                world.drop(world.root, worker, "cast", "no such worker")
+            self._cast_elsewhere(worker, message)
             return
         queue = world.queue
         if (  # as `put` would, without a call for each
@@ -60,19 +64,42 @@ class Casts:
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
+        cell = self._world.find(worker)
+        if type(cell) is WorkerCell:
+            put(self._world, cell, CAST, message, None, wait=False)
+        else:
+            self._cast_elsewhere(worker, message)
+
+    def _cast_elsewhere(self, worker: str, message: Any) -> None:
+        """Cast to a name that no worker of this process has at the moment."""
         if (far := far_of(self._world, worker)) is not None:
             cast_far(self._world, far, message)
-            return
-        put(self._world, need_worker(self._world, worker), CAST, message, None, wait=False)
+        else:
+            self._lose(worker, "cast")
+
+    def _lose(self, worker: str, how: str) -> None:
+        """Drop a message for a child that may come, or come again; refuse one for another name."""
+        world = self._world
+        child = worker.partition(".")[0]  # a remote one that has ended
+        declared = (name for name in (worker, child) if world.judge.declares(name))
+        gone = any(world.find(name) is None for name in declared)
+        if gone or is_of_pool(world.root, world.names, worker):
+            self.drop(worker, how)
+        else:
+            need_worker(self._world, worker)
+
+    def drop(self, worker: str, how: str) -> None:
+        """Count and report a message to a name without a worker, whose sender nobody can tell."""
+        self._world.drop(self._world.root, worker, how, "no such worker")
 
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""
         world = self._world
         cell = world.find(worker)
-        if isinstance(cell, WorkerCell):
+        if type(cell) is WorkerCell:
             put(world, cell, Kind.INFO, message, None, wait=True)
         else:
-            world.drop(world.root, worker, "info", "no such worker")
+            self._lose(worker, "info")
 
     def exists(self, name: str) -> bool:
         """Return whether the tree knows the name (or path), running or not.
@@ -101,6 +128,17 @@ class Casts:
             return value
         return written(self._world, need_worker(self._world, worker), value)
 
+    def shown(self, worker: str, value: Any) -> str:
+        """Return a state or an input of this worker as text, for people; parts as `data` has them.
+
+        In the syntax of its codec, but for bytes of MessagePack: those are JSON.
+        """
+        world = self._world
+        cell = need_worker(world, worker)
+        codec = cell.codec or codec_of(cell)
+        instead = partial(unshowable, value)
+        return str(contained(world, cell, instead, shown_by, codec, value))
+
     def data(self, worker: str, value: Any) -> object:
         """Return a value of this worker as JSON-ready data, for records; see `jsonable`."""
         world = self._world
@@ -114,15 +152,29 @@ class Casts:
     def decode(self, worker: str, data: bytes, codec: str) -> Any:
         """Return the input of a worker that bytes stand for in a named codec.
 
+        Only the process of a worker knows its types: JSON for one elsewhere is read there.
+
         Raises:
             DecodeError: the bytes are none of this worker's inputs.
         """
+        if codec == "json" and far_of(self._world, worker) is not None:
+            return Carried(data, is_value=True)
         cell = need_worker(self._world, worker)
         value = read_as(self._world, cell, data, codec)
         if type(value) is DecodeError:
             value.worker = worker
             raise value
         return value
+
+
+def shown_by(codec: Codec, value: Any) -> str:
+    """Return a state or an input as text."""
+    if not isinstance(codec, TextCodec):
+        return msgspec.json.encode(jsonable(value)).decode()
+    data = value if isinstance(value, bytes | bytearray) else show(value, state=True).encode(
+        "utf-8", "backslashreplace"
+    )  # fmt: skip
+    return data.decode("utf-8", "backslashreplace")
 
 
 def written(world: World, cell: WorkerCell, value: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 from ssm_cli.errors import CallTimeout, NoProc, SsmError
@@ -110,6 +110,25 @@ class Serving:
                 runner.glance()
             elif now_s() >= end_s:
                 return
+
+    def turns(self, for_s: float = 0.0) -> Generator[None, None, None]:
+        """`run`, a batch of inputs at a time: others get in where whoever takes them lets them.
+
+        They end where nothing waits any more and `for_s` seconds are over, by the clock of the
+        node: never, where workers send to each other without end.
+        """
+        world = self._world
+        forbid_reentry(world)
+        now_s = world.clock.now_s
+        end_s = now_s() + for_s
+        while world.running:
+            if not pump(world, NEVER, math.inf, rounds=1):
+                next_s = min(world.timers.next_s(), end_s)
+                if next_s > now_s():
+                    rest(world, next_s - now_s())
+                elif now_s() >= end_s:
+                    return
+            yield
 
     @loop_code
     def fire(self, now_s: float) -> None:

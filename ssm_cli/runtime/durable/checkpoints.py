@@ -216,7 +216,7 @@ def head_done(  # noqa: PLR0917 - the first are bound ahead
 def head(keeper: Keeper, under: Pass, marks: list[Mark]) -> Head:
     """What a recovery will begin with."""
     first = keeper.store.first()
-    tailed = tuple(worker for worker, tail in keeper.recovered.tailed().items() if tail.records)
+    tailed = tuple(worker for worker, tail in keeper.recovered.tailed.items() if tail.records)
     begins = {m for m in (*keeper.recovered.head.before, *keeper.marks[:1]) if m.entry == first - 1}
     return Head(
         under.mark.entry, under.mark.chain, under.mark.seq, under.at_s, tuple(marks),

@@ -56,13 +56,13 @@ class Checks:
         Raises:
             Unrecovered: it is something else.
         """
-        self._count += 1
+        self._count = count = self._count + 1
         if self._effects and record.effects_hash != NOT_TAKEN:
             asked = Outcome(state) if outcome is None else outcome
             ends = (asked.stop is not None) == (record.outcome == "stopped")
             if not (ends and self._values.has_effects(asked, record.effects_hash, seq)):
                 raise self._differs(seq, record, "set of effects")
-        seldom = self._count % self._every and record.version == self._version
+        seldom = count % self._every and record.version == self._version
         if seldom and record.state_hash and not self._sparse:
             self._last = (seq, record, output)
             return
@@ -106,17 +106,18 @@ class Notes(Checks):
     """The same, and what differs is noted: somebody wants to see it, and may consent.
 
     Attributes:
-        lines: what has come otherwise.
+        lines: what has come otherwise; without its input where the worker `hides` parts of such.
     """
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, *, hides: bool = False) -> None:
         super().__init__(values, every=1)
         self.lines: list[str] = []
+        self._hides = hides
 
     def check(self, seq: int, record: Input, state: Any, output: Any) -> None:
         """Compare one record with what it comes to now, and note it."""
         try:
             super().check(seq, record, state, output)
         except Unrecovered as error:
-            number, given = number_of(seq, record), text_of(record.data)[:60]
-            self.lines.append(f"record {number} ({given}): {error}")
+            given = "" if self._hides else f" ({text_of(record.data)[:60]})"
+            self.lines.append(f"record {number_of(seq, record)}{given}: {error}")

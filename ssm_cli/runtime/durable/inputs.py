@@ -9,14 +9,14 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome
 from ssm_cli.behaviour.effects import Cast, Defer, Info, StartTimer
-from ssm_cli.behaviour.reasons import BadReturnError, Crash, ExitReason
+from ssm_cli.behaviour.reasons import BadReturnError, Crash, ExitReason, plain
 from ssm_cli.behaviour.results import NOTHING, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import Run
 from ssm_cli.errors import DecodeError, Denied, StorageError, message_of
 from ssm_cli.runtime.durable.fits import unfit
 from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_record
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Change, How, Input
+from ssm_cli.runtime.durable.records import Change, How, Input, check_record
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.timeouts import message_written
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
@@ -140,14 +140,13 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         return 0
     now = keeper.now
     assert now is not None, "an input is admitted before it is stepped"
-    for target, message in to_be_written(keeper.world, cell, outcome):
-        target.values.written(message)
+    for target, message, what in to_be_written(keeper.world, cell, outcome):
+        target.values.written(message, what)
     replied = now.how == "call" and answers(outcome)
     output = encoded_output(kept, outcome, must=bool(now.request)) if replied else b""
     if kept.resync:
         tell_state(keeper, cell, kept)
     keeper.now = None
-    keeper.step(cell, now.timeout)
     record = Input(
         kept.worker, keeper.at_s(), now.how, now.data,
         "stopped" if outcome.stop is not None else "replied" if replied else "silent",
@@ -155,10 +154,10 @@ def accept(keeper: Keeper, cell: WorkerCell, kept: Kept, outcome: Outcome) -> in
         output if now.request else b"", now.key, now.cause,
         effects_hash=kept.values.hash_of_effects(outcome), number=next_record(keeper),
     )  # fmt: skip
-    kept.succeeded(now.data)
+    check_record(record)
+    seq = keeper.add_input(cell, record, len(now.data) + len(record.output), now.timeout)
+    kept.succeeded(now.data, state_hash)
     let_out(keeper, kept, now.data)
-    seq = keeper.add(record, len(now.data) + len(record.output))
-    kept.recorded = state_hash
     if now.request:
         keeper.sessions.learn(seq, record, kept.values.repeated(outcome.reply) if replied else None)
     return seq
@@ -175,20 +174,20 @@ def tell_state(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
 
 def to_be_written(
     world: World, cell: WorkerCell, outcome: Outcome
-) -> Iterator[tuple[Kept, object]]:
-    """The inputs that an outcome asks for and a recovery must know, and who will get them."""
+) -> Iterator[tuple[Kept, object, str]]:
+    """What an outcome asks for and a recovery must know, who will get it, and what it is."""
     own: Kept = cell.ensure_extra().kept
     if isinstance(outcome.then, Continue | TimeoutAfter):
-        yield own, outcome.then.message
+        yield own, outcome.then.message, "an input"
     for effect in outcome.effects:
         if isinstance(effect, StartTimer):
-            yield own, effect.message
+            yield own, effect.message, "an input"
         elif isinstance(effect, Run):
-            yield own, effect.args
+            yield own, effect.args, f"the arguments of Run {plain(effect.key, repr)}"
         elif isinstance(effect, Cast | Info):
             target = receiver(world, cell, effect.to)
             if target is not None:
-                yield target, effect.message
+                yield target, effect.message, "an input"
 
 
 def answers(outcome: Outcome) -> bool:

@@ -9,7 +9,7 @@ refuses such inputs until it can write again (`on_storage_error`).
 
 An exception from outside may cut a commit at any line. Each step of it is one assignment, and what
 is left over stays where the next `commit` finds it: an entry that was made is given to the store
-until that has taken it (`Flight.taken`; a store takes the same entry once), and what was held for
+until that has taken it (`Recorded.taken`; a store takes the same entry once), and what was held for
 an entry that is written stays in `_due` until it has happened.
 
 Every `snapshot_every` records the states of the workers that have changed are saved beside the
@@ -25,9 +25,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ssm_cli.behaviour.dispatch import behaviour_of
 from ssm_cli.behaviour.results import TimeoutAfter
-from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import Fenced, StorageError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.ports import Store
@@ -36,25 +34,22 @@ from ssm_cli.runtime.durable.records import (
     Cause,
     How,
     Input,
-    Note,
     Record,
     chain_of,
     check_record,
     encode_entry,
 )
 from ssm_cli.runtime.durable.sessions import Sessions
-from ssm_cli.runtime.durable.snapshots import RENAMED, SENT, STATE, pack
-from ssm_cli.runtime.durable.stored import renamed_in
-from ssm_cli.runtime.durable.unclaimed import DYNAMIC
+from ssm_cli.runtime.durable.snapshots import SENT
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.reports import error_detail
 from ssm_cli.spec.model import OnStorageError
 
 MOST_BYTES = 512 * 1024  # of inputs and states in one entry, if more than one
-MOST_RECORDS = 4096  # in one entry, and behind one that is under way
+MOST_RECORDS = 4096  # in one entry, and behind one that is under way; less with calls that wait
+EACH_BYTES = MOST_BYTES // MOST_RECORDS  # that a record, and a call that waits, count for
 LATE_SNAPSHOTS = 2  # times `snapshot_every` records, and states are saved before all else
 
 Held = tuple[Pending | None, Callable[..., None], tuple[Any, ...]]
@@ -74,86 +69,42 @@ class Accepted(msgspec.Struct, frozen=True):
     timeout: TimeoutAfter | None = None
 
 
-class Before:
-    """What a worker was before the first record of it that is not written yet.
-
-    Attributes:
-        state: its state.
-        timeout: its time-out under way.
-    """
-
-    __slots__ = ("state", "timeout")
-
-    def __init__(self, state: Any, timeout: TimeoutAfter | None) -> None:
-        self.state = state
-        self.timeout = timeout
-
+Before = tuple[Any, TimeoutAfter | None]
+"""What a worker was before the first record of it that is not written: its state, its time-out."""
 
 Befores = dict[WorkerCell, Before]
 
-
-Half = tuple[list[Record], int, int, WorkerCell, Any, TimeoutAfter | None]
+Half = tuple[list[Record], int, int, WorkerCell, Before]
 """An input that is being recorded: the records, how many of them were there and the number of the
-last one, its worker, and the state and time-out of that. A plain tuple: each input makes one."""
+last one, its worker, and what that was. A plain tuple: each input makes one."""
 
 
 class Recorded:
-    """What one entry is made of, and what waits for it.
+    """What one entry is made of, what waits for it, and, on its way to the store, itself.
 
     Attributes:
         records: what it says.
         held: what happens once it is written.
         before: what the workers were whose records are in it.
-        size: the bytes of inputs and states in it.
-    """
-
-    __slots__ = ("before", "held", "records", "size")
-
-    def __init__(
-        self,
-        records: list[Record] | None = None,
-        held: list[Held] | None = None,
-        before: Befores | None = None,
-    ) -> None:
-        self.records = [] if records is None else records
-        self.held = [] if held is None else held
-        self.before = {} if before is None else before
-        self.size = 0
-
-    def is_large(self) -> bool:
-        """Return whether it is as large as an entry may become."""
-        if self.size >= MOST_BYTES or len(self.records) >= MOST_RECORDS:
-            return True
-        return len(self.held) >= MOST_RECORDS
-
-    def then(self, later: Recorded) -> Recorded:
-        """Return both as one."""
-        records, held = [*self.records, *later.records], [*self.held, *later.held]
-        return Recorded(records, held, {**later.before, **self.before})
-
-
-class Flight:
-    """An entry on its way to the store.
-
-    Attributes:
+        size: about the bytes of it; as large as an entry may become from `MOST_BYTES` on.
+        entry: its bytes, once they are made.
         taken: the store has it; what interrupts that leaves it False, and it is given again.
     """
 
-    __slots__ = ("entry", "recorded", "taken")
+    __slots__ = ("before", "entry", "held", "records", "size", "taken")
 
-    def __init__(self, entry: bytes, recorded: Recorded) -> None:
-        self.entry = entry
-        self.recorded = recorded
-        self.taken = False
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.held: deque[Held] = deque()
+        self.before: Befores = {}
+        self.size, self.entry, self.taken = 0, b"", False
 
-
-def do_held(held: Held) -> None:
-    """Do what was held; what is interrupted is done again, to its end: each can be repeated."""
-    try:
-        held[1](*held[2])
-    except BaseException:
-        held[1](*held[2])
-        raise
+    def then(self, later: Recorded) -> Recorded:
+        """Return both as one."""
+        both = Recorded()
+        both.records, both.held = self.records + later.records, self.held + later.held
+        both.before = {**later.before, **self.before}
+        return both
 
 
 class Turns(NamedTuple):
@@ -220,7 +171,7 @@ class Keeper:
         self._turns, self._stop, self._at_s = turns, stop, recovered.at_s
         self._next = Recorded()
         self.half: Half | None = None
-        self._flight: Flight | None = None
+        self._flight: Recorded | None = None
         self._due: deque[Held] = deque()  # what was held for entries that are written
         self._back = False  # something could be written again, and nobody was told yet
         self.changes: dict[str, bytes | None] = {}
@@ -235,61 +186,53 @@ class Keeper:
         self.number += 1
         return self.number
 
-    def adopt(self, cell: WorkerCell) -> None:
-        """A durable worker is in the tree: give it what is known of it."""
-        name = cell.spec.id
-        kept = self.kept.get(name)
-        if kept is None:
-            kept = new_kept(self, cell)
-            self.recovered.give(kept, cell.spec)
-            self.kept[name] = kept  # last: what is interrupted before is done again
-            if kept.dirty and not kept.journals:  # it was journalled when it ran last
-                kept.dirty = False
-                saved = kept.snapshot(self.at_s(), self.seq, kept.last, (), None)
-                self.change(STATE + name, pack(saved))
-        kept.waits = self.waits
-        cell.behaviour, cell.ensure_extra().kept = kept.behaviour, kept
-
     # -- recording -----------------------------------------------------------------------------
 
-    def add(self, record: Record, size: int = 0, *, sure: bool = False) -> int:
-        """Put a record into the next entry; its number. Raises `StorageError`, unless `sure`."""
-        if not sure:
-            check_record(record)
+    def add(self, record: Record, size: int = 0) -> int:
+        """Put a record into the next entry; its number. Raises `StorageError`."""
+        check_record(record)
         self._next.records.append(record)
-        self._next.size += size
+        self._next.size += size + EACH_BYTES
         self.seq += 1
         return self.seq
 
     def hold(self, pending: Pending | None, function: Callable[..., None], *args: Any) -> None:
         """Call `function(*args)` once all so far is written; `pending` is told if it never is."""
-        self._next.held.append((pending, function, args))
+        made = self._next
+        made.held.append((pending, function, args))
+        made.size += EACH_BYTES
         self.half = None
-        if self._next.is_large():
+        if made.size >= MOST_BYTES:
             self.commit()
 
-    def step(self, cell: WorkerCell, timeout: TimeoutAfter | None = None) -> None:
-        """An input of a worker is about to be recorded."""
-        self.remember(cell, timeout)
-        records = self._next.records
-        self.half = records, len(records), self.seq, cell, cell.state, timeout
+    def add_input(
+        self, cell: WorkerCell, record: Input, size: int, timeout: TimeoutAfter | None = None
+    ) -> int:
+        """Put the record of an input that can be written into the next entry; its number.
+
+        The worker still has the state and the time-out that were before it.
+        """
+        made, records, seq, before = self._next, self._next.records, self.seq, (cell.state, timeout)
+        if cell not in made.before:
+            made.before[cell] = before
+        self.half = records, len(records), seq, cell, before
+        records.append(record)
+        made.size += size + EACH_BYTES
+        self.seq = seq + 1
+        return seq + 1
 
     def remember(self, cell: WorkerCell, timeout: TimeoutAfter | None = None) -> None:
         """The state of a worker is about to change; know what it was, until that is written."""
         if cell not in self._next.before:
-            self._next.before[cell] = Before(cell.state, timeout)
+            self._next.before[cell] = cell.state, timeout
 
     def change(self, key: str, data: bytes | None) -> None:
         """Store a cell with the next commit."""
         self.changes[key] = data
 
-    def note(self, supervisor: str, event: str, child: str, children: tuple[str, ...] = ()) -> None:
-        """A supervisor has decided something."""
-        self.add(Note(supervisor, self.at_s(), event, child, children))
-
     def unwritten(self) -> Iterator[tuple[int, Record]]:
         """The records that are not known to be written, with their numbers."""
-        made = self._next if self._flight is None else self._flight.recorded.then(self._next)
+        made = self._next if self._flight is None else self._flight.then(self._next)
         return enumerate(made.records, self.seq - len(made.records) + 1)
 
     # -- writing -------------------------------------------------------------------------------
@@ -311,7 +254,7 @@ class Keeper:
         if self._flight is None:
             return False
         late = LATE_SNAPSHOTS * self.world.root.spec.snapshot_every
-        return self._next.is_large() or bool(self.seq - self.head_seq >= late)
+        return self._next.size >= MOST_BYTES or bool(self.seq - self.head_seq >= late)
 
     def commit(self) -> None:
         """Write what was recorded, as one entry; then what was held for it happens.
@@ -325,15 +268,15 @@ class Keeper:
         if self._due or (self._back and self._flight is None):
             self._written()
         while self._flight is None and (self._next.records or self._next.held):
-            recorded = self._next
-            if not recorded.records:
-                self._due, self._next = deque([*self._due, *recorded.held]), Recorded()
+            made = self._next
+            if not made.records:
+                self._due, self._next = self._due + made.held, Recorded()
                 self._release()
                 continue
-            first = self.seq - len(recorded.records) + 1
-            flight = Flight(encode_entry(self.chain, first, recorded.records), recorded)
-            self._flight, self._next = flight, Recorded()
-            self._send(flight)
+            first = self.seq - len(made.records) + 1
+            made.entry = encode_entry(self.chain, first, made.records)
+            self._flight, self._next = made, Recorded()
+            self._send(made)
 
     def _put(self, changes: dict[str, bytes | None]) -> None:
         """Store cells; those that were not stored, or may not have been, are put again."""
@@ -350,20 +293,21 @@ class Keeper:
             self.changes = {**changes, **self.changes}
             raise
 
-    def _send(self, flight: Flight) -> None:
+    def _send(self, flight: Recorded) -> None:
         """Give an entry to the store, which tells once it is written, maybe at once."""
         self.store.append(self.entry + 1, flight.entry, partial(self._stored, flight))
         flight.taken = True
 
-    def _stored(self, flight: Flight, error: StorageError | None) -> None:
+    def _stored(self, flight: Recorded, error: StorageError | None) -> None:
         """The entry under way is written, or cannot be; told again, nothing is left to do."""
         if self._flight is not flight:
             return
         if error is not None:
-            self._lost(flight.recorded, error)
+            self._lost(flight, error)
             self.failed(error)
         else:
-            chain, due = chain_of(flight.entry), self._due + deque(flight.recorded.held)
+            chain, held = chain_of(flight.entry), flight.held
+            due = self._due + held if self._due else held
             self._back, self.error = self._back or self.error is not None, None
             self.entry, self.chain, self._flight, self._due = self.entry + 1, chain, None, due
             self._written()
@@ -384,8 +328,15 @@ class Keeper:
 
     def _release(self) -> None:
         """Have what was held happen, in order; what is interrupted is done again, to its end."""
+        held: Held | None = None
         while self._due:
-            do_held(self._due.popleft())
+            try:
+                held = self._due.popleft()
+                held[1](*held[2])
+            except BaseException:
+                if held is not None:  # each can be repeated
+                    held[1](*held[2])
+                raise
 
     def _lost(self, sent: Recorded, error: StorageError) -> None:
         """Take back all that has not been written: states, records, and what was held."""
@@ -424,23 +375,10 @@ class Keeper:
             self._turns.save_all(self)
 
 
-def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
-    """Make what is known of a durable worker, before anything stored is looked at."""
-    name = cell.spec.id
-    cell.behaviour = behaviour_of(cell.spec.start)
-    found = renamed_in(keeper.store, name)
-    if found.names:  # of an older ssm: they are of all that is stored by now
-        found = found.numbered(keeper.recovered.seq + 1)
-        keeper.change(RENAMED + name, pack(found))
-    place = keeper.recovered.places.get(name, DYNAMIC)
-    options = cell.spec.options
-    return Kept(name, options, cell.behaviour, codec_of(cell), Renames(found.made), place=place)
-
-
 def released(keeper: Keeper) -> int:
     """Return the last record all of whose sends have been made; 0 where that is not known."""
     due, made, flight = keeper._due, keeper._next, keeper._flight  # noqa: SLF001 - its own module
-    under = 0 if flight is None else len(flight.recorded.records)
+    under = 0 if flight is None else len(flight.records)
     return 0 if due else keeper.seq - len(made.records) - under
 
 

@@ -49,7 +49,7 @@ class Kept:
     """
 
     __slots__ = (
-        "_credit", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
+        "_debt", "armed", "behaviour", "closing", "codec", "crashes", "dirty", "failures",
         "has", "inputs", "journals", "last", "options", "plain", "reads", "recorded", "refused",
         "resync", "saved_at_s", "timed", "timeout", "tries", "trouble", "unwritten", "values",
         "waits", "worker",
@@ -91,7 +91,7 @@ class Kept:
         self.inputs = 0
         self.saved_at_s = 0.0
         self.timed = False
-        self._credit = HASHED_BYTES
+        self._debt = 0  # bytes that were hashed, less `HASHED_BYTES` for each record since
 
     def is_of(self, spec: WorkerSpec) -> bool:
         """Whether it is of a worker with that spec: of its code, and kept in the same way."""
@@ -117,11 +117,12 @@ class Kept:
         Raises:
             StorageError: the state cannot be written, or would not come back the same.
         """
-        self._credit += HASHED_BYTES
-        if self._credit <= 0:
+        debt = self._debt - HASHED_BYTES
+        if debt >= HASHED_BYTES:
+            self._debt = debt
             return b""
         found, cost = self.values.hash(state)
-        self._credit = min(self._credit, HASHED_BYTES) - cost
+        self._debt = cost if debt < 0 else debt + cost
         return found
 
     def before(self, state: Any) -> bytes:
@@ -130,11 +131,12 @@ class Kept:
         Raises:
             StorageError: the state cannot be written.
         """
-        self._credit += HASHED_BYTES
-        if self._credit <= 0:
+        debt = self._debt - HASHED_BYTES
+        if debt >= HASHED_BYTES:
+            self._debt = debt
             return b""
         data = self.values.dump(state)
-        self._credit = min(self._credit, HASHED_BYTES) - 2 * len(data)
+        self._debt = max(0, debt) + 2 * len(data)
         return data
 
     def is_still(self, before: bytes, was: Any, state: Any) -> bool:
@@ -148,9 +150,12 @@ class Kept:
         except StorageError:
             return False
 
-    def succeeded(self, data: bytes) -> None:
-        """An input was served: its state has changed, and crashes of that very input are over."""
-        self.dirty, self.failures = True, 0
+    def succeeded(self, data: bytes, recorded: bytes) -> None:
+        """An input was served and recorded, with that hash of the state that it came to.
+
+        Crashes of that very input are over.
+        """
+        self.dirty, self.failures, self.recorded = True, 0, recorded
         if self.crashes:
             self.crashes.pop(digest(data), None)
 

@@ -12,6 +12,7 @@ from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import CancelRun, Run
+from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks, Notes
@@ -102,7 +103,7 @@ class Life:
         self._pure = behaviour.step if type(behaviour) is StateMachine else None
         self._decode = values.codec.decode
         self.latest: Record | None = None
-        self._since = 0 if saved is None else saved.seq
+        self.since = 0 if saved is None else saved.seq
         self.by = Code() if saved is None else saved.code()
         if saved is not None:
             self._begin(saved)
@@ -123,16 +124,12 @@ class Life:
         self.by = code
         self._checks.written_by(code)
 
-    def take(self, seq: int, record: Record) -> Sequence[Brought]:
+    def again(self, seq: int, record: Record) -> Sequence[Brought]:
         """Do what a record says; what it sent to other workers, or to itself to go on with.
 
         What cannot be done is a `trouble`, and not raised; what comes then waits for a record that
         brings a state.
         """
-        return () if seq <= self._since else self.again(seq, record)
-
-    def again(self, seq: int, record: Record) -> Sequence[Brought]:
-        """The same for a record of a tail, whatever its number is."""
         self.latest = record
         if self.trouble is not None:
             if type(record) is not Repair and getattr(record, "state", None) is None:
@@ -205,13 +202,10 @@ class Life:
         how, outcome, data, pure = record.how, record.outcome, record.data, self._pure
         if outcome != "dropped" or how == "timeout":
             self.timeout = None
-        if how in BRINGS:
-            slot = how == "run", record.key
-            if slot in self.timers and self.timers[slot].cause == record.cause:  # else a later one
-                del self.timers[slot]
         if outcome in UNSTEPPED:
+            strike_off(self, record)
             return self._leave(kept=record.kept)
-        if pure is not None and how in PLAIN and data[:1] != ODD:
+        if how in PLAIN and pure is not None and data[:1] != ODD:
             try:
                 result = self._again.plain(pure, self._decode, data, self.state)
             except BaseException as error:
@@ -219,9 +213,10 @@ class Life:
                     self._read(seq, data)  # raises, if it is that which failed
                 raise self._raises(error) from error
             if type(result) is tuple and len(result) == 2:
-                self.state = result[0]
-                self._checks.compare(seq, record, self.state, result[1])
+                self.state, output = result
+                self._checks.compare(seq, record, result[0], output)
                 return ()
+        strike_off(self, record)
         message = TIMEOUT if how == "timeout" and not data else self._read(seq, data)
         return self._careful(seq, record, message)
 
@@ -278,6 +273,14 @@ class Life:
                 self._checks.finish(self.state)
             except Unrecovered as error:
                 self.trouble = error
+
+
+def strike_off(life: Life, record: Input) -> None:
+    """Take off the timer or the run that has brought an input, if there is no later one."""
+    slot = record.how == "run", record.key
+    armed = life.timers.get(slot) if record.how in BRINGS else None
+    if armed is not None and armed.cause == record.cause:
+        del life.timers[slot]
 
 
 def redo_effects(life: Life, seq: int, record: Input, outcome: Outcome) -> list[Brought]:
@@ -362,7 +365,7 @@ class Anew(Life):
         *,
         again: Again | None = None,
     ) -> None:
-        checks = Notes(values)
+        checks = Notes(values, hides=does_hide(behaviour))
         self.notes = checks.lines
         super().__init__(worker, behaviour, values, saved, checks, again=again)
 

@@ -215,7 +215,7 @@ def served(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     now, keeper.now = keeper.now, None
     kept.inputs += 1
     data = b"" if now is None else now.data
-    kept.succeeded(data)
+    kept.succeeded(data, kept.recorded)
     let_out(keeper, kept, data)
     kept.dirty = False  # it has no records
     if kept.is_due(keeper.world.clock.now_s()):

@@ -89,6 +89,7 @@ class Recovered:
     Attributes:
         roster, places: the durable workers of the tree; where those are that it starts by itself.
         troubles: why workers cannot go on, by worker; what is stored of them is kept as it is.
+        tailed: the records that wait, by their worker; of some there are none yet.
         unsent: what was sent between durable workers, was not served, and was not taken up.
 
     Raises:
@@ -118,7 +119,7 @@ class Recovered:
         self.sessions = Sessions()
         self.sessions.load(store)
         self._lives: dict[str, Life] = {}
-        self._tails: dict[str, Tail] = {}
+        self.tailed: dict[str, Tail] = {}
         self.troubles: dict[str, Unrecovered] = {}
         self.unsent = Unsent((*self.head.sent, *underway_in(store)))
         self._crashes = {worker: dict(found) for worker, found in self.head.crashes.items()}
@@ -152,44 +153,46 @@ class Recovered:
         seen = {worker for worker, life in lives if life.latest and not is_rename(life.latest)}
         new = {w: s for w, s in self._specs.items() if w in self.places and w not in seen}
         for worker, trouble in claimed(
-            self._store, new, self.places, self._tails, self.roster.names
+            self._store, new, self.places, self.tailed, self.roster.names
         ):
             self.troubles[worker] = trouble
-            self._tails[worker] = Tail(worker, None)
+            self.tailed[worker] = Tail(worker, None)
             self._lives.pop(worker, None)
 
     def _hold_back(self) -> None:
         """Keep all that is stored of workers that cannot go on, for when they can."""
         for worker in [w for w, life in self._lives.items() if life.trouble is not None]:
             self.troubles[worker] = told(self._lives.pop(worker), self._store.where())
-            self._tails[worker] = Tail(worker, saved_of(self._store, worker))
+            self.tailed[worker] = Tail(worker, saved_of(self._store, worker))
         if not self.troubles:
             return
-        fill(self._store, self.head, [self._tails[worker] for worker in self.troubles])
+        fill(self._store, self.head, [self.tailed[worker] for worker in self.troubles])
 
     def _take(self, records: tuple[Record, ...]) -> None:
-        seq = self.seq
-        for record in records:
-            seq += 1
-            number = record.number if type(record) is Input else number_in(record)
-            self.record = max(self.record, number)
+        lives, seen, crashes, last = self._lives, self._seen, self._crashes, self.record
+        for seq, record in enumerate(records, self.seq + 1):
+            if type(record) is Input:
+                number, noted = record.number, record.cause is not None or record.request != ""
+                noted = noted or record.outcome == "crashed" or crashes != {}
+            else:
+                number, noted = number_in(record), True
+            last = max(last, number) if number else last
             if isinstance(record, Note):
                 continue
-            life = self._lives.get(record.worker) or self._life(record.worker)
-            if self._seen is not None:
-                self._seen(seq, record, life)
-            self._note(seq, record)
+            life = lives.get(record.worker) or self._life(record.worker)
+            if seen is not None:
+                seen(seq, record, life)
+            if noted:
+                self._note(seq, record)
             if life is None:
                 self._wait(seq, record)
-                continue
-            for brought in life.take(seq, record):
-                self._bring(brought, number_of(seq, record))
-            if type(record) is Exit or (type(record) is Input and record.outcome == "crashed"):
-                self.unsent.ended(record.worker, seq)
+            elif seq > life.since:
+                for brought in life.again(seq, record):
+                    self._bring(brought, number_of(seq, record))
         if records:
             self.at_s = max(self.at_s, records[-1].at_s)
-        self.records += len(records)
-        self.seq = seq
+        self.records, self.record = self.records + len(records), last
+        self.seq += len(records)
 
     def _bring(self, brought: Brought, number: int) -> None:
         """An input is under way between two workers; only a recorded one will show its arrival."""
@@ -207,11 +210,14 @@ class Recovered:
             if record.request:
                 self.sessions.learn(seq, record)
             if record.outcome == "crashed":
+                self.unsent.ended(record.worker, seq)
                 counts = self._crashes.setdefault(record.worker, {})
                 key = digest(record.data)
                 counts[key] = counts.get(key, 0) + 1
             elif record.worker in self._crashes and record.outcome != "dropped":
                 self._crashes[record.worker].pop(digest(record.data), None)
+        elif type(record) is Exit:
+            self.unsent.ended(record.worker, seq)
         elif type(record) is Start:
             self.unsent.began(record)
         elif type(record) is Repair and is_rename(record):
@@ -243,10 +249,10 @@ class Recovered:
 
     def _wait(self, seq: int, record: Record) -> None:
         assert not isinstance(record, Note)
-        tail = self._tails.get(record.worker)
+        tail = self.tailed.get(record.worker)
         if tail is None:
             tail = Tail(record.worker, saved_of(self._store, record.worker))
-            self._tails[record.worker] = tail
+            self.tailed[record.worker] = tail
         tail.add(seq, record)
 
     def give(self, kept: Kept, spec: WorkerSpec) -> None:
@@ -254,14 +260,14 @@ class Recovered:
         worker = kept.worker
         kept.refused, kept.crashes = self._refused.get(worker, {}), self._crashes.get(worker, {})
         life = self._lives.get(worker)
-        old = None if life else unlabelled(self._store, worker, self._tails, self.roster.names)
+        old = None if life else unlabelled(self._store, worker, self.tailed, self.roster.names)
         if old is not None:
             self.hold(Tail(worker, None), old)
         if worker in self.troubles:
             kept.trouble = self.troubles[worker]
             return
         if life is None:
-            tail = self._tails.get(worker)
+            tail = self.tailed.get(worker)
             saved = saved_of(self._store, worker) if tail is None else tail.as_saved(0.0)
             checks, again = Checks(kept.values), Again(spec, self.guard)
             life = Life(worker, kept.behaviour, kept.values, saved, checks, again=again)
@@ -270,20 +276,20 @@ class Recovered:
             life.finish()
             if life.trouble is not None:
                 self.troubles[worker] = kept.trouble = told(life, self._store.where())
-                self._tails[worker] = tail or Tail(worker, saved)
+                self.tailed[worker] = tail or Tail(worker, saved)
                 return
         kept.adopt(life)
-        for known in (self._refused, self._crashes, self._lives, self._tails):
+        for known in (self._refused, self._crashes, self._lives, self.tailed):
             known.pop(worker, None)  # now: what is interrupted before is done again
 
     def hold(self, tail: Tail, trouble: Unrecovered) -> None:
         """A worker that ran cannot go on: keep all that is recorded of it, for when it can."""
-        self.troubles[tail.worker], self._tails[tail.worker] = trouble, tail
+        self.troubles[tail.worker], self.tailed[tail.worker] = trouble, tail
 
     def set_aside(self, worker: str, at_s: float) -> Saved | None:
         """What is stored of a worker that cannot go on, as somebody has consented to go on anew."""
         self.troubles.pop(worker, None)
-        tail = self._tails.pop(worker, None)
+        tail = self.tailed.pop(worker, None)
         return saved_of(self._store, worker) if tail is None else tail.as_saved(at_s)
 
     def lives(self) -> Iterator[Life]:
@@ -304,7 +310,7 @@ class Recovered:
         for life in self._lives.values():  # a supervisor that did not start has not asked for its
             if life.latest is not None:
                 yield life.saved(at_s, self.seq)
-        for tail in self._tails.values():
+        for tail in self.tailed.values():
             if tail.changed:
                 yield tail.as_saved(at_s)
 
@@ -312,12 +318,8 @@ class Recovered:
         """It is saved."""
         for life in self._lives.values():
             life.latest = None
-        for tail in self._tails.values():
+        for tail in self.tailed.values():
             tail.changed = False
-
-    def tailed(self) -> dict[str, Tail]:
-        """The records that wait, by their worker; of some there are none yet."""
-        return self._tails
 
     def take_sent(self) -> list[Sent]:
         """Take up what was sent; what waits for a worker that cannot go on goes on waiting."""

@@ -14,7 +14,8 @@ import msgspec
 
 from ssm_cli.errors import StorageDamaged, StorageError, message_of, writable
 
-FORMAT = 4  # 3: without dropped inputs; 2: without runs; 1: states without the types in them
+FORMAT = 5  # 4: states of a `Statem` hashed as others; 3: without dropped inputs
+"""2: without runs; 1: states without the types in them."""
 CHAIN_BYTES = 16
 START_OF_CHAIN = b"\0" * CHAIN_BYTES
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.codec.renames import Renames
 from ssm_cli.errors import Unrecovered
-from ssm_cli.runtime.durable.keeper import Keeper, new_kept
+from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.rebuild import claimed, code_in
-from ssm_cli.runtime.durable.snapshots import Renamed
-from ssm_cli.runtime.durable.stored import Tail, saved_of
+from ssm_cli.runtime.durable.snapshots import RENAMED, STATE, Renamed, pack
+from ssm_cli.runtime.durable.stored import Tail, renamed_in, saved_of
 from ssm_cli.runtime.durable.unclaimed import DYNAMIC, claim, places_in, stands
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import guarded
+from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.spec.model import Persist, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.supervision.obstacles import keeps
@@ -24,7 +27,36 @@ def resume_kept(keeper: Keeper, cell: WorkerCell) -> None:
         return
     if old is not None:
         old.options = spec.options
-    keeper.adopt(cell)
+    give_kept(keeper, cell)
+
+
+def give_kept(keeper: Keeper, cell: WorkerCell) -> None:
+    """Give a durable worker that is in the tree what is known of it."""
+    name = cell.spec.id
+    kept = keeper.kept.get(name)
+    if kept is None:
+        kept = new_kept(keeper, cell)
+        keeper.recovered.give(kept, cell.spec)
+        keeper.kept[name] = kept  # last: what is interrupted before is done again
+        if kept.dirty and not kept.journals:  # it was journalled when it ran last
+            kept.dirty = False
+            saved = kept.snapshot(keeper.at_s(), keeper.seq, kept.last, (), None)
+            keeper.change(STATE + name, pack(saved))
+    kept.waits = keeper.waits
+    cell.behaviour, cell.ensure_extra().kept = kept.behaviour, kept
+
+
+def new_kept(keeper: Keeper, cell: WorkerCell) -> Kept:
+    """Make what is known of a durable worker, before anything stored is looked at."""
+    name = cell.spec.id
+    cell.behaviour = behaviour_of(cell.spec.start)
+    found = renamed_in(keeper.store, name)
+    if found.names:  # of an older ssm: they are of all that is stored by now
+        found = found.numbered(keeper.recovered.seq + 1)
+        keeper.change(RENAMED + name, pack(found))
+    place = keeper.recovered.places.get(name, DYNAMIC)
+    options = cell.spec.options
+    return Kept(name, options, cell.behaviour, codec_of(cell), Renames(found.made), place=place)
 
 
 def renew(keeper: Keeper, cell: WorkerCell) -> None:
@@ -48,7 +80,7 @@ def renew(keeper: Keeper, cell: WorkerCell) -> None:
         keeper.kept[name] = new
     else:
         let_trouble_go(keeper, name)
-    keeper.adopt(cell)
+    give_kept(keeper, cell)
 
 
 def let_trouble_go(keeper: Keeper, name: str) -> None:
@@ -87,7 +119,7 @@ def remains(keeper: Keeper, tree: SupervisorSpec) -> frozenset[str]:
         if not keeps(spec):
             continue
         old = keeper.kept.get(name)
-        tail = found.tailed().get(name) or Tail(name, None)
+        tail = found.tailed.get(name) or Tail(name, None)
         if old is None and tail.saved is None and not tail.records:
             tail = Tail(name, saved_of(keeper.store, name))
         if stands(tail.saved, tail.records)[0] if old is None else old.has:
@@ -109,7 +141,7 @@ def expect_tree(keeper: Keeper, tree: SupervisorSpec) -> None:
         if isinstance(spec, WorkerSpec) and keeps(spec)
         if spec.id in found.places and spec.id not in keeper.kept
     }
-    store, tails = keeper.store, found.tailed()
+    store, tails = keeper.store, found.tailed
     held = dict(claimed(store, new, found.places, tails, names | keeper.kept.keys()))
     left = {
         name: kept.values.code

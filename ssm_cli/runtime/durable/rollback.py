@@ -83,10 +83,10 @@ def mend_record(keeper: Keeper) -> None:
     """
     keeper.now, half = None, keeper.half
     if half is not None:
-        records, count, keeper.seq, cell, state, timeout = half
+        records, count, keeper.seq, cell, before = half
         lost = records[count:]
         del records[count:]
-        take_back(keeper, lost, [], {cell: Before(state, timeout)})
+        take_back(keeper, lost, [], {cell: before})
         keeper.half = None
         bring_back(keeper)
 
@@ -114,14 +114,14 @@ def forget_asked(world: World, cell: WorkerCell, after: int) -> None:
 
 def restore(world: World, cell: WorkerCell, was: Before) -> None:
     """Put a worker back to what it was."""
-    kept = cell.ensure_extra().kept
+    kept, (state, timeout) = cell.ensure_extra().kept, was
     if cell.status is not CellStatus.RUNNING:
-        kept.has, kept.last = True, was.state
+        kept.has, kept.last = True, state
         return
-    cell.state = was.state
+    cell.state = state
     commit.stop_timeout(world, cell)
-    if was.timeout is not None:
-        commit.start_timeout(world, cell, was.timeout)
+    if timeout is not None:
+        commit.start_timeout(world, cell, timeout)
 
 
 def bring_back(keeper: Keeper) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Outcome
 from ssm_cli.behaviour.effects import StartTimer
 from ssm_cli.behaviour.results import NOTHING, TIMEOUT, TimeoutAfter
+from ssm_cli.behaviour.state_loop import InState
 from ssm_cli.codec.classes import Inexact
 from ssm_cli.codec.declared import misfit
 from ssm_cli.codec.exact import alike, canonical, is_exact, read, read_plain, renamed, write
@@ -27,6 +28,7 @@ from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.runtime.durable.records import Armed, Code, KeptTimeout
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.unclaimed import placed
+from ssm_cli.runtime.durable.waiting import RUNS_HASH, Runs
 from ssm_cli.runtime.outside import is_from_outside
 
 MAX_STATE_BYTES = 64 * 1024 * 1024
@@ -94,14 +96,13 @@ class Values:
         place: str = "",
     ) -> None:
         facts = facts_of(behaviour)
-        self.worker = worker
+        self.worker, self.version, self.codec = worker, behaviour.version, codec
         self.code: Code = placed(facts.code, place)
-        self.version = behaviour.version
-        self.codec = codec
         self._said = facts.said
         self._migrate = behaviour.migrate
         self._classes = facts.classes_for(worker)
         self._renames = renames or Renames()
+        self._runs = Runs(self._classes)
 
     def dump(self, state: Any) -> bytes:
         """The bytes of a state; raises `StorageError` where it would not come back as it is."""
@@ -130,6 +131,9 @@ class Values:
             StorageError: the state would not come back as it is.
         """
         try:
+            if type(state) is InState:
+                data, size = self._runs.canonical(state)
+                return RUNS_HASH + digest(data), size * WALKED
             data, walked = canonical(state, self._classes)
         except Inexact as error:
             raise self._refused(error) from error
@@ -146,14 +150,13 @@ class Values:
             return b""
         parts: list[Any] = []
         for asked in (*outcome.effects, outcome.then):
-            kind: type = type(asked)
             names = () if asked is None else asked.__struct_fields__
             fields = [
                 self._bytes(value, then=then)
                 for name in names
-                if (value := getattr(asked, name)) is not NEWER.get((kind, name), NOTHING)
+                if (value := getattr(asked, name)) is not NEWER.get((type(asked), name), NOTHING)
             ]
-            parts.append((kind.__name__, *fields))
+            parts.append((type(asked).__name__, *fields))
         return EXACT_HASH + digest(_encode(parts))
 
     def _bytes(self, value: Any, *, then: Names) -> Any:
@@ -172,12 +175,13 @@ class Values:
     def has_hash(self, state: Any, taken: bytes, at: int | None = None) -> bool:
         """Whether a state is the one of that hash, which the record `at`, of whatever ssm, has."""
         try:
-            if taken[:1] != EXACT_HASH or len(taken) == DIGEST_BYTES:
+            mark = taken[:1]
+            if mark not in {EXACT_HASH, RUNS_HASH} or len(taken) == DIGEST_BYTES:
                 return digest(_old_sorted(state)) == taken
-            found = self.hash(state)[0]
+            found = mark + digest(self._runs.canonical(state, mark)[0])
             if found != taken and (then := self._renames.since(at)):
-                found = EXACT_HASH + digest(canonical(state, self._classes, then=then)[0])
-        except (StorageError, TypeError, OverflowError, ValueError, RecursionError):
+                found = mark + digest(self._runs.canonical(state, mark, then=then)[0])
+        except (Inexact, TypeError, OverflowError, ValueError, RecursionError):
             return False  # it cannot be written: the one that was could be
         return found == taken
 
@@ -272,8 +276,10 @@ class Values:
 
     # -- inputs and outputs ---------------------------------------------------------------------
 
-    def written(self, message: Any) -> bytes:
+    def written(self, message: Any, what: str = "an input") -> bytes:
         """The bytes of an input that came as a value: its codec's, if that brings it back.
+
+        `what` it is instead is said of one that cannot be written.
 
         Raises:
             StorageError: it would not come back as it is.
@@ -282,7 +288,7 @@ class Values:
             exact = write(message, self._classes)
         except Inexact as error:
             raise StorageError(
-                f"an input of {self.worker} cannot be recorded: "
+                f"{what} of {self.worker} cannot be recorded: "
                 f"{type(message).__name__}{error.path}: {error.why}"
             ) from error
         try:

@@ -182,6 +182,12 @@ class DownDue(msgspec.Struct, frozen=True, eq=False):
     record: int = 0
 
 
+class Dropped(msgspec.Struct, frozen=True, eq=False):
+    """In the place of a message with which a worker is held, and which it drops."""
+
+    message: Any
+
+
 class Caused(msgspec.Struct, frozen=True, eq=False):
     """A message that a recorded worker sends to a recorded worker, with the record that sent it."""
 

@@ -101,6 +101,8 @@ def not_running(cell: Cell) -> NoProc:
 def absence(cell: Cell) -> str:
     """Return why a node does not run, and what comes next, in words that follow its name."""
     if not comes_back(cell):
+        if not cell.starts:
+            return "is not running: no start of it is known here"
         return "is not running: it has ended or was terminated; restart_child starts it again"
     held: Cell | None = cell
     while held is not None:

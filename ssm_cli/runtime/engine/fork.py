@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from random import Random
 from typing import Any
 
 import msgspec
@@ -71,10 +70,9 @@ class Forking:
         self._made: list[Cell] = []  # the copies that share their `Extra` so far
         self._calls: dict[int, Pending] = {}
         self._notes: dict[int, CrashNote] = {}
-        chance = Random(0)  # noqa: S311 - its state is that of the other; it asks no system for chance
-        chance.setstate(world.random.getstate())
         root = self._supervisor(world.root, None)
-        self._copy = World(root, clock, guard, chance, world.judge)
+        self._copy = World(root, clock, guard, world.random, world.judge)
+        self._copy.shares_random = world.shares_random = True
 
     def fork(self) -> World:
         """Make it."""

@@ -61,6 +61,11 @@ class Instants:
         ahead_s = walls[max(0, bisect_left(walls, (now_s, math.inf)) - 1)][1]
         return now_s, now_s + ahead_s
 
+    def until(self, record: int) -> float:
+        """Return the last record that is known to have been served when this one was."""
+        index = bisect_left(self._times, (record + 1,))
+        return self._times[index][0] - 1 if index < len(self._times) else math.inf
+
 
 class Marks:
     """Which record each report is about, or follows."""

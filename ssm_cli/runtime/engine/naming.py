@@ -51,6 +51,12 @@ def spelled_out(root: SupervisorCell, names: Mapping[str, Cell], name: str) -> C
     return at_path(root, name) if "/" in name else None
 
 
+def is_of_pool(root: SupervisorCell, names: Mapping[str, Cell], name: str) -> bool:
+    """Return whether a name is one of a child that a pool may have, whether it has it or not."""
+    pools = (names.get(pool) or at_path(root, pool) for pool, key in splits(name) if key)
+    return any(isinstance(pool, SupervisorCell) and pool.spec.strategy is SIMPLE for pool in pools)
+
+
 def child_by_key(sup: SupervisorCell, key: str) -> Cell | None:
     """Return the partition of a key, or the child of a pool that has it as its label."""
     spec = sup.spec

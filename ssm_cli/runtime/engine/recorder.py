@@ -217,7 +217,7 @@ class Recorder:
         number: of the last record before the first here.
 
     Attributes:
-        append: puts an entry into the ring; `next_number` gives it its number.
+        append: puts an entry into the ring; `World.numbers` gives it its number.
         causes: by record, the record that sent its input, or started its timer.
         answered: the record of the call whose outcome was told last.
         askers: by record, who asked.
@@ -252,7 +252,7 @@ class Recorder:
     def begin(self, number: int) -> None:
         """Forget all, and go on behind the record `number`."""
         self.ring.clear()
-        self.next_number = count(number + 1).__next__
+        self.world.numbers = count(number + 1)
         self.current = self._number = number
         self._due, self._due_s = number, -math.inf
         self._weighed = self._newest = number
@@ -325,9 +325,9 @@ class Recorder:
     def _add(self, cell: WorkerCell, message: Any, came: Came, pending: Pending | None) -> None:
         each = cell.extra is not None and cell.extra.weighed
         if each or not cell.steps & 15:  # while the record before is the last one
-            self._weigh(cell, message, 1 if each else 16)
+            self._weigh(cell, message, 1 if each else 16, self.last())
         kind = KINDS.get(came.how, Kind.INFO)
-        self.current = number = self.next_number()
+        self.current = number = next(self.world.numbers)
         self.append((number, cell, kind, message, cell.state, came))
         sender, self.sender = self.sender, None
         if sender is not None:
@@ -342,7 +342,7 @@ class Recorder:
         """Record something that is no input; a change by hand has a number of its own."""
         if by_hand and self.due():
             self.moment()
-        number = self.next_number() if by_hand else self.last()
+        number = next(self.world.numbers) if by_hand else self.last()
         self.current = number
         self.append((number, cell, None, None, None, what))
         self._due -= 1
@@ -396,19 +396,22 @@ class Recorder:
         """Note that the next record is served at `now_s` or later."""
         self.instants.note_at(self.last() + 1, now_s)
 
-    def look(self, cell: WorkerCell, message: Any) -> None:
+    def look(self, cell: WorkerCell, message: Any, now_s: float) -> None:
         """Look closer, every 64th input of a worker, before it is stepped."""
-        number = self.last()
         if not cell.steps & 255 or cell.steps == FIRST:
-            self.instants.note(number + 1)
-            self._weigh(cell, message, 256)
-        if number >= self._due:
-            self.instants.note(number + 1)
+            number = self.last()
+            self.instants.note_at(number + 1, now_s)
+            self._weigh(cell, message, 256, number)
+        if now_s >= self._due_s and self.due():
+            self.next_at(now_s)
             self.moment()
 
-    def _weigh(self, cell: WorkerCell, message: Any, stands_for: int) -> None:
-        """Estimate what an input and its state hold; forget the oldest where that is too much."""
-        number, weights = self.last(), self._weights
+    def _weigh(self, cell: WorkerCell, message: Any, stands_for: int, number: int) -> None:
+        """Estimate what an input and its state hold; forget the oldest where that is too much.
+
+        `number` is that of the last record.
+        """
+        weights = self._weights
         size = weight_of(message, cell.state, *input_before(self.ring, cell))
         if not cell.steps:
             self.impure.watch(cell.spec.id, number + 1, cell.state, size)
@@ -475,7 +478,7 @@ def reach(recorder: Recorder, number: int) -> None:
 def go_on_at(recorder: Recorder, number: int) -> None:
     """Give the next record this number, unless that is behind the last one already."""
     if number > recorder.last() + 1:
-        recorder.next_number = count(number).__next__
+        recorder.world.numbers = count(number)
 
 
 def keep_few(recorder: Recorder, cells: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Any
 
 
@@ -66,7 +67,7 @@ class Timers:
         heap, entries = self.heap, self.entries
         while heap and heap[0][1] not in entries:
             heapq.heappop(heap)
-        return heap[0][0] if heap else float("inf")
+        return heap[0][0] if heap else inf
 
     def pop(self, now_s: float, newest: int) -> Any:
         """Take out the next entry that is due at `now_s`; None where none is.

@@ -53,7 +53,8 @@ class Weights:
 
 def weight_of(message: Any, state: Any, before: Any, output: Any) -> float:
     """Return about how many bytes a record takes: what its state does not share with `before`."""
-    size = LIGHT_BYTES if is_light(state) else estimate_new(state, before)
+    light = state is before or is_light(state)
+    size = LIGHT_BYTES if light else estimate_new(state, before)
     for value in (message, output):
         size += 0 if is_light(value) else estimate_of(value)
     return size

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, finish
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import Cell, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.crashes import CrashNotes
@@ -41,6 +43,7 @@ class Outside:
         init: in place of the `init` of workers and supervisors: the answers of the past; or None.
         coming: who was asked for and is not there yet, and for what (`performer/arriving.py`):
             remote children, and supervisors that wait for one.
+        completing: the supervisor whose start goes on, with children that waited; None for none.
         dropping: hears of each message that reaches nobody; None for nothing.
         driver: what serves the node from an asyncio loop; None where nothing does.
         held: calls of remote children that are coming, until those are there.
@@ -58,9 +61,9 @@ class Outside:
     """
 
     __slots__ = (
-        "advance", "carry", "coming", "driver", "dropping", "far_groups", "finish", "held", "init",
-        "keeper", "keeps", "leaving", "linking", "links", "looks", "news", "not_started", "runner",
-        "taken_by", "unwatch", "wake",
+        "advance", "carry", "coming", "completing", "driver", "dropping", "far_groups", "finish",
+        "held", "init", "keeper", "keeps", "leaving", "linking", "links", "looks", "news",
+        "not_started", "runner", "taken_by", "unwatch", "wake",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -69,6 +72,7 @@ class Outside:
         self.init: Callable[..., Any] | None = None
         self.carry: Callable[[Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
+        self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}
         self.not_started: Any = None
         self.keeps, self.taken_by = False, ""
@@ -97,7 +101,9 @@ class World:
     """The mutable state of one node.
 
     Attributes:
+        answer: what the `init` of `beginner` has returned, until that runs; else `NOTHING`.
         batch: how many inputs are served between two looks at the clock.
+        beginner: the worker that starts, or started last.
         begun: the workers whose `terminate` has begun, until they are known to be ending.
         bound: how many inputs from outside may wait; effects may exceed it (`MOST_EFFECTS`).
         callers: calls of `GenServer` workers that wait for an answer, by the number of their
@@ -109,6 +115,7 @@ class World:
         groups: which workers are members of what.
         history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
+        launched: the child that a request has asked for, until its start has come to something.
         lane: system messages; they overtake the queue.
         monitors: which worker hears of the end of which.
         names: every live node by id.
@@ -118,18 +125,24 @@ class World:
         pools: the supervisors whose children are made from a template, by id.
         pumping: whether the loop runs; nothing may enter it twice.
         queue: the inputs that wait; and publishes under way, under the root.
+        numbers: gives each record of the history its number.
         origins: in a fork that copies: by the id of an input, the copy and what it is the copy of.
+        record: puts an entry into the history; None where nothing is remembered.
         report: records what happened to a cell; see `ReportStream.add`.
         retries: restarts whose start failed and is tried again; others get in between.
         retry_at_s: no start is tried again before.
+        shares_random: whether a fork may have the same random source, until one of them draws.
         try_s: how long the last such try took.
+        uncollected: whether the cycle collector is kept out for it, and was in before.
     """
 
     __slots__ = (
-        "batch", "begun", "bound", "caller", "callers", "clock", "crashes", "dropped", "expected",
-        "forked", "gave_up", "groups", "guard", "history", "judge", "lane", "monitors", "names",
-        "origins", "outbox", "outside", "performing", "pools", "pumping", "queue", "random",
-        "report", "reports", "retries", "retry_at_s", "root", "running", "timers", "try_s",
+        "answer", "batch", "beginner", "begun", "bound", "caller", "callers", "clock",
+        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "history",
+        "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
+        "outside", "performing", "pools", "pumping", "queue", "random", "record", "report",
+        "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
+        "try_s", "uncollected",
     )  # fmt: skip
 
     def __init__(
@@ -140,11 +153,14 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random = random
+        self.random, self.shares_random = random, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
         self.begun: dict[Cell, bool] = {}
+        self.answer: Any = NOTHING
+        self.beginner: WorkerCell | None = None
+        self.launched: Cell | None = None
         self.queue: deque[Input] = deque()
         self.lane: deque[Entry] = deque()
         self.retries: deque[TryAgain] = deque()
@@ -158,18 +174,30 @@ class World:
         self.timers = Timers()
         self.groups = Groups()
         self.monitors = Monitors()
-        self.caller = 0
+        self.caller = self.dropped = 0
         self.callers: dict[int, Pending] = {}
         self.outbox: list[tuple[int, Any]] = []
         self.reports = ReportStream(clock)
         self.report = self.reports.add
         self.crashes = CrashNotes()
         self.history: Any = None
-        self.pumping = False
-        self.running = False
-        self.forked = self.gave_up = False
-        self.dropped = 0
+        self.record: Callable[[Any], None] | None = None  # at hand for each input
+        self.numbers = count(1)
+        self.pumping = self.running = self.forked = self.gave_up = self.uncollected = False
         self.expected: object = None
+
+    def chance(self) -> float:
+        """Draw a number in [0, 1) from the random source; a shared one is copied before."""
+        if self.shares_random:
+            own = Random(0)  # noqa: S311 - its state is that of the other; it keeps no secret
+            own.setstate(self.random.getstate())
+            self.random, self.shares_random = own, False
+        return self.random.random()
+
+    def remember(self, history: Any) -> None:
+        """Have a `Recorder` remember what is served from now on; None: nothing is remembered."""
+        append = None if history is None else history.append
+        self.history, self.record = history, append  # nothing comes between the two
 
     def origin(self, message: Any) -> Any:
         """Return the input that one is the copy of, in a fork that copies; else itself."""

@@ -22,7 +22,7 @@ from ssm_cli.runtime.performer.children import forget, without_collector
 from ssm_cli.runtime.performer.ending import terminate_cell
 from ssm_cli.runtime.performer.merging import take_tree
 from ssm_cli.runtime.performer.starting import Started, start_cell
-from ssm_cli.runtime.performer.supervise import restart_now, start_again
+from ssm_cli.runtime.performer.supervise import restart_now, start_again, undo_start
 from ssm_cli.runtime.reports import failure
 from ssm_cli.spec.judge import complaints_text
 from ssm_cli.spec.model import SupervisorSpec
@@ -88,7 +88,7 @@ def planned(
     stores = world.outside.keeper is not None or world.forked
     keeper = world.outside.keeper
     known = frozenset[str]() if keeper is None else remains(keeper, wanted)
-    with without_collector():
+    with without_collector(world):
         return plan_tree(
             standing_of(world.root), wanted, stores=stores, known=known, specs_only=specs_only
         )
@@ -196,7 +196,7 @@ class Applying:
             outcome = restart_now(world, sup, cell) if again else start_cell(world, cell)
         finally:
             if outcome is UNBEGUN and cell.status is not CellStatus.RUNNING:
-                terminate_cell(world, cell)  # an exception from outside has cut it
+                undo_start(world, cell)  # an exception from outside has cut it
             if outcome is not None and not isinstance(outcome, Ignore):
                 cell.ensure_extra().unbegun = True
                 cell.last_reason = outcome

@@ -68,7 +68,7 @@ def did_not(world: World, cell: Cell, reason: ExitReason) -> None:
     """Carry out what a start that failed comes to: by what the child was asked for."""
     sup, asked = cell.parent, world.outside.coming.get(cell, AGAIN)
     cell.last_reason = reason
-    world.report(*started(cell, reason))
+    world.report(*started(world, cell, reason))
     if isinstance(cell, RemoteCell):
         release_calls(world, cell)
     if sup is None:
@@ -110,7 +110,9 @@ def go_on_starting(world: World, sup: SupervisorCell) -> None:
         if any(cell in coming or cell.status is CellStatus.RESTARTING for cell in cells):
             return
         if starts and waiting:
+            world.outside.completing = sup
             outcome = start_some(world, sup, waiting)
+            world.outside.completing = None
             if outcome is not None:
                 if not isinstance(outcome, Ignore):
                     not_all(world, sup, outcome)

@@ -162,15 +162,21 @@ def find_problem(world: World, sup: SupervisorCell) -> object | None:
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
+def without_collector(world: World) -> Iterator[None]:
     """Keep the cycle collector out while many workers start, which makes much and leaves nothing.
 
     It would walk the growing tree again and again: half the time of starting a million workers.
     """
-    enabled = gc.isenabled()
+    world.uncollected = world.uncollected or gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
-            gc.enable()
+        collect_again(world)
+
+
+def collect_again(world: World) -> None:
+    """Let the cycle collector in, if it was kept out for this world."""
+    if world.uncollected:
+        gc.enable()
+    world.uncollected = False  # last: what is interrupted before is done again

@@ -16,10 +16,10 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.errors import StorageError
 from ssm_cli.runtime.durable.inputs import HOW
-from ssm_cli.runtime.durable.keeper import Accepted, next_record
+from ssm_cli.runtime.durable.keeper import Accepted
 from ssm_cli.runtime.durable.kept import Kept
-from ssm_cli.runtime.durable.records import Input
-from ssm_cli.runtime.durable.values import ODD, digest_of_output
+from ssm_cli.runtime.durable.records import Input, Outcome
+from ssm_cli.runtime.durable.values import ODD, RAW, digest_of_output
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.pending import Pending
@@ -33,14 +33,18 @@ from ssm_cli.runtime.performer.failing import (
 
 CALL = Kind.CALL
 UNSTEPPED = object()
+Came = tuple[Kind, bytes, Any]
+"""An input: how it came, as what, and its value."""
 
 
 def serve_plainly(
     world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
 ) -> tuple[Any, Any] | None:
     """Serve a plain input. An answer that is no pair is handed back; a read is, `UNSTEPPED`."""
+    if world.history is not None and not cell.steps & 63:
+        world.history.look(cell, data, world.clock.now_s())
     extra: Any = cell.extra  # it has one, by its plan
-    guard, keeper, kept = world.guard, world.outside.keeper, extra.kept
+    guard, kept = world.guard, extra.kept
     guard.used, guard.cell = True, cell
     if not guard.armed:
         guard.arm()
@@ -52,85 +56,77 @@ def serve_plainly(
         return None
     try:
         if type(message) in kept.reads:
+            guard.cell = None
             return message, UNSTEPPED
         result = kept.behaviour.step(message, cell.state)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
         if is_from_outside(guard, error):
             interrupt(world, cell, pending, error)
-        keeper.now = Accepted(HOW[kind], kept.values.came(data))
-        crashed(world, cell, message, pending, error)
+        failed(world, cell, (kind, data, message), pending, error)
         return None
     guard.cell = None
     if type(result) is not tuple or len(result) != 2:
-        keeper.now = Accepted(HOW[kind], kept.values.came(data))
+        go_careful(world, cell, kind, data)
         return message, result
-    try:
-        record(world, cell, kept, (kind, data), result)
-    except StorageError as error:
-        keeper.now = Accepted(HOW[kind], kept.values.came(data))
-        crashed(world, cell, message, pending, error)
-        return None
-    commit_pair(world, cell, (kind, message), result, pending)
+    commit_plainly(world, cell, (kind, data, message), result, pending)
     return None
 
 
-def commit_pair(
-    world: World,
-    cell: WorkerCell,
-    came: tuple[Kind, Any],
-    result: tuple[Any, Any],
-    pending: Pending | None,
+def commit_plainly(
+    world: World, cell: WorkerCell, came: Came, result: tuple[Any, Any], pending: Pending | None
 ) -> None:
-    """Commit an answer that is recorded; its caller gets it once that is written."""
-    keeper, before = world.outside.keeper, cell.state
-    cell.state = result[0]
-    if (history := world.history) is not None:
-        history.append((history.next_number(), cell, *came, before, result))
+    """Record an answer, and commit it; its caller gets it once that is written."""
+    (kind, data, message), (state, output), before = came, result, cell.state
+    guard, keeper, history = world.guard, world.outside.keeper, world.history
+    extra: Any = cell.extra  # it has one, by its plan
+    kept: Kept = extra.kept
+    try:
+        state_hash = kept.hash(state)
+    except StorageError as error:
+        failed(world, cell, came, pending, error)
+        return
+    outcome: Outcome = "silent"
+    written = b""
+    if kind is CALL:
+        outcome, guard.cell = "replied", cell
+        try:
+            written = foreign(kept.codec.encode, output)
+        except BaseException as error:
+            guard.cell = None
+            if is_from_outside(guard, error):
+                raise
+        guard.cell = None  # what cannot be written is b"": whoever asked in bytes is told so
+    record = Input(
+        kept.worker, keeper.at_s(), HOW[kind], data if data[:1] != ODD else RAW + data, outcome,
+        digest_of_output(written) if issubclass(type(written), bytes) else b"", state_hash,
+        kept.values.version, effects_hash=b"", number=0 if history is None else history.last() + 1,
+    )  # fmt: skip
+    keeper.add_input(cell, record, len(data))
+    kept.succeeded(record.data, state_hash)
+    cell.state = state
+    if history is not None:
+        history.append((next(world.numbers), cell, kind, message, before, result))
         if pending is not None:
             pending.record = history.last()
     if pending is not None:
-        keeper.hold(pending, pending.resolve, result[1])
+        keeper.hold(pending, pending.resolve, output)
     cell.steps, keeper.half = cell.steps + 1, None
 
 
-def write_output(world: World, cell: WorkerCell, kept: Kept, output: Any) -> bytes:
-    """Write an output for its record; b"" if it cannot be: whoever asked in bytes is told so."""
-    guard = world.guard
-    guard.cell = cell
-    try:
-        written: bytes = foreign(kept.codec.encode, output)
-    except BaseException as error:
-        guard.cell = None
-        if is_from_outside(guard, error):
-            raise
-        return b""
-    guard.cell = None
-    return written if issubclass(type(written), bytes) else b""
-
-
-for _function in (serve_plainly, write_output):
-    engine_code(_function)
-
-
-def record(
-    world: World, cell: WorkerCell, kept: Kept, came: tuple[Kind, bytes], result: tuple[Any, Any]
+def failed(
+    world: World, cell: WorkerCell, came: Came, pending: Pending | None, error: BaseException
 ) -> None:
-    """Record a plain input; raises `StorageError` where its state cannot be written."""
-    (kind, data), (state, output), keeper = came, result, world.outside.keeper
-    data = data if data[:1] != ODD else kept.values.came(data)
-    state_hash = kept.hash(state)
-    written = write_output(world, cell, kept, output) if kind is CALL else b""
-    keeper.step(cell)
-    kept.succeeded(data)
-    keeper.add(
-        Input(
-            kept.worker, keeper.at_s(), HOW[kind], data,
-            "replied" if kind is CALL else "silent",
-            digest_of_output(written), state_hash, kept.values.version, effects_hash=b"",
-            number=0 if world.history is None else next_record(keeper),
-        ),
-        len(data),
-        sure=True,
-    )  # fmt: skip
-    kept.recorded = state_hash
+    """A step raised, or its state cannot be written."""
+    go_careful(world, cell, *came[:2])
+    crashed(world, cell, came[2], pending, error)
+
+
+def go_careful(world: World, cell: WorkerCell, kind: Kind, data: bytes) -> None:
+    """Go on with an input on the careful way."""
+    kept: Kept = cell.ensure_extra().kept
+    world.outside.keeper.now = Accepted(HOW[kind], kept.values.came(data))
+
+
+for _function in (serve_plainly, commit_plainly):
+    engine_code(_function)

@@ -76,11 +76,13 @@ MOST_ROUNDS = 1_000  # of one `pump`, where a manual clock stands still
 MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
 CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
-RUNNING, RECORD = CellStatus.RUNNING, Plan.RECORD
+RUNNING, RECORD, CARE = CellStatus.RUNNING, Plan.RECORD, Plan.CARE
 
 
 @loop_code
-def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -> bool:
+def pump(
+    world: World, until: Pending, budget_s: float, *, retry: bool = True, rounds: int = MOST_ROUNDS
+) -> bool:
     """Serve the lane and the queue until both are empty, `until` is done, or time is up.
 
     Args:
@@ -88,16 +90,19 @@ def pump(world: World, until: Pending, budget_s: float, *, retry: bool = True) -
         until: a call that somebody waits for; `NEVER` for none.
         budget_s: stop after about so many seconds; the clock is read behind each batch.
         retry: whether restarts that failed are tried again.
+        rounds: stop after so many, each with a batch: on a clock that stands still.
 
     Returns:
         Whether it has stopped with work left, as its budget is over.
     """
     world.pumping = True
+    tries = MOST_TRIES if retry else 0
     try:
-        hear_links(world)
-        more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
+        if world.outside.links is not None:
+            hear_links(world)
+        more = serve_rounds(world, until, budget_s, tries, rounds)
         while world.outside.coming and hear_links(world):
-            more = serve_rounds(world, until, budget_s, MOST_TRIES if retry else 0)
+            more = serve_rounds(world, until, budget_s, tries, rounds)
     except BaseException:
         mend(world)
         leave(world)
@@ -115,7 +120,7 @@ def hear_links(world: World) -> bool:
     return asked
 
 
-def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> bool:
+def serve_rounds(world: World, until: Pending, budget_s: float, tries: int, rounds: int) -> bool:
     """Serve round after round: timers, a batch of inputs, what that records, one restart again."""
     clock, keeper = world.clock.now_s, world.outside.keeper
     now_s = clock()
@@ -123,8 +128,9 @@ def serve_rounds(world: World, until: Pending, budget_s: float, tries: int) -> b
         world.history.next_at(now_s)
     first_s, end_s = now_s, now_s + budget_s
     most = 0 if keeper is None else BATCH  # what is written goes by the number, not by the time
-    for _ in range(MOST_ROUNDS):
-        fire_timers(world, now_s)
+    for _ in range(rounds):
+        if world.timers.heap:
+            fire_timers(world, now_s)
         full = keeper is not None and keeper.is_full()
         more = run_batch(world, until, 0 if full else most or world.batch)
         begun_s, now_s = now_s, clock()
@@ -211,15 +217,13 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
 
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
     """Serve up to `most` of the inputs that wait; return whether more may be to do."""
-    lane, queue, guard, log, pending = world.lane, world.queue, world.guard, world.history, None
+    lane, queue, guard, record, pending = world.lane, world.queue, world.guard, world.record, None
     try:
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or step is None or not steps & 63:
-                step_one(world, cell, kind, message, pending)
-            else:
+            as_value = type(message) is not bytes
+            if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
                 state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
@@ -234,12 +238,14 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                         finish_step(world, cell, message, single(pending), result)
                     else:
                         cell.steps = steps + 1
-                        if log is not None:
-                            log.append((log.next_number(), cell, kind, message, state, result))
+                        if record is not None:
+                            record((next(world.numbers), cell, kind, message, state, result))
                         if pending is not None:
                             pending.resolve(output)
                         elif queue and not guard.ticked:
                             continue
+            else:
+                step_one(world, cell, kind, message, pending)
             if lane:
                 drain(world)
             if until.done or guard.ticked or not queue:
@@ -268,14 +274,13 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     guard.used = True
     if not guard.armed:
         guard.arm()
-    given: Any = NOTHING
+    given: Any = message
     step: Any = cell.step
     state, guard.cell = cell.state, cell
     try:
         if type(message) is bytes:
+            given = NOTHING
             given = (cell.codec or codec_of(cell)).decode(message)
-        else:
-            given = message
         result = step(given, state) if cell.steps & 63 else timed(world, cell, step, given)
     except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
         guard.cell = None
@@ -286,8 +291,8 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
     except ValueError:
         return Odd(given, result)
     cell.steps += 1
-    if (history := world.history) is not None:
-        history.append((history.next_number(), cell, kind, given, state, result))
+    if (record := world.record) is not None:
+        record((next(world.numbers), cell, kind, given, state, result))
     return output
 
 
@@ -310,7 +315,7 @@ def step_one(
 ) -> None:
     """Serve one input. A pure step with nothing special about it is served right here."""
     if cell.step is None or not (kind is CALL or kind is CAST):
-        serve(world, cell, kind, message, single(pending))
+        serve(world, cell, kind, message, None if pending is None else pending.single())
         return
     output = step_now(world, cell, message, kind)
     if type(output) is Odd:
@@ -330,7 +335,7 @@ def timed(world: World, cell: WorkerCell, step: Callable[[Any, Any], Any], messa
     now_s, guard = world.clock.now_s, world.guard
     if world.history is not None:
         guard.cell = None  # to keep a large tree takes its time, which is not that of the step
-        world.history.look(cell, message)
+        world.history.look(cell, message, now_s())
         guard.cell = cell
     begun_s = now_s()
     if begun_s > world.guard.overdue_s:
@@ -378,10 +383,13 @@ def serve(
     world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
 ) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
-    plan = cell.extra.plan if cell.extra is not None else Plan.CARE
+    extra = cell.extra
+    plan = CARE if extra is None else extra.plan
     quick = plan is RECORD and type(message) is bytes and cell.status is RUNNING
     if quick and not (pending and pending.request):
-        serve_journalled(world, cell, kind, message, pending)
+        left = serve_plainly(world, cell, kind, message, pending)
+        if left is not None:
+            finish_plainly(world, cell, kind, left, pending)
     elif type(message) is Publishing:
         bring_on(world, message)
     elif cell.status is not RUNNING:
@@ -459,20 +467,15 @@ def message_of(world: World, cell: WorkerCell, came: Any, pending: Pending | Non
     return commit.taken(world, cell, came) if isinstance(came, MARKED) else came
 
 
-def serve_journalled(
-    world: World, cell: WorkerCell, kind: Kind, data: bytes, pending: Pending | None
+def finish_plainly(
+    world: World, cell: WorkerCell, kind: Kind, left: tuple[Any, Any], pending: Pending | None
 ) -> None:
-    """Serve a plain input of a journalled pure step; go on with care if its answer is no pair."""
-    if world.history is not None and not cell.steps & 63:
-        world.history.look(cell, data)
-    left = serve_plainly(world, cell, kind, data, pending)
-    if left is None:
-        return
-    if left[1] is UNSTEPPED:
-        world.guard.cell = None
-        serve_reading(world, cell, kind, left[0], pending)
+    """Go on with care with a plain input that only reads, or whose answer is no pair."""
+    message, result = left
+    if result is UNSTEPPED:
+        serve_reading(world, cell, kind, message, pending)
     else:
-        finish_step(world, cell, left[0], pending, left[1])
+        finish_step(world, cell, message, pending, result)
 
 
 for _function in (serve_batch, step_now, finish_step):

@@ -10,6 +10,11 @@ stands in its status until it is done, and `mend` reads from that what was under
     STARTING            a remote child; it is asked for again, which is the same start
     a supervisor that does not run, with children that do: its start was cut, and they end
 
+What belongs to no status stands in the world: what an `init` has returned (`answer`), the child
+that a request starts (`launched`), the request (`performing`), an input that is dropped
+(`Dropped`), whether the cycle collector is out (`uncollected`). Nothing is left to a handler, as a
+second exception may end that.
+
 The input that was being served ends in an outcome of its own (`run_batch`, `Pending.cut`).
 """
 
@@ -34,12 +39,14 @@ from ssm_cli.runtime.engine.cell import (
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.arriving import look_at_starts, mend_start_of
+from ssm_cli.runtime.performer.children import collect_again
 from ssm_cli.runtime.performer.ending import end_begun, finish_interrupted, terminate_children
 from ssm_cli.runtime.performer.perform import drain
-from ssm_cli.runtime.performer.starting import AGAIN
+from ssm_cli.runtime.performer.requests import mend_request
+from ssm_cli.runtime.performer.starting import AGAIN, has_begun
 from ssm_cli.runtime.performer.stopping import stop_tree
 from ssm_cli.runtime.performer.supervise import announce_exit, is_behind
-from ssm_cli.runtime.performer.system import go_on
+from ssm_cli.runtime.performer.system import go_on, tell_dropped
 from ssm_cli.runtime.remote.far import release_calls
 
 WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
@@ -82,10 +89,14 @@ def mend(world: World) -> None:
 
     Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
     """
+    collect_again(world)
     world.guard.end()
     world.guard.forget_deadlines()
     world.reports.mend()
     end_begun(world)
+    has_begun(world)
+    world.outside.completing = None
+    mend_request(world)
     if world.outside.keeper is not None:
         mend_record(world.outside.keeper)
     if isinstance(world.performing, EndWorker):
@@ -148,6 +159,7 @@ def mend_children(  # noqa: C901 - a case for each status
             if isinstance(cell, SupervisorCell):
                 mend_children(world, cell, about)
             elif isinstance(cell, WorkerCell):
+                tell_dropped(world, cell)
                 replan(cell)
                 if cell.extra is not None and cell.extra.plan is not Plan.HELD:
                     release_held(world, cell)

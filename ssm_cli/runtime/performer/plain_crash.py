@@ -44,7 +44,7 @@ def crash_plainly(
     if sup is None or type(reason) is not Crash or not is_plain(world, sup, cell, pending):
         return False
     now_s = world.clock.now_s()
-    decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s=now_s)
+    decided = verdict(sup.spec, sup.window, sup.children, cell, reason, now_s)
     if type(decided) is not Restarted:
         return False
     error, wall_s = reason.error, world.clock.wall_s()
@@ -70,10 +70,10 @@ def crash_plainly(
     reports.add_many(crash)
     outcome = start_worker(world, cell)
     if outcome is None and reports.seq == crash.seq + 4:
-        crash.started_s = reports.wall_s()
+        crash.started_s = wall_s + (cell.since_s - now_s)
         reports.add_to(crash)
     else:  # or its `init` has made reports of its own
-        world.report(*started(cell, outcome))
+        world.report(*started(world, cell, outcome))
         settle_start(world, sup, cell, outcome)
     return True
 

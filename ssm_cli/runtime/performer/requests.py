@@ -31,7 +31,7 @@ from ssm_cli.runtime.performer.children import adopt, forget
 from ssm_cli.runtime.performer.ending import cancel_coming, terminate_cell
 from ssm_cli.runtime.performer.members import answer_kept, enrol, most_of, pooled_of
 from ssm_cli.runtime.performer.starting import COMING, WITHHELD, Started, start_cell
-from ssm_cli.runtime.performer.supervise import restart_now, settle_down
+from ssm_cli.runtime.performer.supervise import restart_now, settle_down, undo_start
 from ssm_cli.runtime.performer.taking import looked, with_places
 from ssm_cli.runtime.remote.life import end_soon, forget_left
 from ssm_cli.runtime.views import (
@@ -241,13 +241,9 @@ def forbid_twice(world: World, sup: SupervisorCell, spec: ChildSpec) -> None:
 
 def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | Later | None:
     """Start a checked spec; a start that fails, or is interrupted, leaves nothing behind."""
-    cell = adopt(world, sup, spec)
-    try:
-        outcome = start_cell(world, cell)
-    except BaseException:
-        terminate_cell(world, cell)
-        forget(world, cell)
-        raise
+    cell = world.launched = adopt(world, sup, spec)
+    outcome = start_cell(world, cell)
+    world.launched = None
     if outcome is None:
         return spec.id
     if outcome is COMING:
@@ -259,6 +255,25 @@ def launch(world: World, sup: SupervisorCell, spec: ChildSpec) -> str | Later | 
     if is_dynamic(sup) or spec.restart is Restart.TEMPORARY:
         forget(world, cell)
     return None
+
+
+def mend_request(world: World) -> None:
+    """End a request that was interrupted, unless it waits; its caller is told."""
+    undo_launch(world)
+    asked, outside = world.performing, world.outside
+    if isinstance(asked, Asked):
+        put_off = () if asked.cell.extra is None else asked.cell.extra.backlog
+        waits = (*outside.looks, *outside.leaving.values(), *outside.coming.values(), *put_off)
+        if asked not in waits:
+            asked.pending.fail(interrupted(asked.cell))
+
+
+def undo_launch(world: World) -> None:
+    """Leave nothing behind of a child whose start has come to nothing."""
+    if world.launched is not None:
+        undo_start(world, world.launched)
+        forget(world, world.launched)
+        world.launched = None
 
 
 def from_template(
@@ -466,10 +481,8 @@ def answer_request(world: World, asked: Asked) -> None:
         try:
             value = REQUESTS[asked.verb](world, sup, *asked.args)
         except SsmError as error:
+            undo_launch(world)
             pending.fail(error)
-        except BaseException:
-            pending.fail(interrupted(sup))
-            raise
         else:
             if isinstance(value, Leaving):
                 world.outside.leaving[value.cell] = asked

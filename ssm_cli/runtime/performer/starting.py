@@ -57,7 +57,7 @@ from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
 from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist, WorkerOptions
 from ssm_cli.supervision.decisions import is_ordered
 
-NONE = Persist.NONE  # looked at for each start: a global is quick
+NONE, LAST_GOOD = Persist.NONE, OnCrash.LAST_GOOD  # looked at for each start: globals are quick
 
 IGNORE = Ignore()
 
@@ -105,14 +105,18 @@ def come_up(world: World, cell: Cell) -> Started:
     elif result is COMING:
         world.outside.coming[cell] = FIRST
     else:
-        world.report(*started(cell, result))
+        world.report(*started(world, cell, result))
     return result
 
 
-def started(cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
+def started(world: World, cell: Cell, outcome: Started) -> tuple[str, Cell, Detail]:
     """The event that a start ends with, about whom, and its further fields."""
     if outcome is None:
         return "started", cell, None
+    sup = cell.parent
+    if sup is not None and sup is world.outside.completing and not isinstance(outcome, Ignore):
+        sup.last_reason = Shutdown(FailedToStart(cell.spec.id, outcome))
+        sup.status = CellStatus.ENDING  # it does not come up without that child
     cell.status = CellStatus.UNDEFINED
     if isinstance(outcome, Ignore):
         return "ignored", cell, None
@@ -131,53 +135,52 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
 def run_init(world: World, cell: WorkerCell) -> Started:
     """Run `init` and commit what it answers. The plain case, a state and no more, is quick."""
     spec, guard = cell.spec, world.guard
-    result: Any = NOTHING
+    guard.used = True
+    if not guard.armed:
+        guard.arm()
+    world.beginner, world.answer = cell, NOTHING
+    guard.phase, guard.cell = INIT, cell
     try:
-        guard.used = True
-        if not guard.armed:
-            guard.arm()
-        guard.phase, guard.cell = INIT, cell
-        try:
-            behaviour = cell.behaviour
-            if behaviour is None:
-                behaviour = cell.behaviour = behaviour_of(spec.start)
-            if world.outside.init is None:
-                result = (behaviour.init or nothing)(label_of(spec.id), spec.args)
-            else:
-                result = world.outside.init(spec.id, spec.args)
-        except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
-            return why_failed(world, cell, error)
-        guard.cell, guard.phase = None, STEP
-        if world.history is not None:
-            world.history.began(cell, result)
-        plain = type(behaviour) is StateMachine
-        if not plain or type(result) in ANSWERS or spec.options.on_crash is OnCrash.LAST_GOOD:
-            return commit_init(world, cell, result)
-        cell.state = result
-        cell.status = RUNNING
-        cell.since_s = world.clock.now_s()
-        if cell.extra is None and behaviour.reads is None:
-            cell.step = behaviour.step
+        behaviour = cell.behaviour
+        if behaviour is None:
+            behaviour = cell.behaviour = behaviour_of(spec.start)
+        if world.outside.init is None:
+            world.answer = result = (behaviour.init or nothing)(label_of(spec.id), spec.args)
         else:
-            replan(cell)
-            release_held(world, cell)
-    except BaseException:
-        has_begun(world, cell, result)
-        raise
+            world.answer = result = world.outside.init(spec.id, spec.args)
+    except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
+        return why_failed(world, cell, error)
+    guard.cell, guard.phase = None, STEP
+    if world.history is not None:
+        world.history.began(cell, result)
+    odd = type(behaviour) is not StateMachine or type(result) in ANSWERS
+    if odd or spec.options.on_crash is LAST_GOOD:
+        outcome = commit_init(world, cell, result)
+        world.answer = NOTHING
+        return outcome
+    cell.state, cell.status = result, RUNNING
+    world.answer = NOTHING
+    cell.since_s = world.clock.now_s()
+    if cell.extra is None and behaviour.reads is None:
+        cell.step = behaviour.step
+    else:
+        replan(cell)
+        release_held(world, cell)
     return None
 
 
-def has_begun(world: World, cell: WorkerCell, result: Any) -> None:
-    """Note that a worker runs whose start was interrupted once its `init` had returned a state.
+def has_begun(world: World) -> None:
+    """Have a worker run whose start was interrupted once its `init` had returned a state.
 
-    So it is terminated when it ends, as any whose `init` has returned.
+    So it is terminated when it ends, as any other. What interrupts this, too, leaves it to be done.
     """
-    if cell.status is RUNNING or result is NOTHING:
-        return
-    if type(cell.behaviour) is StateMachine and type(result) not in ANSWERS:
-        cell.state, cell.status = result, RUNNING
-    else:
-        commit_init(world, cell, result)
+    cell, answer = world.beginner, world.answer
+    if cell is not None and answer is not NOTHING and cell.status is not RUNNING:
+        if type(cell.behaviour) is StateMachine and type(answer) not in ANSWERS:
+            cell.state, cell.status = answer, RUNNING
+        else:
+            commit_init(world, cell, answer)
+    world.beginner, world.answer = None, NOTHING
 
 
 engine_code(run_init)
@@ -278,7 +281,7 @@ def commit_init(world: World, cell: WorkerCell, result: Any) -> Started:
         if wrong := unfit(outcome):
             return Crash(BadReturnError(wrong), "bad_return_value")
         outcome = as_recorded(outcome)
-    keep = spec.options.on_crash is OnCrash.LAST_GOOD and cell.steps and cell.state is not None
+    keep = spec.options.on_crash is LAST_GOOD and cell.steps and cell.state is not None
     keep = keep and spec.options.persist is NONE
     if keep and world.history is not None:
         world.history.keeps(cell)
@@ -407,6 +410,7 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
             try:
                 index, outcome = start_workers(world, cells, begin)
             except BaseException:
+                has_begun(world)
                 tell_started(world, [*takewhile(is_running, cells[begin:])])
                 raise
             tell_started(world, cells[begin:index])
@@ -414,20 +418,20 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
                 continue
             cell = cells[index]
             world.report("starting", cell, cell.starts)
-            world.report(*started(cell, outcome))
+            world.report(*started(world, cell, outcome))
         if outcome is not None:
             yield cell, outcome
         index += 1
 
 
-def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # noqa: C901 - a loop
+def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
     """Start workers from number `begin` on, up to one that fails or is none: which, and how.
 
     `start_worker` for many: what follows from machine and options is looked at when they change.
     """
     guard, now_s = world.guard, world.clock.now_s
     behaviour = options = init = step = None
-    guard.used = True
+    guard.used, world.answer = True, NOTHING
     for index in range(begin, len(cells)):
         cell = cells[index]
         if type(cell) is not WorkerCell:
@@ -441,30 +445,30 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:  # 
             if (outcome := start_worker(world, cell)) is not None:
                 return index, outcome
             continue
-        result: Any = NOTHING
+        cell.behaviour = behaviour
+        world.beginner = cell
+        guard.phase, guard.cell = INIT, cell
+        if not guard.armed:  # looked at once a tick can no longer take the guard for idle
+            guard.arm()
         try:
-            cell.behaviour = behaviour
-            guard.phase, guard.cell = INIT, cell
-            if not guard.armed:  # looked at once a tick can no longer take the guard for idle
-                guard.arm()
-            try:
-                result = init(spec.id, spec.args)
-            except BaseException as error:  # noqa: BLE001 - as in run_init
-                return index, why_failed(world, cell, error)
-            guard.cell, guard.phase = None, STEP
-            if type(result) not in ANSWERS:
-                cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
-            elif (outcome := commit_init(world, cell, result)) is not None:
-                return index, outcome
-        except BaseException:
-            has_begun(world, cell, result)
-            raise
+            world.answer = result = init(spec.id, spec.args)
+        except BaseException as error:  # noqa: BLE001 - as in run_init
+            return index, why_failed(world, cell, error)
+        guard.cell, guard.phase = None, STEP
+        outcome = None
+        if type(result) not in ANSWERS:
+            cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
+        else:
+            outcome = commit_init(world, cell, result)
+        world.answer = NOTHING
+        if outcome is not None:
+            return index, outcome
     return len(cells), None
 
 
 def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
     """`init` and `step` of a worker whose start is its `init` and no more; else none."""
-    begins_anew = options.on_crash is OnCrash.INIT and options.persist is Persist.NONE
+    begins_anew = options.on_crash is OnCrash.INIT and options.persist is NONE
     if type(behaviour) is StateMachine and begins_anew and behaviour.reads is None:
         return behaviour.init, behaviour.step
     return None, None

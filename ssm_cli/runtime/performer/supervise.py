@@ -17,6 +17,7 @@ from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
 from ssm_cli.behaviour.results import Ignore
 from ssm_cli.runtime.durable.lives import is_withheld
 from ssm_cli.runtime.durable.pools import is_durable
+from ssm_cli.runtime.durable.records import Note
 from ssm_cli.runtime.engine.backlog import refuse_below
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.crashes import decide
@@ -37,6 +38,7 @@ from ssm_cli.runtime.performer.starting import (
     IGNORE,
     WITHHELD,
     Started,
+    has_begun,
     start_all,
     start_cell,
 )
@@ -136,7 +138,7 @@ def judge(world: World, sup: SupervisorCell, cell: Cell, ended: ExitReason | Non
         cell,
         ended,
         now_s=world.clock.now_s(),
-        chance=world.random.random() if delays else 0.5,
+        chance=world.chance() if delays else 0.5,
         held=0 if cell.extra is None else cell.extra.attempt,
     )
 
@@ -205,7 +207,7 @@ def note(world: World, event: str, cell: Cell, names: Sequence[str]) -> None:
     """Record a decision, in a node that keeps a journal."""
     keeper = world.outside.keeper
     if keeper is not None and cell.parent is not None:
-        keeper.note(cell.parent.spec.id, event, cell.spec.id, tuple(names))
+        keeper.add(Note(cell.parent.spec.id, keeper.at_s(), event, cell.spec.id, tuple(names)))
 
 
 def delay(world: World, sup: SupervisorCell, cell: Cell, decided: Delayed) -> None:
@@ -232,7 +234,7 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
-    with without_collector():
+    with without_collector(world):
         take_down(world, sup, decided.stop, decided.start)
         start_again(world, sup, [sup.children[name] for name in decided.start])
 
@@ -283,12 +285,18 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
     try:
         outcome = start_cell(world, cell)
     except BaseException:
-        terminate_cell(world, cell)
+        undo_start(world, cell)
         settle_down(world, sup, cell, for_good=False)
         raise
     if outcome is not None and outcome is not COMING:
         settle_down(world, sup, cell, for_good=type(outcome) is Ignore)
     return outcome
+
+
+def undo_start(world: World, cell: Cell) -> None:
+    """End a child whose start was interrupted, as far as it had come."""
+    has_begun(world)
+    terminate_cell(world, cell)
 
 
 def settle_start(world: World, sup: SupervisorCell, child: Cell, outcome: Started) -> None:

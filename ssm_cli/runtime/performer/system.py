@@ -45,6 +45,7 @@ from ssm_cli.runtime.engine.entries import (
     MARKED,
     Caused,
     ContinueDue,
+    Dropped,
     LinkBroken,
     RunEnded,
     TimeoutDue,
@@ -142,25 +143,30 @@ def held_of(cell: WorkerCell) -> deque[Any]:
 def drop_held(world: World, cell: WorkerCell) -> None:
     """Let it go on without the input that it is held with; its caller is told."""
     backlog = held_of(cell)
-    name, kept, (kind, message, pending) = cell.spec.id, kept_of(cell), backlog[0]
+    kept, (kind, message, pending) = kept_of(cell), backlog[0]
     value = taken(world, cell, message) if isinstance(message, MARKED) else NOTHING
     if type(message) is TimeoutDue:
         stop_timeout(world, cell)
     if value is not NOTHING and kept is not None and kept.journals:
         record_drop(world.outside.keeper, cell, kind, message, value)
-    text = f"{name}: the input was dropped at a break; its state stays"
-    error = unstepped(CalleeStopped(text, worker=name, reason="dropped"))
-    backlog.popleft()
-    try:
-        if isinstance(pending, Pending):
-            pending.fail(error)
-        elif not isinstance(message, VOID):
-            world.drop(cell, name, kind.name.lower(), "dropped at a break")
-        leave_break(world, cell)
-    except BaseException:
-        if isinstance(pending, Pending):
-            pending.cut(error)
-        raise
+    backlog[0] = kind, Dropped(message), pending  # from here on, whatever interrupts the rest
+    tell_dropped(world, cell)
+
+
+def tell_dropped(world: World, cell: WorkerCell) -> None:
+    """Tell of the input that a worker drops, if it does so, and have the worker go on."""
+    extra = cell.extra
+    if extra is None or not extra.backlog or type(extra.backlog[0][1]) is not Dropped:
+        return
+    name, (kind, dropped, pending) = cell.spec.id, extra.backlog[0]
+    if isinstance(pending, Pending):
+        text = f"{name}: the input was dropped at a break; its state stays"
+        pending.fail(unstepped(CalleeStopped(text, worker=name, reason="dropped")))
+    elif not isinstance(dropped.message, VOID):
+        world.drop(cell, name, kind.name.lower(), "dropped at a break")
+    extra.suspended = False
+    extra.backlog.popleft()  # last: what is interrupted before is done again
+    leave_break(world, cell)
 
 
 def edit_held(world: World, cell: WorkerCell, given: Any) -> None:

@@ -33,7 +33,7 @@ class PastLinks:
         del child, within_s
         return True
 
-    def cast(self, child: str, worker: str, data: bytes) -> None:
+    def cast(self, child: str, worker: str, carried: Any) -> None:
         """Nobody is sent anything."""
 
 

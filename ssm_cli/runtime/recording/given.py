@@ -74,8 +74,13 @@ class Given:
     def take(self, name: str, message: Any) -> bool:
         """Return whether an input waits that is served now."""
         known = self._waits[name][id(message)] > 0
-        self._waits[name][id(message)] -= known
+        if known:
+            self._waits[name][id(message)] -= 1
         return known
+
+    def has(self, name: str) -> bool:
+        """Return whether inputs of a worker wait."""
+        return name in self._waits and any(self._waits[name].values())
 
     def _add(self, to: defaultdict[str, Counter[int]], name: str, message: Any) -> None:
         to[name][id(message)] += 1

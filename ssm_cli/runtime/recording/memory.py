@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ssm_cli.errors import Forgotten
@@ -26,11 +26,11 @@ class Memory:
     """What a node remembers of its inputs, and the tree as it was at each of them."""
 
     def __init__(
-        self, world: World, beside: Callable[[World], Any], run: Callable[[float], None]
+        self, world: World, beside: Callable[[World], Any], turns: Callable[[float], Iterator[None]]
     ) -> None:
         self._world = world
         self._beside = beside
-        self._run = run
+        self._turns = turns
 
     def at(self, record: int) -> Any:
         """Return a `Node` that shows the tree as it was behind a record, and all that it set off.
@@ -60,7 +60,7 @@ class Memory:
         """
         world = self._world
         known = world.reports.record_of
-        world.history = Recorder(world, most, number=record)
+        world.remember(Recorder(world, most, number=record))
         world.history.moment()
         world.guard.close()
         world.guard = guard_by_real_time(world.guard)
@@ -71,26 +71,32 @@ class Memory:
 
     def step_again(
         self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
-    ) -> None:
-        """Serve again what another node has served, in a fork of it; see `recording/restep.py`."""
+    ) -> Iterator[None]:
+        """Serve again what another node has served, in a fork of it; see `recording/restep.py`.
+
+        Goes on as what it returns is iterated over: somebody else may be served in between.
+        """
         world, entries = self._world, list(entries)
         with known_inits(world, entries):
-            step_again(recorder, world, entries, instead, self._run)
+            yield from step_again(recorder, world, entries, instead, self._turns)
         world.retry_at_s = 0.0
-        self._run(0)
+        yield from self._turns(0.0)
 
     def give_again(
         self, recorder: Recorder, entries: Iterable[Entry], instead: Mapping[int, Any]
-    ) -> None:
-        """Give a fork what another was given by hand, at the times of then; the rest it brings."""
+    ) -> Iterator[None]:
+        """Give a fork what another was given by hand, at the times of then; the rest it brings.
+
+        Goes on as `step_again`.
+        """
         world, entries = self._world, list(entries)
         with known_inits(world, entries):
             for entry in entries:
                 at_s = recorder.instants.of(entry[0])[0]
-                self._run(max(0.0, at_s - world.clock.now_s()))
+                yield from self._turns(max(0.0, at_s - world.clock.now_s()))
                 if world.running:
                     give_again(recorder, world, entry, instead)
-                    self._run(0)
+                    yield from self._turns(0.0)
 
     def first_record(self) -> int:
         """Return the first record that `at` can show; 0 is the start of the tree."""

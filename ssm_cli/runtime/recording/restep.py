@@ -15,6 +15,7 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, cast
 
 from ssm_cli.behaviour.dispatch import Kind, advance
@@ -48,15 +49,21 @@ from ssm_cli.runtime.engine.recorder import (
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import hear_links, serve, step_one
+from ssm_cli.runtime.performer.loop import (
+    BATCH,
+    hear_links,
+    serve,
+    step_one,
+)
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
 from ssm_cli.runtime.recording.far import PastLinks
 from ssm_cli.runtime.recording.given import Given
 from ssm_cli.runtime.recording.rewind import is_down
+from ssm_cli.runtime.recording.straight import step_straight
 
-Run = Callable[[float], None]
+Turns = Callable[[float], Iterator[None]]
 MOST_ROUNDS = 10_000  # of timers that a fork alone has, between two records
 
 
@@ -108,21 +115,21 @@ def step_again(
     world: World,
     entries: Iterable[Entry],
     instead: Mapping[int, Any],
-    run: Run,
-) -> None:
-    """Lead a fork on.
+    turns: Turns,
+) -> Iterator[None]:
+    """Lead a fork on, as what is returned is iterated over.
 
     Args:
         recorder: whose records they are.
         world: of the fork, as it was before the first of them.
         entries: what is remembered behind that.
         instead: by record, the input to be served in its place; None leaves it out.
-        run: has the fork serve what waits, for so many seconds.
+        turns: has the fork serve what waits, for so many seconds, some inputs at a time.
     """
     world.retry_at_s = math.inf  # restarts that fail are tried again where they were
     world.outside.links = PastLinks()
     try:
-        Leading(recorder, world, entries, instead, run).lead()
+        yield from Leading(recorder, world, entries, instead, turns).lead()
     finally:
         world.outside.links = None
 
@@ -152,26 +159,28 @@ class Leading:
 
     def __init__(
         self, recorder: Recorder, world: World, entries: Iterable[Entry],
-        instead: Mapping[int, Any], run: Run,
+        instead: Mapping[int, Any], turns: Turns,
     ) -> None:  # fmt: skip
-        self._recorder, self._world, self._run = recorder, world, run
+        self._recorder, self._world, self._turns = recorder, world, turns
         self._entries, self._instead = list(entries), instead
         self._given = Given(world)
         self._differs = world.outside.advance is not advance  # other code
-        self._own = Counter(map(self._key, self._entries))  # that are still to come
-        self._others = Counter(map(self._id_of, self._entries))
+        self._next = 0  # of the entries that are still to come
+        self._counted = -1  # the first that is counted in these two
+        self._own, self._others = Counter[Any](), Counter[tuple[str, int]]()
 
-    def lead(self) -> None:
-        """Do all of it, as long as the tree runs."""
+    def lead(self) -> Iterator[None]:
+        """Do all of it, as long as the tree runs; others may get in between two entries."""
         world = self._world
-        for at, entry in enumerate(self._entries):
+        while self._next < len(self._entries):
+            yield
+            entry = self._entries[self._next]
+            self._next += 1
             number, cell, _, _, _, what = entry
-            self._own[self._key(entry)] -= 1
-            self._others[self._id_of(entry)] -= 1
             if type(what) in (Fired, Tried):
-                self._come_up(at, what)
+                yield from self._come_up(what)
             elif type(what) is FarNews:
-                self._hear(what)
+                yield from self._hear(what)
             self._given.follow(cell, what)
             if cell is None or type(what) in FOLLOWED:
                 continue
@@ -180,12 +189,24 @@ class Leading:
             if instead is None:
                 leave_out(self._recorder, world, entry, self._given)
                 continue
-            self._move_to(self._recorder.instants.of(number)[0])
+            yield from self._move_to(self._recorder.instants.of(number)[0])
             if not world.running:
                 return
             if is_record(entry) and world.history is not None:
                 go_on_at(world.history, number)
             self._serve_again(entry)
+            if type(what) is tuple:
+                more = self._entries[self._next : self._next + BATCH]
+                self._next += step_straight(self._recorder, world, more, self._instead, self._given)
+
+    def _count(self) -> None:
+        """Count what is still to come: by what the tree has brought, and by the inputs."""
+        begun = self._counted >= 0
+        begin, end = (self._counted, self._next) if begun else (self._next, len(self._entries))
+        for entry in islice(self._entries, begin, end):
+            self._own[self._key(entry)] += -1 if begun else 1
+            self._others[self._id_of(entry)] += -1 if begun else 1
+        self._counted = self._next
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
         """Return what an input that the tree has brought itself is known by; None for another."""
@@ -207,20 +228,20 @@ class Leading:
             return "", 0
         return cell.spec.id, id(self._recorder.world.origin(message))
 
-    def _come_up(self, at: int, what: Fired | Tried) -> None:
+    def _come_up(self, what: Fired | Tried) -> Iterator[None]:
         """Have come up what came up then: timers, or a restart that had failed."""
         world = self._world
         if type(what) is Fired:
-            cancel_left_out(world, self._entries, at + 1, self._instead)
-        self._move_to(what.now_s)
+            cancel_left_out(world, self._entries, self._next, self._instead)
+        yield from self._move_to(what.now_s)
         if type(what) is Fired:
             self._fire()
         elif world.retries:
             try_now(world)
 
-    def _hear(self, what: FarNews) -> None:
+    def _hear(self, what: FarNews) -> Iterator[None]:
         """Have the links bring what they brought then."""
-        self._move_to(what.now_s)
+        yield from self._move_to(what.now_s)
         self._world.outside.links.news.append(what.news)
         self._world.pumping = True
         try:
@@ -228,13 +249,13 @@ class Leading:
         finally:
             self._world.pumping = False
 
-    def _move_to(self, to_s: float) -> None:
+    def _move_to(self, to_s: float) -> Iterator[None]:
         """Let time pass, with what that brings besides what is remembered."""
         world, clock = self._world, cast("ManualClock", self._world.clock)
         if to_s <= clock.now_s():
             return
         for _ in range(MOST_ROUNDS if self._differs else 0):
-            self._serve_new()
+            yield from self._serve_new()
             due_s = world.timers.next_s()
             if due_s >= to_s or not world.running:
                 break
@@ -251,9 +272,11 @@ class Leading:
         finally:
             world.pumping = False
 
-    def _serve_new(self) -> None:
+    def _serve_new(self) -> Iterator[None]:
         """Serve what waits and is not remembered to be served later."""
         queue, counted = self._world.queue, Counter[Any]()
+        if queue:
+            self._count()
         new: list[Any] = []
         later: list[Any] = []
         for entry in queue:
@@ -266,7 +289,7 @@ class Leading:
         if new:
             queue.clear()
             queue.extend(new)
-            self._run(0)
+            yield from self._turns(0.0)
             queue.extendleft(reversed(later))
 
     def _serve_again(self, entry: Entry) -> None:

@@ -21,6 +21,7 @@ from ssm_cli.runtime.remote.ports import (
     NodeSeen,
     Outcome,
     Stopped,
+    Superseded,
     Unheard,
 )
 from ssm_cli.runtime.views import Carried
@@ -140,11 +141,11 @@ class FakeLinks:
             outcome = worker(call.data)
         self._answers.append((answered, outcome))
 
-    def cast(self, child: str, worker: str, data: bytes) -> None:
+    def cast(self, child: str, worker: str, carried: Carried) -> None:
         """Hand an input over, if the child can be reached."""
         known = self._workers.get(f"{child}.{worker}")
         if known is not None and self._live.get(child, False):
-            known(data)
+            known(carried.data)
 
     def interest(self, group: str, *, wanted: bool) -> None:
         """Note whether a group has members."""
@@ -168,7 +169,7 @@ class FakeLinks:
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless there are news."""
-        if not (self._news or self._answers):
+        if not (self._news or (self._answers and not self.mute)):
             self._clock.sleep_s(seconds)
 
     def fileno(self) -> int:
@@ -202,6 +203,10 @@ class FakeLinks:
     def break_off(self, *, up: bool = False, detail: str = "") -> None:
         """Whatever links the tree to its cluster goes, or is back."""
         self._news.append(LinkSeen(up, detail))
+
+    def supersede(self, by: str) -> None:
+        """Another process becomes the parent of the children."""
+        self._news.append(Superseded(by))
 
     def link(self, child: str, *, reachable: bool, age_s: float = 0.0) -> None:
         """The link to a child breaks, or is there again."""

@@ -16,6 +16,7 @@ from ssm_cli.runtime.engine.naming import child_by_key
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.remote.ports import ITSELF, MAX_INPUT_BYTES, Answered, Call, Outcome
+from ssm_cli.runtime.views import Carried
 
 LONGEST_S = 3600.0  # of a call that sets no limit
 MOST_HELD = 4096  # calls of one child that is starting; more are answered `busy`
@@ -62,7 +63,7 @@ def ask_far(world: World, child: str, question: bytes, timeout_s: float) -> Pend
     cell, links = world.find(child), world.outside.links
     if not isinstance(cell, RemoteCell) or links is None:
         raise NoProc(f"{child} is no remote child of this tree", worker=child, reason="noproc")
-    check(world, child, question)
+    carried_to(world, child, question)
     if cell.status is not CellStatus.RUNNING:
         raise NoProc(f"{child} is not running", worker=child, reason="noproc")
     if not cell.reachable:
@@ -95,17 +96,18 @@ def send_far(
 
     Raises:
         CalledFromStep: a step called its own node.
-        DecodeError: the input is not bytes (only the worker's own process knows its types), or
-            there are too many of them.
+        DecodeError: the input is neither bytes nor a value as JSON (only the worker's own process
+            knows its types), or there are too many of them.
     """
     cell, worker = far
     name = f"{cell.spec.id}.{worker}"
-    check(world, name, message)
+    carried = carried_to(world, name, message)
     assert world.outside.links is not None
     if not world.running:
         raise tree_down(name, gave_up=world.gave_up)
     limit_s = LONGEST_S if timeout_s is None else timeout_s
-    call = Call(cell.spec.id, worker, message, limit_s, pending.request)
+    data, is_value = carried.data, carried.is_value
+    call = Call(cell.spec.id, worker, data, limit_s, pending.request, is_value)
     answered = partial(_answered, pending, name, worker)
     if cell.status is CellStatus.STARTING:
         hold_call(world, cell, call, answered)
@@ -150,25 +152,28 @@ def cast_far(world: World, far: tuple[RemoteCell, str], message: Any) -> None:
     """
     cell, worker = far
     name = f"{cell.spec.id}.{worker}"
-    check(world, name, message)
+    carried = carried_to(world, name, message)
     if world.outside.links is None or cell.status is not CellStatus.RUNNING:
         world.drop(world.root, name, "cast", f"{cell.spec.id} is not running")
     elif not cell.reachable:
         world.drop(world.root, name, "cast", f"{cell.spec.id} cannot be reached")
     else:
-        world.outside.links.cast(cell.spec.id, worker, message)
+        world.outside.links.cast(cell.spec.id, worker, carried)
 
 
-def check(world: World, name: str, message: Any) -> None:
-    """Refuse what cannot be sent."""
+def carried_to(world: World, name: str, message: Any) -> Carried:
+    """Return an input as it crosses; refuse one that cannot be sent."""
     if world.guard.cell is not None:
         who = world.guard.cell.spec.id
         raise CalledFromStep(f"{who} called {name} from a step; a step asks for effects")
-    if not isinstance(message, bytes):
+    carried = Carried(message) if isinstance(message, bytes) else message
+    if not isinstance(carried, Carried):
         kind = type(message).__name__
         raise DecodeError(
             f"{name} is remote and takes bytes, in its codec; got {kind}", worker=name
         )
-    if len(message) > MAX_INPUT_BYTES:
-        text = f"{name}: the input has {len(message):,} bytes, and at most {MAX_INPUT_BYTES:,}"
-        raise DecodeError(f"{text} cross to another computer; split it", worker=name)
+    if len(carried.data) > MAX_INPUT_BYTES:
+        size = f"{len(carried.data):,} bytes, and at most {MAX_INPUT_BYTES:,}"
+        text = f"{name}: the input has {size} cross to another computer; split it"
+        raise DecodeError(text, worker=name)
+    return carried

@@ -96,14 +96,17 @@ def end_remote(world: World, cell: RemoteCell, reason: ExitReason) -> None:
 
     Where the tree leaves its remote children to another parent, it lives on.
     """
-    if reason is not KILLED and cell.status is not CellStatus.ENDING:
+    links, keeps = world.outside.links, world.outside.keeps
+    lives_on = keeps and cell.status is CellStatus.RUNNING
+    if lives_on:
+        world.report("left", cell, {"node": cell.node, "epoch": cell.epoch})
+    elif reason is not KILLED and cell.status is not CellStatus.ENDING:
         world.report("terminating", cell, ending(reason))
     within_s = time_to_end(cell, reason)
-    links, keeps = world.outside.links, world.outside.keeps
     stopped = keeps or (links is not None and links.stop(cell.spec.id, within_s))
     cell.status = CellStatus.ENDING  # a call that waits for it fails
     release_calls(world, cell)
-    left(world, cell, reason if stopped else KILLED)
+    left(world, cell, reason if stopped else KILLED, told=lives_on)
 
 
 def end_soon(world: World, cell: RemoteCell) -> None:
@@ -114,10 +117,11 @@ def end_soon(world: World, cell: RemoteCell) -> None:
     release_calls(world, cell)
 
 
-def left(world: World, cell: RemoteCell, reason: ExitReason) -> None:
+def left(world: World, cell: RemoteCell, reason: ExitReason, *, told: bool = False) -> None:
     """Take note that it is gone; a request that has waited for that is performed again."""
     cell.last_reason = reason
-    world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
+    if not told:
+        world.report("killed" if reason is KILLED else "terminated", cell, ending(reason))
     asked = world.outside.leaving.get(cell)
     if asked is not None:
         world.post(asked)

@@ -113,13 +113,17 @@ Its input is JSON: the code as `spec`, the labels as `place`.
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A call of a worker of a child: its input as bytes, its time, an id for retries."""
+    """A call of a worker of a child: its input as bytes, its time, an id for retries.
+
+    The input is in the worker's codec, or as a value in JSON.
+    """
 
     child: str
     worker: str
     data: bytes
     timeout_s: float
     request_id: str = ""
+    is_value: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -176,7 +180,7 @@ class Links(FarGroups, Protocol):
         """Call a worker of a child; `answered` is called once, from `poll`."""
         ...
 
-    def cast(self, child: str, worker: str, data: bytes) -> None:
+    def cast(self, child: str, worker: str, carried: Carried) -> None:
         """Send an input to a worker of a child; it may be lost."""
         ...
 

@@ -209,7 +209,7 @@ def told_by(run: Run) -> str:
     [
         (Run("x\ud800", run_work.odd), "a key that cannot be recorded"),
         (Run("x", functools.partial(run_work.odd)), "a partial for its function"),
-        (Run("x", told_by, object()), "a tuple"),  # type: ignore[arg-type]  # on purpose
+        (Run("x", told_by, object()), "the arguments of Run 'x' of a cannot be recorded: tuple[0]"),  # type: ignore[arg-type]  # on purpose
     ],
     ids=["a key", "a partial", "arguments"],
 )
@@ -219,7 +219,7 @@ def test_what_no_record_can_carry_is_refused_as_it_is_asked_for(run: Run, said: 
     with Node(spec, clock=ManualClock(), store=MemoryStore()) as node:
         with pytest.raises(CalleeCrashed) as caught:
             node.call("a", b"go")
-        assert said in str(caught.value) or "cannot be recorded" in str(caught.value)
+        assert said in str(caught.value)
 
 
 PROGRAM = """

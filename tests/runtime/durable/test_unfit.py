@@ -267,7 +267,7 @@ def test_a_record_that_cannot_be_written_is_refused_and_leaves_nothing_behind() 
     node = node_of(store, plain)
     keeper = node._world.outside.keeper
     with pytest.raises(StorageError, match=r"a record of .*cannot be written"):
-        keeper.note("\ud800", "restarting", "x")
+        keeper.add(Note("\ud800", 0.0, "restarting", "x"))
     assert node.call("a", "x") == "1"
     assert node.call("o", "x") == "1"
 
