@@ -18,6 +18,7 @@ from ssm_cli import (
     Join,
     Leave,
     Node,
+    NoProc,
     NoReply,
     Ok,
     Publish,
@@ -336,6 +337,13 @@ def test_publishes_whose_members_send_on_are_served_first_too() -> None:
             node.publish("g", sends_on)
         node.run()
         assert node.call("a", get) == 20 * 200
+
+
+def test_the_groups_of_a_worker_that_is_none_are_refused_as_its_state_is() -> None:
+    with a_group(1) as node:
+        assert node.joined("m0") == ["g"]
+        with pytest.raises(NoProc, match="no worker zed"):
+            node.joined("zed")
 
 
 def test_a_publish_into_a_queue_that_is_kept_full_without_end_is_refused() -> None:
