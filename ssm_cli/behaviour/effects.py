@@ -62,14 +62,18 @@ class Monitor(msgspec.Struct, frozen=True):
     """Have `Down(worker, reason)` come as an input once `worker` ends (`erlang:monitor/2`).
 
     Comes once, and at once with the reason `noproc` if no such worker runs. Ends with the worker
-    that has asked. To ask again for the same worker changes nothing.
+    that has asked. `Down` has the name that is given here: an id, a path, or `POOL:KEY`. To ask
+    again by the same name changes nothing; by another name it is another monitor.
     """
 
     worker: str
 
 
 class Demonitor(msgspec.Struct, frozen=True):
-    """Hear no more of the end of `worker`; a `Down` that is under way still comes."""
+    """Hear no more of the end of `worker`, by whatever names it is monitored.
+
+    A `Down` that is under way still comes.
+    """
 
     worker: str
 

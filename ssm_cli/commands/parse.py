@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from ssm_cli.behaviour.partition import JOINT, splits
-from ssm_cli.commands.verb import PHRASE_KINDS, Option, Parameter, Verb
+from ssm_cli.commands.verb import PHRASE_KINDS, QUOTED_KINDS, Option, Parameter, Verb
 from ssm_cli.commands.verbs import VERBS, find_verb, nearest
 from ssm_cli.errors import CommandError
 
@@ -221,11 +221,11 @@ def _goes_first(verb: Verb, word: _Word) -> bool:
 def _phrase(kind: str, coming: deque[_Word], verb: Verb) -> _Word:
     """Take the next word; of a phrase all up to the next option, without quotes around it."""
     first = last = coming.popleft()
-    if kind not in PHRASE_KINDS:
+    if kind not in PHRASE_KINDS | QUOTED_KINDS:
         return first
     spellings = {spelling for option in verb.options for spelling in option.spellings}
     quote = first.text[0] if first.text[:1] in ("'", '"') else ""
-    open_ended = kind != "text" or not quote
+    open_ended = kind in PHRASE_KINDS and (kind != "text" or not quote)
     while coming and (
         _is_open(quote, first, last) or (open_ended and coming[0].text not in spellings)
     ):
@@ -233,7 +233,7 @@ def _phrase(kind: str, coming: deque[_Word], verb: Verb) -> _Word:
     text, column = _until(first, last), first.column
     if quote and len(text) > 1 and text[-1] == quote and quote not in text[1:-1]:
         text, column = text[1:-1], column + 1
-    if kind != "text":
+    if kind in ("expr", "path"):
         check_phrase(kind, text, column)
     return _Word(text, column, "")
 

@@ -10,12 +10,15 @@ from ssm_cli.commands.routes import Route
 
 ParameterKind = Literal[
     "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word",
-    "expr", "path", "text",
+    "expr", "path", "text", "group",
 ]  # fmt: skip
 Section = Literal["workers", "tree", "supervisors", "history", "session"]
 
 REST_KINDS = frozenset({"input", "spec", "value"})
 """The kinds that take the rest of the line as it stands; only a last parameter has one."""
+
+QUOTED_KINDS = frozenset({"group"})
+"""The kinds that take one word, or words in quotes, which are left out."""
 
 PHRASE_KINDS = frozenset({"expr", "path", "text"})
 """The kinds that take the words up to the next option; quotes around them all are left out."""

@@ -82,7 +82,7 @@ TABLE: tuple[Verb, ...] = (
     ),
     Verb(
         "publish",
-        (Parameter("group", "word"), Parameter("input", "input")),
+        (Parameter("group", "group"), Parameter("input", "input")),
         "cast an input to each member of a group; print how many there are",
         "workers",
         Route("POST", f"{GROUPS}/{{name}}/publish", "publish", CALL,
@@ -99,7 +99,7 @@ TABLE: tuple[Verb, ...] = (
     ),
     Verb(
         "members",
-        (Parameter("group", "word"),),
+        (Parameter("group", "group"),),
         "list the members of a group and their values, in the order of joining",
         "workers",
         Route("GET", f"{GROUPS}/{{name}}/members", "members", READ,
@@ -108,7 +108,7 @@ TABLE: tuple[Verb, ...] = (
     ),
     Verb(
         "lookup",
-        (Parameter("group", "word"),),
+        (Parameter("group", "group"),),
         "print the value that each member of a group has joined with, as JSON",
         "workers",
         Route("GET", f"{GROUPS}/{{name}}/lookup", "member_values", READ,

@@ -63,7 +63,7 @@ OTHERS: tuple[Route, ...] = (
     Route("POST", "/v1/plan", "plan", APPLY, "What `apply` would do; nothing is done.",
           "Plan", query=(TREE_FILE, SPECS_ONLY), failures=SUP),
     Route("GET", f"{WORKERS}/groups", "joined", READ, "The groups that a worker is in.",
-          "GroupNames"),
+          "GroupNames", failures=(404,)),
     Route("GET", "/v1/quarantine", "quarantined", READ,
           "The inputs that are refused, as they have crashed their worker too often.",
           "Quarantine"),

@@ -137,7 +137,7 @@ class Node(metaclass=Parts):
         self.store = store
         if verify_pure:
             world.outside.advance = Purity(world).advance
-        self._bind(tree, tree.id if name is None else name, world)
+        self._bind(tree, checked_name(tree.id if name is None else name), world)
 
     def _bind(self, spec: SupervisorSpec, name: str, world: World) -> None:
         """Make the methods of the parts those of the node."""
@@ -339,6 +339,13 @@ def forked_world(world: World, name: str, clock: Clock | None, copy: str, *, gua
     if world.running:
         watch(forked)
     return forked
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a node; raise TypeError if it is no text."""
+    if not isinstance(name, str):
+        raise TypeError(f"name={name!r:.60} is no name: expected text, or None")
+    return name
 
 
 def checked_history(history: int) -> int:

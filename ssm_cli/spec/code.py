@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import SequenceMatcher
-from types import CodeType, FunctionType
+from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any
 
 from ssm_cli.behaviour.callbacks import Callbacks
@@ -26,6 +26,14 @@ from ssm_cli.behaviour.state_loop import MODES
 from ssm_cli.behaviour.statem import PureStatem, Statem
 from ssm_cli.codec.build import codec_for
 from ssm_cli.errors import message_of
+from ssm_cli.spec.arguments import (
+    OF_A_CODEC,
+    OF_A_MACHINE,
+    OF_A_PURE_HANDLER,
+    OF_A_PURE_STATEM,
+    argument_faults,
+    method_faults,
+)
 from ssm_cli.spec.keys import WORKER, expected, nearest, sentence, shown
 
 LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_cal`, `handleCall`
@@ -96,10 +104,11 @@ def _machine_faults(machine: StateMachine) -> Iterator[str]:
         if value is not None and not callable(value):
             yield sentence(f"has the {name} {shown(value)}", "a function, or None")
     yield from _waiting_faults(machine, ("step", *FUNCTIONS))
+    yield from argument_faults(machine, OF_A_MACHINE)
     yield from _shared_faults(machine)
 
 
-def callbacks_of(server: type[Callbacks]) -> dict[str, Callable[..., Any]]:
+def callbacks_of(server: type[Callbacks]) -> dict[str, FunctionType]:
     """Return the callbacks that a class of its kind may have, by name.
 
     >>> "handle_event" in callbacks_of(Statem), "handle_event" in callbacks_of(GenServer)
@@ -116,6 +125,7 @@ def _pure_faults(machine: PureStatem) -> Iterator[str]:
         if not callable(value):
             yield sentence(f"has the {name} {shown(value)}", "a function")
     yield from _waiting_faults(machine, ("step", *(set(FUNCTIONS) - {"redact"})))
+    yield from argument_faults(machine, OF_A_PURE_STATEM)
     yield from _shared_faults(machine)
     yield from _mode_faults(machine)
 
@@ -133,7 +143,10 @@ def _handler_faults(manager: type[Event]) -> Iterator[str]:
             yield sentence(f"has the handler {name}, which is {shown(code)}", wanted)
             continue
         callbacks = {n: v for n, v in vars(EventHandler).items() if isinstance(v, FunctionType)}
-        for wrong in _misspelt(kind, callbacks):
+        wrongs = [*method_faults(kind, callbacks), *_misspelt(kind, callbacks)]
+        if isinstance(code, PureHandler):
+            wrongs += argument_faults(code, OF_A_PURE_HANDLER)
+        for wrong in wrongs:
             yield f"has the handler {name}, which {wrong}"
 
 
@@ -155,6 +168,7 @@ def _server_faults(server: type[Callbacks]) -> Iterator[str]:
     if wrong := _making_fault(server):
         yield wrong
     yield from _waiting_faults(server, tuple(callbacks))
+    yield from method_faults(server, callbacks)
     yield from _shared_faults(server)
     if not isinstance(server.trap_exit, bool):
         yield sentence(f"has the trap_exit {shown(server.trap_exit)}", "true or false")
@@ -179,6 +193,10 @@ def _shared_faults(code: Any) -> Iterator[str]:
     """What both kinds of code have in common: codec, reads and version."""
     if wrong := codec_fault(code.codec) or _inputs_fault(code):
         yield f"has a codec that {wrong}"
+    for wrong in argument_faults(code.codec, OF_A_CODEC) if not isinstance(code.codec, str) else ():
+        yield f"has a codec that {wrong}"
+    for kind in _odd_outputs(code.outputs):
+        yield sentence(f"has the outputs {shown(kind)}", "classes of its outputs, as Ok | Result")
     for kind in _odd_reads(code) if code.reads is not None else ():
         yield sentence(f"has the reads {shown(kind)}", "classes of its inputs, as Get | List")
     if not isinstance(code.version, str):
@@ -205,6 +223,17 @@ def _odd_reads(code: Any) -> Iterator[object]:
     for kind in sorted(reads, key=repr):
         if not isinstance(kind, type) or (listed and kind not in inputs):
             yield kind
+
+
+def _odd_outputs(outputs: object) -> Iterator[object]:
+    """What is in its `outputs` and stands for no type: a number, a text, a function, a list."""
+    try:
+        kinds = classes_of(outputs)
+    except TypeError:  # what cannot be hashed is no class
+        kinds = frozenset()
+        yield outputs
+    plain = (int, float, complex, str, bytes, tuple, frozenset, FunctionType, BuiltinFunctionType)
+    yield from sorted((kind for kind in kinds if isinstance(kind, plain)), key=repr)
 
 
 def _making_fault(server: type[Callbacks]) -> str | None:

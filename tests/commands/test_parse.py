@@ -40,6 +40,29 @@ def test_the_input_is_the_rest_of_the_line_as_it_stands() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("written", "group"),
+    [
+        ("tea", "tea"),
+        ('"te a"', "te a"),
+        ("'te  a'", "te  a"),
+        ('"tea"', "tea"),
+        ('"te\'s a"', "te's a"),
+        ('te"a', 'te"a'),
+    ],
+)
+def test_a_group_may_stand_in_quotes_as_its_name_may_have_blanks(written: str, group: str) -> None:
+    said = 'Heard "a b"  x -o'
+    assert arguments(f"publish {written} {said}") == {"group": group, "input": said}
+    assert arguments(f"members {written}") == arguments(f"lookup {written}") == {"group": group}
+    from_a_shell = parse_words(["publish", group, said], WORKERS)
+    assert from_a_shell.arguments == {"group": group, "input": said}
+
+
+def test_a_group_whose_quotes_do_not_end_leaves_no_input() -> None:
+    assert "`publish` needs an INPUT" in refusal('publish "te a Heard x')[1]
+
+
 def test_a_line_that_begins_with_a_worker_is_a_call_to_it() -> None:
     assert parse_line("kv2 Store x 1\r\n", WORKERS) == Command(
         "call", {"worker": "kv2", "input": "Store x 1"}

@@ -44,6 +44,7 @@ def test_a_group_that_nobody_is_in_has_no_members_and_a_bad_name_is_refused() ->
     async def main() -> None:
         async with serve(TREE) as served:
             assert (await served.ask("GET", "/v1/groups/none/members"))[:2] == (200, [])
+            assert (await served.ask("GET", "/v1/workers/nobody/groups"))[0] == 404
             answer = await served.ask("POST", "/v1/groups/none/publish", "x")
             assert answer[1]["members"] == 0
             status, record, _ = await served.ask("POST", f"/v1/groups/{'x' * 201}/publish", "x")

@@ -12,6 +12,7 @@ from ssm_cli import ManualClock, Node, StateMachine, Supervisor, Worker, errors,
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.http.client.find import find
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.runs.child import what_it_says
 from ssm_cli.spec.model import Backoff
 from ssm_cli.storage.folder import FolderStore
 
@@ -174,3 +175,13 @@ def test_a_failed_start_shows_the_place_in_the_init_as_its_cause() -> None:
     with pytest.raises(errors.StartFailed) as caught:
         started(Worker("w", StateMachine(step=step, init=no_disk)))
     assert type(caught.value.__cause__) is OSError
+
+
+class Unsaid(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_an_exception_that_cannot_say_itself_has_one_text_in_all_processes() -> None:
+    said = "<Unsaid that cannot be shown: RuntimeError>"
+    assert what_it_says(Unsaid()) == errors.message_of(Unsaid()) == said

@@ -18,6 +18,7 @@ from ssm_cli import (
     Join,
     Leave,
     Node,
+    NoProc,
     NoReply,
     Ok,
     Publish,
@@ -313,6 +314,47 @@ def test_a_large_publish_takes_one_place_in_the_queue_of_a_small_bound() -> None
         assert node.call("a", get) == 1
         node.run()
         assert states(node, 300) == [[1]] * 300
+
+
+@pytest.mark.parametrize("queue", [1, 8, 128])
+def test_publishes_to_a_large_group_in_a_loop_are_served_first_while_the_queue_is_full(
+    queue: int,
+) -> None:
+    with a_group(200, queue=queue) as node:
+        for number in range(queue + 10):
+            assert node.publish("g", put(number)).members == 200
+            assert node.queue <= queue
+        node.run()
+        assert states(node, 200) == [[*range(queue + 10)]] * 200
+
+
+def test_publishes_whose_members_send_on_are_served_first_too() -> None:
+    def sends_on(state: list[int]) -> Any:
+        return [*state, 1], None, [Cast("a", add(1))]
+
+    with a_group(200, queue=8) as node:
+        for _ in range(20):
+            node.publish("g", sends_on)
+        node.run()
+        assert node.call("a", get) == 20 * 200
+
+
+def test_the_groups_of_a_worker_that_is_none_are_refused_as_its_state_is() -> None:
+    with a_group(1) as node:
+        assert node.joined("m0") == ["g"]
+        with pytest.raises(NoProc, match="no worker zed"):
+            node.joined("zed")
+
+
+def test_a_publish_into_a_queue_that_is_kept_full_without_end_is_refused() -> None:
+    def echoes(state: list[int]) -> Any:
+        return state, None, [Cast("m0", echoes)]
+
+    with a_group(70, queue=8) as node:
+        for _ in range(8):
+            node.publish("g", echoes)
+        with pytest.raises(QueueFull, match="the queue is full"):
+            node.publish("g", echoes)
 
 
 def test_a_publish_that_publishes_again_without_end_lets_others_in() -> None:

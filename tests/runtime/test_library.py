@@ -34,6 +34,12 @@ def test_a_tree_runs_without_asyncio_and_without_sockets() -> None:
     assert done.stdout.splitlines() == ["Result(value=2)", "Result(value=None)", "[]"]
 
 
+@pytest.mark.parametrize("name", [5, b"kv", True, ["kv"]])
+def test_a_name_that_is_no_text_is_refused_in_words_of_its_own(name: Any) -> None:
+    with pytest.raises(TypeError, match=r"^name=.* is no name: expected text, or None$"):
+        Node(Supervisor("root", children=[worker("a")]), name=name)
+
+
 def test_a_step_that_calls_its_own_node_crashes_and_says_what_to_do() -> None:
     with running(worker("a"), worker("b")) as node:
         with pytest.raises(CalleeCrashed, match="a called its own node from a step; return an"):

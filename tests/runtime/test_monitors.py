@@ -22,9 +22,12 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.behaviour.partition import number_of
 from ssm_cli.runtime.engine import monitors
 from tests.runtime.test_effects import asks
 from tests.runtime.workers import Server, actor, add, fail, get, running, worker
+
+ONE, TWO, THREE = [key for key in "abcdefghijkl" if number_of(key, 2) == 0][:3]  # of k-1
 
 
 class Hears(GenServer):
@@ -80,11 +83,69 @@ def test_a_worker_that_does_not_run_or_is_none_is_down_at_once() -> None:
         assert node.get_state("h") == [Down(name, "noproc") for name in ("a", "nobody", "root")]
 
 
-def test_it_is_told_by_the_name_that_it_has_asked_for_and_once_for_each() -> None:
-    with running(worker("a"), hears("root/a", "a")) as node:
+@pytest.mark.parametrize(
+    "names", [("root/a", "a"), ("a", "root/a"), ("a", "a"), ("root/a",)], ids=" ".join
+)
+def test_it_is_told_by_each_name_that_it_has_asked_for_once(names: tuple[str, ...]) -> None:
+    with running(worker("a"), hears(*names, *names)) as node:
         node.kill("a")
         node.run()
-        assert node.get_state("h") == [Down("a", "killed")]
+        assert node.get_state("h") == [Down(name, "killed") for name in dict.fromkeys(names)]
+        node.kill("a")
+        node.run()
+        assert len(node.get_state("h")) == len({*names})
+
+
+def test_a_child_of_a_pool_and_a_partition_are_told_by_each_of_their_names() -> None:
+    pool = Supervisor("p", "simple_one_for_one", [worker("t")])
+    parts = Supervisor("pt", children=[worker("k")], partitions=2)
+    with running(pool, parts, hears(), intensity=9) as node:
+        node.start_child("p", "x")
+        names = ["p:x", "x", f"pt:{ONE}", f"pt:{TWO}", "root/p/x"]
+        for name in names:
+            node.cast("h", Monitor(name))
+        node.run()
+        digest, other = node.digest(), node.fork()
+        for one in (node, other):
+            one.kill("x")
+            one.kill("k-1")
+            one.run()
+            down = [
+                Down(name, "killed") for name in ("p:x", "x", "root/p/x", f"pt:{ONE}", f"pt:{TWO}")
+            ]
+            assert one.get_state("h") == down
+        assert node.digest() == other.digest() != digest
+
+
+def test_what_it_is_told_by_counts_for_how_a_node_goes_on() -> None:
+    digests = set()
+    for names in (("a",), ("root/a",), ("a", "root/a")):
+        with running(worker("a"), hears()) as node:
+            for name in names:
+                node.cast("h", Monitor(name))
+            node.run()
+            digests.add(node.digest())
+    assert len(digests) == 3
+
+
+def test_who_hears_no_more_hears_nothing_by_no_name() -> None:
+    with running(worker("a"), hears("a", "root/a")) as node:
+        node.cast("h", Demonitor("a"))
+        node.run()
+        node.kill("a")
+        node.run()
+        assert node.get_state("h") == []
+
+
+def test_names_of_one_worker_count_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitors, "MOST_MONITORED", 2)
+    parts = Supervisor("pt", children=[worker("k")], partitions=2)
+    with running(parts, worker("a")) as node:
+        asked = [Monitor(f"pt:{ONE}"), Monitor(f"pt:{TWO}")]
+        node.call("a", lambda state: (state, None, asked))
+        node.call("a", lambda state: (state, None, asked))
+        with pytest.raises(CalleeCrashed, match=r"a monitors more than .* workers"):
+            node.call("a", lambda state: (state, None, [Monitor(f"pt:{THREE}")]))
 
 
 def test_who_hears_no_more_hears_nothing() -> None:

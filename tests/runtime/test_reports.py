@@ -40,6 +40,24 @@ def test_a_whole_life_is_reported_in_the_order_in_which_it_happened() -> None:
     ]  # fmt: skip
 
 
+def test_what_is_traced_of_an_input_has_the_record_of_that_input_as_its_crash_has() -> None:
+    tree = Supervisor("root", children=[worker("a"), worker("b")], intensity=100)
+    with Node(tree, clock=ManualClock(), history=100) as node:
+        node.call("b", get)
+        node.trace("a", on=True)
+        for message in (get, fail, get):
+            before, seq = node.record, node.last_seq
+            node.cast("a", message)
+            node.run()
+            node.call("b", get)
+            about = [(one.event, one.record) for one in node.reports() if one.seq > seq]
+            assert ("traced", before + 1) in about
+            assert {record for _, record in about} == {before + 1}, about
+            if message is fail:
+                assert ("crashed", before + 1) in about
+                node.trace("a", on=True)
+
+
 def test_a_report_says_who_where_when_and_why() -> None:
     with running(worker("a"), intensity=3, period=5) as node:
         node._world.clock.sleep_s(2)

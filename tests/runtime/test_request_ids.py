@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from ssm_cli import (
     NoProc,
     Remote,
     RequestIds,
+    Response,
     Supervisor,
     SupervisorError,
     Worker,
     multi_call,
 )
+from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.remote.ports import Outcome
 from tests.runtime.workers import actor, add, fail, get, running
 
@@ -90,6 +93,80 @@ def test_what_cannot_be_sent_is_not_added() -> None:
         with pytest.raises(NoProc):
             ids.send_request("nobody", get, 1)
         assert len(ids) == 0
+
+
+def steps_for(count: int, *, delete: bool) -> int:
+    """How many bytecodes it takes to add so many requests and to wait for each of them."""
+    seen = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal seen
+        seen += event == "opcode"
+        frame.f_trace_opcodes = frame.f_code.co_filename.endswith("request_ids.py")
+        return trace
+
+    with Node(Supervisor("root", children=[Worker("a", actor)]), guard=False) as node:
+        ids, before = RequestIds(node), sys.gettrace()
+        sys.settrace(trace)
+        try:
+            for number in range(count):
+                ids.send_request("a", get, number)
+            for number in range(count):
+                assert ids.wait_response(delete=delete) == Response(number, 0)
+        finally:
+            sys.settrace(before)
+        assert len(ids) == (0 if delete else count)
+    return seen
+
+
+@pytest.mark.parametrize("delete", [True, False])
+def test_ten_times_the_requests_take_ten_times_the_steps(delete: bool) -> None:
+    few, many = (steps_for(count, delete=delete) for count in (20, 200))
+    assert 5 * few < many < 15 * few
+
+
+def test_what_is_no_request_is_refused_and_nothing_is_added() -> None:
+    with running(Worker("a", actor)) as node:
+        ids = asked(node, a=get)
+        for wrong in (5, None, Pending, "a" * 5000):
+            with pytest.raises(TypeError, match="is no request: expected what send_request") as no:
+                ids.add(wrong, "x")  # type: ignore[arg-type]  # of the caller
+            assert len(str(no.value)) < 1200
+        assert len(ids) == 1
+        assert ids.wait_response() == Response("to a", 0)
+
+
+def test_a_request_that_was_let_go_may_be_added_again_and_in_two_collections_at_once() -> None:
+    with running(Worker("a", actor)) as node:
+        request, one, two = node.send_request("a", get), RequestIds(node), RequestIds(node)
+        one.add(request, 1)
+        two.add(request, 2)
+        assert one.wait_response(delete=True) == Response(1, 0)
+        assert two.check_response() == Response(2, 0)
+        one.add(request, 3)
+        assert one.wait_response() == Response(3, 0)
+        node.suspend("a")
+        request = node.send_request("a", get)
+        one.add(request, 4)
+        with pytest.raises(CallTimeout):
+            one.receive_response(0.01)
+        one.add(request, 5)
+        node.resume("a")
+        assert one.wait_response() == Response(5, 0)
+        assert one.wait_response() is None
+
+
+def test_responses_that_are_there_are_handed_out_in_the_order_of_sending() -> None:
+    with running(Worker("a", actor), Worker("b", actor)) as node:
+        node.suspend("a")
+        ids = asked(node, a=get, b=get)
+        node.run()
+        node.resume("a")
+        node.run()
+        assert [ids.check_response(), ids.check_response()] == [
+            Response("to a", 0),
+            Response("to b", 0),
+        ]
 
 
 def test_one_child_is_asked_about() -> None:

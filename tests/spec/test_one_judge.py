@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
+from functools import partial, partialmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,14 +16,19 @@ from hypothesis import strategies as st
 from ssm_cli import (
     Backoff,
     Cast,
+    Event,
+    EventHandler,
     GenServer,
     Ignore,
     ManualClock,
     Node,
+    PureHandler,
+    PureStatem,
     Remote,
     SpecError,
     SsmError,
     StartFailed,
+    Statem,
     StateMachine,
     Supervisor,
     SupervisorError,
@@ -33,6 +40,7 @@ from ssm_cli.commands.values import child_spec_of
 from ssm_cli.errors import CommandError
 from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.spec.code import start_fault
 from ssm_cli.spec.model import MAX_DEPTH, OnCrash, SupervisorSpec, WorkerSpec
 from ssm_cli.spec.validate import check_spec
 
@@ -313,7 +321,82 @@ async def waiting_step(message: Any, state: Any) -> Any:
     return state, message
 
 
+class Fewer(GenServer):
+    handle_call: Any = lambda self, message, state: None
+    handle_cast: Any = staticmethod(lambda message: None)
+    terminate: Any = classmethod(lambda cls, reason: None)
+
+
+class Timed(Statem):
+    handle_event: Any = lambda self, event, state: None
+
+
+class OneWay:
+    def decode(self) -> object: ...
+
+    def encode(self, value: object, *, width: int) -> None: ...
+
+
+class Hears(EventHandler):
+    handle_event: Any = lambda self, event: None
+
+
+def print_one(event: Any) -> None: ...
+
+
+def dict_of() -> None: ...
+
+
+class Manages(Event):
+    handlers: ClassVar[Any] = {
+        "h": Hears,
+        "p": PureHandler(any_value(print_one), init=any_value(dict_of)),
+    }
+
+
+def pure(**options: Any) -> PureStatem:
+    return PureStatem(**{"step": print, "init": print, **options})
+
+
 CODE: list[tuple[object, str]] = [
+    (machine(step=lambda m: m), "has the step(m); expected step(message, state)"),
+    (machine(step=lambda m, s, x: m), "has the step(m, s, x); expected step(message, state)"),
+    (machine(step=partial(lambda m, s: m, 1)), "has the step(s); expected step(message, state)"),
+    (machine(step=lambda m, s, *, k: m), "has the step(m, s, k by name); expected step("),
+    (machine(init=lambda: 0), "has the init(); expected init(name, args)"),
+    (
+        machine(terminate=lambda n: 0),
+        "has the terminate(n); expected terminate(name, state, reason)",
+    ),
+    (machine(redact=lambda: 0), "has the redact(); expected redact(value)"),
+    (machine(migrate=lambda s: 0), "has the migrate(s); expected migrate(old_version, state)"),
+    (machine(restore=lambda n, a: 0), "has the restore(n, a); expected restore(name, args, saved)"),
+    (
+        machine(code_change=lambda v, s: 0),
+        "has the code_change(v, s); expected code_change(old_ver",
+    ),
+    (machine(codec=OneWay()), "has a codec that has the decode(); expected decode(data)"),
+    (machine(codec=OneWay()), "codec that has the encode(value, width by name); expected encode(v"),
+    (pure(step=lambda m, s: m), "has the step(m, s); expected step(event, state, data)"),
+    (pure(terminate=lambda r: 0), "has the terminate(r); expected terminate(reason, state, data)"),
+    (
+        Fewer,
+        "has the handle_call(self, message, state); expected handle_call(self, message, caller",
+    ),
+    (Fewer, "has the handle_cast(message); expected handle_cast(message, state)"),
+    (Fewer, "has the terminate(cls, reason); expected terminate(self, reason, state)"),
+    (
+        Timed,
+        "has the handle_event(self, event, state); expected handle_event(self, event, state, d",
+    ),
+    (Manages, "has the handler h, which has the handle_event(self, event); expected handle_event("),
+    (Manages, "has the handler p, which has the step(event); expected step(event, state)"),
+    (Manages, "has the handler p, which has the init(); expected init(args)"),
+    *(
+        (machine(outputs=odd), f"has the outputs {said}; expected classes of its outputs, as Ok")
+        for odd, said in ((5, "5"), ("Ok", 'the text "Ok"'), (len, "the function len"))
+    ),
+    (machine(outputs=[int]), "; expected classes of its outputs, as Ok | Result"),
     (42, "is 42; expected a StateMachine or a subclass of GenServer"),
     (kv_store.step, "is the function step; expected a StateMachine"),
     (
@@ -383,6 +466,49 @@ def test_code_is_judged_at_every_door(
         "prompt": said_by(lambda: child_spec_of(f"{{worker: w, {KV}}}")),
     }
     assert not doors_that_differ(complaint, doors)
+
+
+def odd_signature(*given: Any, **more: Any) -> Any: ...
+
+
+odd_signature.__wrapped__ = lambda m: m  # type: ignore[attr-defined]  # as of a decorator that adds
+
+
+class Whatever(GenServer):
+    """Takes what it gets, each method in its own way."""
+
+    def handle_call(self, *given: Any) -> Any: ...
+
+    def handle_cast(self, message: Any, state: Any, more: Any = None, *, key: int = 0) -> Any: ...
+
+    handle_info: Any = staticmethod(lambda message, state: None)
+    handle_continue: Any = partialmethod(lambda self, one, message, state: None, 1)
+    terminate: Any = classmethod(lambda cls, reason, state: None)
+    format_status: Any = print
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        Whatever,
+        *(
+            machine(step=step)
+            for step in (
+                *(print, max, operator.neg, dict, odd_signature, partial(print, 1)),
+                *(
+                    lambda m, s=1: m,
+                    lambda *a: a,
+                    lambda m, s, x=1, *, k=2: m,
+                    Whatever().terminate,
+                ),
+            )
+        ),
+        machine(outputs=int | None | list[int]),
+        pure(step=lambda *given: given, init=dict),
+    ],
+)
+def test_code_that_takes_what_it_gets_or_does_not_say_what_it_takes_is_sound(start: object) -> None:
+    assert start_fault(start) is None
 
 
 class Bank(GenServer):

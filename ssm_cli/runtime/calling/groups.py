@@ -16,7 +16,7 @@ from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.publishing import OUTSIDE, has_way, publish
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
-from ssm_cli.runtime.performer.intake import enter, full_queue
+from ssm_cli.runtime.performer.intake import enter, full_queue, need
 from ssm_cli.runtime.remote.hearing import publish_heard
 from ssm_cli.runtime.remote.ports import FarGroups
 from ssm_cli.runtime.views import Carried, GroupInfo, MemberInfo, MemberValue, Published
@@ -42,9 +42,13 @@ class GroupCalls:
         return {name: member.value for name, member in found.items()}
 
     def joined(self, worker: str) -> list[str]:
-        """Return the groups that a worker is in (Elixir's `Registry.keys/2`)."""
-        cell = self._world.find(worker)
-        return [] if cell is None else [*self._world.groups.joined.get(cell.spec.id, ())]
+        """Return the groups that a worker is in (Elixir's `Registry.keys/2`).
+
+        Raises:
+            NoProc: there is nobody of that name.
+        """
+        cell = need(self._world, worker)
+        return [*self._world.groups.joined.get(cell.spec.id, ())]
 
     def groups(self) -> list[GroupInfo]:
         """Return the groups that have members, and how many."""

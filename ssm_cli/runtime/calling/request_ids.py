@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import msgspec
 
+from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CallTimeout, SsmError
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.pending import Pending
@@ -60,8 +62,12 @@ class RequestIds:
 
     def __init__(self, node: Askable) -> None:
         self._node = node
+        self._number = 0  # of the request that was added last
         self._left: dict[int, tuple[Pending, Any]] = {}
         self._handled: list[tuple[Pending, Any]] = []
+        self._held: set[int] = set()  # the ids of all these
+        self._answered: list[int] = []  # a heap of numbers
+        self._hit: Pending | None = None
 
     def __len__(self) -> int:
         """How many requests it holds (`reqids_size/1`), those handled and not deleted included."""
@@ -72,10 +78,34 @@ class RequestIds:
         return [*self._handled, *self._left.values()]
 
     def add(self, request: Pending, label: Any) -> None:
-        """Add a request that was sent (`reqids_add/3`); raises ValueError if it is there."""
-        if any(request is known for known, _ in self.to_list()):
+        """Add a request that was sent (`reqids_add/3`).
+
+        Raises:
+            TypeError: it is no request.
+            ValueError: it is in the collection.
+        """
+        if not isinstance(request, Pending):
+            wrong = f"{cut(ascii(request))} is no request"
+            raise TypeError(f"{wrong}: expected what send_request has answered")
+        if id(request) in self._held:
             raise ValueError("the request is in the collection already; expected another one")
-        self._left[id(request)] = (request, label)
+        self._number += 1
+        self._left[self._number] = (request, label)
+        self._held.add(id(request))
+        if request.done:
+            heappush(self._answered, self._number)
+        else:
+            request.notify = partial(self._hear, self._number, request.notify)
+
+    def _hear(
+        self, number: int, notify: Callable[[Pending], None] | None, request: Pending
+    ) -> None:
+        """Note that a request has its outcome; tell its own listener, and who waits for any."""
+        heappush(self._answered, number)
+        if self._hit is not None:
+            self._hit.resolve(request)
+        if notify is not None:
+            notify(request)
 
     def send_request(self, worker: str, message: Any, label: Any) -> None:
         """Put a call into the queue, and its request into the collection (`send_request/4`).
@@ -98,15 +128,11 @@ class RequestIds:
             return None
         if (found := self.check_response(delete=delete)) is not None:
             return found
-        hit, before = Pending(), [(one, one.notify) for one, _ in self._left.values()]
-
-        for one, notify in before:
-            one.notify = partial(tell_both, hit, notify)
+        self._hit = Pending()
         try:
-            self._node.wait(hit, timeout_s)
+            self._node.wait(self._hit, timeout_s)
         finally:
-            for one, notify in before:
-                one.notify = notify
+            self._hit = None
         return self.check_response(delete=delete)
 
     def receive_response(
@@ -120,26 +146,23 @@ class RequestIds:
         try:
             return self.wait_response(timeout_s, delete=delete)
         except CallTimeout:
+            self._held.difference_update(id(request) for request, _ in self._left.values())
             self._left.clear()
             raise
 
     def check_response(self, *, delete: bool = False) -> Response | None:
         """Return a response that is there, in the order of sending; None where none is yet."""
-        for number, (request, label) in self._left.items():
-            if request.done:
-                del self._left[number]
-                if not delete:
-                    self._handled.append((request, label))
-                value = None if request.error is not None else request.value
-                return Response(label, value, request.error)
+        while self._answered:
+            request, label = self._left.pop(heappop(self._answered), (None, None))
+            if request is None:  # it was abandoned
+                continue
+            if delete:
+                self._held.discard(id(request))
+            else:
+                self._handled.append((request, label))
+            value = None if request.error is not None else request.value
+            return Response(label, value, request.error)
         return None
-
-
-def tell_both(hit: Pending, notify: Callable[[Pending], None] | None, request: Pending) -> None:
-    """Tell the listener of a request of its outcome, and who waits for any."""
-    hit.resolve(request)
-    if notify is not None:
-        notify(request)
 
 
 class MultiCall(msgspec.Struct, frozen=True):

@@ -87,8 +87,9 @@ def part(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     name: str = cell.spec.id
     leave_all(world, name)
     monitors.end(name)
-    for watcher, given in [*monitors.watchers.get(name, {}).items()]:
+    for watcher, names in [*monitors.watchers.get(name, {}).items()]:
         told = world.names.get(watcher)
         if isinstance(told, WorkerCell):
-            tell_down(world, told, given, reason)
+            for given in names:
+                tell_down(world, told, given, reason)
         monitors.remove(watcher, name)

@@ -69,7 +69,7 @@ def world_digest(world: World) -> bytes:
     parts.append(
         [(name, [(w, m.value) for w, m in group.members.items()]) for name, group in groups]
     )
-    parts.append(sorted((who, *sorted(by)) for who, by in world.monitors.watchers.items()))
+    parts.append(sorted((who, *sorted(by.items())) for who, by in world.monitors.watchers.items()))
     if any(has_chance(cell) for cell in world.names.values()):
         parts.append(world.random.getstate())
     return sum_of(parts, partial(contained, world, world.root, unseen))

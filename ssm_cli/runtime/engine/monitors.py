@@ -10,26 +10,30 @@ MOST_MONITORED = 10_000  # workers that one worker may monitor
 class Monitors:
     """All monitors of a world, by the names of workers. Each change can be repeated.
 
+    Who asks for one worker by two names has two monitors, each of its own name.
+
     Attributes:
-        watchers: by who is watched: who is to hear of the end, and by what name it has asked.
+        watchers: by who is watched: who is to hear of the end, and by what names it has asked.
         watched: by watcher, whom it watches.
     """
 
     __slots__ = ("watched", "watchers")
 
     def __init__(self) -> None:
-        self.watchers: dict[str, dict[str, str]] = {}
+        self.watchers: dict[str, dict[str, tuple[str, ...]]] = {}
         self.watched: dict[str, tuple[str, ...]] = {}
 
     def add(self, watcher: str, worker: str, given: str) -> None:
-        """Have a worker hear of the end of another, once."""
-        self.watchers.setdefault(worker, {})[watcher] = given
+        """Have a worker hear of the end of another, once by each name that it has given."""
+        names = self.watchers.setdefault(worker, {})
+        if given not in names.get(watcher, ()):
+            names[watcher] = (*names.get(watcher, ()), given)
         watched = self.watched.get(watcher, ())
         if worker not in watched:
             self.watched[watcher] = (*watched, worker)
 
     def remove(self, watcher: str, worker: str) -> None:
-        """Have it hear of that no more."""
+        """Have it hear of that no more, by no name."""
         self._forget(watcher, worker)
         left = tuple(name for name in self.watched.get(watcher, ()) if name != worker)
         if left:
@@ -52,7 +56,10 @@ class Monitors:
 
     def too_many(self, watcher: str, asked: Iterable[str]) -> bool:
         """Return whether a worker would watch too many once it has asked for these as well."""
-        return len({*self.watched.get(watcher, ()), *asked}) > MOST_MONITORED
+        names = {*asked}
+        for worker in self.watched.get(watcher, ()):
+            names.update(self.watchers[worker][watcher])
+        return len(names) > MOST_MONITORED
 
     def copy(self) -> Monitors:
         """Return the monitors of a fork."""

@@ -142,8 +142,11 @@ def refuse_if_full(world: World, cell: WorkerCell) -> None:
 
 @loop_code
 def make_room(world: World, within_s: float) -> None:
-    """Serve as many inputs as wait now, a batch at a time, until there is room or time is over."""
-    left = len(world.queue)
+    """Serve as many inputs as wait now, a batch at a time, until there is room or time is over.
+
+    A publish to a large group takes one place, and is as many inputs as it has still to bring.
+    """
+    left, to_bring = len(world.queue), world.groups.under_way
     end_s = world.clock.now_s() + within_s
     keeper = world.outside.keeper
     world.pumping = True
@@ -154,7 +157,10 @@ def make_room(world: World, within_s: float) -> None:
             run_batch(world, NEVER, 0 if full else min(left, BATCH))
             if keeper is not None:
                 keeper.commit()
-            left -= max(1, before - len(world.queue))
+            if world.groups.under_way < to_bring:  # a publish that waits has come on
+                left, to_bring = len(world.queue), world.groups.under_way
+            else:
+                left -= max(1, before - len(world.queue))
             if world.clock.now_s() >= end_s:
                 break
     except BaseException:

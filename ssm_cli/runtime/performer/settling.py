@@ -67,6 +67,8 @@ def commit_outcome(
 def show_input(world: World, cell: WorkerCell, message: Any, pending: Pending | None) -> None:
     """Show an input of a worker to who looks at it (`sys`)."""
     if cell.extra is not None and cell.extra.debug is not None:
+        if (history := world.history) is not None:
+            history.marks.note(world.reports.seq, history.last() + 1)  # its own, which comes next
         observe(world, cell, cell.extra, SysEvent("in", message, pending is not None))
 
 

@@ -116,7 +116,7 @@ def what_it_says(error: BaseException) -> str:
     try:
         return str(error)[:1000]
     except BaseException as worse:  # noqa: BLE001 - whatever its text raises
-        return f"(its text raises {type(worse).__name__})"
+        return f"<{type(error).__name__} that cannot be shown: {type(worse).__name__}>"
 
 
 def failure_sent(*parts: Any) -> bytes:
