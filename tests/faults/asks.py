@@ -172,7 +172,7 @@ def feeding(stage: Stage) -> None:
         return step
 
     stage.start()
-    with patched(loop_room, "MOST_ROUNDS", 1):
+    with patched(loop_room.pump, "__kwdefaults__", {"retry": True, "rounds": 1}):
         for times, seconds in ((20, 0.0), (20, 0.1)):
             stage.do("cast", "a", on("b", times, seconds))
             stage.act("run", node.run, 0.5)
@@ -181,7 +181,8 @@ def feeding(stage: Stage) -> None:
     stage.call("a", add, timeout_s=0.5)
     stage.do("call", "c", add)
     stage.clock.advance_s(9.0)
-    stage.do("run", 9.0)
+    stage.do("cast", "a", asking(StartTimer("t", 500, add)))
+    stage.act("turns", lambda: [*node.turns(9.0)])
     stage.act("again", served_already, stage)
     stage.stop()
 

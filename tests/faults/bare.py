@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ssm_cli import Supervisor
+from ssm_cli import Cast, Supervisor
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import NORMAL, Lost
 from ssm_cli.runtime import driver, outside, reports, traces
@@ -33,7 +33,7 @@ from ssm_cli.runtime.performer import applying, arriving, mend, supervise
 from tests.faults.doors import tried
 from tests.faults.edges import Unhashed
 from tests.faults.rest import interrupts
-from tests.faults.scenarios import add, crash, flat
+from tests.faults.scenarios import add, asking, crash, flat
 from tests.faults.stage import Own, Scenario, Stage
 from tests.faults.ticks import nothing, patched, refuse
 
@@ -84,7 +84,7 @@ def waits_and_keys(stage: Stage) -> None:
     asked(stage, naming.at_path, world.root, "root/x/y")
     asked(stage, world.origin, add)
     world.outside.dropping = nothing
-    stage.do("cast", "nobody", add)
+    stage.call("a", asking(Cast("nobody", add)))
     world.outside.dropping = None
     remembered(stage, cell, history)
     stage.stop()
@@ -112,6 +112,7 @@ def remembered(stage: Stage, cell: Any, history: Any) -> None:
         history.append((next(history.world.numbers), cell, Kind.CALL, add, cell.state, answer))
     history._due_s = float("inf")
     asked(stage, history.moment)
+    asked(stage, history.instants.until, 1)
 
 
 def gone(stage: Stage) -> None:

@@ -43,6 +43,7 @@ def asked_by_name(stage: Stage) -> None:
         stage.do("digest")
     fork = stage.do("fork")
     stage.act("digest", fork.digest)
+    stage.act("draw", node._world.chance)
     stage.do("member_values", "g")
     for name in ("a", "b", "c"):
         stage.do("perform", "restart", name)

@@ -26,7 +26,7 @@ from ssm_cli.runtime.performer import arriving
 from ssm_cli.runtime.performer.recoding import bare_cell
 from ssm_cli.runtime.remote import far as far_calls
 from ssm_cli.runtime.remote import hearing
-from ssm_cli.runtime.remote.ports import Launched, Linked, ParentWaits, Superseded
+from ssm_cli.runtime.remote.ports import Launched, Linked, ParentWaits
 from ssm_cli.runtime.views import Carried
 from tests.faults.doors import arrive
 from tests.faults.rest import interrupts
@@ -118,6 +118,7 @@ def cannot_go(stage: Stage) -> None:
     with patched(far_calls, "MOST_HELD", 0):
         stage.ask("far.kv", b"word")
     stage.act("send_request", node.send_request, "far.kv", b"word", None, 0.5)
+    stage.do("decode", "far.kv", b"7", "json")
     loop = stage.loop = asyncio.new_event_loop()
 
     async def main() -> None:
@@ -151,7 +152,7 @@ def taken_over(stage: Stage) -> None:
     """Another parent takes the remote children: the tree ends, and says why."""
     node, links = stage.node, stage.links
     stage.start()
-    links._news.append(Superseded("another"))
+    stage.act("supersede", links.supersede, "another")
     stage.do("run")
     stage.act("end_error", lambda: node.end_error)
     stage.start()

@@ -22,6 +22,8 @@ from ssm_cli import (
     Stop,
     Supervisor,
 )
+from ssm_cli.codec.text import TextCodec
+from ssm_cli.runtime.calling.casts import shown_by
 from tests.faults.scenarios import add, asking, crash, ends, failing
 from tests.faults.stage import Scenario, Stage
 
@@ -298,6 +300,8 @@ def looked_at(stage: Stage) -> None:
     stage.act("data", node.data, "a", "word")
     stage.act("decode", node.decode, "a", b"word", "text")
     stage.act("encode", node.encode, "a", "word")
+    stage.do("shown", "a", "word")
+    stage.act("as text", shown_by, TextCodec(None), "word")
     stage.do("resume", "c")
     stage.do("run")
     stage.stop()

@@ -15,7 +15,7 @@ from ssm_cli import (
 )
 from ssm_cli.behaviour import dispatch
 from ssm_cli.codec.renames import Renames
-from ssm_cli.runtime.durable import checks, code, life, records, snapshots
+from ssm_cli.runtime.durable import checks, code, life, records, snapshots, waiting
 from ssm_cli.runtime.durable import values as values_module
 from ssm_cli.runtime.durable.values import Values, text_of
 from ssm_cli.spec import afresh
@@ -87,6 +87,7 @@ def values(stage: Stage) -> None:
         asked(stage, OLD.came, data)
     for message in ("own", "word"):
         asked(stage, PLAINLY.written, message)
+    asked(stage, waiting.is_fixed, stage.scenario)
 
     names(stage)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ssm_cli import CancelRun, Run
 from tests.faults.scenarios import add, asking, crash, flat
-from tests.faults.stage import Scenario, Stage
+from tests.faults.stage import Own, Scenario, Stage
 from tests.runtime.outside_work import adouble, aforever, araises
 
 
@@ -27,7 +27,14 @@ def runs(stage: Stage) -> None:
     stage.act("run", stage.node.run)
     stage.call("c", asking(Run("x", aforever)))
     stage.act("run", stage.node.run)
+    stage.call("c", asking(Run("y", interrupted)))
+    stage.act("run", stage.node.run)
     stage.stop()
+
+
+async def interrupted() -> None:
+    """Be where Ctrl-C comes."""
+    (_ for _ in ()).throw(Own("in a run"))
 
 
 def later(stage: Stage) -> Any:

@@ -86,7 +86,7 @@ def saved_parts(stage: Stage) -> None:
         one.last = (1, "a")
 
     with patched(keeper.recovered, "give", give):
-        asked(stage, keeper.adopt, a)
+        asked(stage, renewing.give_kept, keeper, a)
     stage.do("run")
     stage.stop()
 
