@@ -355,13 +355,15 @@ class Placing:
         return None
 
 
-async def go_on(placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0) -> Placed:
+async def go_on(
+    placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0
+) -> Placed | Unknown:
     """Take up a life that goes on, as `adopt`; else start the next one, as `start`."""
     try:
-        placed = await placing.adopt(epoch, after) or await placing.start(node)
+        placed = await placing.adopt(epoch, after)
+        return await placing.start(node) if placed is None else placed
     except ClusterError as error:
-        placed = unclear(error)
-    return not_placed(placed) if isinstance(placed, Unknown) else placed
+        return unclear(error)
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:
