@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import ssm_cli
-from ssm_cli import Cast, Node, RequestIds, StartTimer, Supervisor, multi_call
+from ssm_cli import (
+    Answer,
+    Cast,
+    Defer,
+    Node,
+    RequestIds,
+    StartTimer,
+    Supervisor,
+    multi_call,
+)
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.looking import readiness
 from ssm_cli.runtime.performer import loop as loop_room
@@ -71,6 +80,17 @@ def many_requests(stage: Stage) -> None:
     request = stage.act("send", node.send_request, "c", add, heard.append)
     stage.act("add", tried, ids.add, request, "c")
     stage.act("wait for any", ids.wait_response, 1.0)
+    stage.act("add", tried, ids.add, 5, "no request")
+    request = stage.act("send", node.send_request, "a", add)
+    stage.do("run")
+    stage.act("add", tried, ids.add, request, "answered")
+    stage.act("wait for any", ids.wait_response, 1.0)
+    stage.act("send one of many", ids.send_request, "a", asking(Defer("late")), "late")
+    stage.act("receive any", tried, ids.receive_response, 0.1)
+    stage.call("a", asking(Answer("late", 1)))
+    stage.act("send one of many", ids.send_request, "a", add, "next")
+    stage.act("wait for any", ids.wait_response, 1.0)
+    stage.act("named", lambda: tried(Node, node.spec, name=5))
     stage.act("ask all subtrees", multi_call, node, "a", add)
     stage.act("ask all subtrees", multi_call, node, "b", crash)
     stage.stop()

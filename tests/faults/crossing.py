@@ -279,6 +279,10 @@ def goes_by_parts(stage: Stage) -> None:
         stage.do("publish", "", add)
         with patched(world, "bound", 0):
             stage.do("publish", GROUP, add)
+        with patched(world, "bound", 1):
+            for _ in range(3):
+                stage.do("publish", GROUP, add)
+        stage.do("run")
     plainly(stage)
     stage.stop()
 
