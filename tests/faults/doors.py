@@ -36,6 +36,11 @@ def tried(do: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return error
 
 
+def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
+    """One act: what `do` answers, maybe to a wrong use."""
+    return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
+
+
 class Odd:
     """A codec that fails for some values, each in its way."""
 

@@ -54,18 +54,13 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import reading
 from ssm_cli.runtime.performer.breaking import Break
 from tests.faults import recovery
-from tests.faults.doors import tried
+from tests.faults.doors import asked
 from tests.faults.plainly import MADE, OLD, RENAMED
 from tests.faults.recovery import machine, tree
 from tests.faults.scenarios import crash
 from tests.faults.stage import Own, Scenario, Stage, Utf8
 from tests.faults.ticks import patched
 from tests.runtime.outside_work import adouble, aforever
-
-
-def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
-    return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
-
 
 # -- inputs that read ------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ from ssm_cli.runtime.performer.recoding import waiting_values
 from ssm_cli.runtime.performer.settling import Left
 from tests.faults.bare import called_in_c, caught, nested_list, raised
 from tests.faults.crossing import both
-from tests.faults.doors import tried
+from tests.faults.doors import asked, tried
 from tests.faults.durably import Look, giving, pool_of
 from tests.faults.plainly import MADE, OLD
 from tests.faults.recoded import to
@@ -75,10 +75,6 @@ from tests.faults.stage import Own, Scenario, Stage, Utf8
 from tests.faults.ticks import OPTIONS, patched, ticking
 from tests.faults.watching import as_engine
 from tests.runtime.outside_work import adouble, aforever
-
-
-def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
-    return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
 
 
 class Sub(list[int]):

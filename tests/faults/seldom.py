@@ -41,18 +41,13 @@ from ssm_cli.runtime.engine.entries import StartAgain, TryAgain
 from ssm_cli.runtime.performer import intake, starting, supervise
 from ssm_cli.runtime.performer.breaking import Break
 from ssm_cli.runtime.runs import runner as runner_room
-from tests.faults.doors import arrive, slow, tried
+from tests.faults.doors import arrive, asked, slow
 from tests.faults.edges import plain
 from tests.faults.rest import interrupts
 from tests.faults.scenarios import add, asking, crash, failing, flat
 from tests.faults.stage import Own, Scenario, Stage, Utf8
 from tests.faults.ticks import CLOCK, OPTIONS, patched, tick
 from tests.runtime.outside_work import adouble, aforever, stubborn
-
-
-def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
-    return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
-
 
 # -- starts and ends -------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.performer import members, merging, requests, starting, system
 from ssm_cli.runtime.views import ProcessRef
 from ssm_cli.spec.model import OnUnrecoverable
-from tests.faults.doors import tried
+from tests.faults.doors import asked
 from tests.faults.durably import pool_of
 from tests.faults.plainly import OLD
 from tests.faults.recovery import broken, machine, tree
@@ -53,10 +53,6 @@ from tests.faults.stage import Scenario, Stage
 from tests.faults.storing import saved_now_and_then
 from tests.faults.talkers import managers
 from tests.faults.ticks import patched
-
-
-def asked(stage: Stage, do: Any, *args: Any, **options: Any) -> Any:
-    return stage.act(getattr(do, "__name__", "ask"), tried, do, *args, **options)
 
 
 def lost() -> Unrecovered:
