@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,11 @@ def fork_servers(pid: int, *hosts: int) -> list[int]:
     """The fork servers below a process; a host is shown as one at first."""
     below = set(children_of(pid)) - set(hosts)
     return [one for one in below if "owner.forking" in command_of(one)]
+
+
+def state_of(pid: int) -> str:
+    """The state of a process, as the system calls it: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def exists(pid: int) -> bool:
@@ -275,19 +281,39 @@ def test_a_subtree_for_which_there_can_be_no_process_goes_to_another_node() -> N
     asyncio.run(main())
 
 
-def test_a_subtree_whose_lease_is_lost_while_it_is_forked_is_ended() -> None:
+async def later(numbers: list[int], may: asyncio.Event) -> HostProcess:
+    await may.wait()
+    return await execute_host(numbers)
+
+
+def test_a_subtree_whose_lease_is_over_while_it_is_forked_stands_still_until_it_is_good() -> None:
     async def main() -> None:
         may = asyncio.Event()
-
-        async def later(numbers: list[int]) -> HostProcess:
-            await may.wait()
-            return await execute_host(numbers)
-
         job = Job(Start("t", "s", "x.yaml", 1, 1, 2.0), Access(""), "n", ".")
-        child = Child(job, LeasePage(), later)
+        child = Child(job, LeasePage(), partial(later, may=may))
         assert (child.pid, child.is_hung()) == (0, False)
         await asyncio.sleep(0)
         child.freeze()
+        may.set()
+        await until(lambda: child.pid != 0)
+        await until(lambda: state_of(child.pid) == "T")
+        assert not child.is_hung()
+        child.thaw()
+        await until(lambda: state_of(child.pid) != "T")
+        child.kill(STOPPED, "it has gone on")
+        assert await child.ended == Told("ended", STOPPED, "it has gone on")
+
+    asyncio.run(main())
+
+
+def test_a_subtree_whose_lease_is_lost_while_it_is_forked_is_ended() -> None:
+    async def main() -> None:
+        may = asyncio.Event()
+        job = Job(Start("t", "s", "x.yaml", 1, 1, 2.0), Access(""), "n", ".")
+        child = Child(job, LeasePage(), partial(later, may=may))
+        await asyncio.sleep(0)
+        child.freeze()
+        child.kill(FENCED, "another owner has the lease")
         may.set()
         assert (await child.ended).reason == FENCED
 

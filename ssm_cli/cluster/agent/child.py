@@ -161,6 +161,8 @@ class Child:
             raise
         if self._early is not None:
             self.kill()
+        elif self._frozen:
+            self._signal(signal.SIGSTOP)
         return ours, process
 
     async def _follow(self, ours: socket.socket, process: HostProcess) -> Told:
@@ -207,13 +209,13 @@ class Child:
         return self._hung
 
     def freeze(self) -> None:
-        """Stop its process where it stands; a call into C is stopped, too."""
+        """Stop its process where it stands, or as soon as it is made; a call into C, too."""
         if sys.platform != "linux":  # elsewhere it would be left behind, stopped, if we were gone
             self.kill(FENCED, "the lease was not renewed")
             return
         self.is_hung()  # it may have been stopped already, by somebody else
         self._frozen = True
-        self._signal(signal.SIGSTOP, FENCED)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Have its process go on."""
