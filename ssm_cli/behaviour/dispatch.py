@@ -90,7 +90,7 @@ def of_init(behaviour: Behaviour, result: Any) -> Outcome | Ignore:
         result = Ok(result)
     if isinstance(behaviour, Statem):
         result = statem_began(result)
-    if isinstance(behaviour, Event) and not isinstance(result, Ok | Ignore | Stop):
+    if isinstance(behaviour, Event) and not isinstance(result, Ignore | Stop):
         result = begin_managing(behaviour, result)
     match result:
         case Ignore():

@@ -16,8 +16,14 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def identical(one: Any, other: Any) -> bool:
-    """Whether two values are one to OTP (`=:=`): 1, 1.0 and True are three."""
-    return one is other or (type(one) is type(other) and equal(one, other))
+    """Whether two values are one to OTP (`=:=`), part by part: 1, 1.0 and True are three."""
+    if one is other or type(one) is not type(other):
+        return one is other
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(identical, one, other))
+    if isinstance(one, Mapping):
+        return _keys_alike(one, other) and all(identical(one[key], other[key]) for key in one)
+    return equal(one, other)
 
 
 def one_value(one: Any, other: Any) -> bool:

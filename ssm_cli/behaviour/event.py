@@ -34,7 +34,9 @@ class Event(Callbacks):
             cls.inputs = cls.inputs | Requests
 
     def init(self, name: str, args: Mapping[str, Any]) -> Any:
-        """Name the handlers that are there from the start, each with its arguments, in order."""
+        """Name the handlers that are there from the start: a list, or a dict with their arguments.
+
+        They are added in this order. `Ok(handlers, effects=...)`, `Ignore` and `Stop` do as well.
+        """
         del name
-        given = args.get("handlers", ())
-        return given if isinstance(given, Mapping) else dict.fromkeys(given)
+        return args.get("handlers", ())

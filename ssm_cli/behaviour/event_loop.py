@@ -9,13 +9,13 @@ but for Ctrl-C and the limit of the step, which is one for all of them. What is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import msgspec
 
 from ssm_cli.behaviour.effects import Effect, Info, Link, Reported, Unlink
-from ssm_cli.behaviour.equality import identical
+from ssm_cli.behaviour.equality import equal, identical
 from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.handlers import (
     AddHandler,
@@ -32,7 +32,7 @@ from ssm_cli.behaviour.handlers import (
     SwapTo,
     WhichHandlers,
 )
-from ssm_cli.behaviour.reasons import NOPROC, plain
+from ssm_cli.behaviour.reasons import NOPROC, BadReturnError, plain, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
     Error,
@@ -87,21 +87,31 @@ def handler_name(one: Installed) -> Any:
 def is_named(one: Installed, handler: Any) -> bool:
     """Whether this is the handler that is meant."""
     module, own = parts_of(handler)
-    return identical(one.id, own) and (one.module is module or one.module == module)
+    return identical(one.id, own) and (one.module is module or equal(one.module, module))
 
 
-def begin_managing(manager: Event, handlers: Any) -> Ok[Handlers]:
-    """Return what a manager begins with: `handlers` by name, each with its arguments.
+def begin_managing(manager: Event, answer: Any) -> Ok[Handlers]:
+    """Return what a manager begins with whose `init` has answered so.
 
     Raises:
-        Exited: one of them could not be added.
+        Exited: one of the handlers could not be added.
+        BadReturnError: it names no handlers.
     """
+    begun = answer if isinstance(answer, Ok) else Ok(answer)
+    handlers = begun.state
+    if isinstance(handlers, Handlers):
+        return begun
+    if isinstance(handlers, list | tuple):
+        handlers = dict.fromkeys(handlers)
+    if not isinstance(handlers, Mapping):
+        wanted = "a list of handlers, a dict from them to their arguments, Ignore or Stop"
+        raise BadReturnError(f"init answered {shape(answer)}; expected {wanted}")
     turn = Managing(manager, Handlers())
     for handler, args in handlers.items():
-        answer = turn.request(AddHandler(handler, args))
-        if answer != "ok":
-            raise Exited({"handler": [handler, plain(answer)]})
-    return Ok(turn.now(), effects=turn.effects)
+        added = turn.request(AddHandler(handler, args))
+        if added != "ok":
+            raise Exited({"handler": [handler, plain(added)]})
+    return msgspec.structs.replace(begun, state=turn.now(), effects=[*turn.effects, *begun.effects])
 
 
 def manage(manager: Event, how: str, message: Any, at: Handlers) -> Reply | NoReply:
@@ -157,7 +167,7 @@ def handlers_changed(manager: Event, old_version: str, at: Handlers, extra: Any)
     extra, module = (extra.extra, extra.handler) if named else (extra, None)
     changed = []
     for one in at.installed:
-        if not named or one.module == module:
+        if not named or equal(one.module, module):
             convert = Managing(manager, at).code_of(one.module).code_change
             answer = caught(convert, old_version, one.state, extra)
             if not isinstance(answer, Ok):
@@ -320,7 +330,8 @@ class Managing:
 
     def exited(self, signal: ExitSignal) -> None:
         """A worker that is linked has ended: its handlers end, the others get its exit."""
-        for one in [one for one in self._installed if one.supervisor == signal.sender]:
+        names = (signal.sender, *signal.names)
+        for one in [one for one in self._installed if one.supervisor in names]:
             self._drop(one)
             self._terminated(one, Stop(signal.reason), one.state)
             self._report(one, f"parent_terminated {signal.sender}: {signal.reason}")

@@ -131,10 +131,14 @@ def reason_for(error: BaseException) -> ExitReason:
 
 
 class ExitSignal(msgspec.Struct, frozen=True):
-    """`{'EXIT', From, Reason}`: what `handle_info` gets in a worker with `trap_exit`."""
+    """`{'EXIT', From, Reason}`: what `handle_info` gets in a worker with `trap_exit`.
+
+    `sender` is the id of who has ended; `names` are the others by which it was linked, as POOL:KEY.
+    """
 
     reason: object
     sender: str = ""
+    names: tuple[str, ...] = ()
 
 
 class Caller:

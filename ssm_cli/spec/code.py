@@ -11,8 +11,9 @@ rule. One that is not can be given an underscore.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
+from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType
 from typing import Any
 
@@ -40,6 +41,7 @@ LIKE = 0.8  # of `SequenceMatcher.ratio`, without case and underscores: `handle_
 FUNCTIONS = ("init", "terminate", "redact", "code_change", "migrate", "restore")
 BASES = (Callbacks, EventHandler, PureHandler)
 KINDS: tuple[type[Callbacks], ...] = (GenServer, Statem, Event)
+HANDLING = {n: v for n, v in vars(EventHandler).items() if isinstance(v, FunctionType)}
 WANTED = "a StateMachine or a subclass of GenServer, Statem or Event"
 
 
@@ -120,13 +122,15 @@ def callbacks_of(server: type[Callbacks]) -> dict[str, FunctionType]:
 
 
 def _pure_faults(machine: PureStatem) -> Iterator[str]:
-    for name in ("step", *FUNCTIONS):
-        value = getattr(machine, "format_status" if name == "redact" else name)
+    for name in OF_A_PURE_STATEM:
+        value = getattr(machine, name)
         if not callable(value):
-            yield sentence(f"has the {name} {shown(value)}", "a function")
-    yield from _waiting_faults(machine, ("step", *(set(FUNCTIONS) - {"redact"})))
+            said = "redact" if name == "format_status" else name
+            yield sentence(f"has the {said} {shown(value)}", "a function")
+    yield from _waiting_faults(machine, OF_A_PURE_STATEM)
     yield from argument_faults(machine, OF_A_PURE_STATEM)
     yield from _shared_faults(machine)
+    yield from _trapping_faults(machine)
     yield from _mode_faults(machine)
 
 
@@ -142,12 +146,19 @@ def _handler_faults(manager: type[Event]) -> Iterator[str]:
             wanted = "a subclass of EventHandler, or a PureHandler"
             yield sentence(f"has the handler {name}, which is {shown(code)}", wanted)
             continue
-        callbacks = {n: v for n, v in vars(EventHandler).items() if isinstance(v, FunctionType)}
-        wrongs = [*method_faults(kind, callbacks), *_misspelt(kind, callbacks)]
-        if isinstance(code, PureHandler):
-            wrongs += argument_faults(code, OF_A_PURE_HANDLER)
-        for wrong in wrongs:
+        for wrong in _pure_handler_faults(code) if isinstance(code, PureHandler) else ():
             yield f"has the handler {name}, which {wrong}"
+        for wrong in _class_faults(kind, HANDLING, made=isinstance(code, type)):
+            yield f"has the handler {name}, which {wrong}"
+
+
+def _pure_handler_faults(handler: PureHandler) -> Iterator[str]:
+    for name in OF_A_PURE_HANDLER:
+        value = getattr(handler, name)
+        if not callable(value) and (value is not None or name == "_step"):
+            yield sentence(f"has the {name.removeprefix('_')} {shown(value)}", "a function")
+    yield from _waiting_faults(handler, OF_A_PURE_HANDLER)
+    yield from argument_faults(handler, OF_A_PURE_HANDLER)
 
 
 def _mode_faults(machine: Any) -> Iterator[str]:
@@ -161,31 +172,42 @@ def _mode_faults(machine: Any) -> Iterator[str]:
 
 
 def _server_faults(server: type[Callbacks]) -> Iterator[str]:
-    callbacks = callbacks_of(server)
-    for name in callbacks:
-        if not callable(_attribute(server, name)):
-            yield sentence(f"has the {name} {shown(_attribute(server, name))}", "a method")
-    if wrong := _making_fault(server):
-        yield wrong
-    yield from _waiting_faults(server, tuple(callbacks))
-    yield from method_faults(server, callbacks)
+    yield from _class_faults(server, callbacks_of(server), made=True)
     yield from _shared_faults(server)
-    if not isinstance(server.trap_exit, bool):
-        yield sentence(f"has the trap_exit {shown(server.trap_exit)}", "true or false")
+    yield from _trapping_faults(server)
     if issubclass(server, Statem):
         yield from _mode_faults(server)
     if issubclass(server, Event):
         yield from _handler_faults(server)
-    yield from _misspelt(server, callbacks)
 
 
-def _waiting_faults(code: object, names: tuple[str, ...]) -> Iterator[str]:
+def _class_faults(kind: type, callbacks: dict[str, FunctionType], *, made: bool) -> Iterator[str]:
+    """What is wrong with the methods of a class of callbacks; `made` by the node, if it is."""
+    for name in callbacks:
+        if not callable(_attribute(kind, name)):
+            yield sentence(f"has the {name} {shown(_attribute(kind, name))}", "a method")
+    if made and (wrong := _making_fault(kind)):
+        yield wrong
+    yield from _waiting_faults(kind, callbacks)
+    yield from method_faults(kind, callbacks)
+    yield from _misspelt(kind, callbacks)
+
+
+def _trapping_faults(code: Any) -> Iterator[str]:
+    if not isinstance(code.trap_exit, bool):
+        yield sentence(f"has the trap_exit {shown(code.trap_exit)}", "true or false")
+
+
+def _waiting_faults(code: object, names: Iterable[str]) -> Iterator[str]:
     """Callbacks that Python answers with an object to be run later: nothing would run them."""
-    for name in names:
-        value = _attribute(code, name)
-        if inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value):
+    for attribute in names:
+        value, name = _attribute(code, attribute), attribute.removeprefix("_")
+        while isinstance(value, partial):
+            value = value.func
+        ways = [value, _attribute(type(value), "__call__")]
+        if any(inspect.iscoroutinefunction(way) or inspect.isasyncgenfunction(way) for way in ways):
             yield sentence(f"has an async {name}", "a plain function, which the node runs at once")
-        elif inspect.isgeneratorfunction(value):
+        elif any(map(inspect.isgeneratorfunction, ways)):
             yield sentence(f"has a {name} that yields", "a plain function that returns its answer")
 
 

@@ -15,10 +15,12 @@ from ssm_cli import (
     Event,
     EventHandler,
     GenEventExit,
+    GenServer,
     Join,
     Link,
     MemoryStore,
     Node,
+    NoReply,
     Ok,
     PureHandler,
     Raised,
@@ -126,6 +128,70 @@ def test_who_supervises_a_handler_is_told_and_its_end_takes_the_handler_along() 
         assert node.get_state("owner") == (), "its next life hears nothing of it"
 
 
+def test_a_handler_goes_with_who_supervises_it_by_whatever_name_that_was_called() -> None:
+    pool = Supervisor("pool", "simple_one_for_one", [Worker("w", OWNER.start)], intensity=9)
+    parts = Supervisor("parts", children=[Worker("p", OWNER.start)], partitions=2, intensity=9)
+    with running(bus(), pool, parts, Worker("alone", OWNER.start)) as node:
+        node.start_child("pool", "x")
+        for own, (name, ended) in enumerate([
+            ("root/alone", "alone"), ("alone", "alone"), ("pool:x", "pool:x"),
+            ("parts:key", "parts:key"),
+        ]):  # fmt: skip
+            assert node.call("bus", AddHandler(("odd", own), 0, supervisor=name)) == "ok"
+            node.call("bus", AddHandler(("count", own), 0, supervisor=name))
+            node.kill(ended)
+            node.run()
+            assert node.call("bus", WhichHandlers()) == []
+
+
+def test_a_worker_is_told_once_that_a_link_is_broken_and_by_which_names_it_was_linked() -> None:
+    class Linked(GenServer):
+        trap_exit = True
+
+        def init(self, name: str, args: Any) -> Any:
+            return Ok([], effects=[Link("root/owner"), Link("owner"), Link("root/owner")])
+
+        def handle_info(self, message: Any, state: Any) -> Any:
+            return NoReply([*state, message])
+
+    with running(OWNER, Worker("linked", Linked)) as node:
+        node.kill("owner")
+        node.run()
+        (told,) = node.get_state("linked")
+        assert (told.sender, told.names) == ("owner", ("root/owner",))
+
+
+class Handed(Event):
+    """Its `init` answers what it is given."""
+
+    handlers = Bus.handlers
+
+    def init(self, name: str, args: Any) -> Any:
+        return args["answer"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [["count", "odd"], ("count", "odd"), {"count": None, "odd": None},
+     Ok(["count", "odd"], effects=[Cast("owner", "begun")])],
+    ids=["list", "tuple", "dict", "ok"],
+)  # fmt: skip
+def test_what_names_handlers_is_an_answer_of_the_init_of_a_manager(answer: Any) -> None:
+    with running(OWNER, Worker("bus", Handed, args={"answer": answer})) as node:
+        assert node.call("bus", WhichHandlers()) == ["odd", "count"]
+        node.run()
+        assert node.get_state("owner") == (("begun",) if isinstance(answer, Ok) else ())
+
+
+@pytest.mark.parametrize("answer", ["count", 5, None, Ok(5), NoReply(())])
+def test_what_names_no_handlers_is_a_bad_answer_of_the_init_of_a_manager(answer: Any) -> None:
+    with (
+        pytest.raises(StartFailed, match=r"init answered .*; expected a list of handlers"),
+        running(Worker("bus", Handed, args={"answer": answer})),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("supervisor", ["nobody", "bus", "root"])
 def test_a_supervisor_that_is_no_other_worker_that_runs(supervisor: str) -> None:
     with running(bus()) as node:
@@ -148,14 +214,14 @@ def test_a_supervisor_that_is_no_name_is_refused_and_no_handler_is_lost(supervis
 
 
 def test_ids_of_handlers_are_told_apart_as_otp_does() -> None:
-    ids = [1, 1.0, True, (1, "a"), (1.0, "a")]
+    ids = [1, 1.0, True, (1, "a"), (1.0, "a"), (True, "a"), {"n": [1]}, {"n": [True]}]
     with running(bus()) as node:
         for number, one in enumerate(ids):
             node.call("bus", AddHandler(("count", one), number))
-        for one in ids[:3]:
+        for number, one in enumerate(ids, 1):
             node.call("bus", DeleteHandler(("count", one)))
-            kinds = [type(own) for _, own in node.call("bus", WhichHandlers())]
-            assert type(one) not in kinds
+            left = [own for _, own in node.call("bus", WhichHandlers())]
+            assert list(map(repr, left)) == list(map(repr, ids[: number - 1 : -1]))
 
 
 @pytest.mark.parametrize("persist", ["snapshot", "journal", "none"])

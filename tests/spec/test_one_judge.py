@@ -358,6 +358,41 @@ def pure(**options: Any) -> PureStatem:
     return PureStatem(**{"step": print, "init": print, **options})
 
 
+def yields(value: Any) -> Any:
+    yield value
+
+
+def yields_two(event: Any, state: Any) -> Any:
+    yield state
+
+
+async def waiting_redact(value: Any) -> Any: ...
+
+
+class Awaited:
+    async def __call__(self, message: Any, state: Any) -> Any: ...
+
+
+class LaterHandler(EventHandler):
+    handle_event: Any = any_value(waiting_step)
+
+
+class NeedyHandler(EventHandler):
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+
+class NoHandler(EventHandler):
+    handle_event: Any = None
+
+
+def managing(handler: object) -> type[Event]:
+    class Manager(Event):
+        handlers: ClassVar[Any] = {"odd": handler}
+
+    return Manager
+
+
 CODE: list[tuple[object, str]] = [
     (machine(step=lambda m: m), "has the step(m); expected step(message, state)"),
     (machine(step=lambda m, s, x: m), "has the step(m, s, x); expected step(message, state)"),
@@ -412,6 +447,23 @@ CODE: list[tuple[object, str]] = [
         "has the migrate 1; expected a function, or None; and it has the",
     ),
     (machine(step=waiting_step), "has an async step; expected a plain function"),
+    (machine(step=partial(waiting_step)), "has an async step; expected a plain function"),
+    (machine(step=Awaited()), "has an async step; expected a plain function"),
+    (machine(redact=yields), "has a redact that yields; expected a plain function that returns"),
+    (pure(redact=waiting_redact), "has an async format_status; expected a plain function"),
+    (pure(trap_exit="no"), 'has the trap_exit the text "no"; expected true or false'),
+    *(
+        (managing(handler), f"has the handler odd, which {said}")
+        for handler, said in (
+            (PureHandler(waiting_step), "has an async step; expected a plain function"),
+            (PureHandler(yields_two), "has a step that yields; expected a plain function"),
+            (PureHandler(any_value(None)), "has the step nothing; expected a function"),
+            (PureHandler(print, init=any_value(5)), "has the init 5; expected a function"),
+            (LaterHandler, "has an async handle_event; expected a plain function"),
+            (NeedyHandler, "needs arguments to be made; expected a class that can be made"),
+            (NoHandler, "has the handle_event nothing; expected a method"),
+        )
+    ),
     (
         machine(codec="jsn"),
         'has a codec that is the text "jsn"; expected text, json or msgpack; did',

@@ -99,7 +99,7 @@ class Extra:
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
-        self.links: dict[str, None] = {}
+        self.links: dict[str, tuple[str, ...]] = {}  # by id: the other names it was linked by
         self.checked, self.weighed = False, 0
         self.plan = Plan.DOWN
 

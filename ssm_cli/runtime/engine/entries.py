@@ -77,12 +77,13 @@ class Asked(msgspec.Struct, frozen=True, eq=False):
 
 
 class LinkBroken(msgspec.Struct, frozen=True, eq=False):
-    """The worker `sender`, to which `cell` is linked, has ended for `reason`."""
+    """The worker `sender`, to which `cell` is linked, by `names`, has ended for `reason`."""
 
     cell: WorkerCell
     starts: int
     reason: ExitReason
     sender: str
+    names: tuple[str, ...] = ()
 
 
 class StopTree(msgspec.Struct, frozen=True, eq=False):

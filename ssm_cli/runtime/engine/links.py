@@ -10,14 +10,17 @@ from ssm_cli.runtime.engine.world import World
 
 def link(world: World, cell: WorkerCell, to: str) -> None:
     """Link two workers; one that does not run counts as ended. To link itself does nothing."""
-    other = world.reach(str.__str__(to))
+    name = str.__str__(to)
+    other = world.reach(name)
     if other is cell:
         return
     if isinstance(other, WorkerCell) and other.status is CellStatus.RUNNING:
-        cell.ensure_extra().links[other.spec.id] = None
-        other.ensure_extra().links[cell.spec.id] = None
+        links, own = cell.ensure_extra().links, other.spec.id
+        known = links.get(own) or ()
+        links[own] = known if name == own or name in known else (*known, name)
+        other.ensure_extra().links.setdefault(cell.spec.id, ())
     else:
-        world.post(LinkBroken(cell, cell.starts, NOPROC, str.__str__(to)))
+        world.post(LinkBroken(cell, cell.starts, NOPROC, name))
 
 
 def unlink(world: World, cell: WorkerCell, to: str) -> None:
@@ -37,6 +40,6 @@ def break_links(world: World, cell: WorkerCell, reason: ExitReason) -> None:
         name = next(iter(extra.links))
         other = world.names.get(name)
         if isinstance(other, WorkerCell) and other.extra and cell.spec.id in other.extra.links:
-            del other.extra.links[cell.spec.id]
-            world.post(LinkBroken(other, other.starts, reason, cell.spec.id))
+            names = other.extra.links.pop(cell.spec.id) or ()
+            world.post(LinkBroken(other, other.starts, reason, cell.spec.id, names))
         del extra.links[name]

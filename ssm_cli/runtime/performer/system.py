@@ -416,10 +416,12 @@ def link_broken(world: World, entry: LinkBroken) -> None:
     """Signal the end of a worker to one that is linked to it, if that still lives."""
     cell = entry.cell
     if cell.status is CellStatus.RUNNING and cell.starts == entry.starts:
-        hear_exit(world, cell, entry.reason, entry.sender)
+        hear_exit(world, cell, entry.reason, entry.sender, entry.names)
 
 
-def hear_exit(world: World, cell: Cell, reason: ExitReason, sender: str) -> None:
+def hear_exit(
+    world: World, cell: Cell, reason: ExitReason, sender: str, names: tuple[str, ...] = ()
+) -> None:
     """A process gets an exit signal that can be trapped."""
     from_parent = sender == "parent"
     if isinstance(cell, SupervisorCell | RemoteCell):
@@ -432,7 +434,7 @@ def hear_exit(world: World, cell: Cell, reason: ExitReason, sender: str) -> None
     if traps and from_parent:
         announce_exit(world, cell, end_worker(world, cell, reason))
     elif traps and not pure:
-        world.queue.append((cell, Kind.INFO, ExitSignal(reason, sender), None))
+        world.queue.append((cell, Kind.INFO, ExitSignal(reason, sender, names), None))
     elif not traps and not isinstance(reason, Normal):
         kill_worker(world, cell, reason)
         announce_exit(world, cell, reason)
