@@ -42,23 +42,30 @@ TROUBLE = (sqlite3.Error, UnicodeDecodeError)
 """What its functions raise; the latter where damage is in the text of a message or of a key."""
 
 
+class Unmade(StorageDamaged):
+    """There is a file, and nothing in it: who made it came no further, or it is not ours."""
+
+
 class Database:
     """One connection to the database of a folder.
 
     Args:
         path: the file; made if it is not there and `writing` is set.
-        writing: whether this is its writer.
+        writing: whether this is its writer, who writes its log into it when it is closed, as far as
+            that is sound: look at it by a connection that only reads before.
+        looked: that one, closed; its view is taken for what is there.
 
     Attributes:
         seal: that of its cells, as it was opened and by what was put since.
         found: the first and the last number of an entry when it was opened; 1 and 0 without any.
 
     Raises:
-        StorageDamaged: it is no database of ours, or its cells are not what was written.
+        StorageDamaged: it is no database of ours, or its cells are not what was written; `Unmade`
+            where there is nothing in it.
         StorageError: it cannot be opened, or a newer ssm has made it.
     """
 
-    def __init__(self, path: Path, *, writing: bool) -> None:
+    def __init__(self, path: Path, *, writing: bool, looked: Database | None = None) -> None:
         self.path = path
         try:
             if writing:
@@ -67,19 +74,22 @@ class Database:
                     for kind in ("-wal", "-shm"):
                         if (beside := path.with_name(path.name + kind)).exists():
                             make_private(beside)
-            self._open("mode=rwc" if writing else read_mode(path), writing=writing)
+            self._open("mode=rwc" if writing else read_mode(path), looked, writing=writing)
         except TROUBLE as error:
             raise self.failed("open", error) from error
 
-    def _open(self, mode: str, *, writing: bool) -> None:
+    def _open(self, mode: str, looked: Database | None, *, writing: bool) -> None:
         address = f"file:{quoted(self.path)}?{mode}"
         self._db = sqlite3.connect(address, uri=True, isolation_level=None)
         try:
             self._prepare(writing=writing)
-            self._db.execute("BEGIN")  # one view of all, beside a process that may write
-            self.seal, self.found = self._sealed(), self.ends()
-            if writing:
-                self._db.execute("COMMIT")  # a reader keeps its view for as long as it reads
+            if looked is None:
+                self._db.execute("BEGIN")  # one view of all, beside a process that may write
+                self.seal, self.found = self._sealed(), self.ends()
+                if writing:
+                    self._db.execute("COMMIT")  # a reader keeps its view for as long as it reads
+            else:
+                self.seal, self.found = looked.seal, looked.found
         except BaseException:
             self._db.close()
             raise
@@ -92,7 +102,10 @@ class Database:
             run("PRAGMA journal_mode=WAL")
             run("PRAGMA synchronous=FULL")
         made = run("PRAGMA user_version").fetchone()[0]
-        if writing and not made and not run("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        unmade = not made and not run("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if unmade and not writing:
+            raise Unmade(f"{self.path} is no journal of ssm, or its header is damaged")
+        if unmade:
             run("BEGIN IMMEDIATE")
             for statement in SCHEMA.strip().split(";")[:-1]:
                 run(statement)

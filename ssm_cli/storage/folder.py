@@ -22,7 +22,7 @@ from typing import Self
 from ssm_cli.errors import StorageDamaged, StorageError, StorageInUse
 from ssm_cli.private import open_private, write_private
 from ssm_cli.runtime.durable.ports import Done
-from ssm_cli.storage.database import Database
+from ssm_cli.storage.database import Database, Unmade
 from ssm_cli.storage.owner import OWNER, another, embedded, owner_of
 from ssm_cli.storage.witness import Witness, fingerprint, of_folder, testimony
 
@@ -60,9 +60,8 @@ class FolderStore:
             else:
                 need_data(self.path)
             seen = of_folder(self.path / WITNESS)  # first: a writer is ahead with the database
-            self._db = Database(self.path / DATABASE, writing=writing)
+            self._db = self._looked_at(seen, writing=writing)
             self._first, self._last = self._db.found
-            self._compare(seen)
             self._undo(seen, writing=writing)
             if writing:
                 self._open_witness()
@@ -75,6 +74,36 @@ class FolderStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _looked_at(self, seen: Witness | None, *, writing: bool) -> Database:
+        """Open the database, once it is seen that it holds what was acknowledged.
+
+        A reader looks: a writer would write its log into it, as far as that is sound, and throw
+        away what is behind.
+        """
+        path, log, found = self.path / DATABASE, self.path / f"{DATABASE}-wal", None
+        if not size_of(path) and size_of(log):
+            raise StorageDamaged(
+                f"{path} is gone or empty, and its write-ahead log {log.name} is there; nothing "
+                f"was changed: restore both from a backup"
+            )
+        try:
+            if size_of(path) or not writing:
+                found = Database(path, writing=False)
+        except Unmade:
+            if not writing:
+                raise
+        try:
+            self._compare(seen, found)
+        except BaseException:
+            if found is not None:
+                found.close()
+            raise
+        if found is not None and not writing:
+            return found
+        if found is not None:
+            found.close()
+        return Database(path, writing=True, looked=found)
 
     def _undo(self, seen: Witness | None, *, writing: bool) -> None:
         """Take out the last entry where it was denied; a reader leaves it, and does not read it."""
@@ -92,24 +121,24 @@ class FolderStore:
                 raise error
             self._undone, self._denied = 0, ""
 
-    def _compare(self, seen: Witness | None) -> None:
+    def _compare(self, seen: Witness | None, found: Database | None) -> None:
         """Refuse a database that lacks what was acknowledged."""
-        puts = self._db.seal.puts
+        puts, last = (0, 0) if found is None else (found.seal.puts, found.found[1])
         if seen is None:
-            if self._last or puts:
+            if last or puts:
                 raise StorageDamaged(
                     f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
                     f"the journal are there; if you know they are, put an empty file in its place"
                 )
             return
-        less = seen.last > self._last
+        less = seen.last > last
         lost = f"entry {seen.last}" if less else f"put {seen.puts} of saved states"
         if less or seen.puts > puts:
             raise StorageDamaged(
                 f"{lost} in {self.path / DATABASE} was acknowledged, and the last that is "
-                f"there is {self._last if less else puts}: its write-ahead log was "
+                f"there is {last if less else puts}: its write-ahead log was "
                 f"damaged or removed, or the file is an older copy; restore it, or, if you accept "
-                f"the loss, empty {WITNESS}"
+                f"the loss, empty {WITNESS}; nothing was changed"
             )
 
     def _open_witness(self) -> None:
@@ -278,6 +307,11 @@ class FolderStore:
             if descriptor >= 0:
                 os.close(descriptor)
         self._lock = self._witness = -1
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file; 0 where there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def need_data(path: Path) -> None:

@@ -153,6 +153,47 @@ def test_a_file_that_is_gone_is_refused_or_does_no_harm(trials: Trials, name: st
     trials.look(f"{name} is gone")
 
 
+MATTER = ("journal.db", "journal.db-wal", "witness")
+
+
+def files(path: Path) -> dict[str, bytes | None]:
+    """What is in the files that matter; an empty log is as good as none."""
+    there = {name: path / name for name in MATTER if (path / name).exists()}
+    found = {name: file.read_bytes() for name, file in there.items()}
+    return {**dict.fromkeys(MATTER), **found, "journal.db-wal": found.get("journal.db-wal") or None}
+
+
+@pytest.mark.parametrize("name", MATTER)
+def test_a_writer_that_refuses_what_is_damaged_has_changed_nothing(
+    trials: Trials, name: str, tmp_path: Path
+) -> None:
+    image, refused = files(trials.path), 0
+    whole = image[name]
+    if not whole:
+        return  # an orderly stop leaves no log
+    broken: list[bytes | None] = [None, b"", whole[: len(whole) // 2]]
+    broken += [
+        whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        for place in range(0, len(whole), max(1, len(whole) // 40))
+    ]
+    for number, data in enumerate(broken):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        left = {**image, name: data}
+        for beside, content in left.items():
+            if content is not None:
+                (folder / beside).write_bytes(content)
+        left = files(folder)
+        try:
+            FolderStore(folder).close()
+        except StorageError:
+            refused += 1
+        else:
+            continue
+        assert files(folder) == left, number
+    assert refused
+
+
 def test_two_pages_that_have_changed_places_are_noticed(trials: Trials) -> None:
     whole = (trials.path / "journal.db").read_bytes()
     pages = [whole[at : at + 4096] for at in range(0, len(whole), 4096)]
