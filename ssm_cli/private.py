@@ -6,6 +6,7 @@ of 0777, a file that an older version made: none of them changes who may read.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -26,14 +27,39 @@ def open_private(path: Path, flags: int) -> int:
     """Return a descriptor of a file that only its owner can open; with `O_CREAT` it is made.
 
     Raises:
-        OSError: it cannot be opened, or is a symbolic link.
+        OSError: it cannot be opened, or is a symbolic link, a pipe, a device.
     """
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+    descriptor = open_file(path, flags | os.O_NOFOLLOW)
     facts = os.fstat(descriptor)
-    regular = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
-    if regular and stat.S_IMODE(facts.st_mode) != MODE:
+    if facts.st_uid == os.geteuid() and stat.S_IMODE(facts.st_mode) != MODE:
         os.fchmod(descriptor, MODE)
     return descriptor
+
+
+def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Return a descriptor of a file; what is there and is none is not waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, a pipe, a device.
+    """
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, MODE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    return descriptor
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Return what is in a file.
+
+    Raises:
+        OSError: it cannot be read, is no file, or has more bytes than that.
+    """
+    with os.fdopen(open_file(path), "rb") as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is longer than {most_bytes} bytes", str(path))
+    return data
 
 
 def write_private(path: Path, text: str, *, anew: bool = False) -> None:
@@ -78,13 +104,11 @@ def read_secret(path: Path) -> str:
             read it; the message says what to do, and nothing of the content.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = open_file(path)
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}") from error
     try:
         facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise CommandError(f"{path} is no file; expected one with secrets")
         if facts.st_uid not in (0, os.geteuid()):
             raise CommandError(f"{path} belongs to somebody else; make a file of your own")
         mode = stat.S_IMODE(facts.st_mode)
@@ -149,10 +173,6 @@ def load_pair(context: ssl.SSLContext, cert: Path, key: Path | None, password: s
 def _need_file(path: Path) -> None:
     """Raise `CommandError` unless it is a file that can be read: TLS does not say which is not."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        os.close(open_file(path))
     except OSError as error:
-        raise CommandError(f"cannot read {path}: {error.strerror}") from error
-    regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    os.close(descriptor)
-    if not regular:
-        raise CommandError(f"{path} is no file; expected a PEM file")
+        raise CommandError(f"cannot read {path}: {error.strerror}; expected a PEM file") from error

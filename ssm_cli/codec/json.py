@@ -22,6 +22,7 @@ from ssm_cli.errors import DecodeError, message_of
 MAX_INPUT_BYTES = 1 << 20
 MAX_REPR_CHARACTERS = 10_000
 PLAIN = frozenset({str, int, bool, type(None)})
+MOST_BITS = 14_280  # of a whole number that Python writes: 4,300 digits
 MAX_DEPTH = 64  # levels of a value that `jsonable` goes down; below, it shows the repr
 LEAVES = (str, int, float, bytes, bytearray, Enum, type(None))  # a union is made anew at each use
 
@@ -294,8 +295,10 @@ def _leaf(value: Any) -> object:
             return float(value) if math.isfinite(value) else str(value)
         case bytes() | bytearray():
             return value.decode("utf-8", "backslashreplace")
+        case bool() | None:
+            return value
         case _:
-            return int(value) if type(value) not in {bool, type(None)} else value
+            return int(value) if value.bit_length() < MOST_BITS else safe_repr(value)
 
 
 def _scalar(value: object) -> object:

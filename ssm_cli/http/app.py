@@ -32,7 +32,7 @@ from ssm_cli.http.calling import (
 )
 from ssm_cli.http.carried import carry, to_carry, whole_name
 from ssm_cli.http.events import Events
-from ssm_cli.http.exchange import Exchange, HttpAnswer, Stream
+from ssm_cli.http.exchange import JSON, Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
 from ssm_cli.http.request import Request
 from ssm_cli.http.requests import About, Requests, with_stopped
@@ -332,7 +332,8 @@ def refuse_elsewhere(code: str | None, tree: str, name: str = "code") -> None:
 
 
 def _is_json(headers: dict[bytes, bytes]) -> bool:
-    return headers.get(b"content-type", b"").startswith(b"application/json")
+    kind = headers.get(b"content-type", b"")
+    return kind == JSON or kind.partition(b";")[0].strip().lower() == JSON
 
 
 def _refusal(exchange: Exchange, error: HttpError) -> bytes:

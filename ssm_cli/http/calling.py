@@ -106,17 +106,23 @@ class Calling:
         """Wait for the outcome, or for the end of the time."""
         if await outcome(pending, max(0.0, asked.end_s - self._node.now_s())):
             return self._answer(asked, pending)
+        return self._late(asked)
+
+    def _late(self, asked: HttpCall, number: int = 0) -> Answer:
+        """Return the answer for a call whose time is over, whatever comes of it."""
         text = f"{asked.worker} did not answer within {asked.timeout_s:g} s"
         late = f"{text}; a late reply is dropped"
-        return self._failed(asked, CallTimeout(late, worker=asked.worker, reason="timeout"))
+        return self._failed(asked, CallTimeout(late, worker=asked.worker, reason="timeout"), number)
 
     def _answer(self, asked: HttpCall, pending: Pending) -> Answer:
-        """Return the answer for an outcome that is there."""
+        """Return the answer for an outcome that is there: it counts if it came in time."""
         error, worker, value = pending.error, asked.worker, pending.value
         if error is not None:
             if isinstance(error, CallError):
                 return self._failed(asked, error, pending.record)
             raise error
+        if self._node.now_s() > asked.end_s:
+            return self._late(asked, pending.record)
         ms = round(self._spent_ms(asked), 3)
         text = value_text(self._node, worker, value)
         shown = text if type(value) is Replayed else self._node.data(worker, value)

@@ -326,8 +326,9 @@ def locked(path: Path) -> int:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = open_private(path / LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
+        what = f"{LOCK}: " if error.filename == str(path / LOCK) else ""
         raise StorageError(
-            f"cannot write in {path}: {error.strerror}; name another folder by --data"
+            f"cannot write in {path}: {what}{error.strerror}; name another folder by --data"
         ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -343,8 +344,12 @@ def locked(path: Path) -> int:
             f"cannot lock {path / LOCK}: {error.strerror}; without a lock two processes could "
             f"write there: name a folder on a file system that has locks, by --data"
         ) from error
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        os.close(descriptor)
+        raise StorageError(f"cannot write {path / LOCK}: {error.strerror}; make room") from error
     return descriptor
 
 

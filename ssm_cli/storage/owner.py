@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from ssm_cli.errors import StorageError
+from ssm_cli.private import read_file
 
 OWNER = "owner.json"  # written by who opens the folder
+MOST_BYTES = 65_536  # of it
 
 
 def another(folder: Path, owner: Mapping[str, str], here: str, instead: str) -> StorageError:
@@ -25,10 +28,28 @@ def embedded(name: str) -> str:
 
 
 def owner_of(folder: Path) -> dict[str, str] | None:
-    """Return whose data a folder holds; None where it does not say so."""
+    """Return whose data a folder holds; None where it does not say so.
+
+    Raises:
+        StorageError: what it says cannot be read.
+    """
+    path = folder / OWNER
     try:
-        found = json.loads((folder / OWNER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = msgspec.json.decode(read_file(path, MOST_BYTES), type=dict[str, str])
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    whole = isinstance(found, dict) and {"tree", "name", "digest"} <= found.keys()
-    return {key: str(value) for key, value in found.items()} if whole else None
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, str(error)) from error
+    missing = {"tree", "name", "digest"} - found.keys()
+    if missing:
+        raise _unreadable(path, f"it has no {min(missing)}")
+    return found
+
+
+def _unreadable(path: Path, why: str) -> StorageError:
+    return StorageError(
+        f"{path} does not say whose data this is: {why}; restore it, or, if these are the data of "
+        f"this tree, remove it and name the folder by --data"
+    )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssm_cli.errors import StorageDamaged, StorageError
+from ssm_cli.private import read_file
 
 TORN_READS = 100
 CHECK_BYTES = 16
+MOST_BYTES = 4096  # of the file; it takes some hundred
 DENIED_CHARS = 32
 
 
@@ -56,7 +58,7 @@ def of_folder(path: Path) -> Witness | None:
     """Read a witness, which may be written meanwhile; None where there is none."""
     for _ in range(TORN_READS):
         try:
-            data = path.read_bytes()
+            data = read_file(path, MOST_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:

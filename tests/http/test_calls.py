@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,27 @@ def test_json_is_an_input_of_a_worker_that_reads_text() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_json"),
+    [("Application/JSON", True), ("application/json;charset=utf-8", True),
+     ("APPLICATION/json ; charset=utf-8", True), ("application/jsonl", False),
+     ("application/json-patch+json", False), ("text/plain", False)],
+)  # fmt: skip
+def test_a_body_is_json_where_its_media_type_says_so_however_that_is_spelt(
+    kind: str, is_json: bool
+) -> None:
+    async def main() -> None:
+        async with serve() as served:
+            body = '{"type": "Store", "key": "a", "value": 3}'
+            status, _, _ = await served.call("kv2", body, content_type=kind)
+            assert (status == 200) == is_json
+            await served.ask("POST", "/v1/workers/kv1/cast", body, {"content-type": kind})
+            await served.call("kv1", "Lookup a")
+            assert bool(served.node.get_state("kv1")) == is_json
+
+    asyncio.run(main())
+
+
 DEEP = "[" * 300_000
 CLOSED = "[" * 20_000 + "]" * 20_000
 
@@ -125,6 +147,37 @@ def test_a_call_that_takes_too_long_is_504_and_its_worker_lives_on() -> None:
             assert (status, record["outcome"]) == (504, "timeout")
             assert "late reply is dropped" in record["error"]["message"]
             assert served.node.get_state("slow") == 1
+
+    asyncio.run(main())
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Answered by its step, after so many seconds."""
+
+    seconds: float
+
+
+def sleeps(message: Slow, state: int) -> tuple[int, str]:
+    time.sleep(message.seconds)
+    return state + 1, "Done"
+
+
+def test_an_output_that_comes_when_the_time_is_over_is_a_timeout_as_in_the_process_itself() -> None:
+    tree = Supervisor(
+        "root", children=[Worker("slow", StateMachine(step=sleeps, init=zero, inputs=Slow))]
+    )
+
+    async def main() -> None:
+        async with serve(tree) as served:
+            for key in ({}, {"idempotency_key": "k"}):
+                before = served.node.get_state("slow")
+                status, record, _ = await served.call("slow", "Slow 0.2", "?timeout=0.05", **key)
+                assert (status, record["outcome"]) == (504, "timeout")
+                assert served.node.get_state("slow") == before + 1, "it was stepped"
+            again = await served.call("slow", "Slow 0.2", "?timeout=60", idempotency_key="k")
+            assert (again[0], again[1]["output"]) == (200, "Done")
+            assert served.node.get_state("slow") == 2, "and is not stepped again"
 
     asyncio.run(main())
 

@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -447,6 +447,47 @@ def test_a_file_system_without_locks_is_told_as_that(
     assert not isinstance(told.value, StorageInUse)
     assert str(tmp_path) in str(told.value)
     assert not is_locked(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["lock", "witness", "journal.db", "owner.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_what_is_no_file_is_an_error_that_names_it_and_nobody_waits_for_it(
+    tmp_path: Path, name: str, make: Callable[[Path], None]
+) -> None:
+    filled(tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(StorageError, match=name), FolderStore(tmp_path) as store:
+        store.need_for("kv")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"", b"{", b"[" * 100_000, b"[]", b'{"tree": 5}', b'{"tree": "", "name": ""}', b"\xff"],
+    ids=["empty", "torn", "deep", "list", "number", "lacks", "bytes"],
+)
+def test_what_does_not_say_whose_data_it_is_is_refused_and_left(
+    tmp_path: Path, said: bytes
+) -> None:
+    filled(tmp_path)
+    (tmp_path / "owner.json").write_bytes(said)
+    with (
+        FolderStore(tmp_path) as store,
+        pytest.raises(StorageError, match=r"remove it and name|longer"),
+    ):
+        store.need_for("kv")
+    assert (tmp_path / "owner.json").read_bytes() == said
+
+
+def test_a_disk_that_is_full_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError, match="lock: No space left on device; make room"):
+        FolderStore(tmp_path)
 
 
 def test_a_foreign_write_lock_is_an_error_that_names_the_file(

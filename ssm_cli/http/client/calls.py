@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import NoTree, SsmError
+from ssm_cli.errors import DecodeError, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -72,9 +72,17 @@ class HttpCalls:
         return output if type(message) is bytes else value
 
     def use_keys(self, request_id: str | None) -> None:
-        """Give the calls from now on an `Idempotency-Key`: `ID`, `ID-2`, `ID-3`, ..."""
-        if request_id is not None:
-            self._keys = keys_from(request_id)
+        """Give the calls from now on an `Idempotency-Key`: `ID`, `ID-2`, `ID-3`, ...
+
+        Raises:
+            DecodeError: it cannot be sent; the tree judges all else.
+        """
+        if request_id is None:
+            return
+        if not request_id.isprintable():
+            wrong = "it holds characters that are not printable"
+            raise DecodeError(f"the request id is refused: {wrong}; expected printable text")
+        self._keys = keys_from(request_id)
 
     def call_value(
         self, worker: str, message: Any, timeout_s: float | None = 5.0
