@@ -7,6 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -21,6 +22,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from ssm_cli.cli.cluster.access import access_of
+from ssm_cli.cli.environment import Environment
 from ssm_cli.cluster.agent.agent import Agent
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.embedded import TOLD, Embedded, running_server
@@ -247,6 +250,22 @@ def test_who_has_no_password_is_refused_and_told_so(embedded: Path) -> None:
         with pytest.raises(ClusterError, match="refuses us") as refused:
             asyncio.run(open_cluster(access, "intruder"))
         assert "guessed" not in str(refused.value)
+
+
+def test_its_user_enters_it_by_its_url_as_well_and_nobody_is_sent_its_passwords(
+    embedded: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ssm").mkdir()
+    (tmp_path / "ssm" / "cluster").symlink_to(embedded)
+    env = Environment(
+        io.StringIO(), io.StringIO(), io.StringIO(), {"XDG_STATE_HOME": str(tmp_path)}
+    )
+    role = ClusterRole.TREE
+    own = access_in(embedded, role)
+    for url in (own.url, f"{own.url}/", own.url.replace("127.0.0.1", "localhost")):
+        assert access_of(env, url, role) == own
+    for url in ("nats://127.0.0.1:1", "nats://10.0.0.1:4222", f"tls{own.url[4:]}"):
+        assert access_of(env, url, role) == Access(url)
 
 
 INTRUDER = """

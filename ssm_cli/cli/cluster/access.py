@@ -49,11 +49,14 @@ def with_url(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def given_access(env: Environment, url: str | None) -> Access | None:
-    """Return the access to the cluster named by option or variable; None if none is."""
+def given_access(env: Environment, url: str | None, role: str) -> Access | None:
+    """Return the access to the cluster named by option or variable; None if none is.
+
+    Where that is this user's embedded server, by its URL alone, it is entered in a role.
+    """
     import msgspec  # noqa: PLC0415 - for clusters alone
 
-    from ssm_cli.cluster.jetstream.wire import access_at  # noqa: PLC0415 - as above
+    from ssm_cli.cluster.jetstream.wire import Access, access_at  # noqa: PLC0415 - as above
 
     environ = env.environ
     if url is not None and "@" in url:
@@ -65,7 +68,7 @@ def given_access(env: Environment, url: str | None) -> Access | None:
     if not url:
         return None
     secret = environ.get("SSM_CLUSTER_KEY_PASSWORD_FILE")
-    return msgspec.structs.replace(
+    given = msgspec.structs.replace(
         access_at(url),
         creds=environ.get("SSM_CLUSTER_CREDS", ""),
         ca=environ.get("SSM_CLUSTER_CA", ""),
@@ -73,6 +76,21 @@ def given_access(env: Environment, url: str | None) -> Access | None:
         key=environ.get("SSM_CLUSTER_KEY", ""),
         key_password=password_in(Path(secret)) if secret else "",
     )
+    here = _here(env, role) if given == Access(given.url) else None
+    return here if here is not None and _place(here.url) == _place(given.url) else given
+
+
+def _here(env: Environment, role: str) -> Access | None:
+    """Return the access in a role to this user's embedded server; None if none runs."""
+    from ssm_cli.cluster.jetstream.embedded import running_server  # noqa: PLC0415 - for clusters alone
+    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
+
+    return running_server(state_folder(env.environ) / "cluster", ClusterRole(role))
+
+
+def _place(url: str) -> str:
+    """Return a URL by which one server of this computer has one name."""
+    return url.replace("://localhost:", "://127.0.0.1:").rstrip("/")
 
 
 def access_of(env: Environment, url: str | None, role: str) -> Access:
@@ -81,16 +99,10 @@ def access_of(env: Environment, url: str | None, role: str) -> Access:
     Raises:
         NoTree: there is none.
     """
-    from ssm_cli.cluster.jetstream.embedded import running_server  # noqa: PLC0415 - for clusters alone
-    from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
-
-    given = given_access(env, url)
-    if given is not None:
-        return given
-    here = running_server(state_folder(env.environ) / "cluster", ClusterRole(role))
-    if here is None:
+    found = given_access(env, url, role) or _here(env, role)
+    if found is None:
         raise NoTree(NO_CLUSTER)
-    return here
+    return found
 
 
 def links_for(

@@ -124,9 +124,9 @@ async def _access(
     from ssm_cli.cluster.jetstream.embedded import Embedded, running_server  # noqa: PLC0415 - as above
     from ssm_cli.cluster.protocol.roles import ClusterRole  # noqa: PLC0415 - as above
 
-    given = given_access(env, url)
+    given = given_access(env, url, ClusterRole.NODE)
     if given is not None:
-        return given, given, None
+        return given, given_access(env, url, ClusterRole.SUBTREE) or given, None
     folder = state_folder(env.environ) / "cluster"
     server = Embedded(folder, env.environ)
     closing.callback(server.stop)
