@@ -7,6 +7,7 @@ from itertools import islice
 from zlib import crc32
 
 from ssm_cli.behaviour.reasons import shape
+from ssm_cli.behaviour.sizes import whole_text
 
 KEYS = (str, int, bool, bytes, type(None))
 JOINT = ":"
@@ -37,6 +38,8 @@ def text_of_key(key: object) -> str:
     if type(key) is tuple:
         parts = (repr(part) if type(part) is str else text_of_key(part) for part in key)
         return f"({', '.join(parts)})"
+    if type(key) is int:
+        return whole_text(key)
     if type(key) in KEYS:
         return str(key)
     raise TypeError(

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from ssm_cli.codec.json import MOST_BITS
+
 MOST_LOOKED_AT = 64  # objects; a value of more is not kept as it is
 MOST_WRITTEN_BYTES = 1024 * 1024  # a larger value is not even written as text
 ESTIMATED = (2, 2, 2, 4, 8, 16, 16)
@@ -172,6 +174,15 @@ def referents(one: Any) -> Iterable[Any]:
     if issubclass(type(one), msgspec.Struct):  # one without `gc` tells the collector nothing
         return msgspec.structs.astuple(one)
     return gc.get_referents(one)
+
+
+def whole_text(value: int) -> str:
+    """Return a whole number as source; in hexadecimal where it has more digits than Python reads.
+
+    >>> whole_text(255), whole_text(10**5000)[:4]
+    ('255', '0x31')
+    """
+    return repr(value) if value.bit_length() < MOST_BITS else hex(value)
 
 
 def cut(text: str, most: int = 1000) -> str:

@@ -38,6 +38,13 @@ UNWRITTEN = frozenset(
 """Errors of a transaction, these and `WRITING`, that has not written its end: the next process does
 not take it."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+HINTS = {
+    sqlite3.SQLITE_FULL: "; make room: what was acknowledged is safe",
+    sqlite3.SQLITE_READONLY: "; the folder or the file may not be written",
+    sqlite3.SQLITE_CANTOPEN: "; is the folder there, and may it be written?",
+    sqlite3.SQLITE_BUSY: f"; another program has had it locked for {BUSY_MS} ms: end that",
+    sqlite3.SQLITE_IOERR: "; what was acknowledged is safe",
+}
 TROUBLE = (sqlite3.Error, UnicodeDecodeError)
 """What its functions raise; the latter where damage is in the text of a message or of a key."""
 
@@ -144,14 +151,7 @@ class Database:
             return StorageDamaged(
                 f"{text}; nothing was changed: restore a backup, or see `ssm data verify`"
             )
-        hint = {
-            sqlite3.SQLITE_FULL: "; make room: what was acknowledged is safe",
-            sqlite3.SQLITE_READONLY: "; the folder or the file may not be written",
-            sqlite3.SQLITE_CANTOPEN: "; is the folder there, and may it be written?",
-            sqlite3.SQLITE_BUSY: f"; another program has had it locked for {BUSY_MS} ms: end that",
-            sqlite3.SQLITE_IOERR: "; what was acknowledged is safe",
-        }.get(code, "")
-        return StorageError(text + hint)
+        return StorageError(text + HINTS.get(code, ""))
 
     def write(self, statement: str, *values: object) -> StorageError | None:
         """Carry out one statement, which alone is a transaction, and sync it; why, if that fails.

@@ -60,7 +60,7 @@ class FolderStore:
             else:
                 need_data(self.path)
             seen = of_folder(self.path / WITNESS)  # first: a writer is ahead with the database
-            self._db = self._looked_at(seen, writing=writing)
+            self._db = looked_at(self.path, seen, writing=writing)
             self._first, self._last = self._db.found
             self._undo(seen, writing=writing)
             if writing:
@@ -74,36 +74,6 @@ class FolderStore:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _looked_at(self, seen: Witness | None, *, writing: bool) -> Database:
-        """Open the database, once it is seen that it holds what was acknowledged.
-
-        A reader looks: a writer would write its log into it, as far as that is sound, and throw
-        away what is behind.
-        """
-        path, log, found = self.path / DATABASE, self.path / f"{DATABASE}-wal", None
-        if not size_of(path) and size_of(log):
-            raise StorageDamaged(
-                f"{path} is gone or empty, and its write-ahead log {log.name} is there; nothing "
-                f"was changed: restore both from a backup"
-            )
-        try:
-            if size_of(path) or not writing:
-                found = Database(path, writing=False)
-        except Unmade:
-            if not writing:
-                raise
-        try:
-            self._compare(seen, found)
-        except BaseException:
-            if found is not None:
-                found.close()
-            raise
-        if found is not None and not writing:
-            return found
-        if found is not None:
-            found.close()
-        return Database(path, writing=True, looked=found)
 
     def _undo(self, seen: Witness | None, *, writing: bool) -> None:
         """Take out the last entry where it was denied; a reader leaves it, and does not read it."""
@@ -120,26 +90,6 @@ class FolderStore:
             if error is not None:
                 raise error
             self._undone, self._denied = 0, ""
-
-    def _compare(self, seen: Witness | None, found: Database | None) -> None:
-        """Refuse a database that lacks what was acknowledged."""
-        puts, last = (0, 0) if found is None else (found.seal.puts, found.found[1])
-        if seen is None:
-            if last or puts:
-                raise StorageDamaged(
-                    f"{self.path / WITNESS} is gone, and only it tells whether the last entries of "
-                    f"the journal are there; if you know they are, put an empty file in its place"
-                )
-            return
-        less = seen.last > last
-        lost = f"entry {seen.last}" if less else f"put {seen.puts} of saved states"
-        if less or seen.puts > puts:
-            raise StorageDamaged(
-                f"{lost} in {self.path / DATABASE} was acknowledged, and the last that is "
-                f"there is {last if less else puts}: its write-ahead log was "
-                f"damaged or removed, or the file is an older copy; restore it, or, if you accept "
-                f"the loss, empty {WITNESS}; nothing was changed"
-            )
 
     def _open_witness(self) -> None:
         try:
@@ -309,7 +259,59 @@ class FolderStore:
         self._lock = self._witness = -1
 
 
-def size_of(path: Path) -> int:
+def looked_at(folder: Path, seen: Witness | None, *, writing: bool) -> Database:
+    """Open the database, once it is seen that it holds what was acknowledged.
+
+    A reader looks: a writer would write its log into it, as far as that is sound, and throw
+    away what is behind.
+    """
+    path, log, found = folder / DATABASE, folder / f"{DATABASE}-wal", None
+    if not bytes_in(path) and bytes_in(log):
+        raise StorageDamaged(
+            f"{path} is gone or empty, and its write-ahead log {log.name} is there; nothing "
+            f"was changed: restore both from a backup"
+        )
+    try:
+        if bytes_in(path) or not writing:
+            found = Database(path, writing=False)
+    except Unmade:
+        if not writing:
+            raise
+    try:
+        compare(folder, seen, found)
+    except BaseException:
+        if found is not None:
+            found.close()
+        raise
+    if found is not None and not writing:
+        return found
+    if found is not None:
+        found.close()
+    return Database(path, writing=True, looked=found)
+
+
+def compare(folder: Path, seen: Witness | None, found: Database | None) -> None:
+    """Refuse a database that lacks what was acknowledged."""
+    puts, last = (0, 0) if found is None else (found.seal.puts, found.found[1])
+    if seen is None:
+        if last or puts:
+            raise StorageDamaged(
+                f"{folder / WITNESS} is gone, and only it tells whether the last entries of "
+                f"the journal are there; if you know they are, put an empty file in its place"
+            )
+        return
+    less = seen.last > last
+    lost = f"entry {seen.last}" if less else f"put {seen.puts} of saved states"
+    if less or seen.puts > puts:
+        raise StorageDamaged(
+            f"{lost} in {folder / DATABASE} was acknowledged, and the last that is "
+            f"there is {last if less else puts}: its write-ahead log was "
+            f"damaged or removed, or the file is an older copy; restore it, or, if you accept "
+            f"the loss, empty {WITNESS}; nothing was changed"
+        )
+
+
+def bytes_in(path: Path) -> int:
     """The bytes of a file; 0 where there is none."""
     return path.stat().st_size if path.exists() else 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StorageError, message_of
 from ssm_cli.private import read_file
 
 OWNER = "owner.json"  # written by who opens the folder
@@ -41,7 +41,7 @@ def owner_of(folder: Path) -> dict[str, str] | None:
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable(path, message_of(error)) from error
     missing = {"tree", "name", "digest"} - found.keys()
     if missing:
         raise _unreadable(path, f"it has no {min(missing)}")

@@ -18,6 +18,7 @@ from itertools import islice
 from types import MemberDescriptorType, ModuleType
 from typing import Any, get_args
 
+from ssm_cli.behaviour.sizes import whole_text
 from ssm_cli.runtime.engine.cell import Cell, CellStatus, Extra, SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.contained import contained
 from ssm_cli.runtime.engine.entries import MARKED, Entry
@@ -181,6 +182,8 @@ class Sums:
         """Return the digest of a value that is nested `depth` deep."""
         kind = type(value)
         head = ".".join(_name_of(kind))
+        if kind is int:
+            return _hash(head, whole_text(value).encode())
         if kind in PLAIN:
             return _hash(head, repr(value).encode("utf-8", "surrogatepass"))
         known = self._known.get(id(value))
