@@ -30,7 +30,7 @@ from ssm_cli.cluster.ports import (
     Unknown,
 )
 from ssm_cli.cluster.protocol import names, writer
-from ssm_cli.cluster.protocol.messages import Advert, Lease, Start
+from ssm_cli.cluster.protocol.messages import Advert, Hosted, Lease, Said, Start
 from ssm_cli.errors import NoProc, StorageDamaged, StorageError
 from tests.cluster.conftest import Play
 from tests.cluster.servers import Servers
@@ -261,6 +261,33 @@ def test_a_node_that_is_gone_is_forgotten_and_one_that_answers_is_not(
         assert alive in entries
         await directory_without(cells, alive)
         await handle.close()
+
+    play(body)
+
+
+@pytest.mark.parametrize("play", ["simulated"], indirect=True)
+def test_a_node_that_does_not_answer_at_once_may_host_what_is_looked_for(play: Play) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(names.ADVERTS, 1)
+        await cells.cas("slow", msgspec.json.encode(Advert("slow")), 0)
+        hosted = Hosted("shop", "billing", 1, 7)
+        said, asked = msgspec.json.encode(Said(ok=True, hosted=[hosted])), list[bytes]()
+
+        def heard(_: str, data: bytes, answer: Answer | None) -> None:
+            asked.append(data)
+            if answer is not None and len(asked) > 2:  # the machine was busy before
+                answer(said)
+
+        await two.calls.serve(names.looks("slow"), heard)
+        with pytest.raises(
+            NoProc, match=r"billing; `ssm nodes` shows them, and slow did not answer"
+        ):
+            await directory.find_subtree(one, "billing", within_s=0.0)
+        assert await directory.find_subtree(one, "billing") == ("slow", hosted)
+        begun_s = one.time.now_s()
+        with pytest.raises(NoProc, match=r"subtree nosuch; `ssm nodes` shows them$"):
+            await directory.find_subtree(one, "nosuch")
+        assert one.time.now_s() - begun_s < 1.0  # all have answered
 
     play(body)
 
