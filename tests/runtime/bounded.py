@@ -20,7 +20,7 @@ from typing import Any, ParamSpec
 import pytest
 
 P = ParamSpec("P")
-WAIT = 10  # times its seconds of work that a test may take, on a machine that does other things
+WAIT = 30  # times its seconds of work that a test may take, on a machine that does other things
 GRACE_S = 5.0  # from the end of that until its process is killed from outside
 
 
