@@ -96,6 +96,13 @@ def signal_soon(number: int, after_s: float) -> None:
     threading.Timer(after_s, os.kill, (os.getpid(), number)).start()
 
 
+@contextmanager
+def signalled(number: int) -> Iterator[None]:
+    """A block that is sent a signal soon; on a slow machine, as it begins."""
+    signal_soon(number, 0.05)
+    yield
+
+
 class PassingClock:
     """A clock on which a millisecond passes whenever it is read. For loops that must see time."""
 

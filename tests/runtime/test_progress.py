@@ -48,6 +48,7 @@ from tests.runtime.bounded import (
     elapsed_s,
     refuse,
     signal_soon,
+    signalled,
 )
 from tests.runtime.workers import Server, actor, add, fail, get, worker
 
@@ -241,9 +242,8 @@ def test_a_signal_handler_that_raises_reaches_the_caller_of_run_while_a_restart_
 ) -> None:
     node = started(place, Lives(refuse), intensity=ALWAYS)
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
-        node.run(for_s=20)
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
+        node.run(for_s=NEVER_S)
 
 
 @bounded()
@@ -389,9 +389,8 @@ def test_asyncio_turns_while_a_worker_feeds_itself(name: str) -> None:
 def test_a_signal_handler_that_raises_ends_run_while_a_worker_feeds_itself(name: str) -> None:
     node = fed(name)
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
-        node.run(for_s=20)
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
+        node.run(for_s=NEVER_S)
 
 
 # -- a loop that serves nothing ----------------------------------------------------------------
@@ -737,8 +736,7 @@ def wait_long(node: Node, way: str) -> None:
 def test_a_signal_handler_that_raises_ends_a_wait_at_once(way: str) -> None:
     node = Node(Supervisor("root", children=[worker("a")])).start()
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
         wait_long(node, way)
 
 
