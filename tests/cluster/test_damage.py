@@ -15,7 +15,7 @@ from ssm_cli.cluster.agent.sweeping import DEAD_S, SWEEP_S, Sweep
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import ChildJob
-from ssm_cli.cluster.link.placing import Loads, Placed, Placing
+from ssm_cli.cluster.link.placing import TRIES, Loads, Placed, Placing
 from ssm_cli.cluster.owner import asking, saved
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
@@ -357,6 +357,34 @@ def test_a_start_goes_on_to_other_nodes_where_the_node_is_the_reason(
                 await two.calls.serve(subject, saying(said))
         found: Placed = await placing(one).start()
         assert (found.node, found.reason) == placed
+
+    play(body)
+
+
+@pytest.mark.parametrize("play", ["simulated"], indirect=True)
+@pytest.mark.parametrize(("late", "placed"), [(2, (True, "", 3)), (99, (False, "fenced", 0))])
+def test_a_start_whose_lease_was_not_good_in_time_is_tried_again(
+    play: Play, late: int, placed: tuple[bool, str, int]
+) -> None:
+    """As on a busy node: nobody else has the subtree, and the tree need not fail for it."""
+
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(names.ADVERTS, 1)
+        await cells.cas("n1", msgspec.json.encode(Advert("n1")), 0)
+        epochs: list[int] = []
+
+        def ordered(_: str, data: bytes, answer: Answer | None) -> None:
+            epochs.append(msgspec.json.decode(data, type=Start).epoch)
+            said = Said(ok=len(epochs) > late, reason="" if len(epochs) > late else "fenced")
+            if answer is not None:
+                answer(msgspec.json.encode(said))
+
+        await two.calls.serve(names.looks("n1"), saying(b'{"ok": true}'))
+        await two.calls.serve(names.agent("n1"), ordered)
+        found: Placed = await placing(one).start()
+        assert (found.ok, found.reason, found.epoch) == placed
+        assert epochs == [*range(1, len(epochs) + 1)]
+        assert len(epochs) == min(late + 1, TRIES)
 
     play(body)
 
