@@ -140,7 +140,7 @@ def ordered(servers: Servers, tmp_path: Path, lease: Lease | None, *, behind: in
 
 async def answered(cluster: NatsCluster, subject: str, message: Ping | Start) -> Said:
     for _ in range(200):
-        reply = await cluster.calls.call(subject, msgspec.json.encode(message), 20.0)
+        reply = await cluster.calls.call(subject, msgspec.json.encode(message), 60.0)
         if not isinstance(reply, CallLost):
             return msgspec.json.decode(reply, type=Said)
         await asyncio.sleep(0.02)
@@ -202,7 +202,7 @@ def test_code_is_not_loaded_before_the_lease_is_taken(one_server: Servers, tmp_p
         theirs.close()
         ours.sendall(json.dumps(job).encode() + b"\n")
         told = json.loads(ours.makefile().readline())
-    process.wait(20)
+    process.wait(180)
     assert (told["event"], told["reason"]) == ("ended", "fenced")
     assert not (tmp_path / "ran").exists()
 
@@ -252,7 +252,7 @@ def test_who_has_no_password_is_refused_and_told_so(embedded: Path) -> None:
 INTRUDER = """
 import socket, sys
 host, port = sys.argv[1].removeprefix("nats://").split(":")
-with socket.create_connection((host, int(port)), 5) as sock:
+with socket.create_connection((host, int(port)), 60) as sock:
     file = sock.makefile("rwb")
     file.readline()
     file.write(b'CONNECT {"verbose":false}\\r\\nPUB ssm.node.n1.ctl 2\\r\\n{}\\r\\nPING\\r\\n')
@@ -273,7 +273,7 @@ def test_another_user_of_the_computer_is_refused(embedded: Path) -> None:
     done = subprocess.run(
         ["/usr/bin/env", "python3", "-c", INTRUDER, url, *files],
         user=NOBODY, group=NOBODY, extra_groups=[], cwd="/", capture_output=True, text=True,
-        env={"PATH": os.environ["PATH"]}, check=False, timeout=20,
+        env={"PATH": os.environ["PATH"]}, check=False, timeout=60,
     )  # fmt: skip
     if "Permission denied" in done.stderr:
         pytest.skip("that user cannot run this Python")
