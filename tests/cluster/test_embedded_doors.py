@@ -37,6 +37,7 @@ from tests.program import ssm
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 NOBODY = 65_534
+TTL_S = 60.0  # of leases, none of which is to be over on a busy machine
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can try what another user can")
 TREE = 'supervisor: r\nchildren: [{worker: a, start: "ssm_cli.machines.kv:kv_store"}]\n'
 CODE = """\
@@ -126,7 +127,7 @@ def ordered(servers: Servers, tmp_path: Path, lease: Lease | None, *, behind: in
                 done = await cells.cas("s", msgspec.json.encode(lease), 0)
                 assert isinstance(done, int)
                 revision = done - behind
-            start = Start(tmp_path.name, "s", "billing.yaml", 1, revision, 2.0)
+            start = Start(tmp_path.name, "s", "billing.yaml", 1, revision, TTL_S)
             said = await answered(cluster, names.agent(tmp_path.name), start)
             assert not agent._children or said.ok
         finally:
@@ -148,7 +149,7 @@ async def answered(cluster: NatsCluster, subject: str, message: Ping | Start) ->
 
 
 def lease_for(node: str, **other: Any) -> Lease:
-    return Lease(**{"node": node, "epoch": 1, "ttl_s": 2.0, "spec": "billing.yaml", **other})
+    return Lease(**{"node": node, "epoch": 1, "ttl_s": TTL_S, "spec": "billing.yaml", **other})
 
 
 def test_an_order_without_a_lease_of_the_parent_starts_nothing(
@@ -186,7 +187,7 @@ def test_an_order_that_the_lease_names_is_carried_out(one_server: Servers, tmp_p
 def test_code_is_not_loaded_before_the_lease_is_taken(one_server: Servers, tmp_path: Path) -> None:
     """The process of a subtree, started by hand, with a page that no agent keeps."""
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    start = Start(tmp_path.name, "s", "evil.py", 1, 1, 2.0)
+    start = Start(tmp_path.name, "s", "evil.py", 1, 1, TTL_S)
     job = {
         "start": msgspec.to_builtins(start), "access": {"url": one_server.url}, "node": "n",
         "folder": str(tmp_path),
