@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -62,7 +63,10 @@ class _Forked(ptyprocess.PtyProcess):  # type: ignore[misc]  # it is not typed
         if not self.closed:
             self.fileobj.close()
             if not self._ended(0.3):
-                os.kill(self.pid, signal.SIGKILL)
+                with contextlib.suppress(
+                    ProcessLookupError
+                ):  # it has ended, and that is to be told
+                    os.kill(self.pid, signal.SIGKILL)
                 self._ended(None)
             self._end.close()
             self.closed = True

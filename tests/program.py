@@ -34,7 +34,7 @@ def ssm(
     cwd: Path | str | None = None,
     env: Mapping[str, str] | None = None,
     given: str | bytes = "",
-    timeout_s: float = 60,
+    timeout_s: float = 180,
 ) -> Ran:
     """Run the program with `given` on its standard input; what it printed, read as UTF-8."""
     run = Run(["ssm", *words], cwd, os.environ if env is None else env)
@@ -104,7 +104,7 @@ class Run:
     def code(self) -> int:
         """Wait for its end; return its exit code, or the negative number of the signal."""
         with self.end:
-            self.end.settimeout(60)
+            self.end.settimeout(180)
             return int(self.end.recv(32))
 
 

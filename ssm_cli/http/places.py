@@ -19,6 +19,7 @@ from pathlib import Path
 from ssm_cli.errors import CommandError, NoTree
 
 SUFFIX = ".sock"
+NEW = ".new"  # of a socket nobody listens at yet; no longer than a name of one
 MAX_PATH_BYTES = 103  # macOS takes 104 with the zero at the end, Linux 108
 PROBE_S = 1.0
 BACKLOG = 1024
@@ -131,8 +132,11 @@ def listen(name: str, environ: Mapping[str, str]) -> tuple[socket.socket, Path, 
         sock = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            sock.bind(str(path))
+            new = path.with_name(NEW)  # who finds the path connects at once
+            new.unlink(missing_ok=True)
+            sock.bind(str(new))
             sock.listen(BACKLOG)
+            new.rename(path)
         except OSError as error:
             sock.close()
             raise CommandError(f"cannot listen at {path}: {error.strerror}") from error

@@ -12,7 +12,7 @@ from tests.http.test_program import Shell, shell
 from tests.program import ROOT, Run
 
 __all__ = ["shell"]
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 ALONE = [
     "", "help", "--help", "-h", "--version", "help call", "help data ls", "data --help",
     "call --help", "data ls --help", "check trees/kv.yaml", "schema", "--show-completion bash",

@@ -30,10 +30,13 @@ children:
 
 ODD = """\
 import time
+from pathlib import Path
 from ssm_cli.behaviour.effects import Defer
 from ssm_cli.behaviour.gen_server import GenServer
 from ssm_cli.behaviour.results import Ok, Stop, TimeoutAfter
 from ssm_cli.behaviour.machine import StateMachine
+
+HERE = Path(__file__).parent
 
 
 def step(message, state):
@@ -48,14 +51,19 @@ def broken_init(name, args):
     raise OSError("no disk")
 
 
+def until_told():
+    while not (HERE / "go").exists():
+        time.sleep(0.01)
+
+
 def slow_init(name, args):
     print("starting", flush=True)
-    time.sleep(0.5)
+    until_told()
 
 
 def slow_terminate(name, state, reason):
     print("terminating", flush=True)
-    time.sleep(0.5)
+    until_told()
 
 
 class Mortal(GenServer):
@@ -86,7 +94,8 @@ def odd(folder: Path, attribute: str) -> str:
     path = folder / f"{attribute}.yaml"
     path.write_text(
         "supervisor: root\nchildren:\n"
-        f'  - {{worker: w, start: "./odd.py:{attribute}", step_timeout: infinity}}\n'
+        f'  - {{worker: w, start: "./odd.py:{attribute}", step_timeout: infinity,'
+        " init_timeout: 60000, shutdown: 60000}\n"
     )
     return str(path)
 
@@ -416,6 +425,7 @@ def test_a_signal_while_it_starts_or_stops_still_stops_in_order(
             if line in ("starting\n", "terminating\n"):
                 break
         process.send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
         told = [json.loads(line) for line in lines if line.startswith("{")]
         assert process.wait(DEADLINE_S) == 143
     assert told[-1]["event"] == "stopped"

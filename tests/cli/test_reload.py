@@ -118,5 +118,5 @@ def test_files_are_watched_on_whatever_one_look_raises(monkeypatch: pytest.Monke
         opening.watch_code(node)  # type: ignore[arg-type]  # it asks for no more
         await node.over.wait()
 
-    asyncio.run(asyncio.wait_for(watched(), 10))
+    asyncio.run(asyncio.wait_for(watched(), 60))
     assert (node.looks, list(map(type, raised))) == (3, [RuntimeError])

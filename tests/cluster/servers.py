@@ -11,7 +11,7 @@ from pathlib import Path
 from ssm_cli.cluster.jetstream.embedded import die_with_parent, find_server
 from tests.ports import free_ports
 
-READY_S = 20.0
+READY_S = 180.0
 CONFIG = """\
 server_name: s{n}
 listen: "127.0.0.1:{port}"

@@ -101,7 +101,7 @@ def test_the_same_request_id_steps_each_input_once(shop: Shell) -> None:
         (("nosuch.invoice", "Lookup x"), 4, "no node hosts a subtree nosuch; "),
         (("billing", "Lookup x"), 4, "billing names no worker; one is SUBTREE.WORKER\n"),
         (
-            ("--name", "other", "--timeout", "0.5", "billing.invoice", "Lookup x"), 4,
+            ("--name", "other", "--timeout", "3", "billing.invoice", "Lookup x"), 4,
             "billing.invoice: nobody serves ssm.other.call.billing.invoice at ",
         ),
         (("--tree", "shop.yaml", "billing.invoice", "x"), 2, "leave out --tree"),

@@ -15,7 +15,7 @@ from ssm_cli.cluster.agent.sweeping import DEAD_S, SWEEP_S, Sweep
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import ChildJob
-from ssm_cli.cluster.link.placing import Loads, Placed, Placing
+from ssm_cli.cluster.link.placing import TRIES, Loads, Placed, Placing
 from ssm_cli.cluster.owner import asking, saved
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
@@ -30,7 +30,7 @@ from ssm_cli.cluster.ports import (
     Unknown,
 )
 from ssm_cli.cluster.protocol import names, writer
-from ssm_cli.cluster.protocol.messages import Advert, Lease, Start
+from ssm_cli.cluster.protocol.messages import Advert, Hosted, Lease, Said, Start
 from ssm_cli.errors import NoProc, StorageDamaged, StorageError
 from tests.cluster.conftest import Play
 from tests.cluster.servers import Servers
@@ -265,6 +265,33 @@ def test_a_node_that_is_gone_is_forgotten_and_one_that_answers_is_not(
     play(body)
 
 
+@pytest.mark.parametrize("play", ["simulated"], indirect=True)
+def test_a_node_that_does_not_answer_at_once_may_host_what_is_looked_for(play: Play) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(names.ADVERTS, 1)
+        await cells.cas("slow", msgspec.json.encode(Advert("slow")), 0)
+        hosted = Hosted("shop", "billing", 1, 7)
+        said, asked = msgspec.json.encode(Said(ok=True, hosted=[hosted])), list[bytes]()
+
+        def heard(_: str, data: bytes, answer: Answer | None) -> None:
+            asked.append(data)
+            if answer is not None and len(asked) > 2:  # the machine was busy before
+                answer(said)
+
+        await two.calls.serve(names.looks("slow"), heard)
+        with pytest.raises(
+            NoProc, match=r"billing; `ssm nodes` shows them, and slow did not answer"
+        ):
+            await directory.find_subtree(one, "billing", within_s=0.0)
+        assert await directory.find_subtree(one, "billing") == ("slow", hosted)
+        begun_s = one.time.now_s()
+        with pytest.raises(NoProc, match=r"subtree nosuch; `ssm nodes` shows them$"):
+            await directory.find_subtree(one, "nosuch")
+        assert one.time.now_s() - begun_s < 1.0  # all have answered
+
+    play(body)
+
+
 async def directory_without(cells: Any, node: str) -> None:
     revision, _ = await cells.get(node)
     await cells.cas(node, None, revision)
@@ -330,6 +357,34 @@ def test_a_start_goes_on_to_other_nodes_where_the_node_is_the_reason(
                 await two.calls.serve(subject, saying(said))
         found: Placed = await placing(one).start()
         assert (found.node, found.reason) == placed
+
+    play(body)
+
+
+@pytest.mark.parametrize("play", ["simulated"], indirect=True)
+@pytest.mark.parametrize(("late", "placed"), [(2, (True, "", 3)), (99, (False, "fenced", 0))])
+def test_a_start_whose_lease_was_not_good_in_time_is_tried_again(
+    play: Play, late: int, placed: tuple[bool, str, int]
+) -> None:
+    """As on a busy node: nobody else has the subtree, and the tree need not fail for it."""
+
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(names.ADVERTS, 1)
+        await cells.cas("n1", msgspec.json.encode(Advert("n1")), 0)
+        epochs: list[int] = []
+
+        def ordered(_: str, data: bytes, answer: Answer | None) -> None:
+            epochs.append(msgspec.json.decode(data, type=Start).epoch)
+            said = Said(ok=len(epochs) > late, reason="" if len(epochs) > late else "fenced")
+            if answer is not None:
+                answer(msgspec.json.encode(said))
+
+        await two.calls.serve(names.looks("n1"), saying(b'{"ok": true}'))
+        await two.calls.serve(names.agent("n1"), ordered)
+        found: Placed = await placing(one).start()
+        assert (found.ok, found.reason, found.epoch) == placed
+        assert epochs == [*range(1, len(epochs) + 1)]
+        assert len(epochs) == min(late + 1, TRIES)
 
     play(body)
 

@@ -22,11 +22,12 @@ from ssm_cli.cluster.owner.host import Job
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Start
+from ssm_cli.errors import CallError
 from ssm_cli.spec.model import RemoteSpec
 from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
 
-SOON_S = 60.0
+SOON_S = 180.0
 NAMES = ("a", "b", "c")
 TREE = 'supervisor: r\nchildren: [{worker: kv, start: "ssm_cli.machines.kv:kv_store"}]\n'
 GIVES_UP = """\
@@ -80,7 +81,10 @@ class Scene:
         for child in self.node.tree().children:
             if child.state != "running":
                 return False
-            self.node.call(f"{child.id}.kv", b"Store x 1")
+            try:
+                self.node.call(f"{child.id}.kv", b"Store x 1")
+            except CallError:
+                return False
         return True
 
     def close(self) -> None:

@@ -149,7 +149,7 @@ def test_the_first_node_ends_and_is_started_again_and_all_goes_on(
     shop: Shell, number: signal.Signals
 ) -> None:
     shop.running[0].send_signal(number)
-    shop.running[0].wait(60)
+    shop.running[0].wait(180)
     shop.start("node", "--name", "n1", "--label", "zone=a")
     shop.until(lambda: goes_on(shop))
     shop.until(lambda: shop.tree()["mail"]["state"] == "running")
@@ -164,7 +164,7 @@ def test_where_the_first_node_ends_another_one_runs_the_server(
 ) -> None:
     second(shop)
     shop.running[0].send_signal(number)
-    shop.running[0].wait(60)
+    shop.running[0].wait(180)
     shop.until(lambda: bool(server_below(shop.running[2].pid)))
     shop.until(lambda: goes_on(shop))
     shop.until(lambda: shop.tree()["billing"]["state"] == "running")

@@ -32,7 +32,7 @@ from tests.cluster.test_standing_still import Scene
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
-SOON_S = 60.0
+SOON_S = 180.0
 FACTS = """\
 import ctypes, json, os, re, resource, signal, sys, threading
 from pathlib import Path

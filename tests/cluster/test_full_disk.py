@@ -20,7 +20,7 @@ from tests.cluster.servers import Servers, until_listening
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
-SOON_S = 60.0
+SOON_S = 180.0
 TREE = """\
 supervisor: root
 children:

@@ -21,7 +21,7 @@ from tests.cluster.conftest import Play
 from tests.cluster.real.scene import children_of, command_of, end, start_node, until_nodes
 from tests.cluster.servers import Servers
 
-SOON_S = 60.0
+SOON_S = 180.0
 
 
 class Side:
@@ -218,7 +218,7 @@ class Chat:
         self.node = Node(Supervisor("root", children=[here, *far]), links=self.links).start()
 
     def ask(self, name: str, words: bytes) -> bytes:
-        found: bytes = self.node.call(name, words)
+        found: bytes = self.node.call(name, words, SOON_S)
         return found
 
     def heard(self, name: str) -> list[str]:

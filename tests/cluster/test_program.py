@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.program import ssm
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
 
-SOON_S = 60.0
+SOON_S = 180.0
 BILLING = """\
 supervisor: billing_root
 children:
@@ -69,9 +70,12 @@ class Shell:
 
     def until(self, holds: Callable[[], bool]) -> None:
         end_s = time.monotonic() + SOON_S
-        while not holds():
-            assert time.monotonic() < end_s, (self.folder / "log").read_text()
+        while time.monotonic() < end_s:
+            with suppress(KeyError):  # a tree that does not answer in time has no children
+                if holds():
+                    return
             time.sleep(0.05)
+        raise AssertionError((self.folder / "log").read_text())
 
     def tree(self) -> dict[str, Any]:
         """The children of the shop, by name."""
@@ -147,7 +151,7 @@ def test_a_subtree_that_the_other_node_does_not_take_stays_where_it_is(shop: She
     assert refused.returncode == 4
     assert "billing stays at n1: n3 has zone=b, wanted zone=a" in refused.stderr
     assert set(pids) <= set(shop.hosts())
-    assert shop.tree()["billing"]["state"] == "running"
+    shop.until(lambda: shop.tree()["billing"]["state"] == "running")
 
 
 def elsewhere(shop: Shell, name: str, billing: str) -> None:
@@ -223,7 +227,7 @@ def test_a_node_that_is_drained_keeps_what_no_other_node_takes_until_one_does(
     pids, node = drained.hosts(), drained.running[1]
     node.send_signal(signal.SIGTERM)
     drained.until(lambda: said(drained, "shop/billing stays: n1 has zone=b, wanted zone=a"))
-    assert [one["state"] for one in drained.nodes()] == ["up", "draining"]
+    drained.until(lambda: [one["state"] for one in drained.nodes()] == ["up", "draining"])
     assert drained.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n"
     assert drained.hosts() == pids
     drained.start("node", "--name", "n3", "--label", "zone=a")
@@ -337,7 +341,7 @@ def test_the_first_remote_child_can_come_by_apply(shell: Shell) -> None:
     assert shell.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
     (pid,) = shell.hosts()
     os.kill(pid, signal.SIGKILL)
-    shell.until(lambda: shell.tree()["billing"]["epoch"] == 2)
+    shell.until(lambda: shell.tree()["billing"]["epoch"] >= 2)
     shell.until(lambda: shell.run("call", "billing.invoice", "Lookup x").stdout == "Result 1\n")
     assert shell.run("stop", "shop").returncode == 0
     shell.until(lambda: not shell.hosts())
@@ -402,6 +406,7 @@ def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
     shell.until(lambda: len(shell.nodes()) == 1)
     parent = shell.start("run", "shop.yaml", "--headless")
     shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
+    epoch = shell.tree()["billing"]["epoch"]
     parent.kill()
     parent.wait()
     if orphan == "stop":
@@ -410,7 +415,7 @@ def test_what_a_subtree_does_without_its_parent_is_what_orphan_says(
     (pid,) = shell.hosts()
     shell.start("run", "shop.yaml", "--headless")
     shell.until(lambda: shell.tree().get("mail", {}).get("state") == "running")
-    assert shell.tree()["billing"]["epoch"] == 1, "the next parent adopts it"
+    assert shell.tree()["billing"]["epoch"] == epoch, "the next parent adopts it"
     assert shell.hosts() == [pid]
 
 
@@ -450,7 +455,7 @@ def test_a_second_parent_that_waits_can_be_stopped_and_leaves_the_children_alone
     other.send_signal(signal.SIGTERM)
     assert other.wait(SOON_S) == 0
     assert shop.hosts() == pids
-    assert shop.tree()["billing"]["state"] == "running"
+    shop.until(lambda: shop.tree()["billing"]["state"] == "running")
 
 
 def test_a_parent_that_is_taken_over_from_ends_in_order_and_the_children_run_on(

@@ -21,7 +21,7 @@ INFO = (
     b'INFO {"server_id":"s","version":"2.10.0","proto":1,"headers":true,"max_payload":1048576,'
     b'"tls_required":true}\r\n'
 )
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 class Doorkeeper:

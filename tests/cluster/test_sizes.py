@@ -141,7 +141,7 @@ def test_an_entry_of_any_size_is_there_for_the_next_owner(one_server: Servers) -
         heir = await own(cluster, tree, 2)
         assert list(heir.read(0)) == list(enumerate(entries, 1))
         heir.trim(2)
-        await asyncio.sleep(0.1)  # nothing tells when a trim is done
+        await asyncio.gather(*heir._tasks)  # the trim
         assert list((await own(cluster, tree, 3)).read(2)) == list(enumerate(entries[2:], 3))
 
     connected(one_server, body)

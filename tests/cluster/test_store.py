@@ -125,7 +125,7 @@ def test_a_trimmed_journal_begins_later_and_goes_on(play: Any) -> None:
         for entry in (b"a", b"b", b"c", b"d"):
             await written(store, entry)
         store.trim(2)
-        await asyncio.sleep(0.2)
+        await asyncio.gather(*store._tasks)
         heir = await own(cluster, tree, 2)
         assert heir.first() == 3
         assert list(heir.read(2)) == [(3, b"c"), (4, b"d")]

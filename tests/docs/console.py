@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 PROMPT = re.compile(r"(?:ssm(?: \d+)?|fork\d+ \d+)> ")
 PORT = "18483"
-DEADLINE_S = 60.0  # a bound for a machine under load; nothing waits for it
+DEADLINE_S = 180.0  # a bound for a machine under load; nothing waits for it
 _BLOCK = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

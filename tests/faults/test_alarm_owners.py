@@ -33,7 +33,7 @@ def node_of(limit_ms=50, **options):
     tree = Supervisor("root", children=[worker(limit_ms=limit_ms, **options)], intensity=1000)
     return Node(tree).start()
 
-def busy(seconds=1.5):
+def busy(seconds=600):
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         pass
@@ -66,7 +66,7 @@ def started(program: str, *start: str) -> Iterator[Any]:
 
 def finish(process: Any) -> tuple[list[str], str]:
     """What it printed, and its standard error; it ended well."""
-    shown, said = process.communicate(timeout=20)
+    shown, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return shown.splitlines(), said
 
@@ -143,7 +143,7 @@ node.run()
 node.cast("a", busy)
 begun_s = time.monotonic()
 node.run()
-print(time.monotonic() - begun_s < 1, node.statistics("a").crashes)
+print(time.monotonic() - begun_s < 60, node.statistics("a").crashes)
 """
     assert run(program) == ["True 1"]
 
@@ -198,16 +198,16 @@ def failed(*_):
     raise Failed
 
 signal.signal(signal.SIGALRM, failed)
-signal.setitimer(signal.ITIMER_REAL, 0.3)
+signal.setitimer(signal.ITIMER_REAL, 2)  # a step is cut long before, on a slow machine, too
 begun_s = time.monotonic()
 node = node_of()
 try:
     print(outcome(node, busy))
-    while time.monotonic() < begun_s + 5:
+    while time.monotonic() < begun_s + 60:
         node.call("a", int)
         time.sleep(0.001)
 except Failed:
-    print(0.29 < time.monotonic() - begun_s < 3)
+    print(time.monotonic() - begun_s > 1.99)
 node.stop()
 print(signal.getsignal(signal.SIGALRM) is failed)
 """
@@ -246,20 +246,20 @@ print(outer.statistics("a").crashes, inner.statistics("a").crashes)
 
 WAYS_TO_STAY = [
     "inner.call('a', busy)",
-    "[inner.call('a', int) for _ in range(10**7)]",
-    "inner.run(for_s=5)",
+    "[inner.call('a', int) for _ in iter(int, 1)]",
+    "inner.run(for_s=600)",
     "outcome(inner, busy)",
 ]
 
 
 @pytest.mark.parametrize("way", WAYS_TO_STAY)
-@pytest.mark.parametrize("limit_ms", [1000, "'infinity'"])
+@pytest.mark.parametrize("limit_ms", [600_000, "'infinity'"])
 def test_an_outer_limit_that_is_tighter_cuts_the_outer_callback(way: str, limit_ms: object) -> None:
     program = f"""{NESTED}
 outer, inner = tree(50), tree({limit_ms})
 begun_s = time.monotonic()
 print(outcome(outer, lambda: {way}))
-print(time.monotonic() - begun_s < 0.9)
+print(time.monotonic() - begun_s < 60)
 print(outer.statistics("a").crashes, inner.statistics("a").crashes)
 print(inner.call("a", lambda: "goes on"), outcome(inner, lambda: busy(0.2)))
 """
@@ -268,14 +268,14 @@ print(inner.call("a", lambda: "goes on"), outcome(inner, lambda: busy(0.2)))
 
 def test_a_tighter_limit_that_comes_while_the_node_is_busy_holds_at_once() -> None:
     program = """
-took_s = []
-for _ in range(4):  # the machine may be busy, too
+took_s = []  # of processor time: the machine may be busy, too
+for _ in range(4):
     node = node_of(limit_ms=10_000, init_timeout=10_000, shutdown=10_000)
     node.call("a", int)
     node.start_child("root", worker("b", 20))
-    begun_s = time.monotonic()
+    begun_s = time.process_time()
     print(outcome(node, busy, "b"))
-    took_s.append(time.monotonic() - begun_s)
+    took_s.append(time.process_time() - begun_s)
     node.stop()
 print(min(took_s) < 0.09)
 """
@@ -338,10 +338,9 @@ print(outcome(node, stops), outcome(node, busy))
 
 
 DEBUGGERS = {
-    "pdb": "import pdb; pdb.Pdb(nosigint=True).set_trace()",
+    "pdb": "pdb.Pdb(nosigint=True).set_trace()",
     "hook": "sys.breakpointhook = lambda: sys.stdin.readline(); breakpoint()",
     "tracing": """
-        import bdb
         tracer = bdb.Bdb()
         tracer.reset()
         sys.settrace(tracer.trace_dispatch)
@@ -356,6 +355,7 @@ def test_a_debugger_in_a_step_is_not_cut_and_the_step_has_its_limit_again_behind
     debugger: str,
 ) -> None:
     program = f"""
+import bdb, pdb  # not within the limit
 node = node_of(limit_ms=100)
 def look():
     def inner():

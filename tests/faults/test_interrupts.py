@@ -30,7 +30,7 @@ before = signal.getsignal(signal.SIGALRM)
 try:
     with node:
         print("--")
-        print(node.call("c", 1, timeout_s=20))
+        print(node.call("c", 1, timeout_s=60))
         print("--")
 except KeyboardInterrupt:
     print("interrupted", node.running, signal.getsignal(signal.SIGALRM) == before)

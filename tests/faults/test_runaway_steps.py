@@ -28,7 +28,7 @@ def loop(_: Any) -> Any:
 
 
 def sleep(_: Any) -> Any:
-    time.sleep(30)
+    time.sleep(600)
 
 
 def loop_in_finally(_: Any) -> Any:
@@ -42,7 +42,7 @@ def loop_in_finally(_: Any) -> Any:
 def loop_under_except(_: Any) -> Any:
     while True:
         with contextlib.suppress(Exception):  # what a careless step looks like
-            time.sleep(30)
+            time.sleep(600)
 
 
 def swallow_once(state: Any) -> Any:
@@ -81,7 +81,7 @@ def test_a_step_that_does_not_end_is_cut_restarted_and_others_answer(
         assert caught.value.reason == "step_timeout"
         assert isinstance(caught.value.error, StepTimeout)
         assert took_s >= LIMIT_MS / 1000
-        assert took_s < 5  # a loaded machine is slow, but not that slow
+        assert took_s < 60  # a loaded machine is slow, but not that slow
         assert node.call("b", "here") == "here"
         assert node.call("a", get) == 0
         assert "restarting root" in events(node)
@@ -122,13 +122,13 @@ def test_a_terminate_that_sleeps_longer_than_its_shutdown_is_cut_there() -> None
     ended: list[str] = []
     sleeper = StateMachine(
         step=actor.step,
-        terminate=lambda _name, _state, _reason: time.sleep(30),
+        terminate=lambda _name, _state, _reason: time.sleep(600),
     )
     last = StateMachine(step=actor.step, terminate=lambda name, _state, _reason: ended.append(name))
     node = node_of(Worker("last", last), Worker("sleeper", sleeper, shutdown=LIMIT_MS)).start()
     begin_s = time.monotonic()
     node.stop()
-    assert LIMIT_MS / 1000 <= time.monotonic() - begin_s < 5
+    assert LIMIT_MS / 1000 <= time.monotonic() - begin_s < 60
     assert ended == ["last"]
     assert "killed sleeper" in events(node)
 

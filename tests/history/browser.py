@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 KEYS = {
     "Right": "\ue014", "Left": "\ue012", "Up": "\ue013", "Down": "\ue015", "Home": "\ue011",
     "End": "\ue010", "Enter": "\ue007", "Escape": "\ue00c", "Shift": "\ue008",

@@ -16,7 +16,7 @@ from ssm_cli.http.client.wire import Response, request_bytes
 from tests.http.serving import ROOT
 from tests.ports import free_ports
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 TOKEN = "admin" * 4
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 

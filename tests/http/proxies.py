@@ -20,7 +20,7 @@ from tests.http.limited import BEARER
 from tests.http.serving import Answer, answers_from
 from tests.ports import free_ports
 
-STARTS_S = 30.0
+STARTS_S = 180.0
 NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 256; }}

@@ -21,7 +21,7 @@ from tests.http.serving import Served, answer_of, response_from, serve, until_cl
 from tests.thorough import tries
 
 # Idle is longer: the other clients share the loop, and must not look idle when it is held up.
-QUICK = Limits(header_s=0.1, body_s=0.1, idle_s=1.0, write_s=0.1, refused_s=0.1, watch_s=0.05)
+QUICK = Limits(header_s=0.5, body_s=0.5, idle_s=2.0, write_s=0.5, refused_s=0.5, watch_s=0.05)
 HEAD = b"POST /v1/workers/kv1/call HTTP/1.1\r\nhost: localhost\r\n"
 
 

@@ -34,6 +34,23 @@ def test_folder_and_socket_are_the_users_alone(environ: dict[str, str]) -> None:
         assert path == Path(environ["XDG_RUNTIME_DIR"]) / "ssm" / "kv.sock"
 
 
+def test_a_socket_is_not_there_before_it_listens(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+
+    class Slow(socket.socket):
+        def listen(self, backlog: int = 0, /) -> None:
+            there.append(places.socket_path("kv", environ).exists())
+            super().listen(backlog)
+
+    monkeypatch.setattr(socket, "socket", Slow)
+    sock, path, _ = places.listen("kv", environ)
+    with sock:
+        assert (there, places.is_alive(path), places.names(environ)) == ([False], True, ["kv"])
+        assert [one.name for one in path.parent.iterdir() if one.is_socket()] == ["kv.sock"]
+
+
 def test_a_second_tree_of_a_name_is_refused_and_told_where_the_first_runs(
     environ: dict[str, str],
 ) -> None:

@@ -19,7 +19,7 @@ from tests.on_terminal import on_terminal
 from tests.ports import free_ports
 from tests.program import Run, ssm
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 IMPORTED_NEVER = (
     "asyncio", "rich", "prompt_toolkit", "yaml", "uvicorn", "pydantic", "ssl", "http.client"
 )  # fmt: skip

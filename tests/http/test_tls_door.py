@@ -24,7 +24,7 @@ from tests.http.serving import DEADLINE_S, Served, answers_from, serve, until_cl
 from tests.http.trees import wide
 
 pytestmark = needs_openssl
-QUICK = Limits(header_s=0.2, body_s=0.2, idle_s=0.5, write_s=0.2, refused_s=0.2, watch_s=0.05)
+QUICK = Limits(header_s=0.5, body_s=0.5, idle_s=1.0, write_s=0.5, refused_s=0.5, watch_s=0.05)
 FEW = Limits(connections=4, header_s=60.0)
 LIVE = request_bytes("GET", "/health/live", "localhost")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -106,7 +106,7 @@ def test_a_child_that_dies_while_nobody_watches_is_told_as_what_it_was(world: Wo
 def test_a_stop_that_the_link_process_did_not_get_to_is_done_by_the_next_one(world: World) -> None:
     world.start()
     os.kill(link_pid(), signal.SIGSTOP)
-    world.links.stop_soon("billing", 5.0)
+    world.links.stop_soon("billing", 60.0)
     os.kill(link_pid(), signal.SIGKILL)
     world.until(lambda: Stopped("billing", ok=True) in world.news)
     assert world.ask("invoice", b"Lookup x").outcome == "noproc"
@@ -116,7 +116,7 @@ def test_a_stop_that_the_link_process_did_not_get_to_is_done_by_the_next_one(wor
 def test_a_child_is_stopped_in_order_by_the_next_one(world: World) -> None:
     world.start()
     os.kill(link_pid(), signal.SIGKILL)
-    assert world.links.stop("billing", 5.0)
+    assert world.links.stop("billing", 60.0)
     assert world.ask("invoice", b"Lookup x").outcome == "noproc"
     world.news += world.links.poll()
     assert not world.ended()

@@ -20,7 +20,7 @@ from ssm_cli.repl.shell.config import Settings
 from ssm_cli.runtime.node import Node
 from ssm_cli.spec.model import Supervisor, Worker
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 
 
 class Env:

@@ -190,7 +190,7 @@ def test_a_program_that_is_no_longer_waited_for_is_ended() -> None:
         await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 60)
 
     asyncio.run(story())
 

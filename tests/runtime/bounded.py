@@ -20,7 +20,7 @@ from typing import Any, ParamSpec
 import pytest
 
 P = ParamSpec("P")
-WAIT = 10  # times its seconds of work that a test may take, on a machine that does other things
+WAIT = 30  # times its seconds of work that a test may take, on a machine that does other things
 GRACE_S = 5.0  # from the end of that until its process is killed from outside
 
 
@@ -94,6 +94,13 @@ def suppress_fork_warning() -> Iterator[None]:
 def signal_soon(number: int, after_s: float) -> None:
     """Send a signal to this process in `after_s` seconds of real time, once."""
     threading.Timer(after_s, os.kill, (os.getpid(), number)).start()
+
+
+@contextmanager
+def signalled(number: int) -> Iterator[None]:
+    """A block that is sent a signal soon; on a slow machine, as it begins."""
+    signal_soon(number, 0.05)
+    yield
 
 
 class PassingClock:

@@ -130,7 +130,7 @@ def test_serve_runs_until_the_tree_is_down_however_that_comes() -> None:
             else:
                 with pytest.raises(CallError):
                     node.call("a", fail)
-            await asyncio.wait_for(serving, 5)
+            await asyncio.wait_for(serving, 60)
             assert not node.running
 
     asyncio.run(main())

@@ -97,18 +97,16 @@ def test_a_tick_of_the_guard_ends_a_batch() -> None:
 
 
 def test_the_loop_of_asyncio_gets_its_turn_while_the_tree_is_busy() -> None:
-    async def main() -> tuple[int, float]:
+    async def main() -> float:
         with Node(Supervisor("root", children=[Worker("flood", busy())])) as node:
             serving = asyncio.create_task(node.serve())
             node.cast("flood", 1)
-            turns, begun_s = 0, time.monotonic()
-            while turns < 20:
+            begun_s = time.monotonic()
+            for _ in range(20):
                 await asyncio.sleep(0)
-                turns += 1
             took_s = time.monotonic() - begun_s
             node.stop(drain=False)
             await serving
-            return turns, took_s
+            return took_s
 
-    turns, took_s = asyncio.run(main())
-    assert took_s < turns * TURN_S * 50  # far from a measurement: a starved loop takes for ever
+    assert asyncio.run(main()) < 60  # far from a measurement: a starved loop takes for ever

@@ -28,7 +28,7 @@ print(sorted({"asyncio", "socket", "subprocess", "multiprocessing"} & set(sys.mo
 
 def test_a_tree_runs_without_asyncio_and_without_sockets() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PLAIN], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", PLAIN], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["Result(value=2)", "Result(value=None)", "[]"]

@@ -48,11 +48,13 @@ from tests.runtime.bounded import (
     elapsed_s,
     refuse,
     signal_soon,
+    signalled,
 )
 from tests.runtime.workers import Server, actor, add, fail, get, worker
 
 ROOM = str(Path(ssm_cli.__file__).parent)
 ALWAYS = 10**8  # an intensity that is never exceeded
+NEVER_S = 1000.0  # longer than a bounded test may take, so that whatever ends was ended
 PLACES = ("flat", "one_for_all", "rest_for_one", "nested", "simple_one_for_one")
 
 
@@ -229,10 +231,8 @@ def test_a_signal_handler_that_stops_the_node_ends_restarts_that_fail(
 
     signal.signal(number, stop)
     signal_soon(number, 0.05)
-    begun_s = time.monotonic()
-    node.run(for_s=20)
+    node.run(for_s=NEVER_S)
     assert not node.running
-    assert elapsed_s(begun_s) < 5
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -242,9 +242,8 @@ def test_a_signal_handler_that_raises_reaches_the_caller_of_run_while_a_restart_
 ) -> None:
     node = started(place, Lives(refuse), intensity=ALWAYS)
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
-        node.run(for_s=20)
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
+        node.run(for_s=NEVER_S)
 
 
 @bounded()
@@ -390,9 +389,8 @@ def test_asyncio_turns_while_a_worker_feeds_itself(name: str) -> None:
 def test_a_signal_handler_that_raises_ends_run_while_a_worker_feeds_itself(name: str) -> None:
     node = fed(name)
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
-        node.run(for_s=20)
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
+        node.run(for_s=NEVER_S)
 
 
 # -- a loop that serves nothing ----------------------------------------------------------------
@@ -577,7 +575,7 @@ def test_a_program_that_only_calls_fires_its_timers_on_the_clock_of_the_machine(
     node = Node(tree, guard=guard).start()
     node.call("a", starts(StartTimer("t", 10, add(1))))
     begun_s = time.monotonic()
-    while node.get_state("a") == 0 and elapsed_s(begun_s) < 1:
+    while node.get_state("a") == 0 and elapsed_s(begun_s) < 60:
         node.call("b", get)
     assert node.get_state("a") == 1
 
@@ -713,10 +711,10 @@ def test_a_concurrent_call_that_waits_for_room_is_back_when_its_time_is_over() -
 
 
 def wait_long(node: Node, way: str) -> None:
-    """Wait for some seconds in one of the ways there are, for what never comes."""
+    """Wait for longer than a test may take, in one of the ways there are, for what never comes."""
 
     def defer(state: Any) -> Any:
-        timer = StartTimer("t", 20_000, lambda s: (s, None, [Answer("k", "late")]))
+        timer = StartTimer("t", int(NEVER_S * 2000), lambda s: (s, None, [Answer("k", "late")]))
         return state, None, [Defer("k"), timer]
 
     def client() -> Generator[tuple[str, Any], Any, Any]:
@@ -724,13 +722,13 @@ def wait_long(node: Node, way: str) -> None:
 
     match way:
         case "run":
-            node.run(for_s=8)
+            node.run(for_s=NEVER_S)
         case "call":
-            node.call("a", defer, timeout_s=8)
+            node.call("a", defer, timeout_s=NEVER_S)
         case "wait":
-            node.wait(node.send_request("a", defer), 8)
+            node.wait(node.send_request("a", defer), NEVER_S)
         case _:
-            node.run_clients(client(), timeout_s=8)
+            node.run_clients(client(), timeout_s=NEVER_S)
 
 
 @pytest.mark.parametrize("way", ["run", "call", "wait", "run_clients"])
@@ -738,8 +736,7 @@ def wait_long(node: Node, way: str) -> None:
 def test_a_signal_handler_that_raises_ends_a_wait_at_once(way: str) -> None:
     node = Node(Supervisor("root", children=[worker("a")])).start()
     signal.signal(signal.SIGTERM, raise_enough)
-    signal_soon(signal.SIGTERM, 0.05)
-    with pytest.raises(Enough):
+    with pytest.raises(Enough), signalled(signal.SIGTERM):
         wait_long(node, way)
 
 
@@ -749,14 +746,12 @@ def test_a_signal_handler_that_stops_the_node_ends_a_wait_at_once(way: str) -> N
     node = Node(Supervisor("root", children=[worker("a")])).start()
     signal.signal(signal.SIGTERM, lambda *_: node.stop())
     signal_soon(signal.SIGTERM, 0.05)
-    begun_s = time.monotonic()
     if way == "run":
         wait_long(node, way)
     else:
         with pytest.raises(CallError):
             wait_long(node, way)
     assert not node.running
-    assert elapsed_s(begun_s) < 5
 
 
 @bounded()
@@ -766,7 +761,5 @@ def test_a_signal_handler_that_casts_is_served_within_a_wait() -> None:
     node = Node(tree).start()
     signal.signal(signal.SIGTERM, lambda *_: node.cast("a", starts(Exit())))
     signal_soon(signal.SIGTERM, 0.05)
-    begun_s = time.monotonic()
-    node.run(for_s=8)
+    node.run(for_s=NEVER_S)
     assert not node.running
-    assert elapsed_s(begun_s) < 5

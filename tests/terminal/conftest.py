@@ -16,7 +16,7 @@ from tests.on_terminal import on_terminal
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "trees" / "kv.yaml"
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 POLL_S = 0.02  # between two looks at a screen, each of which is a process of its own
 
 

@@ -186,8 +186,10 @@ def test_a_detached_tree_outlives_its_terminal(tmux: Tmux, tmp_path: Path) -> No
     tmux.shows(PROMPT, "● kv3")
     tmux.type("detach", "Enter")
     tmux.shows("Stopped", "shell>")
-    # A shell that ends ends the jobs that it has seen stop and not yet seen go on.
     assert elsewhere(tmp_path, "call", "kv1", "Store x 1") == "Ok\n"
+    # A shell that ends ends the jobs that it has seen stop and not yet seen go on.
+    tmux.type("clear; jobs", "Enter")
+    tmux.shows("Running")
     tmux.close()
     assert elsewhere(tmp_path, "call", "kv1", "Lookup x") == "Result 1\n"
     elsewhere(tmp_path, "stop")

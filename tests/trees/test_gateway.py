@@ -30,7 +30,7 @@ from tests.trees.shipped import TREES
 from trees.device import Data, Read, Silent, Switch, Value, ask, rest_ms, step
 from trees.field import Field
 
-DEADLINE_S = 60.0  # a bound for a machine under load; nothing waits for it
+DEADLINE_S = 180.0  # a bound for a machine under load; nothing waits for it
 DATA = Data("boiler", "here", 1, Value(20))
 REFUSED = RunError("raised", "OSError", "refused")
 CALLER: Any = "the caller"

@@ -24,6 +24,7 @@ from ssm_cli.cluster.protocol.messages import (
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
 
 ASK_S = 1.0
+FIND_S = 5.0  # how long a node that does not answer is asked for a subtree again
 MOVE_S = 30.0  # how long a move is waited for
 AGAIN_S = 0.1  # between two tries of a call that nobody takes at the moment
 TRIES = 5  # of taking out a cell that others write, too
@@ -56,25 +57,37 @@ async def look(cluster: Cluster) -> list[Member]:
     ]
 
 
-async def find_subtree(cluster: Cluster, subtree: str, tree: str = "") -> tuple[str, Hosted]:
+async def find_subtree(
+    cluster: Cluster, subtree: str, tree: str = "", within_s: float = FIND_S
+) -> tuple[str, Hosted]:
     """Return the node that hosts a subtree, and the hosted epoch.
 
+    A node that does not answer may host it: it is asked again for `within_s` seconds.
+
     Raises:
-        NoProc: no node does, or subtrees of several trees have the name.
+        NoProc: no node that answers does, or subtrees of several trees have the name.
     """
-    found = [
-        (seen.advert.node, hosted)
-        for seen in await look(cluster)
-        for hosted in seen.hosted
-        if hosted.subtree == subtree and tree in ("", hosted.tree)
-    ]
-    trees = sorted({hosted.tree for _, hosted in found})
-    if len(trees) > 1:
-        which = ", ".join(trees)
-        raise NoProc(f"several trees have a subtree {subtree}: {which}; say which by --name")
-    if not found:
-        raise NoProc(f"no node hosts a subtree {subtree}; `ssm nodes` shows them", reason="noproc")
-    return max(found, key=lambda one: one[1].epoch)
+    end_s = cluster.time.now_s() + within_s
+    while True:
+        seen = await look(cluster)
+        found = [
+            (one.advert.node, hosted)
+            for one in seen
+            for hosted in one.hosted
+            if hosted.subtree == subtree and tree in ("", hosted.tree)
+        ]
+        trees = sorted({hosted.tree for _, hosted in found})
+        if len(trees) > 1:
+            which = ", ".join(trees)
+            raise NoProc(f"several trees have a subtree {subtree}: {which}; say which by --name")
+        if found:
+            return max(found, key=lambda one: one[1].epoch)
+        silent = ", ".join(one.advert.node for one in seen if not one.answers)
+        if not silent or cluster.time.now_s() >= end_s:
+            why = f"no node hosts a subtree {subtree}; `ssm nodes` shows them"
+            but = f", and {silent} did not answer" if silent else ""
+            raise NoProc(why + but, reason="noproc")
+        await cluster.time.sleep_s(AGAIN_S)
 
 
 async def call(
@@ -90,7 +103,7 @@ async def call(
     subtree, _, worker = name.partition(".")
     if not (subtree and worker):
         raise NoProc(f"{name} names no worker; one is SUBTREE.WORKER", worker=name, reason="noproc")
-    tree = tree or (await find_subtree(cluster, subtree))[1].tree
+    tree = tree or (await find_subtree(cluster, subtree, within_s=timeout_s))[1].tree
     request = CallRequest(data, id_ or uuid4().hex, timeout_s)
     while True:
         left_s = end_s - cluster.time.now_s()

@@ -43,9 +43,11 @@ from ssm_cli.cluster.protocol.placement import fitting, misfit
 
 AGAIN_S = 1.5  # without an answer, and a start is asked for again
 SIDE_BY_SIDE = 4  # nodes that are asked at once whether they are there
-CONFLICTS = 8  # leases that another one wrote first, in one start
+TRIES = 8  # of one start whose lease is lost each time
 ELSEWHERE = {"noproc", "undef", "no_node", "version"}
 """Why a start failed on one node, and may not on the next."""
+LOST = {"conflict", FENCED}
+"""Why a start is tried again: another one wrote the lease first, or it was not good in time."""
 AT_ONCE = 8  # starts on one node: more would wait for its cores, and for its disk
 
 
@@ -198,14 +200,14 @@ class Placing:
     async def start(self, wanted: str = "") -> Placed:
         """Start the next life: on the wanted node, else the previous, else the best that fits."""
         failed: dict[str, Placed] = {}
-        for _ in range(CONFLICTS):
+        for left in reversed(range(TRIES)):
             nodes = await adverts(self._cluster)
             if isinstance(nodes, Unknown):
                 return not_placed(nodes)
             placed = await self._try_each(nodes, wanted, failed)
             if placed is None:
                 return self._nowhere(nodes, failed)
-            if placed.reason != "conflict":
+            if placed.reason not in LOST or (placed.reason == FENCED and not left):
                 return placed
         return Placed(ok=False, reason="no_node", detail="another parent places it, too")
 

@@ -2,8 +2,9 @@
 
 Run as `python -m tests.cluster.real.load URL LEASE_S`. A line `kill` on standard input marks that a
 fault has happened: the outage lasts until a call is answered that was sent after the mark, as the
-answer to an earlier one may be on its way. A line `stop` ends the load. The parent starts the
-subtree anew whenever it has ended, as a permanent child's supervisor does.
+answer to an earlier one may be on its way. A line `stop` ends the load, once it has written enough
+for a verdict. The parent starts the subtree anew whenever it has ended, as a permanent child's
+supervisor does.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ssm_cli.errors import CallError, CallTimeout, SsmError
 CLIENTS = 4
 TRY_S = 0.5
 PAUSE_S = 0.005
+ENOUGH = 100  # answers of which a verdict speaks
 TREE, CHILD = "shop", "books"
 CODE = "tests.cluster.real.ledger:tree"
 
@@ -139,6 +141,8 @@ async def main(url: str, lease_s: float) -> None:
     tasks += [asyncio.create_task(load.client(name)) for name in load.acked]
     while (line := await reader.readline()) and b"stop" not in line:
         load.marked_s = loop.time()
+    while line and sum(map(len, load.acked.values())) <= ENOUGH:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(TRY_S)
     load.over = True
     await asyncio.gather(*tasks[1:])
     verdict = await load.verdict()

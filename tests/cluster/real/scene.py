@@ -18,8 +18,8 @@ from ssm_cli.cluster.jetstream.cluster import open_cluster
 from ssm_cli.cluster.jetstream.wire import Access
 from tests.architecture.source import ROOT
 
-SOON_S = 60.0
-SERVED_S = 60.0  # an election, a lease and a start, with room to spare
+SOON_S = 180.0
+SERVED_S = 180.0  # an election, a lease and a start, with room to spare
 
 
 def spawn(command: list[str], *, inside: str = "", **more: Any) -> subprocess.Popen[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.real.load import ENOUGH
 from tests.cluster.real.scene import Load, end, start_node, until_nodes, until_owner
 from tests.cluster.servers import Servers, until_listening
 from tests.thorough import tries
@@ -54,7 +55,7 @@ def told(kind: str, verdict: dict[str, Any]) -> None:
 
 
 def nothing_is_lost(verdict: dict[str, Any]) -> None:
-    assert verdict["acked"] > 100
+    assert verdict["acked"] > ENOUGH
     assert (verdict["lost"], verdict["twice"], verdict["wrong"]) == (0, 0, [])
 
 

@@ -232,7 +232,7 @@ def test_inside_asyncio_a_late_store_wakes_the_node() -> None:
                 loop.call_soon(land)
 
         land()
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             for n in range(300):
                 group.create_task(world.node.acall("a", Add(n), None))
             ended = group.create_task(world.node.acall("b", End(), None))
