@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ssm_cli.cluster.agent import child as module
 from ssm_cli.cluster.agent.agent import Agent
+from ssm_cli.cluster.agent.child import begun
 from ssm_cli.cluster.agent.ends import Ends
 from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.link.frames import ChildJob, News
@@ -15,7 +17,7 @@ from ssm_cli.cluster.link.watching import Watching
 from ssm_cli.cluster.owner.host import Job, Told
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import STOPPED, Exited
+from ssm_cli.cluster.protocol.messages import STOPPED, Exited, Start
 from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
@@ -156,3 +158,50 @@ def test_a_child_that_is_stopped_at_any_moment_of_its_start_does_not_live_on(see
     ends = [stopped_after(seed, moment) for moment in moments]
     assert {served for served, _ in ends} == {False, True}, "the moments span the start"
     assert [m for m, (_, living) in zip(moments, ends, strict=True) if living] == []
+
+
+# -- the last moment of a start --------------------------------------------------------------------
+
+
+class Late(Life):
+    """Its word that it serves is read just after it was ended."""
+
+    def kill(self, word: str = "", detail: str = "") -> None:
+        self.tell(self.started, Told("started"))
+        super().kill(word, detail)
+
+
+def begun_at_the_last_moment(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Life]
+) -> tuple[Told, Life]:
+    """Give a life as long as one look; what is told of it, and it."""
+    monkeypatch.setattr(module, "STARTED_S", module.LOOK_S)
+    calm, found = Calm(1), list[tuple[Told, Life]]()
+
+    async def main() -> None:
+        page = LeasePage()
+        page.until_s = 1e9
+        life = kind(Job(Start(TREE, "s1", CODE, 1, 1, 2.0), Access(""), "n1", HERE), page)
+        found.append((await begun(life, calm.node.time), life))
+
+    try:
+        calm.net.complete(main())
+    finally:
+        calm.net.close()
+    return found[0]
+
+
+def test_a_life_that_serves_at_the_last_moment_is_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.cluster.test_retelling.START_S", module.LOOK_S / 2)
+    told, life = begun_at_the_last_moment(monkeypatch, Life)
+    assert (told, life.ended.done()) == (Told("started"), False)
+
+
+def test_a_life_that_was_ended_has_not_started_whatever_it_said_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.cluster.test_retelling.START_S", module.LOOK_S * 2)
+    told, _ = begun_at_the_last_moment(monkeypatch, Late)
+    assert (told.event, told.reason) == ("ended", "noconnection")
