@@ -6,15 +6,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
-from unittest.mock import ANY, patch
+from unittest.mock import patch
 
 import msgspec
 
 from ssm_cli.cluster.agent.beating import Beating
+from ssm_cli.cluster.agent.ends import Ends
 from ssm_cli.cluster.agent.holding import Holding
+from ssm_cli.cluster.link import watching
 from ssm_cli.cluster.link.placing import Placing
-from ssm_cli.cluster.link.pulses import Pulses
-from ssm_cli.cluster.link.watching import Kin, Watching
+from ssm_cli.cluster.link.pulses import Pulses, Sight
+from ssm_cli.cluster.link.watching import Kin
 from ssm_cli.cluster.owner import asking
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.ports import Journal, Time, Unknown
@@ -130,6 +132,19 @@ async def proves_unread(holding: Holding) -> None:
         holding._is_proven() if done else holding.taken("fenced")
 
 
+def beats_for_any(
+    sight: Sight, boot: str, beat: int, pulse_of: Any = watching.pulse_of
+) -> monitor.Event:
+    """Whichever agent of that name beats, its beats make the lease good."""
+    boot = sight.pulse[0] if isinstance(sight.pulse, tuple) else boot
+    event: monitor.Event = pulse_of(sight, boot, beat)
+    return event
+
+
+async def asks_once(*_: object) -> None:
+    """Nobody asks an agent again how a life has ended."""
+
+
 def lets_go_is_death(
     state: monitor.Monitor, event: monitor.Event, step: Any = monitor.step_monitor
 ) -> tuple[monitor.Monitor, tuple[monitor.Command, ...]]:
@@ -187,9 +202,9 @@ BY_LEASE = replaced(Placing, "_free", frees_by_the_lease)
 BY_BEAT = replaced(Holding, "_prove", proves_by_the_beat)
 UNREAD = replaced(Holding, "_prove", proves_unread)
 LET_GO = replaced(monitor, "step_monitor", lets_go_is_death)
-ANY_BOOT = partial(
-    patch.object, Watching, "_boot", property(lambda _: ANY, lambda *_: None), create=True
-)
+ANY_BOOT = replaced(watching, "pulse_of", beats_for_any)
+FORGOTTEN = replaced(Ends, "stopped", lambda *_: None)
+ASKED_ONCE = replaced(watching, "ask_again", asks_once)
 MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("appends are not compared", Rules(compares=False), plan),
     ("an owner does not stop itself", Rules(stops_itself=False), plan),
@@ -207,9 +222,10 @@ MUTANTS: tuple[tuple[str, Rules, Callable[[World], None]], ...] = (
     ("a lease is taken over after it was good once", mutant(AFTER_ONE), plan_silence),
     ("a beat covers a subtree that is placed elsewhere since", mutant(DEAF, BY_BEAT), plan),
     ("an agent is not told of a takeover", mutant(UNTOLD, BY_BEAT), plan),
-    ("a lease is taken without writing it", mutant(UNWRITTEN), plan_rivals),
+    ("a lease is taken without writing it", mutant(UNWRITTEN, FORGOTTEN), plan_rivals),
     ("a beat proves that a lease was not taken", mutant(BY_BEAT, BY_LEASE), plan_leases_lost),
     ("a lease is written anew without reading it", mutant(UNREAD, BY_LEASE), plan_leases_lost),
     ("whoever is cut off has died", mutant(LET_GO), plan_silence),
     ("a new agent's beats make old leases good", mutant(ANY_BOOT), plan),
+    ("an end is told only once", mutant(ASKED_ONCE), plan_leases_lost),
 )

@@ -20,11 +20,12 @@ from ssm_cli.cluster.link.frames import (
 )
 from ssm_cli.cluster.link.parenthood import Parenthood
 from ssm_cli.cluster.link.process import Link
-from ssm_cli.cluster.ports import Answer
+from ssm_cli.cluster.ports import Answer, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import Advert, Parent, Said, Start, control
 from ssm_cli.cluster.simulated.network import Network, Process
-from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
+from ssm_cli.cluster.simulated.ports import SimCells, SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
 
 encoded = msgspec.json.encode
@@ -215,3 +216,43 @@ def test_whatever_is_lost_one_that_lives_is_the_parent_in_the_end(seed: int) -> 
     assert left.is_parent
     assert not left.taken_by
     scene.net.close()
+
+
+def test_servers_that_do_not_answer_are_waited_for_as_long_as_a_start_may_take(
+    scene: Scene,
+) -> None:
+    """So are three that choose a leader, for which five seconds are too short."""
+    scene.servers.away = True
+    first = scene.candidate("first")
+    scene.net.run(0.8 * STARTED_S)
+    scene.servers.away = False
+    scene.net.run(10.0)
+    assert first.is_parent
+
+
+@pytest.mark.parametrize("what", ["get", "cas"])
+def test_servers_that_stay_away_are_an_error_when_that_time_is_over(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Also where they still read, and do not write."""
+
+    async def away(*_: object) -> Unknown:
+        return Unknown("no answer came")
+
+    monkeypatch.setattr(SimCells, what, away)
+    scene.candidate("first")
+    scene.net.run(0.8 * STARTED_S)
+    with pytest.raises(ClusterError, match="no answer came"):
+        scene.net.run(STARTED_S)
+
+
+@pytest.mark.parametrize("what", ["get", "cas"])
+def test_who_may_not_be_the_parent_is_told_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def denied(*_: object) -> Unknown:
+        return Unknown("s1 does not let us", denied=True)
+
+    monkeypatch.setattr(SimCells, what, denied)
+    with pytest.raises(ClusterError, match="s1 does not let us"):
+        scene.candidate("first")

@@ -255,7 +255,10 @@ def test_outcomes_far_away_are_told_apart(shop: Shell) -> None:
     nobody = shop.run("call", "billing.nobody", "x")
     assert (nobody.returncode, nobody.stderr) == (4, "no worker nobody\n")
     assert shop.run("call", "billing.invoice", "Nonsense").returncode == 6
+    pids = shop.hosts()
     assert shop.run("call", "billing.invoice", "Lookup crash").returncode == 1
+    assert shop.run("call", "billing.invoice", "Store x 1").stdout == "Ok\n"
+    assert (shop.hosts(), shop.tree()["billing"]["restarts"]) == (pids, 0), "it heals inside"
 
 
 def test_a_stopped_tree_stops_its_subtree(shop: Shell) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from ssm_cli.cluster.agent.beating import Beating
 from ssm_cli.cluster.agent.child import Child, Hosting, begun
 from ssm_cli.cluster.agent.draining import Draining
+from ssm_cli.cluster.agent.ends import Ends
 from ssm_cli.cluster.agent.holding import Holding
 from ssm_cli.cluster.agent.sweeping import Sweep
 from ssm_cli.cluster.jetstream.wire import Access
@@ -34,6 +35,7 @@ from ssm_cli.cluster.protocol.messages import (
     Hosted,
     Lease,
     Ping,
+    Retell,
     Said,
     Start,
     Stop,
@@ -83,7 +85,6 @@ class Agent:
         self._children: dict[tuple[str, str], Hosting] = {}
         self._beating: Beating | None = None  # once it runs
         self._starting: dict[tuple[str, str, int], asyncio.Task[Said]] = {}
-        self._past: dict[tuple[str, str], Exited] = {}  # how the last lives ended
         self._work: set[asyncio.Task[None]] = set()
         self._advert = Advert(
             name,
@@ -94,6 +95,7 @@ class Agent:
             pid=os.getpid(),
             boot=os.urandom(8).hex(),
         )
+        self._ends = Ends(cluster, self._advert)
 
     async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
         """Serve until told to stop; then hand on what it hosts, and stop in order what is left.
@@ -150,6 +152,10 @@ class Agent:
                 self._spawn(self._start(start, answer))
             case Stop() as stop:
                 self._spawn(self._stop(stop, answer))
+            case Retell(tree, subtree, epoch) as asked:
+                child = self._children.get((tree, subtree))
+                if child is None or child.job.start.epoch != epoch:
+                    self._spawn(self._ends.tell_again(asked))
             case Fits(spec):
                 _say(answer, FULL if self._is_full() else _has_code(spec, self._folder))
             case _:
@@ -197,11 +203,8 @@ class Agent:
             child.kill(FENCED, "its lease has another epoch")
             await child.ended
             child = None
-        past = self._past.get(key)
-        if child is None and past is not None and past.epoch == start.epoch:
-            return Said(ok=False, reason=past.reason, detail=past.detail, epoch=past.epoch)
         if child is None:
-            held = await self._refusal(start) or await self._hold(start)
+            held = self._ends.of(start) or await self._refusal(start) or await self._hold(start)
             if isinstance(held, Said):
                 return held
             child = self._children[key] = self._begin(start, held)
@@ -222,7 +225,7 @@ class Agent:
             cells, self._theirs.time, key=start.subtree, value=lease, revision=start.revision,
             page=LeasePage(),
         )  # fmt: skip
-        if self._beating is not None:
+        if self._beating is not None and self._ends.of(start) is None:
             self._beating.hold(start.tree, holding)
             if await holding.begin():
                 return holding
@@ -274,16 +277,14 @@ class Agent:
         )
         if self._children.get(key) is child:
             del self._children[key]
-            self._past.pop(key, None)
-            self._past[key] = exited
-            while len(self._past) > MOST_HOSTED:
-                del self._past[next(iter(self._past))]
-        await self._cluster.calls.send(names.exits(*key), msgspec.json.encode(exited))
+            self._ends.note(exited)
+        await self._ends.tell(exited)
         await holding.release(told.reason)
 
     async def _stop(self, stop: Stop, answer: Answer | None) -> None:
         child = self._children.get((stop.tree, stop.subtree))
         if child is None or child.job.start.epoch != stop.epoch:
+            self._ends.stopped(stop)
             if self._beating is not None:  # it may be about to start
                 self._beating.take(stop.tree, stop.subtree, stop.epoch)
             _say(answer, Said(ok=True, reason="noproc", detail="it does not run here"))

@@ -71,10 +71,10 @@ async def begun(child: Hosting, time: Time) -> Told:
     while not child.started.done():
         await asyncio.wait([child.started], timeout=LOOK_S)
         spent_s += LOOK_S if time.now_s() < child.page.until_s else 0.0
-        if spent_s >= STARTED_S:
+        if spent_s >= STARTED_S and not child.started.done():
             child.kill("noconnection", f"it does not serve after {STARTED_S:g} s")
             await child.ended
-    return child.started.result()
+    return (child.ended if child.ended.done() else child.started).result()
 
 
 class HostProcess(Protocol):

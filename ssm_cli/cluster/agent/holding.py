@@ -21,7 +21,7 @@ from ssm_cli.cluster.protocol import lease
 from ssm_cli.cluster.protocol.messages import FENCED, Lease, leased
 from ssm_cli.cluster.protocol.pulse import OLDER_READS
 
-RELEASE_TRIES = 120  # of one release; then the lease is waited out
+RELEASE_TRIES = 120  # of one release; then the agent alone can say so, when it is asked
 RELEASE_PAUSE_S = 0.5
 LOOK_S = 0.005  # between two looks whether the node has beaten, at the start
 ANOTHER = "fenced: another owner has the lease"

@@ -8,7 +8,7 @@ import msgspec
 
 from ssm_cli.cluster.ports import CallLost, Cluster
 from ssm_cli.cluster.protocol import names
-from ssm_cli.cluster.protocol.messages import Control, Fits, Hosted, Ping, Said
+from ssm_cli.cluster.protocol.messages import Control, Fits, Hosted, Ping, Retell, Said
 from ssm_cli.cluster.protocol.monitor import Seen
 
 ASK_S = 1.0
@@ -28,6 +28,11 @@ async def ask(
         return msgspec.json.decode(reply, type=Said)
     except msgspec.MsgspecError as error:
         return CallLost("noconnection", f"an answer that is none: {error}")
+
+
+async def ask_again(cluster: Cluster, node: str, asked: Retell) -> None:
+    """Have an agent publish again how a life has ended that it does not host any more."""
+    await cluster.calls.send(names.agent(node), msgspec.json.encode(asked))
 
 
 async def answering(cluster: Cluster, nodes: list[str]) -> list[str]:

@@ -14,12 +14,11 @@ from collections.abc import Callable
 import msgspec
 
 from ssm_cli.cluster.link.asking import is_nobody_there
-from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import Answer, Cells, Cluster, ClusterError, Conflict, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import RENEW, RETRY, Observed
+from ssm_cli.cluster.protocol.limits import STARTED_S
 from ssm_cli.cluster.protocol.messages import Move, Parent, Ping, Said, control, parent_in
-
-UNREAD_S = 5.0  # without an answer of the servers, and the tree cannot start
 
 
 class Parenthood:
@@ -56,44 +55,51 @@ class Parenthood:
         """Become the parent, now or once there is none.
 
         Raises:
-            ClusterError: the servers do not answer.
+            ClusterError: the servers do not let us, or do not answer for as long as a start may
+                take.
         """
         time, cells = self._cluster.time, await self._cells()
-        seen, told, unread_s = Observed(-1, time.now_s()), False, time.now_s() + UNREAD_S
+        done: int | Conflict | Unknown | None
+        seen, told, end_s = Observed(-1, time.now_s()), False, time.now_s() + STARTED_S
         while True:
             asked_s = time.now_s()
             found = await cells.get(self._tree)
             if isinstance(found, Unknown):
-                seen = seen.unread(asked_s)
-                if not told and time.now_s() > unread_s:
-                    raise ClusterError(found.detail)
+                seen, done = seen.unread(asked_s), found
             else:
                 revision, data = found
                 first, seen = seen.beat < 0, seen.seen(revision, time.now_s())
                 known = None if data is None else parent_in(data)
+                done = None
                 if (
                     known is None or known.released or known.id == self._me.id or takeover
                     or seen.is_over(asked_s, known.ttl_s, "fence")
                     or (first and await is_nobody_there(self._cluster, names.parent(self._tree)))
                 ):  # fmt: skip
-                    if await self._write(cells, revision):
+                    done = await self._write(cells, revision)
+                    if isinstance(done, int):
                         break
                 elif not told:
                     told = True
                     self._waits(f"{known.host}, process {known.pid}")
+            late = not told and time.now_s() > end_s
+            if isinstance(done, Unknown) and (done.denied or late):
+                raise ClusterError(done.detail)
             await time.sleep_s(self._me.ttl_s * RETRY)
         await self._cluster.calls.serve(names.parent(self._tree), self._on_ask)
 
     async def _cells(self) -> Cells:
         return await self._cluster.cells(names.PARENTS, self._replicas)
 
-    async def _write(self, cells: Cells, revision: int, *, released: bool = False) -> bool:
-        """Write the lease; return whether it is ours."""
+    async def _write(
+        self, cells: Cells, revision: int, *, released: bool = False
+    ) -> int | Conflict | Unknown:
+        """Write the lease; it is ours where that gives its revision."""
         self._me = msgspec.structs.replace(self._me, beat=self._me.beat + 1, released=released)
         done = await cells.cas(self._tree, msgspec.json.encode(self._me), revision)
         if isinstance(done, int):
             self._revision = done
-        return isinstance(done, int)
+        return done
 
     def _on_ask(self, _: str, data: bytes, answer: Answer | None) -> None:
         asked = control(data)
@@ -107,7 +113,7 @@ class Parenthood:
         cells, time = await self._cells(), self._cluster.time
         while True:
             await time.sleep_s(self._me.ttl_s * RENEW)
-            while not await self._write(cells, self._revision):
+            while not isinstance(await self._write(cells, self._revision), int):
                 found = await cells.get(self._tree)
                 if not isinstance(found, Unknown) and found[0] >= self._revision:
                     if (other := self._other(found[1])) is not None:

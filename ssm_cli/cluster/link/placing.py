@@ -357,15 +357,13 @@ class Placing:
         return None
 
 
-async def go_on(
-    placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0
-) -> Placed | Unknown:
+async def go_on(placing: Placing, node: str = "", *, epoch: int = 0, after: int = 0) -> Placed:
     """Take up a life that goes on, as `adopt`; else start the next one, as `start`."""
     try:
-        placed = await placing.adopt(epoch, after)
-        return await placing.start(node) if placed is None else placed
+        placed = await placing.adopt(epoch, after) or await placing.start(node)
     except ClusterError as error:
-        return unclear(error)
+        placed = unclear(error)
+    return not_placed(placed) if isinstance(placed, Unknown) else placed
 
 
 async def adverts(cluster: Cluster) -> list[Advert] | Unknown:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.cluster.link.asking import ASK_S, ask, seen_of
+from ssm_cli.cluster.link.asking import ASK_S, ask, ask_again, seen_of
 from ssm_cli.cluster.link.causes import Causes
 from ssm_cli.cluster.link.frames import ChildJob, Done, Ended, Linked, News
 from ssm_cli.cluster.link.placing import Loads, Placed, Placing, go_on, not_placed
@@ -32,7 +32,16 @@ from ssm_cli.cluster.ports import (
 from ssm_cli.cluster.protocol import monitor, names
 from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.limits import STARTED_S
-from ssm_cli.cluster.protocol.messages import FENCED, MOVED, STOPPED, Exited, Lease, Ping, Stop
+from ssm_cli.cluster.protocol.messages import (
+    FENCED,
+    MOVED,
+    STOPPED,
+    Exited,
+    Lease,
+    Ping,
+    Retell,
+    Stop,
+)
 
 SAY_S = 1.0  # between two words about a link that does not change
 HEALED = {MOVED, FENCED, STOPPED}
@@ -119,10 +128,9 @@ class Watching:
     async def _place(self, *, adopt: bool) -> Placed:
         try:
             await self._listen()
-            placed = await (go_on(self.placing) if adopt else self.placing.start())
+            return await (go_on(self.placing) if adopt else self.placing.start())
         except ClusterError as error:
-            placed = unclear(error)
-        return not_placed(placed) if isinstance(placed, Unknown) else placed
+            return not_placed(unclear(error))
 
     async def watch_again(self, n: int, epoch: int, node: str) -> Done:
         """Monitor a life that an earlier link process has watched; what became of it shows."""
@@ -216,14 +224,15 @@ class Watching:
         if found is not None:
             self._on(monitor.AgentSaid("hosted"))
             self._on(monitor.Pinged("alive" if alive else "silent", sight.heard_s))
-        else:  # who has hosted it says how it ended, by the lease
-            is_its = self._boot == self._beating
-            self._on(monitor.AgentSaid(seen_of(sight.said, is_its=is_its)))
+        else:  # who has hosted it says how it ended, by the lease, or when asked
+            self._on(monitor.AgentSaid(seen_of(sight.said, is_its=self._boot == self._beating)))
         if self.job.orphan == "stop" and sight.asked_s - self._pinged_s >= self.job.ttl_s:
             self._spawn(self._ping())  # it ends where it does not hear of its parent
         elif found is None and not self._asking:
             self._spawn(self._ping())
             self._spawn(self._read_lease())
+            asked = Retell(self.tree, self.job.name, known.epoch, self._boot)
+            self._spawn(ask_again(self._cluster, self.node, asked))
         if sight.heard_s - self._said_s >= SAY_S and self._monitor is not None:
             self._said_s = sight.heard_s
             self._say(self._monitor.reachable)
@@ -291,19 +300,20 @@ class Watching:
 
     async def _heal(self, node: str) -> None:
         """Take up a life that goes on, or start the next one, until that is done or hopeless."""
-        pause_s = HEAL_S
+        pause_s, why = HEAL_S, ""
         after = 0 if self._monitor is None else self._monitor.lease.beat
         while True:
             placed = await go_on(self.placing, node, epoch=self._epoch, after=after)
-            if isinstance(placed, Placed) and placed.ok:
+            if placed.ok:
                 self._watch(placed)
                 return
-            if isinstance(placed, Placed) and placed.reason.partition(":")[0] not in PASSES:
+            if placed.reason.partition(":")[0] not in PASSES:
                 self._tell(Ended(self.job.name, self._epoch, placed.reason))
                 return
             self._say(reachable=False)
+            pause_s = min(2 * pause_s, HEAL_MOST_S) if placed.reason == why else HEAL_S
+            why = placed.reason  # for another reason it is tried again soon
             await self._cluster.time.sleep_s(pause_s)
-            pause_s = min(2 * pause_s, HEAL_MOST_S)
 
     def _say(self, reachable: bool) -> None:
         known, age_s = self._monitor, 0.0

@@ -1,8 +1,9 @@
 """Serving: calls, casts and control messages for the workers of a subtree, with a bound.
 
-Requests beyond the bound are answered `busy` at once. After the loss of the lease or the journal
-nothing is answered: the outcome of a pending call is unknown then. A caller that retries with the
-same request id gets the outcome from the new owner.
+Calls beyond the bound are answered `busy` at once; casts that the queue does not take are
+`dropped`. After the loss of the lease or the journal nothing is answered: the outcome of a pending
+call is unknown then. A caller that retries with the same request id gets the outcome from the new
+owner.
 """
 
 from __future__ import annotations
@@ -64,9 +65,8 @@ class Serving:
         """Handle a call, or a cast, which expects no answer."""
         if self.silent or not self._good():
             return
-        if len(self._under_way) >= self._bound:
-            if answer is not None:
-                answer(BUSY)
+        if answer is not None and len(self._under_way) >= self._bound:
+            answer(BUSY)
             return
         try:
             request = msgspec.json.decode(data, type=CallRequest)
@@ -87,8 +87,8 @@ class Serving:
             self._node.cast_nowait(worker, self._input(worker, request))
         except NoProc:
             self._node.drop(worker, "cast")  # whoever has cast it does not wait
-        except SsmError:
-            return
+        except SsmError as error:
+            self._node.drop(worker, "cast", str(error))
 
     def _input(self, worker: str, request: CallRequest) -> Any:
         is_value, data = request.is_value, request.input

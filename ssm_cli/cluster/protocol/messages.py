@@ -140,6 +140,18 @@ class Fits(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag=
     spec: str
 
 
+class Retell(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="op", tag="retell"):
+    """To the agent of that boot: publish again how an epoch has ended, if it has.
+
+    The message about it may be lost, and so may the lease that says the same.
+    """
+
+    tree: str
+    subtree: str
+    epoch: int
+    boot: str
+
+
 class Hosted(msgspec.Struct, frozen=True, omit_defaults=True):
     """A subtree on a node; `silent` where its process stands still, or is cut off.
 
@@ -278,7 +290,7 @@ def advertised(data: bytes) -> Advert | None:
         return None
 
 
-Control = Start | Stop | Ping | Move | Fits
+Control = Start | Stop | Ping | Move | Fits | Retell
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 

@@ -88,9 +88,9 @@ class Casts:
         else:
             need_worker(self._world, worker)
 
-    def drop(self, worker: str, how: str) -> None:
-        """Count and report a message to a name without a worker, whose sender nobody can tell."""
-        self._world.drop(self._world.root, worker, how, "no such worker")
+    def drop(self, worker: str, how: str, why: str = "no such worker") -> None:
+        """Count and report a message that reaches no worker, whose sender nobody can tell."""
+        self._world.drop(self._world.root, worker, how, why)
 
     def info(self, worker: str, message: Any) -> None:
         """Send a plain message, which a `GenServer` gets in `handle_info`; else as `cast`."""

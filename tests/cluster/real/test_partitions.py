@@ -30,7 +30,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 LEASE_S = 2.0
+LONG_LEASE_S = 10.0  # that of three servers, where none is set
 FAULT_S = 9.0
+LET_GO_S = 8.0  # longer than servers keep a connection that is cut off, less than the long lease
 SETTLE_S = 6.0  # until three servers have chosen a leader
 NAMES = ("s0", "s1", "s2", "n1", "n2", "load")
 CONFIG = """\
@@ -103,7 +105,9 @@ def start_server(lan: Lan, name: str, folder: Path) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def scene(folder: Path, mark: str) -> Iterator[tuple[Lan, dict[str, Any], Load]]:
+def scene(
+    folder: Path, mark: str, lease_s: float = LEASE_S
+) -> Iterator[tuple[Lan, dict[str, Any], Load]]:
     """Node n1 talks to server s0 alone, so that both can be on the minority's side."""
     lan = Lan(mark)
     servers: list[subprocess.Popen[str]] = []
@@ -118,7 +122,7 @@ def scene(folder: Path, mark: str) -> Iterator[tuple[Lan, dict[str, Any], Load]]
         nodes["n1"] = start_node(url["s0"], "n1", log, lan.space("n1"))
         nodes["n2"] = start_node(f"{url['s1']},{url['s2']}", "n2", log, lan.space("n2"))
         time.sleep(2.0)
-        load = Load(f"{url['s1']},{url['s2']}", LEASE_S, lan.space("load"))
+        load = Load(f"{url['s1']},{url['s2']}", lease_s, lan.space("load"))
         load.mark()
         load.until_served()
         yield lan, nodes, load
@@ -187,3 +191,23 @@ def test_no_acknowledged_write_is_lost_in_a_partition(played: dict[Any, Any], fa
     told(f"{fault.__name__}, outage {outage_s:.2f} s", verdict)
     nothing_is_lost(verdict)
     assert outage_s > LEASE_S / 2, "the fault had no effect"
+
+
+def test_a_node_that_is_cut_off_until_the_servers_let_go_of_it_is_not_counted(
+    tmp_path: Path,
+) -> None:
+    with scene(tmp_path, "lg", LONG_LEASE_S) as (lan, nodes, load):
+        time.sleep(2.0)
+        owner, pid = until_owner(nodes)
+        lan.cut(owner)
+        time.sleep(LET_GO_S)
+        load.mark()
+        lan.heal(owner)
+        load.until_served()
+        still = until_owner(nodes)
+        verdict = load.verdict()
+    assert still == (owner, pid)
+    told("cut off, with the long lease", verdict)
+    nothing_is_lost(verdict)
+    assert verdict["ends"] == []
+    assert verdict["longest_s"] > LET_GO_S - 1.0, "the fault had no effect"
