@@ -212,7 +212,7 @@ class Session:
         self.actions = Actions(
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
-            lend=self._lend, face=self._change_face, leave=self.quit,
+            lend=self._lend, face=self._change_face, quit=self.quit,
             lent=lambda: bool(self.scrolling.borrowers), travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
