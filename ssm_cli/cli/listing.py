@@ -11,10 +11,10 @@ import typer
 
 from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
 from ssm_cli.commands.records import each_node, tree_record
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
@@ -121,9 +121,8 @@ def wait(
     while True:
         view = next((v for v in each_node(node.tree()) if worker in (v.id, v.path)), None)
         if view is not None and holds(view):
-            record = {"v": 1, "type": "done", "verb": "wait", "worker": worker, "for": condition}
-            answer(env, output, (), [record | {"node": tree_record(view)}])
-            return ExitCode.DONE
+            facts = {"worker": worker, "for": condition, "node": tree_record(view)}
+            return did(env, output, "wait", (), **facts)
         if time.monotonic() >= end_s:
             break
         time.sleep(LOOK_S)
@@ -156,19 +155,6 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
         f"--for takes a state ({', '.join(STATES)}), or a comparison as `steps>=10` of "
         f"{', '.join(NUMBERS)} or state; not `{text}`"
     )
-
-
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Format rows of cells as lines, aligned to the left.
-
-    >>> table([("NAME", "PID"), ("kv", "1")])
-    ['NAME  PID', 'kv    1']
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def _row(info: dict[str, Any]) -> tuple[str, ...]:

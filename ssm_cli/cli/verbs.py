@@ -7,6 +7,7 @@ process, asked, and stopped.
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -218,19 +219,7 @@ def add_verb(app: typer.Typer, name: str) -> None:
 def _asks(verb: Verb) -> Callable[..., int]:
     """Return the command function of a verb that the table describes completely."""
 
-    def ask(
-        ctx: typer.Context,
-        words: Words = None,
-        *,
-        tree: Tree = None,
-        url: Url = None,
-        name: Name = None,
-        output: Output = None,
-    ) -> int:
-        command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, Where(tree, url, name), command)
-
-    def look(
+    def function(
         ctx: typer.Context,
         words: Words = None,
         *,
@@ -240,14 +229,17 @@ def _asks(verb: Verb) -> Callable[..., int]:
         data: Data = None,
         output: Output = None,
     ) -> int:
-        if data is None:
-            return ask(ctx, words, tree=tree, url=url, name=name, output=output)
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _look(ctx.obj, (data, tree, url or name), command)
+        if data is not None:
+            return _look(ctx.obj, (data, tree, url or name), command)
+        return _ask(ctx.obj, Where(tree, url, name), command)
 
-    function: Callable[..., int] = look if AT in verb.options else ask
     spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
     function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]
+    if AT not in verb.options:  # it is always about now
+        taken = inspect.signature(function, eval_str=True)
+        kept = [one for one in taken.parameters.values() if one.name != "data"]
+        function.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
     return function
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.commands.text import brief, runs_of
+from ssm_cli.commands.text import brief
+from ssm_cli.errors import counted
 from ssm_cli.runtime.views import NodeView
 
 
@@ -85,7 +86,7 @@ def status(row: Row) -> Words:
     if node.age_s is not None:
         return f"{node.state} {span(node.age_s)}", style
     if node.at or node.runs:
-        return f"{node.state}, {brief(node.at, 12) or runs_of(node)}", style
+        return f"{node.state}, {brief(node.at, 12) or counted(node.runs, 'run')}", style
     if node.kind != "supervisor" or node.state != "running":
         return node.state, style
     again = f" ↻{node.restarts:,}" if node.restarts else ""

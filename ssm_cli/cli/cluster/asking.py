@@ -12,9 +12,9 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.listing import table
-from ssm_cli.cli.printer import Printer, answer
+from ssm_cli.cli.printer import Printer, answer, did
 from ssm_cli.cli.where import Output
+from ssm_cli.commands.text import table
 from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.exit_codes import ExitCode
 
@@ -69,18 +69,16 @@ def nodes(
     env: Environment = ctx.obj
     if forget:
         with_cluster(env, cluster, "tree", lambda c: directory.forget(c, forget))
-        done = {"v": 1, "type": "done", "verb": "forget", "node": forget}
-        answer(env, output, [f"{forget} is forgotten"], [done])
-    elif accept_loss:
+        return did(env, output, "forget", [f"{forget} is forgotten"], node=forget)
+    if accept_loss:
         tree, slash, subtree = accept_loss.rpartition("/")
         if not (tree and slash and subtree):
             raise typer.BadParameter(f"--accept-loss takes TREE/SUBTREE, not `{accept_loss}`")
         with_cluster(env, cluster, "tree", lambda c: directory.accept_loss(c, tree, subtree))
-        done = {"v": 1, "type": "done", "verb": "accept_loss", "tree": tree, "subtree": subtree}
-        answer(env, output, [f"{accept_loss} goes on from what is left of it"], [done])
-    else:
-        found: list[Member] = with_cluster(env, cluster, "look", directory.look)
-        answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
+        line = f"{accept_loss} goes on from what is left of it"
+        return did(env, output, "accept_loss", [line], tree=tree, subtree=subtree)
+    found: list[Member] = with_cluster(env, cluster, "look", directory.look)
+    answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
     return ExitCode.DONE
 
 
@@ -128,9 +126,7 @@ def move(
     before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
     line = f"{subtree} is at {node} already" if before == node else moved
-    record = {"v": 1, "type": "done", "verb": "move", "subtree": subtree}
-    answer(env, output, [line], [record | {"from": before, "to": node}])
-    return ExitCode.DONE
+    return did(env, output, "move", [line], **{"subtree": subtree, "from": before, "to": node})
 
 
 def call_by_name(

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ssm_cli.cli.cluster.asking import node_state, with_cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.listing import table
 from ssm_cli.cli.printer import answer
 from ssm_cli.commands.records import instant
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, table
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.clock import SystemClock
 

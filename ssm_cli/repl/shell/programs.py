@@ -25,7 +25,7 @@ import msgspec
 
 from ssm_cli.commands.results import REDIRECTED, Result
 from ssm_cli.commands.text import brief
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.pipeline import Pipeline
 
@@ -83,9 +83,7 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
         if error.filename is None:  # it was opened, and has no room
             return sent_on(result, (), failed)
         raise CommandError(failed) from error
-    count = len(result.lines)
-    said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
-    return sent_on(result, (said,))
+    return sent_on(result, (f"{counted(len(result.lines), 'line')} to {path}",))
 
 
 def sent_on(result: Result, lines: tuple[str, ...], failed: str = "") -> Result:
