@@ -178,7 +178,6 @@ def _check(
 
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
-    """Run the tree in the background."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
@@ -187,7 +186,6 @@ def _detached(env: Environment, tree: str, name: str | None, more: list[str], ou
 
 
 def _show(served: ServedNode, env: Environment, title: str, face: faces.Face) -> int:
-    """Run the tree with the prompt beside it."""
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
     return run_session(

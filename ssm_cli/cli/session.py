@@ -180,7 +180,8 @@ class Session:
             if commands is None and not self.reports:
                 self._tell("down")
             code = await self._serve(commands) if self.node.running else 0
-            self._check_start()
+            if self.node.end_error is not None:
+                raise self.node.end_error
         except StartFailed:
             if not self.reports:
                 self._tell("start_failed")
@@ -190,11 +191,6 @@ class Session:
         finally:
             if unsubscribe is not None:
                 unsubscribe()
-
-    def _check_start(self) -> None:
-        """Raise why the tree has not come up, or had to end, if that is so."""
-        if self.node.end_error is not None:
-            raise self.node.end_error
 
     def _start(self) -> None:
         """Start the tree; it may be down afterwards if a signal was received."""

@@ -42,7 +42,6 @@ def apply_tree_file(command: Command, api: NodeApi) -> Result:
 
 
 def _planned(command: Command, api: NodeApi, asked: dict[str, Any], why: str = "") -> Result:
-    """Show the plan, and what becomes of it."""
     plan: TreePlan = api.perform("plan", **asked)
     given = command.arguments
     lines, record = (*([why] if why else []), *plan_lines(plan)), plan_record(plan)
@@ -75,7 +74,6 @@ def _agreed(command: Command, api: NodeApi, asked: dict[str, Any], digest: str) 
 
 
 def _carried_out(command: Command, done: Applied) -> Result:
-    """Show what was done, and what was not."""
     lines = [f"{step_line(step)}" for step in shortened(done.done)]
     count = len(done.done)
     code = ExitCode.DONE

@@ -108,7 +108,6 @@ def _which_children(command: Command, api: NodeApi) -> Result:
 
 
 def _groups(command: Command, api: NodeApi) -> Result:
-    """Show groups and members as lines of two columns."""
     assert command.verb in ("groups", "members")
     found: list[Any] = api.perform(command.verb, *command.arguments.values())
     lines = text.brief_table(map(str, msgspec.structs.astuple(one)) for one in found)
@@ -116,7 +115,6 @@ def _groups(command: Command, api: NodeApi) -> Result:
 
 
 def _lookup(command: Command, api: NodeApi) -> Result:
-    """Show the members of a group and their values as JSON."""
     found: list[Any] = api.perform("member_values", command.arguments["group"])
     lines = text.brief_table((one.worker, msgspec.json.encode(one.value).decode()) for one in found)
     return answered(command, msgspec.to_builtins(found), tuple(lines) or ("no members",))

@@ -207,7 +207,6 @@ def crash_record(report: CrashReport) -> Record:
 
 
 def _numbered(record: int) -> Record:
-    """The number of a record, where one is known."""
     return {"record": record} if record else {}
 
 

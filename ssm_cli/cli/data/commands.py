@@ -304,7 +304,6 @@ def _carry_out(
 
 
 def _loaded(file: str | None) -> SupervisorSpec | None:
-    """Load a tree file, if one is named."""
     if file is None:
         return None
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
