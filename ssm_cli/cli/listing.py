@@ -14,7 +14,7 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
 from ssm_cli.commands.records import each_node, tree_record
-from ssm_cli.commands.text import brief, table
+from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
@@ -161,27 +161,5 @@ def _row(info: dict[str, Any]) -> tuple[str, ...]:
     if "pid" not in info:
         return str(info["name"]), "-", "-", str(info["state"]), "-", "-", "-"
     file, uptime_s = brief(str(info["file"]) or "-"), float(info["uptime_s"])
-    facts = (
-        info["pid"],
-        duration(uptime_s),
-        info["workers"],
-        info["restarts"],
-        info.get("dropped", "-"),
-    )
-    return (str(info["name"]), file, *map(str, facts))
-
-
-def duration(seconds: float) -> str:
-    """Format seconds for people.
-
-    >>> duration(5.2), duration(3700), duration(200_000)
-    ('5s', '1h01m', '2d07h')
-    """
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86_400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+    counts = (str(info.get(key, "-")) for key in ("workers", "restarts", "dropped"))
+    return (str(info["name"]), file, str(info["pid"]), duration(uptime_s), *counts)

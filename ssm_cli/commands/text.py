@@ -174,6 +174,22 @@ def brief_table(rows: Iterable[Iterable[str]], limit: int = MAX_SHOWN) -> list[s
     return table([tuple(brief(cell, limit) for cell in row) for row in rows])
 
 
+def duration(seconds: float) -> str:
+    """Format seconds for people.
+
+    >>> duration(5.2), duration(3700), duration(200_000)
+    ('5s', '1h01m', '2d07h')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+
+
 def record_words(report: CrashReport) -> tuple[str, str]:
     """The record of a crash, and how to go to what its step was given; both as a row."""
     if not report.record:

@@ -40,16 +40,15 @@ class Actions:
         model: what it shows.
         commands: carries out lines.
         environ: the environment variables.
+        mouse: it works in the view; else it selects text.
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
-        leave: ends the session.
+        quit: ends the session.
         lent: whether another program has the terminal.
         travel: the actions that go to other places in time, by name.
 
     Attributes:
-        buffer: what is typed.
-        line: that, and what was pasted before it.
-        mouse: it works in the view; else it selects text.
+        line: what is typed, and what was pasted before it.
     """
 
     app: Application[None]

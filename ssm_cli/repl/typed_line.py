@@ -26,7 +26,6 @@ class TypedLine:
         complain: says why something was not taken.
 
     Attributes:
-        buffer: what is typed.
         held: what was pasted before it.
     """
 

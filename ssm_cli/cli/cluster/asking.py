@@ -89,6 +89,13 @@ def node_state(seen: Member) -> str:
     return "draining" if seen.advert.draining else "up"
 
 
+def node_facts(seen: Member) -> dict[str, object]:
+    """Return what records say of a node."""
+    advert, state = seen.advert, node_state(seen)
+    where = {"host": advert.host, "pid": advert.pid, "labels": advert.labels}
+    return {"node": advert.node, "state": state, **where}
+
+
 def _row(seen: Member) -> tuple[str, ...]:
     labels = " ".join(f"{key}={value}" for key, value in seen.advert.labels.items())
     hosted = " ".join(f"{one.tree}/{one.subtree}#{one.epoch}" for one in seen.hosted)
@@ -101,11 +108,8 @@ def _record(seen: Member) -> dict[str, object]:
     hosted = [
         {"tree": h.tree, "subtree": h.subtree, "epoch": h.epoch, "pid": h.pid} for h in seen.hosted
     ]
-    return {
-        "v": 1, "type": "node", "node": advert.node, "state": node_state(seen), "host": advert.host,
-        "pid": advert.pid, "labels": advert.labels, "python": advert.python,
-        "version": advert.version, "subtrees": hosted,
-    }  # fmt: skip
+    code = {"python": advert.python, "version": advert.version}
+    return {"v": 1, "type": "node", **node_facts(seen), **code, "subtrees": hosted}
 
 
 def move(
@@ -157,8 +161,7 @@ def call_by_name(
                 raise command
             result = await _called(connection, command, tree, next(keys), log)
             printer.result(result)
-            if printer.broken is not None:
-                raise printer.broken
+            printer.check()
             if result.exit_code:
                 return int(result.exit_code)
         return ExitCode.DONE
