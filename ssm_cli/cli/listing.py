@@ -74,8 +74,7 @@ def stop(
     tree: TreeName = None,
     *,
     keep_remote: Annotated[
-        bool,
-        typer.Option("--keep-remote", help="remote children run on, for the next parent"),
+        bool, typer.Option("--keep-remote", help="remote children run on, for the next parent")
     ] = False,
     name: Name = None,
     url: Url = None,

@@ -42,8 +42,7 @@ Pure = Annotated[
 History = Annotated[
     int | None,
     typer.Option(
-        metavar="N",
-        help="remember the last N records, 0 none; default: 10000, headless 1000",
+        metavar="N", help="remember the last N records, 0 none; default: 10000, headless 1000"
     ),
 ]
 NoPostMortem = Annotated[

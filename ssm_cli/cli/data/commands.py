@@ -167,11 +167,7 @@ def quarantine(
     data: Folder = None,
     retry: Annotated[
         int | None,
-        typer.Option(
-            "--retry",
-            metavar="N",
-            help="let N in; where a tree runs it is stepped",
-        ),
+        typer.Option("--retry", metavar="N", help="let N in; where a tree runs it is stepped"),
     ] = None,
     drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
     yes: Yes = False,

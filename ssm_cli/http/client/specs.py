@@ -14,14 +14,7 @@ from ssm_cli.errors import CommandError, SupervisorError
 from ssm_cli.spec.importing import OURS
 from ssm_cli.spec.judge import complaints_text, judged_alone
 from ssm_cli.spec.keys import BACKOFF, REMOTE, SUPERVISOR, WORKER, Key
-from ssm_cli.spec.model import (
-    Backoff,
-    ChildSpec,
-    Labelled,
-    RemoteSpec,
-    SupervisorSpec,
-    WorkerSpec,
-)
+from ssm_cli.spec.model import Backoff, ChildSpec, Labelled, RemoteSpec, SupervisorSpec, WorkerSpec
 
 APART = frozenset({"name", "start", "tree", "args", "children"})
 """The kinds of keys that are no settings."""
