@@ -113,7 +113,6 @@ def _ssm(
 
 
 def _version() -> str:
-    """Return the version of the installed package."""
     from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow, and rare
 
     try:

@@ -44,8 +44,7 @@ def ask(
                 return ExitCode.DENIED
             result = carry(result.question.then, node)
         printer.result(result)
-        if printer.broken is not None:
-            raise printer.broken
+        printer.check()
         if result.exit_code:
             return result.exit_code
     return ExitCode.DONE
@@ -57,8 +56,7 @@ def ask_of_file(env: Environment, command: Command) -> int:
 
     printer, result = Printer(env), ask_future(command, None)
     printer.result(result)
-    if printer.broken is not None:
-        raise printer.broken
+    printer.check()
     return result.exit_code
 
 

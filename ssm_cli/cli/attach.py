@@ -169,7 +169,6 @@ class AttachedNode:
             self._instance, self._seq = str(info["instance"]), 0
 
     async def _stream(self) -> None:
-        """Read reports until the connection ends."""
         connection = self._near.connection
         reader, writer = await open_stream(connection.address)
         response, parser = Response(), EventParser()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Output
 from ssm_cli.errors import CommandError, TreeFileError
 from ssm_cli.exit_codes import ExitCode
@@ -101,8 +101,7 @@ def new(
         ) from error
     files = [str(folder / name) for name in FILES]
     lines = [*(f"wrote {file}" for file in files), f"next: ssm run {folder / 'tree.yaml'}"]
-    answer(ctx.obj, output, lines, [{"v": 1, "type": "done", "verb": "new", "files": files}])
-    return ExitCode.DONE
+    return did(ctx.obj, output, "new", lines, files=files)
 
 
 def _count(number: int, noun: str) -> str:

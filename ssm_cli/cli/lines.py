@@ -7,12 +7,12 @@ directly.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from ssm_cli.cli.environment import Environment, fileno_of
 from ssm_cli.commands.parse import MAX_LINE, Command
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.shell.interpret import read_command
+from ssm_cli.repl.shell.programs import readable
 from ssm_cli.repl.shell.results import Results
 
 CHUNK = 65_536  # bytes asked for at a time
@@ -121,29 +122,12 @@ def _text(line: bytes) -> str:
 
 async def _read(fileno: int) -> bytes:
     """Read the next bytes; b"" at the end of file."""
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-    try:
-        loop.add_reader(fileno, _resolve, readable)
-    except PermissionError:
-        return _read_now(fileno)  # a regular file: epoll refuses it, and it has its bytes at hand
-    try:
-        await readable
-    finally:
-        loop.remove_reader(fileno)
-    return _read_now(fileno)
-
-
-def _read_now(fileno: int) -> bytes:
+    with suppress(PermissionError):  # a regular file: epoll refuses it, and it has bytes at hand
+        await readable(fileno)
     try:
         return os.read(fileno, CHUNK)
     except OSError as error:
         raise CommandError(f"cannot read commands: {error.strerror}") from error
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 async def parsed(

@@ -11,10 +11,10 @@ import typer
 
 from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
 from ssm_cli.commands.records import each_node, tree_record
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.views import NodeView, State
@@ -74,8 +74,7 @@ def stop(
     tree: TreeName = None,
     *,
     keep_remote: Annotated[
-        bool,
-        typer.Option("--keep-remote", help="remote children run on, for the next parent"),
+        bool, typer.Option("--keep-remote", help="remote children run on, for the next parent")
     ] = False,
     name: Name = None,
     url: Url = None,
@@ -121,9 +120,8 @@ def wait(
     while True:
         view = next((v for v in each_node(node.tree()) if worker in (v.id, v.path)), None)
         if view is not None and holds(view):
-            record = {"v": 1, "type": "done", "verb": "wait", "worker": worker, "for": condition}
-            answer(env, output, (), [record | {"node": tree_record(view)}])
-            return ExitCode.DONE
+            facts = {"worker": worker, "for": condition, "node": tree_record(view)}
+            return did(env, output, "wait", (), **facts)
         if time.monotonic() >= end_s:
             break
         time.sleep(LOOK_S)
@@ -158,44 +156,9 @@ def condition_of(text: str) -> Callable[[NodeView], bool]:
     )
 
 
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Format rows of cells as lines, aligned to the left.
-
-    >>> table([("NAME", "PID"), ("kv", "1")])
-    ['NAME  PID', 'kv    1']
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def _row(info: dict[str, Any]) -> tuple[str, ...]:
     if "pid" not in info:
         return str(info["name"]), "-", "-", str(info["state"]), "-", "-", "-"
     file, uptime_s = brief(str(info["file"]) or "-"), float(info["uptime_s"])
-    facts = (
-        info["pid"],
-        duration(uptime_s),
-        info["workers"],
-        info["restarts"],
-        info.get("dropped", "-"),
-    )
-    return (str(info["name"]), file, *map(str, facts))
-
-
-def duration(seconds: float) -> str:
-    """Format seconds for people.
-
-    >>> duration(5.2), duration(3700), duration(200_000)
-    ('5s', '1h01m', '2d07h')
-    """
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86_400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+    counts = (str(info.get(key, "-")) for key in ("workers", "restarts", "dropped"))
+    return (str(info["name"]), file, str(info["pid"]), duration(uptime_s), *counts)

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import Output
 from ssm_cli.errors import CommandError
-from ssm_cli.exit_codes import ExitCode
 
 MAX_TYPED = 4096  # characters of a token, before it is checked
 
@@ -31,9 +30,7 @@ def login(
     if remove and not there:
         raise CommandError(f"no token is kept for {called}; {path} has those that are")
     line = f"the token for {called} is {'forgotten' if remove else f'kept in {path}'}"
-    record = {"v": 1, "type": "done", "verb": "login", "host": called, "removed": remove}
-    answer(env, output, [line], [record])
-    return ExitCode.DONE
+    return did(env, output, "login", [line], host=called, removed=remove)
 
 
 def _asked(env: Environment, host: str) -> str:

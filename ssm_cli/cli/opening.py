@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ssm_cli.cli.cluster.access import links_for
 from ssm_cli.cli.data.place import store_for
 from ssm_cli.cli.environment import state_folder
-from ssm_cli.cli.printer import answer
+from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import say
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, SsmError
@@ -279,11 +279,9 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
     started = os.read(reading, 1)
     os.close(reading)
     if started:
-        record = {"v": 1, "type": "done", "verb": "run", "name": name, "pid": child.pid}
         line = f"{name} runs as process {child.pid}"
-        answer(env, output, [line], [record])
+        code = int(did(env, output, "run", [line], name=name, pid=child.pid))
         child.returncode = 0  # it is not waited for: it goes on without us
-        code = 0
     else:
         code = child.wait()
     env.stderr.write(os.pread(log, MAX_SAID, before).decode("utf-8", "replace"))

@@ -10,7 +10,7 @@ import typer
 
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.faces import one_of
-from ssm_cli.cli.run import OUTPUTS, Script
+from ssm_cli.cli.run import OUTPUTS, Output, Script
 from ssm_cli.cli.where import STDIN, name_of, say
 from ssm_cli.errors import CommandError, ReadOnly, counted, message_of
 
@@ -35,7 +35,6 @@ Verb = Annotated[
 Code = Annotated[
     str | None, typer.Option("--tree", metavar="FILE", help="the tree, with the code that is here")
 ]
-Format = Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json")]
 
 
 def open_(
@@ -45,7 +44,7 @@ def open_(
     *,
     tree: Code = None,
     script: Script = None,
-    output: Format = "text",
+    output: Output = "text",
 ) -> int:
     """Open the past of a tree that is not here: look at it, ask it, and fork it."""
     env: Environment = ctx.obj

@@ -179,6 +179,5 @@ class _Pipeline:
         self._bytes -= size
         result = execute(command, self._replies, log=LOG)  # type: ignore[arg-type]  # a call asks no more of it
         self._printer.result(result)
-        if self._printer.broken is not None:
-            raise self._printer.broken
+        self._printer.check()
         return int(result.exit_code)

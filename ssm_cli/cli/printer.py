@@ -135,6 +135,14 @@ def answer(env: Environment, output: str | None, lines: Sequence[str], made: lis
     printer.check()
 
 
+def did(
+    env: Environment, output: str | None, verb: str, lines: Sequence[str], **facts: object
+) -> ExitCode:
+    """Print that a command has done what it is for: lines, or its one record; return 0."""
+    answer(env, output, lines, [{"v": records.VERSION, "type": "done", "verb": verb} | facts])
+    return ExitCode.DONE
+
+
 def consents(env: Environment, what: str, lines: list[str]) -> bool:
     """Show what would change, and ask whether to go on; a `CommandError` if nobody can answer.
 

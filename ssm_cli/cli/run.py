@@ -42,8 +42,7 @@ Pure = Annotated[
 History = Annotated[
     int | None,
     typer.Option(
-        metavar="N",
-        help="remember the last N records, 0 none; default: 10000, headless 1000",
+        metavar="N", help="remember the last N records, 0 none; default: 10000, headless 1000"
     ),
 ]
 NoPostMortem = Annotated[
@@ -178,7 +177,6 @@ def _check(
 
 
 def _detached(env: Environment, tree: str, name: str | None, more: list[str], output: str) -> int:
-    """Run the tree in the background."""
     from ssm_cli.cli.opening import detach  # noqa: PLC0415 - rare
 
     called = name or Path(tree).stem
@@ -187,7 +185,6 @@ def _detached(env: Environment, tree: str, name: str | None, more: list[str], ou
 
 
 def _show(served: ServedNode, env: Environment, title: str, face: faces.Face) -> int:
-    """Run the tree with the prompt beside it."""
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms scripts save
 
     return run_session(

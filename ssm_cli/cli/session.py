@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
@@ -90,6 +91,7 @@ class Interrupts:
         self.wake()
 
 
+@dataclass(eq=False)
 class Session:
     """Runs commands against a node of this process.
 
@@ -106,24 +108,17 @@ class Session:
         results: the results of the commands, by number.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        printer: Printer,
-        *,
-        keep_going: bool = False,
-        reports: bool = True,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        serve: Callable[[], Coroutine[Any, Any, None]] | None = None,
-        log: str = LOG,
-    ) -> None:
-        self._node = node
-        self._serve_node = serve or node.serve
-        self._printer = printer
-        self._keep_going = keep_going
-        self._reports = reports
-        self._timeout_s = timeout_s
-        self._log = log
+    node: Node
+    printer: Printer
+    _: KW_ONLY
+    keep_going: bool = False
+    reports: bool = True
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    serve: Callable[[], Coroutine[Any, Any, None]] | None = None
+    log: str = LOG
+
+    def __post_init__(self) -> None:
+        self._serve_node = self.serve or self.node.serve
         self.results = Results()
         self._interrupts = Interrupts()
         self._defect: BaseException | None = None
@@ -155,23 +150,23 @@ class Session:
                     self._interrupts.renew_by(lambda: call_soon(renew))
                 code = runner.run(self._run(commands))
         finally:
-            self._node.close()
+            self.node.close()
         return self._end(code, headless=commands is None)
 
     def _end(self, code: int, *, headless: bool) -> int:
         """Return the exit code, or raise why there is none; `code` is that of the commands."""
         if self._defect is not None:
             raise self._defect
-        if self._node.storage_error is not None:
-            raise self._node.storage_error
-        if self._node.gave_up:
-            self._printer.notice(
+        if self.node.storage_error is not None:
+            raise self.node.storage_error
+        if self.node.gave_up:
+            self.printer.notice(
                 "the tree gave up: the root reached its restart intensity; its reports say why"
             )
             return ExitCode.GAVE_UP
         if self._interrupts.caught is not None:
             return ExitCode.DONE if headless else 128 + self._interrupts.caught
-        broken = self._printer.broken
+        broken = self.printer.broken
         if broken is not None and not isinstance(broken, BrokenPipeError):
             raise broken
         return code if broken is None else ExitCode.BROKEN_PIPE
@@ -179,15 +174,16 @@ class Session:
     async def _run(self, commands: Commands | None) -> int:
         handler = self._outlive if commands is None else self._on_defect
         asyncio.get_running_loop().set_exception_handler(handler)
-        unsubscribe = self._node.subscribe(self._on_report) if self._reports else None
+        unsubscribe = self.node.subscribe(self._on_report) if self.reports else None
         try:
             self._start()
-            if commands is None and not self._reports:
+            if commands is None and not self.reports:
                 self._tell("down")
-            code = await self._serve(commands) if self._node.running else 0
-            self._check_start()
+            code = await self._serve(commands) if self.node.running else 0
+            if self.node.end_error is not None:
+                raise self.node.end_error
         except StartFailed:
-            if not self._reports:
+            if not self.reports:
                 self._tell("start_failed")
             raise
         else:
@@ -196,16 +192,11 @@ class Session:
             if unsubscribe is not None:
                 unsubscribe()
 
-    def _check_start(self) -> None:
-        """Raise why the tree has not come up, or had to end, if that is so."""
-        if self._node.end_error is not None:
-            raise self._node.end_error
-
     def _start(self) -> None:
         """Start the tree; it may be down afterwards if a signal was received."""
         try:
             self._interrupts.starting = True
-            self._node.start(wait=False)  # clients are served, and remote children come
+            self.node.start(wait=False)  # clients are served, and remote children come
         except KeyboardInterrupt:
             if self._interrupts.caught is None:
                 raise
@@ -214,9 +205,9 @@ class Session:
 
     def _tell(self, event: str) -> None:
         """Print the reports of workers that this has happened to, though reports are off."""
-        for report in self._node.reports():
+        for report in self.node.reports():
             if report.event == event and report.kind == "worker":
-                self._printer.report(report)
+                self.printer.report(report)
 
     async def _serve(self, commands: Commands | None) -> int:
         """Run the commands beside the tree, then stop it."""
@@ -231,8 +222,8 @@ class Session:
                 raise
         finally:
             self._interrupts.bind(None)
-            if self._node.running:
-                self._node.stop()
+            if self.node.running:
+                self.node.stop()
             await serving
         return code
 
@@ -242,17 +233,17 @@ class Session:
         if commands is None:
             await asyncio.wait({serving})
             return first
-        await self._node.until_up()
-        while not self._node.gave_up and self._printer.broken is None:
+        await self.node.until_up()
+        while not self.node.gave_up and self.printer.broken is None:
             command = await self._next(commands, serving)
             if command is None:
                 break
             result = await self._execute(command)
-            await self._printer.drained()
+            await self.printer.drained()
             if result.ends:
                 break
             first = first or int(result.exit_code)
-            if first and not self._keep_going:
+            if first and not self.keep_going:
                 break
             self.results.lose()
         return first
@@ -271,18 +262,18 @@ class Session:
     async def _execute(self, command: Command | CommandError) -> Result:
         if isinstance(command, CommandError):
             result = refused(command)
-            self._printer.result(result)
+            self.printer.result(result)
             return result
         result, shown = await perform(
-            command, self._node, self.results, self._timeout_s,
-            show=self._printer.result, log=self._log,
+            command, self.node, self.results, self.timeout_s,
+            show=self.printer.result, log=self.log,
         )  # fmt: skip
         return result if result.error else shown
 
     def _ending(self) -> bool:
         """Return whether a signal, a broken stream or a defect ends the session."""
         signal_came = self._interrupts.caught is not None
-        return signal_came or self._printer.broken is not None or self._defect is not None
+        return signal_came or self.printer.broken is not None or self._defect is not None
 
     def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End the session at an exception of a loop callback, instead of hanging."""
@@ -299,16 +290,16 @@ class Session:
         Every time is a report; a line is printed once a second at most.
         """
         error = context.get("exception") or SsmError(str(context.get("message")))
-        self._node.note_failure(error)
+        self.node.note_failure(error)
         if loop.time() >= self._silent_until_s:
             self._silent_until_s = loop.time() + 1
             kind = type(error).__name__
-            self._printer.notice(f"the event loop failed, and goes on: {kind}: {message_of(error)}")
+            self.printer.notice(f"the event loop failed, and goes on: {kind}: {message_of(error)}")
 
     def _on_report(self, report: Report) -> None:
         """Print a report; called from inside the node, never raises."""
-        self._printer.report(report)
-        if self._printer.broken is not None:
+        self.printer.report(report)
+        if self.printer.broken is not None:
             self._interrupts.wake()
 
 

@@ -7,6 +7,7 @@ process, asked, and stopped.
 
 from __future__ import annotations
 
+import inspect
 import shlex
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -49,6 +50,7 @@ RequestId = Annotated[
     typer.Option("--request-id", metavar="ID", help="with the same ID a call is stepped once"),
 ]
 
+Selected = tuple[str | None, str | None, str | None]  # --tree, --url and --name
 SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: a value may begin with a dash
 
 
@@ -118,11 +120,9 @@ def log(
 
         _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
         return cluster_log(ctx.obj, cluster, command.last, output, follow=follow)
-    if data is not None:
-        return _look(ctx.obj, (data, tree, url or name), command)
+    if data is not None or not follow:
+        return _ask(ctx.obj, (tree, url, name), command, data)
     where = Where(tree, url, name)
-    if not follow:
-        return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("-f follows a running tree; leave out --tree")
     if into is not None:
@@ -153,11 +153,9 @@ def tree_(
 
         _whole_cluster(tree=tree, url=url, name=name, data=data, at=at, into=into)
         return cluster_tree(ctx.obj, cluster, output, watch=watch)
-    if data is not None:
-        return _look(ctx.obj, (data, tree, url or name), command)
+    if data is not None or not watch:
+        return _ask(ctx.obj, (tree, url, name), command, data)
     where = Where(tree, url, name)
-    if not watch:
-        return _ask(ctx.obj, where, command)
     if tree is not None:
         raise typer.BadParameter("--watch watches a running tree; leave out --tree")
     from ssm_cli.cli import follow as following  # noqa: PLC0415 - for watchers
@@ -218,19 +216,7 @@ def add_verb(app: typer.Typer, name: str) -> None:
 def _asks(verb: Verb) -> Callable[..., int]:
     """Return the command function of a verb that the table describes completely."""
 
-    def ask(
-        ctx: typer.Context,
-        words: Words = None,
-        *,
-        tree: Tree = None,
-        url: Url = None,
-        name: Name = None,
-        output: Output = None,
-    ) -> int:
-        command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _ask(ctx.obj, Where(tree, url, name), command)
-
-    def look(
+    def function(
         ctx: typer.Context,
         words: Words = None,
         *,
@@ -240,14 +226,15 @@ def _asks(verb: Verb) -> Callable[..., int]:
         data: Data = None,
         output: Output = None,
     ) -> int:
-        if data is None:
-            return ask(ctx, words, tree=tree, url=url, name=name, output=output)
         command = parse_words([verb.name, *_options("-o", output), *(words or ())], ())
-        return _look(ctx.obj, (data, tree, url or name), command)
+        return _ask(ctx.obj, (tree, url, name), command, data)
 
-    function: Callable[..., int] = look if AT in verb.options else ask
     spelled = next((option for option in verb.options if option.name == "output"), OUTPUT)
     function.__annotations__["output"] = Annotated[str | None, as_typer(spelled)]
+    if AT not in verb.options:  # it is always about now
+        taken = inspect.signature(function, eval_str=True)
+        kept = [one for one in taken.parameters.values() if one.name != "data"]
+        function.__signature__ = taken.replace(parameters=kept)  # type: ignore[attr-defined]  # what typer reads
     return function
 
 
@@ -265,10 +252,10 @@ def _options(spelling: str, value: str | None) -> list[str]:
     return [] if value is None else [spelling, value]
 
 
-def _look(env: Environment, where: tuple[Path, str | None, str | None], command: Command) -> int:
-    """Look at a past that is not that of a running tree: where it is, the code, another tree."""
-    data, tree, other = where
-    if other is not None:
+def _look(env: Environment, data: Path, where: Selected, command: Command) -> int:
+    """Look at a past that is not that of a running tree; `--tree` has the code for it."""
+    tree, url, name = where
+    if (url or name) is not None:
         raise CommandError("--data asks no running tree; leave out --url and --name")
     if command.arguments.get(VERBS[command.verb].of_file):
         raise CommandError("--data asks a past; leave out the folder, or the tree file")
@@ -278,7 +265,11 @@ def _look(env: Environment, where: tuple[Path, str | None, str | None], command:
     return past.look_in(env, data, tree, msgspec.structs.replace(command, door=door))
 
 
-def _ask(env: Environment, where: Where, command: Command) -> int:
+def _ask(env: Environment, selected: Selected, command: Command, data: Path | None) -> int:
+    """Ask the selected tree, or the past in `data`."""
+    if data is not None:
+        return _look(env, data, selected, command)
+    where = Where(*selected)
     if command.arguments.get(VERBS[command.verb].of_file):
         if where != Where():
             raise CommandError("the tree is named by its file; leave out --tree, --url and --name")

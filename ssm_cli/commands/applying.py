@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.commands import records, text
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Question, Result, made_result
-from ssm_cli.errors import CommandError, SpecError, SsmError, SupervisorError, message_of
+from ssm_cli.errors import CommandError, SpecError, SsmError, SupervisorError, counted, message_of
 from ssm_cli.exit_codes import ExitCode, exit_code_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.supervision.planning import Applied, PlanStep, TreePlan
@@ -42,7 +42,6 @@ def apply_tree_file(command: Command, api: NodeApi) -> Result:
 
 
 def _planned(command: Command, api: NodeApi, asked: dict[str, Any], why: str = "") -> Result:
-    """Show the plan, and what becomes of it."""
     plan: TreePlan = api.perform("plan", **asked)
     given = command.arguments
     lines, record = (*([why] if why else []), *plan_lines(plan)), plan_record(plan)
@@ -58,7 +57,7 @@ def _planned(command: Command, api: NodeApi, asked: dict[str, Any], why: str = "
         return _carried_out(command, api.perform("apply", **asked, plan=plan.digest))
     kept = {key: word for key, word in given.items() if key not in ANSWERS}
     then = msgspec.structs.replace(command, arguments={**kept, "plan": plan.digest})
-    question = Question(f"apply {in_steps(len(plan.todo))}", then)
+    question = Question(f"apply {counted(len(plan.todo), 'step')}", then)
     return _result(command, (*lines, UNASKED), record, ExitCode.USAGE, question=question)
 
 
@@ -75,16 +74,17 @@ def _agreed(command: Command, api: NodeApi, asked: dict[str, Any], digest: str) 
 
 
 def _carried_out(command: Command, done: Applied) -> Result:
-    """Show what was done, and what was not."""
     lines = [f"{step_line(step)}" for step in shortened(done.done)]
     count = len(done.done)
     code = ExitCode.DONE
     if done.failed is None:
-        lines.append(f"{in_steps(count)} done; nothing else was touched")
+        lines.append(f"{counted(count, 'step')} done; nothing else was touched")
     else:
         code = ExitCode.REFUSED
         failed = f"{done.failed.act} {text.brief(done.failed.path)}: {text.brief(done.reason)}"
-        begun = f"{in_steps(count)} done, {len(done.left)} not begun{':' if done.left else ''}"
+        begun = (
+            f"{counted(count, 'step')} done, {len(done.left)} not begun{':' if done.left else ''}"
+        )
         lines += [f"not done: {failed}", begun]
         lines += [f"  {step_line(step)}" for step in shortened(done.left)]
         stands = f"{text.brief(done.failed.path)} is {done.state}"
@@ -118,15 +118,6 @@ def plan_lines(plan: TreePlan) -> tuple[str, ...]:
     if not plan.todo and not plan.refused:
         return (*lines, f"nothing to do: {stay}{'it is' if plan.same == 1 else 'they are'}")
     return (*lines, f"{stay}{'it is' if plan.same == 1 else 'they are'}   plan {plan.digest}")
-
-
-def in_steps(steps: int) -> str:
-    """Return how many steps, in words.
-
-    >>> in_steps(1), in_steps(2_000)
-    ('1 step', '2,000 steps')
-    """
-    return f"{steps:,} step{'' if steps == 1 else 's'}"
 
 
 def shortened(steps: tuple[PlanStep, ...]) -> tuple[PlanStep, ...]:

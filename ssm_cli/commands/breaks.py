@@ -1,4 +1,4 @@
-"""The verbs of breaks on the live tree, one row each as in `verbs.py`; how they are answered."""
+"""How the answers of the verbs of breaks are shown."""
 
 from __future__ import annotations
 
@@ -6,60 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.commands.records import VERSION
-from ssm_cli.commands.routes import ADMIN, PAST, READ, Query, Route
 from ssm_cli.commands.text import brief
-from ssm_cli.commands.verb import INTO, OUTPUT, Parameter, Verb
 
 Data = dict[str, Any]
 Shown = tuple[list[str], list[Data]]
-
-_BAD = (400, 404, 409)
-_WORKER = Parameter("worker", "worker")
-_HELD = Query("worker", "string", "who is held; default: the only one")
-
-
-def _ask(effect: str, path: str, help_: str, *query: Query) -> Route:
-    return Route("POST", f"{PAST}/{path}", effect, ADMIN, help_, "Past", query=query, failures=_BAD)
-
-
-BREAK_VERBS: tuple[Verb, ...] = (
-    Verb(
-        "break",
-        (_WORKER, Parameter("expr", "expr")),
-        "hold the live worker before it commits a state for which EXPR is true",
-        "history",
-        _ask("break_at", "break", "Hold a worker before a state.",
-             Query("worker", "string", "whom", required=True),
-             Query("expr", "string", "a question about the input and the state that it leads to",
-                   required=True)),
-        options=(OUTPUT, INTO),
-    ),
-    Verb(
-        "breaks",
-        (),
-        "list the breaks, and who is held at one with which input",
-        "history",
-        Route("GET", f"{PAST}/breaks", "breaks", READ, "The breaks, and who is held.", "Past"),
-        options=(OUTPUT, INTO),
-    ),
-    Verb(
-        "unbreak",
-        (Parameter("which", "word", shown="N|WORKER|all"),),
-        "take breaks away; who is held stays held until it goes on",
-        "history",
-        _ask("unbreak", "unbreak", "Take breaks away.",
-             Query("which", "string", "a number, a worker, or `all`", required=True)),
-        options=(OUTPUT, INTO),
-    ),
-    Verb(
-        "continue",
-        (Parameter("worker", "worker", required=False),),
-        "let the worker that is held at a break commit, and go on",
-        "history",
-        _ask("leave", "continue", "Let a worker that is held at a break go on.", _HELD),
-        options=(OUTPUT, INTO),
-    ),
-)  # fmt: skip
 
 
 def times(count: int) -> str:

@@ -76,7 +76,8 @@ def execute(
         The result. Every `SsmError` becomes a result with `error` set; nothing else is caught.
     """
     if command.verb != "call":
-        return _execute_at_once(command, api)
+        result, api, there = _begun(command, api)
+        return result if there is api else noted(result, fork_settled(command, api, there))
     worker, data, wait_s = _call_of(command, timeout_s)
     begun, there = clock(), api
     try:
@@ -236,12 +237,6 @@ class _Answer:
         self.result = _failed(self._command, error, ms, self._log, 0)
         if self._show is not None:
             self._show(self.result)
-
-
-def _execute_at_once(command: Command, api: NodeApi) -> Result:
-    """Any verb but `call`, to its end."""
-    result, api, there = _begun(command, api)
-    return result if there is api else noted(result, fork_settled(command, api, there))
 
 
 def _begun(command: Command, api: NodeApi) -> tuple[Result, NodeApi, NodeApi]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -15,7 +15,7 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import Data
 from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, brief_table
 from ssm_cli.commands.verbs import VERBS
 from ssm_cli.commands.writing import TEST, need_room, target_of, write_file
 from ssm_cli.errors import CommandError, counted
@@ -141,7 +141,8 @@ def _chaos_lines(found: Data) -> list[str]:
     if found["stopped"]:
         lines.append(f"stopped after {found['stopped']}, with {found['steps']:,} steps wanted")
     head = ("supervisor", "restarts", "gave up", "closest call")
-    lines += table([head, *(_closest(row) for row in found["supervisors"][:MOST_ROWS])])
+    rows = [_closest(row) for row in found["supervisors"][:MOST_ROWS]]
+    lines += brief_table([head, *rows], NAME_COLUMNS)
     lines += _calls(found)
     lines += pool_lines(found["pools"])
     if found["timeline"]:
@@ -181,7 +182,8 @@ def _policy(command: Command, found: Data) -> Result:
     if found["way"]:
         lines += timeline_lines(found["way"])
     head = ("supervisor", "limit", "most", "left", "unnoticed")
-    lines += table([head, *(_margin(row) for row in found["supervisors"][:MOST_ROWS])])
+    rows = [_margin(row) for row in found["supervisors"][:MOST_ROWS]]
+    lines += brief_table([head, *rows], NAME_COLUMNS)
     lines += matrix_lines(found["matrix"])
     lines += pool_lines(found["pools"])
     code = ExitCode.DONE if found["survived"] else ExitCode.NOT_RUNNING
@@ -241,10 +243,9 @@ def matrix_lines(matrix: dict[str, list[str]] | None) -> list[str]:
         return ["too many workers for a matrix"]
     names = list(matrix)
     if len(names) > MOST_IN_SQUARE:
-        rows = [
-            (brief(name, NAME_COLUMNS), some_names(gone)) for name, gone in matrix.items() if gone
-        ]
-        return [*table([("crash of", "takes down"), *rows[:MOST_ROWS]]), "all others go alone"]
+        rows = [(name, some_names(gone)) for name, gone in matrix.items() if gone][:MOST_ROWS]
+        lines = brief_table([("crash of", "takes down"), *rows], NAME_COLUMNS)
+        return [*lines, "all others go alone"]
     wide = max([8, *(len(brief(name, NAME_COLUMNS)) for name in names)])
     columns = [str(number) for number in range(1, len(names) + 1)]
     lines = [f"{'crash of'.ljust(wide + 4)} {' '.join(columns)}"] if names else []
@@ -321,20 +322,6 @@ def decision_text(one: Data) -> str:
             return f"{one['supervisor']} restarts {one['child']} in {delay} ({limit})"
         case _:
             return f"{one['supervisor']} gives up ({limit})"
-
-
-def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines with aligned columns.
-
-    >>> table([("a", "bb"), ("ccc", "d")])
-    ['a    bb', 'ccc  d']
-    """
-    cells = [[brief(cell, NAME_COLUMNS) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
 
 
 def time_text(seconds: float) -> str:

@@ -108,21 +108,16 @@ def _which_children(command: Command, api: NodeApi) -> Result:
 
 
 def _groups(command: Command, api: NodeApi) -> Result:
-    """Show groups and members as lines of two columns."""
     assert command.verb in ("groups", "members")
     found: list[Any] = api.perform(command.verb, *command.arguments.values())
-    rows = [tuple(map(str, msgspec.structs.astuple(one))) for one in found]
-    lines = text.columns_of(rows) or (f"no {command.verb}",)
-    return answered(command, msgspec.to_builtins(found), lines)
+    lines = text.brief_table(map(str, msgspec.structs.astuple(one)) for one in found)
+    return answered(command, msgspec.to_builtins(found), tuple(lines) or (f"no {command.verb}",))
 
 
 def _lookup(command: Command, api: NodeApi) -> Result:
-    """Show the members of a group and their values as JSON."""
     found: list[Any] = api.perform("member_values", command.arguments["group"])
-    rows: list[tuple[str, ...]] = [
-        (one.worker, msgspec.json.encode(one.value).decode()) for one in found
-    ]
-    return answered(command, msgspec.to_builtins(found), text.columns_of(rows) or ("no members",))
+    lines = text.brief_table((one.worker, msgspec.json.encode(one.value).decode()) for one in found)
+    return answered(command, msgspec.to_builtins(found), tuple(lines) or ("no members",))
 
 
 def _help(command: Command, api: NodeApi) -> Result:

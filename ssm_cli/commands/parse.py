@@ -282,7 +282,6 @@ def _option(verb: Verb, word: _Word) -> Option | None:
 
 
 def _option_value(option: Option, word: _Word | None, end: int) -> object:
-    """What an option says, as its kind wants it."""
     if option.kind == "flag":
         return "yes"
     if word is None:

@@ -216,7 +216,10 @@ def _never(found: Data) -> list[str]:
 
 
 def _why(found: Data) -> Shown:
-    lines = [f"{record_line(record).strip()}{_asker(record)}" for record in found["records"]]
+    lines = []
+    for record in found["records"]:
+        by = f"  by {brief(record['by'], 60)}" if record["by"] else ""
+        lines.append(f"{record_line(record).strip()}{by}")
     if found["forgotten"] is not None:
         lines.append(f"{found['forgotten']} is not remembered")
     return lines, found["records"]
@@ -230,10 +233,6 @@ def _save(found: Data) -> Shown:
     if found["texts"]:
         lines.append(f"  {found['texts']:,} values have no exact form, and are kept as text")
     return lines, [{"v": VERSION, "type": "saved", **found}]
-
-
-def _asker(record: Data) -> str:
-    return f"  by {brief(record['by'], 60)}" if record["by"] else ""
 
 
 SHOWN: dict[str, Callable[[Data], Shown]] = {

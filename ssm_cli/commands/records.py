@@ -9,14 +9,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.codec.json import jsonable
-from ssm_cli.errors import (
-    CalleeCrashed,
-    CallError,
-    CommandError,
-    DecodeError,
-    SsmError,
-    message_of,
-)
+from ssm_cli.errors import CalleeCrashed, CallError, CommandError, DecodeError, SsmError, message_of
 from ssm_cli.runtime.views import CrashReport, NodeView, Report
 
 Record = dict[str, Any]
@@ -207,7 +200,6 @@ def crash_record(report: CrashReport) -> Record:
 
 
 def _numbered(record: int) -> Record:
-    """The number of a record, where one is known."""
     return {"record": record} if record else {}
 
 

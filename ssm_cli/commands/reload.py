@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ssm_cli.commands.past import Data, Shown, ask_past, record_line
 from ssm_cli.commands.records import VERSION
 from ssm_cli.commands.results import Question, Result
 from ssm_cli.commands.text import brief
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.history.changes import recorded, shown_values
 from ssm_cli.runtime.api import NodeApi
 
@@ -22,6 +23,7 @@ KINDS = {
     "effects": "other effects", "crashes": "crash", "mended": "no longer crash",
 }  # fmt: skip
 ONE = {**KINDS, "crashes": "crashes", "mended": "no longer crashes"}
+many = partial(counted, noun="input")
 SLOWER = 1.5  # times as slow, from which on it is said
 RELOADING = ("reload", "rollback", "promote")
 DID = {"reload": "reloaded", "rollback": "rolled back", "promote": "promoted"}
@@ -53,15 +55,6 @@ def compared_lines(found: Data) -> list[str]:
         if "output" in first:
             lines.append(f"  now -> {brief(first['output'], 200)}")
     return lines
-
-
-def many(count: int) -> str:
-    """Return a number of inputs in words.
-
-    >>> many(1), many(2000)
-    ('1 input', '2,000 inputs')
-    """
-    return f"{count:,} input{'' if count == 1 else 's'}"
 
 
 def worker_lines(told: Data, verb: str = "reload") -> list[str]:

@@ -75,11 +75,7 @@ def refused(
 
 
 def made_result(
-    kind: str,
-    lines: tuple[str, ...],
-    made: Sequence[object],
-    output: str | None,
-    **more: Any,
+    kind: str, lines: tuple[str, ...], made: Sequence[object], output: str | None, **more: Any
 ) -> Result:
     """A result whose lines are in the form that the command asked for."""
     if output in ("json", "jsonl"):

@@ -109,14 +109,21 @@ TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3
 LAST = Query("last", "integer", "only the last so many")
 AFTER = Query("after", "integer", "only reports with a greater `seq`")
 FIRST = Query("first", "integer", "so many of the first children; default 20", default=20)
-ON = Query("on", "boolean", "false ends the trace")
-STARTS = Query("starts", "integer", "for a dynamic child: which life of it is meant")
-EVENTS = Query("events", "integer", "how many to keep", default=0)
-VERSION = Query("old_version", "string", "what `code_change` is told; required", default="")
-REASON = Query("reason", "string", "why; default normal")
 TREE_FILE = Query("tree", "string", "a tree file where the tree runs; default: that of the tree")
-KEEP_REMOTE = Query("keep_remote", "boolean", "remote children run on, for the next parent")
 SPECS_ONLY = Query("specs_only", "boolean", "change specs alone; start, stop and restart nothing")
 LATER_S = 90.0  # for the answer of what takes long: it is there after 60 s, whatever happens
 PLAN = Query("plan", "string", "the digest of the plan that was agreed to; default: any")
 OF = Query("worker", "string", "only those of this worker")
+
+
+def tells(effect: str, help_: str, *query: Query, path: str | None = None) -> Route:
+    """Return the route of an effect that tells of the past; `path` is that below `PAST`."""
+    where = f"{PAST}/{effect}" if path is None else f"{PAST}{path}"
+    failures = (400, 404) if query else ()
+    return Route("GET", where, effect, READ, help_, "Past", query=query, failures=failures)
+
+
+def acts(effect: str, help_: str, *query: Query, path: str = "", wait_s: float = LATER_S) -> Route:
+    """Return the route of an effect that changes a tree or a fork, or steps user code."""
+    return Route("POST", path or f"{PAST}/{effect}", effect, ADMIN, help_, "Past", query=query,
+                 failures=(400, 404, 409), wait_s=wait_s)  # fmt: skip

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 
+from ssm_cli.errors import counted
 from ssm_cli.runtime.views import ChildInfo, CrashReport, NodeView
 
 MAX_SHOWN = 500  # characters of a user's text within a line of ours
@@ -95,7 +96,7 @@ def _rows(view: NodeView, depth: int) -> Iterator[tuple[str, str, str, str, str,
     if view.at:
         state = f"{state}, {brief(view.at, 40)}"
     if view.runs:
-        state = f"{state}, {runs_of(view)}"
+        state = f"{state}, {counted(view.runs, 'run')}"
     if view.age_s is not None:
         state = f"{state}, seen {view.age_s:.1f} s ago"
     where = view.strategy or (f"{view.node} #{view.epoch}" if view.node else "-")
@@ -111,15 +112,6 @@ def event_type(kind: object) -> str:
     ('state_timeout', 'timeout retry')
     """
     return " ".join(map(str, kind)) if isinstance(kind, tuple | list) else str(kind)
-
-
-def runs_of(view: NodeView) -> str:
-    """How many runs of a worker are under way.
-
-    >>> runs_of(NodeView("a", "a", "worker", "running", runs=3))
-    '3 runs'
-    """
-    return f"{view.runs:,} run{'' if view.runs == 1 else 's'}"
 
 
 def _aligned(row: tuple[str, ...], widths: list[int]) -> str:
@@ -164,14 +156,38 @@ def children_lines(children: list[ChildInfo]) -> tuple[str, ...]:
     return tuple(f"{c.id.ljust(width)}  {c.type:<10}  {c.state}" for c in children)
 
 
-def columns_of(rows: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """One line a row of two texts, the second ones aligned.
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return rows of cells as lines, aligned to the left.
 
-    >>> columns_of([("kv1", "7"), ("kv23", "")])
-    ('kv1   7', 'kv23')
+    >>> table([("NAME", "PID"), ("kv", "1")])
+    ['NAME  PID', 'kv    1']
     """
-    width = max((len(brief(first)) for first, _ in rows), default=0)
-    return tuple(f"{brief(first).ljust(width)}  {brief(more)}".rstrip() for first, more in rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def brief_table(rows: Iterable[Iterable[str]], limit: int = MAX_SHOWN) -> list[str]:
+    """Return the same of texts of a user's, each cut to `limit` characters."""
+    return table([tuple(brief(cell, limit) for cell in row) for row in rows])
+
+
+def duration(seconds: float) -> str:
+    """Format seconds for people.
+
+    >>> duration(5.2), duration(3700), duration(200_000)
+    ('5s', '1h01m', '2d07h')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
 
 
 def record_words(report: CrashReport) -> tuple[str, str]:

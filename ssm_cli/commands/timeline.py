@@ -93,7 +93,6 @@ def _window(before: int, behind: int, room: int) -> tuple[int, int]:
 
 
 def _cut(pieces: Sequence[Piece], columns: int) -> list[Piece]:
-    """Return as many pieces as fit."""
     kept: list[Piece] = []
     for piece in pieces:
         columns -= len(piece.text)

@@ -59,6 +59,8 @@ TREE_OUTPUT = Option(
 ONLY_LAST = Option("last", ("-n", "--last"), "N", "only the last N", kind="number")
 AT = Option("at", ("--at",), "PLACE", "look there: a record, `crash`, a time, a fork")
 INTO = Option("into", ("--in",), "SUBTREE", "ask this remote child, on whatever computer it is")
+LOOKING = (OUTPUT, AT, INTO)
+"""The options of what only looks: in which form, when, and where."""
 FORCE = Option("force", ("--force",), "", "write over any file that is there", kind="flag")
 WAIT = Option(
     "timeout_s", ("--timeout",), "SECONDS", "how long to wait for the output", kind="seconds"
@@ -70,15 +72,10 @@ APPLY_OPTIONS = (
     Option("refused", ("--no",), "", "show it; exit 8 if there is something to do", kind="flag"),
     Option("specs_only", ("--specs",), "", "change specs alone, as OTP's code_change", kind="flag"),
 )
-
-
 KEEP = Option(
-    "keep_remote",
-    ("--keep-remote",),
-    "",
-    "remote children run on, for the next parent",
+    "keep_remote", ("--keep-remote",), "", "remote children run on, for the next parent",
     kind="flag",
-)
+)  # fmt: skip
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -96,8 +93,8 @@ class Verb(msgspec.Struct, frozen=True):
     help: str
     section: Section
     route: Route | None = None
-    aliases: tuple[str, ...] = ()
     options: tuple[Option, ...] = (OUTPUT,)
+    aliases: tuple[str, ...] = ()
     ends: str | None = None
     composed: bool = False
     of_file: str = ""

@@ -126,7 +126,6 @@ class App:
     async def _later(
         self, exchange: Exchange, coming: Coroutine[Any, Any, Answer | Answered]
     ) -> Answered:
-        """Wait for an answer."""
         try:
             answered = await coming
             if isinstance(answered, HttpAnswer | Stream):

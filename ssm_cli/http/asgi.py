@@ -86,7 +86,6 @@ class AsgiApp:
 
 
 async def _send(given: HttpAnswer | Stream, send: Send, method: bytes) -> None:
-    """Send an answer, whole or in parts."""
     start: dict[str, Any] = {"type": "http.response.start", "status": 200}
     if isinstance(given, HttpAnswer):
         length = (b"content-length", b"%d" % len(given.body))

@@ -103,7 +103,6 @@ class Calling:
         return self._answer(asked, pending) if pending.done else self._later(asked, pending)
 
     async def _later(self, asked: HttpCall, pending: Pending) -> Answer:
-        """Wait for the outcome, or for the end of the time."""
         if await outcome(pending, max(0.0, asked.end_s - self._node.now_s())):
             return self._answer(asked, pending)
         return self._late(asked)

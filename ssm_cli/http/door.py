@@ -161,7 +161,6 @@ class Door:
         return self.give_way(over) < over
 
     async def _greet(self, client: socket.socket, *, is_full: bool) -> None:
-        """Make a connection of a socket."""
         limit_s = None if self._context is None else self.limits.header_s
         try:
             client = await self._placed(client)

@@ -156,7 +156,6 @@ class RequestReader:
         self._read(data[at:])
 
     def _read(self, data: bytes) -> None:
-        """Parse what was received, in pieces."""
         if self.phase is IDLE:
             self._fed, self._is_first, self._data = 0, True, data
         at, most = 0, self._limits.header_bytes

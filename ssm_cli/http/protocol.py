@@ -188,7 +188,6 @@ class HttpProtocol(asyncio.Protocol):
             (self.transport.pause_reading if pauses else self.transport.resume_reading)()
 
     def _send(self, exchange: Exchange, answer: HttpAnswer) -> None:
-        """Write a whole answer."""
         body = answer.body
         key = answer.status, len(body)
         head = self._shared.heads.get(key) or self._shared.head_of(*key)

@@ -22,11 +22,7 @@ from ssm_cli.http.exchange import HttpAnswer, Stream
 from ssm_cli.http.request import Request
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
 from ssm_cli.http.shape import ShapeRequests
-from ssm_cli.http.slices import (
-    array_parts,
-    each_report,
-    finished,
-)
+from ssm_cli.http.slices import array_parts, each_report, finished
 from ssm_cli.http.statuses import HttpError
 from ssm_cli.runtime.durable.quarantine import Quarantined
 from ssm_cli.runtime.node import Node

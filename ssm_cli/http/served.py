@@ -9,6 +9,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ssm_cli.http.parsing import Limits
 
 
+@dataclass(eq=False)
 class Entrance:
     """A listening socket and its access control.
 
@@ -33,22 +35,13 @@ class Entrance:
         url: where clients reach it; "" for a Unix socket.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        *,
-        path: Path | None = None,
-        gate: Gate | None = None,
-        tls: ssl.SSLContext | None = None,
-        limits: Limits | None = None,
-        url: str = "",
-    ) -> None:
-        self.socket = sock
-        self.path = path
-        self.gate = gate
-        self.tls = tls
-        self.limits = limits
-        self.url = url
+    socket: socket.socket
+    _: KW_ONLY
+    path: Path | None = None
+    gate: Gate | None = None
+    tls: ssl.SSLContext | None = None
+    limits: Limits | None = None
+    url: str = ""
 
     def close(self) -> None:
         """Close the socket and remove its path; idempotent."""
@@ -58,6 +51,7 @@ class Entrance:
         self.socket.close()
 
 
+@dataclass(eq=False)
 class ServedNode:
     """A node that clients can reach while it is served.
 
@@ -74,20 +68,14 @@ class ServedNode:
         doors: the listeners whose server was started.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        *,
-        entrances: tuple[Entrance, ...] = (),
-        file: str = "",
-        eager: bool = False,
-        opened: Callable[[], None] | None = None,
-    ) -> None:
-        self.node = node
-        self._entrances = entrances
-        self._file = file
-        self._eager = eager
-        self._opened = opened
+    node: Node
+    _: KW_ONLY
+    entrances: tuple[Entrance, ...] = ()
+    file: str = ""
+    eager: bool = False
+    opened: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
         self._service: Service | None = None
         self.doors: list[Door] = []
         self._opening: set[asyncio.Task[None]] = set()
@@ -96,19 +84,19 @@ class ServedNode:
         """Run inside asyncio until the tree is down, accepting clients meanwhile."""
         loop = asyncio.get_running_loop()
         try:
-            for entrance in self._entrances:
+            for entrance in self.entrances:
                 entrance.socket.setblocking(False)
-                if self._eager:
+                if self.eager:
                     await self._open(entrance)
                 else:
                     loop.add_reader(entrance.socket, self._first, entrance)
-            if self._opened is not None:
+            if self.opened is not None:
                 await self.node.until_up()
                 if self.node.running:
-                    self._opened()
+                    self.opened()
             await self.node.serve()
         except GeneratorExit:  # the loop was closed under it: nothing can be awaited any more
-            for entrance in self._entrances:
+            for entrance in self.entrances:
                 entrance.close()
             raise
         except BaseException:
@@ -118,7 +106,7 @@ class ServedNode:
 
     def close(self) -> None:
         """Close the listeners, then stop the node and close its store; idempotent."""
-        for entrance in self._entrances:
+        for entrance in self.entrances:
             entrance.close()
         self.node.close()
 
@@ -137,14 +125,14 @@ class ServedNode:
         from ssm_cli.http.requests import About  # noqa: PLC0415 - as above
 
         if self._service is None:
-            self._service = Service(self.node, About(self._file, os.getpid(), secrets.token_hex(8)))
+            self._service = Service(self.node, About(self.file, os.getpid(), secrets.token_hex(8)))
         app = App(self._service, entrance.gate)
         door = Door(app, entrance.socket, entrance.limits or Limits(), self.doors)
         await door.open(entrance.tls)
 
     async def _close(self) -> None:
         loop = asyncio.get_running_loop()
-        for entrance in self._entrances:
+        for entrance in self.entrances:
             if entrance.path is not None:
                 entrance.path.unlink(missing_ok=True)
                 entrance.path = None
@@ -155,5 +143,5 @@ class ServedNode:
             await asyncio.wait(set(self._opening))
         for door in self.doors:
             await door.close()
-        for entrance in self._entrances:
+        for entrance in self.entrances:
             entrance.close()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from ssm_cli.commands.text import brief, runs_of
+from ssm_cli.commands.text import brief, duration
+from ssm_cli.errors import counted
 from ssm_cli.runtime.views import NodeView
 
 
@@ -60,14 +61,8 @@ def span(seconds: float) -> str:
     >>> [span(s) for s in (0.4, 59, 125, 7980, 90061)]
     ['0s', '59s', '2m05', '2h13', '1d01h']
     """
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}"
-    if whole < 86_400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}"
-    return f"{whole // 86_400}d{whole % 86_400 // 3600:02}h"
+    shown = duration(seconds)
+    return shown[:-1] if 60 <= int(seconds) < 86_400 else shown
 
 
 def status(row: Row) -> Words:
@@ -85,7 +80,7 @@ def status(row: Row) -> Words:
     if node.age_s is not None:
         return f"{node.state} {span(node.age_s)}", style
     if node.at or node.runs:
-        return f"{node.state}, {brief(node.at, 12) or runs_of(node)}", style
+        return f"{node.state}, {brief(node.at, 12) or counted(node.runs, 'run')}", style
     if node.kind != "supervisor" or node.state != "running":
         return node.state, style
     again = f" ↻{node.restarts:,}" if node.restarts else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import get_args
 
@@ -28,6 +29,7 @@ AT_PROMPT = ("prompt", "timeline")
 """The places whose keys act while one is at the prompt."""
 
 
+@dataclass(eq=False)
 class Actions:
     """The actions of a session.
 
@@ -38,50 +40,37 @@ class Actions:
         model: what it shows.
         commands: carries out lines.
         environ: the environment variables.
+        mouse: it works in the view; else it selects text.
         lend: a block in which another program has the terminal.
         face: changes the face of the session.
-        leave: ends the session.
+        quit: ends the session.
         lent: whether another program has the terminal.
         travel: the actions that go to other places in time, by name.
 
     Attributes:
-        buffer: what is typed.
-        line: that, and what was pasted before it.
-        mouse: it works in the view; else it selects text.
+        line: what is typed, and what was pasted before it.
     """
 
-    def __init__(
-        self,
-        app: Application[None],
-        buffer: Buffer,
-        screen: Screen,
-        model: Model,
-        *,
-        commands: Commands,
-        environ: Mapping[str, str],
-        mouse: bool,
-        lend: Callable[[], AbstractAsyncContextManager[None]],
-        face: Callable[[str], None],
-        leave: Callable[[], None],
-        lent: Callable[[], bool],
-        travel: Mapping[str, Callable[[], None]],
-    ) -> None:
-        self.app = app
-        self.buffer = buffer
-        self.screen = screen
-        self.line = TypedLine(buffer, commands, model.notice)
-        self.mouse = mouse
-        self._is_lent, self._travel = lent, travel
-        self.quit = leave
-        self._model = model
-        self._commands = commands
-        self._environ = environ
-        self._lend = lend
-        self._face = face
+    app: Application[None]
+    buffer: Buffer
+    screen: Screen
+    model: Model
+    _: KW_ONLY
+    commands: Commands
+    environ: Mapping[str, str]
+    mouse: bool
+    lend: Callable[[], AbstractAsyncContextManager[None]]
+    face: Callable[[str], None]
+    quit: Callable[[], None]
+    lent: Callable[[], bool]
+    travel: Mapping[str, Callable[[], None]]
+
+    def __post_init__(self) -> None:
+        self.line = TypedLine(self.buffer, self.commands, self.model.notice)
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
         self._needle = ""
-        buffer.on_text_changed += self._typed
+        self.buffer.on_text_changed += self._typed
 
     def named(self, action: str) -> Callable[[], None]:
         """The action that the table of keys means by a name."""
@@ -102,7 +91,7 @@ class Actions:
             "find_output": lambda: self._write("find "),
             "find_log": lambda: self._write("find-log "),
         }
-        return {**acts, **panes, **self._travel}.get(action) or getattr(self, action)
+        return {**acts, **panes, **self.travel}.get(action) or getattr(self, action)
 
     def _typed(self, buffer: Buffer) -> None:
         """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
@@ -117,16 +106,16 @@ class Actions:
 
     def interrupt(self) -> None:
         """Ctrl-C: stop waiting for a call; else clear the line; else say how to leave."""
-        if self._is_lent():
+        if self.lent():
             return  # it is meant for the program that has the terminal
         if self.app.is_running and self.app.layout.is_searching:
             stop_search()
-        elif self._commands.waiting is not None or self._commands.count:
-            self._commands.interrupt()
+        elif self.commands.waiting is not None or self.commands.count:
+            self.commands.interrupt()
         elif self.buffer.text or self.line.held:
             self.line.clear()
         else:
-            self._model.notice(f"{self._model.leaving}; F1 shows the keys", "")
+            self.model.notice(f"{self.model.leaving}; F1 shows the keys", "")
 
     def enter(self) -> None:
         """Enter: send what was typed."""
@@ -141,8 +130,8 @@ class Actions:
         typing = self.app.editing_mode is EditingMode.EMACS
         typing = typing or self.app.vi_state.input_mode is InputMode.INSERT
         elsewhere = self.app.layout.is_searching or self.screen.place not in AT_PROMPT
-        pending = self.app.key_processor.key_buffer or self._commands.asking.text is not None
-        if elsewhere or self.is_choosing or pending or self._is_lent() or not typing:
+        pending = self.app.key_processor.key_buffer or self.commands.asking.text is not None
+        if elsewhere or self.is_choosing or pending or self.lent() or not typing:
             return False
         self.line.take(text)
         return True
@@ -153,20 +142,20 @@ class Actions:
 
     def toggle_inline(self) -> None:
         """F2: the full screen, or the panel below the scrollback."""
-        self._face("full" if self.screen.inline else "inline")
+        self.face("full" if self.screen.inline else "inline")
 
     def seek(self) -> None:
         """F3: put `filter ` into the prompt; where something is sought, seek nothing."""
-        if self._model.tree.needle:
-            self._model.tree.seek("")
-            self._model.touch()
+        if self.model.tree.needle:
+            self.model.tree.seek("")
+            self.model.touch()
         else:
             self._write("filter ")
 
     def filter_log(self) -> None:
         """The same for the restart log."""
-        if self._model.needle:
-            self._model.filter_log("")
+        if self.model.needle:
+            self.model.filter_log("")
         else:
             self._write("filter-log ")
 
@@ -183,44 +172,44 @@ class Actions:
     def find_again(self) -> None:
         """Go on upwards, in the pane that was searched last."""
         if not self._needle:
-            self._model.notice("nothing was sought yet; `find TEXT` seeks in the output")
+            self.model.notice("nothing was sought yet; `find TEXT` seeks in the output")
         elif not self.screen.sought.find(self._needle):
-            self._model.notice(f"no line contains `{self._needle}`")
+            self.model.notice(f"no line contains `{self._needle}`")
 
     def crash(self) -> None:
         """F4: the report of the last crash, of the chosen worker if one is."""
-        name = self._model.tree.chosen_name() if self.screen.in_tree else None
-        self._commands.put("crash" if name is None else f"crash {name}")
+        name = self.model.tree.chosen_name() if self.screen.in_tree else None
+        self.commands.put("crash" if name is None else f"crash {name}")
 
     def freeze(self) -> None:
         """F5: let the view stand still, or go on."""
-        self._model.freeze()
+        self.model.freeze()
 
     def sort(self) -> None:
         """F7: sort by the next column."""
-        tree = self._model.tree
+        tree = self.model.tree
         tree.sort_by(SORTS[(SORTS.index(tree.sort) + 1) % len(SORTS)])
-        self._model.touch()
+        self.model.touch()
 
     def toggle_mouse(self) -> None:
         """F8: let the mouse select text, or work in the view."""
         self.mouse = not self.mouse
         works = "works in the view" if self.mouse else "selects text"
-        self._model.notice(f"the mouse {works}; F8 changes that", "")
+        self.model.notice(f"the mouse {works}; F8 changes that", "")
 
     def detail(self) -> None:
         """F9: what there is to know of the chosen node, or the restart log again."""
-        self._model.show_detail()
+        self.model.show_detail()
 
     def enter_row(self) -> None:
         """Enter in the tree: open or close a supervisor; put a call to a worker in the prompt."""
-        if self._model.tree.chosen is not None:
-            self.enter_at(self._model.tree.chosen)
+        if self.model.tree.chosen is not None:
+            self.enter_at(self.model.tree.chosen)
 
     def enter_at(self, row: int) -> None:
         """The same for any row."""
-        worker = self._model.tree.toggle(row)
-        self._model.touch()
+        worker = self.model.tree.toggle(row)
+        self.model.touch()
         if worker is not None:
             self._write(f"call {worker} ")
 
@@ -229,21 +218,21 @@ class Actions:
 
         What ends something is put in the prompt, for Enter to confirm.
         """
-        name = self._model.tree.chosen_name()
-        found = None if name is None else self._model.tree.source.glance(name)
+        name = self.model.tree.chosen_name()
+        found = None if name is None else self.model.tree.source.glance(name)
         if found is None:
             return
         try:
             line = line_for(act, found.view, traced=found.view.id in self._traced)
         except CommandError as error:
-            self._model.notice(str(error))
+            self.model.notice(str(error))
             return
         if act == "trace":
             self._traced ^= {found.view.id}
         if act in NEEDS_ENTER:
             self._write(line)
         else:
-            self._commands.put(line)
+            self.commands.put(line)
 
     def _write(self, text: str) -> None:
         """Begin the line with a text; what was typed is gone."""
@@ -252,11 +241,11 @@ class Actions:
 
     def open_row(self, *, opened: bool) -> None:
         """Right or left in the tree: open the chosen supervisor, or close it."""
-        tree = self._model.tree
+        tree = self.model.tree
         name = tree.chosen_name()
         if name is not None and tree.source.size(name):
             (tree.open if opened else tree.close)(name)
-            self._model.touch()
+            self.model.touch()
 
     def edit_line(self) -> None:
         """Ctrl-X Ctrl-E: what is typed, in the user's editor."""
@@ -266,10 +255,10 @@ class Actions:
 
     async def _edit_line(self) -> None:
         try:
-            async with self._lend():
-                text = await edited(self.buffer.text, ".ssm", self._environ)
+            async with self.lend():
+                text = await edited(self.buffer.text, ".ssm", self.environ)
         except SsmError as error:
-            self._model.notice(str(error), "bad")
+            self.model.notice(str(error), "bad")
             return
         if text is not None:
             self.line.begin(text.rstrip("\n"))

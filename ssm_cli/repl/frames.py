@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from prompt_toolkit.application import Application
 
@@ -32,6 +33,7 @@ def frame_interval(last_frame_s: float, *, busy: bool) -> float:
     return max(shortest, min(last_frame_s * share, longest))
 
 
+@dataclass(eq=False)
 class Frames:
     """The frames of an application.
 
@@ -43,57 +45,51 @@ class Frames:
         unread: bytes of earlier frames that nobody has read yet; the next ones wait for that.
     """
 
-    def __init__(
-        self,
-        app: Application[None],
-        model: Model,
-        flush: Callable[[], Awaitable[None]],
-        now: Callable[[], float],
-        unread: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self._app = app
-        self._model = model
-        self._flush = flush
-        self._now = now
-        self._unread = unread
+    app: Application[None]
+    model: Model
+    flush: Callable[[], Awaitable[None]]
+    now: Callable[[], float]
+    unread: Callable[[], int] = lambda: 0
+
+    def __post_init__(self) -> None:
         self._refresh_s = 0.0
         self._render_s = 0.0
         self._began_s = 0.0
-        app.before_render += self._before_render
-        app.after_render += self._after_render
+        self.app.before_render += self._before_render
+        self.app.after_render += self._after_render
 
     async def run(self) -> None:
         """Draw for as long as the session lasts."""
         while True:
-            busy = self._model.tree.source.queue > 0
+            busy = self.model.tree.source.queue > 0
             await asyncio.sleep(frame_interval(self._refresh_s + self._render_s, busy=busy))
             try:
-                self._model.count()
-                if self._model.is_due() and not self._unread():
-                    await self._flush()
+                self.model.count()
+                if self.model.is_due() and not self.unread():
+                    await self.flush()
                     self.draw()
             except Exception as error:  # noqa: BLE001 - the next frame may do better; the tree lives on
-                self._model.defect(error)
+                self.model.defect(error)
 
     def draw(self) -> None:
         """Bring the model up to date, and draw it with the next turn of the loop."""
-        began_s = self._now()
+        began_s = self.now()
         try:
-            self._model.refresh()
+            self.model.refresh()
         except Exception as error:  # noqa: BLE001 - as above; and a key may have asked for it
-            self._model.defect(error)
-        self._refresh_s = self._now() - began_s
+            self.model.defect(error)
+        self._refresh_s = self.now() - began_s
         self.invalidate()
 
     def invalidate(self) -> None:
         """Draw the model as it is with the next turn of the loop."""
-        if self._app.is_running:
-            self._app.invalidate()
+        if self.app.is_running:
+            self.app.invalidate()
 
     def _before_render(self, app: Application[None]) -> None:
         del app
-        self._began_s = self._now()
+        self._began_s = self.now()
 
     def _after_render(self, app: Application[None]) -> None:
         del app
-        self._render_s = self._now() - self._began_s
+        self._render_s = self.now() - self._began_s

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prompt_toolkit.filters import (
-    Condition,
-    Filter,
-    emacs_mode,
-    has_completions,
-    is_searching,
-)
+from prompt_toolkit.filters import Condition, Filter, emacs_mode, has_completions, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 

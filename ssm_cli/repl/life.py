@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Protocol, TextIO
 
@@ -68,6 +69,7 @@ class RunningNode(NodeApi, Protocol):
         ...
 
 
+@dataclass(eq=False)
 class Life:
     """The life cycle of a session.
 
@@ -86,29 +88,19 @@ class Life:
         shown: set but from `detach` to `fg`: nothing has the terminal then, and no line is begun.
     """
 
-    def __init__(
-        self,
-        node: RunningNode,
-        app: Application[None],
-        scrolling: Scrolling,
-        dumb: Dumb | None,
-        model: Model,
-        *,
-        serve: Serve,
-        stdout: TextIO,
-        now: Callable[[], float],
-        drop: Callable[[], str],
-    ) -> None:
-        self._node = node
-        self._serve = serve
-        self._app = app
-        self._scrolling = scrolling
-        self._dumb = dumb
-        self._model = model
-        self._stdout = stdout
-        self._now = now
+    node: RunningNode
+    app: Application[None]
+    scrolling: Scrolling
+    dumb: Dumb | None
+    model: Model
+    _: KW_ONLY
+    serve: Serve
+    stdout: TextIO
+    now: Callable[[], float]
+    drop: Callable[[], str]
+
+    def __post_init__(self) -> None:
         self._leaves = self._detaches = False
-        self._drop = drop
         self.shown = asyncio.Event()
         self.shown.set()
         self._code: int = ExitCode.DONE
@@ -121,11 +113,11 @@ class Life:
             beside: coroutines that run beside the face, cancelled at its end.
         """
         loop = asyncio.get_running_loop()
-        unsubscribe = self._node.subscribe(reader)
+        unsubscribe = self.node.subscribe(reader)
         try:
-            start = partial(self._node.start, wait=False)
-            self._watched(start, "starting", ("started",), workers_in(self._node.spec))
-            self._model.recount()
+            start = partial(self.node.start, wait=False)
+            self._watched(start, "starting", ("started",), workers_in(self.node.spec))
+            self.model.recount()
             loop.set_exception_handler(self._stray)
             for number in ENDING:
                 loop.add_signal_handler(number, self._on_signal, number)
@@ -136,10 +128,10 @@ class Life:
             loop.set_exception_handler(None)
             for number in ENDING:  # a loop that closes first leaves signals a closed descriptor
                 loop.remove_signal_handler(number)
-        for error in (self._node.storage_error, self._node.end_error):
+        for error in (self.node.storage_error, self.node.end_error):
             if error is not None:
                 raise error
-        return ExitCode.GAVE_UP if self._node.gave_up else self._code
+        return ExitCode.GAVE_UP if self.node.gave_up else self._code
 
     def leave(self) -> None:
         """End the session, once a face is shown."""
@@ -160,15 +152,15 @@ class Life:
     def _leave_if_asked(self) -> None:
         if not (self._leaves or self._detaches):
             return
-        self._scrolling.take_back()
-        if self._dumb is not None:
-            self._dumb.end()
-        if self._app.is_running and not self._app.is_done:
-            self._app.exit()
+        self.scrolling.take_back()
+        if self.dumb is not None:
+            self.dumb.end()
+        if self.app.is_running and not self.app.is_done:
+            self.app.exit()
 
     async def _show(self, tasks: list[asyncio.Task[None]]) -> None:
         """Run the face and the tree until both have ended."""
-        serving = asyncio.create_task(self._serve())
+        serving = asyncio.create_task(self.serve())
         serving.add_done_callback(lambda _: self.leave())
         try:
             await self._show_face()
@@ -177,9 +169,9 @@ class Life:
         finally:
             for task in tasks:
                 task.cancel()
-            if self._node.running:
-                stop = self._node.stop
-                self._watched(stop, "stopping", ENDED, self._model.workers)
+            if self.node.running:
+                stop = self.node.stop
+                self._watched(stop, "stopping", ENDED, self.model.workers)
             await asyncio.gather(*tasks, return_exceptions=True)
             await serving
 
@@ -189,13 +181,13 @@ class Life:
         A terminal that goes away while it is another job's does not end the tree.
         """
         while not self._leaves:
-            await self._until(lambda: not in_background(self._stdout))
+            await self._until(lambda: not in_background(self.stdout))
             if self._leaves:
                 return
-            if self._dumb is not None:
-                await self._dumb.run()
+            if self.dumb is not None:
+                await self.dumb.run()
             else:
-                await self._app.run_async(pre_run=self._begin, set_exception_handler=False)
+                await self.app.run_async(pre_run=self._begin, set_exception_handler=False)
             if not self._detaches:
                 return
             await self._go_on()
@@ -210,16 +202,16 @@ class Life:
         loop, self._detaches = asyncio.get_running_loop(), False
         loop.remove_signal_handler(signal.SIGHUP)
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the shell's own end is not ours
-        said = f"ssm: {self._model.title} goes on; `fg` or `ssm attach` comes back\n"
-        dropped = self._drop()
+        said = f"ssm: {self.model.title} goes on; `fg` or `ssm attach` comes back\n"
+        dropped = self.drop()
         said += f"ssm: {dropped}: what is typed behind `detach` is not for it\n" if dropped else ""
-        self._stdout.write(said)
-        self._stdout.flush()
+        self.stdout.write(said)
+        self.stdout.flush()
         try:
-            await hand_back(self._stdout)
+            await hand_back(self.stdout)
         except OSError as error:
-            self._model.notice(f"not detached: {error.strerror}", "bad")
-        await self._until(lambda: in_foreground(self._stdout))
+            self.model.notice(f"not detached: {error.strerror}", "bad")
+        await self._until(lambda: in_foreground(self.stdout))
         self.shown.set()
         signal.signal(signal.SIGHUP, before)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, signal.SIGHUP)
@@ -227,17 +219,17 @@ class Life:
     def _begin(self) -> None:
         """Print what there is already above the prompt."""
         self._leave_if_asked()
-        self._scrolling.flush()
+        self.scrolling.flush()
 
     def _watched(
         self, do: Callable[[], object], what: str, events: tuple[str, ...], total: int
     ) -> None:
         """Start or stop the tree, showing progress; Ctrl-C interrupts at once."""
-        if not self._stdout.isatty() or in_background(self._stdout):
+        if not self.stdout.isatty() or in_background(self.stdout):
             do()
             return
-        progress = Progress(self._stdout, self._now, what, events, total)
-        unsubscribe = self._node.subscribe(progress.on_report)
+        progress = Progress(self.stdout, self.now, what, events, total)
+        unsubscribe = self.node.subscribe(progress.on_report)
         try:
             with interruptible():
                 do()
@@ -253,19 +245,19 @@ class Life:
     def _stray(self, loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """Show an uncaught exception; the tree runs on."""
         del loop
-        self._model.defect(context.get("exception"), str(context.get("message", "")))
+        self.model.defect(context.get("exception"), str(context.get("message", "")))
 
     def _say_goodbye(self) -> None:
         """Print the last lines and how the tree ended, unless another job has the terminal."""
-        if in_background(self._stdout):
+        if in_background(self.stdout):
             return
-        lines = (self._scrolling if self._dumb is None else self._dumb).rest()
-        lines += self._model.last_words() if self._node.gave_up else []
-        if not self._node.running:  # a tree elsewhere runs on
-            lines.append(f"ssm: {self._model.summary(gave_up=self._node.gave_up)}")
+        lines = (self.scrolling if self.dumb is None else self.dumb).rest()
+        lines += self.model.last_words() if self.node.gave_up else []
+        if not self.node.running:  # a tree elsewhere runs on
+            lines.append(f"ssm: {self.model.summary(gave_up=self.node.gave_up)}")
         try:
-            self._stdout.write("".join(f"{line}\n" for line in lines))
-            self._stdout.flush()
+            self.stdout.write("".join(f"{line}\n" for line in lines))
+            self.stdout.flush()
         except OSError:
             if self._code == ExitCode.DONE:  # else there is nobody to tell
                 raise

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from rich.text import Text
 
 from ssm_cli.commands.voice import in_restart_log, report_line
-from ssm_cli.errors import SsmError, message_of
+from ssm_cli.errors import SsmError, counted, message_of
 from ssm_cli.render.sanitize import one_line
 from ssm_cli.render.theme import Theme
 from ssm_cli.repl.timeline import TimelineRow
@@ -293,5 +293,4 @@ class Model:
     def summary(self, *, gave_up: bool) -> str:
         """How the tree ended, on one line."""
         how = "gave up: the root reached its restart intensity" if gave_up else "stopped in order"
-        count = self.restarts
-        return f"{self.title} {how} ({count:,} restart{'' if count == 1 else 's'})"
+        return f"{self.title} {how} ({counted(self.restarts, 'restart')})"

@@ -300,11 +300,7 @@ def _exactly(cells: int) -> Dimension:
     return Dimension.exact(max(cells, 0))
 
 
-def _line(
-    control: UIControl,
-    when: Filter | bool = True,
-    style: str = "",
-) -> ConditionalContainer:
+def _line(control: UIControl, when: Filter | bool = True, style: str = "") -> ConditionalContainer:
     return ConditionalContainer(Window(control, height=1, style=style), filter=when)
 
 

@@ -212,7 +212,7 @@ class Session:
         self.actions = Actions(
             self.app, self.buffer, self.screen, self.model,
             commands=self.commands, environ=env.environ, mouse=settings.mouse,
-            lend=self._lend, face=self._change_face, leave=self.quit,
+            lend=self._lend, face=self._change_face, quit=self.quit,
             lent=lambda: bool(self.scrolling.borrowers), travel=self.travel.actions,
         )  # fmt: skip
         self.app.key_bindings = bindings(self.actions)
@@ -245,7 +245,7 @@ class Session:
                 or self.model.timeline.line
             ),
             enter=self._enter,
-            crash=self._crash,
+            crash=lambda report: commands.put(f"crash {report.id}"),
             press=lambda action: self.actions.named(action)(),
             go=self.travel.go_to,
         )  # fmt: skip
@@ -282,9 +282,6 @@ class Session:
 
     def _accept(self, buffer: Buffer) -> bool:
         return self.actions.accept(buffer)
-
-    def _crash(self, report: Report) -> None:
-        self.commands.put(f"crash {report.id}")
 
     def _enter(self, row: int) -> None:
         self.actions.enter_at(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
@@ -15,6 +16,7 @@ LINE_END = "\n"
 LINE_CHARACTERS = 10_000  # that the prompt shows: each is coloured at every key
 
 
+@dataclass(eq=False)
 class TypedLine:
     """Owns the line at the prompt, and what was pasted before it and is too long to be shown.
 
@@ -24,17 +26,15 @@ class TypedLine:
         complain: says why something was not taken.
 
     Attributes:
-        buffer: what is typed.
         held: what was pasted before it.
     """
 
-    def __init__(
-        self, buffer: Buffer, commands: Commands, complain: Callable[[str, str], None]
-    ) -> None:
-        self.buffer = buffer
+    buffer: Buffer
+    commands: Commands
+    complain: Callable[[str, str], None]
+
+    def __post_init__(self) -> None:
         self.held = ""
-        self._commands = commands
-        self._complain = complain
 
     @property
     def words(self) -> str | None:
@@ -51,8 +51,8 @@ class TypedLine:
 
     def clear(self) -> None:
         """Drop what was typed and pasted."""
-        if self._commands.plain:
-            self._commands.echo(f"{self.buffer.document.lines[-1]}^C")
+        if self.commands.plain:
+            self.commands.echo(f"{self.buffer.document.lines[-1]}^C")
         self.drop()
 
     def drop(self) -> str:
@@ -64,7 +64,7 @@ class TypedLine:
     def paste(self, text: str) -> None:
         """Insert what was pasted, below each other if it is several lines; Enter sends them."""
         if len(text) > PASTE_CHARACTERS:
-            self._complain(
+            self.complain(
                 f"more than {PASTE_CHARACTERS:,} characters were pasted, and none taken; put them "
                 "in a file, and type `source FILE`",
                 "bad",
@@ -83,7 +83,7 @@ class TypedLine:
         first, *lines = lines_in(text)
         self.buffer.insert_text(first)
         for line in lines_in(self.held + self.buffer.text) + lines:
-            self._commands.put(line.strip())
+            self.commands.put(line.strip())
         self.held = ""
         self.buffer.reset()
 
@@ -93,8 +93,8 @@ class TypedLine:
         Returns False: the buffer is to be emptied.
         """
         lines, self.held = lines_in(self.held + buffer.text), ""
-        if len(lines) < 2 and self._commands.asking.answer("".join(lines)):
+        if len(lines) < 2 and self.commands.asking.answer("".join(lines)):
             return False
         for line in lines:
-            self._commands.put(line.strip())
+            self.commands.put(line.strip())
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 
 from ssm_cli.errors import CommandError
 from ssm_cli.repl.actions import Actions
@@ -14,6 +15,7 @@ from ssm_cli.repl.shell.commands import Commands
 COPIED_BYTES = 100_000  # at once; terminals take no more
 
 
+@dataclass(eq=False)
 class Views:
     """Carries them out.
 
@@ -27,37 +29,32 @@ class Views:
         only_lines: the terminal can only print lines.
     """
 
-    def __init__(
-        self,
-        actions: Actions,
-        scrolling: Scrolling,
-        model: Model,
-        commands: Commands,
-        *,
-        face: Callable[[str], None],
-        detach: Callable[[], None],
-        only_lines: bool,
-    ) -> None:
-        self._app, self._screen = actions.app, actions.screen
-        self._scrolling = scrolling
-        self._model = model
-        self._commands = commands
-        self._only_lines = only_lines
+    actions: Actions
+    scrolling: Scrolling
+    model: Model
+    commands: Commands
+    _: KW_ONLY
+    face: Callable[[str], None]
+    detach: Callable[[], None]
+    only_lines: bool
+
+    def __post_init__(self) -> None:
+        self._app, self._screen = self.actions.app, self.actions.screen
         self.verbs: dict[str, Callable[[str], None]] = {
-            "ui": face,
-            "mouse": lambda _: actions.toggle_mouse(),
-            "theme": lambda name: setattr(model, "theme", name),
-            "find": lambda text: actions.find(self._screen.output, text),
-            "find-log": lambda text: actions.find(self._screen.log, text),
-            "detach": lambda _: detach(),
+            "ui": self.face,
+            "mouse": lambda _: self.actions.toggle_mouse(),
+            "theme": lambda name: setattr(self.model, "theme", name),
+            "find": lambda text: self.actions.find(self._screen.output, text),
+            "find-log": lambda text: self.actions.find(self._screen.log, text),
+            "detach": lambda _: self.detach(),
             "clear": lambda _: self._clear(),
             "copy": self._copy,
         }
 
     def _clear(self) -> None:
         """Empty the output, and the terminal's where that has it."""
-        self._model.clear()
-        if self._screen.inline and not self._only_lines:
+        self.model.clear()
+        if self._screen.inline and not self.only_lines:
             self._app.renderer.clear()
 
     def _copy(self, text: str) -> None:
@@ -66,13 +63,13 @@ class Views:
         Raises:
             CommandError: it is too long for one, or there is none.
         """
-        if self._only_lines:
+        if self.only_lines:
             raise CommandError("this terminal can only print lines: it has no clipboard", column=6)
-        data = self._commands.results.substitute(text).encode("utf-8", "surrogateescape")
+        data = self.commands.results.substitute(text).encode("utf-8", "surrogateescape")
         if len(data) > COPIED_BYTES:
             most = f"{COPIED_BYTES:,} bytes are taken; `> FILE` takes any"
             raise CommandError(f"{len(data):,} bytes are too many to copy; at most {most}")
-        self._scrolling.flush()  # what the face has to write comes before
+        self.scrolling.flush()  # what the face has to write comes before
         self._app.output.write_raw(f"\x1b]52;c;{b64encode(data).decode()}\x07")
         self._app.output.flush()
-        self._model.notice(f"copied {len(data):,} bytes, where the terminal allows it", "")
+        self.model.notice(f"copied {len(data):,} bytes, where the terminal allows it", "")

@@ -17,6 +17,7 @@ from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.http.client.wire import EventParser, Response, request_bytes
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.spec.importing import load_file
+from ssm_cli.spec.model import RemoteSpec, SupervisorSpec, WorkerSpec
 
 WITH_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -156,6 +157,33 @@ def test_a_spec_goes_and_comes_back() -> None:
         "kv9", kv_store, args={"a": 1}, restart="transient", shutdown="brutal_kill", label="nine"
     )
     spec = Supervisor("sup", "rest_for_one", [worker], intensity=2, period=7)
+    assert child_spec_of(text_of_spec(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        (
+            "{worker: kv9, start: ssm_cli.machines.kv:kv_store, restart: temporary,"
+            " shutdown: infinity, significant: true, step_timeout: infinity, init_timeout: 9,"
+            " persist: snapshot, on_crash: saved, save_inputs: 3, save_seconds: 4,"
+            " quarantine: never, codec: json, on_unrecoverable: init, label: nine, args: {a: 1},"
+            " backoff: {initial: 1, factor: 3, max: 9, jitter: 0.5}}"
+        ),
+        (
+            "{remote: far, tree: there.yaml, place: {zone: b}, lease: 3, takeover: lease,"
+            " orphan: stop, restart: transient, shutdown: 7, significant: true, backoff: {}}"
+        ),
+        (
+            "{supervisor: pool, strategy: simple_one_for_one, intensity: 9, period: 8,"
+            " auto_shutdown: any_significant, max_children: 4, restart: temporary, shutdown: 5,"
+            " significant: true, children: [{worker: one, start: ssm_cli.machines.kv:kv_store}]}"
+        ),
+    ],
+)
+def test_every_setting_of_a_spec_goes_and_comes_back(written: str) -> None:
+    spec = child_spec_of(written)
+    assert isinstance(spec, WorkerSpec | RemoteSpec | SupervisorSpec)
     assert child_spec_of(text_of_spec(spec)) == spec
 
 

@@ -57,7 +57,7 @@ def in_the_census(session: Session, patch: pytest.MonkeyPatch) -> str:
 
 
 def in_the_flush(session: Session, patch: pytest.MonkeyPatch) -> str:
-    patch.setattr(session._frames, "_flush", fails)
+    patch.setattr(session._frames, "flush", fails)
     return "kv1 Lookup x\r"
 
 

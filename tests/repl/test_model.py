@@ -114,7 +114,7 @@ def test_the_output_is_bounded_and_so_is_the_pane() -> None:
         model.say(Text(f"line {i}-{j}") for j in range(OUTPUT_LINES))
         assert shown(pane, 80, 2)[-1] == f"line {i}-{OUTPUT_LINES - 1}"
     assert len(model.output) == OUTPUT_LINES
-    assert len(pane._lines) <= 2 * OUTPUT_LINES
+    assert len(pane.made) <= 2 * OUTPUT_LINES
 
 
 def test_the_log_is_bounded() -> None:

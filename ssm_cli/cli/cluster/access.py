@@ -22,13 +22,11 @@ Cluster = Annotated[
     str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
 ]
 Takeover = Annotated[
-    bool,
-    typer.Option("--takeover", help="take remote children over from the tree that has them"),
+    bool, typer.Option("--takeover", help="take remote children over from the tree that has them")
 ]
 WHOLE = "--cluster"
 Whole = Annotated[
-    str | None,
-    typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster"),
+    str | None, typer.Option(WHOLE, metavar="[URL]", help="all nodes and subtrees of the cluster")
 ]
 NO_CLUSTER = (
     "no cluster: start a node with `ssm node`, or say which with --cluster URL or SSM_CLUSTER"

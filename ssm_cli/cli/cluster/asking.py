@@ -12,9 +12,9 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster, access_of
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.listing import table
-from ssm_cli.cli.printer import Printer, answer
+from ssm_cli.cli.printer import Printer, answer, did
 from ssm_cli.cli.where import Output
+from ssm_cli.commands.text import table
 from ssm_cli.errors import CommandError, NoTree
 from ssm_cli.exit_codes import ExitCode
 
@@ -69,18 +69,16 @@ def nodes(
     env: Environment = ctx.obj
     if forget:
         with_cluster(env, cluster, "tree", lambda c: directory.forget(c, forget))
-        done = {"v": 1, "type": "done", "verb": "forget", "node": forget}
-        answer(env, output, [f"{forget} is forgotten"], [done])
-    elif accept_loss:
+        return did(env, output, "forget", [f"{forget} is forgotten"], node=forget)
+    if accept_loss:
         tree, slash, subtree = accept_loss.rpartition("/")
         if not (tree and slash and subtree):
             raise typer.BadParameter(f"--accept-loss takes TREE/SUBTREE, not `{accept_loss}`")
         with_cluster(env, cluster, "tree", lambda c: directory.accept_loss(c, tree, subtree))
-        done = {"v": 1, "type": "done", "verb": "accept_loss", "tree": tree, "subtree": subtree}
-        answer(env, output, [f"{accept_loss} goes on from what is left of it"], [done])
-    else:
-        found: list[Member] = with_cluster(env, cluster, "look", directory.look)
-        answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
+        line = f"{accept_loss} goes on from what is left of it"
+        return did(env, output, "accept_loss", [line], tree=tree, subtree=subtree)
+    found: list[Member] = with_cluster(env, cluster, "look", directory.look)
+    answer(env, output, table([HEAD, *map(_row, found)]), [_record(seen) for seen in found])
     return ExitCode.DONE
 
 
@@ -89,6 +87,13 @@ def node_state(seen: Member) -> str:
     if not seen.answers:
         return "silent"
     return "draining" if seen.advert.draining else "up"
+
+
+def node_facts(seen: Member) -> dict[str, object]:
+    """Return what records say of a node."""
+    advert, state = seen.advert, node_state(seen)
+    where = {"host": advert.host, "pid": advert.pid, "labels": advert.labels}
+    return {"node": advert.node, "state": state, **where}
 
 
 def _row(seen: Member) -> tuple[str, ...]:
@@ -103,11 +108,8 @@ def _record(seen: Member) -> dict[str, object]:
     hosted = [
         {"tree": h.tree, "subtree": h.subtree, "epoch": h.epoch, "pid": h.pid} for h in seen.hosted
     ]
-    return {
-        "v": 1, "type": "node", "node": advert.node, "state": node_state(seen), "host": advert.host,
-        "pid": advert.pid, "labels": advert.labels, "python": advert.python,
-        "version": advert.version, "subtrees": hosted,
-    }  # fmt: skip
+    code = {"python": advert.python, "version": advert.version}
+    return {"v": 1, "type": "node", **node_facts(seen), **code, "subtrees": hosted}
 
 
 def move(
@@ -128,9 +130,7 @@ def move(
     before = with_cluster(env, cluster, "tree", lambda c: directory.move(c, subtree, node, name))
     moved = f"{subtree} has gone from {before} to {node}"
     line = f"{subtree} is at {node} already" if before == node else moved
-    record = {"v": 1, "type": "done", "verb": "move", "subtree": subtree}
-    answer(env, output, [line], [record | {"from": before, "to": node}])
-    return ExitCode.DONE
+    return did(env, output, "move", [line], **{"subtree": subtree, "from": before, "to": node})
 
 
 def call_by_name(
@@ -161,8 +161,7 @@ def call_by_name(
                 raise command
             result = await _called(connection, command, tree, next(keys), log)
             printer.result(result)
-            if printer.broken is not None:
-                raise printer.broken
+            printer.check()
             if result.exit_code:
                 return int(result.exit_code)
         return ExitCode.DONE

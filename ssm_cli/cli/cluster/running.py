@@ -84,7 +84,6 @@ def _stopped_by_signals(draining: Draining) -> asyncio.Event:
 
 
 def _end(stop: asyncio.Event, at_once: asyncio.Event) -> None:
-    """Have the node end; told again, have it wait for nothing."""
     (at_once if stop.is_set() else stop).set()
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ssm_cli.cli.cluster.asking import node_state, with_cluster
+from ssm_cli.cli.cluster.asking import node_facts, node_state, with_cluster
 from ssm_cli.cli.environment import Environment
-from ssm_cli.cli.listing import table
 from ssm_cli.cli.printer import answer
 from ssm_cli.commands.records import instant
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, table
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.clock import SystemClock
 
@@ -77,13 +76,7 @@ def _row(one: Subtree) -> tuple[str, ...]:
 
 def records_of(seen: Overview) -> list[dict[str, Any]]:
     """Return an overview as one record."""
-    nodes = [
-        {
-            "node": m.advert.node, "state": node_state(m), "host": m.advert.host,
-            "pid": m.advert.pid, "labels": m.advert.labels,
-        }
-        for m in seen.nodes
-    ]  # fmt: skip
+    nodes = [node_facts(member) for member in seen.nodes]
     subtrees = [
         {
             "tree": one.tree, "subtree": one.name, "node": one.node, "epoch": one.epoch,

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ssm_cli.cli.data.place import folder_of, own_folder
 from ssm_cli.cli.environment import Environment, state_folder
-from ssm_cli.cli.listing import table
-from ssm_cli.cli.printer import answer, consents
+from ssm_cli.cli.printer import answer, consents, did
 from ssm_cli.cli.where import Output, say
 from ssm_cli.commands.records import json_line
-from ssm_cli.commands.text import visible
+from ssm_cli.commands.text import table, visible
 from ssm_cli.errors import CommandError, StorageError, counted
 from ssm_cli.exit_codes import ExitCode
 
@@ -94,9 +93,10 @@ def verify(
     again = "" if spec is None else f", {verdict.stepped} stepped again with the same results"
     read = f"{counted(verdict.records, 'record')}, {counted(verdict.inputs, 'input')}"
     line = f"{where}: ok, {read}{again}"
-    facts = {"folder": where, "records": verdict.records, "inputs": verdict.inputs}
-    answer(env, output, [line], [done("verify") | facts | {"stepped": verdict.stepped}])
-    return ExitCode.DONE
+    return did(
+        env, output, "data verify", [line], folder=where, records=verdict.records,
+        inputs=verdict.inputs, stepped=verdict.stepped,
+    )  # fmt: skip
 
 
 def export(
@@ -137,8 +137,7 @@ def backup(
     with store_of(env, tree, data) as store:
         last = copied(store, target)
     line = f"{target}: a copy up to entry {last}; start from it by --data {target}"
-    answer(env, output, [line], [done("backup") | {"folder": str(target), "entry": last}])
-    return ExitCode.DONE
+    return did(env, output, "data backup", [line], folder=str(target), entry=last)
 
 
 def compact(
@@ -156,10 +155,9 @@ def compact(
         store.database.vacuum()
         after = store.size_bytes()
         where = store.where()
-    sizes = {"folder": where, "before_bytes": before, "after_bytes": after}
     line = f"{where}: {before:,} bytes before, {after:,} bytes now"
-    answer(env, output, [line], [done("compact") | sizes])
-    return ExitCode.DONE
+    sizes = {"before_bytes": before, "after_bytes": after}
+    return did(env, output, "data compact", [line], folder=where, **sizes)
 
 
 def quarantine(
@@ -169,11 +167,7 @@ def quarantine(
     data: Folder = None,
     retry: Annotated[
         int | None,
-        typer.Option(
-            "--retry",
-            metavar="N",
-            help="let N in; where a tree runs it is stepped",
-        ),
+        typer.Option("--retry", metavar="N", help="let N in; where a tree runs it is stepped"),
     ] = None,
     drop: Annotated[int | None, typer.Option("--drop", metavar="N", help="forget number N")] = None,
     yes: Yes = False,
@@ -193,9 +187,8 @@ def quarantine(
     lines = _let_go(env, _folder(env, tree, data), number, again=drop is None, asks=not yes)
     if not lines:
         return ExitCode.DENIED
-    record = done("quarantine") | {"number": number, "again": drop is None, "text": lines[0]}
-    answer(env, output, lines, [record])
-    return ExitCode.DONE
+    again = drop is None
+    return did(env, output, "data quarantine", lines, number=number, again=again, text=lines[0])
 
 
 def _let_go(env: Environment, folder: Path, number: int, *, again: bool, asks: bool) -> list[str]:
@@ -283,8 +276,7 @@ def repair(
         found = Repairing(store, worker, _loaded(file), now_s())
         if not any(given):
             lines = [visible(line) for line in found.look()]
-            answer(env, output, lines, [done("repair") | {"worker": worker, "found": lines}])
-            return ExitCode.DONE
+            return did(env, output, "data repair", lines, worker=worker, found=lines)
         if state is not None:
             lines = found.state(state)
         elif rename is not None:
@@ -303,13 +295,11 @@ def _carry_out(
         return ExitCode.DENIED
     number = found.carry_out()
     said = f"{worker} is repaired, by record {number}; nothing that was before is gone"
-    record = done("repair") | {"worker": worker, "record": number, "changes": lines}
-    answer(env, output, [*(() if asks else lines), said], [record])
-    return ExitCode.DONE
+    shown = [*(() if asks else lines), said]
+    return did(env, output, "data repair", shown, worker=worker, record=number, changes=lines)
 
 
 def _loaded(file: str | None) -> SupervisorSpec | None:
-    """Load a tree file, if one is named."""
     if file is None:
         return None
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - with a tree alone
@@ -370,8 +360,3 @@ def check_order(env: Environment, verb: str, first: str, tree: str | None) -> No
     if tree is not None and named == [True, False]:
         said = f"no tree called {tree} has data, but {first} has; the name of the tree comes last"
         raise CommandError(f"{said}: `ssm data {verb} {tree} {first}`")
-
-
-def done(verb: str) -> dict[str, Any]:
-    """Return the beginning of the record of a command of `ssm data`."""
-    return {"v": 1, "type": "done", "verb": f"data {verb}"}

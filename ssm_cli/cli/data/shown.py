@@ -7,9 +7,8 @@ from typing import Any
 
 from msgspec import structs
 
-from ssm_cli.cli.listing import table
 from ssm_cli.commands.records import instant
-from ssm_cli.commands.text import brief
+from ssm_cli.commands.text import brief, brief_table, table
 from ssm_cli.errors import StorageError, counted
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE, Aside, Refused, Saved, pack, unpack
 from ssm_cli.runtime.durable.values import text_of
@@ -100,8 +99,7 @@ def held(store: FolderStore, found: Contents | None = None) -> list[str]:
     ]
     if not rows:
         return ["", "nothing is set aside, and no input is in quarantine"]
-    cut = [tuple(brief(cell, 100) for cell in cells) for cells in rows]
-    return ["", *table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *cut])]
+    return ["", *brief_table([("NUMBER", "WHAT", "WORKER", "SINCE", "WHY"), *rows], 100)]
 
 
 def one_record(store: FolderStore) -> dict[str, Any]:

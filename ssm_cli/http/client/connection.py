@@ -370,9 +370,7 @@ def is_stream(response: Response) -> bool:
     return response.status == 200 and kind == "text/event-stream"
 
 
-async def open_stream(
-    address: Address,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_stream(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection for asyncio. Raises `OSError` if nothing listens."""
     import asyncio  # noqa: PLC0415 - `ssm call` does without
 

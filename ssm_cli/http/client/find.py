@@ -71,7 +71,6 @@ def _named(name: str, environ: Mapping[str, str]) -> HttpNode:
 
 
 def _alive(name: str, environ: Mapping[str, str]) -> bool:
-    """Return whether something listens on the tree's socket."""
     return places.is_alive(places.socket_path(name, environ))
 
 

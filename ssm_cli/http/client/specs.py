@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -11,15 +13,11 @@ from ssm_cli.codec.json import jsonable
 from ssm_cli.errors import CommandError, SupervisorError
 from ssm_cli.spec.importing import OURS
 from ssm_cli.spec.judge import complaints_text, judged_alone
-from ssm_cli.spec.model import (
-    DEFAULT_OPTIONS,
-    Backoff,
-    ChildSpec,
-    Labelled,
-    RemoteSpec,
-    SupervisorSpec,
-    WorkerSpec,
-)
+from ssm_cli.spec.keys import BACKOFF, REMOTE, SUPERVISOR, WORKER, Key
+from ssm_cli.spec.model import Backoff, ChildSpec, Labelled, RemoteSpec, SupervisorSpec, WorkerSpec
+
+APART = frozenset({"name", "start", "tree", "args", "children"})
+"""The kinds of keys that are no settings."""
 
 
 def text_of_spec(spec: ChildSpec | Labelled) -> str:
@@ -42,73 +40,38 @@ def text_of_spec(spec: ChildSpec | Labelled) -> str:
 
 
 def _mapping(spec: ChildSpec) -> dict[str, Any]:
-    if isinstance(spec, SupervisorSpec):
-        found: dict[str, Any] = {
-            "supervisor": spec.id,
-            "strategy": spec.strategy.value,
-            "intensity": spec.intensity,
-            "period": spec.period_s,
-            "auto_shutdown": spec.auto_shutdown.value,
-            "restart": spec.restart.value,
-            "shutdown": spec.shutdown_ms,
-            "significant": spec.significant,
-        }
-        if spec.max_children is not None:
-            found["max_children"] = spec.max_children
-        if spec.partitions is not None:
-            raise CommandError(f"{spec.id} has `partitions`: send the mapping of a tree file")
-        if spec.init is not None:
-            raise CommandError(f"{spec.id} has an `init`, which cannot be sent to another process")
-        backoff = _backoff(spec.backoff)
-        return found | backoff | {"children": [_mapping(child) for child in spec.children]}
-    return _remote(spec) if isinstance(spec, RemoteSpec) else _worker(spec)
+    match spec:
+        case WorkerSpec(options=options):
+            if options.codec is not None and not isinstance(options.codec, str):
+                why = f"{spec.id} has a codec that cannot be sent to another process; name it"
+                raise CommandError(why)
+            args = {"args": jsonable(spec.args)} if spec.args else {}
+            head = {"worker": spec.id, "start": _reference(spec), **args}
+            return head | _given(WORKER, options)
+        case RemoteSpec():
+            return {"remote": spec.id, "tree": spec.tree, **_given(REMOTE, spec)}
+        case SupervisorSpec():
+            if spec.partitions is not None:
+                raise CommandError(f"{spec.id} has `partitions`: send the mapping of a tree file")
+            if spec.init is not None:
+                why = f"{spec.id} has an `init`, which cannot be sent to another process"
+                raise CommandError(why)
+            children = [_mapping(child) for child in spec.children]
+            return {"supervisor": spec.id, **_given(SUPERVISOR, spec), "children": children}
 
 
-def _remote(spec: RemoteSpec) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "remote": spec.id,
-        "tree": spec.tree,
-        "place": dict(spec.place),
-        "takeover": spec.takeover.value,
-        "orphan": spec.orphan.value,
-        "restart": spec.restart.value,
-        "shutdown": spec.shutdown_ms,
-        "significant": spec.significant,
-    }
-    lease = {} if spec.lease_s is None else {"lease": spec.lease_s}
-    return found | lease | _backoff(spec.backoff)
-
-
-def _worker(spec: WorkerSpec) -> dict[str, Any]:
-    found: dict[str, Any] = {"worker": spec.id, "start": _reference(spec)}
-    if spec.args:
-        found["args"] = jsonable(spec.args)
-    options, usual = spec.options, DEFAULT_OPTIONS
-    if options.codec is not None and not isinstance(options.codec, str):
-        raise CommandError(f"{spec.id} has a codec that cannot be sent to another process; name it")
-    given = {
-        "restart": (options.restart.value, usual.restart.value),
-        "shutdown": (options.shutdown_ms, usual.shutdown_ms),
-        "significant": (options.significant, usual.significant),
-        "step_timeout": (options.step_timeout_ms, usual.step_timeout_ms),
-        "init_timeout": (options.init_timeout_ms, usual.init_timeout_ms),
-        "persist": (options.persist.value, usual.persist.value),
-        "on_crash": (options.on_crash.value, usual.on_crash.value),
-        "save_inputs": (options.save_inputs, usual.save_inputs),
-        "save_seconds": (options.save_seconds, usual.save_seconds),
-        "quarantine": (options.quarantine, usual.quarantine),
-        "codec": (options.codec, usual.codec),
-        "label": (options.label, usual.label),
-    }
-    found |= {key: value for key, (value, default) in given.items() if value != default}
-    return found | _backoff(options.backoff)
-
-
-def _backoff(backoff: Backoff | None) -> dict[str, Any]:
-    if backoff is None:
-        return {}
-    keys = {"initial": backoff.initial_ms, "factor": backoff.factor, "max": backoff.max_ms}
-    return {"backoff": keys | {"jitter": backoff.jitter}}
+def _given(keys: Mapping[str, Key], settings: object) -> dict[str, Any]:
+    """Return what is not as it would be without, in the words of a tree file."""
+    found: dict[str, Any] = {}
+    for name, key in keys.items():
+        value = getattr(settings, key.attribute, None)
+        if isinstance(value, Enum):
+            value = value.value
+        elif isinstance(value, Backoff):
+            value = {one.name: getattr(value, one.attribute) for one in BACKOFF.values()}
+        if key.kind not in APART and value is not None and value != key.default:
+            found[name] = dict(value) if isinstance(value, Mapping) else value
+    return found
 
 
 def _reference(spec: WorkerSpec) -> str:

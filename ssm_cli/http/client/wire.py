@@ -184,11 +184,7 @@ def _record(data: bytes) -> dict[str, Any]:
 
 
 def request_bytes(
-    method: str,
-    target: str,
-    host: str,
-    body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
+    method: str, target: str, host: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> bytes:
     r"""Encode a request with its body.
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass
 from typing import TextIO
 
 from ssm_cli.render.outlet import offer
@@ -18,6 +19,7 @@ LINE_BYTES = 64 * 1024  # a longer line is refused
 AGAIN_S = 0.05  # how soon it is looked again whether there is room for more lines
 
 
+@dataclass(eq=False)
 class Dumb:
     """Reads lines while it is on, and prints what the output gets.
 
@@ -33,23 +35,16 @@ class Dumb:
         on: it has the terminal.
     """
 
-    def __init__(
-        self,
-        source: TextIO,
-        stream: TextIO,
-        model: Model,
-        commands: Commands,
-        *,
-        leave: Callable[[], None],
-        interrupt: Callable[[], None],
-    ) -> None:
+    source: TextIO
+    stream: TextIO
+    model: Model
+    commands: Commands
+    _: KW_ONLY
+    leave: Callable[[], None]
+    interrupt: Callable[[], None]
+
+    def __post_init__(self) -> None:
         self.on = False
-        self._source = source
-        self._stream = stream
-        self._model = model
-        self._commands = commands
-        self._leave = leave
-        self._interrupt = interrupt
         self._printed = 0
         self._typed = b""
         self._is_cut = False
@@ -61,25 +56,25 @@ class Dumb:
         loop = asyncio.get_running_loop()
         self.on, self._ended = True, asyncio.Event()
         self._listen()
-        loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        self.flush(ask=not self._commands.is_busy)
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        self.flush(ask=not self.commands.is_busy)
         try:
             await self._ended.wait()
         finally:
             self.flush()
             loop.remove_signal_handler(signal.SIGINT)
-            loop.remove_reader(self._source.fileno())
+            loop.remove_reader(self.source.fileno())
             self.on = False
 
     def _listen(self) -> None:
         """Read when there is something to read."""
-        asyncio.get_running_loop().add_reader(self._source.fileno(), self._read)
+        asyncio.get_running_loop().add_reader(self.source.fileno(), self._read)
 
     @contextmanager
     def away(self) -> Iterator[None]:
         """A block in which another program reads the lines."""
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._source.fileno())
+        loop.remove_reader(self.source.fileno())
         try:
             yield
         finally:
@@ -92,11 +87,11 @@ class Dumb:
 
     def rest(self) -> list[str]:
         """The lines that were not printed yet, which count as printed from here on."""
-        new = self._model.output_seq - self._printed
-        self._printed = self._model.output_seq
-        kept = [line.plain for line in list(self._model.output)[-new:]] if new else []
+        new = self.model.output_seq - self._printed
+        self._printed = self.model.output_seq
+        kept = [line.plain for line in list(self.model.output)[-new:]] if new else []
         if kept and self._asked:
-            kept[0] = f"\r{kept[0].ljust(len(self._commands.prompt))}"
+            kept[0] = f"\r{kept[0].ljust(len(self.commands.prompt))}"
         return kept
 
     def flush(self, *, ask: bool = False) -> None:
@@ -104,18 +99,18 @@ class Dumb:
         if not self.on:
             return
         kept = self.rest()
-        ask = ask or self._commands.asking.text is not None  # the next line answers it
+        ask = ask or self.commands.asking.text is not None  # the next line answers it
         self._asked = self._asked or ask
-        prompt = self._commands.prompt if self._asked and (kept or ask) else ""
+        prompt = self.commands.prompt if self._asked and (kept or ask) else ""
         text = "".join(f"{line}\n" for line in kept) + prompt
         if text:
-            offer(self._stream, text)
-            self._stream.flush()
+            offer(self.stream, text)
+            self.stream.flush()
 
     def _read(self) -> None:
         """Called by the loop when a line, or the end, has come."""
-        loop, descriptor = asyncio.get_running_loop(), self._source.fileno()
-        if not self._commands.has_room():
+        loop, descriptor = asyncio.get_running_loop(), self.source.fileno()
+        if not self.commands.has_room():
             loop.remove_reader(descriptor)
             loop.call_later(AGAIN_S, lambda: self._listen() if self.on else None)
             return
@@ -124,17 +119,17 @@ class Dumb:
         except OSError:  # the terminal went away
             data = b""
         if not data:
-            self._leave()
+            self.leave()
             return
         *lines, self._typed = (self._typed + data).split(b"\n")
         for line in lines:
             self._asked, is_cut, self._is_cut = False, self._is_cut, False
             text = line.decode("utf-8", "surrogateescape").strip()
             if is_cut:
-                self._model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "bad")
-            elif not self._commands.asking.answer(text):
-                self._commands.put(text)
+                self.model.notice(f"a line is longer than {LINE_BYTES:,} bytes; split it", "bad")
+            elif not self.commands.asking.answer(text):
+                self.commands.put(text)
         if len(self._typed) > LINE_BYTES:
             self._typed, self._is_cut = b"", True
-        if lines and not self._commands.is_busy:
+        if lines and not self.commands.is_busy:
             self.flush(ask=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TextIO
 
 from ssm_cli.runtime.views import Report
@@ -15,6 +16,7 @@ EVERY_S = 0.1  # between two updates of the line
 ENDED = ("terminated", "killed")
 
 
+@dataclass(eq=False)
 class Progress:
     """A reader of reports that counts workers.
 
@@ -26,38 +28,32 @@ class Progress:
         total: how many there will be.
     """
 
-    def __init__(
-        self,
-        stream: TextIO,
-        now: Callable[[], float],
-        what: str,
-        events: tuple[str, ...],
-        total: int,
-    ) -> None:
-        self._stream = stream
-        self._now = now
-        self._what = what
-        self._events = events
-        self._total = total
+    stream: TextIO
+    now: Callable[[], float]
+    what: str
+    events: tuple[str, ...]
+    total: int
+
+    def __post_init__(self) -> None:
         self._count = 0
-        self._began_s = now()
+        self._began_s = self.now()
         self._next_s = self._began_s + SILENT_S
         self._written = 0
 
     def on_report(self, report: Report) -> None:
         """Count; show the count if it is time."""
-        if report.kind != "worker" or report.event not in self._events:
+        if report.kind != "worker" or report.event not in self.events:
             return
         self._count += 1
-        now_s = self._now()
+        now_s = self.now()
         if now_s >= self._next_s:
             self._next_s = now_s + EVERY_S
             self._show(now_s - self._began_s)
 
     def _show(self, since_s: float) -> None:
-        left_s = since_s / self._count * max(self._total - self._count, 0)
+        left_s = since_s / self._count * max(self.total - self._count, 0)
         line = (
-            f"{self._what} {self._count:,} of {self._total:,} workers, "
+            f"{self.what} {self._count:,} of {self.total:,} workers, "
             f"about {left_s:.0f} s left; Ctrl-C interrupts"
         )
         self._write(f"\r{line:<{self._written}}")
@@ -70,8 +66,8 @@ class Progress:
 
     def _write(self, text: str) -> None:
         try:
-            self._stream.write(text)
-            self._stream.flush()
+            self.stream.write(text)
+            self.stream.flush()
         except OSError:
             self._next_s = float("inf")  # nobody is left to look
 

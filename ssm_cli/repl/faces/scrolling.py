@@ -8,6 +8,7 @@ terminal stays in raw mode while lines are printed: else it would edit and echo 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import FormattedText
@@ -22,6 +23,7 @@ PRINTED_LINES = 1_000  # at once, beside the panel; of more than that the oldest
 ROOM_LINES = 500  # that may wait to be printed before the next command
 
 
+@dataclass(eq=False)
 class Scrolling:
     """Which face the application has, and how far its output was printed.
 
@@ -29,40 +31,41 @@ class Scrolling:
         borrowers: the tasks that have lent the terminal to another program.
     """
 
-    def __init__(self, app: Application[None], screen: Screen, model: Model) -> None:
+    app: Application[None]
+    screen: Screen
+    model: Model
+
+    def __post_init__(self) -> None:
         self.borrowers: set[asyncio.Task[object] | None] = set()
-        self._app = app
-        self._screen = screen
-        self._model = model
-        self._cpr = app.renderer.cpr_support
+        self._cpr = self.app.renderer.cpr_support
         self._printed = 0
 
     def prepare(self, face: str) -> None:
         """Say which face the application is to have."""
-        self._screen.inline, self._screen.plain = face != "full", face == "plain"
-        renderer = self._app.renderer
-        self._app.full_screen = renderer.full_screen = face == "full"
+        self.screen.inline, self.screen.plain = face != "full", face == "plain"
+        renderer = self.app.renderer
+        self.app.full_screen = renderer.full_screen = face == "full"
         renderer.cpr_support = CPR_Support.NOT_SUPPORTED if face == "plain" else self._cpr
 
     def begin(self) -> None:
         """Draw below what is there."""
-        self._app.renderer.reset()
-        if self._screen.inline:
-            self._app.renderer.request_absolute_cursor_position()
-        self._app.invalidate()
+        self.app.renderer.reset()
+        if self.screen.inline:
+            self.app.renderer.request_absolute_cursor_position()
+        self.app.invalidate()
 
     @property
     def has_room(self) -> bool:
         """Whether few lines wait to be printed; the full screen prints none."""
-        return not self._screen.inline or self._model.output_seq - self._printed < ROOM_LINES
+        return not self.screen.inline or self.model.output_seq - self._printed < ROOM_LINES
 
     def flush(self) -> None:
         """Print what is new above the prompt; nothing while the screen is full, or is lent."""
-        new = self._model.output_seq > self._printed
-        if self._screen.inline and self._app.is_running and not self.borrowers and new:
-            self._app.renderer.erase()
+        new = self.model.output_seq > self._printed
+        if self.screen.inline and self.app.is_running and not self.borrowers and new:
+            self.app.renderer.erase()
             lines = self._new()
-            self._app.print_text(
+            self.app.print_text(
                 FormattedText([part for line in lines for part in (*fragments(line), ("", "\n"))])
             )
             self.begin()
@@ -75,13 +78,13 @@ class Scrolling:
 
     def rest(self) -> list[str]:
         """The lines that were not printed before the prompt was closed, without colour."""
-        return [line.plain for line in self._new()] if self._screen.inline else []
+        return [line.plain for line in self._new()] if self.screen.inline else []
 
     def _new(self) -> list[Text]:
         """The lines not printed yet, which count as printed from here on."""
-        new = self._model.output_seq - self._printed
-        self._printed = self._model.output_seq
-        most = new if self._screen.plain else PRINTED_LINES
-        kept = list(self._model.output)[-min(new, most) :] if new else []
+        new = self.model.output_seq - self._printed
+        self._printed = self.model.output_seq
+        most = new if self.screen.plain else PRINTED_LINES
+        kept = list(self.model.output)[-min(new, most) :] if new else []
         left_out = new - len(kept)
         return [Text(f"... {left_out:,} lines left out"), *kept] if left_out else kept

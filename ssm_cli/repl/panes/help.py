@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from rich.text import Text
 
 from ssm_cli.commands.verbs import help_lines
 from ssm_cli.repl.keymap import key_lines
-from ssm_cli.repl.panes.lines import Pane, fragments, wrapped
+from ssm_cli.repl.panes.lines import MadePane, fragments, wrapped
 from ssm_cli.repl.shell.verbs import help_here
 
 
-class HelpPane(Pane):
+class HelpPane(MadePane):
     """All keys and commands; a line that ends in a colon is a title."""
 
     def __init__(self) -> None:
         super().__init__(follow=False)
-        self._lines: list[StyleAndTextTuples] = []
         self._made_for = 0
 
     def page_of(self, width: int, height: int) -> tuple[int, int]:
@@ -30,19 +28,14 @@ class HelpPane(Pane):
         if width != self._made_for:
             self._made_for = width
             lines = (*key_lines(), "", "commands:", *help_lines(), "", *help_here())
-            self._lines = [
+            self.made = [
                 fragments(part)
                 for line in lines
                 for part in wrapped(
                     Text(line, "name" if line.endswith(":") else ""), width, hang=_hang(line)
                 )
             ]
-        return len(self._lines)
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        del width
-        return self._lines[index]
+        return len(self.made)
 
 
 def _hang(line: str) -> int:

@@ -10,7 +10,7 @@ from rich.text import Text
 from ssm_cli.render.log import log_text
 from ssm_cli.render.reply import MARK
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.lines import FAR, Pane, cropped, fragments, wrapped
+from ssm_cli.repl.panes.lines import FAR, MadePane, Pane, cropped, fragments, wrapped
 from ssm_cli.runtime.views import Report
 
 HANG = 11  # cells before a report's name: time and glyph
@@ -75,27 +75,21 @@ class LogPane(Pane):
         return self._parts(report, width)[part]
 
 
-class DetailPane(Pane):
+class DetailPane(MadePane):
     """What there is to know of the chosen node."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(follow=False)
         self._model = model
-        self._wrapped: list[StyleAndTextTuples] = []
 
     def count(self, width: int) -> int:
         """See `Pane`."""
         lines = self._model.detail or ()
-        self._wrapped = [fragments(part) for line in lines for part in wrapped(line, width)]
-        return len(self._wrapped)
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        del width
-        return self._wrapped[index]
+        self.made = [fragments(part) for line in lines for part in wrapped(line, width)]
+        return len(self.made)
 
 
-class OutputPane(Pane):
+class OutputPane(MadePane):
     """What was typed and what came of it, newest last; long lines are wrapped.
 
     The wrapped lines are kept for one width and added to as output comes. Before there is any,
@@ -107,29 +101,23 @@ class OutputPane(Pane):
         self._model = model
         self._kept = (0, 0)
         self._seen = 0
-        self._lines: list[StyleAndTextTuples] = []
 
     def count(self, width: int) -> int:
         """See `Pane`. Wraps what has come since the last frame."""
         model = self._model
         if not model.output_seq:
-            self._lines = [fragments(part) for t in model.welcome for part in wrapped(t, width)]
-            return len(self._lines)
+            self.made = [fragments(part) for t in model.welcome for part in wrapped(t, width)]
+            return len(self.made)
         new = model.output_seq - self._seen
         kept = (width, model.output_taken)
         if kept != self._kept or new > len(model.output) or not self._seen:
-            self._lines, self._kept, new = [], kept, len(model.output)
+            self.made, self._kept, new = [], kept, len(model.output)
         if new:
             for text in list(model.output)[-new:]:
-                self._lines.extend(fragments(line) for line in wrapped(text, width))
-            del self._lines[: -2 * (model.output.maxlen or 1)]
+                self.made.extend(fragments(line) for line in wrapped(text, width))
+            del self.made[: -2 * (model.output.maxlen or 1)]
             self._seen = model.output_seq
-        return len(self._lines)
-
-    def line(self, index: int, width: int) -> StyleAndTextTuples:
-        """See `Pane`."""
-        del width
-        return self._lines[index]
+        return len(self.made)
 
     def is_answer(self, text: str) -> bool:
         """See `Pane`: what was typed to find it is none."""

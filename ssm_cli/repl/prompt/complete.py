@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -102,6 +103,7 @@ class LineLexer(Lexer):
         return [(style, character) for style, character in zip(styles, text, strict=False)]
 
 
+@dataclass(eq=False)
 class HintLine(UIControl):
     """The line below the prompt: how to write it, or what is wrong, below the very word.
 
@@ -114,19 +116,11 @@ class HintLine(UIControl):
         mark: what stands before the line.
     """
 
-    def __init__(
-        self,
-        reader: LineReader,
-        text: Callable[[], str],
-        scrolled: Callable[[], int],
-        said: Callable[[], tuple[str | None, str | None, str]],
-        mark: Callable[[], str],
-    ) -> None:
-        self._reader = reader
-        self._text = text
-        self._scrolled = scrolled
-        self._said = said
-        self._mark = mark
+    reader: LineReader
+    text: Callable[[], str]
+    scrolled: Callable[[], int]
+    said: Callable[[], tuple[str | None, str | None, str]]
+    mark: Callable[[], str]
 
     def create_content(self, width: int, height: int) -> UIContent:
         """One line; called for each frame, after the prompt was drawn."""
@@ -135,15 +129,15 @@ class HintLine(UIControl):
         return UIContent(lambda _: line, line_count=1, show_cursor=False)
 
     def _fragments(self, width: int) -> StyleAndTextTuples:
-        text, (waiting, question, idle) = self._text(), self._said()
-        indent = " " * cell_len(self._mark())
+        text, (waiting, question, idle) = self.text(), self.said()
+        indent = " " * cell_len(self.mark())
         if question is not None:
             return [("class:alert", fit(f"{indent}{one_line(question)}", width))]
         if waiting is not None and not text:
             return [("class:muted", fit(f"{indent}{one_line(waiting)}", width))]
         if not text.strip():
             return [("class:muted", fit(f"{indent}{one_line(idle)}", width))] if idle else []
-        line = self._reader.read(text)
+        line = self.reader.read(text)
         problem = line.problem
         if problem is not None and problem.wrong:
             return [("class:bad", fit(self._below(text, problem, width), width))]
@@ -166,7 +160,7 @@ class HintLine(UIControl):
 
     def _below(self, text: str, problem: Problem, width: int) -> str:
         """The message beside a `^` below the word that is wrong, where there is room for it."""
-        column = max(cell_len(self._mark()) + cell_len(text[: problem.start]) - self._scrolled(), 0)
+        column = max(cell_len(self.mark()) + cell_len(text[: problem.start]) - self.scrolled(), 0)
         message = one_line(problem.message)
         cells = cell_len(message) + 2
         if column + cells <= width:

@@ -16,6 +16,8 @@ from typing import BinaryIO
 from platformdirs import user_state_dir
 from prompt_toolkit.history import History
 
+from ssm_cli.private import write_private
+
 KEPT_LINES = 10_000  # commands kept in the file; trimmed when a session begins
 READ_BYTES = 4 * 1024 * 1024  # of a larger file only the end is read
 LINE_CHARACTERS = 10_000  # a longer command is not remembered
@@ -24,11 +26,7 @@ LINE_CHARACTERS = 10_000  # a longer command is not remembered
 def history_path(environ: Mapping[str, str]) -> Path:
     """Where the history is: `$XDG_STATE_HOME/ssm/history`, or the platform's state folder."""
     state_home = environ.get("XDG_STATE_HOME")
-    return (
-        Path(state_home, "ssm") / "history"
-        if state_home
-        else Path(user_state_dir("ssm"), "history")
-    )
+    return Path(Path(state_home, "ssm") if state_home else user_state_dir("ssm"), "history")
 
 
 class PersistentHistory(History):
@@ -50,7 +48,7 @@ class PersistentHistory(History):
             lines = _tail(self._path)
             if len(lines) > KEPT_LINES:
                 lines = lines[-KEPT_LINES:]
-                _replace(self._path, lines)
+                write_private(self._path, "".join(f"{line}\n" for line in lines))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -112,12 +110,3 @@ def _tail(path: Path) -> list[str]:
     if size > READ_BYTES:
         del lines[0]  # most likely the end of a longer one
     return [line for line in lines if line]
-
-
-def _replace(path: Path, lines: list[str]) -> None:
-    """Put a shorter file in its place at once, so that a crash leaves the old or the new one."""
-    shorter = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(shorter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write("".join(f"{line}\n" for line in lines).encode())
-    shorter.replace(path)

@@ -23,12 +23,7 @@ DEPTH = 5  # of commands around commands that are read
 
 
 def read(
-    text: str,
-    names: Names,
-    aliases: Mapping[str, str],
-    *,
-    anywhere: bool = False,
-    depth: int = 0,
+    text: str, names: Names, aliases: Mapping[str, str], *, anywhere: bool = False, depth: int = 0
 ) -> Line:
     """Read a line up to its end, where the cursor is thought to be.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -36,6 +37,7 @@ Here = Callable[[Local], Awaitable[Result | None]]
 Page = Callable[[Result], Awaitable[bool]]
 
 
+@dataclass(eq=False)
 class Commands:
     """Carries out lines, and puts what was typed and what came of it into the output.
 
@@ -57,33 +59,27 @@ class Commands:
         echoes: what was typed is repeated in the output; else the terminal does that.
     """
 
-    def __init__(
-        self,
-        api: NodeApi,
-        names: Names,
-        model: Model,
-        settings: Settings,
-        done: Callable[[Result | None], None],
-    ) -> None:
+    api: NodeApi
+    names: Names
+    model: Model
+    settings: Settings
+    done: Callable[[Result | None], None]
+
+    def __post_init__(self) -> None:
         self.running: str | None = None
         self._shown: Result | None = None
-        self.asking = Questions(model.notice)
+        self.asking = Questions(self.model.notice)
         self.here: Here | None = None
         self.page: Page | None = None
         self.room: Callable[[], Awaitable[None]] | None = None
         self.results = Results()
         self.plain = False
         self.echoes = True
-        self._api = api
-        self.names = self._names = names
-        self._model = model
-        self._settings = settings
-        self._done = done
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._come = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._held = HeldCalls(model)
+        self._held = HeldCalls(self.model)
         self._far = ""  # how far what takes long is
         self._later: deque[Callable[[], None]] = deque(maxlen=MOST_LATER)
 
@@ -126,7 +122,7 @@ class Commands:
 
     def echo(self, line: str) -> None:
         """Put a line into the output as it was typed."""
-        self._model.say([Text(f"{self.prompt}{one_line(line)}") if self.plain else echo(line)])
+        self.model.say([Text(f"{self.prompt}{one_line(line)}") if self.plain else echo(line)])
 
     def put(self, line: str) -> None:
         """Have a line carried out after those before it."""
@@ -142,7 +138,7 @@ class Commands:
         """
         self._later.clear()
         if self._lines:
-            self._model.notice(dropped(self.drop()))
+            self.model.notice(dropped(self.drop()))
         if not self.asking.answer("") and self._task is not None:
             self._task.cancel()
 
@@ -170,11 +166,11 @@ class Commands:
                 current = asyncio.current_task()
                 if current is not None and current.cancelling():
                     raise  # the session ends
-                self._model.notice(NOT_WAITED)
-                self._done(None)
+                self.model.notice(NOT_WAITED)
+                self.done(None)
             except Exception as error:  # noqa: BLE001 - a defect must not end the session
-                self._model.defect(error)
-                self._done(None)
+                self.model.defect(error)
+                self.done(None)
             finally:
                 self.running, self._task, self._far = None, None, ""
             if self.room is not None:
@@ -205,8 +201,8 @@ class Commands:
             if known or self.page is None or not await self.page(result):
                 self.show(result, number)
         if behind:
-            self._model.notice(f"{dropped(behind)}: `now` or `at RECORD` says where to go on")
-        self._done(result)
+            self.model.notice(f"{dropped(behind)}: `now` or `at RECORD` says where to go on")
+        self.done(result)
 
     def show(self, result: Result, number: int | None = None) -> None:
         """Put what a command came to into the output, unless it is there already."""
@@ -214,13 +210,13 @@ class Commands:
             return
         if result.kind == "crash" and isinstance(result.value, list) and not result.output:
             blocks = ([*crash_texts(report), Text("")] for report in result.value)
-            self._model.say([text for block in blocks for text in block][:-1])
+            self.model.say([text for block in blocks for text in block][:-1])
             return
         if self.plain:
-            self._model.say(Text(safe) for line in result.lines for safe in lines_of(line) or [""])
+            self.model.say(Text(safe) for line in result.lines for safe in lines_of(line) or [""])
             return
         ms = _duration_ms(result)
-        self._model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
+        self.model.say(reply_lines(result.lines, error=result.error, ms=ms, number=number))
 
     def _at_once(self, result: Result) -> None:
         """Show the outcome of a call before all that it leads to, as a script does."""
@@ -230,13 +226,13 @@ class Commands:
 
     async def carry_out(self, line: str, *, script: bool = False) -> Result | None:
         """What a line comes to; None if it is a comment, or says nothing."""
-        line = expand(line, self._settings.aliases)
+        line = expand(line, self.settings.aliases)
         try:
-            local = parse_here(line, Workers(self._names, line))
+            local = parse_here(line, Workers(self.names, line))
             if local is not None:
                 assert self.here is not None, "the session sets it before it runs"
                 return await self.here(local)
-            names = NamesHere(Workers(self._names, line), self._api, self.results)
+            names = NamesHere(Workers(self.names, line), self.api, self.results)
             command = read_command(line, names, self.results)
             if command is None:
                 return None
@@ -260,10 +256,10 @@ class Commands:
         if command.verb == "call" and not command.at:
             self._held.calling = known_as(command.arguments["worker"])
         result, shown = await perform(
-            command, self._api, self.results, show=self._at_once, helped=helped,
+            command, self.api, self.results, show=self._at_once, helped=helped,
             note=self._note,
         )  # fmt: skip
-        note_call(self._names, command, result)
+        note_call(self.names, command, result)
         return shown
 
     def _note(self, far: str) -> None:
@@ -271,11 +267,11 @@ class Commands:
 
     async def _may(self, command: Command) -> bool:
         """Ask before a command ends many workers; whether it may."""
-        ends, above = VERBS[command.verb].ends, self._settings.confirm_above
+        ends, above = VERBS[command.verb].ends, self.settings.confirm_above
         if ends is None or not above:
             return True
-        name = command.arguments.get(ends, self._model.tree.source.root)
-        count = workers_below(self._model.tree.source, name.rpartition("/")[2], above)
+        name = command.arguments.get(ends, self.model.tree.source.root)
+        count = workers_below(self.model.tree.source, name.rpartition("/")[2], above)
         what = f"more than {above:,} workers end"
         return count <= above or await self.asking.agreed(f"{command.verb} {name}: {what}")
 

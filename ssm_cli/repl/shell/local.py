@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 
 import msgspec
@@ -35,6 +36,7 @@ SOURCE_DEPTH = 10  # scripts that run each other
 Lend = Callable[[], AbstractAsyncContextManager[None]]
 
 
+@dataclass(eq=False)
 class Locals:
     """Carries out the commands of the prompt itself.
 
@@ -48,34 +50,27 @@ class Locals:
         views: by verb, what moves the view and is not the model's; called with the argument.
     """
 
-    def __init__(
-        self,
-        api: NodeApi,
-        model: Model,
-        commands: Commands,
-        environ: Mapping[str, str],
-        now: Callable[[], float],
-        *,
-        lend: Lend,
-        views: Mapping[str, Callable[[str], None]],
-    ) -> None:
-        self._api = api
-        self._model = model
-        self._commands = commands
-        self._environ = environ
-        self._now = now
-        self._lend = lend
+    api: NodeApi
+    model: Model
+    commands: Commands
+    environ: Mapping[str, str]
+    now: Callable[[], float]
+    _: KW_ONLY
+    lend: Lend
+    views: Mapping[str, Callable[[str], None]]
+
+    def __post_init__(self) -> None:
         self._depth = 0
-        tree = model.tree
+        tree = self.model.tree
         self._views: dict[str, Callable[[str], None]] = {
             "filter": tree.seek,
             "sort": lambda column: tree.sort_by(SORTS[column]),
             "open": lambda name: tree.open(name.rpartition("/")[2]),
             "close": lambda name: tree.close(name.rpartition("/")[2]),
             "detail": self._detail,
-            "freeze": lambda _: model.freeze(),
-            "filter-log": model.filter_log,
-            **views,
+            "freeze": lambda _: self.model.freeze(),
+            "filter-log": self.model.filter_log,
+            **self.views,
         }
         self._runs: dict[str, Callable[[str], Awaitable[Result | None]]] = {
             "time": self._time,
@@ -94,19 +89,19 @@ class Locals:
         """
         if local.verb in self._views:
             self._views[local.verb](local.argument)
-            self._model.touch()
+            self.model.touch()
             return None
         return await self._runs[local.verb](local.argument)
 
     async def _settings(self, _: str) -> Result:
-        path, written = write_template(self._environ)
+        path, written = write_template(self.environ)
         how = "written there, every key explained" if written else "there already"
         return Result("settings", (f"{path}: {how}; they count from the next start",))
 
     async def _time(self, line: str) -> Result | None:
-        began_s = self._now()
-        result = await self._commands.carry_out(line)
-        took = f"{(self._now() - began_s) * 1000:.2f} ms"
+        began_s = self.now()
+        result = await self.commands.carry_out(line)
+        took = f"{(self.now() - began_s) * 1000:.2f} ms"
         if result is None:
             return Result("time", (took,))
         return msgspec.structs.replace(result, lines=(*result.lines, f"took {took}"))
@@ -117,28 +112,28 @@ class Locals:
         Where lines are printed for good, only a result that differs is. What is no command ends it
         at once; a command that fails is tried again.
         """
-        model, since, said = self._model, 0, -1
+        model, since, said = self.model, 0, -1
         shown: tuple[str, ...] | None = None
         while True:
-            result = await self._commands.carry_out(line)
+            result = await self.commands.carry_out(line)
             if result is None or result.exit_code is ExitCode.USAGE:
                 return result
             if not model.printed or shown != result.lines:
                 if said == model.output_seq:
                     model.take_back(since)
                 since, shown = model.output_seq, result.lines
-                self._commands.show(result)
+                self.commands.show(result)
                 said = model.output_seq
             await asyncio.sleep(WATCH_S)
 
     async def _follow(self, name: str) -> Result | None:
         """Print the last reports and each one to come, until Ctrl-C cancels it."""
-        model, name = self._model, name.rpartition("/")[2]
+        model, name = self.model, name.rpartition("/")[2]
         coming: asyncio.Queue[Report] = asyncio.Queue(FOLLOWED_REPORTS)
         follower = partial(offer_report, coming)
         model.followers.append(follower)
         try:
-            last = [report for report in self._api.reports() if concerns(report, name)]
+            last = [report for report in self.api.reports() if concerns(report, name)]
             model.say(log_text(report) for report in last[-FOLLOWED_LAST:])
             while True:
                 report = await coming.get()
@@ -163,14 +158,14 @@ class Locals:
             for line in lines_in(data.decode("utf-8", "surrogateescape")):
                 if not line.strip() or line.lstrip().startswith("#"):
                     continue
-                self._commands.echo(line)
-                result = await self._commands.carry_out(line, script=True)
+                self.commands.echo(line)
+                result = await self.commands.carry_out(line, script=True)
                 if result is not None:
-                    self._commands.show(result)
+                    self.commands.show(result)
                     if result.error or result.ends:
                         return msgspec.structs.replace(result, lines=())
-                if self._commands.room is not None:
-                    await self._commands.room()
+                if self.commands.room is not None:
+                    await self.commands.room()
         finally:
             self._depth -= 1
         return None
@@ -178,30 +173,30 @@ class Locals:
     async def _edit(self, worker: str) -> Result | None:
         """Put a state in place of the worker's as the user's editor left it."""
         try:
-            api = standing(self._commands.results.here(Command("set")), self._api)
+            api = standing(self.commands.results.here(Command("set")), self.api)
             state = data_of(api, worker, api.get_state(worker))
         except SsmError as error:
             return refused(error)
         before = msgspec.json.format(msgspec.json.encode(state), indent=2).decode() + "\n"
-        async with self._lend():
-            after = await edited(before, ".json", self._environ)
+        async with self.lend():
+            after = await edited(before, ".json", self.environ)
         if after is None or after.strip() == before.strip():
             return Result("edit", ("nothing was changed",))
         return await aexecute(Command("set", {"worker": worker, "value": after}), api)
 
     def _detail(self, name: str) -> None:
         """Choose a node and show what there is to know of it."""
-        tree = self._model.tree
+        tree = self.model.tree
         known = name.rpartition("/")[2]
         if tree.source.glance(known) is None:
-            near = nearest(known, self._commands.names.like(known))
+            near = nearest(known, self.commands.names.like(known))
             hint = f"did you mean `{near}`?" if near else "`tree` shows all"
             raise CommandError(f"there is no node `{name}`; {hint}", column=8)
         row = tree.index.row_of(known, 0, tree.index.count)
         if row is None:
             raise CommandError(f"{name} is not in view; `filter {name}` brings it there", column=8)
         tree.chosen = row
-        self._model.detail = ()
+        self.model.detail = ()
 
 
 def concerns(report: Report, name: str) -> bool:

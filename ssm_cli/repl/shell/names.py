@@ -64,7 +64,6 @@ class Names:
         return word in self._labels() or any(self._lists("supervisor", pool) for pool in pools)
 
     def _labels(self) -> frozenset[str]:
-        """Return the labels of the children of pools."""
         if self._labelled is None:
             named = (name for name in self.all("worker") if JOINT in name)
             self._labelled = frozenset(name.rpartition(JOINT)[2] for name in named)

@@ -25,7 +25,7 @@ import msgspec
 
 from ssm_cli.commands.results import REDIRECTED, Result
 from ssm_cli.commands.text import brief
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.repl.shell.pipeline import Pipeline
 
@@ -83,9 +83,7 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
         if error.filename is None:  # it was opened, and has no room
             return sent_on(result, (), failed)
         raise CommandError(failed) from error
-    count = len(result.lines)
-    said = f"{count:,} line{'' if count == 1 else 's'} to {path}"
-    return sent_on(result, (said,))
+    return sent_on(result, (f"{counted(len(result.lines), 'line')} to {path}",))
 
 
 def sent_on(result: Result, lines: tuple[str, ...], failed: str = "") -> Result:
@@ -298,7 +296,7 @@ async def hand_back(stream: TextIO) -> None:
         os.close(terminal)
     assert child.stdout is not None, "a pipe was asked for"
     with child.stdout as said:
-        await _readable(said.fileno())  # it has begun: now each moment counts
+        await readable(said.fileno())  # it has begun: now each moment counts
         if not os.read(said.fileno(), 1):
             raise OSError(errno.ECHILD, f"{sys.executable} does not start")
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -318,7 +316,7 @@ async def ended(process: subprocess.Popen[bytes]) -> int:
         return process.wait()
     descriptor = os.pidfd_open(process.pid)
     try:
-        await _readable(descriptor)
+        await readable(descriptor)
     finally:
         os.close(descriptor)
     return process.wait()
@@ -367,7 +365,7 @@ async def _read(descriptor: int, program: str) -> bytes:
     """
     kept = bytearray()
     while len(kept) <= OUTPUT_BYTES:
-        await _readable(descriptor)
+        await readable(descriptor)
         chunk = os.read(descriptor, CHUNK_BYTES)
         if not chunk:
             return bytes(kept)
@@ -376,7 +374,8 @@ async def _read(descriptor: int, program: str) -> bytes:
     raise CommandError(f"`{brief(program, 200)}` writes more than {most}; let it write to a file")
 
 
-async def _readable(descriptor: int) -> None:
+async def readable(descriptor: int) -> None:
+    """Wait until a descriptor can be read; raises `PermissionError` for a file on a disk."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_reader(descriptor, _resolve, ready)

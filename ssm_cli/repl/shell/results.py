@@ -145,7 +145,6 @@ class Results:
 
 
 def _value(result: Result) -> Any:
-    """The JSON-ready value of a result."""
     record: Any = result.records[0] if len(result.records) == 1 else list(result.records)
     if result.kind == "call" and isinstance(record, dict) and "value" in record:
         return record["value"]

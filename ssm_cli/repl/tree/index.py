@@ -32,7 +32,7 @@ class Children(Protocol):
         ...
 
     def children(self, name: str, most: int | None = None) -> list[str]:
-        """Its first children in start order."""
+        """Its first `most` children in start order."""
         ...
 
     def supervisors(self, name: str) -> list[str]:

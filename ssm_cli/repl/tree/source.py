@@ -9,18 +9,14 @@ import msgspec
 
 from ssm_cli.commands.records import each_node
 from ssm_cli.repl.tree.far import FarSource
+from ssm_cli.repl.tree.index import Children
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.looking.listing import Census, Glance
 from ssm_cli.runtime.views import NodeView
 
 
-class Source(Protocol):
+class Source(Children, Protocol):
     """A tree that is read incrementally; see `runtime.looking.listing`."""
-
-    @property
-    def root(self) -> str:
-        """The name of the root."""
-        ...
 
     @property
     def queue(self) -> int:
@@ -45,18 +41,6 @@ class Source(Protocol):
 
     def glance(self, name: str) -> Glance | None:
         """Return one node; None if unknown."""
-        ...
-
-    def size(self, name: str) -> int:
-        """Return the number of its children."""
-        ...
-
-    def children(self, name: str, most: int | None = None) -> list[str]:
-        """Return its first `most` children in start order."""
-        ...
-
-    def supervisors(self, name: str) -> list[str]:
-        """Return its children that are supervisors."""
         ...
 
     def census(self) -> Iterator[Census]:
