@@ -101,10 +101,10 @@ def handlers(path: str) -> Iterator[Handler]:
 def firsts(handler: Handler, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, First]]:
     """Yield what may bring the engine to a handler."""
     for scenario in scenarios:
-        for (code, line), acts in record(scenario).times.items():
+        for (code, line), (act, _, _) in record(scenario).times.items():
             if code.co_filename == handler.path and line in handler.body:
                 for error in handler.errors:
-                    yield scenario, First(code, line, min(acts), error)
+                    yield scenario, First(code, line, act, error)
 
 
 def replayed(scenario: Scenario, first: First) -> Scenario | None:

@@ -247,7 +247,7 @@ CREW = frozenset({"pool:x", "pool:y", "pool:z"})
 SCENARIOS = [
     Scenario("asked_by_name", flat("one_for_one"), asked_by_name, frozenset("b"), watched=False,
              kills=True),
-    Scenario("by_key", sharded, by_key, CREW | {"x", "y", "z"}, watched=False, kills=True),
+    Scenario("by_key", sharded, by_key, CREW | {"p-1", "x", "y", "z"}, watched=False, kills=True),
     Scenario("parts_go", flat("one_for_one"), parts, frozenset("bc"), watched=False, kills=True),
     Scenario("far_names", remote, far_names, FAR, far=True, watched=False),
     Scenario("kept_pool", crew, kept_pool, CREW, durable=True, kills=True, defers=True,

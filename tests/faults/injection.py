@@ -124,27 +124,43 @@ def is_counted(code: CodeType) -> bool:
 
 
 class Recorder:
-    """Counts the lines of the engine: how often each act reaches each."""
+    """Counts the lines of the engine that acts reach.
+
+    Attributes:
+        times: of each line, the first act and the last that reach it, and how often that one does.
+        costs: about what it costs to come to the end of each act: lines.
+        down: the acts that begin or end with a tree that is down.
+    """
 
     def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self.times: dict[Line, dict[int, int]] = {}
+        self._stage: Stage | None = stage
+        self.down = stage.down
+        self.times: dict[Line, tuple[int, int, int]] = {}
+        self.costs: dict[int, int] = {}
+        self._lines = 0
 
     def watch(self) -> None:
         """Begin to count."""
         watch_all(is_counted, self._count)
 
     def _count(self, frame: FrameType) -> None:
-        if not is_bare_try(frame):
-            acts = self.times.setdefault((frame.f_code, frame.f_lineno), {})
-            acts[self._stage.number] = acts.get(self._stage.number, 0) + 1
+        if not is_bare_try(frame) and self._stage is not None:
+            line, act = (frame.f_code, frame.f_lineno), self._stage.number
+            first, last, times = self.times.get(line, (act, act, 0))
+            self.times[line] = first, act, times + 1 if act == last else 1
+            self._lines += 1
+            self.costs[act] = self._lines
 
-    def points(self) -> list[Point]:
-        """The first and the last time that each line is reached."""
+    def end(self) -> None:
+        """Let go of what was recorded: a node and all in it."""
+        self._stage = None
+
+    def points(self, line: Line) -> list[Point]:
+        """The first and the last time that a line is reached."""
+        first, last, times = self.times[line]
         return [
-            Point(*line, act, time, act in self._stage.down)
-            for line, acts in self.times.items()
-            for act, time in sorted({(min(acts), 1), (max(acts), acts[max(acts)])})
+            Point(*line, act, time, act in self.down)
+            for act, time in sorted({(first, 1), (last, times)})
         ]
 
 
@@ -265,6 +281,7 @@ def never(seconds: float) -> tuple[int, int]:
 
 def take(scenario: Scenario, recorder: Recorder) -> None:
     """Know what a scenario executes."""
+    recorder.end()
     _recorded[scenario.name] = recorder
 
 
@@ -303,19 +320,32 @@ class Sweep:
 def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]]:
     """Which points each scenario strikes by a method: neighbouring lines are of different ones.
 
-    Of each line that is the first time that it is reached, by one method, and by the other one of
-    the later times, of whatever scenario.
+    Of each line that is the first time that the scenario reaches it which takes the least to come
+    there, by one method, and by the other one of the other times, of whatever scenario. On the
+    machine's clock, after a first exception and where a scenario is torn, it is struck where no
+    other scenario comes to it.
     """
-    everywhere: dict[Line, list[tuple[str, Point]]] = {}
+    everywhere: dict[Line, list[tuple[bool, int, str]]] = defaultdict(list)
     chosen: dict[str, list[Point]] = {scenario.name: [] for scenario in scenarios}
-    for scenario in scenarios:
-        for point in record(scenario).points():
-            everywhere.setdefault((point.code, point.line), []).append((scenario.name, point))
-    for number, places in enumerate(everywhere.values()):
-        first = (number % 2 == 0) == (method is Method.RAISED)
-        if first or (LATER_TOO and len(places) > 1):
-            name, point = places[0 if first else 1 + number % (len(places) - 1)]
-            chosen[name].append(point)
+    for number, scenario in enumerate(scenarios):
+        recorded = record(scenario)
+        last = bool("clock" in scenario.options or scenario.first or scenario.torn)
+        for line, (act, _, _) in recorded.times.items():
+            cost = number if last else recorded.costs[act]
+            everywhere[line].append((last, cost, scenario.name))
+    for number, (line, places) in enumerate(everywhere.items()):
+        cheapest = min(places)[-1]
+        if (number % 2 == 0) == (method is Method.RAISED):
+            chosen[cheapest].append(_recorded[cheapest].points(line)[0])
+        elif LATER_TOO:
+            others = [
+                (name, point)
+                for _, _, name in places
+                for point in _recorded[name].points(line)[name == cheapest :]
+            ]
+            if others:
+                name, point = others[number % len(others)]
+                chosen[name].append(point)
     return chosen
 
 

@@ -59,6 +59,8 @@ class Scenario:
         options: of the node.
         forgets: whether the oldest reports are forgotten.
         first: what raises before anything is thrown in.
+        torn: whether acts bring the engine where it does not come by itself, or execute it as code
+            of the user: it is struck where no other scenario comes.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Scenario:
     options: Mapping[str, Any] = field(default_factory=dict)
     forgets: bool = False
     first: Any = None
+    torn: bool = False
 
 
 class Utf8:

@@ -327,7 +327,8 @@ DURABLE: dict[str, Any] = {"durable": True, **KILLS}
 
 SCENARIOS = [
     Scenario("saved_parts", saved_now_and_then, saved_parts, frozenset("abdgc"), **DURABLE),
-    Scenario("journal_parts", tree, journal_parts, frozenset("abgcx"), may_end=True, **DURABLE),
+    Scenario("journal_parts", tree, journal_parts, frozenset("abgcx"), may_end=True,
+             torn=True, **DURABLE),
     Scenario("rebuilt", tree, rebuilt, frozenset("abgc"), may_end=True, **DURABLE),
     Scenario("read_anew", tree, read_anew, frozenset("abgc"), may_end=True, **DURABLE),
     Scenario("enrols", pooled, enrols, frozenset({"one", "two", "pool:one", "pool:two", "big"}),
