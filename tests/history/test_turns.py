@@ -303,7 +303,6 @@ def test_who_waits_for_a_step_has_used_time_as_well() -> None:
     assert len(pieces) < 10
 
 
-@pytest.mark.usefixtures("short")
 def test_a_fork_that_is_stepped_is_not_stepped_by_somebody_else_and_can_be_dropped() -> None:
     async def main() -> None:
         with with_futures(Node(tree(), history=1000), instant) as node:
