@@ -12,12 +12,14 @@ from ssm_cli.commands.records import json_line
 from ssm_cli.commands.results import Result
 from ssm_cli.runtime.api import NodeApi
 
-BESIDE = frozenset({"replay", "save", "shrink"})
+BESIDE = frozenset({"replay", "report", "save", "shrink"})
 """Verbs of the past that change nothing: they are carried out in a process of their own."""
 READING = frozenset({"back", "blame", "next", "when"})
 """Verbs that look through records: they are as well, where the answer is not there soon."""
 STEPPING = frozenset({"advance", "edit", "without"})
 """Verbs that step a fork: it is given turns, as the live tree is."""
+LOOKING = frozenset({"at", "diff", "fork", "history"})
+"""Verbs that make a tree of the past, or tell much of it: they are done in turns likewise."""
 
 
 @runtime_checkable
@@ -46,8 +48,11 @@ def is_in_fork(command: Command) -> bool:
 def takes_long(command: Command, api: NodeApi) -> bool:
     """Return whether a command is carried out while the tree goes on, if this one does."""
     verb = command.verb
-    if verb in READING:
-        return "soon" in getattr(api, "effects", ())
+    effects = getattr(api, "effects", ())
+    if verb in READING or verb in LOOKING:
+        return ("soon" if verb in READING else "in_turns") in effects
+    if verb == "report":  # elsewhere its page is made here
+        return "beside" in effects
     return verb in FUTURES or verb in BESIDE or (verb in STEPPING and is_in_fork(command))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ssm_cli.commands.parse import Command
-from ssm_cli.commands.records import VERSION
-from ssm_cli.commands.results import Result, made_result
+from ssm_cli.commands.records import VERSION, json_line
+from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
 from ssm_cli.commands.verbs import VERB_OF, VERBS
@@ -19,6 +19,7 @@ from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
 from ssm_cli.history.saved.file import write_past
+from ssm_cli.history.turns import Turns, all_turns
 from ssm_cli.runtime.api import NodeApi
 
 INPUT_CHARACTERS = 60
@@ -29,7 +30,8 @@ ROW_COLUMNS = 79  # of a timeline that is printed
 
 Data = dict[str, Any]
 Shown = tuple[list[str], list[Data]]
-Show = Mapping[str, Callable[[Data], Shown]]
+Show = Mapping[str, Callable[[Data], Shown | Turns[Shown]]]
+LINES_A_TURN = 64
 
 
 def ask_past(command: Command, api: NodeApi, shown_by: Show) -> Result:
@@ -55,17 +57,38 @@ def asked_past(command: Command) -> tuple[str, Data]:
 
 def show_past(command: Command, found: Data, shown_by: Show) -> Result:
     """Show what the past has answered by the verb's row in `shown_by`."""
+    result: Result = all_turns(show_in_turns(command, found, shown_by))
+    return result
+
+
+def show_in_turns(command: Command, found: Data, shown_by: Show) -> Turns[Result]:
+    """`show_past`, in turns where much is shown."""
     verb = VERBS[command.verb]
     if "data" in found:
         found = _kept(found, command.arguments["file"])
-    lines, made = shown_by[verb.name](found)
+    told = shown_by[verb.name](found)
+    lines, made = (yield from told) if isinstance(told, Generator) else told
     if verb.name == "history" and command.last == 0:
         lines = []  # as of `log -n 0`
     none = verb.name == "when" and found["record"] is None
     code = ExitCode.CRASHED if none else ExitCode.DONE
     if differs(verb.name, found):
         code = ExitCode.NOT_RUNNING  # the contract's code for a difference
-    return made_result(verb.name, tuple(lines), made, command.output, exit_code=code, value=found)
+    if command.output in ("json", "jsonl"):
+        lines = yield from each_line(made, json_line)
+    return Result(
+        verb.name, tuple(lines), tuple(made), output=command.output, exit_code=code, value=found
+    )
+
+
+def each_line(records: Iterable[Data], written: Callable[[Data], str]) -> Turns[list[str]]:
+    """Return the line of each record, some of them a turn."""
+    lines: list[str] = []
+    for number, record in enumerate(records, 1):
+        lines.append(written(record))
+        if not number % LINES_A_TURN:
+            yield
+    return lines
 
 
 def differs(verb: str, found: Data) -> bool:
@@ -146,10 +169,10 @@ def _values(change: Data, columns: int = 0) -> str:
     return shown_values(recorded(change), VALUE_CHARACTERS, columns)
 
 
-def _history(found: Data) -> Shown:
+def _history(found: Data) -> Turns[Shown]:
     records = found["records"]
     none = "nothing is remembered" if not found["last"] else "no record here yet"
-    return [record_line(record) for record in records] or [none], records
+    return (yield from each_line(records, record_line)) or [none], records
 
 
 def _place(found: Data) -> Shown:
@@ -235,7 +258,7 @@ def _save(found: Data) -> Shown:
     return lines, [{"v": VERSION, "type": "saved", **found}]
 
 
-SHOWN: dict[str, Callable[[Data], Shown]] = {
+SHOWN: dict[str, Callable[[Data], Shown | Turns[Shown]]] = {
     "history": _history,
     "at": _place,
     "now": _place,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ssm_cli.commands.past import (
     ask_past,
     asked_past,
     record_line,
-    show_past,
+    show_in_turns,
 )
 from ssm_cli.commands.records import VERSION, instant, report_record, tree_record
 from ssm_cli.commands.reload import compared_lines, handle_reload
@@ -32,6 +33,7 @@ from ssm_cli.errors import CommandError, counted
 from ssm_cli.history.changes import recorded, shown
 from ssm_cli.history.page import PageData, page
 from ssm_cli.history.saved.keeping import installed
+from ssm_cli.history.turns import in_turns
 from ssm_cli.runtime.api import NodeApi
 
 MOST_RECORDS = 100_000  # in the page of a history
@@ -137,8 +139,28 @@ SCRATCH_SHOWN: dict[str, Callable[[Data], Shown]] = {
 
 def write_report(command: Command, api: NodeApi) -> Result:
     """Write the page of what a tree remembers to a file."""
+    need_room(command, target_of(command, "file"), PAGE)
+    return written_report(command, made_report(command, api))
+
+
+async def awrite_report(
+    command: Command, api: NodeApi, note: Callable[[str], None] | None
+) -> Result:
+    """`write_report` for asyncio; the page is made in a process of its own."""
+    need_room(command, target_of(command, "file"), PAGE)
+    work = partial(made_report, command, api)
+    return written_report(command, await api.perform("beside", "report", note=note, work=work))
+
+
+def written_report(command: Command, made: tuple[str, int]) -> Result:
+    """Write a page to the file of the command; say of how many records it is."""
     name = target_of(command, "file")
-    need_room(command, name, PAGE)
+    write_file(name, made[0])
+    return done(command, f"{counted(made[1], 'record')} in {name}")
+
+
+def made_report(command: Command, api: NodeApi) -> tuple[str, int]:
+    """Return the page of what a tree remembers, and of how many records it is."""
     at: dict[str, Any] = {"at": command.at} if command.at else {}
     found = api.perform("history", last=MOST_RECORDS, **at)
     records = [record for record in found["records"] if record["how"] not in ("start", "exit")]
@@ -148,8 +170,7 @@ def write_report(command: Command, api: NodeApi) -> Result:
         reports=[{"record": 0, **report_record(r)} for r in api.reports(0, MOST_REPORTS)],
         trimmed=max(0, records[0]["record"] - 1) if records else 0,
     )  # fmt: skip
-    write_file(name, page(data))
-    return done(command, f"{counted(len(records), 'record')} in {name}")
+    return page(data), len(records)
 
 
 SHOWN_BY = SHOWN | SCRATCH_SHOWN | BREAKS_SHOWN
@@ -175,6 +196,8 @@ async def ahandle_past(
 
     Cancelling it ends what was begun.
     """
+    if command.verb == "report":
+        return await awrite_report(command, api, note)
     effect, given = asked_past(made_ready(command))
     if isinstance(api, AsksLater):
         found = await api.aperform(effect, **given)
@@ -184,7 +207,8 @@ async def ahandle_past(
         found = await api.perform("soon", effect, **given)
     else:
         found = await api.perform("in_turns", effect, **given)
-    return show_past(command, found, shown_by(command))
+    result: Result = await in_turns(show_in_turns(command, found, shown_by(command)))
+    return result
 
 
 def ask_to_adopt(command: Command, api: NodeApi) -> Result:
@@ -222,6 +246,6 @@ def shown_by(command: Command) -> Show:
 
     def written(found: Data) -> Shown:
         write_file(file, found["test"])
-        return SHOWN_BY["shrink"]({**found, "file": file})
+        return _shrink({**found, "file": file})
 
     return {"shrink": written}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,7 +66,7 @@ class FromJournal:
 def with_trees(node: Node, told: FromJournal) -> Node:
     """Have a node that was never started show its durable workers, now and at each record."""
     put_states(node._world, known_at(told, told.recorder.last()), told.pools)  # noqa: SLF001 - ours
-    node.at = partial(tree_at, node, told)
+    node.at, node.turns_to = partial(tree_at, node, told), partial(turns_to, node, told)
     node.first_record = partial(first_of, told)
     return with_crashes(node, told, told.recorder.last())
 
@@ -123,6 +123,12 @@ def tree_at(node: Node, told: FromJournal, record: int) -> Node:
     tree = Node(node.spec, name=node.name, clock=ManualClock(now_s, wall_s), guard=False)
     put_states(tree._world, known_at(told, record), told.pools)  # noqa: SLF001 - made for this
     return with_crashes(tree, told, record)
+
+
+def turns_to(node: Node, told: FromJournal, record: int) -> Generator[None, None, Node]:
+    """`tree_at` as `Node.turns_to`: nobody else waits where a journal is read."""
+    yield
+    return tree_at(node, told, record)
 
 
 def known_at(told: FromJournal, record: int) -> dict[str, Known]:

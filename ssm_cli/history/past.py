@@ -120,7 +120,10 @@ class Past:
         if place and not reading:
             need_rest(self._places.fork_of(place))
         if record is not None:
-            return self._places.tree_at(self._places.record_at(record, place), place)
+            found: Node = all_turns(
+                self._places.tree_at(self._places.record_at(record, place), place)
+            )
+            return found
         return self._places.tree(place)
 
     def _place(self, at: str) -> str:
@@ -129,7 +132,7 @@ class Past:
             return ""
         if at.isdecimal() or FORK.fullmatch(at):
             return at
-        place: str = self._timeline.go(at)["place"]
+        place: str = all_turns(self._timeline.go(at))["place"]
         return place
 
     def _drop(self, worker: str | None = None, place: str = "") -> Data:

@@ -13,6 +13,7 @@ import msgspec
 
 from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.records import has_number
+from ssm_cli.history.turns import Turns, all_turns
 from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
 from ssm_cli.runtime.node import Node
 
@@ -102,18 +103,22 @@ class Places:
             return self.node
         if not place.isdecimal():
             return self.fork_of(place).node
-        record = int(place)
+        found: Node = all_turns(self.turns_to(int(place)))
+        return found
+
+    def turns_to(self, record: int) -> Turns[Node]:
+        """Return the tree that stood at a record of the live one; raises `Forgotten`."""
         if record not in self._trees:
-            self._trees[record] = self.node.at(record)
+            self._trees[record] = yield from self.node.turns_to(record)
         self._trees.move_to_end(record)
         while len(self._trees) > KEPT_TREES:
             self._trees.popitem(last=False)
         return self._trees[record]
 
-    def tree_at(self, record: int, place: str) -> Node:
+    def tree_at(self, record: int, place: str) -> Turns[Node]:
         """Return the tree that stood at a record of a place; raises `Forgotten`."""
         if not place or place.isdecimal():
-            return self.tree(str(record))
+            return (yield from self.turns_to(record))
         fork: Fork | None = self.fork_of(place)
         source = self.node
         while fork is not None:
@@ -121,8 +126,8 @@ class Places:
                 source = fork.node
                 break
             source, fork = fork.source, fork.parent  # what was before, it has in common
-        found: Node = self.tree(str(record)) if source is self.node else source.at(record)
-        return found
+        going = self.turns_to(record) if source is self.node else source.turns_to(record)
+        return (yield from going)
 
     def fork_of(self, place: str) -> Fork:
         """Return the fork of that name.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from copy import copy
 from typing import Any
 
 from ssm_cli.errors import Forgotten
@@ -35,9 +34,9 @@ from ssm_cli.runtime.engine.recorder import (
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.recording.given import inputs_waiting
 from ssm_cli.runtime.recording.restep import is_own
-from ssm_cli.runtime.recording.rewind import at_once
+from ssm_cli.runtime.recording.rewind import as_it_is, at_once
 
-Copied = Callable[[Node, int], Node]
+Copied = Callable[[Node, int], Turns[Node]]
 Keys = Counter[tuple[str, int]]
 """How many inputs of which worker: each is known by the object that was given first."""
 
@@ -50,7 +49,7 @@ def rerun(fork: Fork, instead: Mapping[int, Any], copied: Copied) -> Turns[tuple
     Args:
         fork: it is not changed.
         instead: by record, the input to be served in its place; None leaves it out.
-        copied: returns a scratch tree of a tree, behind a record.
+        copied: makes a scratch tree of a tree, behind a record, in turns.
 
     Raises:
         Forgotten: not all that is needed is remembered.
@@ -72,7 +71,7 @@ def again(
     if source is None or own is None or fork.base not in own.ring:
         raise Forgotten(f"not all that {fork.name} has served is remembered; `fork` makes another")
     if min(instead) > fork.record:
-        node = copied(fork.node.at(fork.base[0]), fork.base[0])
+        node = yield from copied((yield from fork.node.turns_to(fork.base[0])), fork.base[0])
         base, here = base_of(node), waiting_in_world(node)
         then = entries_between(own, fork.base[0], own.last())
         yield from node.step_again(own, then, instead)
@@ -97,19 +96,12 @@ def source_again(
         node, _, here = yield from again(parent, given, copied, fork.record)
         yield from node.turns(max(0.0, fork.base[5].world.clock.now_s() - node.now_s()))
         return node, here
-    then = [*at_once(entries_between(source, first - 1, fork.record), fork.record)]
-    node = copied(fork.source.at(first - 1), first - 1)
+    known = as_it_is(source)
+    then = [*at_once(entries_between(known, first - 1, fork.record), fork.record)]
+    node = yield from copied((yield from fork.source.turns_to(first - 1)), first - 1)
     here = waiting_in_world(node)
-    yield from node.step_again(as_it_is(source), then, instead)
+    yield from node.step_again(known, then, instead)
     return node, here
-
-
-def as_it_is(recorder: Recorder) -> Recorder:
-    """Return what a recorder knows of its records now: it may forget, and learn more."""
-    known = copy(recorder)
-    known.causes, known.instants = {**recorder.causes}, copy(recorder.instants)
-    known.instants.take_over(recorder.instants)
-    return known
 
 
 def base_of(node: Node, record: int = 0) -> Entry:

@@ -21,10 +21,10 @@ from ssm_cli.history.rerun import base_of, rerun
 from ssm_cli.history.saved.code import GONE, GONE_MACHINE, GoneServer
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.history.timeline import Timeline
-from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns
+from ssm_cli.history.turns import AGAIN_S, GO_ON_S, Clock, Quota, Turns, all_turns, bounded
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.engine.recorder import Acted
-from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.node import Node, with_own_states
 from ssm_cli.runtime.outside import is_raised_by_code
 
 MOST_ADVANCE_S = 10 * 365 * 86_400.0
@@ -35,6 +35,7 @@ MOST_COPIED = 1000  # workers whose states are copied for a fork
 MOST_TOLD = 100  # records that time has brought
 FORK_RECORDS = 10_000  # that a fork remembers of itself
 TOO_MUCH = "too much happens in a fork, it took {:g} s of the processor"
+SLOW = "to copy its states takes more than {:g} s of the processor"
 
 
 class Scratch:
@@ -51,7 +52,9 @@ class Scratch:
         self._signs = Signs()
         self._places: Places = timeline.places
 
-    def fork(self, record: str | None = None, code: str | None = None, place: str = "") -> Data:
+    def fork(
+        self, record: str | None = None, code: str | None = None, place: str = ""
+    ) -> Turns[Data]:
         """Make a scratch tree of the place, or of a record, and return where it stands.
 
         With `code`, a file, the workers of a file of that name are stepped by it from there on; a
@@ -60,10 +63,10 @@ class Scratch:
         _, recorder, here = self._places.remembered(place)
         at = here if record is None else self._places.record_at(record, place)
         source = self._places.fork_of(place).node if is_fork(place) else self._places.node
-        module = None if code is None else other_code(code, source._world)  # noqa: SLF001 - its own room
-        if module is None and is_fork(place):
-            module = self._places.fork_of(place).code
-        node = scratch_of(source.at(at) if at != recorder.last() else source, at, module)
+        module = self._places.fork_of(place).code if is_fork(place) else None
+        quota = Quota(self._clock, self._processor, AGAIN_S, lambda: True)
+        made = made_at(source, at, code, module, is_now=at == recorder.last())
+        node, module = yield from bounded(quota, made, f"no fork is made: {SLOW.format(AGAIN_S)}")
         fork = self._places.add(node, at, place, base_of(node))
         fork.code = module
         told: Data = {"place": fork.name, "number": at, "waiting": waiting_in(node)}
@@ -181,7 +184,7 @@ class Scratch:
         if worker not in names or fork.node.whereis(worker) is None:
             raise Forgotten(f"no worker `{worker}` runs in {place}")
         state = names[worker].state  # type: ignore[attr-defined]  # a worker's
-        told = self._timeline.differing(live, fork.node, [worker])
+        told = all_turns(self._timeline.differing(live, fork.node, [worker]))
         known = worker, getattr(live._world.names.get(worker), "state", None), state  # noqa: SLF001 - as above
         is_stale = self._signs.is_stale(plan, known)
         if sure != "yes" or is_stale:
@@ -243,7 +246,7 @@ class Scratch:
         fork.node, fork.instead = node, of_source or fork.instead
         crashes = sum(report.event == "crashed" and report.record > begin
                       for report in node.reports())  # fmt: skip
-        changes = self._timeline.differing(old, node)
+        changes = yield from self._timeline.differing(old, node)
         changes += under_way_differing(old, node)
         return {"place": place, "number": node.record, "changes": changes, "crashes": crashes}
 
@@ -332,23 +335,49 @@ def is_fork(place: str) -> bool:
     return bool(place) and not place.isdecimal()
 
 
-def scratch_of(tree: Node, record: int, module: Any = None) -> Node:
+def made_at(
+    source: Node, record: int, code: str | None, module: Any, *, is_now: bool
+) -> Turns[tuple[Node, Any]]:
+    """Return a scratch tree of a node at a record, and the module that steps it; None for none.
+
+    What is forked now is taken before anybody gets in.
+
+    Args:
+        source: the live tree, or a fork.
+        record: behind which.
+        code: a file of other code; None for that of `module`, or their own.
+        module: what steps the source.
+        is_now: nothing is served there since.
+
+    Raises:
+        CommandError: the code cannot be loaded, or the tree be copied.
+        Forgotten: the record is not remembered.
+    """
+    if code is not None:
+        module = other_code(code, source._world)  # noqa: SLF001 - its own room
+    tree = source if is_now else (yield from source.turns_to(record))
+    return (yield from scratch_of(tree, record, module)), module
+
+
+def scratch_of(tree: Node, record: int, module: Any = None) -> Turns[Node]:
     """Return a fork that remembers, behind a record, and that is cut where it runs away.
 
     Raises:
         CommandError: it cannot be copied, or stepped by the code of `module`.
     """
-    node = copied(tree)
+    node = yield from copied(tree)
     node.remember(FORK_RECORDS, record)
     if module is not None:
         Replaced(node._world, module)  # noqa: SLF001 - of a fork that nobody else has
     return node
 
 
-def copied(tree: Node) -> Node:
+def copied(tree: Node) -> Turns[Node]:
     """Return a fork whose states are its own: a worker may change them in place.
 
-    States that cannot be copied, and those of very many workers, are shared, as pure steps allow.
+    It is of the tree as that is now; its states are copied in turns. They are in one piece where a
+    worker was seen to change its state in place, as it might do so meanwhile. States that cannot
+    be copied, and those of very many workers, are shared, as pure steps allow.
 
     Raises:
         CommandError: they cannot be copied, and a worker was seen to change its state in place.
@@ -357,10 +386,13 @@ def copied(tree: Node) -> Node:
     if recorder is not None:
         recorder.impure.compare()
     impure = recorder is not None and bool(recorder.impure.found)
-    if not impure and len(tree.names("worker")) > MOST_COPIED:
-        return tree.fork(guard=True)
     try:
-        return tree.fork(guard=True, copy="deep")
+        if impure:
+            return tree.fork(guard=True, copy="deep")
+        shared = tree.fork(guard=True)
+        if len(tree.names("worker")) > MOST_COPIED:
+            return shared
+        return (yield from with_own_states(shared))
     except BaseException as error:
         if not isinstance(error, Exception) and not is_raised_by_code(error):
             raise
@@ -369,7 +401,7 @@ def copied(tree: Node) -> Node:
                 f"a worker changes its state in place, which cannot be copied: {message_of(error)}"
             )
             raise CommandError(why) from error
-        return tree.fork(guard=True)
+        return shared
 
 
 def typed_input(cell: Any, data: bytes) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from itertools import islice
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import CommandError, Forgotten
@@ -16,16 +17,37 @@ from ssm_cli.history.paths import NoSuchPart, Path, parse_path
 from ssm_cli.history.places import Places
 from ssm_cli.history.records import Served, entries_in, latest_of, served, served_in
 from ssm_cli.history.telling import Data, Teller
+from ssm_cli.history.turns import Clock, Quota, Turns, bounded
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import Entry, Recorder
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
+from ssm_cli.runtime.recording.rewind import as_it_is
 
 MOST_S = 2.0  # that a question may take
+LOOK_S = 20.0  # of processor time, for one that is asked in turns
 AT_ONCE_S = 0.05  # and while the tree stands still, where it can be answered beside it
 SHOWN = 20  # records, unless it is said how many
 MOST_SHOWN = 100_000
 MOST_CAUSES = 1000  # in one chain
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def looking(
+    question: Callable[Concatenate[Timeline, P], Turns[T]],
+) -> Callable[Concatenate[Timeline, P], Turns[T]]:
+    """Have a question asked in turns, for `LOOK_S` at most."""
+
+    @wraps(question)
+    def asked(timeline: Timeline, /, *args: P.args, **given: P.kwargs) -> Turns[T]:
+        quota = Quota(timeline.clock, timeline.processor, LOOK_S, lambda: True)
+        what = f"this takes more than {LOOK_S:g} s of the processor"
+        return (yield from bounded(quota, question(timeline, *args, **given), what))
+
+    return asked
 
 
 class Timeline:
@@ -37,35 +59,40 @@ class Timeline:
     Attributes:
         places: the trees that stand at places, and the forks.
         patience: how long a question may take.
+        clock, processor: of the machine.
     """
 
     def __init__(
         self,
         node: Node,
         instant: Callable[[float], str],
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Clock = time.perf_counter,
+        processor: Clock = time.process_time,
     ) -> None:
+        self.clock, self.processor = clock, processor
         self.patience = Patience(clock)
         self.places = Places(node)
         self.instant = instant
 
     # -- looking -------------------------------------------------------------------------------
 
-    def history(self, worker: str | None = None, last: int = SHOWN, place: str = "") -> Data:
+    @looking
+    def history(self, worker: str | None = None, last: int = SHOWN, place: str = "") -> Turns[Data]:
         """Return the last records (of one worker), oldest first, and what is remembered."""
         _, recorder, here = self.places.remembered(place)
+        first, recorder = self._first(place), as_it_is(recorder)
         teller = Teller(recorder)
-        last = min(max(0, last), MOST_SHOWN)
-        found = list(islice(served_in(recorder, 0, here, worker, back=True), last))
-        if worker is not None and not found:
+        told: list[Data] = []
+        records = served_in(recorder, 0, here, worker, back=True)
+        for one in islice(records, min(max(0, last), MOST_SHOWN)):
+            told.append(teller.record(one, self.instant))
+            yield
+        if worker is not None and not told:
             self._need(recorder, worker)
-        return {
-            "first": self._first(place),
-            "last": recorder.last(),
-            "records": [teller.record(one, self.instant) for one in reversed(found)],
-        }
+        return {"first": first, "last": recorder.last(), "records": told[::-1]}
 
-    def go(self, where: str, place: str = "") -> Data:
+    @looking
+    def go(self, where: str, place: str = "") -> Turns[Data]:
         """Return the place that a word stands for (`at`), and its record."""
         place = place if place.isdecimal() else ""  # a fork has no past of its own to go to
         record = self.places.record_at(where, place)
@@ -74,8 +101,9 @@ class Timeline:
             return self._arrived("", recorder, record)
         crashed = where == "crash"
         shown = record - 1 if crashed else record
-        self.places.tree(str(shown))
-        return self._arrived(str(shown), recorder, record)
+        found = self._arrived(str(shown), recorder, record)
+        yield from self.places.turns_to(shown)
+        return found
 
     def step(
         self,
@@ -118,7 +146,10 @@ class Timeline:
         self.places.tree(str(record))
         return self._arrived(str(record), recorder, record)
 
-    def diff(self, one: str | None = None, other: str | None = None, place: str = "") -> Data:
+    @looking
+    def diff(
+        self, one: str | None = None, other: str | None = None, place: str = ""
+    ) -> Turns[Data]:
         """Return what a record changed, or what lies between two places, worker by worker."""
         _, recorder, here = self.places.remembered(place)
         teller = Teller(recorder)
@@ -130,8 +161,10 @@ class Timeline:
                 "changes": [self._told(found.worker, c) for c in teller.changes(found, 1000)],
             }
         first, second = (self.places.record_at(word, place) for word in (one, other))
-        before, after = (self.places.tree_at(record, place) for record in (first, second))
-        return {"from": first, "to": second, "changes": self.differing(before, after)}
+        before = yield from self.places.tree_at(first, place)
+        after = yield from self.places.tree_at(second, place)
+        told = yield from self.differing(before, after)
+        return {"from": first, "to": second, "changes": told}
 
     def blame(
         self, worker: str, path: str, when: str | None = None, last: int = SHOWN, place: str = ""
@@ -254,11 +287,14 @@ class Timeline:
     def _told(worker: str, change: Change) -> Data:
         return {"worker": worker, **change_record(change)}
 
-    def differing(self, one: Node, other: Node, names: Sequence[str] | None = None) -> list[Data]:
+    def differing(
+        self, one: Node, other: Node, names: Sequence[str] | None = None
+    ) -> Turns[list[Data]]:
         """Return what differs between two trees: each worker's state, and who is there."""
         found: list[Data] = []
         names = names or [*dict.fromkeys([*one.names("worker"), *other.names("worker")])]
         for name in names:
+            yield
             before, after = (state_in(node, name) for node in (one, other))
             if before is not after:
                 found += [self._told(name, change) for change in changes(before, after)]

@@ -29,6 +29,7 @@ from ssm_cli.history.shrink_tree import GIVEN_UP, TreeInput, crash_of, give_inpu
 from ssm_cli.history.telling import MOST_TEXT, Data, Teller
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.history.trials import Bounds, Broken, Goal, Run, Trial, crash_goal
+from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.recorder import AskedFor, Came, Recorder
@@ -173,7 +174,7 @@ class Trying:
         """Find the fewest inputs of any workers that take the root down, or lead to a crash."""
         node = self._timeline.places.node
         first, teller = node.first_record(), Teller(recorder)
-        start = scratch_of(node.at(first), first)
+        start = all_turns(scratch_of(node.at(first), first))
         inputs = inputs_since(recorder, first, crash)
         goal = GIVEN_UP
         if crash is not None and crash.failure is not None:

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from ssm_cli.errors import CommandError
 from ssm_cli.runtime.performer.loop import TURN_S
 
 GO_ON_S = 2.0  # of processor time that a fork goes on for one command
-AGAIN_S = 10.0  # and that it is stepped again for
+AGAIN_S = 10.0  # and that it is stepped again for, or made
 SHARE = 0.25  # of the time that passes meanwhile, which counts as such: steps may only wait
 
 T = TypeVar("T")
@@ -64,6 +65,18 @@ class Quota:
                 begun_s, worked_s = self._clock(), self._processor()
         steps.close()
         return None
+
+
+def bounded(quota: Quota, steps: Turns[T], what: str) -> Turns[T]:
+    """Take steps within a quota, and return what they come to.
+
+    Raises:
+        CommandError: that is over; says `what` took too long.
+    """
+    found = yield from quota.cut(steps)
+    if quota.is_over:
+        raise CommandError(f"{what}; ask for less")
+    return found  # type: ignore[return-value]  # they have come to their end
 
 
 def all_turns(turns: Any) -> Any:

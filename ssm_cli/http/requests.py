@@ -11,7 +11,7 @@ import msgspec
 from ssm_cli.codec.build import codec_for
 from ssm_cli.commands.applying import applied_record, plan_record
 from ssm_cli.commands.future_verbs import FUTURE_VERBS
-from ssm_cli.commands.later import BESIDE, READING, STEPPING
+from ssm_cli.commands.later import BESIDE, LOOKING, READING, STEPPING
 from ssm_cli.commands.records import done_record, report_record
 from ssm_cli.commands.routes import WORKERS, Route
 from ssm_cli.commands.values import child_spec_of, set_state, state_of
@@ -33,11 +33,15 @@ from ssm_cli.supervision.planning import Applied, TreePlan
 MAX_LOG = 10_000
 _encode = msgspec.json.Encoder().encode
 FUTURE = [verb.route.effect for verb in FUTURE_VERBS if verb.route is not None]
-READ = [route.effect for verb in READING if (route := VERBS[verb].route) is not None]
+WAYS = ((BESIDE, "beside"), (READING, "soon"), (STEPPING | LOOKING, "in_turns"))
 LATER = {
-    **dict.fromkeys([*BESIDE, *FUTURE], "beside"),
-    **dict.fromkeys(STEPPING, "in_turns"),
-    **dict.fromkeys(READ, "soon"),
+    **dict.fromkeys(FUTURE, "beside"),
+    **{
+        route.effect: way
+        for verbs, way in WAYS
+        for verb in verbs
+        if (route := VERBS[verb].route) is not None
+    },
 }
 """The effects that may take seconds, and how they are carried out while the tree goes on."""
 

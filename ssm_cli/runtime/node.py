@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from random import Random
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,7 +26,7 @@ from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.quarantine import Keeps
 from ssm_cli.runtime.engine.cell import SupervisorCell
 from ssm_cli.runtime.engine.digest import world_digest
-from ssm_cli.runtime.engine.fork import fork, is_deep
+from ssm_cli.runtime.engine.fork import deep_in_turns, fork, is_deep
 from ssm_cli.runtime.engine.guard import AlarmGuard, Guard, ManualGuard, NoGuard
 from ssm_cli.runtime.engine.recorder import LEAST, MOST, Recorder
 from ssm_cli.runtime.engine.watch import watch
@@ -166,11 +166,11 @@ class Node(metaclass=Parts):
         self.names, self.tree, self.listing = looks.names, looks.tree, looks.listing
         self.reports, self.subscribe, self.id_of = looks.reports, looks.subscribe, looks.id_of
         self.readiness, self.next_reports = looks.readiness, looks.next_reports
-        memory = Memory(world, self._beside, serving.turns)
-        self.at, self.remember, self.recorder = memory.at, memory.remember, memory.recorder
-        self.note_asker, self.give_again = memory.note_asker, memory.give_again
-        self.step_again, self.note_changes = memory.step_again, memory.note_changes
-        self.first_record, self.answered = memory.first_record, memory.answered
+        past = Memory(world, self._beside, serving.turns)
+        self.at, self.turns_to, self.first_record = past.at, past.turns_to, past.first_record
+        self.remember, self.recorder, self.answered = past.remember, past.recorder, past.answered
+        self.give_again, self.step_again = past.give_again, past.step_again
+        self.note_asker, self.note_changes = past.note_asker, past.note_changes
         keeps = self._keeps = Keeps(world)
         self.stored, self.quarantined = keeps.stored, keeps.quarantined
         self.release_input = keeps.release_input
@@ -186,7 +186,7 @@ class Node(metaclass=Parts):
 
     def _bind_requests(self, asked: Requests, sent: Messages) -> None:
         self.which_children, self.count_children = asked.which_children, asked.count_children
-        self.which_child = asked.which_child
+        self.which_child, self.answer = asked.which_child, asked.answer
         self.get_childspec, self.start_child = asked.get_childspec, asked.start_child
         self.terminate_child, self.restart_child = asked.terminate_child, asked.restart_child
         self.delete_child, self.whereis, self.meant = asked.delete_child, asked.whereis, asked.meant
@@ -247,7 +247,7 @@ class Node(metaclass=Parts):
     def perform(self, effect: str, *args: Any, **given: Any) -> Any:
         """Carry out an effect by its name: a request to a supervisor, of `effects`, or a method."""
         if effect in REQUESTS:
-            return self.wait(self.meant(args[0], effect, *args[1:]))
+            return self.answer(self.meant(args[0], effect, *args[1:]))
         method = self.effects.get(effect)
         return (getattr(self, effect) if method is None else method)(*args, **given)
 
@@ -339,6 +339,19 @@ def forked_world(world: World, name: str, clock: Clock | None, copy: str, *, gua
     if world.running:
         watch(forked)
     return forked
+
+
+def with_own_states(shared: Node) -> Generator[None, None, Node]:
+    """Return a deep copy of a fork that nobody else has, and that stands still meanwhile.
+
+    Done in turns: as what is returned is iterated over, others may get in between.
+    """
+    world = shared._world  # noqa: SLF001 - its own file
+    copied = yield from deep_in_turns(world)
+    if world.outside.unwatch is not None:
+        world.outside.unwatch()
+        watch(copied)
+    return Node.of_world(shared.spec, shared.name, copied, shared.file)
 
 
 def checked_name(name: str) -> str:

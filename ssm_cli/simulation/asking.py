@@ -72,9 +72,18 @@ class Futures:
         }
 
     async def _do_beside(
-        self, effect: str, note: Callable[[str], None] | None = None, **given: str | None
-    ) -> Data:
-        """Do an effect in a process beside the tree, which goes on; see `WorkBeside.do`."""
+        self,
+        effect: str,
+        note: Callable[[str], None] | None = None,
+        work: Callable[[], Any] | None = None,
+        **given: str | None,
+    ) -> Any:
+        """Do an effect in a process beside the tree, which goes on; see `WorkBeside.do`.
+
+        `work` is done in the place of an effect of that name.
+        """
+        if work is not None:
+            return await self._beside.do(effect, lambda _: work(), note)
         asked = self._asked.get(effect)
         if asked is None:  # one of the past, which tells nobody how far it is
             past = partial(self._node.effects[effect], **given)
@@ -87,7 +96,9 @@ class Futures:
     async def _do_soon(self, effect: str, **given: Any) -> Data:
         """Do an effect that only reads: at once, or beside the tree where that takes too long."""
         found: Data | None = self._node.effects["at_once"](effect, **given)
-        return await self._do_beside(effect, **given) if found is None else found
+        if found is None:
+            found = await self._do_beside(effect, **given)
+        return found
 
     def _futures(self, at: str = "") -> Data:
         """Return what is under way beside the tree, whatever the place."""

@@ -11,6 +11,7 @@ import msgspec
 
 from ssm_cli.errors import CommandError
 from ssm_cli.history.scratch import copied
+from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.guard import Guard
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.intake import hint_for
@@ -30,7 +31,7 @@ def simulated(node: Node, skip: Collection[str]) -> Simulated:
     """
     check_skipped(node, skip)
     world = world_of(node)
-    fork = copied(node)
+    fork = all_turns(copied(node))
     moved = fork.fork(clock=LeapingClock(world.clock.wall_s(), world.clock.now_s()), guard=False)
     bring_near(world_of(moved))
     cells = world_of(moved).names

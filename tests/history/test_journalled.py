@@ -24,6 +24,7 @@ from ssm_cli import (
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.crashes import KEPT_CRASHES
 from ssm_cli.spec.load import load_tree
 from tests.program import ssm
@@ -70,10 +71,16 @@ def timeline(folder: Path, tree: Any) -> tuple[Node, Timeline, list[Any]]:
     return node, Timeline(node, str), troubles
 
 
+def records_of(past: Timeline) -> list[Any]:
+    """All that a past tells."""
+    found: list[Any] = all_turns(past.history(last=99))["records"]
+    return found
+
+
 def test_records_have_the_numbers_and_the_changes_that_the_node_gave(folder: Path) -> None:
     _, past, troubles = timeline(folder, a_tree())
     assert not troubles
-    records = [one for one in past.history(last=99)["records"] if one["how"] != "start"]
+    records = [one for one in records_of(past) if one["how"] != "start"]
     assert [(one["record"], one["worker"], one["input"], one["outcome"]) for one in records] == [
         (1, "one", "a", "replied"), (2, "two", "b", "replied"), (3, "one", "a", "replied"),
         (4, "one", "crash", "crashed"), (5, "one", "c", "replied"),
@@ -236,7 +243,7 @@ def test_a_fork_of_a_journal_goes_on_and_steps_again_without_an_input(folder: Pa
 
 def test_how_an_input_crashed_is_found_by_its_step_and_shrunk(folder: Path) -> None:
     node, past, _ = timeline(folder, a_tree())
-    crash = next(r for r in past.history(last=99)["records"] if r["outcome"] == "crashed")
+    crash = next(r for r in records_of(past) if r["outcome"] == "crashed")
     assert crash["error"] == {"type": "ValueError", "message": "as asked"}
     found = with_past(node, str).perform("shrink")
     assert found["said"].startswith("3 inputs -> 1 input from init")
@@ -244,7 +251,7 @@ def test_how_an_input_crashed_is_found_by_its_step_and_shrunk(folder: Path) -> N
 
 def test_crash_tells_of_the_crashes_in_a_journal_as_their_steps_come_out(folder: Path) -> None:
     node, past, _ = timeline(folder, a_tree())
-    (record,) = [r["record"] for r in past.history(last=99)["records"] if r["outcome"] == "crashed"]
+    (record,) = [r["record"] for r in records_of(past) if r["outcome"] == "crashed"]
     (report,) = node.crash_reports()
     assert (report.record, report.worker, report.path) == (record, "one", "root/one")
     assert (report.error_type, report.error_message) == ("ValueError", "as asked")
@@ -280,7 +287,7 @@ def test_only_so_many_crashes_of_a_journal_are_told_as_a_running_tree_keeps(
 
 def test_a_crash_that_the_code_here_no_longer_has_says_that_it_is_not_known(folder: Path) -> None:
     _, past, _ = timeline(folder, a_tree(other_step))
-    crash = next(r for r in past.history(last=99)["records"] if r["outcome"] == "crashed")
+    crash = next(r for r in records_of(past) if r["outcome"] == "crashed")
     assert crash["error"]["message"] == "the journal does not say why"
     (report,) = with_past(timeline(folder, a_tree(other_step))[0], str).crash_reports()
     assert report.error_message == "the journal does not say why"

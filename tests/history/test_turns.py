@@ -22,15 +22,16 @@ from ssm_cli import (
     Supervisor,
     Worker,
 )
+from ssm_cli.commands import past as past_verbs
 from ssm_cli.commands.execute import aexecute, execute
 from ssm_cli.commands.parse import parse_line
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.results import Result
 from ssm_cli.errors import CommandError
-from ssm_cli.history import past, scratch
+from ssm_cli.history import past, scratch, timeline, turns
 from ssm_cli.history.scratch import MOST_TOLD, Scratch
 from ssm_cli.history.timeline import Timeline
-from ssm_cli.history.turns import GO_ON_S, Quota, Turns
+from ssm_cli.history.turns import GO_ON_S, Quota, Turns, all_turns
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.runtime.performer.loop import BATCH
 from ssm_cli.simulation.asking import with_futures
@@ -111,6 +112,123 @@ def test_the_live_tree_is_served_while_a_fork_runs_away(way: str) -> None:
         assert "fork1 stays as it is" in result.lines[-1]
 
 
+LOOKS = [
+    "at 90", "history -n 1000", "history -o json", "diff 2 90", "fork", "fork 2",
+    "fork --code {code}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LOOKS)
+def test_a_call_is_answered_between_two_turns_of_what_looks_at_the_past(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)  # each of what may be a turn is one
+    monkeypatch.setattr(past_verbs, "LINES_A_TURN", 1)
+    code = tmp_path / "kv.py"
+    code.write_text(Path(kv_store.step.__code__.co_filename).read_text())
+
+    async def main() -> tuple[int, Result]:
+        with with_futures(Node(tree(), history=1000), instant) as node:
+            node.replace_state("kv", {str(key): [[key]] * 20 for key in range(500)})
+            for _ in range(100):
+                await node.acall("runner", "1")
+            served = 0
+
+            async def calls() -> None:
+                nonlocal served
+                while True:
+                    await node.acall("kv", b"Lookup a")
+                    served += 1
+                    await asyncio.sleep(0)
+
+            others = asyncio.create_task(calls())
+            await asyncio.sleep(0)
+            begun = served
+            result = await aexecute(command_of(line.format(code=code), node), node)
+            others.cancel()
+            return served - begun, result
+
+    served, result = asyncio.run(main())
+    assert not result.error, result.lines
+    assert served > 2
+
+
+def test_a_page_is_made_beside_the_tree(tmp_path: Path) -> None:
+    name = str(tmp_path / "page.html")
+
+    async def main() -> tuple[list[str], Result]:
+        with with_futures(Node(tree(), history=1000), instant) as node:
+            await node.acall("runner", "1")
+            asked = aexecute(command_of(f"report {name}", node), node)
+            making = asyncio.create_task(asked)
+            names: list[str] = []
+            while not making.done():
+                names += [one["what"] for one in node.perform("futures")["under_way"]]
+                await node.acall("kv", b"Lookup a")
+                await asyncio.sleep(0)
+            return names, making.result()
+
+    names, result = asyncio.run(main())
+    assert "report" in names
+    assert f"in {name}" in result.lines[0]
+    assert "runner" in Path(name).read_text()
+
+
+def test_what_looks_at_the_past_for_too_long_is_told_to_ask_for_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timeline, "LOOK_S", -1.0)
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    with with_futures(Node(tree(), history=1000), instant) as node:
+        for _ in range(10):
+            node.call("runner", "1")
+        with pytest.raises(CommandError, match="ask for less"):
+            node.perform("history")
+
+
+def test_a_fork_is_of_the_tree_as_it_was_whatever_happens_while_its_states_are_copied() -> None:
+    with Node(tree(), history=1000) as node:
+        node.replace_state("runner", 7)
+        node.replace_state("kv", {str(key): [[key]] * 20 for key in range(500)})
+        record, digest = node.record, node.fork().digest()
+        tried = Scratch(Timeline(node, instant), clock=count(0, 0.01).__next__)
+        making = tried.fork()
+        made = 0
+        with suppress(StopIteration):
+            while True:
+                next(making)
+                node.call("runner", "1")
+                node.call("kv", b"Store 1 2")
+                made += 1
+        fork = tried._places.forks["fork1"]
+        assert made > 2
+        assert (fork.record, fork.node.digest()) == (record, digest)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["count-children root", "terminate-child root kv", "restart kv", "which-children root",
+     "delete-child root kv", "start-child root {worker: x, start: ssm_cli.machines.kv:kv_store}"],
+)  # fmt: skip
+def test_a_request_to_a_suspended_supervisor_of_a_fork_that_runs_away_has_one_outcome(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with with_futures(Node(tree(), history=1000), instant) as node:
+        fork = node.perform("standing", node.perform("fork")["place"], reading=False)
+        fork.suspend("root")
+        fork.cast_nowait("runner", "go")
+        monkeypatch.setattr(scratch, "GO_ON_S", -1.0)  # one turn behind it
+        monkeypatch.setattr(turns, "TURN_S", 0.0)
+        result = asyncio.run(aexecute(command_of(line, node, "fork1"), node))
+        assert result.error
+        assert "root is suspended in this fork, and does not answer" in result.lines[0]
+        assert fork.record <= 2 * BATCH, "it was not waited for in one piece"
+        children = fork.names("worker")
+        fork.resume("root")
+        assert fork.names("worker") == children == ["runner", "kv"], "it is not done later"
+        assert fork.whereis("kv") == node.whereis("kv")
+
+
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("line", ["runner 1", "cast runner go", "advance 1h"])
 def test_that_a_fork_was_stopped_is_said_once_and_in_json_too(line: str) -> None:
@@ -165,9 +283,9 @@ def test_a_turn_of_a_fork_is_one_batch() -> None:
         fork = node.fork()
         fork.remember(1000, 0)
         fork.cast("runner", "go")
-        turns, before = fork.turns(), 0
+        stepping, before = fork.turns(), 0
         for _ in range(20):
-            next(turns)
+            next(stepping)
             assert 0 < fork.record - before <= BATCH
             before = fork.record
 
@@ -185,7 +303,6 @@ def test_who_waits_for_a_step_has_used_time_as_well() -> None:
     assert len(pieces) < 10
 
 
-@pytest.mark.usefixtures("short")
 def test_a_fork_that_is_stepped_is_not_stepped_by_somebody_else_and_can_be_dropped() -> None:
     async def main() -> None:
         with with_futures(Node(tree(), history=1000), instant) as node:
@@ -225,15 +342,15 @@ def test_records_that_the_live_tree_forgets_meanwhile_are_stepped_again_all_the_
                 node.run(0.02)
                 node.call("w", "1")
             tried = Scratch(Timeline(node, instant), clock=count(0, 0.01).__next__)
-            tried.fork()
-            turns = tried.without("2", place="fork1")
+            all_turns(tried.fork())
+            stepping = tried.without("2", place="fork1")
             with suppress(StopIteration):
                 while True:
-                    next(turns)
+                    next(stepping)
                     for _ in range(busy):
                         node.run(0.001)
                         node.call("w", "1")
-            told.append(tried._timeline.history(place="fork1")["records"])
+            told.append(all_turns(tried._timeline.history(place="fork1"))["records"])
             assert (node.first_record() > told[-1][-1]["record"]) == bool(busy), "it is forgotten"
     assert told[0] == told[1]
 

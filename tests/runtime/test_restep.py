@@ -10,6 +10,7 @@ import pytest
 from ssm_cli import Cast, Join, ManualClock, Node, Ok, StartTimer, StateMachine, Supervisor, Worker
 from ssm_cli.history.rerun import entries_between
 from ssm_cli.history.scratch import scratch_of
+from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.recorder import Moment
 from tests.runtime.test_rewind import a_remembered_history, last_entry
 from tests.thorough import tries
@@ -19,7 +20,7 @@ def stepped_from(node: Node, record: int, instead: dict[int, Any] | None = None)
     """A fork of a record that was given all that followed."""
     recorder = node.recorder()
     assert recorder is not None
-    fork = scratch_of(node.at(record), record)
+    fork: Node = all_turns(scratch_of(node.at(record), record))
     then = entries_between(recorder, record, node.record)
     for _ in fork.step_again(recorder, then, instead or {}):
         assert not fork._world.pumping, "others may get in between"

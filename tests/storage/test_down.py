@@ -21,6 +21,7 @@ from ssm_cli.cli.data import shown
 from ssm_cli.history.journalled import journalled_node
 from ssm_cli.history.past import with_past
 from ssm_cli.history.timeline import Timeline
+from ssm_cli.history.turns import all_turns
 from ssm_cli.storage.contents import history, stored_text
 from ssm_cli.storage.repair import Repairing
 from ssm_cli.storage.verify import verify
@@ -81,7 +82,7 @@ def begun(store: FolderStore) -> Node:
 
 def numbers(node: Node) -> dict[str, list[int]]:
     """The numbers of the inputs that each worker has served since, and that changed something."""
-    records = Timeline(node, str).history(last=99)["records"]
+    records = all_turns(Timeline(node, str).history(last=99))["records"]
     found = [(one["worker"], one["record"]) for one in records if one["input"].startswith("Add")]
     return {name: [n for worker, n in found if worker == name] for name in ("a", "rooms:r")}
 

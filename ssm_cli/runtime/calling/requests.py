@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ssm_cli.errors import QueueFull
+from ssm_cli.errors import CallTimeout, QueueFull
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
-from ssm_cli.runtime.engine.cell import CellStatus
+from ssm_cli.runtime.clock import ManualClock
+from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
@@ -43,7 +44,7 @@ class Requests:
         A child of a pool is named as for `terminate_child`; the pool has the spec of its template.
         """
         asked = self.meant(supervisor, "get_childspec", child)
-        return self._serving.wait(asked, TIMEOUT_S)  # type: ignore[no-any-return]  # by name
+        return self.answer(asked)  # type: ignore[no-any-return]  # by name
 
     def start_child(
         self,
@@ -69,7 +70,7 @@ class Requests:
         A child of a pool is named by its label, or by its process (`whereis`), as OTP asks for its
         pid.
         """
-        self._serving.wait(self.meant(supervisor, "terminate_child", child), TIMEOUT_S)
+        self.answer(self.meant(supervisor, "terminate_child", child))
 
     def meant(self, supervisor: str, verb: str, *args: Any) -> Pending:
         """`request`, as people mean it: they name the child of a pool."""
@@ -119,7 +120,26 @@ class Requests:
 
     def ask(self, supervisor: str, verb: str, *args: Any) -> Any:
         """Ask a supervisor, as `request`, and wait for its answer."""
-        return self._serving.wait(self.request(supervisor, verb, *args), TIMEOUT_S)
+        return self.answer(self.request(supervisor, verb, *args))
+
+    def answer(self, pending: Pending) -> Any:
+        """Wait for the answer to a request.
+
+        Nobody resumes a supervisor of a fork while its time stands still: what waits for that is
+        taken back, and nothing of it is done later.
+
+        Raises:
+            CallError: it has another outcome, or none in time.
+        """
+        world = self._world
+        if world.forked and isinstance(world.clock, ManualClock):
+            self._serving.settle()
+            if (sup := taken_back(world, pending)) is not None:
+                name = sup.spec.id
+                text = f"{name} is suspended in this fork, and does not answer: nothing is done"
+                why = f"{text}; `resume {name}`, then ask again"
+                raise CallTimeout(why, worker=name, reason="timeout")
+        return self._serving.wait(pending, TIMEOUT_S)
 
     def whereis(self, name: str) -> ProcessRef | None:
         """Return the process that runs under a name, if one does (OTP's `whereis`)."""
@@ -127,3 +147,15 @@ class Requests:
         if cell is None or cell.status is not CellStatus.RUNNING:
             return None
         return ProcessRef(cell.spec.id, cell.starts)
+
+
+def taken_back(world: World, pending: Pending) -> SupervisorCell | None:
+    """Take a request out of the backlog of a supervisor, and return that; None if it is in none."""
+    for cell in world.names.values():
+        if not isinstance(cell, SupervisorCell) or cell.extra is None:
+            continue
+        for asked in cell.extra.backlog:
+            if isinstance(asked, Asked) and asked.pending is pending:
+                cell.extra.backlog.remove(asked)
+                return cell
+    return None

@@ -3,7 +3,8 @@
 Theory of operation. Cells and what waits (queue, lane, timers, callers) are copied, with every
 reference to a cell or a call led to its copy; frozen entries are made anew for that. States,
 messages and specs are values and shared, so a fork costs some microseconds a worker whatever its
-state weighs. A worker that changes its state in place would be seen in both: `deep` copies states.
+state weighs. A worker that changes its state in place would be seen in both: `deep` copies states,
+which takes as long as they are large; `deep_in_turns` copies a world that stands still meanwhile.
 
 Calls that wait are copied as calls that nobody waits for. Installed functions, readers and all that
 is `Outside` stay behind: nothing that a fork does leaves it.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -26,6 +28,7 @@ from ssm_cli.runtime.engine.cell import (
     WorkerCell,
     replan,
 )
+from ssm_cli.runtime.engine.copying import deep_copied
 from ssm_cli.runtime.engine.crashes import CrashNote
 from ssm_cli.runtime.engine.groups import Groups, Member
 from ssm_cli.runtime.engine.guard import Guard
@@ -47,7 +50,17 @@ def fork(world: World, clock: Clock, guard: Guard, *, deep: bool = False) -> Wor
         guard: of the copy.
         deep: copy states and messages as well, for workers that change them in place.
     """
-    return Forking(world, clock, guard, deep=deep).fork()
+    forking = Forking(world, clock, guard, deep=deep)
+    for _ in forking.turns():
+        pass  # nobody else gets in
+    return forking.made
+
+
+def deep_in_turns(world: World) -> Generator[None, None, World]:
+    """Return a deep copy of a fork that nobody else has; others may get in while it is made."""
+    forking = Forking(world, world.clock, world.guard, deep=True)
+    yield from forking.turns()
+    return forking.made
 
 
 def is_deep(copying: object) -> bool:
@@ -58,7 +71,11 @@ def is_deep(copying: object) -> bool:
 
 
 class Forking:
-    """One fork while it is made: what has become of each cell, call and note."""
+    """One fork while it is made: what has become of each cell, call and note.
+
+    Attributes:
+        made: the copy.
+    """
 
     def __init__(self, world: World, clock: Clock, guard: Guard, *, deep: bool) -> None:
         self._world = world
@@ -68,15 +85,23 @@ class Forking:
         self._gone: dict[int, Cell] = {}  # those that were taken out of the tree
         self._origins = world.origins.copy() if deep else world.origins
         self._made: list[Cell] = []  # the copies that share their `Extra` so far
+        self._shared: list[WorkerCell] = []  # the copies that share their state
         self._calls: dict[int, Pending] = {}
         self._notes: dict[int, CrashNote] = {}
         root = self._supervisor(world.root, None)
-        self._copy = World(root, clock, guard, world.random, world.judge)
-        self._copy.shares_random = world.shares_random = True
+        self.made = World(root, clock, guard, world.random, world.judge)
+        self.made.shares_random = world.shares_random = True
 
-    def fork(self) -> World:
-        """Make it."""
-        world, other = self._world, self._copy
+    def turns(self) -> Generator[None, None, None]:
+        """Make it, the states last: others may get in between two parts of those."""
+        self._fork()
+        if self._values is not None:
+            for cell in self._shared:
+                cell.state = yield from deep_copied(cell.state, self._values)
+
+    def _fork(self) -> None:
+        """Make it, with the states of the other."""
+        world, other = self._world, self.made
         other.names = self._names
         other.pools = {name: self._cell(cell) for name, cell in world.pools.items()}
         other.queue = deque(
@@ -103,7 +128,6 @@ class Forking:
             cell = self._made.pop()
             if cell.extra is not None:
                 self._extra(cell, cell.extra)
-        return other
 
     def _supervisor(self, cell: SupervisorCell, parent: SupervisorCell | None) -> SupervisorCell:
         new = SupervisorCell(cell.spec, parent)
@@ -135,8 +159,8 @@ class Forking:
         new.since_s, new.timed_s = since_s + shift_s if shift_s else since_s, cell.timed_s
         new.last_reason, new.behaviour, new.codec = cell.last_reason, cell.behaviour, cell.codec
         new.crashes = cell.crashes
-        new.state = cell.state if self._values is None else self._value(cell.state)
-        new.step = cell.step
+        new.state, new.step = cell.state, cell.step
+        self._shared.append(new)
         self._know(cell, new)
         if new.extra is not None:
             self._made.append(new)
@@ -179,7 +203,7 @@ class Forking:
         if extra.delay_until_s is not None:
             new.delay_until_s = extra.delay_until_s + self._shift_s
         if extra.debug is not None:
-            new.debug = extra.debug.without_hooks(self._copy.crashes.room)
+            new.debug = extra.debug.without_hooks(self.made.crashes.room)
         if isinstance(cell, WorkerCell):
             held = ((kind, self._marked(m), self._call(call)) for kind, m, call in extra.backlog)
             new.backlog = deque(held)

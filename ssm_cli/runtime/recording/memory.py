@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from ssm_cli.errors import Forgotten
@@ -43,6 +43,18 @@ class Memory:
             Forgotten: the record is not remembered any more, or not there yet.
             CalledFromStep: a step asks its own node.
         """
+        going = self.turns_to(record)
+        while True:
+            try:
+                next(going)
+            except StopIteration as end:
+                return end.value
+
+    def turns_to(self, record: int) -> Generator[None, None, Any]:
+        """Do as `at`, in turns: as what is returned is iterated over, others may get in between.
+
+        It returns the tree in the end.
+        """
         recorder = self.recorder()
         if recorder is None:
             name = self._world.root.spec.id
@@ -51,7 +63,7 @@ class Memory:
         forbid_reentry(self._world)
         if record == recorder.last() and first_in(recorder) is None:
             recorder.moment()  # much has happened at once, and the last one is forgotten
-        return self._beside(world_at(recorder, record))
+        return self._beside((yield from world_at(recorder, record)))
 
     def remember(self, most: int, record: int) -> None:
         """Begin to remember, behind a record; in a fork, which remembers nothing at first.

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from copy import copy
 from itertools import islice
 from typing import Any
 
@@ -68,19 +69,31 @@ Followed = Began | Terminated | Told | PutOff | Passed
 """What has followed from something else."""
 
 
-def world_at(recorder: Recorder, record: int) -> World:
+def world_at(recorder: Recorder, record: int) -> Generator[None, None, World]:
     """Return the tree as it was behind a record and all that followed from it.
+
+    Done in turns, between which the tree itself may go on.
 
     Raises:
         Forgotten: the record is forgotten, or not there yet.
     """
     entries = entries_to(recorder, record)
-    start = next(entries)
+    start, known = next(entries), as_it_is(recorder)
     world = begun(recorder, start[5].world)
-    rewinding = Rewinding(recorder, world)
+    rewinding = Rewinding(known, world)
     for entry in entries:
+        yield
         rewinding.do(entry)
     return rewinding.finish(record)
+
+
+def as_it_is(recorder: Recorder) -> Recorder:
+    """Return what a recorder knows now: it may forget, and learn more, while somebody reads it."""
+    known = copy(recorder)
+    known.ring, known.askers = recorder.ring.copy(), recorder.askers.copy()
+    known.causes, known.instants = recorder.causes.copy(), copy(recorder.instants)
+    known.instants.take_over(recorder.instants)
+    return known
 
 
 def first_in(recorder: Recorder) -> int | None:
