@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def foreign(function: Callable[[Any], Any], value: Any) -> Any:
-    """Return `function(value)`, which is code of the user's, or an operation on a value of it.
+def foreign(function: Callable[..., Any], *args: Any) -> Any:
+    """Return `function(*args)`, which is code of the user's, or an operation on a value of it.
 
     An exception that is raised by code in C leaves no frame of its own. This one, which is none of
     the runtime, tells it from an exception that the runtime has met: see `in_runtime_alone`.
@@ -15,4 +15,4 @@ def foreign(function: Callable[[Any], Any], value: Any) -> Any:
     >>> foreign(len, "abc")
     3
     """
-    return function(value)
+    return function(*args)
