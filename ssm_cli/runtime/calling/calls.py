@@ -190,7 +190,8 @@ class Calls:
             cell = need_worker(world, worker)
         queue = world.queue
         if (  # as `put` would, without a call for each
-            (cell.step is not None or (cell.status is RUNNING and not cell.suspended))
+            cell.status is RUNNING
+            and not ((extra := cell.extra) and extra.suspended)
             and world.outside.wake is None
             and world.guard.cell is None
             and len(queue) < world.bound

@@ -15,7 +15,7 @@ from ssm_cli.codec.text import TextCodec, show
 from ssm_cli.errors import DecodeError
 from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.sessions import Replayed
-from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
+from ssm_cli.runtime.engine.cell import Cell, WorkerCell, is_open
 from ssm_cli.runtime.engine.contained import contained, passes_through
 from ssm_cli.runtime.engine.guard import engine_code
 from ssm_cli.runtime.engine.naming import is_of_pool
@@ -27,7 +27,7 @@ from ssm_cli.runtime.remote.far import ask_far, cast_far, far_of
 from ssm_cli.runtime.remote.hearing import read_as
 from ssm_cli.runtime.views import Carried
 
-CAST, RUNNING = Kind.CAST, CellStatus.RUNNING  # globals are quick
+CAST = Kind.CAST  # a global is quick
 
 
 class Casts:
@@ -47,32 +47,28 @@ class Casts:
             QueueFull: it is full all the same, or that many inputs wait for a suspended worker.
         """
         world = self._world
-        cell = world.names.get(worker) or world.find(worker)
-        if type(cell) is not WorkerCell:
-            self._cast_elsewhere(worker, message)
-            return
+        cell: Any = world.names.get(worker) or world.find(worker)
         queue = world.queue
-        if (  # as `put` would, without a call for each
-            (cell.step is not None or (cell.status is RUNNING and not cell.suspended))
+        if (  # as `put` would, without a call for each; what has a `step` is a worker
+            cell is not None
+            and (cell.step is not None or is_open(cell))
             and world.outside.wake is None
             and world.guard.cell is None
             and len(queue) < world.bound
         ):
             queue.append((cell, CAST, message, None))
         else:
-            put(world, cell, CAST, message, None, wait=True)
+            self._cast_with_care(cell, worker, message, wait=True)
 
     def cast_nowait(self, worker: str, message: Any) -> None:
         """`cast`, but a full queue raises `QueueFull` instead of being served."""
-        cell = self._world.find(worker)
-        if type(cell) is WorkerCell:
-            put(self._world, cell, CAST, message, None, wait=False)
-        else:
-            self._cast_elsewhere(worker, message)
+        self._cast_with_care(self._world.find(worker), worker, message, wait=False)
 
-    def _cast_elsewhere(self, worker: str, message: Any) -> None:
-        """Cast to a name that no worker of this process has at the moment."""
-        if (far := far_of(self._world, worker)) is not None:
+    def _cast_with_care(self, cell: Cell | None, worker: str, message: Any, *, wait: bool) -> None:
+        """Cast to a cell of that name, or where no worker of this process has it now."""
+        if type(cell) is WorkerCell:
+            put(self._world, cell, CAST, message, None, wait=wait)
+        elif (far := far_of(self._world, worker)) is not None:
             cast_far(self._world, far, message)
         else:
             self._lose(worker, "cast")

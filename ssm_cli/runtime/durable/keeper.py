@@ -178,7 +178,8 @@ class Keeper:
 
     def at_s(self) -> float:
         """The wall time for a record; it never runs backwards, whatever the clock does."""
-        self._at_s = at_s = max(self._at_s, self.world.clock.wall_s())
+        now_s, last_s = self.world.clock.wall_s(), self._at_s
+        self._at_s = at_s = now_s if now_s > last_s else last_s  # noqa: FURB136 - thrice as quick
         return at_s
 
     def next_number(self) -> int:
@@ -212,7 +213,8 @@ class Keeper:
 
         The worker still has the state and the time-out that were before it.
         """
-        made, records, seq, before = self._next, self._next.records, self.seq, (cell.state, timeout)
+        made, seq, before = self._next, self.seq, (cell.state, timeout)
+        records = made.records
         if cell not in made.before:
             made.before[cell] = before
         self.half = records, len(records), seq, cell, before

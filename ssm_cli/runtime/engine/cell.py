@@ -254,6 +254,12 @@ class RemoteCell(Cell):
         self.age_s = self.heard_s = 0.0
 
 
+def is_open(cell: Cell) -> bool:
+    """Return whether inputs for it may wait in the queue: a worker that runs, and is not held."""
+    running = type(cell) is WorkerCell and cell.status is RUNNING
+    return running and not (cell.extra is not None and cell.extra.suspended)
+
+
 def seconds(ms: float | str) -> float:
     """A limit in milliseconds as seconds; `infinity` is infinite."""
     return float("inf") if ms == "infinity" else float(ms) / 1000

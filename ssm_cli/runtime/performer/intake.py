@@ -16,7 +16,7 @@ from ssm_cli.runtime.engine.failures import NOT_STARTED, comes_back, not_running
 from ssm_cli.runtime.engine.naming import labelled_so
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import BATCH, NEVER, leave, run_batch
+from ssm_cli.runtime.performer.loop import BATCH, NEVER, TURN_S, leave, run_batch
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
 MOST_NAMED = 3
@@ -142,16 +142,18 @@ def refuse_if_full(world: World, cell: WorkerCell) -> None:
 
 @loop_code
 def make_room(world: World, within_s: float) -> None:
-    """Serve as many inputs as wait now, a batch at a time, until there is room or time is over.
+    """Serve what waits now, a batch at a time: for a turn all of it, then until there is room.
 
+    `within_s` ends it in any case. To go on while that is quick saves a flood most ways here.
     A publish to a large group takes one place, and is as many inputs as it has still to bring.
     """
     left, to_bring = len(world.queue), world.groups.under_way
-    end_s = world.clock.now_s() + within_s
+    now_s = world.clock.now_s()
+    turn_s, end_s = now_s + TURN_S, now_s + within_s
     keeper = world.outside.keeper
     world.pumping = True
     try:
-        while left > 0 and len(world.queue) >= world.bound:
+        while left > 0 and (len(world.queue) >= world.bound or now_s < turn_s):
             before = len(world.queue)
             full = keeper is not None and keeper.is_full()
             run_batch(world, NEVER, 0 if full else min(left, BATCH))
@@ -161,7 +163,8 @@ def make_room(world: World, within_s: float) -> None:
                 left, to_bring = len(world.queue), world.groups.under_way
             else:
                 left -= max(1, before - len(world.queue))
-            if world.clock.now_s() >= end_s:
+            now_s = world.clock.now_s()
+            if now_s >= end_s:
                 break
     except BaseException:
         mend(world)

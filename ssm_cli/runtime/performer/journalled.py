@@ -69,27 +69,33 @@ def serve_plainly(
     if type(result) is not tuple or len(result) != 2:
         go_careful(world, cell, kind, data)
         return message, result
-    commit_plainly(world, cell, (kind, data, message), result, pending)
+    commit_plainly(world, cell, kept, kind, data, message, result, pending)
     return None
 
 
-def commit_plainly(
-    world: World, cell: WorkerCell, came: Came, result: tuple[Any, Any], pending: Pending | None
+def commit_plainly(  # noqa: PLR0917 - by their places: keywords, or a tuple of them, take longer
+    world: World,
+    cell: WorkerCell,
+    kept: Kept,
+    kind: Kind,
+    data: bytes,
+    message: Any,
+    result: tuple[Any, Any],
+    pending: Pending | None,
 ) -> None:
     """Record an answer, and commit it; its caller gets it once that is written."""
-    (kind, data, message), (state, output), before = came, result, cell.state
-    guard, keeper, history = world.guard, world.outside.keeper, world.history
-    extra: Any = cell.extra  # it has one, by its plan
-    kept: Kept = extra.kept
+    state, output = result
+    keeper, history = world.outside.keeper, world.history
     try:
         state_hash = kept.hash(state)
     except StorageError as error:
-        failed(world, cell, came, pending, error)
+        failed(world, cell, (kind, data, message), pending, error)
         return
     outcome: Outcome = "silent"
     written = b""
     if kind is CALL:
-        outcome, guard.cell = "replied", cell
+        outcome, guard = "replied", world.guard
+        guard.cell = cell
         try:
             written = foreign(kept.codec.encode, output)
         except BaseException as error:
@@ -104,11 +110,11 @@ def commit_plainly(
     )  # fmt: skip
     keeper.add_input(cell, record, len(data))
     kept.succeeded(record.data, state_hash)
-    cell.state = state
     if history is not None:
-        history.append((next(world.numbers), cell, kind, message, before, result))
+        history.append((next(world.numbers), cell, kind, message, cell.state, result))
         if pending is not None:
             pending.record = history.last()
+    cell.state = state
     if pending is not None:
         keeper.hold(pending, pending.resolve, output)
     cell.steps, keeper.half = cell.steps + 1, None

@@ -221,10 +221,16 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
     try:
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
-            step, steps = cell.step, cell.steps
-            as_value = type(message) is not bytes
-            if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
-                state, guard.cell = cell.state, cell
+            step = cell.step
+            if step is None:
+                serve(world, cell, kind, message, pending)
+            elif (
+                type(message) is not bytes
+                and (kind is CAST or kind is CALL)
+                and (steps := cell.steps) & 63
+            ):
+                state = cell.state
+                guard.cell = cell
                 try:
                     result = step(message, state)
                 except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
@@ -315,7 +321,7 @@ def step_one(
 ) -> None:
     """Serve one input. A pure step with nothing special about it is served right here."""
     if cell.step is None or not (kind is CALL or kind is CAST):
-        serve(world, cell, kind, message, None if pending is None else pending.single())
+        serve(world, cell, kind, message, pending)
         return
     output = step_now(world, cell, message, kind)
     if type(output) is Odd:
@@ -379,14 +385,14 @@ def finish_step(
     commit_outcome(world, cell, message, pending, outcome)
 
 
-def serve(
-    world: World, cell: WorkerCell, kind: Kind, message: Any, pending: Pending | None
-) -> None:
+def serve(world: World, cell: WorkerCell, kind: Kind, message: Any, waiter: Waiter | None) -> None:
     """Serve an input that does not go straight to a pure step, by the plan of its worker."""
-    extra = cell.extra
+    extra, pending = cell.extra, None if waiter is None else waiter.single()
     plan = CARE if extra is None else extra.plan
-    quick = plan is RECORD and type(message) is bytes and cell.status is RUNNING
-    if quick and not (pending and pending.request):
+    if (
+        plan is RECORD and type(message) is bytes and cell.status is RUNNING
+        and not (pending and pending.request)
+    ):  # fmt: skip
         left = serve_plainly(world, cell, kind, message, pending)
         if left is not None:
             finish_plainly(world, cell, kind, left, pending)

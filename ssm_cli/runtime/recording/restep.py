@@ -373,7 +373,7 @@ def do_again(
         elif number not in instead:
             serve_own(world, here, kind, what, origin)
         elif (waits := taken_own(world, here, kind, what, origin)) is not None:
-            serve(world, here, kind, instead[number], waits[1] and waits[1].single())
+            serve(world, here, kind, instead[number], waits[1])
 
 
 def unserved_again(
@@ -415,7 +415,7 @@ def serve_own(
     own = taken_own(world, cell, kind, what, message)
     if own is not None:
         waits, pending = own
-        serve(world, cell, kind, waits, None if pending is None else pending.single())
+        serve(world, cell, kind, waits, pending)
 
 
 def taken_own(
