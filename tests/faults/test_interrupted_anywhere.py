@@ -15,6 +15,7 @@ from tests.faults import (
     bound,
     breadth,
     broken,
+    copied,
     crossing,
     doors,
     durably,
@@ -48,7 +49,7 @@ THEMES = (
     scenarios, edges, recovery, storing, doors, awaited, ticks, twice, pieces, plainly, rest,
     last, ran, bound, recoded, applied, broken, talkers,
     breadth, crossing, asks, kept, bare, seldom, durably, remnants, placed,
-    storage_parts,
+    storage_parts, copied,
 )  # fmt: skip
 SCENARIOS: list[Scenario] = [scenario for theme in THEMES for scenario in theme.SCENARIOS]
 

@@ -99,6 +99,7 @@ def set_state(new: Any, state: Any) -> None:
         new.__setstate__(state)
         return
     attributes, slots = state if isinstance(state, tuple) and len(state) == 2 else (state, None)
-    new.__dict__.update(attributes or {})
+    if attributes:
+        new.__dict__.update(attributes)
     for name, value in (slots or {}).items():
         setattr(new, name, value)

@@ -1,0 +1,123 @@
+"""Forks whose states are copied in turns, and requests to a supervisor of one that is suspended."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Any
+
+from ssm_cli.runtime.node import with_own_states
+from tests.faults.edges import plain
+from tests.faults.scenarios import add
+from tests.faults.stage import Scenario, Stage
+
+MANY = 100  # more than what is copied in one piece
+
+
+@dataclass
+class Part:
+    """An object of attributes."""
+
+    values: list[list[int]]
+
+
+class Slots:
+    """An object of slots."""
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values = [[n] for n in range(MANY)]
+
+
+class Setting:
+    """An object that takes its state itself."""
+
+    def __init__(self) -> None:
+        self.values = [[n] for n in range(MANY)]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class Single:
+    """An object of which there is one."""
+
+    values = tuple([n] for n in range(MANY))
+
+    def __reduce__(self) -> str:
+        return "SINGLE"
+
+
+class Own:
+    """An object that copies itself."""
+
+    def __deepcopy__(self, _memo: Any) -> Any:
+        return self
+
+
+class Listed(list[Any]):
+    """A list of a class of its own."""
+
+
+SINGLE = Single()
+
+
+def states() -> list[Any]:
+    """Values of each kind that is copied in its own way."""
+    parts = [[n] for n in range(MANY)]
+    ring: list[Any] = [*parts]
+    pair = (ring, parts)
+    ring.append(pair)
+    kinds = [Part(parts), Slots(), Setting(), SINGLE, Own(), Listed(parts), deque(parts)]
+    return [
+        [kinds, kinds],
+        {n: [n] for n in range(MANY)},
+        OrderedDict((n, [n]) for n in range(MANY)),
+        pair,
+        tuple(range(MANY)),
+        (tuple(range(1000)), 1),
+    ]
+
+
+def drained(pieces: Any) -> Any:
+    """Do in one piece what is done in turns."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
+
+
+def copied(stage: Stage) -> None:
+    """Fork a tree, copy the states of the fork in turns, and step both."""
+    stage.start()
+    for state in states():
+        stage.do("replace_state", "b", (1, state))
+        fork = stage.do("fork")
+        own = stage.act("copied", lambda shared=fork: drained(with_own_states(shared)))
+        stage.act("digest", own.digest)
+        stage.act("call a copy", own.call, "a", add)
+    stage.act("fork", lambda: stage.node.fork(copy="deep"))
+    stage.call("a", add)
+    stage.stop()
+
+
+def asked_in_a_fork(stage: Stage) -> None:
+    """Ask a supervisor of a fork that is suspended, and one that is not."""
+    stage.start()
+    fork = stage.do("fork")
+    for ask in ("terminate_child", "restart_child", "delete_child"):
+        stage.act("suspend", fork.suspend, "root")
+        stage.act(ask, getattr(fork, ask), "root", "a")
+        stage.act("resume", fork.resume, "root")
+        stage.act(ask, getattr(fork, ask), "root", "b")
+    stage.call("a", add)
+    stage.stop()
+
+
+SCENARIOS = [
+    Scenario("copied", plain(*"ab"), copied, watched=False, kills=True),
+    Scenario("copied_live", plain(*"ab"), copied, kills=True),
+    Scenario("asked_in_a_fork", plain(*"ab"), asked_in_a_fork, watched=False, kills=True),
+]
