@@ -164,9 +164,8 @@ def sleeps(message: Slow, state: int) -> tuple[int, str]:
 
 
 def test_an_output_that_comes_when_the_time_is_over_is_a_timeout_as_in_the_process_itself() -> None:
-    tree = Supervisor(
-        "root", children=[Worker("slow", StateMachine(step=sleeps, init=zero, inputs=Slow))]
-    )
+    slow = Worker("slow", StateMachine(step=sleeps, init=zero, inputs=Slow), step_timeout=60_000)
+    tree = Supervisor("root", children=[slow])
 
     async def main() -> None:
         async with serve(tree) as served:

@@ -31,6 +31,20 @@ class Plain:
         self.items = [[n] for n in range(100)]
 
 
+class SlotsAlone:
+    """Slots and no `__setstate__`: there is no `__dict__` to fill."""
+
+    __slots__ = ("items",)
+
+    def __init__(self) -> None:
+        self.items = [[n] for n in range(100)]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SlotsAlone) and self.items == other.items
+
+    __hash__ = None  # type: ignore[assignment]  # as of what can be changed
+
+
 class CopiesItself(Plain):
     def __deepcopy__(self, memo: dict[int, Any]) -> str:
         return "its own copy"
@@ -56,6 +70,7 @@ VALUES = {
     "a default dict": defaultdict(list, {n: [n] for n in range(200)}),
     "a deque": deque([[n] for n in range(200)], maxlen=300),
     "a struct": Point(x=[*range(500)], y=Point(x=[[1]] * 100)),
+    "slots alone": SlotsAlone(),
     "a data class": Slotted({n: [n] for n in range(200)}),
     "bytes": [bytearray(b"x" * 5_000), b"y" * 5_000],
     "others": [Decimal("1.50"), 1 << 90, "x" * 9_000, None, len, Point, Ok] * 20,
