@@ -264,7 +264,7 @@ class Turn:
                 self._data, enter = data, True
             case RepeatStateAndData(actions):
                 enter = True
-            case Stop(reason, data, reply, effects) if reply is NOTHING:
+            case Stop(reason, data, reply, effects) if reply is NOTHING and are_effects(effects):
                 self._data = self._data if data is NOTHING else data
                 self._effects += effects
                 raise Ended(reason)
@@ -314,7 +314,7 @@ class Turn:
                     self._timeouts.append(action)
                 case UpdateTimeout(timer) | CancelTimeout(timer) if is_timer(timer):
                     self._timeouts.append(action)
-                case Hibernate():
+                case Hibernate(on) if type(on) is bool:
                     pass
                 case _ if isinstance(action, EFFECTS):
                     self._effects.append(action)
@@ -470,6 +470,11 @@ def first_of(waiting: Waiting) -> tuple[StateEvent, Waiting]:
 def listed(items: Any) -> Sequence[Any]:
     """A list of actions; one alone may stand for a list of one."""
     return items if isinstance(items, list | tuple) else (items,)
+
+
+def are_effects(effects: Any) -> bool:
+    """Whether this is a list of effects, whose fields are looked at later."""
+    return isinstance(effects, Sequence) and all(isinstance(one, EFFECTS) for one in effects)
 
 
 def may_last(asked: SetTimeout) -> bool:

@@ -141,6 +141,8 @@ def _handler_faults(manager: type[Event]) -> Iterator[str]:
         yield sentence(f"has the handlers {shown(handlers)}", "a dict from names to handlers")
         return
     for name, code in handlers.items():
+        if not isinstance(name, str):
+            yield sentence(f"has a handler that is named {shown(name)}", "text")
         kind = code if isinstance(code, type) else type(code)
         if not issubclass(kind, EventHandler):
             wanted = "a subclass of EventHandler, or a PureHandler"
@@ -217,6 +219,8 @@ def _shared_faults(code: Any) -> Iterator[str]:
         yield f"has a codec that {wrong}"
     for wrong in argument_faults(code.codec, OF_A_CODEC) if not isinstance(code.codec, str) else ():
         yield f"has a codec that {wrong}"
+    if isinstance(code.state, FunctionType):
+        yield sentence(f"has the state {shown(code.state)}", "the type of its state")
     for kind in _odd_outputs(code.outputs):
         yield sentence(f"has the outputs {shown(kind)}", "classes of its outputs, as Ok | Result")
     for kind in _odd_reads(code) if code.reads is not None else ():

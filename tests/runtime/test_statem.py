@@ -13,6 +13,7 @@ from ssm_cli import (
     CalleeCrashed,
     CalleeStopped,
     CancelTimeout,
+    Hibernate,
     InState,
     KeepState,
     KeepStateAndData,
@@ -67,6 +68,7 @@ class Door(Statem):
 
 ENDS: list[Any] = []
 ODD: list[Any] = ["postpone", 7]
+NO_LIST: Any = None
 
 
 def door(**args: Any) -> Any:
@@ -82,6 +84,12 @@ def crash_of(node: Node) -> str:
     [
         (None, "bad_return_from_state_function"),
         ("open", "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=NO_LIST), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD[1]), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD[0]), "bad_return_from_state_function"),
+        (KeepStateAndData([SetTimeout("timeout", True)]), "bad_action_from_state_function"),
+        (KeepStateAndData([Hibernate(ODD[0])]), "bad_action_from_state_function"),
         (KeepStateAndData(ODD), "bad_action_from_state_function"),
         (KeepStateAndData([SetTimeout("state_timeout", -1)]), "bad_action_from_state_function"),
         (KeepStateAndData([SetTimeout("minute", 1)]), "bad_action_from_state_function"),

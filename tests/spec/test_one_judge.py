@@ -331,6 +331,10 @@ class Timed(Statem):
     handle_event: Any = lambda self, event, state: None
 
 
+class StateOfItsOwn(Statem):
+    def state(self, event: Any, data: Any) -> Any: ...
+
+
 class OneWay:
     def decode(self) -> object: ...
 
@@ -437,6 +441,11 @@ CODE: list[tuple[object, str]] = [
     (
         GenServer(),
         "is a GenServer; expected a StateMachine or a subclass of GenServer, Statem or Event",
+    ),
+    (StateOfItsOwn, "has the state the function state; expected the type of its state"),
+    (
+        type("Numbered", (Event,), {"handlers": {5: EventHandler}}),
+        "has a handler that is named 5; expected text",
     ),
     (machine(step=5), "has the step 5; expected a function step(message, state)"),
     (machine(init=5), "has the init 5; expected a function, or None"),
