@@ -198,7 +198,9 @@ def with_effects(outcome: Outcome, effects: Any) -> Outcome:
 
 def checked(then: Then | None) -> Then | None:
     """`then` as it is, if it is one."""
-    if then is None or isinstance(then, Continue | Hibernate):
+    if then is None or isinstance(then, Continue):
+        return then
+    if isinstance(then, Hibernate) and type(then.on) is bool:
         return then
     if isinstance(then, TimeoutAfter) and is_due(then.ms, then.absolute):
         return then

@@ -97,7 +97,7 @@ def begin_managing(manager: Event, answer: Any) -> Ok[Handlers]:
         Exited: one of the handlers could not be added.
         BadReturnError: it names no handlers.
     """
-    begun = answer if isinstance(answer, Ok) else Ok(answer)
+    begun = with_sound_effects(answer) if isinstance(answer, Ok) else Ok(answer)
     handlers = begun.state
     if isinstance(handlers, Handlers):
         return begun

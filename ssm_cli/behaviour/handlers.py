@@ -117,7 +117,6 @@ class GenEventExit(msgspec.Struct, frozen=True):
 
     handler: Any
     reason: Any
-    manager: str = ""
 
 
 class EventHandler:

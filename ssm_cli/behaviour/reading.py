@@ -6,7 +6,8 @@ import types
 from functools import lru_cache
 from typing import Any, Union, get_args, get_origin
 
-from ssm_cli.behaviour.dispatch import Behaviour, Outcome
+from ssm_cli.behaviour.callbacks import Callbacks
+from ssm_cli.behaviour.machine import StateMachine
 
 
 @lru_cache(maxsize=1024)
@@ -23,23 +24,7 @@ def classes_of(reads: Any) -> frozenset[Any]:
     return frozenset(parts)
 
 
-def is_reading(behaviour: Behaviour, message: Any) -> bool:
+def is_reading(behaviour: StateMachine | Callbacks, message: Any) -> bool:
     """Whether an input is declared as reading."""
     reads = behaviour.reads
     return reads is not None and type(message) in classes_of(reads)
-
-
-def asks_for_more(outcome: Outcome) -> str:
-    """Return what a step asks for that may only read; "" if it only answers.
-
-    >>> asks_for_more(Outcome(1, "answer"))
-    ''
-    """
-    for asked, what in (
-        (outcome.effects, "effects"),
-        (outcome.stop, "the end of its worker"),
-        (outcome.then, "something to go on with"),
-    ):
-        if asked:
-            return what
-    return ""

@@ -91,10 +91,10 @@ def is_due(ms: object, absolute: object) -> bool:
 
     >>> is_due(0, False), is_due(1.5, False), is_due(-1, False), is_due(-1, True)
     (True, True, False, True)
-    >>> is_due("5", False), is_due(float("nan"), True), is_due(5, 1)
-    (False, False, False)
+    >>> is_due("5", False), is_due(float("nan"), True), is_due(5, 1), is_due(True, False)
+    (False, False, False, False)
     """
-    if type(absolute) is not bool or not isinstance(ms, int | float):
+    if type(absolute) is not bool or isinstance(ms, bool) or not isinstance(ms, int | float):
         return False
     return (-sys.float_info.max if absolute else 0) <= ms <= sys.float_info.max
 

@@ -20,6 +20,7 @@ import msgspec
 
 from ssm_cli.behaviour.effects import Answer, CancelTimer, Effect, StartTimer
 from ssm_cli.behaviour.equality import identical
+from ssm_cli.behaviour.reading import is_reading
 from ssm_cli.behaviour.reasons import BadReturnError, Crash, plain, shape
 from ssm_cli.behaviour.results import (
     NOTHING,
@@ -63,6 +64,7 @@ BAD_ACTION = "bad_action_from_state_function"
 BAD_ENTER_ACTION = "bad_state_enter_action_from_state_function"
 EFFECTS = get_args(Effect)
 NO_ACTIONS: Actions = ()
+INPUTS = ("call", "cast", "info")
 MODES = ("state_functions", "handle_event_function")
 
 
@@ -262,7 +264,7 @@ class Turn:
                 self._data, enter = data, True
             case RepeatStateAndData(actions):
                 enter = True
-            case Stop(reason, data, reply, effects) if reply is NOTHING:
+            case Stop(reason, data, reply, effects) if reply is NOTHING and are_effects(effects):
                 self._data = self._data if data is NOTHING else data
                 self._effects += effects
                 raise Ended(reason)
@@ -312,7 +314,7 @@ class Turn:
                     self._timeouts.append(action)
                 case UpdateTimeout(timer) | CancelTimeout(timer) if is_timer(timer):
                     self._timeouts.append(action)
-                case Hibernate():
+                case Hibernate(on) if type(on) is bool:
                     pass
                 case _ if isinstance(action, EFFECTS):
                     self._effects.append(action)
@@ -342,7 +344,8 @@ class Turn:
         if self._postpone and isinstance(self._event, StateEvent):
             postponed = put_behind(postponed, self._event)
         self._table, self._due = dict(at.timeouts), [*at.due]
-        self._cancel(EVENT_TIMEOUT)
+        if not self._only_reads():
+            self._cancel(EVENT_TIMEOUT)
         if not identical(self._state, at.state):
             waits, postponed = put_ahead(waits, one_by_one(postponed)), ()
             self._cancel(STATE_TIMEOUT)
@@ -364,6 +367,13 @@ class Turn:
             return NoReply(now, then, self._effects)
         others = [effect for effect in self._effects if not self._is_reply(effect)]
         return Reply(own[0].output, now, then, others)
+
+    def _only_reads(self) -> bool:
+        """Whether the event is an input that is declared as reading, however late it is handled."""
+        event = self._event
+        if not isinstance(event, StateEvent) or event.type not in INPUTS:
+            return False
+        return is_reading(self._statem, event.content)
 
     def _is_reply(self, effect: Any) -> bool:
         """Whether it answers the call that is handled; only the first answer counts."""
@@ -460,6 +470,11 @@ def first_of(waiting: Waiting) -> tuple[StateEvent, Waiting]:
 def listed(items: Any) -> Sequence[Any]:
     """A list of actions; one alone may stand for a list of one."""
     return items if isinstance(items, list | tuple) else (items,)
+
+
+def are_effects(effects: Any) -> bool:
+    """Whether this is a list of effects, whose fields are looked at later."""
+    return isinstance(effects, Sequence) and all(isinstance(one, EFFECTS) for one in effects)
 
 
 def may_last(asked: SetTimeout) -> bool:

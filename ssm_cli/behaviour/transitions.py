@@ -112,7 +112,8 @@ Action = (
 
 `Answer(event.caller, value)` is OTP's `{reply, From, Value}`. Effects of any worker are actions.
 """
-Actions = Sequence[Action]
+Actions = Sequence[Action] | Action
+"""A list or a tuple of them, or one alone."""
 
 
 class Next(msgspec.Struct, frozen=True):
@@ -156,7 +157,7 @@ class StopAndReply(msgspec.Struct, frozen=True):
     """
 
     reason: Any
-    replies: Sequence[Answer] = ()
+    replies: Sequence[Answer] | Answer = ()
     data: Any = NOTHING
 
 

@@ -67,8 +67,8 @@ class ManualClock:
 
     def advance_s(self, seconds: float) -> None:
         """Let `seconds` pass, stopping at each instant that a watcher waits for."""
-        if seconds < 0:
-            raise ValueError(f"time does not run backwards: {seconds} s")
+        if not seconds >= 0:
+            raise ValueError(f"time does not run backwards: {seconds} s; expected 0 or more")
         end_s = self._now_s + seconds
         while True:
             instants = [(w.next_s(), w.reached) for w in self._watchers]

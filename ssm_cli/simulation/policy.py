@@ -18,6 +18,7 @@ from ssm_cli.simulation.placements import (
 )
 from ssm_cli.simulation.stand_ins import Stand
 from ssm_cli.simulation.told import Data, decisions, empty_pools
+from ssm_cli.spec.model import Restart
 
 FAULTS = 3  # that are placed, unless another number is asked for
 MOST_SUPERVISORS = 1_000  # that are told of
@@ -83,9 +84,14 @@ def limits_told(cell: object, found: PolicySearch) -> Data:
 
     A child that crashes once every `slowest_s` seconds, or slower, is restarted without end: as
     the period has both its ends, that is longer than period / intensity, here by a millisecond.
+    None where nothing is restarted without end: all children are temporary, or the limit is 0.
     """
     assert isinstance(cell, SupervisorCell)
     spec, most = cell.spec, found.most.get(cell.spec.id, 0)
+    children = (child.spec for child in cell.children.values())
+    restarts = any(child.restart is not Restart.TEMPORARY for child in children)
+    counts = spec.intensity and restarts
+    slowest_s = unnoticed_s(spec.period_s, spec.intensity) if counts else None
     return {
         "id": spec.id,
         "path": cell.path(),
@@ -95,7 +101,7 @@ def limits_told(cell: object, found: PolicySearch) -> Data:
         "most": most,
         "left": spec.intensity - most,
         "gave_up": spec.id in found.gave_up,
-        "slowest_s": unnoticed_s(spec.period_s, spec.intensity) if spec.intensity else None,
+        "slowest_s": slowest_s,
     }
 
 

@@ -14,6 +14,7 @@ from types import FunctionType, MethodType
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.spec.keys import sentence
 
+MAKING = ("__init__", "__new__")
 MOST_SHOWN = 100  # characters of the parameters that a function has
 OF_A_MACHINE = {
     "step": "message, state",
@@ -33,6 +34,7 @@ OF_A_PURE_STATEM = {
     "migrate": "old_version, state",
     "restore": "name, args, saved",
 }
+OF_A_SUPERVISOR = {"init": "name"}
 OF_A_CODEC = {"decode": "data", "encode": "value"}
 OF_A_PURE_HANDLER = {"_step": "event, state", "_init": "args", "_call": "request, state"}
 
@@ -73,8 +75,14 @@ def _fault(name: str, function: Callable[..., object], given: list[str]) -> str:
         return ""  # as nearly all are: it is quick to see
     if not _is_python(function):
         return ""
+    if isinstance(_called(type(function)), staticmethod | classmethod):
+        function = function.__call__  # type: ignore[operator]  # mypy knows no static one
+    wanted = f"{name.removeprefix('_')}({', '.join(given)})"
     try:
         signature = inspect.signature(function, follow_wrapped=False)
+    except ValueError:
+        wrong = f"has a {name.removeprefix('_')} with more bound than it takes"
+        return sentence(wrong, wanted) if isinstance(function, partial) else ""
     except Exception:  # noqa: BLE001 - it cannot be known: user code may have made it anything
         return ""
     try:
@@ -82,7 +90,7 @@ def _fault(name: str, function: Callable[..., object], given: list[str]) -> str:
     except TypeError:
         name = name.removeprefix("_")
         there = cut(", ".join(_shown(one) for one in signature.parameters.values()), MOST_SHOWN)
-        return sentence(f"has the {name}({there})", f"{name}({', '.join(given)})")
+        return sentence(f"has the {name}({there})", wanted)
     return ""
 
 
@@ -92,10 +100,18 @@ def _is_python(function: Callable[..., object]) -> bool:
         function = function.func
     if isinstance(function, MethodType):
         function = function.__func__
-    called = (vars(kind).get("__call__") for kind in type(function).__mro__)
-    return isinstance(function, FunctionType) or any(
-        isinstance(one, FunctionType) for one in called
+    if isinstance(function, type) and type(function).__call__ is type.__call__:
+        makes = (vars(kind).get(name) for kind in function.__mro__ for name in MAKING)
+        return any(isinstance(getattr(one, "__func__", one), FunctionType) for one in makes)
+    called = _called(type(function))
+    return isinstance(function, FunctionType) or isinstance(
+        getattr(called, "__func__", called), FunctionType
     )
+
+
+def _called(kind: type) -> object:
+    """What a call of an instance runs, as it stands in its class."""
+    return next((vars(one)["__call__"] for one in kind.__mro__ if "__call__" in vars(one)), None)
 
 
 def _shown(parameter: inspect.Parameter) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType
-from typing import Any
+from typing import Any, get_origin
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.event import Event
@@ -32,6 +32,7 @@ from ssm_cli.spec.arguments import (
     OF_A_MACHINE,
     OF_A_PURE_HANDLER,
     OF_A_PURE_STATEM,
+    OF_A_SUPERVISOR,
     argument_faults,
     method_faults,
 )
@@ -60,6 +61,9 @@ def start_fault(start: object) -> str | None:
         found = [*_pure_faults(start)]
     elif isinstance(start, type) and issubclass(start, KINDS):
         found = [*_server_faults(start)]
+    elif isinstance(origin := get_origin(start), type) and issubclass(origin, KINDS):
+        wrong = f"is the class {origin.__name__} with its types"
+        found = [sentence(wrong, WANTED, "the class alone")]
     else:
         meant = type(start).__name__ if isinstance(start, Callbacks) else ""
         meant = meant and f"the class {meant} itself"
@@ -141,6 +145,8 @@ def _handler_faults(manager: type[Event]) -> Iterator[str]:
         yield sentence(f"has the handlers {shown(handlers)}", "a dict from names to handlers")
         return
     for name, code in handlers.items():
+        if not isinstance(name, str):
+            yield sentence(f"has a handler that is named {shown(name)}", "text")
         kind = code if isinstance(code, type) else type(code)
         if not issubclass(kind, EventHandler):
             wanted = "a subclass of EventHandler, or a PureHandler"
@@ -198,6 +204,12 @@ def _trapping_faults(code: Any) -> Iterator[str]:
         yield sentence(f"has the trap_exit {shown(code.trap_exit)}", "true or false")
 
 
+def asked_faults(spec: object) -> Iterator[str]:
+    """Yield what is wrong with the `init` of a supervisor, which is a function if it has one."""
+    yield from _waiting_faults(spec, OF_A_SUPERVISOR)
+    yield from argument_faults(spec, OF_A_SUPERVISOR)
+
+
 def _waiting_faults(code: object, names: Iterable[str]) -> Iterator[str]:
     """Callbacks that Python answers with an object to be run later: nothing would run them."""
     for attribute in names:
@@ -205,9 +217,17 @@ def _waiting_faults(code: object, names: Iterable[str]) -> Iterator[str]:
         while isinstance(value, partial):
             value = value.func
         ways = [value, _attribute(type(value), "__call__")]
-        if any(inspect.iscoroutinefunction(way) or inspect.isasyncgenfunction(way) for way in ways):
+        try:
+            waits = any(map(inspect.iscoroutinefunction, ways))
+            waits = waits or any(map(inspect.isasyncgenfunction, ways))
+            yields = any(map(inspect.isgeneratorfunction, ways))
+        except Exception as error:  # noqa: BLE001 - its attributes are the user's, and raise anything
+            wrong = f"has a {name} that cannot be looked at, {message_of(error)}"
+            yield sentence(wrong, "a function")
+            continue
+        if waits:
             yield sentence(f"has an async {name}", "a plain function, which the node runs at once")
-        elif any(map(inspect.isgeneratorfunction, ways)):
+        elif yields:
             yield sentence(f"has a {name} that yields", "a plain function that returns its answer")
 
 
@@ -217,6 +237,8 @@ def _shared_faults(code: Any) -> Iterator[str]:
         yield f"has a codec that {wrong}"
     for wrong in argument_faults(code.codec, OF_A_CODEC) if not isinstance(code.codec, str) else ():
         yield f"has a codec that {wrong}"
+    if isinstance(code.state, FunctionType):
+        yield sentence(f"has the state {shown(code.state)}", "the type of its state")
     for kind in _odd_outputs(code.outputs):
         yield sentence(f"has the outputs {shown(kind)}", "classes of its outputs, as Ok | Result")
     for kind in _odd_reads(code) if code.reads is not None else ():

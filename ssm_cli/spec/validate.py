@@ -13,7 +13,7 @@ from enum import Enum
 import msgspec
 
 from ssm_cli.spec import keys
-from ssm_cli.spec.code import codec_fault, start_fault
+from ssm_cli.spec.code import asked_faults, codec_fault, start_fault
 from ssm_cli.spec.keys import Key, fault, sentence, shown
 from ssm_cli.spec.model import (
     MAX_DEPTH,
@@ -117,6 +117,7 @@ class Checker:
         if spec.init is not None and not callable(spec.init):
             message = sentence(f"is {shown(spec.init)}", "a function init(name), or None")
             yield Problem(f"{path}.init", message)
+        yield from (Problem(path, said) for said in asked_faults(spec))
         if spec.max_children is not None and (wrong := pool_fault(_word(spec.strategy))):
             yield Problem(f"{path}.max_children", wrong)
         if spec.partitions is not None and isinstance(spec.children, tuple):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -23,10 +23,12 @@ from ssm_cli.behaviour.results import (
     NOTHING,
     Caller,
     Continue,
+    Hibernate,
     NoReply,
     Ok,
     Reply,
     Stop,
+    TimeoutAfter,
     reason_for,
 )
 from ssm_cli.errors import StepTimeout
@@ -112,6 +114,15 @@ def test_the_last_exit_counts_and_no_exit_stays_among_the_effects() -> None:
 def test_effects_are_a_sequence_of_effects(effects: Any) -> None:
     with pytest.raises(BadReturnError, match="effect"):
         with_effects(Outcome(1), effects)
+
+
+@pytest.mark.parametrize(
+    "then", [Hibernate(cast("Any", "x")), TimeoutAfter(ms=True), TimeoutAfter(-1), "hibernate"]
+)
+def test_what_is_nothing_to_go_on_with_is_refused(then: Any) -> None:
+    with pytest.raises(BadReturnError, match=r"then is .*; expected Continue, Hibernate, or a"):
+        of_callback(Kind.CAST, NoReply(1, then))
+    assert of_callback(Kind.CAST, NoReply(1, Hibernate(on=False))).then == Hibernate(on=False)
 
 
 @pytest.mark.parametrize("kind", [Kind.CAST, Kind.INFO, Kind.CONTINUE])

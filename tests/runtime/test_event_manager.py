@@ -183,6 +183,16 @@ def test_what_names_handlers_is_an_answer_of_the_init_of_a_manager(answer: Any) 
         assert node.get_state("owner") == (("begun",) if isinstance(answer, Ok) else ())
 
 
+@pytest.mark.parametrize("effects", [None, 5, "x", [5]])
+def test_effects_that_are_none_are_a_bad_answer_of_the_init_of_a_manager(effects: Any) -> None:
+    answer = Ok(["count"], effects=effects)
+    with (
+        pytest.raises(StartFailed, match="effect"),
+        running(Worker("bus", Handed, args={"answer": answer})),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("answer", ["count", 5, None, Ok(5), NoReply(())])
 def test_what_names_no_handlers_is_a_bad_answer_of_the_init_of_a_manager(answer: Any) -> None:
     with (

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from ssm_cli import (
     Answer,
     CalleeCrashed,
     CalleeStopped,
+    CancelTimeout,
+    Hibernate,
     InState,
     KeepState,
     KeepStateAndData,
@@ -65,6 +68,7 @@ class Door(Statem):
 
 ENDS: list[Any] = []
 ODD: list[Any] = ["postpone", 7]
+NO_LIST: Any = None
 
 
 def door(**args: Any) -> Any:
@@ -80,6 +84,12 @@ def crash_of(node: Node) -> str:
     [
         (None, "bad_return_from_state_function"),
         ("open", "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=NO_LIST), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD[1]), "bad_return_from_state_function"),
+        (Stop("done", 1, effects=ODD[0]), "bad_return_from_state_function"),
+        (KeepStateAndData([SetTimeout("timeout", True)]), "bad_action_from_state_function"),
+        (KeepStateAndData([Hibernate(ODD[0])]), "bad_action_from_state_function"),
         (KeepStateAndData(ODD), "bad_action_from_state_function"),
         (KeepStateAndData([SetTimeout("state_timeout", -1)]), "bad_action_from_state_function"),
         (KeepStateAndData([SetTimeout("minute", 1)]), "bad_action_from_state_function"),
@@ -406,3 +416,66 @@ def test_a_state_that_was_written_before_events_waited_in_runs_goes_on() -> None
     while at.then is not None:
         at = advance(Gate(), Kind.CONTINUE, at.then.message, None, at.state)  # type: ignore[union-attr]  # it goes on
     assert at.state.data == (0, 1, 2, 3)
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Answer with the length of the data; `ask` for more."""
+
+    ask: Any = ()
+
+
+class Go(msgspec.Struct, frozen=True):
+    """Set all time-outs, each to be noted in the data."""
+
+
+def looked_at(event: StateEvent, state: Any, data: Any) -> Any:
+    match event.content:
+        case Look(ask):
+            answers = [Answer(event.caller, len(data))] if event.caller else []
+            return KeepState([*data], [*answers, *ask])
+        case Go():
+            named = (("timeout", 1000), ("state_timeout", 2000), (("timeout", "n"), 3000))
+            return KeepState(data, [Answer(event.caller, "ok"), *(SetTimeout(*n) for n in named)])
+    return KeepState([*data, str(event.type)])
+
+
+LOOKED_AT = PureStatem(
+    step=looked_at, init=lambda name, args: Next("on", []), inputs=Look | Go, reads=Look
+)
+
+
+class LookedAt(Statem):
+    inputs = Look | Go
+    reads = Look
+
+    def init(self, name: str, args: Any) -> Any:
+        return Next("on", [])
+
+    def on(self, event: StateEvent, data: Any) -> Any:
+        return looked_at(event, "on", data)
+
+
+@pytest.mark.parametrize("persist", ["none", "journal"])
+@pytest.mark.parametrize("start", [LOOKED_AT, LookedAt])
+def test_an_input_that_only_reads_leaves_all_time_outs_under_way(start: Any, persist: Any) -> None:
+    tree = Supervisor("root", children=[Worker("w", start, persist=persist)])
+    with Node(tree, clock=ManualClock(), store=MemoryStore()) as node:
+        assert node.call("w", Go()) == "ok"
+        assert [node.call("w", Look()), node.call("w", Look())] == [0, 0]
+        node.cast("w", Look())
+        node.info("w", Look())
+        node.run(for_s=4)
+        assert node.get_state("w").data == ["timeout", "state_timeout", "('timeout', 'n')"]
+        assert node.call("w", Look()) == 3
+
+
+def test_any_other_input_ends_the_event_time_out_and_a_read_may_not() -> None:
+    with running(Worker("w", LOOKED_AT)) as node:
+        node.call("w", Go())
+        node.info("w", "no read")
+        node.run(for_s=1.5)
+        assert node.get_state("w").data == ["info"]
+    with running(Worker("w", LOOKED_AT)) as node:
+        node.call("w", Go())
+        with pytest.raises(CalleeCrashed, match="its step asks for effects"):
+            node.call("w", Look([CancelTimeout("timeout")]))

@@ -154,6 +154,16 @@ def test_a_pool_of_a_file_is_named_as_not_tried_and_nothing_tried_is_no_pass() -
             assert (told["survived"], told["pools"]) == (passes, ["pool"])
 
 
+@pytest.mark.parametrize(
+    ("restarts", "told"),
+    [(["temporary"], None), (["temporary", "transient"], 1.667), (["permanent"], 1.667)],
+)
+def test_where_nothing_is_restarted_no_crash_goes_unnoticed(restarts: Any, told: Any) -> None:
+    workers = [Worker(f"w{n}", sound, restart=restart) for n, restart in enumerate(restarts)]
+    tree = Supervisor("root", children=workers, intensity=3, period=5)
+    assert check_policy_in(tree, "t", 1)["supervisors"][0]["slowest_s"] == told
+
+
 def test_what_is_unnoticed_does_not_make_the_tree_give_up_and_a_little_less_does() -> None:
     for intensity, period in ((1, 5), (3, 5), (5, 10), (7, 3)):
         tree = Supervisor("root", children=[Worker("w", sound)], intensity=intensity, period=period)

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from functools import partial, partialmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -331,6 +331,32 @@ class Timed(Statem):
     handle_event: Any = lambda self, event, state: None
 
 
+class StateOfItsOwn(Statem):
+    def state(self, event: Any, data: Any) -> Any: ...
+
+
+T = TypeVar("T")
+
+
+class Hostile:
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("look away")
+
+    def __call__(self, message: Any, state: Any) -> Any: ...
+
+
+class StaticCall:
+    @staticmethod
+    def __call__(message: Any) -> Any: ...
+
+
+class Made:
+    def __init__(self, message: Any) -> None: ...
+
+
+class Kept(GenServer[Any, T, Any]): ...
+
+
 class OneWay:
     def decode(self) -> object: ...
 
@@ -364,6 +390,9 @@ def yields(value: Any) -> Any:
 
 def yields_two(event: Any, state: Any) -> Any:
     yield state
+
+
+def waiting_args(message: Any, state: Any) -> Any: ...
 
 
 async def waiting_redact(value: Any) -> Any: ...
@@ -438,6 +467,19 @@ CODE: list[tuple[object, str]] = [
         GenServer(),
         "is a GenServer; expected a StateMachine or a subclass of GenServer, Statem or Event",
     ),
+    (StateOfItsOwn, "has the state the function state; expected the type of its state"),
+    (
+        type("Numbered", (Event,), {"handlers": {5: EventHandler}}),
+        "has a handler that is named 5; expected text",
+    ),
+    (machine(step=Hostile()), "has a step that cannot be looked at, look away; expected a functi"),
+    (machine(step=StaticCall()), "has the step(message); expected step(message, state)"),
+    (machine(step=Made), "has the step(message); expected step(message, state)"),
+    (
+        machine(step=partial(any_value(waiting_args), 1, 2, 3)),
+        "has a step with more bound than it takes; expected step(message, state)",
+    ),
+    (Kept[int], "is the class Kept with its types; expected a StateMachine or a subclass of Gen"),
     (machine(step=5), "has the step 5; expected a function step(message, state)"),
     (machine(init=5), "has the init 5; expected a function, or None"),
     (machine(terminate="x"), 'has the terminate the text "x"; expected a function, or None'),
@@ -818,3 +860,23 @@ def test_a_child_may_have_any_name_at_the_prompt() -> None:
     assert spec.id == "start-child"
     with pytest.raises(CommandError):
         child_spec_of(f"{{worker: a, {KV}}}, {{worker: b, {KV}}}")
+
+
+async def waiting_init(name: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("init", "said"),
+    [
+        (lambda: None, "has the init(); expected init(name)"),
+        (lambda name, args: None, "has the init(name, args); expected init(name)"),
+        (waiting_init, "has an async init; expected a plain function"),
+        (yields, "has a init that yields"),
+        (lambda name: None, ""),
+        (None, ""),
+    ],
+)
+def test_what_a_supervisor_asks_at_its_start_is_judged_before_it(init: Any, said: str) -> None:
+    found = check_spec(Supervisor("root", children=[Supervisor("below", init=init)]))
+    told = [(one.path, said in one.message) for one in found]
+    assert told == ([("root/below", True)] if said else [])

@@ -25,6 +25,7 @@ from ssm_cli import (
     StateEvent,
     load_tree,
 )
+from ssm_cli.behaviour.state_loop import listed
 from tests.ports import free_ports
 from tests.trees.shipped import TREES
 from trees.device import Data, Read, Silent, Switch, Value, ask, rest_ms, step
@@ -61,7 +62,7 @@ def test_a_device_goes_from_state_to_state(
 ) -> None:
     found = step(event, state, data)
     said = found.data.said
-    seen = [said, getattr(said, "times", None), *(type(action) for action in found.actions)]
+    seen = [said, getattr(said, "times", None), *(type(action) for action in listed(found.actions))]
     assert found.state == after[0]
     assert after[1] in seen
 

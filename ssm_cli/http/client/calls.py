@@ -26,6 +26,7 @@ from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
+from ssm_cli.runtime.engine.pending import checked_seconds
 
 GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -105,6 +106,7 @@ class HttpCalls:
 
         With `stop_on_failure` the server drops the requests behind a call that fails.
         """
+        checked_seconds(timeout_s)
         body, kind = _body(message)
         headers = {"content-type": kind}
         if key is not None:

@@ -27,6 +27,7 @@ from ssm_cli.http.client.specs import text_of_spec
 from ssm_cli.http.client.wire import EventParser
 from ssm_cli.http.routes import BY_EFFECT
 from ssm_cli.runtime.calling.refs import Ref
+from ssm_cli.runtime.engine.pending import checked_seconds
 from ssm_cli.runtime.views import ChildName, NodeView, Report, Status
 from ssm_cli.spec.model import ChildSpec, Labelled, own_child
 from ssm_cli.supervision.planning import Applied, TreePlan
@@ -250,6 +251,7 @@ class HttpNode:
         self, name: str, reason: object = "normal", timeout_s: float | None = None
     ) -> None:
         """Stop one worker or supervisor in order; `reason` is sent as text."""
+        checked_seconds(timeout_s)
         self.calls.perform("stop_process", name, str(reason), timeout_s)
 
 

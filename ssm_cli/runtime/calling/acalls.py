@@ -11,7 +11,7 @@ from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.durable.sessions import checked_request_id
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, checked_seconds
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import need_worker
 from ssm_cli.runtime.remote.calling import acall_far
@@ -42,6 +42,8 @@ class AsyncCalls:
         queue is full, callers wait their turn.
         """
         world = self._world
+        if timeout_s is not TIMEOUT_S:
+            checked_seconds(timeout_s)
         if request_id != "":
             checked_request_id(request_id, worker)
         cell = world.names.get(worker)
@@ -80,6 +82,7 @@ class AsyncCalls:
         `answered` is called with the answer, or with the error, at the very moment of the outcome:
         of a crash before the worker has even terminated, long before this coroutine goes on.
         """
+        checked_seconds(timeout_s)
         world, driver = self._world, self.attached()
         answers: list[tuple[bytes, Any] | SsmError] = []
 

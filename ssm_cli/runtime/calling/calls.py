@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
-from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.engine.pending import Pending, checked_seconds, late
 from ssm_cli.runtime.engine.world import World, answered_call, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put
@@ -23,6 +24,13 @@ from ssm_cli.runtime.remote.far import Far, far_of, send_far
 CALL, RUNNING = Kind.CALL, CellStatus.RUNNING  # globals are quick
 EXACT_S = 1.0  # shorter time-outs are measured by the clock; longer ones, to a tick of the guard
 LINK_S = 0.5  # how much longer than its time-out the answer of a link is waited for
+
+
+def is_long(timeout_s: Any) -> bool:
+    """Whether a tick of the guard is exact enough for a time-out; what is none is not long."""
+    return timeout_s is None or (
+        type(timeout_s) in (float, int) and EXACT_S <= timeout_s <= sys.float_info.max
+    )
 
 
 class Calls:
@@ -49,7 +57,7 @@ class Calls:
         world = self._world
         cell = world.names.get(worker)
         busy = world.queue or world.lane or world.pumping or not world.guard.armed
-        timed = request_id != "" or (timeout_s is not None and timeout_s < EXACT_S)
+        timed = request_id != "" or not (timeout_s is TIMEOUT_S or is_long(timeout_s))
         if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
         guard, looks, pending = world.guard, world.guard.looks, None
@@ -80,6 +88,7 @@ class Calls:
         """Make a call that has to wait, or that is more than a plain step."""
         world = self._world
         forbid_reentry(world)
+        checked_seconds(timeout_s)
         begun_s = world.clock.now_s()
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:
@@ -147,6 +156,7 @@ class Calls:
     ) -> tuple[bytes, Any]:
         """`call` with bytes, returning both the encoded output and the output itself."""
         world = self._world
+        checked_seconds(timeout_s)
         if world.history is not None:
             world.history.answered = 0
         if (far := far_of(world, worker)) is not None:
@@ -182,6 +192,7 @@ class Calls:
         if notify is not None:
             pending.notify = notify
         if timeout_s is not None:
+            checked_seconds(timeout_s)
             pending.limit(worker, world.clock.now_s, timeout_s)
         cell = world.names.get(worker)
         if type(cell) is not WorkerCell:

@@ -19,7 +19,7 @@ from ssm_cli.runtime.calling.calls import Calls
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
-from ssm_cli.runtime.engine.pending import Pending, late
+from ssm_cli.runtime.engine.pending import Pending, checked_seconds, late
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, pump, rest
@@ -51,6 +51,7 @@ class Clients:
             TypeError: a client is no generator, or yields something else.
         """
         forbid_reentry(self._world)
+        checked_seconds(timeout_s)
         with ExitStack() as stack:
             for client in clients:
                 if not isinstance(client, Generator):

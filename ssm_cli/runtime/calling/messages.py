@@ -16,6 +16,7 @@ from ssm_cli.errors import CallTimeout, SysError
 from ssm_cli.runtime.calling.waiting import Serving
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.contained import with_text
+from ssm_cli.runtime.engine.pending import checked_seconds
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import redacted, shown
 from ssm_cli.runtime.performer import system
@@ -166,6 +167,7 @@ class Messages:
             CalleeCrashed: it ended, but `terminate` raised or was cut.
             CallTimeout: it ended, but took longer than `timeout_s`.
         """
+        checked_seconds(timeout_s)
         begun_s = self._world.clock.now_s()
         cell = need(self._world, name)
         self._serving.act(system.stop_process, cell, self._reason(cell, reason))

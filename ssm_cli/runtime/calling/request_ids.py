@@ -12,7 +12,7 @@ import msgspec
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CallTimeout, SsmError
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, checked_seconds
 
 
 class Askable(Protocol):
@@ -124,6 +124,7 @@ class RequestIds:
         Raises:
             CallTimeout: there is none in time; all may still be waited for.
         """
+        checked_seconds(timeout_s)
         if not self._left:
             return None
         if (found := self.check_response(delete=delete)) is not None:
@@ -188,6 +189,7 @@ def multi_call(
         subtrees: names of remote children, and of this node for itself; None for all of them.
         timeout_s: for all together.
     """
+    checked_seconds(timeout_s)
     if subtrees is None:
         own = [node.name] if node.exists(worker) else []
         subtrees = [*own, *node.names("remote")]

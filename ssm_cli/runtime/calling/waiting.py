@@ -9,7 +9,7 @@ from typing import Any
 from ssm_cli.errors import CallTimeout, NoProc, SsmError
 from ssm_cli.runtime.engine.cell import Cell
 from ssm_cli.runtime.engine.failures import NOT_STARTED
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.engine.pending import Pending, checked_seconds
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import forbid_reentry
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, pump, rest
@@ -42,6 +42,7 @@ class Serving:
             CalledFromStep: a step waits for its own node.
         """
         forbid_reentry(self._world)
+        checked_seconds(timeout_s)
         if (why := self.serve_until(pending, timeout_s)) is not None:
             raise CallTimeout(why, reason="timeout")
         return pending.result()
@@ -92,6 +93,7 @@ class Serving:
         """
         world = self._world
         forbid_reentry(world)
+        checked_seconds(for_s, "for_s")
         looked = False
         now_s = world.clock.now_s
         end_s = now_s() + for_s
@@ -119,6 +121,7 @@ class Serving:
         """
         world = self._world
         forbid_reentry(world)
+        checked_seconds(for_s, "for_s")
         now_s = world.clock.now_s
         end_s = now_s() + for_s
         while world.running:

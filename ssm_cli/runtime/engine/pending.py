@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
+from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CallTimeout, SsmError
 from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.traces import calls_user
@@ -159,6 +162,27 @@ class Numbered(Pending):
         """Set the outcome `replied` with `value`."""
         self.record = self.record or self.history.last()
         Pending.resolve(self, value)
+
+
+def checked_seconds(seconds: Any, name: str = "timeout_s") -> None:
+    """Look at seconds that a caller has given; None is no limit, less than 0 is over at once.
+
+    Raises:
+        ValueError: they are no number that can be waited for.
+
+    >>> checked_seconds(float("nan"))
+    Traceback (most recent call last):
+        ...
+    ValueError: timeout_s=nan is no time: expected a number of seconds, or None
+    """
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    if not (
+        seconds is None
+        or (isinstance(seconds, float) and not math.isnan(seconds))
+        or (whole and abs(seconds) <= sys.float_info.max)
+    ):
+        wanted = "expected a number of seconds, or None"
+        raise ValueError(f"{name}={cut(ascii(seconds))} is no time: {wanted}")
 
 
 def late(worker: str, timeout_s: float) -> CallTimeout:

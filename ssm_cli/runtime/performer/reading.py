@@ -6,7 +6,6 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import Outcome
 from ssm_cli.behaviour.equality import equal
-from ssm_cli.behaviour.reading import asks_for_more
 from ssm_cli.behaviour.reasons import BadReturnError
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.lives import kept_of
@@ -62,6 +61,22 @@ def answer_read(
         world.outside.keeper.hold(pending, conclude, world, cell, pending, outcome)
     else:
         conclude(world, cell, pending, outcome)
+
+
+def asks_for_more(outcome: Outcome) -> str:
+    """Return what a step asks for that may only read; "" if it only answers.
+
+    >>> asks_for_more(Outcome(1, "answer"))
+    ''
+    """
+    for asked, what in (
+        (outcome.effects, "effects"),
+        (outcome.stop, "the end of its worker"),
+        (outcome.then, "something to go on with"),
+    ):
+        if asked:
+            return what
+    return ""
 
 
 def stays(world: World, cell: WorkerCell, kept: Kept | None, state: Any, before: bytes) -> Any:

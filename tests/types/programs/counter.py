@@ -7,21 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from ssm_cli import (
+    Answer,
     Caller,
     Cast,
     Event,
     Exit,
     GenServer,
+    KeepState,
+    KeepStateAndData,
     Next,
     Node,
     NoReply,
     Ok,
+    Postpone,
     PureStatem,
+    RepeatState,
+    RepeatStateAndData,
     Reply,
+    SetTimeout,
     StateEvent,
     Statem,
     StateMachine,
     Stop,
+    StopAndReply,
     Supervisor,
     Worker,
 )
@@ -100,8 +108,21 @@ class Door(Statem):
     def init(self, name: str, args: Mapping[str, Any]) -> Next:
         return Next("locked", 0)
 
-    def locked(self, event: StateEvent, data: int) -> Next:
-        return Next("locked", data + 1)
+    def locked(
+        self, event: StateEvent, data: int
+    ) -> Next | KeepState | KeepStateAndData | RepeatState | RepeatStateAndData | StopAndReply:
+        match event:
+            case StateEvent("call", Get(), caller):
+                return KeepState(data, Answer(caller, Count(data)))
+            case StateEvent("call", caller=caller):
+                return StopAndReply("normal", Answer(caller, Failed("locked")))
+            case StateEvent("cast"):
+                return KeepStateAndData(Postpone())
+            case StateEvent("timeout"):
+                return RepeatState(data, SetTimeout("timeout", 5))
+            case StateEvent("info"):
+                return RepeatStateAndData(Cast("other", data))
+        return Next("locked", data + 1, [Postpone(), Cast("other", data)])
 
 
 gate = PureStatem(

@@ -11,12 +11,15 @@ from ssm_cli import (
     Caller,
     Cast,
     GenServer,
+    KeepState,
+    KeepStateAndData,
     NoReply,
     Ok,
     Ref,
     Reply,
     StateMachine,
     Stop,
+    StopAndReply,
     Supervisor,
     Worker,
 )
@@ -119,3 +122,9 @@ Supervisor("s", "one_for_al")  # wrong: a misspelt word
 Supervisor("s", children=[counter])  # wrong: the code in the place of its spec
 Supervisor("s", children=Worker("w", counter))  # wrong: a list is expected
 Cast("other")  # wrong: nothing to send
+
+# -- actions ---------------------------------------------------------------------------------------
+
+KeepStateAndData(5)  # wrong: no action
+KeepState(0, ["postpone"])  # wrong: words are no actions
+StopAndReply("normal", Cast("other", 1))  # wrong: not a reply
