@@ -213,8 +213,7 @@ class Keeper:
 
         The worker still has the state and the time-out that were before it.
         """
-        made, seq, before = self._next, self.seq, (cell.state, timeout)
-        records = made.records
+        made, records, seq, before = self._next, self._next.records, self.seq, (cell.state, timeout)
         if cell not in made.before:
             made.before[cell] = before
         self.half = records, len(records), seq, cell, before

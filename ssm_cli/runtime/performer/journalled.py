@@ -74,15 +74,9 @@ def serve_plainly(
 
 
 def commit_plainly(  # noqa: PLR0917 - by their places: keywords, or a tuple of them, take longer
-    world: World,
-    cell: WorkerCell,
-    kept: Kept,
-    kind: Kind,
-    data: bytes,
-    message: Any,
-    result: tuple[Any, Any],
-    pending: Pending | None,
-) -> None:
+    world: World, cell: WorkerCell, kept: Kept, kind: Kind, data: bytes, message: Any,
+    result: tuple[Any, Any], pending: Pending | None,
+) -> None:  # fmt: skip
     """Record an answer, and commit it; its caller gets it once that is written."""
     state, output = result
     keeper, history = world.outside.keeper, world.history

@@ -221,16 +221,11 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
     try:
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
-            step = cell.step
+            step, steps = cell.step, cell.steps
             if step is None:
                 serve(world, cell, kind, message, pending)
-            elif (
-                type(message) is not bytes
-                and (kind is CAST or kind is CALL)
-                and (steps := cell.steps) & 63
-            ):
-                state = cell.state
-                guard.cell = cell
+            elif type(message) is not bytes and (kind is CAST or kind is CALL) and steps & 63:
+                state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
                 except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash

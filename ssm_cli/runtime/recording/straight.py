@@ -42,7 +42,8 @@ def step_straight(
                 plain[cell] = plain_worker(world, cell, given)
             here = plain[cell]
             if (
-                here is None or here.step is None or number != following or number > last or guard.ticked
+                here is None or here.step is None
+                or number != following or number > last or guard.ticked
                 or type(what) is not tuple or type(message) is bytes
                 or (kind is not CALL and kind is not CAST)
                 or number in causes or number in instead
