@@ -7,6 +7,7 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.errors import CodeRefused, Forgotten, SsmError
 from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.other_code import Clock, Code, own_copy, tried
@@ -87,7 +88,8 @@ class Back:
 
     Raises:
         Forgotten: not all of its inputs since are remembered.
-        CodeRefused: to step them again takes too long, or its state could not be kept.
+        CodeRefused: to step them again takes too long; or its state could not be kept, or the old
+            code cannot go on from it.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Back:
                     f"takes longer than {LONG_S:g} s: put the old code into its file, and `reload`"
                 )
             self._step(one)
+        self._check_state()
         need_keepable(world, undo.cell, undo.former, self._state)
         fitting = Fitting(undo.former, self._carry, undo.classes, undo.gone, self._runs)
         self.waiting, self.unfit = fitting.counted(world, undo.cell)
@@ -126,6 +129,16 @@ class Back:
             self._lives = True  # the old code has not crashed there
         elif one.how in (*PUT, "start") and one.after is not NOTHING:
             self._state = self._runs.step(self._code.carried, own_copy(one.after))
+
+    def _check_state(self) -> None:
+        try:
+            self._runs.step(check_standing, self.undo.behaviour, self._state)
+        except BaseException as error:
+            said = self._runs.said(error, tried=True)
+            raise CodeRefused(
+                f"{self.worker}: its state cannot go on under the old code: "
+                f"{type(error).__name__}: {said}"
+            ) from error
 
     @property
     def differs(self) -> bool:
