@@ -13,6 +13,7 @@ from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.other_code import Clock, Code, own_copy, tried
 from ssm_cli.history.records import Served, served_in
 from ssm_cli.history.reload.changing import Changing
+from ssm_cli.history.reload.finding import all_workers
 from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.reload.plan import LONG_S, CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
@@ -67,6 +68,16 @@ class Undone:
         self.workers = [Undo(one) for one in plan.workers]
         self.pools = [(sup, sup.spec.children[0].start, start) for sup, start in plan.pools]
         self.old = plan.old
+
+    def staying(self, world: World) -> list[str]:
+        """Return the workers that began since with the code of the reload, and cannot go back."""
+        put = [callback_of(one.put) for one in self.workers]
+        put += [callback_of(start) for _, _, start in self.pools]
+        known = [one.cell for one in self.workers]
+        return [
+            str(cell.spec.id) for cell in all_workers(world)
+            if callback_of(cell.spec.start) in put and not any(cell is one for one in known)
+        ]  # fmt: skip
 
     def pools_there(self, world: World) -> list[tuple[str, Any]]:
         """Return the pools whose children to come have the code of the reload, and that of before.
@@ -186,11 +197,12 @@ def exchange(node: Node, pairs: Iterable[tuple[Changing | Back, Undo | Back]]) -
         raise
 
 
-def told_back(backs: list[Back]) -> Data:
-    """Return what going back comes to, as data."""
+def told_back(backs: list[Back], staying: list[str]) -> Data:
+    """Return what going back comes to, as data; `staying` are those that cannot."""
     workers = [one.told() for one in backs]
-    differs = any(one.differs for one in backs)
-    return {"modules": [], "workers": workers, "differs": differs, "plan": sign_of([], workers)}
+    differs = bool(staying) or any(one.differs for one in backs)
+    sign = sign_of(staying, workers)
+    return {"modules": [], "workers": workers, "staying": staying, "differs": differs, "plan": sign}
 
 
 def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
