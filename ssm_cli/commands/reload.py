@@ -83,7 +83,11 @@ def found_lines(verb: str, found: Data) -> list[str]:
     ]
     if "shadow" in found:
         return lines + shadow_lines(found["shadow"])
-    return lines + [line for told in found["workers"] for line in worker_lines(told, verb)]
+    lines += [line for told in found["workers"] for line in worker_lines(told, verb)]
+    if staying := found.get("staying"):
+        names = brief(", ".join(staying), 200)
+        lines.append(f"began since, and cannot go back, as they have no state of before: {names}")
+    return lines
 
 
 def _changed(verb: str, found: Data) -> Shown:

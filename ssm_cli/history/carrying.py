@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Mapping
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, defaultdict, deque
+from collections.abc import Callable, Mapping
 from enum import Enum, Flag
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import is_, or_
-from types import FunctionType, SimpleNamespace
+from types import FunctionType, MappingProxyType, MethodType, SimpleNamespace
 from typing import Any
 
 import msgspec
 
+from ssm_cli.history.inherited import emptied, fill_from, type_below
+from ssm_cli.history.plain import opened
 from ssm_cli.spec.afresh import is_of_users
 
 Classes = Mapping[Any, Any]
@@ -45,18 +47,20 @@ def classes_of(home: Any, module: Any) -> dict[Any, Any]:
 def carried(value: Any, classes: Classes) -> Any:
     """Return a value with the classes in it put in each other's place; itself where none is.
 
-    What is known of an object goes along: fields, whether its `__init__` takes them or not, and
-    other attributes. A field that the other class does not have is left out; one that only it has
-    gets its default. What is one object in two places is one object again.
+    What is known of an object goes along: fields, whether its `__init__` takes them or not, other
+    attributes, and what a subclass of a type of Python's own holds. A field that the other class
+    does not have is left out; one that only it has gets its default. What is one object in two
+    places is one object again.
 
     Raises:
-        TypeError: a field without a default is missing.
+        TypeError: a field without a default is missing, or a class inherits from another type now.
         KeyError: an enum has no such member.
         RecursionError: it is nested too deeply, or holds itself other than by attributes.
     """
     return Carrier(classes).carry(value) if classes else value
 
 
+OPEN = frozenset((SimpleNamespace, ChainMap, UserDict, UserList))
 MANY = frozenset((list, tuple, set, frozenset, deque))
 PLAIN = frozenset((int, float, str, bytes, bool, type(None)))
 DICTS = (dict, OrderedDict, defaultdict, Counter)
@@ -72,6 +76,10 @@ class Carrier:
         self._made: dict[int, tuple[Any, Any]] = {}
         self._layouts: dict[type, Layout] = {}
         self._inner: set[int] = set()  # objects that are looked into, and hold themselves
+        self._ways: dict[type, Callable[[Any, int], Any]] = {
+            **dict.fromkeys(DICTS, self._dict), **dict.fromkeys(MANY, self._many),
+            partial: self._partial, MethodType: self._method, MappingProxyType: self._view,
+        }  # fmt: skip
 
     def carry(self, value: Any, depth: int = 0) -> Any:
         """Return a part, carried."""
@@ -101,13 +109,14 @@ class Carrier:
 
     def _whole(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind in DICTS:
-            return self._dict(value, depth)
-        if kind in MANY or (isinstance(value, tuple) and hasattr(kind, "_fields")):
-            return self._many(value, depth)
+        if kind in self._ways:
+            return self._ways[kind](value, depth)
         target = self._classes.get(kind, kind)
         if self._layout(kind).is_record or self._layout(target).is_record:
             return self._record(value, target, depth)
+        base = type_below(kind)
+        if base is not None and (target is not kind or self._holds_other(value, base, depth)):
+            return self._inherited(value, base, target, depth)
         if target is not kind:
             return self._object(value, object.__new__(target), depth)
         return self._looked_into(value, depth) if is_open(kind) else value
@@ -119,15 +128,43 @@ class Carrier:
         return known
 
     def _many(self, value: Any, depth: int) -> Any:
-        """Return a list, a tuple of whatever kind, a set or a deque with its parts carried."""
-        kind = type(value)
-        target: Any = self._classes.get(kind, kind)
+        """Return a list, a tuple, a set or a deque with its parts carried."""
         parts = [self.carry(part, depth) for part in value]
-        if target is kind and all(map(is_, parts, value)):
+        if all(map(is_, parts, value)):
             return value
-        if kind is deque:
-            return deque(parts, value.maxlen)
-        return target(parts) if kind in MANY else target(*parts)
+        return deque(parts, value.maxlen) if type(value) is deque else type(value)(parts)
+
+    def _view(self, value: Any, depth: int) -> Any:
+        inner = opened(value)
+        made = self.carry(inner, depth)
+        return value if made is inner else MappingProxyType(made)
+
+    def _partial(self, value: Any, depth: int) -> Any:
+        parts = value.func, value.args, value.keywords
+        made = [self.carry(part, depth) for part in parts]
+        return value if all(map(is_, made, parts)) else partial(made[0], *made[1], **made[2])
+
+    def _method(self, value: Any, depth: int) -> Any:
+        """Return the method of that name of the object in the place of another."""
+        owner, name = self.carry(value.__self__, depth), value.__name__
+        if owner is value.__self__:
+            return value
+        if getattr(value.__self__, name, None) != value:
+            raise TypeError(f"a method {name} is none that its object has by that name")
+        return getattr(owner, name)
+
+    def _holds_other(self, value: Any, base: Any, depth: int) -> bool:
+        """Return whether an exception of Python's own holds what is carried."""
+        if base is not type(value) or not issubclass(base, BaseException):
+            return False
+        return any(self.carry(part, depth) is not part for part in value.args)
+
+    def _inherited(self, value: Any, base: Any, target: Any, depth: int) -> Any:
+        """Return an object of a class that inherits from a type of Python's own, carried."""
+        made = emptied(value, base, target, lambda part: self.carry(part, depth))
+        self._object(value, made, depth)
+        fill_from(made, value, base, lambda part: self.carry(part, depth))
+        return made
 
     def _dict(self, value: dict[Any, Any], depth: int) -> Any:
         """Return a dict with its keys and values carried."""
@@ -144,13 +181,13 @@ class Carrier:
         return made if type(value) is dict else type(value)(made)
 
     def _record(self, value: Any, target: type, depth: int) -> Any:
-        """Return a dataclass or a struct with its fields, and what else it has, carried."""
+        """Return what has fields with these, and what else it has, carried."""
         own, other = self._layout(type(value)), self._layout(target)
         there = own.attributes(value)
         parts = {name: self.carry(part, depth) for name, part in there.items()}
         if target is type(value) and all(parts[name] is there[name] for name in there):
             return value
-        made = target(**{name: parts[name] for name in other.taken if name in parts})
+        made = made_with(target, {name: parts[name] for name in other.taken if name in parts})
         for name, part in parts.items():
             gone = name in own.fields and name not in other.fields
             if not gone and getattr(made, name, UNDER_WAY) is not part:
@@ -174,6 +211,17 @@ class Carrier:
         kind = type(value)
         made = kind() if kind is SimpleNamespace else object.__new__(kind)
         return self._object(value, made, depth)
+
+
+def made_with(target: Any, parts: dict[str, Any]) -> Any:
+    """Return an object of a class with these fields; of a NamedTuple without its `__new__`."""
+    if not issubclass(target, tuple):
+        return target(**parts)
+    parts = target._field_defaults | parts if hasattr(target, "_field_defaults") else parts
+    missing = [name for name in target._fields if name not in parts]
+    if missing:
+        raise TypeError(f"{target.__qualname__} has nothing for the field {missing[0]}")
+    return tuple.__new__(target, [parts[name] for name in target._fields])
 
 
 def member_of(value: Enum, target: Any) -> Any:
@@ -236,19 +284,26 @@ def is_open(kind: type) -> bool:
 
     The inside of a class of somebody else is not ours; what ends by `__del__` is there once.
     """
-    if kind is SimpleNamespace:
+    if kind in OPEN:
         return True
     built_in = next(base for base in kind.__mro__ if not base.__flags__ & HEAP_TYPE)
     return built_in is object and is_of_users(kind.__module__) and not hasattr(kind, "__del__")
 
 
 def fields_taken(kind: type) -> tuple[str, ...]:
-    """Return the fields that the constructor of a class takes."""
+    """Return the fields that the constructor of a class takes; those of a NamedTuple."""
+    if names_its_parts(kind):
+        return tuple(kind._fields)  # type: ignore[attr-defined]  # it has them
     if issubclass(kind, msgspec.Struct):
         return kind.__struct_fields__
     if dataclasses.is_dataclass(kind):
         return tuple(field.name for field in dataclasses.fields(kind) if field.init)
     return ()
+
+
+def names_its_parts(kind: type) -> bool:
+    """Return whether objects of a class are tuples whose parts have names."""
+    return issubclass(kind, tuple) and isinstance(getattr(kind, "_fields", None), tuple)
 
 
 def all_fields(kind: type) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from ssm_cli.history.plain import (
     entries,
     fields,
     form_of,
+    inside,
     label_of,
     name_of_class,
     opened,
@@ -151,7 +152,22 @@ class _Walk:
             return alike and not (own and self._differ(fields(one, form), fields(other, form)))
         if form.sort == "standard":
             return not self._differ(written_as(one), written_as(other))
+        if form.sort == "opaque":
+            return self._alike_inside(one, other)
         return form.sort == "enum" and not self._differ(fields(one, form), fields(other, form))
+
+    def _alike_inside(self, one: Any, other: Any) -> bool:
+        """Whether two exceptions, or namespaces, of one class hold the same."""
+        pair, parts, others = (id(one), id(other)), inside(one), inside(other)
+        if parts is None or others is None or len(self._open) >= MOST_DEEP:
+            return False
+        if pair in self._open:
+            return True
+        self._open.add(pair)
+        try:
+            return not any(map(self._differ, parts, others))
+        finally:
+            self._open.discard(pair)
 
     def _differ(self, one: Any, other: Any) -> bool:
         return next(self.compare(Path(), one, other), None) is not None
@@ -196,7 +212,8 @@ class _Walk:
         names = taken if ordered else None
         old, new = _by_step(before, names), _by_step(after, names)
         if old is None or new is None or self._rekeyed(old, new):
-            yield Change(path, one, other, UNWRITTEN)
+            if not self._alike_by_value(before, after, ordered=ordered):
+                yield Change(path, one, other, UNWRITTEN)
             return
         for text, (step, _, held) in old.items():
             yield from self.compare(path / step, held, new[text][2] if text in new else NOTHING)
@@ -205,6 +222,18 @@ class _Walk:
                 yield Change(path / step, NOTHING, now)
         if ordered and [k for k in old if k in new] != [k for k in new if k in old]:
             yield Change(path, one, other, ORDER)
+
+    def _alike_by_value(self, before: _Pairs, after: _Pairs, *, ordered: bool) -> bool:
+        """Whether each key has one of the same value, whose value is the same; within the bound."""
+        left = deque(after)
+        for key, held in before:
+            near = islice(left, 1) if ordered else left
+            found = (n for n, pair in enumerate(near) if not self._differ(key, pair[0]))
+            index = next(found, None)
+            if self._left <= 0 or index is None or self._differ(held, left[index][1]):
+                return False
+            del left[index]
+        return not left
 
     def _rekeyed(self, old: _Steps, new: _Steps) -> bool:
         """Whether keys that are written alike are not the same: a date, and its text."""

@@ -19,7 +19,13 @@ from enum import Enum, EnumMeta
 from functools import cached_property, lru_cache
 from itertools import islice, repeat
 from operator import is_
-from types import BuiltinFunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType
+from types import (
+    BuiltinFunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    SimpleNamespace,
+)
 from typing import Any, Generic, Literal, NamedTuple
 
 import msgspec
@@ -70,6 +76,8 @@ MRO: Any = vars(type)["__mro__"]
 DICT: Any = vars(type)["__dict__"]
 NAME: Any = vars(type)["__name__"]
 FLAGS: Any = vars(type)["__flags__"]
+INSIDE_NAMESPACE: Any = vars(SimpleNamespace)["__dict__"]
+OF_EXCEPTIONS: Any = [vars(BaseException)[n] for n in ("args", "__cause__", "__dict__")]
 FIELDS: Any = vars(IS_STRUCT)["__struct_fields__"]
 
 
@@ -200,6 +208,23 @@ def _places(kind: type, spaces: Sequence[Mapping[str, Any]]) -> Mapping[str, int
         if type(named) is tuple and all(type(space.get(n)) is TUPLE_FIELD for n in named):
             return {name: index for index, name in enumerate(named)}
     return {}
+
+
+def inside(value: Any) -> tuple[Any, ...] | None:
+    """Return what an exception or a `SimpleNamespace` holds; None of anything else.
+
+    >>> inside(ValueError("no")), inside(SimpleNamespace(a=1)), inside(len)
+    ((('no',), None, {}), ({'a': 1},), None)
+    """
+    kind = type(value)
+    if issubclass(kind, SimpleNamespace):
+        return (INSIDE_NAMESPACE.__get__(value),)
+    if not issubclass(kind, BaseException):
+        return None
+    spaces = [DICT.__get__(base) for base in MRO.__get__(kind) if FLAGS.__get__(base) & HEAP]
+    slots = (v for space in spaces for v in space.values() if type(v) is MemberDescriptorType)
+    parts = [read.__get__(value) for read in OF_EXCEPTIONS]
+    return (*parts, *(_slot(read.__get__, value) for read in slots))
 
 
 def opened(value: Any) -> Any:

@@ -16,7 +16,7 @@ from ssm_cli.behaviour.dispatch import Behaviour
 from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.behaviour.results import NOTHING
-from ssm_cli.behaviour.state_loop import check_state
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.statem import Statem
 from ssm_cli.behaviour.visible import redacted_by, replaced, visible
 from ssm_cli.codec.classes import Inexact
@@ -346,8 +346,7 @@ def written_state(behaviour: Behaviour, old: Any, given: Any) -> Any:
     seen = visible(redacted_by(behaviour, old))
     back = PutBack(visible(old), jsonable(seen))
     value = replaced(old, back.read(given, state_type(behaviour)))
-    if isinstance(behaviour, Statem):
-        check_state(behaviour, value)
+    check_standing(behaviour, value)
     return value
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -345,6 +345,12 @@ def test_what_is_nested_too_deeply_is_one_change() -> None:
     assert shown(change).isprintable()
 
 
+def chained(error: Exception, cause: Exception) -> Exception:
+    """Return an exception that another one has caused."""
+    error.__cause__ = cause
+    return error
+
+
 def test_keys_that_no_path_can_say_make_one_change_of_their_mapping() -> None:
     before = {"m": {Key("a", 1): 1, "x": 1}}
     (change,) = changes(before, {"m": {Key("a", 1): 2, "x": 1}})
@@ -352,6 +358,45 @@ def test_keys_that_no_path_can_say_make_one_change_of_their_mapping() -> None:
     day = date(2026, 1, 31)
     assert changes({day: 1}, {"2026-01-31": 1})[0].note == UNWRITTEN
     assert changes({math.nan: 1}, {math.nan: 2})[0].note == UNWRITTEN
+
+
+ALIKE: dict[str, Callable[[], Any]] = {
+    "a dict keyed by dataclasses": lambda: {Key("a", 1): [1], Key("b", 2): [2]},
+    "a set of them": lambda: {Key("a", 1), Key("b", 2), Key("c", 3)},
+    "a frozenset of them": lambda: [frozenset({Key("a", 1), Key("b", 2)}), 7],
+    "an exception": lambda: ValueError("no", [1]),
+    "one with a cause": lambda: chained(ValueError("no"), KeyError("x")),
+    "a namespace": lambda: {"a": SimpleNamespace(b=[1])},
+}
+OTHERS: dict[str, tuple[Any, Any]] = {
+    "another key": ({Key("a", 1): 1}, {Key("a", 2): 1}),
+    "another value": ({Key("a", 1): 1}, {Key("a", 1): 2}),
+    "another order": ({Key("a", 1): 1, Key("b", 1): 1}, {Key("b", 1): 1, Key("a", 1): 1}),
+    "one more": ({Key("a", 1)}, {Key("a", 1), Key("b", 1)}),
+    "one less": ({Key("a", 1), Key("b", 1)}, {Key("a", 1)}),
+    "a key of another type": ({Key("a", 1): 1}, {Key("a", True): 1}),
+    "another text": (ValueError("no"), ValueError("yes")),
+    "another class": (ValueError("no"), KeyError("no")),
+    "another cause": (chained(ValueError("no"), KeyError("x")), ValueError("no")),
+    "another part": (SimpleNamespace(a=1), SimpleNamespace(a=1.0)),
+    "other objects": (object(), object()),
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_what_holds_the_same_is_the_same_whatever_its_keys_are(what: str) -> None:
+    assert same(ALIKE[what](), ALIKE[what]())
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_what_holds_something_else_is_told_apart(what: str) -> None:
+    assert not same(*OTHERS[what])
+
+
+def test_an_exception_that_holds_itself_has_an_end() -> None:
+    one, other = ValueError(), ValueError()
+    one.__cause__, other.__cause__ = one, other
+    assert same(one, other)
 
 
 # --- code of users ----------------------------------------------------------------------------

@@ -7,11 +7,13 @@ from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.errors import CodeRefused, Forgotten, SsmError
 from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.other_code import Clock, Code, own_copy, tried
 from ssm_cli.history.records import Served, served_in
 from ssm_cli.history.reload.changing import Changing
+from ssm_cli.history.reload.finding import all_workers
 from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.reload.plan import LONG_S, CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
@@ -67,6 +69,16 @@ class Undone:
         self.pools = [(sup, sup.spec.children[0].start, start) for sup, start in plan.pools]
         self.old = plan.old
 
+    def staying(self, world: World) -> list[str]:
+        """Return the workers that began since with the code of the reload, and cannot go back."""
+        put = [callback_of(one.put) for one in self.workers]
+        put += [callback_of(start) for _, _, start in self.pools]
+        known = [one.cell for one in self.workers]
+        return [
+            str(cell.spec.id) for cell in all_workers(world)
+            if callback_of(cell.spec.start) in put and not any(cell is one for one in known)
+        ]  # fmt: skip
+
     def pools_there(self, world: World) -> list[tuple[str, Any]]:
         """Return the pools whose children to come have the code of the reload, and that of before.
 
@@ -87,7 +99,8 @@ class Back:
 
     Raises:
         Forgotten: not all of its inputs since are remembered.
-        CodeRefused: to step them again takes too long, or its state could not be kept.
+        CodeRefused: to step them again takes too long; or its state could not be kept, or the old
+            code cannot go on from it.
     """
 
     def __init__(
@@ -112,6 +125,7 @@ class Back:
                     f"takes longer than {LONG_S:g} s: put the old code into its file, and `reload`"
                 )
             self._step(one)
+        self._check_state()
         need_keepable(world, undo.cell, undo.former, self._state)
         fitting = Fitting(undo.former, self._carry, undo.classes, undo.gone, self._runs)
         self.waiting, self.unfit = fitting.counted(world, undo.cell)
@@ -126,6 +140,16 @@ class Back:
             self._lives = True  # the old code has not crashed there
         elif one.how in (*PUT, "start") and one.after is not NOTHING:
             self._state = self._runs.step(self._code.carried, own_copy(one.after))
+
+    def _check_state(self) -> None:
+        try:
+            self._runs.step(check_standing, self.undo.behaviour, self._state)
+        except BaseException as error:
+            said = self._runs.said(error, tried=True)
+            raise CodeRefused(
+                f"{self.worker}: its state cannot go on under the old code: "
+                f"{type(error).__name__}: {said}"
+            ) from error
 
     @property
     def differs(self) -> bool:
@@ -173,11 +197,12 @@ def exchange(node: Node, pairs: Iterable[tuple[Changing | Back, Undo | Back]]) -
         raise
 
 
-def told_back(backs: list[Back]) -> Data:
-    """Return what going back comes to, as data."""
+def told_back(backs: list[Back], staying: list[str]) -> Data:
+    """Return what going back comes to, as data; `staying` are those that cannot."""
     workers = [one.told() for one in backs]
-    differs = any(one.differs for one in backs)
-    return {"modules": [], "workers": workers, "differs": differs, "plan": sign_of([], workers)}
+    differs = bool(staying) or any(one.differs for one in backs)
+    sign = sign_of(staying, workers)
+    return {"modules": [], "workers": workers, "staying": staying, "differs": differs, "plan": sign}
 
 
 def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:

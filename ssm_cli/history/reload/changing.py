@@ -9,6 +9,7 @@ import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of, callback_of
 from ssm_cli.behaviour.results import Error, Ok
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import code_changed
 from ssm_cli.errors import CodeRefused, SsmError
 from ssm_cli.history.comparing import Comparison
@@ -161,10 +162,12 @@ class Changing:
         if state is None and not runs:
             return None
         try:
-            return self._runs.revive(self._code().state_of, state)
+            turned = self._runs.revive(self._code().state_of, state)
+            self._runs.step(check_standing, self.behaviour, turned)
         except BaseException as error:
             how = "give its code another `version` and a `code_change`, or new fields defaults"
             raise self._refused("its state cannot go on under the new code", error, how) from error
+        return turned
 
     def _refused(self, what: str, error: BaseException, how: str = "") -> CodeRefused:
         """Return the error for user code that raises; what comes from outside is raised again."""

@@ -139,7 +139,8 @@ class Reloads:
         """Go back to the code and the state from before a reload, as if it had not been.
 
         What was served since is stepped again on the old code. What that answers differently is
-        told; nothing that was sent is taken back, and nothing is sent again.
+        told; nothing that was sent is taken back, and nothing is sent again. Workers that began
+        since stay on the new code (`staying`), which is asked about.
 
         Args:
             worker: whose; None for all of the last reload.
@@ -155,7 +156,7 @@ class Reloads:
         undone, workers = self._last(worker)
         until_s = self._clock() + LONG_S
         backs = [Back(one, self._world, self._instant, self._clock, until_s) for one in workers]
-        told = told_back(backs)
+        told = told_back(backs, undone.staying(self._world) if worker is None else [])
         is_stale, done = is_agreed(told, sure, plan)
         if done:
             exchange(self._node, zip(backs, backs, strict=True))

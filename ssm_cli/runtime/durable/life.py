@@ -12,6 +12,7 @@ from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import CancelRun, Run
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import does_hide
 from ssm_cli.errors import Unrecovered
 from ssm_cli.runtime.durable.again import Again
@@ -267,12 +268,16 @@ class Life:
         return self._values.saved(at_s, seq, (self.has, data), timers, self.timeout)
 
     def finish(self) -> None:
-        """Compare what the last record says."""
+        """Compare what the last record says, and whether the code can go on from it."""
         if self.has and self.trouble is None:
             try:
                 self._checks.finish(self.state)
+                self._again.step(check_standing, self._behaviour, self.state)
             except Unrecovered as error:
                 self.trouble = error
+            except BaseException as error:  # noqa: BLE001 - what comes from outside, `said` raises
+                why = f"its code cannot go on from its state: {self._again.said(error)}"
+                self.trouble = self._cannot("migrate", why)
 
 
 def strike_off(life: Life, record: Input) -> None:

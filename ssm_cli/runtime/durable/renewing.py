@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ssm_cli.behaviour.dispatch import behaviour_of
+from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.codec.renames import Renames
-from ssm_cli.errors import Unrecovered
+from ssm_cli.errors import Unrecovered, message_of
 from ssm_cli.runtime.durable.keeper import Keeper
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.rebuild import claimed, code_in
+from ssm_cli.runtime.durable.records import Code
 from ssm_cli.runtime.durable.snapshots import RENAMED, STATE, Renamed, pack
 from ssm_cli.runtime.durable.stored import Tail, renamed_in, saved_of
 from ssm_cli.runtime.durable.unclaimed import DYNAMIC, claim, places_in, stands
@@ -97,8 +101,8 @@ def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
     guard, name, values = keeper.world.guard, cell.spec.id, old.values
     saved = old.snapshot(keeper.at_s(), keeper.seq, old.last, old.armed, old.timeout)
     try:
-        limit_s, revive = cell.step_limit_s(), new.values.revive
-        new.last = guarded(guard, cell, limit_s, revive, saved.state, values.code, keeper.seq)
+        limit_s, args = cell.step_limit_s(), (new, saved.state, values.code, keeper.seq)
+        new.last = guarded(guard, cell, limit_s, revived, *args)
     except BaseException as error:
         if is_from_outside(guard, error):
             raise
@@ -110,6 +114,17 @@ def carry(keeper: Keeper, cell: WorkerCell, old: Kept, new: Kept) -> None:
         keeper.recovered.hold(tail, new.trouble)
         return
     new.has = new.dirty = new.resync = True
+
+
+def revived(new: Kept, data: bytes, by: Code, at: int) -> Any:
+    """Return a stored state as one that new code can go on from; raises `Unrecovered`."""
+    state = new.values.revive(data, by, at)
+    try:
+        check_standing(new.behaviour, state)
+    except (AttributeError, LookupError) as error:
+        why = f"its code cannot go on from its state: {message_of(error)}"
+        raise Unrecovered(why, worker=new.worker, reason="migrate") from error
+    return state
 
 
 def remains(keeper: Keeper, tree: SupervisorSpec) -> frozenset[str]:

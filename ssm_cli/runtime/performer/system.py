@@ -15,7 +15,8 @@ from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.behaviour.reasons import KILLED, Crash, ExitReason, Killed, Normal, shape
 from ssm_cli.behaviour.results import NOTHING, Error, ExitSignal, Ok
-from ssm_cli.behaviour.state_loop import InState, check_state, one_by_one
+from ssm_cli.behaviour.standing import check_standing
+from ssm_cli.behaviour.state_loop import InState, one_by_one
 from ssm_cli.behaviour.visible import (
     Taken,
     Written,
@@ -222,11 +223,10 @@ def state_with(world: World, cell: WorkerCell, given: Any) -> Any:
 
     Raises:
         ValueError: it holds what is shown in the place of hidden parts.
-        BadReturnError, AttributeError: it is none.
+        BadReturnError, AttributeError, LookupError: it is none.
     """
     state = state_put(world, cell, given)
-    if type(state) is InState:
-        check_state(cell.behaviour, state)
+    check_standing(cell.behaviour, state)
     return state
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ssm_cli import ManualClock, Node, Worker, load_tree
 from ssm_cli.commands.records import instant
+from ssm_cli.commands.reload import found_lines
 from ssm_cli.errors import CodeRefused, Forgotten, StorageError
+from ssm_cli.history.past import with_past
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.runtime.performer.recoding import Recode
@@ -230,6 +233,45 @@ def test_what_waits_and_does_not_fit_the_old_code_is_told_and_asked_about(desk: 
     assert (of(found)["waiting"], of(found)["unfit"]) == (2, 1)
     assert (found["differs"], found["done"]) == (True, False)
     assert [str(desk.node.wait(call)) for call in calls] == ["Ok", "47"]
+
+
+POOL = """
+supervisor: root
+strategy: simple_one_for_one
+children:
+  - {worker: item, start: './book.py:book'}
+"""
+
+
+@pytest.mark.parametrize("before", [["one"], []])
+def test_who_began_since_is_named_and_asked_about(tmp_path: Path, before: list[str]) -> None:
+    desk = Desk(tmp_path)
+    desk.write("t.yaml", POOL)
+    tree = load_tree(tmp_path / "t.yaml")
+    with with_past(Node(tree, clock=ManualClock(), history=100), instant) as node:
+        for label in before:
+            node.start_child("root", label)
+        desk.change('"Bought"', '"Got"')
+        node.reload(sure="yes")
+        node.start_child("root", "new")
+        found = node.rollback()
+        assert (found["done"], found["differs"], found["staying"]) == (False, True, ["new"])
+        assert "began since, and cannot go back, as they have no state of before: new" in (
+            found_lines("rollback", found)
+        )
+        assert node.rollback(sure="yes", plan=found["plan"])["done"]
+        node.start_child("root", "later")
+        said = [node.call(name, b"Put BUY 1") for name in (*before, "new", "later")]
+        assert said == [*[b"Bought"] * len(before), b"Got", b"Bought"]
+
+
+def test_a_worker_that_is_of_the_code_and_was_added_since_is_named(desk: Desk) -> None:
+    desk.change('"Bought"', '"Got"')
+    desk.node.reload(sure="yes")
+    more = Worker("more", desk.cells()["book"].spec.start)
+    desk.node.start_child("root", more)
+    assert desk.node.rollback("twin", sure="no")["staying"] == []
+    assert desk.node.rollback(sure="no")["staying"] == ["more"]
 
 
 def test_all_go_back_or_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
