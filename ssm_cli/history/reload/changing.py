@@ -41,7 +41,7 @@ class Changing:
     Attributes:
         start, behaviour: the other code, as a child spec names it, and made.
         there: a cell of that code, in no tree.
-        classes, gone: as of `OtherLoads`.
+        direct, classes, gone: as of `OtherLoads`.
         was, code: digests of the modules of both.
         state: what it would go on with.
 
@@ -51,7 +51,7 @@ class Changing:
 
     def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
         self.world, self.cell, self._clock = world, cell, clock
-        self.classes, self.gone = loads.classes, loads.gone
+        self.direct, self.classes, self.gone = loads.direct, loads.classes, loads.gone
         start = self.start = loads.other(cell.spec.start)
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
         self._runs = Again(tried(cell.spec))
@@ -155,10 +155,8 @@ class Changing:
         return sound
 
     def _turned(self) -> Any:
-        cell, kept = self.cell, None if self.cell.extra is None else self.cell.extra.kept
-        runs = cell.status is CellStatus.RUNNING
-        state = kept.last if kept is not None and kept.has and not runs else cell.state
-        if state is None and not runs:
+        state = state_held(self.cell)
+        if state is None and self.cell.status is not CellStatus.RUNNING:
             return None
         try:
             return self._runs.revive(self._code().state_of, state)
@@ -185,6 +183,13 @@ def kind_of_code(behaviour: Any) -> str:
         if kind.__module__.startswith("ssm_cli.behaviour."):
             return kind.__name__
     return type(behaviour).__name__
+
+
+def state_held(cell: WorkerCell) -> Any:
+    """Return the state of a worker; of one that is not running, what is kept of it."""
+    kept = None if cell.extra is None else cell.extra.kept
+    runs = cell.status is CellStatus.RUNNING
+    return kept.last if kept is not None and kept.has and not runs else cell.state
 
 
 def last_served(recorder: Recorder, cell: WorkerCell, last: int) -> list[Served]:
