@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of, callback_of
+from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.results import Error, Ok
 from ssm_cli.behaviour.visible import code_changed
 from ssm_cli.errors import CodeRefused, SsmError
@@ -19,6 +20,8 @@ from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import digest_of
+from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.durable.recoded import values_for
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
@@ -62,7 +65,7 @@ class Changing:
         self.comparison: Comparison | None = None
         self.waiting, self.unfit, self.left = 0, 0, 0
         self.state = self._turned()
-        need_keepable(world, cell, self.there, self.state)
+        need_keepable(world, cell, self.there, self.state, turned=self.turns)
 
     @property
     def worker(self) -> str:
@@ -127,6 +130,11 @@ class Changing:
         return Code(self.behaviour, self._clock, self.classes, turn)
 
     def _change_code(self, state: Any) -> Any:
+        kept = kept_of(self.cell)
+        if kept is not None and not has_code_change(self.behaviour):  # as at a start
+            keeper = self.world.outside.keeper
+            values = values_for(keeper, kept, self.behaviour, codec_of(self.there))
+            return values.revive(kept.values.dump(state), kept.values.code)
         result = code_changed(self.behaviour, self.own.version, state, None)
         if isinstance(result, Ok):
             return result.state
@@ -183,6 +191,14 @@ def kind_of_code(behaviour: Any) -> str:
         if kind.__module__.startswith("ssm_cli.behaviour."):
             return kind.__name__
     return type(behaviour).__name__
+
+
+def has_code_change(behaviour: Any) -> bool:
+    """Return whether code turns states of another version while it runs; handlers do it each."""
+    if isinstance(behaviour, Event):
+        return True
+    own = behaviour.code_change
+    return own is not None and not str(own.__module__).startswith("ssm_cli.behaviour.")
 
 
 def state_held(cell: WorkerCell) -> Any:

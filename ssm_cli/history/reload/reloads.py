@@ -154,11 +154,6 @@ class Reloads:
         """
         self._check(sure, place)
         undone, workers = self._last(worker)
-        if not any(one is undone.put_classes for one in self._former):
-            raise Forgotten(
-                f"{MOST_LOADS} changes of code have come since: put the old code into its file, "
-                f"and `reload`"
-            )
         until_s = self._clock() + LONG_S
         given = self._world, self._instant, self._clock, until_s
         backs = [Back(one, *given, former=self._former) for one in workers]
@@ -184,6 +179,11 @@ class Reloads:
             found = [one for one in undone.workers if one.is_there(self._world)]
             named = [one for one in found if worker in (None, one.worker)]
             if named or (worker is None and not undone.workers):
+                if not any(one is undone.put_classes for one in self._former):
+                    raise Forgotten(
+                        f"{MOST_LOADS} changes of code have come since: put the old code into its "
+                        f"file, and `reload`"
+                    )
                 return undone, named
         who = "no code was reloaded" if worker is None else f"the code of {worker} was not reloaded"
         raise CodeRefused(f"{who}, so there is nothing to go back to")
