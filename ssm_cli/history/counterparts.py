@@ -38,10 +38,8 @@ class OtherLoads:
 
     def __init__(self, pairs: Sequence[Pair], former: Sequence[Classes] = ()) -> None:
         self.pairs = pairs
-        self.direct = self.classes = classes_in(pairs)
-        for before in reversed(former):
-            older = {old: self.classes.get(new, new) for old, new in before.items()}
-            self.classes = older | self.classes
+        self.direct = classes_in(pairs)
+        self.classes = followed(former, self.direct)
         self.gone = frozenset(old.__name__ for old, _ in pairs)
         self._starts: dict[int, tuple[Any, Any]] = {}
 
@@ -83,6 +81,18 @@ def counterpart(start: Any, pairs: Sequence[Pair], *, by_name: bool = False) -> 
     if not (isinstance(found, type) and issubclass(found, Callbacks)):
         raise missing(kind, pairs)
     return found if start is kind else with_attributes(start, found, classes_in(pairs))
+
+
+def followed(former: Sequence[Classes], last: Classes) -> Classes:
+    """Return what classes have become in the end, of all that others have taken the place of.
+
+    >>> followed([{int: float}], {float: str})[int] is str
+    True
+    """
+    found = {**last}
+    for before in reversed(former):
+        found = {old: found.get(new, new) for old, new in before.items()} | found
+    return found
 
 
 def classes_in(pairs: Sequence[Pair]) -> dict[Any, Any]:

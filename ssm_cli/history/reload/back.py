@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.errors import CodeRefused, Forgotten, SsmError
+from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import Comparison
+from ssm_cli.history.counterparts import followed
 from ssm_cli.history.other_code import Clock, Code, own_copy, tried
 from ssm_cli.history.records import Served, served_in
-from ssm_cli.history.reload.changing import Changing
+from ssm_cli.history.reload.changing import Changing, state_held
 from ssm_cli.history.reload.finding import all_workers
 from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.reload.plan import LONG_S, CodePlan, sign_of
@@ -42,12 +44,16 @@ class Undo:
 
     def __init__(self, one: Changing) -> None:
         self.worker, self.cell, self.number = one.worker, one.cell, 0
-        self.start, self.state, self.steps = one.cell.spec.start, one.cell.state, one.cell.steps
+        self.start, self.state, self.steps = (
+            one.cell.spec.start,
+            state_held(one.cell),
+            one.cell.steps,
+        )
         self.put, self.gone = one.start, one.gone
         self.former = former_of(one.cell)
         self.former.behaviour = self.behaviour = one.own
         self.was, self.code = one.was, one.code
-        self.classes = {new: old for old, new in one.classes.items()}
+        self.classes = {new: old for old, new in one.direct.items()}
         self._carry = one.carry
 
     def is_there(self, world: World) -> bool:
@@ -67,7 +73,7 @@ class Undone:
     def __init__(self, plan: CodePlan) -> None:
         self.workers = [Undo(one) for one in plan.workers]
         self.pools = [(sup, sup.spec.children[0].start, start) for sup, start in plan.pools]
-        self.old = plan.old
+        self.old, self.put_classes = plan.old, plan.classes
 
     def staying(self, world: World) -> list[str]:
         """Return the workers that began since with the code of the reload, and cannot go back."""
@@ -97,6 +103,10 @@ class Back:
         waiting, unfit: how many inputs wait for it, and how many of them that code does not take.
         number: the record of the way back, once that was taken.
 
+    Args:
+        former: what the code that has served since has put in the place of classes, as of
+            `OtherLoads`.
+
     Raises:
         Forgotten: not all of its inputs since are remembered.
         CodeRefused: to step them again takes too long; or its state could not be kept, or the old
@@ -104,14 +114,16 @@ class Back:
     """
 
     def __init__(
-        self, undo: Undo, world: World, instant: Any, clock: Clock, until_s: float
-    ) -> None:
+        self, undo: Undo, world: World, instant: Any, clock: Clock, until_s: float,
+        *, former: Sequence[Classes],
+    ) -> None:  # fmt: skip
         self.undo, self.worker, self.number = undo, undo.worker, 0
-        self._code = Code(undo.behaviour, clock, undo.classes)
+        classes = followed(former, undo.classes)
+        self._code = Code(undo.behaviour, clock, classes)
         self._comparison: Comparison | None = None
         self._runs, recorder = Again(tried(undo.cell.spec)), world.history
         self._carry = Carrying(self._code, self._runs)
-        self._present = undo.cell.spec.start, undo.cell.behaviour, undo.cell.state
+        self._present = undo.cell.spec.start, undo.cell.behaviour, state_held(undo.cell)
         self._state = own_copy(undo.state)
         if recorder is not None:
             teller = Teller(recorder)
@@ -127,7 +139,7 @@ class Back:
             self._step(one)
         self._check_state()
         need_keepable(world, undo.cell, undo.former, self._state)
-        fitting = Fitting(undo.former, self._carry, undo.classes, undo.gone, self._runs)
+        fitting = Fitting(undo.former, self._carry, classes, undo.gone, self._runs)
         self.waiting, self.unfit = fitting.counted(world, undo.cell)
 
     def _step(self, one: Served) -> None:
@@ -208,6 +220,8 @@ def told_back(backs: list[Back], staying: list[str]) -> Data:
 def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
     """Return what a worker has served since a reload, and its starts, in order.
 
+    Whatever code it had: other reloads may have come since, and have been taken back.
+
     Raises:
         Forgotten: not all of it is remembered.
     """
@@ -221,4 +235,4 @@ def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
     if recorder is None:
         return []
     ones = served_in(recorder, undo.number, worker=undo.worker)
-    return [one for one in ones if one.cell is undo.cell and one.how != "reload"]
+    return [one for one in ones if one.how != "reload"]

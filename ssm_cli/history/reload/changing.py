@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Behaviour, behaviour_of, callback_of
+from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.results import Error, Ok
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import code_changed
@@ -20,6 +21,8 @@ from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import digest_of
+from ssm_cli.runtime.durable.lives import kept_of
+from ssm_cli.runtime.durable.recoded import values_for
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.engine.world import World
@@ -42,7 +45,7 @@ class Changing:
     Attributes:
         start, behaviour: the other code, as a child spec names it, and made.
         there: a cell of that code, in no tree.
-        classes, gone: as of `OtherLoads`.
+        direct, classes, gone: as of `OtherLoads`.
         was, code: digests of the modules of both.
         state: what it would go on with.
 
@@ -52,7 +55,7 @@ class Changing:
 
     def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
         self.world, self.cell, self._clock = world, cell, clock
-        self.classes, self.gone = loads.classes, loads.gone
+        self.direct, self.classes, self.gone = loads.direct, loads.classes, loads.gone
         start = self.start = loads.other(cell.spec.start)
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
         self._runs = Again(tried(cell.spec))
@@ -63,7 +66,7 @@ class Changing:
         self.comparison: Comparison | None = None
         self.waiting, self.unfit, self.left = 0, 0, 0
         self.state = self._turned()
-        need_keepable(world, cell, self.there, self.state)
+        need_keepable(world, cell, self.there, self.state, turned=self.turns)
 
     @property
     def worker(self) -> str:
@@ -128,6 +131,11 @@ class Changing:
         return Code(self.behaviour, self._clock, self.classes, turn)
 
     def _change_code(self, state: Any) -> Any:
+        kept = kept_of(self.cell)
+        if kept is not None and not has_code_change(self.behaviour):  # as at a start
+            keeper = self.world.outside.keeper
+            values = values_for(keeper, kept, self.behaviour, codec_of(self.there))
+            return values.revive(kept.values.dump(state), kept.values.code)
         result = code_changed(self.behaviour, self.own.version, state, None)
         if isinstance(result, Ok):
             return result.state
@@ -156,10 +164,8 @@ class Changing:
         return sound
 
     def _turned(self) -> Any:
-        cell, kept = self.cell, None if self.cell.extra is None else self.cell.extra.kept
-        runs = cell.status is CellStatus.RUNNING
-        state = kept.last if kept is not None and kept.has and not runs else cell.state
-        if state is None and not runs:
+        state = state_held(self.cell)
+        if state is None and self.cell.status is not CellStatus.RUNNING:
             return None
         try:
             turned = self._runs.revive(self._code().state_of, state)
@@ -188,6 +194,21 @@ def kind_of_code(behaviour: Any) -> str:
         if kind.__module__.startswith("ssm_cli.behaviour."):
             return kind.__name__
     return type(behaviour).__name__
+
+
+def has_code_change(behaviour: Any) -> bool:
+    """Return whether code turns states of another version while it runs; handlers do it each."""
+    if isinstance(behaviour, Event):
+        return True
+    own = behaviour.code_change
+    return own is not None and not str(own.__module__).startswith("ssm_cli.behaviour.")
+
+
+def state_held(cell: WorkerCell) -> Any:
+    """Return the state of a worker; of one that is not running, what is kept of it."""
+    kept = None if cell.extra is None else cell.extra.kept
+    runs = cell.status is CellStatus.RUNNING
+    return kept.last if kept is not None and kept.has and not runs else cell.state
 
 
 def last_served(recorder: Recorder, cell: WorkerCell, last: int) -> list[Served]:

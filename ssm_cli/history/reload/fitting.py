@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.errors import CodeRefused, StorageError
+import msgspec
+
+from ssm_cli.behaviour.state_loop import InState
+from ssm_cli.errors import CodeRefused, StorageError, Unrecovered
 from ssm_cli.history.carrying import Classes
 from ssm_cli.history.other_code import Code
 from ssm_cli.runtime.durable.again import Again
@@ -79,11 +82,16 @@ class Fitting:
         return type(made).__module__ not in self._gone or type(made) in self._kinds
 
 
-def need_keepable(world: World, cell: WorkerCell, there: WorkerCell, state: Any) -> None:
+def need_keepable(
+    world: World, cell: WorkerCell, there: WorkerCell, state: Any, *, turned: bool | None = None
+) -> None:  # fmt: skip
     """Check that a durable worker can go on with other code, of which `there` is a cell.
 
+    Of code that comes (`turned` is given) the state has to be of the type that it says: always
+    where it was turned for it, else where it says another one than the code that is there.
+
     Raises:
-        CodeRefused: it is down, or its state under that code could not be kept.
+        CodeRefused: it is down, or its state under that code does not fit, or could not be kept.
     """
     kept = kept_of(cell)
     if kept is None:
@@ -96,7 +104,12 @@ def need_keepable(world: World, cell: WorkerCell, there: WorkerCell, state: Any)
         )
     try:
         values = values_for(world.outside.keeper, kept, there.behaviour, codec_of(there))
-        if cell.status is CellStatus.RUNNING:
-            values.dump(state)
+        if cell.status is CellStatus.RUNNING or kept.has:
+            data = values.dump(state)
+            made = turned and type(state) is not InState  # whose type says nothing of that
+            if made or (turned is not None and values.code.form != kept.values.code.form):
+                values.revive(data, msgspec.structs.replace(values.code, form=""))
+    except Unrecovered as error:
+        raise CodeRefused(f"{cell.spec.id}: {error}, or a `code_change` to that type") from error
     except StorageError as error:
         raise CodeRefused(str(error)) from error

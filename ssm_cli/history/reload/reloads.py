@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 
-from ssm_cli.errors import CodeRefused, CommandError, ReadOnly
+from ssm_cli.errors import CodeRefused, CommandError, Forgotten, ReadOnly
 from ssm_cli.history.carrying import Classes, carried
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
@@ -24,6 +24,7 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.spec.afresh import connected, file_of, note, put
 
 MOST_UNDONE = 16  # reloads that can be rolled back
+MOST_LOADS = 64  # changes of code, there and back, whose classes are known
 MOST_SHADOWS = 16
 SURE = ("", "yes", "no")
 HERE = "the code is that of the live tree; `now` comes back"
@@ -36,7 +37,7 @@ class Reloads:
         self._places: Places = timeline.places
         self._instant, self._clock = timeline.instant, clock
         self._homes = Homes()
-        self._former: deque[Classes] = deque(maxlen=MOST_UNDONE)
+        self._former: deque[Classes] = deque(maxlen=MOST_LOADS)
         self._undone: deque[Undone] = deque(maxlen=MOST_UNDONE)
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
@@ -150,19 +151,20 @@ class Reloads:
 
         Raises:
             CodeRefused: there was no reload; or a worker cannot go back, and all is as it was.
-            Forgotten: not all of the inputs since are remembered.
+            Forgotten: not all of the inputs since are remembered, or of which classes they are.
         """
         self._check(sure, place)
         undone, workers = self._last(worker)
         until_s = self._clock() + LONG_S
-        backs = [Back(one, self._world, self._instant, self._clock, until_s) for one in workers]
+        given = self._world, self._instant, self._clock, until_s
+        backs = [Back(one, *given, former=self._former) for one in workers]
         told = told_back(backs, undone.staying(self._world) if worker is None else [])
         is_stale, done = is_agreed(told, sure, plan)
         if done:
             exchange(self._node, zip(backs, backs, strict=True))
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
-            for one in workers:
+            for one in workers[:1]:  # those of one reload have the same
                 self._follow(one.classes)
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
@@ -178,6 +180,11 @@ class Reloads:
             found = [one for one in undone.workers if one.is_there(self._world)]
             named = [one for one in found if worker in (None, one.worker)]
             if named or (worker is None and not undone.workers):
+                if not any(one is undone.put_classes for one in self._former):
+                    raise Forgotten(
+                        f"{MOST_LOADS} changes of code have come since: put the old code into its "
+                        f"file, and `reload`"
+                    )
                 return undone, named
         who = "no code was reloaded" if worker is None else f"the code of {worker} was not reloaded"
         raise CodeRefused(f"{who}, so there is nothing to go back to")

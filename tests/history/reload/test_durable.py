@@ -170,6 +170,50 @@ def test_a_state_that_could_not_be_kept_is_refused_before_anything_is_done(tmp_p
     desk.node.stop()
 
 
+RETYPED = {
+    "retyped": [("count: int = 0", "count: dict[str, int] = field(default_factory=dict)")],
+    "a part retyped": [("last: Put | None = None", "last: str | None = None")],
+    "version alone": [("inputs=Put", "version='2', inputs=Put")],
+    "code_change to another type": [
+        ("inputs=Put", "version='2', code_change=lambda *_: {'held': 1}, inputs=Put")
+    ],
+    "migrate to another type": [
+        ("inputs=Put", "version='2', migrate=lambda *_: {'held': 1}, inputs=Put")
+    ],
+}
+
+
+@pytest.mark.parametrize("persist", ["journal", "snapshot"])
+@pytest.mark.parametrize("edits", RETYPED.values(), ids=RETYPED)
+def test_a_state_that_does_not_fit_the_new_code_is_refused_as_at_a_start(
+    tmp_path: Path, edits: list[tuple[str, str]], persist: str
+) -> None:
+    desk, store = desk_of(tmp_path, TREE.replace("journal", persist))
+    desk.serve()
+    desk.node.stop()
+    desk.node = started(desk, store)  # nothing is remembered to rehearse it on
+    for old, new in edits:
+        desk.change(old, new)
+    with running(desk):
+        with pytest.raises(CodeRefused, match=r"book: .*another `version`|without a migrate"):
+            desk.node.reload(sure="yes")
+        assert desk.serve(["Ask", "Put SELL 1", "Ask"]) == [b"48", b"Sold", b"46"]
+
+
+def test_a_migrate_turns_the_state_as_at_a_start(tmp_path: Path) -> None:
+    desk, store = desk_of(tmp_path)
+    desk.serve()
+    turned = "version='2', migrate=lambda old, kept: Book(kept['held'] + 1), inputs=Put"
+    desk.change("inputs=Put", turned)
+    assert desk.node.reload(sure="yes")["done"]
+    assert desk.call("Ask") == b"49"
+    after = killed(store)
+    desk.node.stop()
+    desk.node = started(desk, after)
+    with running(desk):
+        assert desk.call("Ask") == b"49"
+
+
 def test_a_store_that_cannot_be_written_leaves_the_old_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
