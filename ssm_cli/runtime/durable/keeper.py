@@ -178,8 +178,7 @@ class Keeper:
 
     def at_s(self) -> float:
         """The wall time for a record; it never runs backwards, whatever the clock does."""
-        now_s, last_s = self.world.clock.wall_s(), self._at_s
-        self._at_s = at_s = now_s if now_s > last_s else last_s  # noqa: FURB136 - thrice as quick
+        self._at_s = at_s = max(self._at_s, self.world.clock.wall_s())
         return at_s
 
     def next_number(self) -> int:

@@ -222,9 +222,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            if step is None:
-                serve(world, cell, kind, message, pending)
-            elif type(message) is not bytes and (kind is CAST or kind is CALL) and steps & 63:
+            as_value = type(message) is not bytes
+            if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
                 state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
