@@ -73,8 +73,12 @@ def write_private(path: Path, text: str, *, anew: bool = False) -> None:
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     beside.unlink(missing_ok=True)
     descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        beside.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
     if anew:
         with suppress(FileExistsError):
             path.hardlink_to(beside)

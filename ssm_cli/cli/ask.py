@@ -102,6 +102,7 @@ def ask_many(
             lines = tuple(f"{name.ljust(width)}  {line}" for line in result.lines)
             result = Result(result.kind, lines)  # noqa: PLW2901 - the row of the same result
         printer.result(result)
+        printer.check()
     return next((int(r.exit_code) for _, _, r in results if r.exit_code), ExitCode.DONE)
 
 
@@ -137,6 +138,7 @@ def run_script(
         except CommandError as error:
             result = refused(error, place=place)
         printer.result(result)
+        printer.check()
         first = first or int(result.exit_code)
         if result.ends or (first and not keep_going):
             break

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -63,10 +63,11 @@ class Environment:
         )
 
     @contextlib.contextmanager
-    def never_waiting(self) -> Iterator[Environment]:
+    def never_waiting(self, *, results: bool = True) -> Iterator[Environment]:
         """Yield one whose outputs never make a tree wait for a reader; see `Outlet`.
 
         What they keep is written at the end of the block. Streams without a descriptor stay.
+        `results` is whether standard output carries any.
 
         Raises:
             OSError: nobody reads what is left.
@@ -84,7 +85,8 @@ class Environment:
             key = facts.st_dev, facts.st_ino, facts.st_rdev
             if key not in outlets:
                 stream.flush()
-                outlets[key] = Outlet(stream)
+                told = not (results and stream is self.stdout)
+                outlets[key] = Outlet(stream, reports=told)
             found.append(cast("TextIO", outlets[key]))
         try:
             yield replace(self, stdout=found[0], stderr=found[1])
@@ -133,17 +135,28 @@ def _beside(stream: TextIO | None) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper) or fileno_of(stream) is None:
         return stream or io.StringIO()
     writes = stream.writable()
-    second = open(  # noqa: SIM115 - a descriptor, and it lives as long as the process
-        stream.fileno(),
-        "w" if writes else "r",
-        encoding=stream.encoding if writes else "utf-8",
-        errors="backslashreplace" if writes else "surrogateescape",
-        closefd=False,
-    )
-    if writes:
-        second.reconfigure(line_buffering=stream.line_buffering)
-        stream.reconfigure(line_buffering=True)
+    if not writes:
+        return open(stream.fileno(), encoding="utf-8", errors="surrogateescape", closefd=False)
+    raw = _Whole(stream.fileno(), "w", closefd=False)
+    second = io.TextIOWrapper(
+        io.BufferedWriter(raw), stream.encoding, "backslashreplace",
+        line_buffering=stream.line_buffering,
+    )  # fmt: skip
+    stream.reconfigure(line_buffering=True)
     return second
+
+
+class _Whole(io.FileIO):
+    """A descriptor that is written to whole, also where another program made it not to block."""
+
+    def write(self, data: Any, /) -> int:
+        while (count := super().write(data)) is None:
+            import select  # noqa: PLC0415 - rare
+
+            poll = select.poll()
+            poll.register(self, select.POLLOUT)
+            poll.poll()
+        return count
 
 
 def fileno_of(stream: TextIO) -> int | None:

@@ -263,7 +263,8 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
     place = places.socket_path(name, env.environ)
     if place.exists() and places.is_alive(place):
         raise CommandError(places.runs_already(name, place))
-    log = open_log(state_folder(env.environ) / f"{name}.log")
+    path = state_folder(env.environ) / f"{name}.log"
+    log = open_log(path)
     before = os.lseek(log, 0, os.SEEK_END)
     reading, writing = os.pipe()
     child = subprocess.Popen(  # noqa: S603 - it is this program itself
@@ -284,6 +285,12 @@ def detach(env: Environment, name: str, arguments: Sequence[str], output: str) -
         child.returncode = 0  # it is not waited for: it goes on without us
     else:
         code = child.wait()
-    env.stderr.write(os.pread(log, MAX_SAID, before).decode("utf-8", "replace"))
+    said = os.pread(log, MAX_SAID, before).decode("utf-8", "replace")
     os.close(log)
+    env.stderr.write(said if said or not code else _silent(name, code, path))
     return code if code >= 0 else 128 - code
+
+
+def _silent(name: str, code: int, log: Path) -> str:
+    """Return what is said of a tree that did not come up, and could not say why."""
+    return f"ssm: {name} did not come up: exit code {code}; {log} has no word of why\n"

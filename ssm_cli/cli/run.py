@@ -109,7 +109,7 @@ def _served(
     """
     from ssm_cli.cli.opening import served_node  # noqa: PLC0415 - not needed for help
 
-    with env.never_waiting() as own:
+    with env.never_waiting(results=not eager) as own:
         served, renew = served_node(tree, name, own, how, eager=eager, kept=kept)
         with closing(served):
             yield own, served, renew

@@ -6,10 +6,13 @@ So an `Outlet` writes what has room at once, by a description of its own that do
 keeps the rest for later turns of the event loop. What it keeps is bounded: lines that were offered
 are dropped beyond that, and it says how many; what was asked for is kept, and whoever asks for more
 waits until it is read (`drained`). Frames of a screen come before lines to be dropped: see `Frame`.
+A disk that is full is as a reader that does not read; but what was asked for fails there, unless
+the outlet is one of reports.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -28,6 +31,7 @@ MOST_FRAME_BYTES = 256 * 1024  # of frames that wait; a screen is drawn anew ins
 ENOUGH_BYTES = 64 * 1024  # `drained` when no more than that waits
 AGAIN_S = (0.001, 0.05)  # how soon it is tried again, at first and at last
 UNREAD_S = 2.0  # at the end: somebody who has read nothing for so long is not waited for
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # may pass
 MOST_AT_ONCE_BYTES = 512  # to what may block: a poll promises room for that much
 
 
@@ -36,6 +40,7 @@ class Outlet(io.TextIOBase):
 
     Args:
         stream: a stream with a descriptor; nothing may be left in its buffer.
+        reports: it carries no results: what has no room on its disk waits, and may be dropped.
 
     Attributes:
         waiting: bytes that are kept until they can be written.
@@ -45,8 +50,10 @@ class Outlet(io.TextIOBase):
 
     say_dropped: Callable[[int], str]
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, reports: bool = False) -> None:
         self._given = stream
+        self._reports = reports
+        self._full = False  # the last write has found no room on the disk
         self._errors = stream.errors or "strict"
         self._send = sender(stream.fileno())
         self._parts: deque[memoryview] = deque()  # to cut off what was written copies nothing
@@ -57,7 +64,9 @@ class Outlet(io.TextIOBase):
         self._on_drained: Callable[[], None] | None = None
         self.waiting = 0
         self.dropped = 0
-        self.say_dropped = "ssm: {} lines were dropped: nobody read them".format
+        self.say_dropped = (
+            "ssm: {} lines were dropped: nobody read them, or they had no room".format
+        )
 
     # -- a text stream -------------------------------------------------------------------------
 
@@ -97,6 +106,8 @@ class Outlet(io.TextIOBase):
         Raises:
             OSError: what was written before could not be, as nobody reads any more.
         """
+        if self._full and self._reports:
+            return self.offer(text)
         count = self._put(text, asked=True)
         if "\n" in text:
             self.flush()
@@ -147,9 +158,13 @@ class Outlet(io.TextIOBase):
                 self._try_later()
                 return
             except OSError as error:
-                self._fail(error)
-                raise
-            self._again_s = AGAIN_S[0]
+                if error.errno not in NO_ROOM or (self._asked and not self._reports):
+                    self._fail(error)
+                    raise
+                self._full, self._asked = True, 0
+                self._try_later()
+                return
+            self._full, self._again_s = False, AGAIN_S[0]
             self.waiting -= count
             self._asked = max(0, self._asked - count)
             if count == len(data):
@@ -211,6 +226,7 @@ class Outlet(io.TextIOBase):
         """Write all that waits, as the end of a program does, once the tree is down.
 
         What was asked for waits for its reader, but not at a terminal, nor what was only offered.
+        What has no room on its disk is dropped.
 
         Raises:
             OSError: nobody reads any more.
@@ -227,7 +243,8 @@ class Outlet(io.TextIOBase):
             if self.waiting < left:
                 since_s, left = time.monotonic(), self.waiting
             waits = self._asked > 0 and not self.isatty()
-            if self._parts and not waits and time.monotonic() - since_s > UNREAD_S:
+            over = time.monotonic() - since_s > UNREAD_S and not waits
+            if self._parts and (self._full or over):
                 self.forget()
             elif self._parts:
                 time.sleep(AGAIN_S[1])

@@ -26,7 +26,9 @@ MAX_NAME = 200  # characters of a name, and of a label
 MAX_SHOWN = 60  # characters of a wrong value that a message repeats
 LARGEST = 1e18  # of any number in a tree file; NaN and the infinities are out, too
 NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
-NAME = re.compile(rf"[A-Za-z0-9_.\-]{{1,{MAX_NAME}}}")
+NAME = re.compile(
+    rf"(?!\.\.?$)[A-Za-z0-9_.\-]{{1,{MAX_NAME}}}"
+)  # `.` and `..` are no step of a URL
 
 WORKERS: tuple[Place, ...] = ("worker",)
 SUPERVISORS: tuple[Place, ...] = ("root", "supervisor")
@@ -274,7 +276,7 @@ def accepts(key: Key, value: object) -> bool:  # noqa: PLR0911 - one case a kind
 
 
 _NOUNS: dict[Kind, str] = {
-    "name": f"1 to {MAX_NAME} letters, digits, underscores, dots and hyphens",
+    "name": f"1 to {MAX_NAME} letters, digits, underscores, dots and hyphens, not `.` or `..`",
     "start": "package.module:attribute or ./file.py:attribute",
     "text": f"text of at most {MAX_NAME} characters",
     "boolean": "true or false",

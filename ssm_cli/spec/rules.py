@@ -83,8 +83,8 @@ def backoff_fault(initial_ms: float, max_ms: float) -> str | None:
 def label_fault(label: str, template: ChildSpec) -> str | None:
     """What is wrong with the label of a child made from a template, whose name it becomes.
 
-    >>> label_fault("a b", None)
-    'is the text "a b"; expected 1 to 200 letters, digits, underscores, dots and hyphens'
+    >>> label_fault("a b", None)  # doctest: +ELLIPSIS
+    'is the text "a b"; expected 1 to 200 letters, ...'
     """
     wrong = fault(keys.WORKER["worker"], label)
     return remote_fault(label) if wrong is None and isinstance(template, RemoteSpec) else wrong

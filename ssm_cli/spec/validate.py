@@ -195,7 +195,8 @@ class Checker:
             return False
         if not (text.isascii() and all(names) and max(map(len, names)) <= keys.MAX_NAME):
             return False
-        if text.encode().translate(None, keys.NAME_BYTES) or self._taken is not None:
+        odd = text.encode().translate(None, keys.NAME_BYTES) or {".", ".."} & {*names}
+        if odd or self._taken is not None:
             return False
         fresh, known = dict.fromkeys(names, path), self._first
         few, many = sorted((known, fresh), key=len)

@@ -637,7 +637,9 @@ def test_honest_helpers_are_no_misspelt_callbacks() -> None:
         assert node.names("worker") == ["bank"]
 
 
-@pytest.mark.parametrize("label", ["", " ", "a b", "a/b", "a\x1b[31m", "a\nb", "x" * 201, "\u0435"])
+@pytest.mark.parametrize(
+    "label", ["", " ", "a b", "a/b", "..", ".", "a\x1b[31m", "a\nb", "x" * 201, "\u0435"]
+)
 def test_a_label_is_a_name(label: str) -> None:
     with quiet(Supervisor("pool", "simple_one_for_one", [Worker("t", kv_store)])) as node:
         before = len(node.reports())
@@ -845,7 +847,7 @@ def test_no_door_raises_anything_else_or_starts_a_part(child: Any) -> None:
 
 def test_specs_are_judged_one_by_one_as_they_are_together() -> None:
     """Siblings that are alike are judged at once; what is wrong is found all the same."""
-    for wrong in ["", "a b", "w3", "root", 7, None, "x" * 201, "\u0435"]:
+    for wrong in ["", "a b", ".", "..", "w3", "root", 7, None, "x" * 201, "\u0435"]:
         names = [f"w{n}" for n in range(9)]
         names[5] = any_value(wrong)
         alike = [Worker(name, kv_store) for name in names]

@@ -200,7 +200,7 @@ def test_a_supervisor_is_checked_key_by_key(complain: Complain, flags: str, comp
     assert complaint in only
 
 
-@pytest.mark.parametrize("name", ["a/b", "a b", "x" * 201, '""', "kv1#"])
+@pytest.mark.parametrize("name", ["a/b", "a b", "x" * 201, '""', "kv1#", "..", "."])
 def test_a_name_has_letters_digits_underscores_dots_and_hyphens(
     complain: Complain, name: str
 ) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import DecodeError, NoTree, SsmError
+from ssm_cli.errors import CallTimeout, DecodeError, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -28,7 +28,7 @@ from ssm_cli.http.client.wire import Response
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
 from ssm_cli.runtime.engine.pending import checked_seconds
 
-GRACE_S = 5.0  # an answer may be this much later than the deadline that the server keeps
+GRACE_S = 1.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 CALL_PATH = BY_EFFECT["call"].path
 FOREVER_S = 3600.0  # what no deadline becomes on the wire
@@ -122,7 +122,12 @@ class HttpCalls:
         """Receive the output of the next call that was sent, or raise its error."""
         wait_s = (FOREVER_S if timeout_s is None else timeout_s) + GRACE_S
         self._answered = 0
-        return self._reply_of(self.connection.receive(wait_s), worker)
+        try:
+            response = self.connection.receive(wait_s)
+        except CallTimeout as error:
+            late = f"{error}; the input may still be stepped"
+            raise CallTimeout(late, worker=worker, reason="timeout") from error
+        return self._reply_of(response, worker)
 
     async def acall(self, worker: str, message: Any, timeout_s: float | None = 5.0) -> Any:
         """`call` for asyncio, on a connection of its own."""
