@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,8 +113,15 @@ def asked_in_a_fork(stage: Stage) -> None:
         stage.act(ask, getattr(fork, ask), "root", "a")
         stage.act("resume", fork.resume, "root")
         stage.act(ask, getattr(fork, ask), "root", "b")
+    stage.act("odd time", at_no_time, stage)
     stage.call("a", add)
     stage.stop()
+
+
+def at_no_time(stage: Stage) -> None:
+    """Call for a time that is none."""
+    with suppress(ValueError):
+        stage.node.call("a", add, timeout_s=float("nan"))
 
 
 SCENARIOS = [

@@ -24,7 +24,7 @@ from tests.faults.doors import tried
 from tests.faults.recovery import machine, talk
 from tests.faults.scenarios import flat
 from tests.faults.stage import Own, Scenario, Stage, Utf8
-from tests.faults.ticks import patched
+from tests.faults.ticks import patched, refuse
 
 Acts = Callable[[Stage], None]
 
@@ -181,6 +181,9 @@ def replayed(stage: Stage, made: StateMachine, saved: Any, *, repairs: bool) -> 
         asked(stage, one.again, 30, other)
     asked(stage, one.finish)
     asked(stage, one.saved, 0.0, 40)
+    one.has, one.state, one.trouble = True, (7, "x"), None
+    with patched(life, "check_standing", refuse):
+        asked(stage, one.finish)
 
 
 SCENARIOS = [
