@@ -154,7 +154,8 @@ def _handler_faults(manager: type[Event]) -> Iterator[str]:
             continue
         for wrong in _pure_handler_faults(code) if isinstance(code, PureHandler) else ():
             yield f"has the handler {name}, which {wrong}"
-        for wrong in _class_faults(kind, HANDLING, made=isinstance(code, type)):
+        found = [*_class_faults(kind, HANDLING, made=isinstance(code, type))]
+        for wrong in (*found, *_misspelt(kind, HANDLING)):
             yield f"has the handler {name}, which {wrong}"
 
 
@@ -185,6 +186,7 @@ def _server_faults(server: type[Callbacks]) -> Iterator[str]:
         yield from _mode_faults(server)
     if issubclass(server, Event):
         yield from _handler_faults(server)
+    yield from _misspelt(server, callbacks_of(server))
 
 
 def _class_faults(kind: type, callbacks: dict[str, FunctionType], *, made: bool) -> Iterator[str]:
@@ -196,7 +198,6 @@ def _class_faults(kind: type, callbacks: dict[str, FunctionType], *, made: bool)
         yield wrong
     yield from _waiting_faults(kind, callbacks)
     yield from method_faults(kind, callbacks)
-    yield from _misspelt(kind, callbacks)
 
 
 def _trapping_faults(code: Any) -> Iterator[str]:
