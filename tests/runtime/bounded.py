@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import gc
 import os
 import resource
 import select
@@ -24,7 +25,7 @@ WAIT = 30  # times its seconds of work that a test may take, on a machine that d
 GRACE_S = 5.0  # from the end of that until its process is killed from outside
 
 
-def bounded(seconds: int = 2) -> Callable[[Callable[P, None]], Callable[P, None]]:
+def bounded(seconds: int = 10) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Run a test in a process of its own, which ends after `seconds` of work at the latest.
 
     Work is processor time, so that the bound holds on a busy machine too. The process is a fork, so
@@ -71,6 +72,7 @@ def run_apart(test: Callable[[], None], seconds: int) -> str:
 def become(test: Callable[[], None], seconds: int, told: int) -> None:
     """Run the test in the forked process, and end it; writes to `told` what went wrong."""
     status = 1
+    gc.freeze()  # what other tests have left: a finalizer of it would swallow what a handler raises
     try:
         faulthandler.dump_traceback_later(seconds * WAIT, exit=True, file=told)  # no alarm
         faulthandler.register(signal.SIGXCPU, file=told, chain=True)

@@ -508,7 +508,7 @@ def node_that_keeps() -> Node:
 @pytest.mark.parametrize("name", ["d", "plain"])
 @pytest.mark.parametrize("way", ASKS)
 @pytest.mark.parametrize("request_id", IDS.values(), ids=IDS)
-@bounded(1)
+@bounded(5)
 def test_a_request_id_that_is_none_is_refused_and_nothing_is_stepped(
     request_id: str, way: str, name: str
 ) -> None:

@@ -204,7 +204,7 @@ def test_asyncio_turns_while_a_restart_fails(place: str) -> None:
 @pytest.mark.parametrize(
     ("place", "clock"), [*((place, "manual") for place in PLACES), ("flat", "system")]
 )
-@bounded(4)
+@bounded(20)
 def test_a_stop_that_serves_what_waits_ends_restarts_that_fail(place: str, clock: str) -> None:
     node = started(
         place, Lives(refuse), ManualClock() if clock == "manual" else None, intensity=ALWAYS
@@ -466,7 +466,7 @@ def full_node() -> tuple[Node, Callable[[], int]]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@bounded(10)
+@bounded(30)
 def test_a_tick_at_any_line_finds_room_in_a_full_queue(way: str) -> None:
     node, fill = full_node()
     place = given = 0
@@ -685,7 +685,7 @@ def turns_for(callers: int, ask: str) -> int:
 
 
 @pytest.mark.parametrize("ask", ["acall", "acall_value"])
-@bounded(10)
+@bounded(30)
 def test_concurrent_calls_cost_the_loop_in_proportion_to_their_number(ask: str) -> None:
     few, many = turns_for(2_000, ask), turns_for(16_000, ask)
     assert many < 12 * few  # 8 times as many; in the square it would be 64
