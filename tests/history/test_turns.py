@@ -77,6 +77,25 @@ RUNS_AWAY = {
 }
 
 
+async def served_beside(node: Any, command: Any) -> tuple[int, Result]:
+    """Carry out a command; how many calls of others were answered meanwhile, and its result."""
+    served = 0
+
+    async def calls() -> None:
+        nonlocal served
+        while True:
+            await node.acall("kv", b"Lookup a")
+            served += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(calls())
+    await asyncio.sleep(0)
+    begun = served
+    result = await aexecute(command, node)
+    others.cancel()
+    return served - begun, result
+
+
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("way", RUNS_AWAY)
 def test_the_live_tree_is_served_while_a_fork_runs_away(way: str) -> None:
@@ -86,22 +105,9 @@ def test_the_live_tree_is_served_while_a_fork_runs_away(way: str) -> None:
         with with_futures(Node(tree(), history=1000), instant) as node:
             await node.acall("runner", "1" if way == "without" else "0")
             node.perform("fork")
-            served = 0
-
-            async def calls() -> None:
-                nonlocal served
-                while True:
-                    await node.acall("kv", b"Lookup a")
-                    served += 1
-
             for first in before:
                 await aexecute(command_of(first, node, "fork1"), node)
-            others = asyncio.create_task(calls())
-            await asyncio.sleep(0)
-            begun = served
-            result = await aexecute(command_of(line, node, "fork1"), node)
-            others.cancel()
-            return served - begun, result
+            return await served_beside(node, command_of(line, node, "fork1"))
 
     served, result = asyncio.run(main())
     stays = way in ("without", "edit")
@@ -132,21 +138,7 @@ def test_a_call_is_answered_between_two_turns_of_what_looks_at_the_past(
             node.replace_state("kv", {str(key): [[key]] * 20 for key in range(500)})
             for _ in range(100):
                 await node.acall("runner", "1")
-            served = 0
-
-            async def calls() -> None:
-                nonlocal served
-                while True:
-                    await node.acall("kv", b"Lookup a")
-                    served += 1
-                    await asyncio.sleep(0)
-
-            others = asyncio.create_task(calls())
-            await asyncio.sleep(0)
-            begun = served
-            result = await aexecute(command_of(line.format(code=code), node), node)
-            others.cancel()
-            return served - begun, result
+            return await served_beside(node, command_of(line.format(code=code), node))
 
     served, result = asyncio.run(main())
     assert not result.error, result.lines
