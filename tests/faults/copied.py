@@ -7,7 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import with_own_states
+from tests.faults.bare import asked
 from tests.faults.edges import plain
 from tests.faults.scenarios import add
 from tests.faults.stage import Scenario, Stage
@@ -105,7 +107,7 @@ def copied(stage: Stage) -> None:
 
 
 def asked_in_a_fork(stage: Stage) -> None:
-    """Ask a supervisor of a fork that is suspended, and one that is not."""
+    """Ask a supervisor of a fork that is suspended, one that is not, and what nobody answers."""
     stage.start()
     fork = stage.do("fork")
     for ask in ("terminate_child", "restart_child", "delete_child"):
@@ -113,6 +115,7 @@ def asked_in_a_fork(stage: Stage) -> None:
         stage.act(ask, getattr(fork, ask), "root", "a")
         stage.act("resume", fork.resume, "root")
         stage.act(ask, getattr(fork, ask), "root", "b")
+    asked(stage, fork.answer, Pending())
     stage.act("odd time", at_no_time, stage)
     stage.call("a", add)
     stage.stop()

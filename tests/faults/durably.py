@@ -522,7 +522,7 @@ SCENARIOS = [
     Scenario("gives", giving, gives, frozenset("gac"), **DURABLE, **OUTSIDE),
     Scenario("interrupted_record", giving, interrupted_record, frozenset("gac"), **DURABLE),
     Scenario("held_in_breaks", giving, held_in_breaks, frozenset("gac"), watched=False,
-             **DURABLE, **HISTORY),
+             **DURABLE, **HISTORY, **OUTSIDE),
     Scenario("fails_at_first", giving, fails_at_first, frozenset("gacx"), may_end=True, **DURABLE),
     Scenario("changes_kind", giving, changes_kind, frozenset("gac"), **DURABLE),
     Scenario("becomes_durable", forgetful, becomes_durable,

@@ -321,9 +321,9 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
     """Which points each scenario strikes by a method: neighbouring lines are of different ones.
 
     Of each line that is the first time that the scenario reaches it which takes the least to come
-    there, by one method, and by the other one of the other times, of whatever scenario. On the
-    machine's clock, after a first exception and where a scenario is torn, it is struck where no
-    other scenario comes to it.
+    there, by one method, and in a thorough run by the other one of the other times, of whatever
+    scenario. On the machine's clock, after a first exception and where a scenario is torn, it is
+    struck once, and only where no other scenario comes to it.
     """
     everywhere: dict[Line, list[tuple[bool, int, str]]] = defaultdict(list)
     chosen: dict[str, list[Point]] = {scenario.name: [] for scenario in scenarios}
@@ -340,7 +340,8 @@ def plan(scenarios: Sequence[Scenario], method: Method) -> dict[str, list[Point]
         elif LATER_TOO:
             others = [
                 (name, point)
-                for _, _, name in places
+                for last, _, name in places
+                if not last
                 for point in _recorded[name].points(line)[name == cheapest :]
             ]
             if others:

@@ -84,9 +84,9 @@ def recoded_kept(stage: Stage) -> None:
 
 
 SCENARIOS = [
-    Scenario("recoded", flat("one_for_one"), recoded, watched=False, options={"history": 64}),
+    Scenario("recoded", flat("one_for_one"), recoded, frozenset("b"), watched=False,
+             options={"history": 64}),
     Scenario("recoded_pool", pool, pooled, watched=False, options={"history": 64}),
-    Scenario(
-        "recoded_kept", kept, recoded_kept, frozenset("a"), durable=True, kills=True, defers=True
-    ),
-]
+    Scenario("recoded_kept", kept, recoded_kept, frozenset("a"), durable=True, kills=True,
+             defers=True),
+]  # fmt: skip

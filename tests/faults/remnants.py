@@ -463,7 +463,7 @@ SCENARIOS = [
              watched=False, **KILLS),
     Scenario("publishes_wait", flat("one_for_one"), publishes_wait, watched=False,
              options={"history": 64}, **KILLS),
-    Scenario("stale_stop", lists, stale_stop, watched=False, may_end=True, **KILLS),
+    Scenario("stale_stop", lists, stale_stop, watched=False, may_end=True, torn=True, **KILLS),
     Scenario("ignoring", ignoring, simply, frozenset("nm"), watched=False),
     Scenario("too_many", few, too_many, watched=False, **KILLS),
     Scenario("debugged", flat("one_for_one"), debugged, options=OPTIONS, **KILLS, **OUTSIDE),

@@ -582,7 +582,7 @@ SCENARIOS = [
              options={"history": 64}, **KILLS),
     Scenario("quiet_groups", plain(*"ab"), quiet_groups, watched=False, **KILLS),
     Scenario("broken_in", beginners, broken_in, frozenset({"e", "b", "bus"}), watched=False,
-             options={"history": 64}, **KILLS),
+             options={"history": 64}, **KILLS, **OUTSIDE),
     Scenario("comes_late", elsewhere, comes_late, far=True, may_end=True, **KILLS),
     *(Scenario(runs.__name__, flat("one_for_one"), runs, frozenset("abc"), may_end=True, **KILLS,
                **OUTSIDE)

@@ -8,7 +8,7 @@ from typing import Any
 from ssm_cli.errors import CallTimeout, QueueFull
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
 from ssm_cli.runtime.clock import ManualClock
-from ssm_cli.runtime.engine.cell import CellStatus, SupervisorCell
+from ssm_cli.runtime.engine.cell import Cell, CellStatus
 from ssm_cli.runtime.engine.entries import Asked
 from ssm_cli.runtime.engine.failures import not_running
 from ssm_cli.runtime.engine.pending import Pending
@@ -133,7 +133,9 @@ class Requests:
         """
         world = self._world
         if world.forked and isinstance(world.clock, ManualClock):
-            self._serving.settle()
+            self._serving.turn(pending)
+            if pending.done:
+                return pending.result()
             if (sup := taken_back(world, pending)) is not None:
                 name = sup.spec.id
                 text = f"{name} is suspended in this fork, and does not answer: nothing is done"
@@ -149,13 +151,12 @@ class Requests:
         return ProcessRef(cell.spec.id, cell.starts)
 
 
-def taken_back(world: World, pending: Pending) -> SupervisorCell | None:
+def taken_back(world: World, pending: Pending) -> Cell | None:
     """Take a request out of the backlog of a supervisor, and return that; None if it is in none."""
     for cell in world.names.values():
-        if not isinstance(cell, SupervisorCell) or cell.extra is None:
-            continue
-        for asked in cell.extra.backlog:
+        backlog: Any = cell.extra.backlog if cell.extra is not None else ()
+        for asked in backlog:
             if isinstance(asked, Asked) and asked.pending is pending:
-                cell.extra.backlog.remove(asked)
+                backlog.remove(asked)
                 return cell
     return None

@@ -170,9 +170,13 @@ def without_collector(world: World) -> Iterator[None]:
     world.uncollected = world.uncollected or gc.isenabled()
     gc.disable()
     try:
-        yield
-    finally:
-        collect_again(world)
+        try:
+            yield
+        finally:
+            collect_again(world)
+    except BaseException:
+        collect_again(world)  # outside of a loop nobody else mends what interrupts the first one
+        raise
 
 
 def collect_again(world: World) -> None:
