@@ -59,7 +59,7 @@ from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
 from ssm_cli.runtime.recording.far import PastLinks
-from ssm_cli.runtime.recording.given import Given
+from ssm_cli.runtime.recording.given import BYTES, Given, key_of
 from ssm_cli.runtime.recording.rewind import is_down
 from ssm_cli.runtime.recording.straight import step_straight
 
@@ -203,9 +203,11 @@ class Leading:
         """Count what is still to come: by what the tree has brought, and by the inputs."""
         begun = self._counted >= 0
         begin, end = (self._counted, self._next) if begun else (self._next, len(self._entries))
+        step = -1 if begun else 1
         for entry in islice(self._entries, begin, end):
-            self._own[self._key(entry)] += -1 if begun else 1
-            self._others[self._id_of(entry)] += -1 if begun else 1
+            self._own[self._key(entry)] += step
+            for key in self._ids_of(entry):
+                self._others[key] += step
         self._counted = self._next
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
@@ -219,14 +221,14 @@ class Leading:
             own = kind is not None and is_own(self._recorder, number, what)
         return known_by(cell, kind, message) if own and cell is not None else None
 
-    def _id_of(self, entry: Entry) -> tuple[str, int]:
-        """Return which input of which worker an entry is about: the object, which a fork shares."""
+    def _ids_of(self, entry: Entry) -> Iterator[tuple[str, int]]:
+        """Yield what an input of a worker may be known by that waits: see `key_of`."""
         _, cell, kind, message, _, what = entry
         if type(what) in (PutOff, Passed):
-            message = what.message
-        elif kind is None:
-            return "", 0
-        return cell.spec.id, id(self._recorder.world.origin(message))
+            yield cell.spec.id, key_of(self._recorder.world.origin(what.message))
+        elif kind is not None:
+            yield cell.spec.id, id(self._recorder.world.origin(message))
+            yield cell.spec.id, BYTES  # what it was before it was decoded
 
     def _come_up(self, what: Fired | Tried) -> Iterator[None]:
         """Have come up what came up then: timers, or a restart that had failed."""
@@ -282,9 +284,10 @@ class Leading:
         for entry in queue:
             cell, kind, message, _ = entry
             key = known_by(cell, kind, message)
+            known = cell.spec.id, key_of(self._world.origin(message))
             counted[key] += 1
-            known = cell.spec.id, id(self._world.origin(message))
-            awaited = counted[key] <= self._own[key] or self._others[known] > 0
+            counted[known] += 1
+            awaited = counted[key] <= self._own[key] or counted[known] <= self._others[known]
             (later if awaited else new).append(entry)
         if new:
             queue.clear()
@@ -423,20 +426,25 @@ def taken_own(
 ) -> tuple[Any, Any] | None:
     """Return an input that the fork has waiting in the place of another, taken out of there.
 
-    It is the first one like it, or the `message` itself where that is given.
+    It is the first one like it; where a `message` is given that itself, or the first in bytes.
     """
     brought = what.marked if type(what) is Came else getattr(what, "message", None)
     marked = type(brought) if isinstance(brought, MARKED) else None
-    for index, (who, of, waits, pending) in enumerate(world.queue):
+    found = -1
+    for index, (who, of, waits, _) in enumerate(world.queue):
         alike = type(waits) is marked if marked else not isinstance(waits, MARKED)
-        if (
-            who is cell
-            and of is kind
-            and (alike if message is NOTHING else world.origin(waits) is message)
-        ):
-            del world.queue[index]
-            return waits, pending
-    return None
+        if who is not cell or of is not kind:
+            continue
+        if alike if message is NOTHING else world.origin(waits) is message:
+            found = index
+            break
+        if found < 0 and message is not NOTHING and type(waits) is bytes:
+            found = index
+    if found < 0:
+        return None
+    _, _, waits, pending = world.queue[found]
+    del world.queue[found]
+    return waits, pending
 
 
 def is_own(recorder: Recorder, number: int, what: Any) -> bool:
