@@ -18,15 +18,17 @@ import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, behaviour_of, callback_of
-from ssm_cli.behaviour.results import Caller, Ok
+from ssm_cli.behaviour.partition import label_of
+from ssm_cli.behaviour.results import NOTHING, Caller, Ok
 from ssm_cli.errors import CommandError, message_of
 from ssm_cli.history.carrying import Classes, carried, classes_of
 from ssm_cli.history.counterparts import counterpart
 from ssm_cli.runtime.durable.again import Again, with_limits
-from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.guard import INIT, STEP
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_raised_by_code
+from ssm_cli.runtime.performer.forks import left_to, own_answer
 from ssm_cli.spec.importing import load_apart
 from ssm_cli.spec.model import WorkerSpec
 
@@ -158,13 +160,11 @@ class Replaced:
 
     def _init(self, name: str, *args: Any) -> Any:
         cell = self._world.names[name]
-        if isinstance(cell, SupervisorCell):
-            return cell.spec.init and cell.spec.init(name)
-        code = self._code(cell.behaviour)  # type: ignore[attr-defined]  # a worker's
-        if code is not None:
-            return code.init(name, *args)
-        init = cell.behaviour.init  # type: ignore[attr-defined]  # as above
-        return None if init is None else init(name, *args)
+        if isinstance(cell, WorkerCell) and left_to(cell) is NOTHING:
+            code = self._code(cell.behaviour)
+            if code is not None:
+                return code.init(label_of(name), *args)
+        return own_answer(self._world, name, *args)
 
 
 def tried(spec: WorkerSpec) -> WorkerSpec:

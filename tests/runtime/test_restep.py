@@ -202,11 +202,10 @@ def test_it_is_stepped_once_in_a_fork_of_each_record(held: Node) -> None:
 
 
 def test_it_is_stepped_once_where_something_is_left_out_or_in_its_place(held: Node) -> None:
-    served = {
-        entry[3]: entry[0]
-        for entry in entries_between(held.recorder(), 0, held.record)
-        if entry[2] is not None
-    }
+    recorder = held.recorder()
+    assert recorder is not None
+    entries = entries_between(recorder, 0, held.record)
+    served = {message: number for number, _, kind, message, _, _ in entries if kind is not None}
     for word in ALL:
         without = stepped_from(held, 0, {served[word]: None}).get_state("a")
         assert without == tuple(one for one in ALL if one != word)

@@ -19,7 +19,7 @@ BYTES = -1
 """Stands for the numbers of objects that are bytes."""
 
 
-def key_of(message: Any) -> int:
+def waits_as(message: Any) -> int:
     """Return what an input that waits is known by, as long as it is there."""
     return BYTES if type(message) is bytes else id(message)
 
@@ -75,7 +75,7 @@ class Given:
         """Note that an input is put off; return whether the fork has it already."""
         known = self.take(name, message)
         if name in self._held and self._held[name] is None:
-            self._held[name] = key_of(message)
+            self._held[name] = waits_as(message)
         self._add(self._put_off, name, message)
         return known
 
@@ -93,5 +93,5 @@ class Given:
         return name in self._waits and any(self._waits[name].values())
 
     def _add(self, to: defaultdict[str, Counter[int]], name: str, message: Any) -> None:
-        to[name][key_of(message)] += 1
+        to[name][waits_as(message)] += 1
         self._kept.append(message)
