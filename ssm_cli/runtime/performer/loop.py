@@ -223,8 +223,10 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            as_value = type(message) is not bytes
-            if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
+            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
+            if odd or step is None or not steps & 63:
+                step_one(world, cell, kind, message, pending)
+            else:
                 state, guard.cell = cell.state, cell
                 try:
                     result = step(message, state)
@@ -234,7 +236,7 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                 else:
                     guard.cell = None
                     try:  # to take it apart is the quickest way to see that it is a pair
-                        cell.state, output = result if type(result) is tuple else ()
+                        cell.state, output = () if type(result) is not tuple else result
                     except ValueError:
                         finish_step(world, cell, message, single(pending), result)
                     else:
@@ -245,8 +247,6 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
                             pending.resolve(output)
                         elif queue and not guard.ticked:
                             continue
-            else:
-                step_one(world, cell, kind, message, pending)
             if lane:
                 drain(world)
             if until.done or guard.ticked or not queue:
@@ -288,7 +288,7 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
         return Odd(given, None, error)
     guard.cell = None
     try:  # to take it apart is the quickest way to see that it is a pair
-        cell.state, output = result if type(result) is tuple else ()
+        cell.state, output = () if type(result) is not tuple else result
     except ValueError:
         return Odd(given, result)
     cell.steps += 1
