@@ -165,7 +165,7 @@ class Reloads:
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
             for one in workers[:1]:  # those of one reload have the same
-                self._follow(one.classes)
+                self._follow(one.loads.direct)
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:

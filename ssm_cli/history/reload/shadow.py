@@ -101,7 +101,7 @@ class Shadow:
         self._home = sys.modules[callback_of(cell.behaviour).__module__]
         self._module = loaded(file, world, cell)
         made = self._changing = self.plan_of(world, clock).workers[0]
-        self._code = Code(made.behaviour, clock, made.classes)
+        self._code = Code(made.behaviour, clock, made.loads.classes)
         self._comparison = Comparison(
             Teller(self.recorder), instant, self._code, made.there, clock, states=not made.turns
         )
