@@ -60,9 +60,9 @@ class Trying:
             By kind (`same`, `output`, `state`, `effects`, `crashes`, `mended`) how many there are,
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
-            past has their input or state as text alone. `earlier` of them were served by code of
-            before a `reload`, and are carried from its classes. `others` are workers, of `all`,
-            that the file has nothing for.
+            past has their input or state as text alone, or it cannot be copied (`cause`). `earlier`
+            of them were served by code of before a `reload`, and are carried from its classes.
+            `others` are workers, of `all`, that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
         module = None if code is None else other_code(code, recorder.world, worker)
@@ -220,6 +220,7 @@ def told_together(comparisons: Sequence[Comparison]) -> Data:
             if first["record"]["record"] <= before["record"]["record"]:
                 firsts[first["kind"]] = first
     return {"total": sum(found[kind] for kind in KINDS), **found,
+            "cause": next((one.cause for one in comparisons if one.cause), ""),
             "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
             "slower": slowness(comparisons)}  # fmt: skip
 

@@ -32,6 +32,7 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import Recode, former_of
 from ssm_cli.runtime.performer.system import STATES
 
+OTHER_WAY = "put the old code into its file, and `reload`"
 PUT = (*STATES, "adopted")
 """How a record comes that put another state in place."""
 
@@ -151,6 +152,9 @@ class Back:
     def _step(self, one: Served) -> None:
         if one.is_input and self._comparison is not None:
             now = self._comparison.add(one, self._state, own=True)
+            if now is None:
+                why = self._comparison.cause or f"the input of record {one.record} is not kept"
+                raise CodeRefused(f"{self.worker} cannot go back: {why}; {OTHER_WAY}")
             raised = isinstance(now, BaseException)
             self._state = self._state if raised else now.state
             self._lives = raised or one.outcome != "crashed"
@@ -174,10 +178,8 @@ class Back:
         except BaseException as error:
             said = self._runs.said(error, tried=True)
             name = "" if isinstance(error, CodeRefused) else f"{type(error).__name__}: "
-            raise CodeRefused(
-                f"{self.worker}: its state cannot go on under the old code: {name}{said}; put the "
-                f"old code into its file, and `reload`"
-            ) from error
+            what = f"{self.worker}: its state cannot go on under the old code"
+            raise CodeRefused(f"{what}: {name}{said}; {OTHER_WAY}") from error
 
     @property
     def differs(self) -> bool:

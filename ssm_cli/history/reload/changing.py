@@ -52,6 +52,7 @@ class Changing:
     Attributes:
         start, behaviour: the other code, as a child spec names it, and made.
         there: a cell of that code, in no tree.
+        untried: whether it was to be rehearsed, and no input was.
         loads: the modules in use, each with the one in its place.
         was, code: digests of the modules of both.
         state: what it would go on with.
@@ -66,7 +67,7 @@ class Changing:
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
         self._runs = Again(tried(cell.spec))
         self.comparison: Comparison | None = None
-        self.waiting, self.unfit, self.left = 0, 0, 0
+        self.waiting, self.unfit, self.left, self.untried = 0, 0, 0, False
         with loads.in_place():
             self.behaviour: Behaviour = self._sound(start)
             self.there = bare_cell(msgspec.structs.replace(cell.spec, start=start), self.behaviour)
@@ -87,7 +88,7 @@ class Changing:
     def differs(self) -> bool:
         """Whether something comes out differently, or much slower, or waits that does not fit.
 
-        What is remembered and could not be rehearsed in time may come out so, all of it.
+        What is remembered and could not be rehearsed may come out so, all of it.
         """
         told = self.told()
         known = told["same"] == told["total"] and told["slower"] < SLOW
@@ -117,6 +118,7 @@ class Changing:
                 break
             comparison.add(one)
         self.left = len(ones) - comparison.total - comparison.unknown
+        self.untried = not comparison.total
 
     def look_at_queue(self) -> None:
         """Count what waits for it, and what of that the other code does not take."""
@@ -125,7 +127,8 @@ class Changing:
 
     def recode(self) -> Recode:
         """Return what the node is to do."""
-        detail = {"was": self.was, "code": self.code}
+        detail: dict[str, Any] = {"was": self.was, "code": self.code}
+        detail |= {"untried": True} if self.untried else {}
         before = self.cell.state if self.turns else self.state
         return Recode(self.start, self.behaviour, self.state, self.carry, before, detail)
 
@@ -209,8 +212,8 @@ class Changing:
 
 
 def is_untried(told: Data) -> bool:
-    """Return whether inputs are remembered of a worker, and none of them was rehearsed in time."""
-    return bool(told["left"]) and not told["total"]
+    """Return whether inputs are remembered of a worker, and none of them could be rehearsed."""
+    return bool(told["left"] or told["unknown"]) and not told["total"]
 
 
 def kind_of_code(behaviour: Any) -> str:

@@ -64,8 +64,10 @@ class CodePlan:
         recorder = self._world.history
         until_s = self._clock() + (REHEARSAL_S if last <= REHEARSED else LONG_S)
         self.look_at_queues()
-        for one in self.workers if recorder is not None else ():
-            one.rehearse(recorder, instant, last, until_s)
+        for one in self.workers:
+            one.untried = True
+            if recorder is not None:
+                one.rehearse(recorder, instant, last, until_s)
 
     def look_at_queues(self) -> None:
         """Count what waits for the workers, and does not fit."""

@@ -198,6 +198,9 @@ class Shadow:
     def _step(self, one: Served) -> None:
         if one.is_input:
             now = self._comparison.add(one, self._state, own=True)
+            if now is None:
+                self._why = self._comparison.cause or "the input is not kept"
+                return
             raised = isinstance(now, BaseException)
             if isinstance(now, Raised) and isinstance(now.error, StepTimeout):
                 self._why = "a step of the other code ran longer than one may (`step_timeout`)"
