@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial, reduce
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import FunctionType, ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.statem import PureStatem
+from ssm_cli.codec.words import suggestion
 from ssm_cli.errors import CodeRefused, CommandError
 from ssm_cli.history.carrying import Classes, Lost, classes_of, with_attributes
 from ssm_cli.spec.afresh import in_place
@@ -90,7 +91,7 @@ def counterpart(start: Any, pairs: Sequence[Pair], *, by_name: bool = False) -> 
                 return getattr(new, name)
         if bound and by_name:
             new, name = bound[0]
-            raise CommandError(f"{shown_file(new)} has no `{name}`: is it the code of this worker?")
+            raise without(new, shown_file(new), name)
         return made_again(start, pairs, whole=by_name)
     kind = start if isinstance(start, type) else type(start)
     found = named_in(kind, pairs)
@@ -192,11 +193,22 @@ def named_in(value: Any, pairs: Sequence[Pair]) -> Any:
 def missing(value: Any, pairs: Sequence[Pair]) -> CommandError:
     """Return the error for code that has nothing of a name."""
     home = getattr(value, "__module__", None)
-    files = [shown_file(new) for old, new in pairs if old.__name__ == home] or [
-        shown_file(new) for _, new in pairs
-    ]
-    where = files[0] if files else "the other code"
-    return CommandError(f"{where} has no `{value.__qualname__}`: is it the code of this worker?")
+    found = [new for old, new in pairs if old.__name__ == home] or [new for _, new in pairs]
+    module = found[0] if found else None
+    where = "the other code" if module is None else shown_file(module)
+    return without(module, where, value.__qualname__)
+
+
+def without(module: ModuleType | None, where: str, name: str) -> CommandError:
+    """Return the error for a module that has nothing of a name, with the nearest one it has."""
+    own = {} if module is None else vars(module)
+    kinds = StateMachine | PureStatem | FunctionType
+    names = [
+        one for one, value in own.items()
+        if isinstance(value, kinds) or (isinstance(value, type) and issubclass(value, Callbacks))
+    ]  # fmt: skip
+    near = suggestion(name, names)
+    return CommandError(f"{where} has no `{name}`: is it the code of this worker{near or '?'}")
 
 
 def shown_file(module: ModuleType) -> str:

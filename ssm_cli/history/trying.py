@@ -20,7 +20,7 @@ from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import life_of
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
-from ssm_cli.history.places import of_its_own
+from ssm_cli.history.places import of_its_own, unless_there
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.scratch import scratch_of
@@ -71,7 +71,8 @@ class Trying:
             raise next(iter(others.values()))
         if not known:
             what = "no input" if worker == "all" else f"no input of {worker}"
-            raise Forgotten(f"{what} is remembered here{of_its_own(place)}")
+            nobody = "" if worker == "all" else unless_there(recorder.world, worker)
+            raise Forgotten(f"{what} is remembered here{of_its_own(place)}{nobody}")
         return {"worker": worker, **told_together(known), "earlier": earlier, "others": [*others]}
 
     def _compared(

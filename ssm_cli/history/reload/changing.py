@@ -35,6 +35,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.recoding import Recode, bare_cell
 from ssm_cli.spec.judge import judged_alone
+from ssm_cli.spec.model import WorkerSpec
 
 UNDER_NEW = "its state cannot go on under the new code"
 SLOW = 2.0  # times as slow, from which on it is asked
@@ -63,7 +64,7 @@ class Changing:
 
     def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
         self.world, self.cell, self._clock, self.loads = world, cell, clock, loads
-        start = self.start = self._other_start()
+        start = self.start = other_start(loads, cell.spec)
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
         self._runs = Again(tried(cell.spec))
         self.comparison: Comparison | None = None
@@ -187,12 +188,6 @@ class Changing:
             raise self._refused(UNDER_NEW, error, self._way_out()) from error
         return turned
 
-    def _other_start(self) -> Any:
-        try:
-            return self.loads.other(self.cell.spec.start)
-        except CodeRefused as error:
-            raise CodeRefused(f"{self.worker}: {error}") from error
-
     def _way_out(self) -> str:
         """Return what makes a state one of the new code."""
         durable = kept_of(self.cell) is not None
@@ -209,6 +204,18 @@ class Changing:
         name = "" if isinstance(error, CodeRefused) else f"{type(error).__name__}: "
         hint = f"; {how}" if how else ""
         return CodeRefused(f"{self.worker}: {what}: {name}{said}{hint}")
+
+
+def other_start(loads: OtherLoads, spec: WorkerSpec) -> Any:
+    """Return what other loads have in the place of a worker's code.
+
+    Raises:
+        CodeRefused: they have nothing; says whose it is.
+    """
+    try:
+        return loads.other(spec.start)
+    except CodeRefused as error:
+        raise CodeRefused(f"{spec.id}: {error}") from error
 
 
 def is_untried(told: Data) -> bool:
