@@ -149,7 +149,7 @@ def test_a_code_change_to_another_type_is_refused_and_a_right_one_taken(tmp_path
     )
     with folder.started() as node:
         folder.write(turned.replace("WHAT", "[state]"))
-        with pytest.raises(CodeRefused, match=r"it is a list.*; mend its `code_change`$"):
+        with pytest.raises(CodeRefused, match=r"it is a list.*; mend its `code_change`;"):
             node.reload(sure="yes")
         folder.write(turned.replace("WHAT", "state"))
         with pytest.raises(CodeRefused, match="it is a int"):
