@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prompt_toolkit.data_structures import Point
+from prompt_toolkit.mouse_events import MouseButton, MouseEvent, MouseEventType
 
 from ssm_cli.commands.records import instant
 from ssm_cli.machines.kv import kv_store
@@ -384,6 +386,42 @@ def test_w_wraps_the_log_when_it_is_chosen_and_f_filters_it(tmp_path: Path) -> N
             await screen.shows("storage restarting rest")
             screen.type("filter-log\r")
             await screen.shows("root restarting one_for_one: kv1")
+
+    run(story)
+
+
+def test_find_log_seeks_in_the_reports_that_are_left_where_no_frame_has_shown_them_yet(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\r" * 2)
+            model, log = screen.person.session.model, screen.person.session.screen.log
+            await screen.holds(lambda: log._count > log._height)
+            model.filter_log("Zero")
+            model.refresh()
+            assert log.find("crash")
+            assert not log.find("restarting")
+            model.filter_log("")
+            model.refresh()
+            assert log.find("restarting")
+
+    run(story)
+
+
+def test_a_click_where_a_line_was_is_none_at_another(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\r" * 2)
+            model, log = screen.person.session.model, screen.person.session.screen.log
+            await screen.holds(lambda: log._count > log._height)
+            model.filter_log("no report says this")
+            model.refresh()
+            place = Point(0, 0)
+            log.mouse_handler(
+                MouseEvent(place, MouseEventType.MOUSE_UP, MouseButton.LEFT, frozenset())
+            )
+            assert "crash" not in screen.prompt
 
     run(story)
 
