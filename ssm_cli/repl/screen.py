@@ -74,7 +74,7 @@ class Screen:
         place: where the keys act.
         inline: only the panel is shown, below the terminal's own scrollback.
         plain: only the prompt is.
-        output, log: the panes that can be searched; `sought` is the one that was last.
+        output, log: panes that can be searched.
     """
 
     def __init__(
@@ -98,12 +98,7 @@ class Screen:
         self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, crash)
         self._detail, self._help = DetailPane(model), HelpPane()
-        self._panes: tuple[tuple[str, Pane], ...] = (
-            ("output", self.output),
-            ("tree", self._tree),
-            ("restarts", self.log),
-        )
-        self.sought: Pane = self.output
+        self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
         self._place = 0
         self._helps = False
         self._low = Condition(lambda: self._geometry().low)
@@ -137,14 +132,21 @@ class Screen:
         """The pane that is scrolled."""
         if self._helps:
             return self._help
-        pane = self._panes[self._place][1]
-        return self._detail if pane is self.log and self.model.detail is not None else pane
+        pane = self._panes[self._place]
+        return self.beside if pane is self.log else pane
+
+    @property
+    def beside(self) -> Pane:
+        """The restart log, or the detail of a node in its place."""
+        return self.log if self.model.detail is None else self._detail
 
     @property
     def place(self) -> Place:
         """Where the keys act that are pressed while nothing is typed."""
         if self._helps:
             return "help"
+        if self.chosen is self._detail:
+            return "detail"
         return "timeline" if not self._place and self._has_timeline else PLACES[self._place]
 
     def show_help(self, *, shown: bool) -> None:
@@ -190,7 +192,7 @@ class Screen:
     def follow(self) -> None:
         """Show the end of the output again."""
         self.output.follow, self._helps = True, False
-        for pane in (self.output, self.log):
+        for pane in (self.output, self.log, self._detail):
             pane.forget()
 
     def _upper(self) -> Callable[[], Container]:
@@ -204,7 +206,7 @@ class Screen:
             width=lambda: _exactly(self._geometry().tree_columns),
         )
         title = _line(
-            FormattedTextControl(lambda: self._rule("restarts", self._geometry().log_columns))
+            FormattedTextControl(lambda: self._rule(self.beside, self._geometry().log_columns))
         )
         beside = HSplit(
             [title, *self._happened(lambda: self._geometry().tree - 1)],
@@ -224,7 +226,7 @@ class Screen:
 
     def _lower(self) -> Container:
         """The output; inline, the scrollback has it."""
-        title = FormattedTextControl(lambda: self._rule("output", self._columns()))
+        title = FormattedTextControl(lambda: self._rule(self.output, self._columns()))
         output = Window(self.output, height=lambda: _exactly(self._geometry().output))
         full = Condition(lambda: not self.inline)
         return ConditionalContainer(HSplit([_line(title, ~self._low), output]), filter=full)
@@ -243,26 +245,36 @@ class Screen:
         rows = self._geometry().tree
         return rows - 1 if rows > 3 else rows
 
-    def _rule(self, name: str, width: int) -> StyleAndTextTuples:
-        """A line with the name of the pane below it, exactly `width` cells."""
-        label, pane = self._panes[[pane[0] for pane in self._panes].index(name)]
-        if pane is self.log and self.model.detail is not None:
-            label = "detail"
-        elif pane is self.log:
-            then = f"at {self.model.place}" if self.model.place else f"{self.model.restarts:,}"
-            label = f"{label} {then}"
-        where = "" if pane.follow or pane is self._tree else " (scrolled)"
-        if pane is self.log and self.model.needle:
-            where = f" with `{one_line(self.model.needle)}`{where}"
+    def _rule(self, pane: Pane, width: int) -> StyleAndTextTuples:
+        """A line with the title of the pane below it, exactly `width` cells."""
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
-        if self.model.place and pane is self.log:
+        if self.model.place and pane is not self.output:
             style += " reverse"
-        label = fit(label := f" {label}{where} ", min(cell_len(label), max(width - 2, 0)))
-        return [
-            ("class:rule", "──"),
-            (style, label),
-            ("class:rule", "─" * max(width - len(label) - 2, 0)),
-        ]
+        more = self._hidden(pane)
+        title = f" {self._title(pane)} "
+        title = fit(title, min(cell_len(title), max(width - 2 - len(more), 0)))
+        line = "─" * max(width - 2 - cell_len(title) - len(more), 0)
+        return [("class:rule", "──"), (style, title), ("class:rule", f"{line}{more}")]
+
+    def _title(self, pane: Pane) -> str:
+        """What a pane is called, and what of it is shown."""
+        if pane is self._detail:
+            g = self._geometry()
+            rows = g.tree - 1 if g.wide else g.log
+            hidden = pane.count(g.log_columns) - rows
+            return f"detail: {hidden:,} more" if hidden > 0 else "detail"
+        scrolled = "" if pane.follow else " (scrolled)"
+        if pane is self.output:
+            return f"output{scrolled}"
+        then = f"at {self.model.place}" if self.model.place else f"{self.model.restarts:,}"
+        sought = f" with `{one_line(self.model.needle)}`" if self.model.needle else ""
+        return f"restarts {then}{sought}{scrolled}"
+
+    def _hidden(self, pane: Pane) -> str:
+        """How many rows of the tree have no room, for the line below it, where any have none."""
+        is_below = (pane is self.output) == (self._geometry().wide and not self.inline)
+        hidden = self.model.tree.index.count - self._tree_rows()
+        return f" tree: {hidden:,} more ─" if is_below and hidden > 0 else ""
 
     def _help_title(self) -> StyleAndTextTuples:
         page, pages = self._help.page_of(self._columns(), self._help_rows())
