@@ -14,8 +14,10 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
+from rich.text import Text
 
 from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.screen import Screen
@@ -116,7 +118,8 @@ class Actions:
         elif self.buffer.text or self.line.held:
             self.line.clear()
         else:
-            self.model.notice(f"{self.model.leaving}; F1 shows the keys", "")
+            more = "`help` shows the commands" if self.screen.plain else "F1 shows the keys"
+            self.model.notice(f"{self.model.leaving}; {more}", "")
 
     def enter(self) -> None:
         """Enter: send what was typed."""
@@ -138,7 +141,11 @@ class Actions:
         return True
 
     def help(self) -> None:
-        """F1: open the keys and the commands, or close them."""
+        """F1: open the keys and the commands, or close them; print the keys in the plain face."""
+        if self.screen.plain:
+            lines = [*key_lines(PLAIN_SECTIONS), "", "`help` shows the commands"]
+            self.model.say(Text(line) for line in lines)
+            return
         self.screen.show_help(shown=self.screen.place != "help")
 
     def toggle_inline(self) -> None:

@@ -154,7 +154,8 @@ BARS: dict[Place, tuple[Key, ...]] = {
 }  # fmt: skip
 """The key bar of the place where one is; the first keys are still there where room is little."""
 
-SECTIONS: tuple[tuple[str, tuple[Key, ...]], ...] = (
+Sections = tuple[tuple[str, tuple[Key, ...]], ...]
+SECTIONS: Sections = (
     ("everywhere", VIEWS),
     ("at the prompt", EDITING),
     ("in the timeline (F10), on an empty line", TIMELINE),
@@ -165,9 +166,18 @@ SECTIONS: tuple[tuple[str, tuple[Key, ...]], ...] = (
 )
 
 
-def key_lines() -> list[str]:
+IN_PLAIN = frozenset({"help", "crash", "toggle_inline", "timeline"})
+"""The actions of the views that act in the plain face, too, which has no panes."""
+
+PLAIN_SECTIONS: Sections = (
+    (SECTIONS[0][0], tuple(key for key in VIEWS if key.action in IN_PLAIN)),
+    *SECTIONS[1:3],
+)
+
+
+def key_lines(sections: Sections = SECTIONS) -> list[str]:
     """Return the keys and what they do, one a line, below the titles of their sections."""
-    rows = [(title, [key for key in keys if key.shown]) for title, keys in SECTIONS]
+    rows = [(title, [key for key in keys if key.shown]) for title, keys in sections]
     width = max(len(key.shown) for _, keys in rows for key in keys)
     lines: list[str] = []
     for title, keys in rows:

@@ -34,13 +34,11 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.widgets import SearchToolbar
-from rich.cells import cell_len
 
 from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
-from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.bars import key_words, status_line
+from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line
 from ssm_cli.repl.panes.help import HelpPane
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
@@ -246,35 +244,19 @@ class Screen:
         return rows - 1 if rows > 3 else rows
 
     def _rule(self, pane: Pane, width: int) -> StyleAndTextTuples:
-        """A line with the title of the pane below it, exactly `width` cells."""
+        """A line with the title of the pane below it, and how many rows have no room."""
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
         if self.model.place and pane is not self.output:
             style += " reverse"
-        more = self._hidden(pane)
-        title = f" {self._title(pane)} "
-        title = fit(title, min(cell_len(title), max(width - 2 - len(more), 0)))
-        line = "─" * max(width - 2 - cell_len(title) - len(more), 0)
-        return [("class:rule", "──"), (style, title), ("class:rule", f"{line}{more}")]
-
-    def _title(self, pane: Pane) -> str:
-        """What a pane is called, and what of it is shown."""
+        g = self._geometry()
+        title = "output" if pane is self.output else log_title(self.model)
         if pane is self._detail:
-            g = self._geometry()
-            rows = g.tree - 1 if g.wide else g.log
-            hidden = pane.count(g.log_columns) - rows
-            return f"detail: {hidden:,} more" if hidden > 0 else "detail"
-        scrolled = "" if pane.follow else " (scrolled)"
-        if pane is self.output:
-            return f"output{scrolled}"
-        then = f"at {self.model.place}" if self.model.place else f"{self.model.restarts:,}"
-        sought = f" with `{one_line(self.model.needle)}`" if self.model.needle else ""
-        return f"restarts {then}{sought}{scrolled}"
-
-    def _hidden(self, pane: Pane) -> str:
-        """How many rows of the tree have no room, for the line below it, where any have none."""
-        is_below = (pane is self.output) == (self._geometry().wide and not self.inline)
-        hidden = self.model.tree.index.count - self._tree_rows()
-        return f" tree: {hidden:,} more ─" if is_below and hidden > 0 else ""
+            title = f"detail{hidden(': ', pane.count(width) - (g.tree - 1 if g.wide else g.log))}"
+        elif not pane.follow:
+            title += " (scrolled)"
+        below_tree = (pane is self.output) == (g.wide and not self.inline)
+        more = self.model.tree.index.count - self._tree_rows() if below_tree else 0
+        return rule(title, hidden(" tree: ", more), style, width)
 
     def _help_title(self) -> StyleAndTextTuples:
         page, pages = self._help.page_of(self._columns(), self._help_rows())
