@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +68,7 @@ class Where:
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
 
         node = find(env.environ, self.url, self.name, lambda line: say(env, line))
+        node.connection.notice = partial(say_now, env)
         env.at_end.callback(node.connection.close)
         return node
 
@@ -83,6 +85,12 @@ def name_of(script: str) -> str:
 def say(env: Environment, line: str) -> None:
     """Print a diagnostic line."""
     env.stderr.write(f"ssm: {line}\n")
+
+
+def say_now(env: Environment, line: str) -> None:
+    """Print a diagnostic line before something is waited for."""
+    say(env, line)
+    env.stderr.flush()
 
 
 def trees(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -24,6 +24,7 @@ KINDS = {
 }  # fmt: skip
 ONE = {**KINDS, "crashes": "crashes", "mended": "no longer crashes"}
 many = partial(counted, noun="input")
+UNTRIED = "not tried, as no input of it is remembered"
 SLOWER = 1.5  # times as slow, from which on it is said
 RELOADING = ("reload", "rollback", "promote")
 DID = {"reload": "reloaded", "rollback": "rolled back", "promote": "promoted"}
@@ -39,7 +40,7 @@ def compared_lines(found: Data) -> list[str]:
     slower = f"; {found['slower']:g} times as slow" if found["slower"] >= SLOWER else ""
     lines = [f"{many(found['total'])}: {', '.join(counts)}{slower}"]
     if found["unknown"]:
-        lines.append(f"{found['unknown']:,} more are kept as text alone, and were not stepped")
+        lines.append(f"{found['unknown']:,} more were not stepped: {not_stepped(found)}")
     if found.get("earlier"):
         lines.append(f"{found['earlier']:,} of them were served by code of before a reload")
     if others := found.get("others"):
@@ -57,17 +58,24 @@ def compared_lines(found: Data) -> list[str]:
     return lines
 
 
+def not_stepped(found: Data) -> str:
+    """Return why inputs were not stepped."""
+    return brief(found.get("cause", ""), 200) or "they are kept as text alone"
+
+
 def worker_lines(told: Data, verb: str = "reload") -> list[str]:
     """Return what was found of one worker."""
     name = brief(told["worker"], 40)
-    tried = told["total"] or told["unknown"]
+    tried, left = told["total"], told["left"] or told["unknown"]
     if tried:
         lines = compared_lines(told)
         lines[0] = f"{name}: {lines[0]}"
     else:
-        since = "has served nothing since" if verb == "rollback" else "nothing to rehearse"
-        untried = f"none of {many(told['left'])} was rehearsed: it took too long"
-        lines = [f"{name}: {untried if told['left'] else since}"]
+        since = "has served nothing since" if verb == "rollback" else UNTRIED
+        why = "it took too long" if told["left"] else not_stepped(told)
+        lines = [
+            f"{name}: none of {many(left)} was rehearsed: {why}" if left else f"{name}: {since}"
+        ]
     if told["left"] and tried:
         lines.append(f"  {many(told['left'])} before these were left out: it took too long")
     if told["unfit"]:

@@ -123,7 +123,8 @@ def _applied(detail: Detail) -> str:
 
 def _reloaded(detail: Detail) -> str:
     how = "goes back to" if detail.get("back") else "goes on under"
-    return f"{how} code {detail.get('code')} (was {detail.get('was')})"
+    untried = ", not tried on any input" if detail.get("untried") else ""
+    return f"{how} code {detail.get('code')} (was {detail.get('was')}){untried}"
 
 
 def _code_differs(detail: Detail) -> str:
@@ -131,6 +132,7 @@ def _code_differs(detail: Detail) -> str:
     found = f"{count:,} of {total:,} inputs come out differently"
     if not count:
         found = "its steps are slower" if not detail.get("unfit") else "what waits does not fit"
+        found = "none of its inputs could be rehearsed" if detail.get("untried") else found
     return f"keeps its code, under {detail.get('code')} {found}; `reload` shows it and asks"
 
 

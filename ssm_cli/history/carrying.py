@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.errors import CodeRefused
 from ssm_cli.history.inherited import emptied, fill_from, type_below
 from ssm_cli.history.plain import opened
 from ssm_cli.spec.afresh import is_of_users
@@ -20,6 +21,10 @@ from ssm_cli.spec.afresh import is_of_users
 Classes = Mapping[Any, Any]
 """Classes and functions of one load of a module, each with the one of the other load."""
 
+Lost = Mapping[Any, str]
+"""Classes and functions of a load that the other one has not, each with what is said of it."""
+
+NONE: Lost = MappingProxyType({})
 MOST_DEEP = 200  # levels that values are nested
 
 
@@ -44,7 +49,7 @@ def classes_of(home: Any, module: Any) -> dict[Any, Any]:
     return found
 
 
-def carried(value: Any, classes: Classes) -> Any:
+def carried(value: Any, classes: Classes, lost: Lost = NONE) -> Any:
     """Return a value with the classes in it put in each other's place; itself where none is.
 
     What is known of an object goes along: fields, whether its `__init__` takes them or not, other
@@ -56,8 +61,9 @@ def carried(value: Any, classes: Classes) -> Any:
         TypeError: a field without a default is missing, or a class inherits from another type now.
         KeyError: an enum has no such member.
         RecursionError: it is nested too deeply, or holds itself other than by attributes.
+        CodeRefused: it is or holds something of a class that is `lost`, or such a class.
     """
-    return Carrier(classes).carry(value) if classes else value
+    return Carrier(classes, lost).carry(value) if classes or lost else value
 
 
 OPEN = frozenset((SimpleNamespace, ChainMap, UserDict, UserList))
@@ -71,8 +77,8 @@ HEAP_TYPE = 1 << 9  # the flag of classes that are made by Python code
 class Carrier:
     """Carries the parts of one value, each object once."""
 
-    def __init__(self, classes: Classes) -> None:
-        self._classes = classes
+    def __init__(self, classes: Classes, lost: Lost = NONE) -> None:
+        self._classes, self._lost = classes, lost
         self._made: dict[int, tuple[Any, Any]] = {}
         self._layouts: dict[type, Layout] = {}
         self._inner: set[int] = set()  # objects that are looked into, and hold themselves
@@ -87,9 +93,9 @@ class Carrier:
         if kind in PLAIN:
             return value
         if isinstance(value, type | FunctionType):
-            return self._classes.get(value, value)
+            return self._there(value)
         if isinstance(value, Enum):
-            return member_of(value, self._classes.get(kind, kind))
+            return member_of(value, self._there(kind))
         known = self._made.get(id(value))
         if known is None:
             if depth > MOST_DEEP:
@@ -103,6 +109,13 @@ class Carrier:
             return value
         return known[1]
 
+    def _there(self, one: Any) -> Any:
+        """Return what takes the place of a class or a function: itself where nothing does."""
+        found = self._classes.get(one, one)
+        if found in self._lost:
+            raise CodeRefused(self._lost[found])
+        return found
+
     def _is_as_it_is(self, kind: type) -> bool:
         """Return whether objects of a class stay, unless a part of them changes."""
         return kind not in self._classes and not fields_taken(kind) and is_open(kind)
@@ -111,7 +124,7 @@ class Carrier:
         kind = type(value)
         if kind in self._ways:
             return self._ways[kind](value, depth)
-        target = self._classes.get(kind, kind)
+        target = self._there(kind)
         if self._layout(kind).is_record or self._layout(target).is_record:
             return self._record(value, target, depth)
         base = type_below(kind)

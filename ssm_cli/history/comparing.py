@@ -48,7 +48,9 @@ class Comparison:
 
     Attributes:
         found: how many records there are of each kind.
-        unknown: how many were not stepped: their input or state is kept as text alone.
+        unknown: how many were not stepped: their input or state is kept as text alone, or cannot be
+            copied.
+        cause: why one of those cannot be, "" where none is among them.
         firsts: the first record of each kind but `same`, with what it would be.
     """
 
@@ -59,7 +61,7 @@ class Comparison:
         self._teller, self._instant, self._code = teller, instant, code
         self._cell, self._clock, self._states = cell, clock, states
         self._was: dict[tuple[int, bool], Code] = {}
-        self._timed_s, self.unknown = 0.0, 0
+        self._timed_s, self.unknown, self.cause = 0.0, 0, ""
         self._runs: dict[int, Again] = {}
         self._left: tuple[Any, Any] = (NOTHING, NOTHING)
         self.found: dict[str, int] = dict.fromkeys(KINDS, 0)
@@ -68,7 +70,8 @@ class Comparison:
     @staticmethod
     def nothing() -> Data:
         """Return what is told where no record was stepped."""
-        return {"total": 0, **dict.fromkeys(KINDS, 0), "unknown": 0, "firsts": [], "slower": 1.0}
+        return {"total": 0, **dict.fromkeys(KINDS, 0), "unknown": 0, "cause": "", "firsts": [],
+                "slower": 1.0}  # fmt: skip
 
     @property
     def total(self) -> int:
@@ -88,7 +91,7 @@ class Comparison:
     def told(self) -> Data:
         """Return all of it as data."""
         firsts = sorted(self.firsts, key=lambda first: first["record"]["record"])
-        told = {"total": self.total, **self.found, "unknown": self.unknown}
+        told = {"total": self.total, **self.found, "unknown": self.unknown, "cause": self.cause}
         return {**told, "firsts": firsts, "slower": slowness([self])}
 
     def add(self, one: Served, state: Any = None, *, own: bool = False) -> Any:
@@ -107,6 +110,9 @@ class Comparison:
                 then = self._here(one, self._code.state_of, one.after)
             message, before = self._own(one, state, own=own)
             now = self._step(one, lambda: self._code.step(kind_of(one), message, before))
+        except Uncopied as error:
+            self.unknown, self.cause = self.unknown + 1, self.cause or str(error)
+            return None
         except Exception as error:  # noqa: BLE001 - what user code raises is what is looked for
             now = error
         one = self._known(one, now, begun_s)
@@ -125,14 +131,24 @@ class Comparison:
         What the record before has left here is the state of this one, where it left the same there.
         """
         known, left = self._left
-        message = deepcopy(one.input)
+        message = self._copied(one, "input")
         if own:
             before = state
         elif known is one.before and known is not NOTHING:
             before = left
         else:
-            before = self._here(one, self._code.state_of, deepcopy(one.before))
+            before = self._here(one, self._code.state_of, self._copied(one, "before"))
         return self._here(one, partial(self._input, one), message), before
+
+    def _copied(self, one: Served, name: str) -> Any:
+        """Return a copy of the input of a record or of its state of then, or raise `Uncopied`."""
+        try:
+            return self._step(one, partial(deepcopy, getattr(one, name)))
+        except Exception as raised:  # noqa: BLE001 - what it is is told
+            error = raised.error if isinstance(raised, Raised) else raised
+            said = self._runs_of(one).said(error, tried=True)
+            what = f"the {'input' if name == 'input' else 'state'} of record {one.record}"
+            raise Uncopied(f"{what} cannot be copied: {type(error).__name__}: {said}") from error
 
     def _here(self, one: Served, carry: Callable[[Any], Any], value: Any) -> Any:
         """Return a value in the classes of the code; itself where it is the code of the record."""
@@ -212,10 +228,17 @@ class Comparison:
         if self._states and not same(now.state, then):
             return STATE
         code = self._code
-        if type(one.output) is not AsText and not same(now.reply, code.carried(one.output)):
+        if type(one.output) is not AsText and not same(now.reply, self._known_there(one.output)):
             return OUTPUT  # of a text the value is not known
-        asked = [*map(code.effect, one.effects)]
+        asked = [self._known_there(effect, code.effect) for effect in one.effects]
         return SAME if same_effects(now.effects, asked) else EFFECTS
+
+    def _known_there(self, value: Any, carry: Callable[[Any], Any] | None = None) -> Any:
+        """Return what was answered in the classes of the code; as it is where it cannot be."""
+        try:
+            return (carry or self._code.carried)(value)
+        except Exception:  # noqa: BLE001 - so it is another one than any of that code
+            return value
 
     def _first(self, one: Served, kind: str, now: Any, then: Any) -> Data:
         """Return the first record of a kind: what it was, and what it would be."""
@@ -227,7 +250,7 @@ class Comparison:
             message = self._runs_of(one).said(error, tried=True)
             told["error"] = {"type": type(error).__name__, "message": message}
         elif kind == EFFECTS:
-            asked = [*map(self._code.effect, one.effects)]
+            asked = [self._known_there(effect, self._code.effect) for effect in one.effects]
             told["changes"] = [change_record(c)
                                for c in changes(asked, [*now.effects], MOST_CHANGES)]  # fmt: skip
             if teller.hides(one.cell) or teller.hides(here.cell):
@@ -235,7 +258,7 @@ class Comparison:
         elif kind == OUTPUT:
             told["output"] = teller.text(here, now.reply)
         else:
-            before = then if kind == STATE else self._code.carried(one.after)
+            before = then if kind == STATE else self._known_there(one.after)
             was, now = (teller.state(here.cell, state) for state in (before, now.state))
             told["changes"] = [change_record(c) for c in changes(was, now, MOST_CHANGES)]
         return told
@@ -246,6 +269,10 @@ def slowness(comparisons: Iterable[Comparison]) -> float:
     spent = [one.spent_s for one in comparisons]
     now_s, was_s = (sum(part) for part in zip(*spent, strict=True))
     return round(now_s / was_s, 2) if was_s > LEAST_S else 1.0
+
+
+class Uncopied(Exception):
+    """An input or a state cannot be copied, so that code may not be given it to try."""
 
 
 class Raised(Exception):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial, reduce
-from types import ModuleType, UnionType
+from pathlib import Path
+from types import FunctionType, ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
@@ -14,8 +16,10 @@ import msgspec
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.machine import StateMachine
 from ssm_cli.behaviour.statem import PureStatem
+from ssm_cli.codec.words import suggestion
 from ssm_cli.errors import CodeRefused, CommandError
-from ssm_cli.history.carrying import Classes, classes_of, with_attributes
+from ssm_cli.history.carrying import Classes, Lost, classes_of, with_attributes
+from ssm_cli.spec.afresh import in_place
 
 Pair = tuple[ModuleType, ModuleType]
 """A module, and the other load of it."""
@@ -28,20 +32,33 @@ class OtherLoads:
         pairs: those modules.
         former: what earlier loads have put in the place of classes, the oldest first: values of
             those are remembered.
+        is_back: whether the others are those of before.
 
     Attributes:
         pairs: those modules.
         direct: the classes of the first ones, each with the one that takes its place.
         classes: the same, with those that the first ones have taken the place of.
+        lost: what the first ones have and nothing takes the place of, and how that is said.
         gone: the names of the first ones.
     """
 
-    def __init__(self, pairs: Sequence[Pair], former: Sequence[Classes] = ()) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], former: Sequence[Classes] = (), *, is_back: bool = False
+    ) -> None:
         self.pairs = pairs
         self.direct = classes_in(pairs)
         self.classes = followed(former, self.direct)
+        self.lost = lost_in(pairs, "was not in {}" if is_back else "is not in {} any more")
         self.gone = frozenset(old.__name__ for old, _ in pairs)
         self._starts: dict[int, tuple[Any, Any]] = {}
+
+    def back(self) -> OtherLoads:
+        """Return the same the other way round: from the loads in the place of the first ones."""
+        return OtherLoads([(new, old) for old, new in self.pairs], is_back=True)
+
+    def in_place(self) -> AbstractContextManager[None]:
+        """Have the other loads found by their names while a block runs."""
+        return in_place({new.__name__: new for _, new in self.pairs})
 
     def other(self, start: Any) -> Any:
         """Return the counterpart of a worker's code, the same for all that have it."""
@@ -74,7 +91,7 @@ def counterpart(start: Any, pairs: Sequence[Pair], *, by_name: bool = False) -> 
                 return getattr(new, name)
         if bound and by_name:
             new, name = bound[0]
-            raise CommandError(f"{shown_file(new)} has no `{name}`: is it the code of this worker?")
+            raise without(new, shown_file(new), name)
         return made_again(start, pairs, whole=by_name)
     kind = start if isinstance(start, type) else type(start)
     found = named_in(kind, pairs)
@@ -101,6 +118,18 @@ def classes_in(pairs: Sequence[Pair]) -> dict[Any, Any]:
     for old, new in pairs:
         found |= classes_of(old, new)
     return found
+
+
+def lost_in(pairs: Sequence[Pair], said: str) -> Lost:
+    """Return the classes and functions of these modules that the other ones have not.
+
+    Each comes with what is said of it; `said` is that of a file.
+    """
+    known = classes_in(pairs)
+    return {
+        one: f"`{one.__qualname__}` {said.format(Path(shown_file(old)).name)}"
+        for old, _ in pairs for one in classes_of(old, old) if one not in known
+    }  # fmt: skip
 
 
 def made_again(machine: Any, pairs: Sequence[Pair], *, whole: bool) -> Any:
@@ -164,11 +193,22 @@ def named_in(value: Any, pairs: Sequence[Pair]) -> Any:
 def missing(value: Any, pairs: Sequence[Pair]) -> CommandError:
     """Return the error for code that has nothing of a name."""
     home = getattr(value, "__module__", None)
-    files = [shown_file(new) for old, new in pairs if old.__name__ == home] or [
-        shown_file(new) for _, new in pairs
-    ]
-    where = files[0] if files else "the other code"
-    return CommandError(f"{where} has no `{value.__qualname__}`: is it the code of this worker?")
+    found = [new for old, new in pairs if old.__name__ == home] or [new for _, new in pairs]
+    module = found[0] if found else None
+    where = "the other code" if module is None else shown_file(module)
+    return without(module, where, value.__qualname__)
+
+
+def without(module: ModuleType | None, where: str, name: str) -> CommandError:
+    """Return the error for a module that has nothing of a name, with the nearest one it has."""
+    own = {} if module is None else vars(module)
+    kinds = StateMachine | PureStatem | FunctionType
+    names = [
+        one for one, value in own.items()
+        if isinstance(value, kinds) or (isinstance(value, type) and issubclass(value, Callbacks))
+    ]  # fmt: skip
+    near = suggestion(name, names)
+    return CommandError(f"{where} has no `{name}`: is it the code of this worker{near or '?'}")
 
 
 def shown_file(module: ModuleType) -> str:

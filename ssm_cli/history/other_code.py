@@ -18,15 +18,18 @@ import msgspec
 
 from ssm_cli.behaviour.callbacks import Callbacks
 from ssm_cli.behaviour.dispatch import Kind, Outcome, advance, behaviour_of, callback_of
-from ssm_cli.behaviour.results import Caller, Ok
+from ssm_cli.behaviour.partition import label_of
+from ssm_cli.behaviour.results import NOTHING, Caller, Ok
+from ssm_cli.behaviour.state_loop import InState
 from ssm_cli.errors import CommandError, message_of
-from ssm_cli.history.carrying import Classes, carried, classes_of
+from ssm_cli.history.carrying import NONE, Classes, Lost, carried, classes_of
 from ssm_cli.history.counterparts import counterpart
 from ssm_cli.runtime.durable.again import Again, with_limits
-from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import WorkerCell, replan
 from ssm_cli.runtime.engine.guard import INIT, STEP
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_raised_by_code
+from ssm_cli.runtime.performer.forks import left_to, own_answer
 from ssm_cli.spec.importing import load_apart
 from ssm_cli.spec.model import WorkerSpec
 
@@ -44,6 +47,7 @@ class Code:
         clock: measures its steps.
         classes: of the worker, each with the one of that code that takes its place.
         turn: what is made of a state, as it was, before it is carried (`code_change`).
+        lost: what no class of that code takes the place of: no state may hold it.
 
     Attributes:
         spent_s: what its steps took, without what else is done to values.
@@ -55,9 +59,11 @@ class Code:
         clock: Clock = float,
         classes: Classes | None = None,
         turn: Turn | None = None,
+        lost: Lost = NONE,
     ) -> None:
         self.spent_s, self._clock = 0.0, clock
         self.behaviour, self.classes, self._turn = behaviour, classes or {}, turn
+        self._lost = lost
         self._is_server = isinstance(behaviour, Callbacks)
 
     @property
@@ -69,6 +75,14 @@ class Code:
         """Return a value in the classes of this code."""
         return carried(value, self.classes)
 
+    def held(self, value: Any) -> Any:
+        """Return the same of what goes on under this code.
+
+        Raises:
+            CodeRefused: it holds what is `lost`.
+        """
+        return carried(value, self.classes, self._lost)
+
     def effect(self, effect: Any) -> Any:
         """Return an effect whose message is of the classes of this code."""
         if not self.classes or not hasattr(effect, "message"):
@@ -76,8 +90,16 @@ class Code:
         return msgspec.structs.replace(effect, message=self.carried(effect.message))
 
     def state_of(self, state: Any) -> Any:
-        """Return a state of the worker as one of this code."""
-        return self.carried(state if self._turn is None else self._turn(own_copy(state)))
+        """Return a state of the worker as one of this code.
+
+        Raises:
+            CodeRefused: it holds what is `lost`; of a `Statem` what waits in it may.
+        """
+        turned = state if self._turn is None else self._turn(own_copy(state))
+        if type(turned) is not InState:
+            return self.held(turned)
+        self.held((turned.state, turned.data, turned.modules))
+        return self.carried(turned)
 
     def step(self, kind: Kind, message: Any, state: Any, caller: Caller | None = None) -> Outcome:
         """Return the outcome of a step; input, state and outcome are of this code."""
@@ -158,13 +180,11 @@ class Replaced:
 
     def _init(self, name: str, *args: Any) -> Any:
         cell = self._world.names[name]
-        if isinstance(cell, SupervisorCell):
-            return cell.spec.init and cell.spec.init(name)
-        code = self._code(cell.behaviour)  # type: ignore[attr-defined]  # a worker's
-        if code is not None:
-            return code.init(name, *args)
-        init = cell.behaviour.init  # type: ignore[attr-defined]  # as above
-        return None if init is None else init(name, *args)
+        if isinstance(cell, WorkerCell) and left_to(cell) is NOTHING:
+            code = self._code(cell.behaviour)
+            if code is not None:
+                return code.init(label_of(name), *args)
+        return own_answer(self._world, name, *args)
 
 
 def tried(spec: WorkerSpec) -> WorkerSpec:

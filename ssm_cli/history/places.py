@@ -15,7 +15,9 @@ from ssm_cli.errors import CommandError, Forgotten
 from ssm_cli.history.records import has_number
 from ssm_cli.history.turns import Turns, all_turns
 from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
+from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
+from ssm_cli.runtime.performer.intake import hint_for
 
 MOST_FORKS = 64
 KEPT_TREES = 4  # at records that were looked at last
@@ -201,6 +203,12 @@ def of_its_own(place: str) -> str:
     """Return what to know of a place where something is not remembered; "" for now and then."""
     is_live = place in ("", "now") or place.isdecimal()
     return "" if is_live else "; a fork has records of its own, `now` comes back"
+
+
+def unless_there(world: World, name: str) -> str:
+    """Return that there is no worker of a name, and which may be meant; "" where there is one."""
+    is_there = world.find(name) is not None
+    return "" if is_there else f"; there is no worker `{name[:80]}`{hint_for(world, name)}"
 
 
 def last_crash(recorder: Recorder, hint: str = "") -> int:

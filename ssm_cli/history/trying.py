@@ -20,7 +20,7 @@ from ssm_cli.history.comparing import KINDS, Comparison, kind_of, slowness
 from ssm_cli.history.expr import STATE, Asking, parse_expr
 from ssm_cli.history.lifetimes import life_of
 from ssm_cli.history.other_code import Clock, Code, code_in, code_of, other_code
-from ssm_cli.history.places import of_its_own
+from ssm_cli.history.places import of_its_own, unless_there
 from ssm_cli.history.pytest_file import pytest_file
 from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.scratch import scratch_of
@@ -60,9 +60,9 @@ class Trying:
             By kind (`same`, `output`, `state`, `effects`, `crashes`, `mended`) how many there are,
             the first record of each with what it changed then and would change now, and the time
             it took as a multiple of that of the present code. `unknown` are not among them: a saved
-            past has their input or state as text alone. `earlier` of them were served by code of
-            before a `reload`, and are carried from its classes. `others` are workers, of `all`,
-            that the file has nothing for.
+            past has their input or state as text alone, or it cannot be copied (`cause`). `earlier`
+            of them were served by code of before a `reload`, and are carried from its classes.
+            `others` are workers, of `all`, that the file has nothing for.
         """
         _, recorder, here = self._timeline.places.remembered(place)
         module = None if code is None else other_code(code, recorder.world, worker)
@@ -71,7 +71,8 @@ class Trying:
             raise next(iter(others.values()))
         if not known:
             what = "no input" if worker == "all" else f"no input of {worker}"
-            raise Forgotten(f"{what} is remembered here{of_its_own(place)}")
+            nobody = "" if worker == "all" else unless_there(recorder.world, worker)
+            raise Forgotten(f"{what} is remembered here{of_its_own(place)}{nobody}")
         return {"worker": worker, **told_together(known), "earlier": earlier, "others": [*others]}
 
     def _compared(
@@ -220,6 +221,7 @@ def told_together(comparisons: Sequence[Comparison]) -> Data:
             if first["record"]["record"] <= before["record"]["record"]:
                 firsts[first["kind"]] = first
     return {"total": sum(found[kind] for kind in KINDS), **found,
+            "cause": next((one.cause for one in comparisons if one.cause), ""),
             "firsts": sorted(firsts.values(), key=lambda first: first["record"]["record"]),
             "slower": slowness(comparisons)}  # fmt: skip
 

@@ -48,7 +48,11 @@ class Gate:
         name = host_of(host)
         if name not in self._hosts and not is_own(name):
             shown = host.decode("latin-1")
-            raise HttpError(403, f"this server is not called `{shown}`; use the address it is at")
+            raise HttpError(
+                403,
+                f"this server is not called `{shown}`; use the address it is at, or name that host "
+                f"where the tree is run: `--allow-host {name.decode('latin-1') or 'HOST'}`",
+            )
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != host:
             shown = origin.decode("latin-1")

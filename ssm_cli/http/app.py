@@ -18,9 +18,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ssm_cli.codec.words import shorten, suggestion
-from ssm_cli.commands.records import error_record, failed_reply_record, instant
+from ssm_cli.commands.records import instant
 from ssm_cli.commands.routes import INTO, NAMED_WHOLE, PLAN, YES_NO, Query, Role, Route
-from ssm_cli.errors import CallError, Denied, SsmError
+from ssm_cli.errors import SsmError
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import (
     DEFAULT_TIMEOUT_S,
@@ -28,12 +28,12 @@ from ssm_cli.http.calling import (
     Answer,
     Calling,
     HttpCall,
-    text_in,
 )
 from ssm_cli.http.carried import carry, to_carry, whole_name
 from ssm_cli.http.events import Events
 from ssm_cli.http.exchange import JSON, Exchange, HttpAnswer, Stream
 from ssm_cli.http.metrics import Metrics
+from ssm_cli.http.refusals import called, refusal_of
 from ssm_cli.http.request import Request
 from ssm_cli.http.requests import About, Requests, with_stopped
 from ssm_cli.http.routes import BY_EFFECT, Table, text_of
@@ -48,7 +48,6 @@ FILES = {"fork": "code", "replay": "code", "shadow": "code", "plan": "tree", "ap
 MAX_QUERY = 4096  # bytes
 STOP_ON_FAILURE = b"ssm-stop-on-failure"
 STOPS_HERE = ((b"connection", STOP_ON_FAILURE),)  # which a proxy does not pass on
-CALL_PREFIX, CALL_SUFFIX = b"/v1/workers/", b"/call"
 DEEP = "it is nested too deeply to be read or shown"
 
 Answered = HttpAnswer | Stream
@@ -92,12 +91,8 @@ class App:
 
     def admit(self, exchange: Exchange) -> HttpAnswer | None:
         """Find the route of a request and check that the caller may use it; see `Application`."""
-        path = exchange.path
         try:
-            if exchange.method == b"POST" and is_call(path):
-                word = path[len(CALL_PREFIX) : -len(CALL_SUFFIX)]
-                escaped = b"%" in word
-                name = text_of(word) if escaped else word.decode("ascii", "backslashreplace")
+            if (name := called(exchange)) is not None:
                 exchange.found = name
                 if self._gate is not None:
                     self._gate.check(exchange.headers, Role.CALL)
@@ -186,10 +181,10 @@ class App:
             text = f"defect: {type(error).__name__}; the server's standard error has the traceback"
             error = SsmError(text)
         more = error.headers if isinstance(error, HttpError) else ()
-        if type(exchange.found) is not str or not isinstance(error, HttpError):
-            return HttpAnswer(status_of(error), _encode(error_record(error)), headers=more)
-        closes = STOP_ON_FAILURE in exchange.headers
-        return HttpAnswer(error.status, _refusal(exchange, error), headers=more, closes=closes)
+        closes = type(exchange.found) is str and STOP_ON_FAILURE in exchange.headers
+        return HttpAnswer(
+            status_of(error), refusal_of(exchange, error), headers=more, closes=closes
+        )
 
     # -- all other routes ----------------------------------------------------------------------
 
@@ -236,11 +231,6 @@ class App:
             header = (b"allow", allowed.encode())
             raise HttpError(405, f"{method[:20]} is not for this; use {allowed}", (header,))
         return match
-
-
-def is_call(path: bytes) -> bool:
-    """Return whether a path is that of the hot route."""
-    return path.endswith(CALL_SUFFIX) and path.startswith(CALL_PREFIX) and path.count(b"/") == 4
 
 
 def query_of(route: Route, given: bytes) -> dict[str, Any]:
@@ -333,16 +323,3 @@ def refuse_elsewhere(code: str | None, tree: str, name: str = "code") -> None:
 def _is_json(headers: dict[bytes, bytes]) -> bool:
     kind = headers.get(b"content-type", b"")
     return kind == JSON or kind.partition(b";")[0].strip().lower() == JSON
-
-
-def _refusal(exchange: Exchange, error: HttpError) -> bytes:
-    """Return the reply record of a call that was denied, or could not be parsed.
-
-    Its input is that of the call; of one that was denied before its body was read there is none.
-    """
-    worker, given = exchange.found, text_in(exchange.body)
-    if error.status in (401, 403):
-        return _encode(failed_reply_record(worker, given, Denied(str(error), worker=worker), 0.0))
-    call_error = CallError(str(error), worker=worker)
-    record = failed_reply_record(worker, given, call_error, 0.0)
-    return _encode(record | {"outcome": "undecodable"})

@@ -15,7 +15,8 @@ from typing import Any
 from ssm_cli.commands.routes import Role
 from ssm_cli.http.access import LOOPBACK, Gate
 from ssm_cli.http.app import App, Service
-from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream, refusal
+from ssm_cli.http.exchange import JSON, Application, Exchange, HttpAnswer, Stream
+from ssm_cli.http.refusals import refused_request
 from ssm_cli.http.requests import About
 from ssm_cli.runtime.node import Node
 
@@ -63,7 +64,8 @@ class AsgiApp:
         )
         answer = self._app.admit(exchange)
         if answer is None and not (exchange.early or await self._read(exchange, receive)):
-            answer = refusal(413, f"the body is larger than {self.body_bytes} bytes; split it")
+            why = f"the body is larger than {self.body_bytes} bytes; split it"
+            answer = refused_request(413, why, exchange)
         given = answer or self._app.answer(exchange)
         if not isinstance(given, HttpAnswer | Stream):
             given = await given

@@ -85,11 +85,3 @@ class Application(Protocol):
     def answer(self, exchange: Exchange) -> HttpAnswer | Stream | Awaitable[HttpAnswer | Stream]:
         """Answer a request, in the order of the requests of its connection."""
         ...
-
-
-def refusal(status: int, message: str) -> HttpAnswer:
-    """Return the error record of a connection, which closes behind it."""
-    error = {"type": "HttpError", "message": message}
-    body = msgspec.json.encode({"v": 1, "type": "error", "error": error})
-    headers = ((b"retry-after", b"1"),) if status in (429, 503) else ()
-    return HttpAnswer(status, body, headers=headers, closes=True)

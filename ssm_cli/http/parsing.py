@@ -23,7 +23,8 @@ from typing import Any, Protocol
 import httptools
 import msgspec
 
-from ssm_cli.http.exchange import Application, Exchange, refusal
+from ssm_cli.http.exchange import Application, Exchange
+from ssm_cli.http.refusals import refused_request
 
 IDLE, HEAD, BODY = "idle", "headers", "body"
 ONCE = frozenset({
@@ -145,7 +146,7 @@ class RequestReader:
             self._requests += 1
             over = ready or self._requests > self._limits.requests_per_s
             if over and (excess := self._excess()):
-                self.refuse(429, excess)
+                self.refuse(429, excess, known.like)
                 return
             body = b"" if known.is_all else data[at + len(head) : at + size]
             ready.append(known.like.with_body(body) if body else known.like)
@@ -168,11 +169,15 @@ class RequestReader:
             if self._fed > most and self.phase is not IDLE:
                 self.refuse(431, f"headers, trailers, extensions take {most} bytes at most")
 
-    def refuse(self, status: int, message: str) -> None:
-        """Put an error record behind the answers that are due; whatever follows is dropped."""
+    def refuse(self, status: int, message: str, exchange: Exchange | None = None) -> None:
+        """Put a refusal behind the answers that are due; whatever follows is dropped.
+
+        It is about `exchange`, by default the request that is coming.
+        """
         if not self.deaf:
             self.deaf, self.lingers, self._parts = True, True, []
-            self.ready.append(Exchange(b"", b"", b"", {}, refusal=refusal(status, message)))
+            answer = refused_request(status, message, exchange or self.coming)
+            self.ready.append(Exchange(b"", b"", b"", {}, refusal=answer))
 
     def end(self) -> None:
         """Note that nothing more will come; what is not complete is forgotten."""

@@ -20,7 +20,7 @@ from ssm_cli.behaviour.results import Ok
 from ssm_cli.errors import CallError, CallTimeout, QueueFull, SsmError, StepTimeout, message_of
 from ssm_cli.history.shrink_tree import TreeInput
 from ssm_cli.runtime.clock import ManualClock
-from ssm_cli.runtime.engine.cell import Cell, CellStatus, WorkerCell, replan
+from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell, replan
 from ssm_cli.runtime.engine.entries import RunDue, TimeoutDue, TimerDue
 from ssm_cli.runtime.engine.guard import INIT, Guard
 from ssm_cli.runtime.engine.pending import Pending
@@ -29,6 +29,7 @@ from ssm_cli.runtime.looking.purity import Purity
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.outside import is_from_outside, is_raised_by_code
+from ssm_cli.runtime.performer.forks import own_answer
 from ssm_cli.runtime.recording.restep import no_terminate
 from ssm_cli.simulation.faults import Fault, FaultKind
 from ssm_cli.simulation.observed import Sightings
@@ -281,15 +282,9 @@ class Simulated:
                 raise Injected("an init that chaos has let fail")
             self._overrun(cell, cell.limit_s(INIT))
         try:
-            return self._own_init(cell, name, *args)
+            return own_answer(self._world, name, *args)
         except KeyboardInterrupt as error:
             raise own_crash(error) from error
-
-    def _own_init(self, cell: Cell, name: str, *args: Any) -> Any:
-        if not isinstance(cell, WorkerCell):
-            return cell.spec.init(name)
-        init = cell.behaviour.init
-        return None if init is None else init(name, *args)
 
 
 def own_crash(error: KeyboardInterrupt) -> Exception:

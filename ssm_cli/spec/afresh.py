@@ -14,8 +14,8 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import decode_source, resolve_name
@@ -221,6 +221,23 @@ def put(modules: Modules) -> dict[str, ModuleType]:
     before = {name: sys.modules[name] for name in modules if name in sys.modules}
     _exchange(modules, modules)
     return before
+
+
+@contextmanager
+def in_place(modules: Modules) -> Iterator[None]:
+    """Have modules found by their names while a block runs.
+
+    Annotations that are text are read by the module of that name: those of a class that was run
+    anew would else be read in the module that it is to take the place of.
+    """
+    bound = {name: _bound(name) for name in modules}
+    before = put(modules)
+    try:
+        yield
+    finally:
+        for name in modules.keys() - before.keys():
+            sys.modules.pop(name, None)
+        _exchange(before, bound)
 
 
 def _bound(name: str) -> ModuleType | None:

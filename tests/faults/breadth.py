@@ -245,7 +245,7 @@ FAR = frozenset({"far", "shards:0", "shards:1"})
 CREW = frozenset({"pool:x", "pool:y", "pool:z"})
 
 SCENARIOS = [
-    Scenario("asked_by_name", flat("one_for_one"), asked_by_name, frozenset("b"), watched=False,
+    Scenario("asked_by_name", flat("one_for_one"), asked_by_name, frozenset("abc"), watched=False,
              kills=True),
     Scenario("by_key", sharded, by_key, CREW | {"p-1", "x", "y", "z"}, watched=False, kills=True),
     Scenario("parts_go", flat("one_for_one"), parts, frozenset("bc"), watched=False, kills=True),

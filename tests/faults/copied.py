@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ssm_cli import Supervisor
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import with_own_states
+from ssm_cli.runtime.performer.forks import own_answer
 from tests.faults.bare import asked
 from tests.faults.edges import plain
 from tests.faults.scenarios import add
@@ -121,6 +123,33 @@ def asked_in_a_fork(stage: Stage) -> None:
     stage.stop()
 
 
+def lasting(stage: Stage) -> Any:
+    """Durable workers, and a supervisor with an `init`."""
+    code = stage.machine(restore=lambda _name, _args, state: state)
+    kinds: dict[str, Any] = {"a": {"persist": "journal"}, "b": {"persist": "snapshot"}}
+    children = [stage.worker(name, start=code, **kept) for name, kept in kinds.items()]
+    children += [stage.worker("c", persist="journal"), stage.worker("d", persist="snapshot")]
+    low = Supervisor("low", children=[stage.worker("e")], init=lambda _name: None)
+    return Supervisor("root", children=[*children, low], intensity=100)
+
+
+def left_in_a_fork(stage: Stage) -> None:
+    """Workers and supervisors of a fork end, and begin with what is left of them."""
+    stage.start()
+    stage.do("terminate_child", "root", "a")
+    fork = stage.do("fork")
+    stage.do("digest")
+    for name in "abcd":
+        for verb in ("terminate_child", "restart_child"):
+            asked(stage, getattr(fork, verb), "root", name)
+        stage.act("kill", fork.kill, name)
+    stage.act("kill", fork.kill, "low")
+    stage.act("run", fork.run)
+    asked(stage, own_answer, fork._world, "low")
+    stage.do("restart_child", "root", "a")
+    stage.stop()
+
+
 def at_no_time(stage: Stage) -> None:
     """Call for a time that is none."""
     with suppress(ValueError):
@@ -130,5 +159,7 @@ def at_no_time(stage: Stage) -> None:
 SCENARIOS = [
     Scenario("copied", plain(*"ab"), copied, watched=False, kills=True),
     Scenario("copied_live", plain(*"ab"), copied, kills=True),
+    Scenario("left_in_a_fork", lasting, left_in_a_fork, frozenset("a"), watched=False,
+             durable=True, kills=True),
     Scenario("asked_in_a_fork", plain(*"ab"), asked_in_a_fork, watched=False, kills=True),
-]
+]  # fmt: skip

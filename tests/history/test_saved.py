@@ -42,11 +42,12 @@ from ssm_cli.history.turns import all_turns
 from ssm_cli.machines.kv import Lookup, Store
 from ssm_cli.runtime.engine.recorder import Moment
 from tests.runtime.outside_work import adouble, aforever
-from tests.runtime.test_fork import BROKEN, a_tree, an_act, do, seen
+from tests.runtime.test_fork import BROKEN, a_tree, an_act, an_act_by_bytes, do, seen
+from tests.runtime.test_rewind import Act
 from tests.thorough import tries
 
 
-def a_past(seed: int, acts: int) -> Node | None:
+def a_past(seed: int, acts: int, an_act: Act = an_act) -> Node | None:
     """A random tree with a random past that is remembered; None where it does not start."""
     r = Random(seed)
     BROKEN.clear()
@@ -66,11 +67,14 @@ def a_past(seed: int, acts: int) -> Node | None:
     return node
 
 
+@pytest.mark.parametrize("act", [an_act, an_act_by_bytes])
 @pytest.mark.parametrize("twenty", range(tries(2, 5)))
-def test_the_tree_at_each_record_of_an_opened_past_is_that_of_the_live_one(twenty: int) -> None:
+def test_the_tree_at_each_record_of_an_opened_past_is_that_of_the_live_one(
+    twenty: int, act: Act
+) -> None:
     compared = exact = 0
     for seed in range(twenty * 20, twenty * 20 + 20):
-        node = a_past(seed, 30)
+        node = a_past(seed, 30, act)
         if node is None:
             continue
         data, facts = bytes_of_past(node)

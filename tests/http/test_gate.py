@@ -81,6 +81,9 @@ def test_a_foreign_host_is_refused_whatever_the_token(host: str) -> None:
             )
             assert status == 403
             assert "not called" in record["error"]["message"]
+            assert (
+                f"`--allow-host {host.removesuffix(':90') or 'HOST'}`" in record["error"]["message"]
+            )
 
     asyncio.run(main())
 

@@ -43,6 +43,17 @@ def test_a_number_of_another_tree_starts_from_the_beginning() -> None:
     asyncio.run(main())
 
 
+def test_a_number_in_the_query_that_this_run_has_not_reached_starts_from_the_beginning() -> None:
+    async def main() -> None:
+        async with serve() as served:
+            reader, writer = await served.connect()
+            writer.write(request_bytes("GET", "/v1/reports?after=10000", "127.0.0.1", b""))
+            await asyncio.wait_for(reader.readuntil(b"-1\ndata: "), DEADLINE_S)  # the first
+            writer.close()
+
+    asyncio.run(main())
+
+
 def test_the_stream_ends_with_the_tree() -> None:
     async def main() -> None:
         async with serve() as served:

@@ -265,7 +265,8 @@ def test_a_stop_is_waited_for_until_it_answers(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(time, "monotonic", sock.monotonic)
     limit = connections.Limit(None)
     sock.now_s = 100_000.0
-    assert limit.left_s(b"", Response()) is None
+    limit.note(b"", Response())
+    assert limit.left_s() is None
 
 
 # -- records ---------------------------------------------------------------------------------------

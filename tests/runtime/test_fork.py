@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -71,6 +72,16 @@ def step(message: tuple[Any, ...], state: dict[str, int]) -> Any:
     return count, message[0], [ASKS[message[0]](*message[1:], count["n"])]
 
 
+class Literals:
+    """A codec of Python's literals: what messages and outputs consist of."""
+
+    def decode(self, data: bytes) -> Any:
+        return ast.literal_eval(data.decode())
+
+    def encode(self, value: object) -> bytes:
+        return repr(value).encode()
+
+
 BEGUN_MS = ManualClock().wall_s() * 1000
 ASKS: dict[str, Callable[..., Effect]] = {
     "exit": lambda reason, _: Exit(reason),
@@ -100,6 +111,8 @@ def init(name: str, args: Mapping[str, Any]) -> Any:
 
 class Keeper(GenServer):
     """Counts, keeps callers, goes on with itself, and times out."""
+
+    codec = Literals()
 
     def init(self, name: str, args: Mapping[str, Any]) -> Any:
         return Ok((0, ()), then=Continue("begin"))
@@ -132,7 +145,7 @@ class Keeper(GenServer):
         return NoReply((state[0] + 1000, state[1]))
 
 
-MACHINE = StateMachine(step=step, init=init)
+MACHINE = StateMachine(step=step, init=init, codec=Literals())
 MESSAGES: tuple[Callable[[Random, list[str]], Any], ...] = (
     lambda _, __: ("count",),
     lambda _, __: ("crash",),
@@ -226,18 +239,23 @@ def a_tree(r: Random, name: str, depth: int) -> SupervisorSpec:
     )
 
 
-def an_act(r: Random, node: Node) -> Callable[[Node], object]:
-    """Something to do to a node, which is the same whichever node it is done to."""
+def an_act(
+    r: Random, node: Node, sent: Callable[[Any], Any] = lambda message: message
+) -> Callable[[Node], object]:
+    """Something to do to a node, which is the same whichever node it is done to.
+
+    `sent`: an input as it comes to the node.
+    """
     names = [*node.names("worker"), "nobody", "parts:x", "parts:y"]
     sups = node.names("supervisor")
     name, sup, child = r.choice(names), r.choice(sups), r.choice([*names, "new"])
     message, seconds = r.choice(MESSAGES)(r, names), r.choice([0.0, 0.1, 0.4, 1.5])
     spec = a_child(r, "new")
     acts: tuple[Callable[[Node], object], ...] = (
-        lambda n: n.call(name, message, timeout_s=0.2),
-        lambda n: n.cast(name, message),
-        lambda n: n.cast(name, message),
-        lambda n: n.send_request(name, message),
+        lambda n: n.call(name, sent(message), timeout_s=0.2),
+        lambda n: n.cast(name, sent(message)),
+        lambda n: n.cast(name, sent(message)),
+        lambda n: n.send_request(name, sent(message)),
         lambda n: n.publish("g", message),
         lambda n: n.run(seconds),
         lambda n: n.run(seconds),
@@ -254,6 +272,16 @@ def an_act(r: Random, node: Node) -> Callable[[Node], object]:
         end_a_run,
     )
     return r.choice(acts)
+
+
+def an_act_by_bytes(r: Random, node: Node) -> Callable[[Node], object]:
+    """As `an_act`; inputs come as clients write them, and are decoded when they are served."""
+    return an_act(r, node, as_bytes)
+
+
+def as_bytes(message: Any) -> Any:
+    """What a client writes; a request, which no text stands for, is left as it is."""
+    return repr(message).encode() if type(message) is tuple else message
 
 
 def end_a_run(node: Node) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from ssm_cli import Cast, Join, ManualClock, Node, Ok, StartTimer, StateMachine, Supervisor, Worker
 from ssm_cli.history.rerun import entries_between
-from ssm_cli.history.scratch import scratch_of
+from ssm_cli.history.scratch import scratch_of, waiting_in
 from ssm_cli.history.turns import all_turns
 from ssm_cli.runtime.engine.recorder import Moment
-from tests.runtime.test_rewind import a_remembered_history, last_entry
+from tests.runtime.test_fork import an_act, an_act_by_bytes
+from tests.runtime.test_rewind import Act, a_remembered_history, last_entry
 from tests.thorough import tries
 
 
@@ -28,11 +29,12 @@ def stepped_from(node: Node, record: int, instead: dict[int, Any] | None = None)
 
 
 @pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize("act", [an_act, an_act_by_bytes])
 @pytest.mark.parametrize("hundred", range(tries(1, 5)))
-def test_a_fork_that_is_given_what_followed_comes_to_what_followed(hundred: int) -> None:
+def test_a_fork_that_is_given_what_followed_comes_to_what_followed(hundred: int, act: Act) -> None:
     compared = 0
     for seed in range(hundred * 100, hundred * 100 + 100):
-        saw = a_remembered_history(seed, 30)
+        saw = a_remembered_history(seed, 30, act)
         if not saw or saw[0][2].first_record() >= saw[0][2].record:
             continue
         node = saw[0][2]
@@ -155,3 +157,57 @@ def test_a_timer_that_a_fork_alone_has_comes_up_in_its_time(node: Node) -> None:
     node.call("a", "last")
     fork = stepped_from(node, 0, {1: ("later", "tick")})
     assert fork.get_state("a") == (("later", "tick"), "tick", "last")
+
+
+class Words:
+    """A codec of text."""
+
+    def decode(self, data: bytes) -> str:
+        return data.decode()
+
+    def encode(self, value: object) -> bytes:
+        return str(value).encode()
+
+
+@pytest.fixture
+def held() -> Node:
+    """A worker that was suspended while clients wrote to it."""
+    machine = StateMachine(step=step, init=lambda *_: (), codec=Words())
+    node = Node(
+        Supervisor("root", children=[Worker("a", machine)]), clock=ManualClock(), history=1000
+    ).start()
+    node.call("a", b"one")
+    node.suspend("a")
+    for word in (b"two", b"three"):
+        node.cast("a", word)
+    node.run(1.0)
+    node.resume("a")
+    node.run(1.0)
+    node.call("a", b"four")
+    return node
+
+
+ALL = ("one", "two", "three", "four")
+
+
+def test_what_clients_wrote_to_a_suspended_worker_waits_no_longer_than_it_did(held: Node) -> None:
+    assert held.get_state("a") == ALL
+    waiting = [waiting_in(held.at(record)) for record in range(1, held.record + 1)]
+    assert (max(waiting), waiting[-1]) == (2, 0)
+
+
+def test_it_is_stepped_once_in_a_fork_of_each_record(held: Node) -> None:
+    for record in range(held.record + 1):
+        assert stepped_from(held, record).get_state("a") == ALL, record
+
+
+def test_it_is_stepped_once_where_something_is_left_out_or_in_its_place(held: Node) -> None:
+    recorder = held.recorder()
+    assert recorder is not None
+    entries = entries_between(recorder, 0, held.record)
+    served = {message: number for number, _, kind, message, _, _ in entries if kind is not None}
+    for word in ALL:
+        without = stepped_from(held, 0, {served[word]: None}).get_state("a")
+        assert without == tuple(one for one in ALL if one != word)
+        other = stepped_from(held, 0, {served[word]: "other"}).get_state("a")
+        assert other == tuple("other" if one == word else one for one in ALL)

@@ -13,7 +13,15 @@ from ssm_cli import ManualClock, Node, StartFailed
 from ssm_cli.runtime.engine.recorder import Moment
 from ssm_cli.runtime.performer.breaking import Break
 from ssm_cli.runtime.recording.rewind import entries_to, first_in
-from tests.runtime.test_fork import BROKEN, a_tree, all_behaviours, an_act, do, seen
+from tests.runtime.test_fork import (
+    BROKEN,
+    a_tree,
+    all_behaviours,
+    an_act,
+    an_act_by_bytes,
+    do,
+    seen,
+)
 from tests.thorough import tries
 
 Act = Callable[[Random, Node], Callable[[Node], object]]
@@ -86,6 +94,13 @@ def compare(seed: int, act: Act = an_act) -> int:
 def test_the_tree_at_a_record_is_as_an_eager_recorder_saw_it(hundred: int, codes: Any) -> None:
     with codes():
         assert sum(map(compare, range(hundred * 100, hundred * 100 + 100))) > 300
+
+
+@pytest.mark.usefixtures("chunk")
+@pytest.mark.parametrize("hundred", range(tries(1, 5)))
+def test_so_it_is_where_inputs_wait_as_bytes(hundred: int) -> None:
+    first = 2000 + hundred * 100
+    assert sum(compare(seed, an_act_by_bytes) for seed in range(first, first + 100)) > 300
 
 
 def an_act_with_breaks(r: Random, node: Node) -> Callable[[Node], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
@@ -11,12 +11,18 @@ from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.errors import CodeRefused, Forgotten, SsmError
 from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import Comparison
-from ssm_cli.history.counterparts import followed
+from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, own_copy, tried
 from ssm_cli.history.records import Served, served_in
 from ssm_cli.history.reload.changing import Changing, state_held
 from ssm_cli.history.reload.finding import all_workers
-from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
+from ssm_cli.history.reload.fitting import (
+    Carrying,
+    Fitting,
+    misfit_of,
+    need_keepable,
+    place_and_fault,
+)
 from ssm_cli.history.reload.plan import LONG_S, CodePlan, sign_of
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
@@ -26,6 +32,7 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import Recode, former_of
 from ssm_cli.runtime.performer.system import STATES
 
+OTHER_WAY = "put the old code into its file, and `reload`"
 PUT = (*STATES, "adopted")
 """How a record comes that put another state in place."""
 
@@ -49,11 +56,10 @@ class Undo:
             state_held(one.cell),
             one.cell.steps,
         )
-        self.put, self.gone = one.start, one.gone
+        self.put, self.loads = one.start, one.loads.back()
         self.former = former_of(one.cell)
         self.former.behaviour = self.behaviour = one.own
         self.was, self.code = one.was, one.code
-        self.classes = {new: old for old, new in one.direct.items()}
         self._carry = one.carry
 
     def is_there(self, world: World) -> bool:
@@ -118,8 +124,8 @@ class Back:
         *, former: Sequence[Classes],
     ) -> None:  # fmt: skip
         self.undo, self.worker, self.number = undo, undo.worker, 0
-        classes = followed(former, undo.classes)
-        self._code = Code(undo.behaviour, clock, classes)
+        loads = self._loads = OtherLoads(undo.loads.pairs, former, is_back=True)
+        self._code = Code(undo.behaviour, clock, loads.classes, lost=loads.lost)
         self._comparison: Comparison | None = None
         self._runs, recorder = Again(tried(undo.cell.spec)), world.history
         self._carry = Carrying(self._code, self._runs)
@@ -137,31 +143,43 @@ class Back:
                     f"takes longer than {LONG_S:g} s: put the old code into its file, and `reload`"
                 )
             self._step(one)
-        self._check_state()
-        need_keepable(world, undo.cell, undo.former, self._state)
-        fitting = Fitting(undo.former, self._carry, classes, undo.gone, self._runs)
+        with loads.in_place():
+            self._sound(self._judged)
+            need_keepable(world, undo.cell, undo.former, self._state)
+        fitting = Fitting(undo.former, self._carry, loads, self._runs)
         self.waiting, self.unfit = fitting.counted(world, undo.cell)
 
     def _step(self, one: Served) -> None:
         if one.is_input and self._comparison is not None:
             now = self._comparison.add(one, self._state, own=True)
+            if now is None:
+                why = self._comparison.cause or f"the input of record {one.record} is not kept"
+                raise CodeRefused(f"{self.worker} cannot go back: {why}; {OTHER_WAY}")
             raised = isinstance(now, BaseException)
             self._state = self._state if raised else now.state
             self._lives = raised or one.outcome != "crashed"
         elif one.how == "start" and not self._lives:
             self._lives = True  # the old code has not crashed there
         elif one.how in (*PUT, "start") and one.after is not NOTHING:
-            self._state = self._runs.step(self._code.carried, own_copy(one.after))
+            self._state = self._sound(lambda: self._code.state_of(own_copy(one.after)))
 
-    def _check_state(self) -> None:
+    def _judged(self) -> None:
+        """Raise where the old code cannot go on from the state, which was one that it could."""
+        undo = self.undo
+        check_standing(undo.behaviour, self._state)
+        wrong = misfit_of(undo.cell, undo.behaviour, self._state)
+        if wrong is not None and misfit_of(undo.cell, undo.behaviour, undo.state) is None:
+            raise CodeRefused(place_and_fault(wrong))
+
+    def _sound(self, call: Callable[[], Any]) -> Any:
+        """Return what a look at its state gives, or refuse it as none of the old code."""
         try:
-            self._runs.step(check_standing, self.undo.behaviour, self._state)
+            return self._runs.step(call)
         except BaseException as error:
             said = self._runs.said(error, tried=True)
-            raise CodeRefused(
-                f"{self.worker}: its state cannot go on under the old code: "
-                f"{type(error).__name__}: {said}"
-            ) from error
+            name = "" if isinstance(error, CodeRefused) else f"{type(error).__name__}: "
+            what = f"{self.worker}: its state cannot go on under the old code"
+            raise CodeRefused(f"{what}: {name}{said}; {OTHER_WAY}") from error
 
     @property
     def differs(self) -> bool:

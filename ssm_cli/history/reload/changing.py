@@ -17,7 +17,13 @@ from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, tried
 from ssm_cli.history.records import Served, served_in
-from ssm_cli.history.reload.fitting import Carrying, Fitting, need_keepable
+from ssm_cli.history.reload.fitting import (
+    Carrying,
+    Fitting,
+    misfit_of,
+    need_keepable,
+    place_and_fault,
+)
 from ssm_cli.history.telling import Data, Teller
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import digest_of
@@ -29,7 +35,9 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
 from ssm_cli.runtime.performer.recoding import Recode, bare_cell
 from ssm_cli.spec.judge import judged_alone
+from ssm_cli.spec.model import WorkerSpec
 
+UNDER_NEW = "its state cannot go on under the new code"
 SLOW = 2.0  # times as slow, from which on it is asked
 
 
@@ -39,13 +47,14 @@ class Changing:
     Args:
         world: the node's.
         cell: the worker.
-        loads: the modules in use, each with the one in its place.
+        loads: as below.
         clock: measures steps.
 
     Attributes:
         start, behaviour: the other code, as a child spec names it, and made.
         there: a cell of that code, in no tree.
-        direct, classes, gone: as of `OtherLoads`.
+        untried: whether it was to be rehearsed, and no input was.
+        loads: the modules in use, each with the one in its place.
         was, code: digests of the modules of both.
         state: what it would go on with.
 
@@ -54,19 +63,22 @@ class Changing:
     """
 
     def __init__(self, world: World, cell: WorkerCell, loads: OtherLoads, clock: Clock) -> None:
-        self.world, self.cell, self._clock = world, cell, clock
-        self.direct, self.classes, self.gone = loads.direct, loads.classes, loads.gone
-        start = self.start = loads.other(cell.spec.start)
+        self.world, self.cell, self._clock, self.loads = world, cell, clock, loads
+        start = self.start = other_start(loads, cell.spec)
         self.own = cell.behaviour if cell.behaviour is not None else behaviour_of(cell.spec.start)
         self._runs = Again(tried(cell.spec))
-        self.behaviour: Behaviour = self._sound(start)
-        self.there = bare_cell(msgspec.structs.replace(cell.spec, start=start), self.behaviour)
-        self.was, self.code = (digest_of(callback_of(one)) for one in (self.own, start))
-        self.carry = Carrying(self._code(), self._runs)
         self.comparison: Comparison | None = None
-        self.waiting, self.unfit, self.left = 0, 0, 0
-        self.state = self._turned()
-        need_keepable(world, cell, self.there, self.state, turned=self.turns)
+        self.waiting, self.unfit, self.left, self.untried = 0, 0, 0, False
+        with loads.in_place():
+            self.behaviour: Behaviour = self._sound(start)
+            self.there = bare_cell(msgspec.structs.replace(cell.spec, start=start), self.behaviour)
+            self.was, self.code = (digest_of(callback_of(one)) for one in (self.own, start))
+            self.carry = Carrying(self._code(), self._runs)
+            self.state = self._turned()
+            need_keepable(world, cell, self.there, self.state, turned=self.turns)
+            wrong = self._runs.revive(misfit_of, cell, self.behaviour, self.state)
+        if wrong is not None and self._runs.revive(misfit_of, cell, self.own, cell.state) is None:
+            raise self._refused(UNDER_NEW, CodeRefused(place_and_fault(wrong)), self._way_out())
 
     @property
     def worker(self) -> str:
@@ -77,7 +89,7 @@ class Changing:
     def differs(self) -> bool:
         """Whether something comes out differently, or much slower, or waits that does not fit.
 
-        What is remembered and could not be rehearsed in time may come out so, all of it.
+        What is remembered and could not be rehearsed may come out so, all of it.
         """
         told = self.told()
         known = told["same"] == told["total"] and told["slower"] < SLOW
@@ -107,15 +119,17 @@ class Changing:
                 break
             comparison.add(one)
         self.left = len(ones) - comparison.total - comparison.unknown
+        self.untried = not comparison.total
 
     def look_at_queue(self) -> None:
         """Count what waits for it, and what of that the other code does not take."""
-        fitting = Fitting(self.there, self.carry, self.classes, self.gone, self._runs)
+        fitting = Fitting(self.there, self.carry, self.loads, self._runs)
         self.waiting, self.unfit = fitting.counted(self.world, self.cell)
 
     def recode(self) -> Recode:
         """Return what the node is to do."""
-        detail = {"was": self.was, "code": self.code}
+        detail: dict[str, Any] = {"was": self.was, "code": self.code}
+        detail |= {"untried": True} if self.untried else {}
         before = self.cell.state if self.turns else self.state
         return Recode(self.start, self.behaviour, self.state, self.carry, before, detail)
 
@@ -128,7 +142,7 @@ class Changing:
 
     def _code(self) -> Code:
         turn = self._change_code if self.turns else None
-        return Code(self.behaviour, self._clock, self.classes, turn)
+        return Code(self.behaviour, self._clock, self.loads.classes, turn, self.loads.lost)
 
     def _change_code(self, state: Any) -> Any:
         kept = kept_of(self.cell)
@@ -171,9 +185,18 @@ class Changing:
             turned = self._runs.revive(self._code().state_of, state)
             self._runs.step(check_standing, self.behaviour, turned)
         except BaseException as error:
-            how = "give its code another `version` and a `code_change`, or new fields defaults"
-            raise self._refused("its state cannot go on under the new code", error, how) from error
+            raise self._refused(UNDER_NEW, error, self._way_out()) from error
         return turned
+
+    def _way_out(self) -> str:
+        """Return what makes a state one of the new code."""
+        durable = kept_of(self.cell) is not None
+        ways = "`migrate` or `code_change`" if durable else "`code_change`"
+        if not self.turns:
+            return f"give its code another `version` and a {ways}, or new fields defaults"
+        if durable or has_code_change(self.behaviour):
+            return f"mend its {ways}"
+        return f"give its code a {ways}"
 
     def _refused(self, what: str, error: BaseException, how: str = "") -> CodeRefused:
         """Return the error for user code that raises; what comes from outside is raised again."""
@@ -183,9 +206,21 @@ class Changing:
         return CodeRefused(f"{self.worker}: {what}: {name}{said}{hint}")
 
 
+def other_start(loads: OtherLoads, spec: WorkerSpec) -> Any:
+    """Return what other loads have in the place of a worker's code.
+
+    Raises:
+        CodeRefused: they have nothing; says whose it is.
+    """
+    try:
+        return loads.other(spec.start)
+    except CodeRefused as error:
+        raise CodeRefused(f"{spec.id}: {error}") from error
+
+
 def is_untried(told: Data) -> bool:
-    """Return whether inputs are remembered of a worker, and none of them was rehearsed in time."""
-    return bool(told["left"]) and not told["total"]
+    """Return whether inputs are remembered of a worker, and none of them could be rehearsed."""
+    return bool(told["left"] or told["unknown"]) and not told["total"]
 
 
 def kind_of_code(behaviour: Any) -> str:

@@ -19,6 +19,8 @@ from ssm_cli.spec.afresh import file_of, is_of_users, load_afresh, stale_among
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec, walk
 from ssm_cli.spec.modules import raised
 
+UNCHANGED = "nothing is changed, the old code runs on"
+
 
 class Homes:
     """The modules in which the code of workers is written, and bound to names."""
@@ -131,7 +133,7 @@ def loaded_anew(names: Iterable[str], which: WorkerCell | None) -> dict[str, Mod
             what = "is not loaded: its code runs longer than an `init` may (`init_timeout`)"
         else:
             what = "raises on import: KeyboardInterrupt" if own else raised(error, file)
-        raise CodeRefused(f"{file} {what}; nothing is changed, the old code runs on") from error
+        raise CodeRefused(f"{file} {what}; {UNCHANGED}") from error
     return made
 
 

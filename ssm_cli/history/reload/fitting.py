@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
-from ssm_cli.behaviour.state_loop import InState
+from ssm_cli.behaviour.dispatch import Behaviour
+from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.behaviour.results import Ok
+from ssm_cli.behaviour.state_loop import InState, one_by_one
+from ssm_cli.codec.classes import Inexact
+from ssm_cli.codec.declared import is_union, misfit
+from ssm_cli.codec.kinds import kept_form
 from ssm_cli.errors import CodeRefused, StorageError, Unrecovered
-from ssm_cli.history.carrying import Classes
+from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Code
 from ssm_cli.runtime.durable.again import Again
+from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.recoded import values_for
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
@@ -24,6 +33,7 @@ class Carrying:
 
     def __init__(self, code: Code, runs: Again) -> None:
         self._code, self._runs = code, runs
+        self._unfit: set[int] = set()
         self._made: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, value: Any) -> Any:
@@ -31,13 +41,19 @@ class Carrying:
         known = self._made.get(id(value))
         if known is None:
             try:
-                made = self._runs.step(self._code.carried, value)
+                made = self._runs.step(self._code.held, value)
             except BaseException as error:
                 if self._runs.is_from_outside(error):
                     raise
                 made = value
+                self._unfit.add(id(value))
             known = self._made[id(value)] = value, made
         return known[1]
+
+    def is_carried(self, value: Any) -> bool:
+        """Return whether a value can be one of the other code."""
+        self(value)
+        return id(value) not in self._unfit
 
     def back(self, value: Any) -> Any:
         """Return what a value was before it was carried."""
@@ -51,22 +67,19 @@ class Fitting:
     Args:
         there: a cell of that code.
         carry: carries values to it.
-        classes: those that take the place of others.
-        gone: the names of the modules that those others are of.
+        loads: the modules, each with the one in its place.
         runs: runs user code.
     """
 
-    def __init__(
-        self, there: WorkerCell, carry: Carrying, classes: Classes, gone: frozenset[str],
-        runs: Again,
-    ) -> None:  # fmt: skip
-        self._there, self._carry, self._gone, self._runs = there, carry, gone, runs
-        self._kinds = {kind for kind in classes.values() if isinstance(kind, type)}
+    def __init__(self, there: WorkerCell, carry: Carrying, loads: OtherLoads, runs: Again) -> None:
+        self._there, self._carry, self._gone, self._runs = there, carry, loads.gone, runs
+        self._kinds = {kind for kind in loads.classes.values() if isinstance(kind, type)}
 
     def counted(self, world: World, cell: WorkerCell) -> tuple[int, int]:
         """Return how many inputs wait for a worker, and how many of them do not fit."""
-        waits = [*waiting_values(world, cell)]
-        return len(waits), sum(not self.takes(value) for value in waits)
+        waits, inside = [*waiting_values(world, cell)], [*waiting_inside(cell.state)]
+        unfit = sum(not self.takes(one) for one in waits) + sum(not self.fits(o) for o in inside)
+        return len(waits) + len(inside), unfit
 
     def takes(self, value: Any) -> bool:
         """Return whether an input that waits is one of that code."""
@@ -78,8 +91,60 @@ class Fitting:
                     raise
                 return False
             return True
+        return self.fits(value)
+
+    def fits(self, value: Any) -> bool:
+        """Return whether a value is one of that code, with all that it holds."""
         made = self._carry(value)
+        return self._carry.is_carried(value) and self._is_there(made)
+
+    def _is_there(self, made: Any) -> bool:
         return type(made).__module__ not in self._gone or type(made) in self._kinds
+
+
+def waiting_inside(state: Any) -> Iterator[Any]:
+    """Yield what waits in the state of a `Statem`: its events, and what its time-outs say."""
+    if type(state) is InState:
+        yield from (one.content for one in one_by_one(state.postponed + state.inserted))
+        yield from state.timeouts.values()
+
+
+def misfit_of(cell: WorkerCell, behaviour: Behaviour, state: Any) -> Inexact | None:
+    """Return what is wrong with the state of a worker that runs, by the types that code declares.
+
+    Those are what its steps take, else what `init` answers, else the fields of the state's class.
+    None of what fits, or cannot be judged; and of a durable worker, which `need_keepable` judges.
+    """
+    if cell.status is not CellStatus.RUNNING or kept_of(cell) is not None:
+        return None
+    held = state.data if type(state) is InState else state
+    said = facts_of(behaviour).said
+    if said is Any and isinstance(behaviour, StateMachine):
+        said = type_by_init(behaviour.init)
+    kind: Any = type(held)
+    try:
+        misfit(held, kind if said is Any and kept_form(kind) else said)
+    except Inexact as error:
+        return error
+    except Exception:  # noqa: BLE001 - it holds itself, or what it holds raises if it is looked at
+        return None
+    return None
+
+
+def place_and_fault(wrong: Inexact) -> str:
+    """Return where in a state something is wrong, and what."""
+    return f"at state{wrong.path}: {wrong.why}" if wrong.path else wrong.why
+
+
+def type_by_init(init: Any) -> Any:
+    """Return the type of the states that an `init` answers, Any where it does not say one."""
+    try:
+        said = typing.get_type_hints(init).get("return", Any)
+    except (TypeError, NameError, AttributeError):
+        return Any
+    members = typing.get_args(said) if is_union(said) else (said,)
+    kinds = [typing.get_origin(one) or one for one in members]
+    return Any if any(getattr(one, "__module__", "") == Ok.__module__ for one in kinds) else said
 
 
 def need_keepable(

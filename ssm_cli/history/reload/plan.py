@@ -18,8 +18,8 @@ from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import KINDS, SAME
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
-from ssm_cli.history.reload.changing import SLOW, Changing, is_untried
-from ssm_cli.history.reload.finding import Homes, all_workers, loaded_anew, pools_in
+from ssm_cli.history.reload.changing import SLOW, Changing, is_untried, other_start
+from ssm_cli.history.reload.finding import UNCHANGED, Homes, all_workers, loaded_anew, pools_in
 from ssm_cli.history.telling import Data
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.world import World
@@ -64,8 +64,10 @@ class CodePlan:
         recorder = self._world.history
         until_s = self._clock() + (REHEARSAL_S if last <= REHEARSED else LONG_S)
         self.look_at_queues()
-        for one in self.workers if recorder is not None else ():
-            one.rehearse(recorder, instant, last, until_s)
+        for one in self.workers:
+            one.untried = True
+            if recorder is not None:
+                one.rehearse(recorder, instant, last, until_s)
 
     def look_at_queues(self) -> None:
         """Count what waits for the workers, and does not fit."""
@@ -132,10 +134,13 @@ def plan_of(
     loads = OtherLoads(
         [(sys.modules[name], new[name]) for name in new if name in sys.modules], former
     )
-    plan = CodePlan(world, new, loads, cells, clock)
-    for sup, template in pools_in(world):
-        if not homes.of(template.start).isdisjoint(new):
-            plan.pools.append((sup, loads.other(template.start)))
+    try:
+        plan = CodePlan(world, new, loads, cells, clock)
+        for sup, template in pools_in(world):
+            if not homes.of(template.start).isdisjoint(new):
+                plan.pools.append((sup, other_start(loads, template)))
+    except CodeRefused as error:
+        raise CodeRefused(f"{error}; {UNCHANGED}") from error
     return plan
 
 

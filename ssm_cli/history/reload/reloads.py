@@ -10,7 +10,7 @@ from ssm_cli.errors import CodeRefused, CommandError, Forgotten, ReadOnly
 from ssm_cli.history.carrying import Classes, carried
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
-from ssm_cli.history.places import Places
+from ssm_cli.history.places import Places, unless_there
 from ssm_cli.history.reload.back import Back, Undo, Undone, exchange, told_back
 from ssm_cli.history.reload.finding import Homes, meant, stale, starts_in
 from ssm_cli.history.reload.plan import LONG_S, REHEARSED, CodePlan, need_running, plan_of
@@ -165,7 +165,7 @@ class Reloads:
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
             for one in workers[:1]:  # those of one reload have the same
-                self._follow(one.classes)
+                self._follow(one.loads.direct)
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:
@@ -187,7 +187,8 @@ class Reloads:
                     )
                 return undone, named
         who = "no code was reloaded" if worker is None else f"the code of {worker} was not reloaded"
-        raise CodeRefused(f"{who}, so there is nothing to go back to")
+        nobody = "" if worker is None else unless_there(self._world, worker)
+        raise CodeRefused(f"{who}, so there is nothing to go back to{nobody}")
 
     # -- shadow --------------------------------------------------------------------------------
 
@@ -252,7 +253,9 @@ class Reloads:
     def _shadow(self, worker: str) -> Shadow:
         found = self._shadows.get(worker)
         if found is None:
-            raise CodeRefused(f"{worker} has no shadow; `shadow {worker} --code FILE` begins one")
+            nobody = unless_there(self._world, worker)
+            begin = f"; `shadow {worker} --code FILE` begins one"
+            raise CodeRefused(f"{worker} has no shadow{nobody or begin}")
         return found
 
     def _end(self, worker: str) -> None:

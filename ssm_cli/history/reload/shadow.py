@@ -101,7 +101,7 @@ class Shadow:
         self._home = sys.modules[callback_of(cell.behaviour).__module__]
         self._module = loaded(file, world, cell)
         made = self._changing = self.plan_of(world, clock).workers[0]
-        self._code = Code(made.behaviour, clock, made.classes)
+        self._code = Code(made.behaviour, clock, made.loads.classes)
         self._comparison = Comparison(
             Teller(self.recorder), instant, self._code, made.there, clock, states=not made.turns
         )
@@ -198,6 +198,9 @@ class Shadow:
     def _step(self, one: Served) -> None:
         if one.is_input:
             now = self._comparison.add(one, self._state, own=True)
+            if now is None:
+                self._why = self._comparison.cause or "the input is not kept"
+                return
             raised = isinstance(now, BaseException)
             if isinstance(now, Raised) and isinstance(now.error, StepTimeout):
                 self._why = "a step of the other code ran longer than one may (`step_timeout`)"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from ssm_cli.errors import SsmError
 from ssm_cli.history.comparing import SAME
+from ssm_cli.history.reload.changing import is_untried
 from ssm_cli.history.telling import Data
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.recoding import tell_difference, tell_failure
@@ -50,6 +51,7 @@ class FileWatch:
             count = told["total"] - told[SAME]
             detail = {"was": told["was"], "code": told["code"], "differ": count}
             detail |= {"total": told["total"], "slower": told["slower"], "unfit": told["unfit"]}
+            detail |= {"untried": True} if is_untried(told) else {}
             tell_difference(self._world, self._world.names[told["worker"]], detail)
         self._last = self._stamps()  # of what may be written meanwhile, the time of before counts
         self._known = {file: now.get(file, stamp) for file, stamp in self._last.items()}

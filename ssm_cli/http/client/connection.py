@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ssm_cli.errors import CallTimeout, CommandError, NoTree
+from ssm_cli.http.client.silence import PROBE_S, QUIET_S, peer_of, silent
 from ssm_cli.http.client.wire import Response, request_bytes
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ class Connection:
     Attributes:
         stops: the tree itself, and no proxy between, has said that it drops what was sent behind a
             call that fails.
+        notice: called with a line about a server that is silent.
     """
+
+    notice: Callable[[str], None] | None = None
 
     def __init__(self, address: Address, token: str | None = None) -> None:
         self.address = address
@@ -268,9 +272,9 @@ class Connection:
                     yield
                 if response.complete:
                     break
-                sock.settimeout(limit.left_s(data, response))
+                limit.note(data, response)
                 wait_beside(sock, reader)
-                data = sock.recv(CHUNK)
+                data = received(self, sock, limit, has_begun=response.status > 0)
                 if not data:
                     response.end()
                     if not response.complete:
@@ -319,6 +323,40 @@ class Connection:
         ) from error
 
 
+def received(made: Connection, sock: socket.socket, limit: Limit, *, has_begun: bool) -> bytes:
+    """Return what comes next; once nothing has come for `QUIET_S`, look at who is silent."""
+    left_s = limit.left_s()
+    is_short = left_s is not None and left_s <= QUIET_S
+    if made.notice is None or has_begun or limit.looked or is_short:
+        sock.settimeout(left_s)
+        return sock.recv(CHUNK)
+    sock.settimeout(QUIET_S)
+    try:
+        return sock.recv(CHUNK)
+    except TimeoutError:
+        limit.looked = True
+    left_s = limit.left_s()
+    if not answers_others(made.address, PROBE_S if left_s is None else min(left_s, PROBE_S)):
+        line, most_s = silent(made.address.shown, peer_of(sock), QUIET_S)
+        made.notice(line)
+        limit.limit_s = limit.limit_s or most_s
+    return received(made, sock, limit, has_begun=False)
+
+
+def answers_others(address: Address, wait_s: float) -> bool:
+    """Return whether the server answers another client."""
+    other = Connection(address)
+    try:
+        other.request("GET", "/health/live", timeout_s=wait_s)
+    except CallTimeout:
+        return False
+    except NoTree:
+        return True  # it has closed its door: it is about to end
+    finally:
+        other.close()
+    return True
+
+
 def wait_beside(sock: socket.socket, reader: int | None) -> None:
     """Wait until a socket can be read; raise `BrokenPipeError` if a reader has gone before."""
     if reader is None or getattr(sock, "pending", int)():
@@ -346,16 +384,21 @@ class Limit:
 
     Attributes:
         limit_s: from its begin, in seconds; None as long as there is none.
+        looked: whether it was looked at who is silent.
     """
 
     def __init__(self, limit_s: float | None) -> None:
         self.limit_s = limit_s
+        self.looked = False
         self._begun_s = time.monotonic()
 
-    def left_s(self, came: bytes, response: Response) -> float | None:
-        """Return the seconds that are left after `came`; raises `TimeoutError` if none are."""
+    def note(self, came: bytes, response: Response) -> None:
+        """Begin to count once something came of a response that has an end."""
         if self.limit_s is None and came and not is_stream(response):
             self.limit_s, self._begun_s = REST_S, time.monotonic()
+
+    def left_s(self) -> float | None:
+        """Return the seconds that are left; raises `TimeoutError` if none are."""
         if self.limit_s is None:
             return None
         left_s = self._begun_s + self.limit_s - time.monotonic()

@@ -27,6 +27,7 @@ BY_TYPE: dict[str, type[errors.CallError]] = {
 PLAIN: dict[str, type[errors.SsmError]] = {
     kind.__name__: kind for kind in (errors.CodeRefused, errors.Forgotten, errors.ReadOnly)
 }
+COMMANDS = {"CommandError", "BadExpr"}
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -71,6 +72,8 @@ def raise_reply(record: dict[str, Any], worker: str) -> Never:
         crashed = errors.CalleeCrashed(text, worker, error.reason, cause, error.message)
         crashed.child = error.child
         raise crashed
+    if error.type in PLAIN or error.type in COMMANDS:
+        raise_error(record, worker)
     if outcome == "undecodable":
         raise errors.DecodeError(
             error.message, worker=worker, expected=error.expected, column=error.column
@@ -92,7 +95,7 @@ def raise_error(record: dict[str, Any], name: str, status: int = 500) -> Never:
         raise BY_TYPE[kind](message, worker=name, reason=error.reason)
     if kind in PLAIN:
         raise PLAIN[kind](message)
-    if kind in ("CommandError", "BadExpr"):
+    if kind in COMMANDS:
         raise errors.CommandError(message, column=error.column)
     if kind in ("SpecError", "TreeFileError"):
         raise errors.TreeFileError(message, complaints=tuple(message.split("\n")))

@@ -133,7 +133,7 @@ class Requests:
         """
         world = self._world
         if world.forked and isinstance(world.clock, ManualClock):
-            self._serving.turn(pending)
+            self._serving.settle()
             if pending.done:
                 return pending.result()
             if (sup := taken_back(world, pending)) is not None:

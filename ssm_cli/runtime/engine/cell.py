@@ -12,7 +12,13 @@ from ssm_cli.behaviour.reasons import NOPROC, ExitReason
 from ssm_cli.behaviour.results import TimeoutAfter
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.views import Kind
-from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, DEFAULT_SHUTDOWN_MS, WorkerOptions
+from ssm_cli.spec.model import (
+    DEFAULT_INIT_TIMEOUT_MS,
+    DEFAULT_SHUTDOWN_MS,
+    OnCrash,
+    Persist,
+    WorkerOptions,
+)
 from ssm_cli.supervision.window import RestartWindow
 
 
@@ -68,6 +74,7 @@ class Extra:
         delay_until_s: when its back-off is over.
         links: the names of the workers that it is linked to.
         kept: what the node's keeper knows of a worker whose state outlives it (`durable/kept.py`).
+        left: in a fork, the timers and runs that outlive its last life, each with its instant.
         plan: how its inputs are served.
         runs: those under way, by key, until their ends are served; see `engine/runs.py`.
         suspended: whether `sys:suspend` holds it.
@@ -79,8 +86,8 @@ class Extra:
 
     __slots__ = (
         "attempt", "backlog", "begun", "breaks", "callers", "checked", "crash", "debug",
-        "delay_until_s", "kept", "links", "plan", "runs", "suspended", "timeout", "timeout_after",
-        "timers", "unbegun", "weighed",
+        "delay_until_s", "kept", "left", "links", "plan", "runs", "suspended", "timeout",
+        "timeout_after", "timers", "unbegun", "weighed",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -99,6 +106,7 @@ class Extra:
         self.attempt = 0
         self.delay_until_s: float | None = None
         self.kept: Any = None
+        self.left: tuple[tuple[float, Any], ...] = ()
         self.links: dict[str, tuple[str, ...]] = {}  # by id: the other names it was linked by
         self.checked, self.weighed = False, 0
         self.plan = Plan.DOWN
@@ -287,3 +295,11 @@ def replan(cell: WorkerCell) -> None:
     cell.step = cell.behaviour.step if plan is STEP else None
     if extra is not None:
         extra.plan = plan
+
+
+def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
+    """Return `init` and `step` of a worker whose start is its `init` and no more; else none."""
+    begins_anew = options.on_crash is OnCrash.INIT and options.persist is Persist.NONE
+    if type(behaviour) is StateMachine and begins_anew and behaviour.reads is None:
+        return behaviour.init, behaviour.step
+    return None, None

@@ -54,7 +54,7 @@ LOOKS: dict[type, Callable[[Any], Parts]] = {
 }
 """What values of these types, and of their subclasses, consist of: what counts in its order, and
 what in any. But for the last two no user code is asked."""
-COUNTS = frozenset({"starts", "number", "restarts", "record"})  # fields that only count
+COUNTS = frozenset({"starts", "number", "restarts", "record", "cause"})  # fields that only count
 MOST_DEPTH = 200  # of what is nested; a state that is deeper is taken by its type alone
 
 
@@ -96,10 +96,14 @@ def facts(cell: Cell, now_s: float) -> Iterator[object]:
         yield sorted(extra.runs)
     if extra is not None and (extra.unbegun or extra.begun is not None):
         yield "begun", extra.unbegun, extra.begun is not None
+    if extra is not None and extra.left:
+        yield "left", [(round(due_s - now_s, 9), entry_of(entry)) for due_s, entry in extra.left]
     if extra is not None and extra.links:
         yield "links", sorted(extra.links)
     if isinstance(cell, WorkerCell):
-        yield cell.state
+        kept: Any = None if extra is None else extra.kept
+        down = kept is not None and kept.has and cell.status is not CellStatus.RUNNING
+        yield kept.last if down else cell.state
     elif isinstance(cell, SupervisorCell):
         yield [round(s - now_s, 9) for s in cell.window.within(now_s)], cell.overdue
         for child in cell.children.values():

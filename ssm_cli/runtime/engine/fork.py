@@ -22,6 +22,7 @@ import msgspec
 from ssm_cli.runtime.clock import Clock
 from ssm_cli.runtime.engine.cell import (
     Cell,
+    CellStatus,
     Extra,
     RemoteCell,
     SupervisorCell,
@@ -202,11 +203,14 @@ class Forking:
         new.crash = None if extra.crash is None else self._note(extra.crash)
         if extra.delay_until_s is not None:
             new.delay_until_s = extra.delay_until_s + self._shift_s
+        new.left = tuple((due_s + self._shift_s, self._entry(e)) for due_s, e in extra.left)
         if extra.debug is not None:
             new.debug = extra.debug.without_hooks(self.made.crashes.room)
         if isinstance(cell, WorkerCell):
             held = ((kind, self._marked(m), self._call(call)) for kind, m, call in extra.backlog)
             new.backlog = deque(held)
+            if extra.kept is not None and cell.status is not CellStatus.RUNNING and extra.kept.has:
+                cell.state = extra.kept.last
             replan(cell)
         else:
             new.backlog = deque(map(self._entry, extra.backlog))

@@ -57,10 +57,10 @@ from ssm_cli.runtime.engine.runs import cancel_runs
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import shown
 from ssm_cli.runtime.outside import is_from_outside
+from ssm_cli.runtime.performer.forks import leave_to_next
 from ssm_cli.runtime.remote.life import ask_ends, end_remote
 from ssm_cli.runtime.reports import Group, crash_text, ending, failure
 from ssm_cli.spec.model import (
-    OnCrash,
     ShutdownTime,
     WorkerOptions,
 )
@@ -316,7 +316,7 @@ def release(world: World, cell: WorkerCell, reason: ExitReason) -> None:
     if kept is not None:
         lives.ended(world.outside.keeper, cell, kept, reason)
         cell.state = None
-    elif cell.spec.options.on_crash is not OnCrash.LAST_GOOD or not isinstance(reason, Crash):
+    elif not leave_to_next(world, cell, reason):
         cell.state = None
     extra = cell.extra
     if extra is None:

@@ -16,9 +16,10 @@ from ssm_cli.runtime.engine.failures import NOT_STARTED, comes_back, not_running
 from ssm_cli.runtime.engine.naming import labelled_so
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
-from ssm_cli.runtime.performer.loop import BATCH, NEVER, TURN_S, leave, run_batch
+from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, run_batch
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
+AT_ONCE = 128  # inputs served to make room, between two looks at the clock; a default queue
 MOST_NAMED = 3
 MOST_NAMES_COMPARED = 10_000
 MOST_COMPARED_CHARACTERS = 200  # of a name that near ones are looked for
@@ -156,7 +157,7 @@ def make_room(world: World, within_s: float) -> None:
         while left > 0 and (len(world.queue) >= world.bound or now_s < turn_s):
             before = len(world.queue)
             full = keeper is not None and keeper.is_full()
-            run_batch(world, NEVER, 0 if full else min(left, BATCH))
+            run_batch(world, NEVER, 0 if full else min(left, AT_ONCE))
             if keeper is not None:
                 keeper.commit()
             if world.groups.under_way < to_bring:  # a publish that waits has come on

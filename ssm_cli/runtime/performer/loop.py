@@ -60,7 +60,7 @@ from ssm_cli.runtime.performer.failing import (
     undecodable,
 )
 from ssm_cli.runtime.performer.journalled import UNSTEPPED, serve_plainly
-from ssm_cli.runtime.performer.mend import loop_code, mend
+from ssm_cli.runtime.performer.mend import batch_code, loop_code, mend
 from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.plain_crash import crash_plainly
 from ssm_cli.runtime.performer.reading import answer_read, to_be_read
@@ -215,49 +215,45 @@ def run_batch(world: World, until: Pending, most: int) -> bool:
     return more
 
 
+@batch_code
 def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901, PLR0912 - one loop
     """Serve up to `most` of the inputs that wait; return whether more may be to do."""
     lane, queue, guard, record, pending = world.lane, world.queue, world.guard, world.record, None
     try:
-        try:
-            for _ in range(most):
-                cell, kind, message, pending = queue.popleft()
-                step, steps = cell.step, cell.steps
-                as_value = type(message) is not bytes
-                if as_value and (kind is CAST or kind is CALL) and step is not None and steps & 63:
-                    state, guard.cell = cell.state, cell
-                    try:
-                        result = step(message, state)
-                    except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
-                        guard.cell = None
-                        step_failed(world, cell, message, single(pending), error)
-                    else:
-                        guard.cell = None
-                        try:  # to take it apart is the quickest way to see that it is a pair
-                            cell.state, output = result if type(result) is tuple else ()
-                        except ValueError:
-                            finish_step(world, cell, message, single(pending), result)
-                        else:
-                            cell.steps = steps + 1
-                            if record is not None:
-                                record((next(world.numbers), cell, kind, message, state, result))
-                            if pending is not None:
-                                pending.resolve(output)
-                            elif queue and not guard.ticked:
-                                continue
+        for _ in range(most):
+            cell, kind, message, pending = queue.popleft()
+            step, steps = cell.step, cell.steps
+            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
+            if odd or step is None or not steps & 63:
+                step_one(world, cell, kind, message, pending)
+            else:
+                state, guard.cell = cell.state, cell
+                try:
+                    result = step(message, state)
+                except BaseException as error:  # noqa: BLE001 - any exception of a step is a crash
+                    guard.cell = None
+                    step_failed(world, cell, message, single(pending), error)
                 else:
-                    step_one(world, cell, kind, message, pending)
-                if lane:
-                    drain(world)
-                if until.done or guard.ticked or not queue:
-                    break
-        except BaseException:
-            if pending is not None:
-                pending.cut(interrupted(cell))
-            raise
+                    guard.cell = None
+                    try:  # to take it apart is the quickest way to see that it is a pair
+                        cell.state, output = () if type(result) is not tuple else result
+                    except ValueError:
+                        finish_step(world, cell, message, single(pending), result)
+                    else:
+                        cell.steps = steps + 1
+                        if record is not None:
+                            record((next(world.numbers), cell, kind, message, state, result))
+                        if pending is not None:
+                            pending.resolve(output)
+                        elif queue and not guard.ticked:
+                            continue
+            if lane:
+                drain(world)
+            if until.done or guard.ticked or not queue:
+                break
     except BaseException:
         if pending is not None:
-            pending.cut(interrupted(cell))  # as the first one may be interrupted, too
+            pending.cut(interrupted(cell))
         raise
     return not until.done and bool(queue or lane)
 
@@ -292,7 +288,7 @@ def step_now(world: World, cell: WorkerCell, message: Any, kind: Kind = CALL) ->
         return Odd(given, None, error)
     guard.cell = None
     try:  # to take it apart is the quickest way to see that it is a pair
-        cell.state, output = result if type(result) is tuple else ()
+        cell.state, output = () if type(result) is not tuple else result
     except ValueError:
         return Odd(given, result)
     cell.steps += 1

@@ -15,7 +15,8 @@ that a request starts (`launched`), the request (`performing`), an input that is
 (`Dropped`), whether the cycle collector is out (`uncollected`). Nothing is left to a handler, as a
 second exception may end that.
 
-The input that was being served ends in an outcome of its own (`run_batch`, `Pending.cut`).
+The input that was being served ends in an outcome of its own (`serve_batch`, `Pending.cut`); where
+a second exception ends the handler that sees to it, it is found in the frame of the batch.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ssm_cli.runtime.engine.cell import (
     replan,
 )
 from ssm_cli.runtime.engine.entries import ChildEnded, EndWorker, Restart, TryAgain
+from ssm_cli.runtime.engine.failures import interrupted
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.arriving import look_at_starts, mend_start_of
 from ssm_cli.runtime.performer.children import collect_again
@@ -54,6 +56,7 @@ WAITS = (CellStatus.RESTARTING, CellStatus.WAITING)
 
 RUNTIME = "ssm_cli.runtime."
 LOOPS: set[CodeType] = set()
+BATCHES: set[CodeType] = set()
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -61,6 +64,22 @@ def loop_code(function: F) -> F:
     """Mark a function that runs the loop of its local variable `world`."""
     LOOPS.add(function.__code__)
     return function
+
+
+def batch_code(function: F) -> F:
+    """Mark a function that serves the inputs of its local `world`, of which one is `pending`."""
+    BATCHES.add(function.__code__)
+    return function
+
+
+def cut_served(world: World, error: BaseException | None) -> None:
+    """Fail the call that a batch was serving, as it was when an exception came by."""
+    trace = None if error is None else error.__traceback__
+    while trace is not None:
+        found = trace.tb_frame.f_locals if trace.tb_frame.f_code in BATCHES else {}
+        if found.get("world") is world and found.get("pending") is not None:
+            found["pending"].cut(interrupted(found["cell"]))
+        trace = trace.tb_next
 
 
 def is_looping(world: World) -> bool:
@@ -89,6 +108,7 @@ def mend(world: World) -> None:
 
     Costs time for every cell of the tree. Does nothing for a tree that is down, or starts.
     """
+    cut_served(world, sys.exception())
     collect_again(world)
     world.guard.end()
     world.guard.forget_deadlines()

@@ -40,6 +40,7 @@ from ssm_cli.runtime.engine.cell import (
     RemoteCell,
     SupervisorCell,
     WorkerCell,
+    plain_callbacks,
     replan,
 )
 from ssm_cli.runtime.engine.contained import ended_by, with_text
@@ -51,10 +52,11 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.outside import is_from_outside
 from ssm_cli.runtime.performer.children import arrange, begin_anew, find_problem, forget
 from ssm_cli.runtime.performer.ending import terminate_children
+from ssm_cli.runtime.performer.forks import own_answer, rearm_left
 from ssm_cli.runtime.performer.members import dismiss, tell_not_started
 from ssm_cli.runtime.remote.life import ask_for
 from ssm_cli.runtime.reports import Detail, Group, error_detail, failure
-from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist, WorkerOptions
+from ssm_cli.spec.model import DEFAULT_INIT_TIMEOUT_MS, OnCrash, Persist
 from ssm_cli.supervision.decisions import is_ordered
 
 NONE, LAST_GOOD = Persist.NONE, OnCrash.LAST_GOOD  # looked at for each start: globals are quick
@@ -129,7 +131,10 @@ def start_worker(world: World, cell: WorkerCell) -> Started:
         begin_anew(world, cell)
     if cell.spec.options.persist is not NONE and not world.forked:
         return start_durable(world, cell)
-    return run_init(world, cell)
+    started = run_init(world, cell)
+    if started is None and cell.extra is not None and cell.extra.left:
+        rearm_left(world, cell)
+    return started
 
 
 def run_init(world: World, cell: WorkerCell) -> Started:
@@ -144,10 +149,12 @@ def run_init(world: World, cell: WorkerCell) -> Started:
         behaviour = cell.behaviour
         if behaviour is None:
             behaviour = cell.behaviour = behaviour_of(spec.start)
-        if world.outside.init is None:
-            world.answer = result = (behaviour.init or nothing)(label_of(spec.id), spec.args)
-        else:
+        if world.outside.init is not None:
             world.answer = result = world.outside.init(spec.id, spec.args)
+        elif world.forked:
+            world.answer = result = own_answer(world, spec.id, spec.args)
+        else:
+            world.answer = result = (behaviour.init or nothing)(label_of(spec.id), spec.args)
     except BaseException as error:  # noqa: BLE001 - whatever init raises is a failed start
         return why_failed(world, cell, error)
     guard.cell, guard.phase = None, STEP
@@ -464,14 +471,6 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
         if outcome is not None:
             return index, outcome
     return len(cells), None
-
-
-def plain_callbacks(behaviour: object, options: WorkerOptions) -> tuple[Any, Any]:
-    """`init` and `step` of a worker whose start is its `init` and no more; else none."""
-    begins_anew = options.on_crash is OnCrash.INIT and options.persist is NONE
-    if type(behaviour) is StateMachine and begins_anew and behaviour.reads is None:
-        return behaviour.init, behaviour.step
-    return None, None
 
 
 engine_code(start_workers)

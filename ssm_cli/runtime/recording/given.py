@@ -15,6 +15,13 @@ GO_ON = ("resume", "continue", "drop", "edit")
 """The acts by which a worker serves what was put off for it."""
 INSTEAD = ("drop", "edit")
 """Those of them that leave out what it was held with at a break."""
+BYTES = -1
+"""Stands for the numbers of objects that are bytes."""
+
+
+def waits_as(message: Any) -> int:
+    """Return what an input that waits is known by, as long as it is there."""
+    return BYTES if type(message) is bytes else id(message)
 
 
 def inputs_waiting(world: World) -> Iterator[tuple[str, Any, Any, bool]]:
@@ -38,7 +45,8 @@ class Given:
     """Inputs that a fork has got by itself or at an earlier record: they are not given again.
 
     Each is known by its object, which the fork shares with the past, or by that of which it is a
-    copy. What is put off stays so until its worker begins or is resumed; it comes ahead of what is
+    copy; one that waits as bytes is known by being the next, as it is decoded when it is served.
+    What is put off stays so until its worker begins or is resumed; it comes ahead of what is
     new then, so that one which is put off again is one of those.
     """
 
@@ -67,21 +75,23 @@ class Given:
         """Note that an input is put off; return whether the fork has it already."""
         known = self.take(name, message)
         if name in self._held and self._held[name] is None:
-            self._held[name] = id(message)
+            self._held[name] = waits_as(message)
         self._add(self._put_off, name, message)
         return known
 
     def take(self, name: str, message: Any) -> bool:
         """Return whether an input waits that is served now."""
-        known = self._waits[name][id(message)] > 0
-        if known:
-            self._waits[name][id(message)] -= 1
-        return known
+        waits = self._waits[name]
+        for key in (id(message), BYTES):
+            if waits[key] > 0:
+                waits[key] -= 1
+                return True
+        return False
 
     def has(self, name: str) -> bool:
         """Return whether inputs of a worker wait."""
         return name in self._waits and any(self._waits[name].values())
 
     def _add(self, to: defaultdict[str, Counter[int]], name: str, message: Any) -> None:
-        to[name][id(message)] += 1
+        to[name][waits_as(message)] += 1
         self._kept.append(message)

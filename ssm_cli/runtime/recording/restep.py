@@ -15,12 +15,12 @@ import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Any, cast
 
 from ssm_cli.behaviour.dispatch import Kind, advance
 from ssm_cli.behaviour.event_loop import farewell
-from ssm_cli.behaviour.partition import label_of
 from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.errors import SsmError
 from ssm_cli.runtime.clock import ManualClock
@@ -49,6 +49,7 @@ from ssm_cli.runtime.engine.recorder import (
 )
 from ssm_cli.runtime.engine.runs import end_run, run_of
 from ssm_cli.runtime.engine.world import World
+from ssm_cli.runtime.performer.forks import left_to, own_answer
 from ssm_cli.runtime.performer.loop import (
     BATCH,
     hear_links,
@@ -59,9 +60,10 @@ from ssm_cli.runtime.performer.perform import drain, fire_timers, try_restart
 from ssm_cli.runtime.performer.requests import answer_request
 from ssm_cli.runtime.performer.starting import WITHHELD
 from ssm_cli.runtime.recording.far import PastLinks
-from ssm_cli.runtime.recording.given import Given
+from ssm_cli.runtime.recording.given import BYTES, Given, waits_as
 from ssm_cli.runtime.recording.rewind import is_down
 from ssm_cli.runtime.recording.straight import step_straight
+from ssm_cli.spec.model import OnCrash, Persist
 
 Turns = Callable[[float], Iterator[None]]
 MOST_ROUNDS = 10_000  # of timers that a fork alone has, between two records
@@ -72,7 +74,7 @@ class Inits:
 
     def __init__(self, world: World, entries: Iterable[Entry]) -> None:
         self._world = world
-        self._before = world.outside.init  # of other code
+        self._before = world.outside.init
         self._known: defaultdict[str, deque[Began]] = defaultdict(deque)
         for entry in entries:
             if type(entry[5]) is Began:
@@ -82,16 +84,23 @@ class Inits:
 
     def answer(self, name: str, *args: Any) -> Any:
         """Return the next answer, or run `init`."""
-        if self._known[name]:
-            began = self._known[name].popleft()
-            return raised(began.reason) if began.reason is not None else began.answer
-        if self._before is not None:
-            return self._before(name, *args)
+        own = self._before or partial(own_answer, self._world)  # before: of other code
+        if not self._known[name]:
+            return own(name, *args)
+        began = self._known[name].popleft()
+        if began.reason is not None:
+            return raised(began.reason)
         cell = self._world.names[name]
-        if isinstance(cell, SupervisorCell):
-            return cell.spec.init and cell.spec.init(label_of(name))
-        init = cell.behaviour.init if isinstance(cell, WorkerCell) else None
-        return None if init is None else init(label_of(name), *args)
+        if began.answer is WITHHELD or not isinstance(cell, WorkerCell) or saves(cell):
+            return began.answer
+        left = left_to(cell)
+        return began.answer if left is NOTHING else left
+
+
+def saves(cell: WorkerCell) -> bool:
+    """Return whether a worker begins with what was saved of it last, which a fork does not know."""
+    options = cell.spec.options
+    return options.persist is Persist.SNAPSHOT and options.on_crash is OnCrash.SAVED
 
 
 @contextmanager
@@ -203,9 +212,11 @@ class Leading:
         """Count what is still to come: by what the tree has brought, and by the inputs."""
         begun = self._counted >= 0
         begin, end = (self._counted, self._next) if begun else (self._next, len(self._entries))
+        step = -1 if begun else 1
         for entry in islice(self._entries, begin, end):
-            self._own[self._key(entry)] += -1 if begun else 1
-            self._others[self._id_of(entry)] += -1 if begun else 1
+            self._own[self._key(entry)] += step
+            for key in self._ids_of(entry):
+                self._others[key] += step
         self._counted = self._next
 
     def _key(self, entry: Entry) -> tuple[Any, ...] | None:
@@ -219,14 +230,14 @@ class Leading:
             own = kind is not None and is_own(self._recorder, number, what)
         return known_by(cell, kind, message) if own and cell is not None else None
 
-    def _id_of(self, entry: Entry) -> tuple[str, int]:
-        """Return which input of which worker an entry is about: the object, which a fork shares."""
+    def _ids_of(self, entry: Entry) -> Iterator[tuple[str, int]]:
+        """Yield what an input of a worker may be known by that waits: see `waits_as`."""
         _, cell, kind, message, _, what = entry
         if type(what) in (PutOff, Passed):
-            message = what.message
-        elif kind is None:
-            return "", 0
-        return cell.spec.id, id(self._recorder.world.origin(message))
+            yield cell.spec.id, waits_as(self._recorder.world.origin(what.message))
+        elif kind is not None:
+            yield cell.spec.id, id(self._recorder.world.origin(message))
+            yield cell.spec.id, BYTES  # what it was before it was decoded
 
     def _come_up(self, what: Fired | Tried) -> Iterator[None]:
         """Have come up what came up then: timers, or a restart that had failed."""
@@ -282,9 +293,10 @@ class Leading:
         for entry in queue:
             cell, kind, message, _ = entry
             key = known_by(cell, kind, message)
+            known = cell.spec.id, waits_as(self._world.origin(message))
             counted[key] += 1
-            known = cell.spec.id, id(self._world.origin(message))
-            awaited = counted[key] <= self._own[key] or self._others[known] > 0
+            counted[known] += 1
+            awaited = counted[key] <= self._own[key] or counted[known] <= self._others[known]
             (later if awaited else new).append(entry)
         if new:
             queue.clear()
@@ -423,20 +435,25 @@ def taken_own(
 ) -> tuple[Any, Any] | None:
     """Return an input that the fork has waiting in the place of another, taken out of there.
 
-    It is the first one like it, or the `message` itself where that is given.
+    It is the first one like it; where a `message` is given that itself, or the first in bytes.
     """
     brought = what.marked if type(what) is Came else getattr(what, "message", None)
     marked = type(brought) if isinstance(brought, MARKED) else None
-    for index, (who, of, waits, pending) in enumerate(world.queue):
+    found = -1
+    for index, (who, of, waits, _) in enumerate(world.queue):
         alike = type(waits) is marked if marked else not isinstance(waits, MARKED)
-        if (
-            who is cell
-            and of is kind
-            and (alike if message is NOTHING else world.origin(waits) is message)
-        ):
-            del world.queue[index]
-            return waits, pending
-    return None
+        if who is not cell or of is not kind:
+            continue
+        if alike if message is NOTHING else world.origin(waits) is message:
+            found = index
+            break
+        if found < 0 and message is not NOTHING and type(waits) is bytes:
+            found = index
+    if found < 0:
+        return None
+    _, _, waits, pending = world.queue[found]
+    del world.queue[found]
+    return waits, pending
 
 
 def is_own(recorder: Recorder, number: int, what: Any) -> bool:

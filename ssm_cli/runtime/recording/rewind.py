@@ -342,7 +342,8 @@ class Rewinding:
         """Return an input as it waits in the world, taken out of there; else its message.
 
         In a past that was saved, what is published is another object for each who gets it: there
-        it is the first `own` input that waits for the worker.
+        it is the first `own` input that waits for the worker. What waits as bytes is decoded only
+        as it is served: of those it is the first, too.
         """
         queue = self._world.queue
         catch_up(self._world, cell.spec.id)
@@ -350,8 +351,9 @@ class Rewinding:
             if who.spec.id == cell.spec.id and of is kind and is_it(waits, message, how):
                 del queue[index]
                 return waits
-        for index, (who, of, waits, _) in enumerate(queue) if own else ():
-            if who.spec.id == cell.spec.id and of is kind and not isinstance(waits, MARKED):
+        for index, (who, of, waits, _) in enumerate(queue):
+            fits = type(waits) is bytes if not own else not isinstance(waits, MARKED)
+            if fits and who.spec.id == cell.spec.id and of is kind:
                 del queue[index]
                 return waits
         return message

@@ -221,6 +221,39 @@ def test_what_cannot_be_loaded_is_told_and_what_is_mended_is_taken(desk: Desk) -
     assert looked(desk) == ["reloaded book", "reloaded twin"]
 
 
+REFUSED_EDITS = {
+    "a state that does not fit": (
+        "held: int = 0", "held: dict[str, int] = field(default_factory=dict)",
+        "book: its state cannot go on under the new code: at state.held: it is a int",
+    ),
+    "a new field without a default": (
+        "class Book:\n", "class Book:\n    more: int = field()\n",
+        "book: its state cannot go on under the new code: TypeError",
+    ),
+    "a file with a syntax error": ("return book, book.held", "return book, (", "SyntaxError"),
+    "a class that is gone": ("Book", "Ledger", "`Book` is not in book.py any more"),
+    "code that is gone": ("\nbook = S", "\nbooks = S", "book: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", REFUSED_EDITS.values(), ids=REFUSED_EDITS)
+def test_what_is_refused_is_told_the_old_code_runs_on_and_the_next_good_edit_is_taken(
+    desk: Desk, edit: tuple[str, str, str]
+) -> None:
+    old, new, said = edit
+    before, behaviour = FILES["book.py"], desk.cells()["book"].behaviour
+    desk.change(old, new)
+    assert looked(desk, 4) == ["code_failed root"]
+    message = desk.node.reports()[-1].detail["error"]["message"]
+    assert said in message
+    assert message.endswith("nothing is changed, the old code runs on")
+    assert desk.cells()["book"].behaviour is behaviour
+    assert desk.serve(["Ask", "Put SELL 1", "Ask"]) == [b"48", b"Sold", b"46"]
+    desk.write("book.py", before.replace("return Book()", "return Book(1)"))
+    assert looked(desk) == ["reloaded book", "reloaded twin"]
+    assert desk.serve(["Ask"]) == [b"46"]
+
+
 def test_a_helper_and_a_file_that_is_gone_are_watched_too(desk: Desk) -> None:
     os.remove(desk.folder / "fees.py")  # noqa: PTH107 - as a shell does
     assert looked(desk, 3) == ["code_failed root"]

@@ -13,7 +13,7 @@ import pytest
 from ssm_cli import CallError
 from ssm_cli.commands.records import instant
 from ssm_cli.commands.reload import worker_lines
-from ssm_cli.errors import CodeRefused, CommandError, QueueFull, ReadOnly
+from ssm_cli.errors import CodeRefused, CommandError, QueueFull, ReadOnly, SsmError
 from ssm_cli.history import other_code
 from ssm_cli.history.reload.reloads import Reloads
 from ssm_cli.history.timeline import Timeline
@@ -244,6 +244,45 @@ def test_what_cannot_be_loaded_or_gone_on_with_leaves_all_as_it_was(
     assert {n: m for n, m in sys.modules.items() if n.startswith("ssm_file_")} == home
     assert (desk.node.digest(), desk.node.record) == (was, record)
     assert desk.serve(["Ask", "Put SELL 1", "Ask"]) == [b"48", b"Sold", b"46"]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("book.py", "\nbook =", "\nbooks =", "book: FILE has no `book`: {}; did you mean `books`?"),
+        ("teller.py", "class Teller", "class Till", "teller: FILE has no `Teller`: {}"),
+    ],
+)  # fmt: skip
+def test_who_has_no_code_any_more_is_named_with_what_may_be_meant(
+    desk: Desk, name: str, old: str, new: str, said: str
+) -> None:
+    desk.change(old, new, name)
+    with pytest.raises(CodeRefused) as raised:
+        desk.node.reload(sure="yes")
+    assert str(raised.value).startswith(
+        said.format("is it the code of this worker").replace("FILE", str(desk.folder / name))
+    )
+    assert str(raised.value).endswith("; nothing is changed, the old code runs on")
+
+
+def test_a_code_change_that_raises_is_to_be_mended_and_not_to_be_written(desk: Desk) -> None:
+    desk.change('version = "1"', 'version = "2"\n    def code_change(self, *_):\n        1 / 0',
+                "teller.py")  # fmt: skip
+    with pytest.raises(CodeRefused, match="ZeroDivisionError: division by zero; mend its `code_ch"):
+        desk.node.reload(sure="yes")
+
+
+def test_verbs_about_nobody_say_that_there_is_nobody(desk: Desk) -> None:
+    nobody = "there is no worker `boook`; did you mean book?"
+    for ask in (
+        lambda: desk.node.rollback("boook"),
+        lambda: desk.node.shadow("boook"),
+        lambda: desk.node.promote("boook"),
+        lambda: desk.node.perform("replay", worker="boook", code=str(desk.folder / "book.py")),
+    ):
+        with pytest.raises(SsmError) as raised:
+            ask()
+        assert str(raised.value).endswith(nobody)
 
 
 @pytest.mark.parametrize("what", ["nobody", "root", "", "book.yaml"])
