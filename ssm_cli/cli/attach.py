@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ssm_cli.cli.where import say
-from ssm_cli.errors import CallTimeout, NoTree, SsmError
+from ssm_cli.errors import CallTimeout, NoTree, SsmError, message_of
+from ssm_cli.exit_codes import ExitCode
 from ssm_cli.http.client.answers import report_of
 from ssm_cli.http.client.connection import is_stream, open_stream, parts
 from ssm_cli.http.client.node import HttpNode
@@ -33,7 +34,7 @@ Reader = Callable[[Report], None]
 def session(env: Environment, near: HttpNode, face: Face) -> int:
     """Run the prompt and the live view over a running tree; leaving it leaves the tree running.
 
-    Returns the exit code of the session; 7 if the root gave up meanwhile.
+    Returns the exit code of the session; 7 if the root gave up meanwhile, 5 if the tree is gone.
     """
     from ssm_cli.repl.session import run_session  # noqa: PLC0415 - 120 ms
 
@@ -41,8 +42,17 @@ def session(env: Environment, near: HttpNode, face: Face) -> int:
     title = f"{node.name} ({Path(node.file).name})" if node.file else node.name
     with env.never_waiting() as own:
         code = run_session(node, own, title=title, **face._asdict())
-    if node.running:
-        say(env, f"detached; {node.name} runs on; `ssm stop {node.name}` stops it")
+    if not node.running:
+        return code
+    try:
+        near.info(LOOK_S)
+    except NoTree:
+        say(env, f"{node.name} went away; `ssm ls` shows what runs")
+        return code or ExitCode.NO_TREE
+    except SsmError as error:
+        say(env, f"detached; it is not known whether {node.name} runs on: {message_of(error)}")
+        return code
+    say(env, f"detached; {node.name} runs on; `ssm stop {node.name}` stops it")
     return code
 
 

@@ -1,7 +1,8 @@
 """Names in a file that is written: what it imports, and what classes are called there.
 
-The module of the worker is loaded by its file, under a name of its own; modules of packages and
-neighbours are imported from the folder where they are found.
+The module of the worker is loaded by its file, unless a module is that file already, and under the
+name that an import finds it by, so that it is one module for all that runs in the process. Modules
+of packages and neighbours are imported from the folder where they are found.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Imports:
         lines = []
         for module in loaded:
             name = self.module(module)
-            lines.append(f"{name} = load({self._path(str(file_of(module)))}, {quoted(name)})")
+            lines.append(f"{name} = load({self._path(str(file_of(module)))})")
             names = sorted((n, f) for n, (m, f) in self._taken.items() if m == module)
             lines += [f"{n} = {name}.{f}" for n, f in names]
         return "\n".join(lines)
@@ -156,13 +157,23 @@ class Imports:
 HERE = "Path(__file__).resolve().parent"
 
 LOAD = '''\
-def load(file, name):
-    """Import a file by its path."""
-    spec = spec_from_file_location(f"{name}_under_test", file)
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
+def load(file):
+    """Return the module of a file, which is imported if no module is it yet."""
+    for module in [*sys.modules.values()]:
+        known = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(known, str) and Path(known).resolve() == file.resolve():
+            return module
+    name = file.stem
+    while name in sys.modules or name in sys.stdlib_module_names:
+        name += "_under_test"
+    spec = spec_from_file_location(name, file)
+    sys.modules[name] = module = module_from_spec(spec)
     sys.path.insert(0, str(file.parent))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module'''
 
 

@@ -14,8 +14,10 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import stop_search
+from rich.text import Text
 
 from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.repl.keymap import PLAIN_SECTIONS, key_lines
 from ssm_cli.repl.model import Model
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.screen import Screen
@@ -70,6 +72,7 @@ class Actions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._traced: set[str] = set()
         self._needle = ""
+        self._seek: Callable[[], Pane] = lambda: self.screen.output
         self.buffer.on_text_changed += self._typed
 
     def named(self, action: str) -> Callable[[], None]:
@@ -95,7 +98,7 @@ class Actions:
 
     def _typed(self, buffer: Buffer) -> None:
         """Whoever types is at the prompt again; the help stays, to be read meanwhile."""
-        if buffer.text and self.screen.place in ("tree", "log"):
+        if buffer.text and self.screen.place in ("tree", "log", "detail"):
             self.screen.leave_panes()
 
     @property
@@ -115,7 +118,8 @@ class Actions:
         elif self.buffer.text or self.line.held:
             self.line.clear()
         else:
-            self.model.notice(f"{self.model.leaving}; F1 shows the keys", "")
+            more = "`help` shows the commands" if self.screen.plain else "F1 shows the keys"
+            self.model.notice(f"{self.model.leaving}; {more}", "")
 
     def enter(self) -> None:
         """Enter: send what was typed."""
@@ -137,7 +141,11 @@ class Actions:
         return True
 
     def help(self) -> None:
-        """F1: open the keys and the commands, or close them."""
+        """F1: open the keys and the commands, or close them; print the keys in the plain face."""
+        if self.screen.plain:
+            lines = [*key_lines(PLAIN_SECTIONS), "", "`help` shows the commands"]
+            self.model.say(Text(line) for line in lines)
+            return
         self.screen.show_help(shown=self.screen.place != "help")
 
     def toggle_inline(self) -> None:
@@ -159,21 +167,28 @@ class Actions:
         else:
             self._write("filter-log ")
 
-    def find(self, pane: Pane, needle: str) -> None:
-        """Show the line of a pane, above what is shown, that contains a text.
+    def find(self, needle: str) -> None:
+        """Show the line of the output, above what is shown, that contains a text.
 
         Raises:
             CommandError: none does.
         """
-        self._needle, self.screen.sought = needle, pane
-        if not pane.find(needle):
+        self._find(needle, lambda: self.screen.output)
+
+    def find_in_log(self, needle: str) -> None:
+        """The same in the restart log, or in the detail in its place."""
+        self._find(needle, lambda: self.screen.beside)
+
+    def _find(self, needle: str, pane: Callable[[], Pane]) -> None:
+        self._needle, self._seek = needle, pane
+        if not pane().find(needle):
             raise CommandError(f"no line contains `{needle}`")
 
     def find_again(self) -> None:
         """Go on upwards, in the pane that was searched last."""
         if not self._needle:
             self.model.notice("nothing was sought yet; `find TEXT` seeks in the output")
-        elif not self.screen.sought.find(self._needle):
+        elif not self._seek().find(self._needle):
             self.model.notice(f"no line contains `{self._needle}`")
 
     def crash(self) -> None:

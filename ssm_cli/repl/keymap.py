@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-Place = Literal["prompt", "timeline", "tree", "log", "help"]
+Place = Literal["prompt", "timeline", "tree", "log", "detail", "help"]
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -122,6 +122,11 @@ LOG = (
     Key("filter_log", ("f",), "f", "filter", "show only the reports that contain a text, or all"),
     Key("wrap", ("w",), "w", "wrap", "show long reports on several rows, or cut"),
 )
+DETAIL = (
+    Key("find_log", ("/",), "/", "find", "seek a text in it, upwards"),
+    LOG[2],
+    Key("detail", ("d",), "d", "restarts", "the restart log again"),
+)
 HELP = (
     Key("page_up", ("pageup", "b"), "PgUp, b", "back", "the page before"),
     Key("page_down", ("pagedown", " "), "PgDn, Space", "next", "the next page"),
@@ -129,7 +134,8 @@ HELP = (
 )
 
 IN_PANES: dict[Place, tuple[Key, ...]] = {
-    "timeline": TIMELINE, "tree": (*TREE, *PANE), "log": (*LOG, *PANE), "help": (*HELP, *PANE[:4]),
+    "timeline": TIMELINE, "tree": (*TREE, *PANE), "log": (*LOG, *PANE),
+    "detail": (*DETAIL, *PANE), "help": (*HELP, *PANE[:4]),
 }  # fmt: skip
 """The keys of a pane that is chosen, as long as nothing is typed."""
 
@@ -143,23 +149,35 @@ BARS: dict[Place, tuple[Key, ...]] = {
     ),
     "tree": (PANE[4], *TREE[3:10], TREE[0], *TREE[10:]),
     "log": (PANE[4], *LOG, VIEWS[13]),
+    "detail": (PANE[4], *DETAIL, VIEWS[13]),
     "help": HELP[::-1],
 }  # fmt: skip
 """The key bar of the place where one is; the first keys are still there where room is little."""
 
-SECTIONS: tuple[tuple[str, tuple[Key, ...]], ...] = (
+Sections = tuple[tuple[str, tuple[Key, ...]], ...]
+SECTIONS: Sections = (
     ("everywhere", VIEWS),
     ("at the prompt", EDITING),
     ("in the timeline (F10), on an empty line", TIMELINE),
     ("in the tree (F6)", TREE),
     ("in the restart log (F6 again)", LOG),
-    ("in both", PANE),
+    ("in the detail, where it stands in the place of the log", DETAIL),
+    ("in each of them", PANE),
 )
 
 
-def key_lines() -> list[str]:
+IN_PLAIN = frozenset({"help", "crash", "toggle_inline", "timeline"})
+"""The actions of the views that act in the plain face, too, which has no panes."""
+
+PLAIN_SECTIONS: Sections = (
+    (SECTIONS[0][0], tuple(key for key in VIEWS if key.action in IN_PLAIN)),
+    *SECTIONS[1:3],
+)
+
+
+def key_lines(sections: Sections = SECTIONS) -> list[str]:
     """Return the keys and what they do, one a line, below the titles of their sections."""
-    rows = [(title, [key for key in keys if key.shown]) for title, keys in SECTIONS]
+    rows = [(title, [key for key in keys if key.shown]) for title, keys in sections]
     width = max(len(key.shown) for _, keys in rows for key in keys)
     lines: list[str] = []
     for title, keys in rows:

@@ -9,7 +9,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from ssm_cli.repl.actions import Actions
-from ssm_cli.repl.keymap import EDITING, IN_PANES, VIEWS, Place, sequences
+from ssm_cli.repl.keymap import EDITING, IN_PANES, IN_PLAIN, VIEWS, Place, sequences
 
 
 def bindings(actions: Actions) -> KeyBindings:
@@ -53,10 +53,26 @@ def bindings(actions: Actions) -> KeyBindings:
 
 
 def _add_table(keys: KeyBindings, actions: Actions) -> None:
-    for sequence, action in sequences((*VIEWS, *EDITING)):
+    for sequence, action in sequences(VIEWS):
+        keys.add(*sequence)(_calls(_in_view(actions, action)))
+    for sequence, action in sequences(EDITING):
         keys.add(*sequence)(_calls(actions.named(action)))
     for place in IN_PANES:
         _add_pane(keys, actions, place)
+
+
+def _in_view(actions: Actions, action: str) -> Callable[[], None]:
+    """An action of the views; where it needs a pane, the plain prompt says that it has none."""
+    act = actions.named(action)
+
+    def carry_out() -> None:
+        if actions.screen.plain and action not in IN_PLAIN:
+            said = "the plain prompt has no panes; F2 or `ui full` shows them"
+            actions.model.notice(said, "")
+        else:
+            act()
+
+    return carry_out
 
 
 def _add_pane(keys: KeyBindings, actions: Actions, place: Place) -> None:

@@ -167,8 +167,8 @@ class Model:
         return not self.needle or self.needle.casefold() in report_line(report).casefold()
 
     def filter_log(self, needle: str) -> None:
-        """Show only the reports of the restart log that contain a text; empty: all."""
-        self.needle = needle
+        """Show the restart log, of it only the reports that contain a text; empty: all."""
+        self.needle, self.detail = needle, None
         self._shown = deque(filter(self._is_sought, self._reports), LOG_REPORTS)
         self._dirty = True
 

@@ -34,13 +34,11 @@ from prompt_toolkit.layout import (
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.menus import CompletionsMenu
 from prompt_toolkit.widgets import SearchToolbar
-from rich.cells import cell_len
 
 from ssm_cli.render.geometry import LOW_ROWS, Geometry, geometry
-from ssm_cli.render.sanitize import fit, one_line
 from ssm_cli.repl.keymap import Place
 from ssm_cli.repl.model import Model
-from ssm_cli.repl.panes.bars import key_words, status_line
+from ssm_cli.repl.panes.bars import hidden, key_words, log_title, rule, status_line
 from ssm_cli.repl.panes.help import HelpPane
 from ssm_cli.repl.panes.lines import Pane
 from ssm_cli.repl.panes.log import DetailPane, LogPane, OutputPane
@@ -74,7 +72,7 @@ class Screen:
         place: where the keys act.
         inline: only the panel is shown, below the terminal's own scrollback.
         plain: only the prompt is.
-        output, log: the panes that can be searched; `sought` is the one that was last.
+        output, log: panes that can be searched.
     """
 
     def __init__(
@@ -98,12 +96,7 @@ class Screen:
         self._tree = TreePane(model, enter, lambda: self._go_to("tree"))
         self.output, self.log = OutputPane(model), LogPane(model, crash)
         self._detail, self._help = DetailPane(model), HelpPane()
-        self._panes: tuple[tuple[str, Pane], ...] = (
-            ("output", self.output),
-            ("tree", self._tree),
-            ("restarts", self.log),
-        )
-        self.sought: Pane = self.output
+        self._panes: tuple[Pane, ...] = (self.output, self._tree, self.log)
         self._place = 0
         self._helps = False
         self._low = Condition(lambda: self._geometry().low)
@@ -137,14 +130,21 @@ class Screen:
         """The pane that is scrolled."""
         if self._helps:
             return self._help
-        pane = self._panes[self._place][1]
-        return self._detail if pane is self.log and self.model.detail is not None else pane
+        pane = self._panes[self._place]
+        return self.beside if pane is self.log else pane
+
+    @property
+    def beside(self) -> Pane:
+        """The restart log, or the detail of a node in its place."""
+        return self.log if self.model.detail is None else self._detail
 
     @property
     def place(self) -> Place:
         """Where the keys act that are pressed while nothing is typed."""
         if self._helps:
             return "help"
+        if self.chosen is self._detail:
+            return "detail"
         return "timeline" if not self._place and self._has_timeline else PLACES[self._place]
 
     def show_help(self, *, shown: bool) -> None:
@@ -190,7 +190,7 @@ class Screen:
     def follow(self) -> None:
         """Show the end of the output again."""
         self.output.follow, self._helps = True, False
-        for pane in (self.output, self.log):
+        for pane in (self.output, self.log, self._detail):
             pane.forget()
 
     def _upper(self) -> Callable[[], Container]:
@@ -204,7 +204,7 @@ class Screen:
             width=lambda: _exactly(self._geometry().tree_columns),
         )
         title = _line(
-            FormattedTextControl(lambda: self._rule("restarts", self._geometry().log_columns))
+            FormattedTextControl(lambda: self._rule(self.beside, self._geometry().log_columns))
         )
         beside = HSplit(
             [title, *self._happened(lambda: self._geometry().tree - 1)],
@@ -224,7 +224,7 @@ class Screen:
 
     def _lower(self) -> Container:
         """The output; inline, the scrollback has it."""
-        title = FormattedTextControl(lambda: self._rule("output", self._columns()))
+        title = FormattedTextControl(lambda: self._rule(self.output, self._columns()))
         output = Window(self.output, height=lambda: _exactly(self._geometry().output))
         full = Condition(lambda: not self.inline)
         return ConditionalContainer(HSplit([_line(title, ~self._low), output]), filter=full)
@@ -243,26 +243,20 @@ class Screen:
         rows = self._geometry().tree
         return rows - 1 if rows > 3 else rows
 
-    def _rule(self, name: str, width: int) -> StyleAndTextTuples:
-        """A line with the name of the pane below it, exactly `width` cells."""
-        label, pane = self._panes[[pane[0] for pane in self._panes].index(name)]
-        if pane is self.log and self.model.detail is not None:
-            label = "detail"
-        elif pane is self.log:
-            then = f"at {self.model.place}" if self.model.place else f"{self.model.restarts:,}"
-            label = f"{label} {then}"
-        where = "" if pane.follow or pane is self._tree else " (scrolled)"
-        if pane is self.log and self.model.needle:
-            where = f" with `{one_line(self.model.needle)}`{where}"
+    def _rule(self, pane: Pane, width: int) -> StyleAndTextTuples:
+        """A line with the title of the pane below it, and how many rows have no room."""
         style = "class:rule.chosen" if pane is self.chosen and self._place else "class:rule"
-        if self.model.place and pane is self.log:
+        if self.model.place and pane is not self.output:
             style += " reverse"
-        label = fit(label := f" {label}{where} ", min(cell_len(label), max(width - 2, 0)))
-        return [
-            ("class:rule", "──"),
-            (style, label),
-            ("class:rule", "─" * max(width - len(label) - 2, 0)),
-        ]
+        g = self._geometry()
+        title = "output" if pane is self.output else log_title(self.model)
+        if pane is self._detail:
+            title = f"detail{hidden(': ', pane.count(width) - (g.tree - 1 if g.wide else g.log))}"
+        elif not pane.follow:
+            title += " (scrolled)"
+        below_tree = (pane is self.output) == (g.wide and not self.inline)
+        more = self.model.tree.index.count - self._tree_rows() if below_tree else 0
+        return rule(title, hidden(" tree: ", more), style, width)
 
     def _help_title(self) -> StyleAndTextTuples:
         page, pages = self._help.page_of(self._columns(), self._help_rows())

@@ -23,7 +23,7 @@ from ssm_cli.history.layout import COLUMNS
 from ssm_cli.history.pytest_file import pytest_file, python_of
 from ssm_cli.history.shrink import Shrunk, Unshrunk, shrink
 from ssm_cli.history.trials import Broken, Goal, SameCrash, Trial, crash_goal, own_run
-from ssm_cli.spec.importing import load_file
+from ssm_cli.spec.importing import OURS, load_file
 
 DEADLINE_S = 120.0  # a bound for a machine under load; nothing waits for it
 
@@ -96,9 +96,9 @@ def run_pytest(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
 
 
 def run_here(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test of a file in this process, which is quicker."""
+    """Run the test of a file in this process, which is quicker, without what a tree has loaded."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    monkeypatch.setattr(sys, "modules", {n: m for n, m in sys.modules.items() if OURS not in n})
     names: dict[str, Any] = {"__file__": str(folder / "test_it.py")}
     exec(compile(text, "test_it.py", "exec"), names)  # noqa: S102 - that it runs is what is claimed
     (test,) = (value for name, value in names.items() if name.startswith("test_"))
@@ -161,7 +161,7 @@ def test_it_reads_well_and_has_one_step_a_line_and_nothing_of_ours(tmp_path: Pat
         '    state, *_ = step(Hold("a", "a", 1), state)\n'
         '    state, *_ = step(Release("a"), state)\n'
     )
-    assert 'ledger = load(Path(__file__).resolve().parent / "ledger.py", "ledger")' in text
+    assert 'ledger = load(Path(__file__).resolve().parent / "ledger.py")' in text
     assert "ssm" not in text
 
 
@@ -192,6 +192,63 @@ def test_a_module_of_any_file_name_is_loaded(
     shrunk = shrunk_of(StateMachine(step=module.step), module.State(), inputs)
     with pytest.raises(ArithmeticError):
         run_here(written(shrunk, tmp_path), tmp_path, monkeypatch)
+
+
+OF_A_TREE = """
+from ssm_cli import Node, load_tree
+
+
+def test_the_books_are_kept():
+    from ledger import Hold
+
+    with Node(load_tree("tree.yaml")) as node:
+        assert node.call("books", Hold("h", "a", 1)) == "ok"
+"""
+MACHINE = """
+
+from ssm_cli import StateMachine
+
+books = StateMachine(step=step, init=lambda name, args: State(), inputs=Hold | Release)
+"""
+
+
+@pytest.mark.parametrize("files", [("test_it.py", "test_tree.py"), ("test_tree.py", "test_it.py")])
+def test_the_file_of_the_worker_is_one_module_for_all_tests_of_a_session(
+    files: tuple[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.py"
+    path.write_text(LEDGER + MACHINE, encoding="utf-8")
+    tree = "supervisor: bank\nchildren:\n  - worker: books\n    start: ./ledger.py:books\n"
+    (tmp_path / "tree.yaml").write_text(tree, encoding="utf-8")
+    (tmp_path / "test_tree.py").write_text(OF_A_TREE, encoding="utf-8")
+    module = load_file(path)
+    inputs = [module.Hold("1", "a", 1), module.Release("1")]
+    written(shrunk_of(module.books, module.State(), inputs), tmp_path)
+    said = run_pytest(tmp_path, *files).stdout
+    assert "1 failed, 1 passed" in said, said
+    assert "ArithmeticError" in said
+
+
+def test_two_workers_of_one_file_name_are_two_modules_in_a_session(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        written(ledger_in(tmp_path / name)[1], tmp_path / name)
+        (tmp_path / name / "test_it.py").rename(tmp_path / name / f"test_{name}.py")
+    path = tmp_path / "there" / "ledger.py"
+    path.write_text(LEDGER.replace(*MENDED), encoding="utf-8")
+    said = run_pytest(tmp_path, "here/test_here.py", "there/test_there.py").stdout
+    assert "1 failed, 1 passed" in said, said
+
+
+def test_a_module_that_cannot_be_loaded_leaves_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, shrunk = ledger_in(tmp_path)
+    text = written(shrunk, tmp_path)
+    path.write_text("raise OSError('away')", encoding="utf-8")
+    with pytest.raises(OSError, match="away"):
+        run_here(text, tmp_path, monkeypatch)
+    assert not [name for name in sys.modules if name.startswith("ledger")]
 
 
 def test_the_helper_of_a_worker_is_one_module_in_the_test_too(tmp_path: Path) -> None:

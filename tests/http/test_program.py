@@ -219,6 +219,34 @@ def test_attaching_and_detaching_leaves_the_tree_running(running: Shell) -> None
     assert running.run("call", "kv2", "Lookup x") == "Result 7\n"
 
 
+@pytest.mark.parametrize("options", [(), ("--ui", "inline"), ("--plain",)], ids="".join)
+@pytest.mark.parametrize(
+    ("number", "said", "code"),
+    [
+        (signal.SIGKILL, "kv went away; `ssm ls` shows what runs", 5),
+        (signal.SIGSTOP, "detached; it is not known whether kv runs on", 0),
+    ],
+)
+def test_leaving_a_tree_that_is_gone_or_silent_says_so(
+    running: Shell, number: signal.Signals, said: str, code: int, options: tuple[str, ...]
+) -> None:
+    env = {**running.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    child = on_terminal("attach", "kv", *options, cwd=ROOT, env=env, encoding="utf-8")
+    child.send("kv2 Store x 7\r")
+    child.expect_exact("Ok")
+    pid = running.pid()
+    os.kill(pid, number)
+    try:
+        child.send("\x04")
+        child.expect_exact(said)
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == code
+    finally:
+        if number is signal.SIGSTOP:
+            os.kill(pid, signal.SIGCONT)
+
+
 def test_a_tree_that_does_not_start_is_not_left_in_the_background(
     shell: Shell, tmp_path: Path
 ) -> None:

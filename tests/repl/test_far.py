@@ -181,6 +181,18 @@ def test_a_tree_that_does_not_answer_is_shown_unreachable_until_it_does() -> Non
         assert {seen.tree.row(number).node.state for number in range(4)} == {"running"}
 
 
+def test_a_row_of_a_tree_that_is_away_is_as_old_as_when_it_was_heard_of_last() -> None:
+    with looked(pool(3)) as seen:
+        seen.settle()
+        seen.frame()
+        heard = seen.tree.row(2).node.uptime_s
+        seen.far.away = True
+        for _ in range(3):
+            seen.frame()
+            assert seen.tree.row(2).node.state == "unreachable"
+            assert seen.tree.row(2).node.uptime_s == pytest.approx(heard)
+
+
 def test_another_run_of_the_tree_is_looked_at_anew() -> None:
     with looked(pool(2)) as seen, pool(2) as other:
         seen.settle()

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from prompt_toolkit.data_structures import Point
+from prompt_toolkit.mouse_events import MouseButton, MouseEvent, MouseEventType
 
 from ssm_cli.commands.records import instant
 from ssm_cli.machines.kv import kv_store
@@ -384,6 +386,117 @@ def test_w_wraps_the_log_when_it_is_chosen_and_f_filters_it(tmp_path: Path) -> N
             await screen.shows("storage restarting rest")
             screen.type("filter-log\r")
             await screen.shows("root restarting one_for_one: kv1")
+
+    run(story)
+
+
+def test_find_log_seeks_in_the_reports_that_are_left_where_no_frame_has_shown_them_yet(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\r" * 2)
+            model, log = screen.person.session.model, screen.person.session.screen.log
+            await screen.holds(lambda: log._count > log._height)
+            model.filter_log("Zero")
+            model.refresh()
+            assert log.find("crash")
+            assert not log.find("restarting")
+            model.filter_log("")
+            model.refresh()
+            assert log.find("restarting")
+
+    run(story)
+
+
+def test_a_click_where_a_line_was_is_none_at_another(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\r" * 2)
+            model, log = screen.person.session.model, screen.person.session.screen.log
+            await screen.holds(lambda: log._count > log._height)
+            model.filter_log("no report says this")
+            model.refresh()
+            place = Point(0, 0)
+            log.mouse_handler(
+                MouseEvent(place, MouseEventType.MOUSE_UP, MouseButton.LEFT, frozenset())
+            )
+            assert "crash" not in screen.prompt
+
+    run(story)
+
+
+def test_in_the_place_of_the_log_a_detail_has_keys_of_its_own_and_is_searched(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Store needle 1\rdetail kv2\r")
+            await screen.shows("── detail", '"needle"')
+            screen.type(F6 + F6)
+            await screen.shows("/ find", "d restarts")
+            assert "f filter" not in screen.text
+            assert "w wrap" not in screen.text
+            screen.type("/")
+            await screen.holds(lambda: screen.prompt == "ssm\u276f find-log")
+            screen.type("queue\r")
+            await screen.holds(lambda: "queue" in lit_in(screen))
+            assert "no line contains" not in screen.text
+            screen.type(f"{F6}{F6}d")
+            await screen.shows("── restarts")
+            await screen.lacks("── detail")
+
+    run(story)
+
+
+def lit_in(screen: Seen) -> str:
+    """Return all that stands in reverse."""
+    cells = screen.terminal.screen.buffer
+    rows = range(screen.terminal.size.rows)
+    return "".join(cells[y][x].data for y in rows for x in range(80) if cells[y][x].reverse)
+
+
+def test_filter_log_brings_the_log_back_from_behind_a_detail(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path) as screen:
+            screen.type("kv2 Lookup crash\rdetail kv2\r")
+            await screen.shows("── detail")
+            screen.type("filter-log storage\r")
+            await screen.shows("restarts 1 with `storage`", "storage restarting rest")
+            screen.type("detail kv2\r")
+            await screen.shows("── detail")
+            await screen.lacks("with `storage`")
+
+    run(story)
+
+
+@pytest.mark.parametrize("size", [(24, 80), (24, 120), (16, 80), (10, 40)])
+@pytest.mark.parametrize("face", ["full", "inline"])
+def test_rows_that_have_no_room_are_told_in_the_tree_and_in_the_detail(
+    tmp_path: Path, size: tuple[int, int], face: str
+) -> None:
+    async def story() -> None:
+        async with seen(tmp_path, *size, node=many_workers(19)) as screen:
+            panes = screen.person.session.screen
+            screen.type(f"ui {face}\rw0001 Lookup crash\rdetail w0001\r")
+            await screen.shows("── detail: ", " more ")
+            await screen.holds(
+                lambda: (
+                    f" tree: {panes._tree._count - panes._tree._height} more ─" in screen.text
+                    and f"detail: {panes._detail._count - panes._detail._height} more"
+                    in screen.text
+                )
+            )
+
+    run(story)
+
+
+def test_a_screen_with_room_for_all_says_nothing_of_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with seen(tmp_path, 60, 120) as screen:
+            screen.type("kv1 Store a 1\rdetail kv2\r")
+            await screen.shows("── detail ─", "queue 0")
+            assert " more " not in screen.text
 
     run(story)
 

@@ -308,6 +308,23 @@ def test_the_detail_pane_shows_state_and_last_crash(tmp_path: Path) -> None:
     run(story())
 
 
+def test_the_detail_pane_says_that_a_state_goes_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with typing(tmp_path, output=Terminal(24, 80).output()) as person:
+
+            def detail() -> str:
+                return "\n".join(line.plain for line in person.session.model.detail or ())
+
+            person.type("kv1 Store apple 3\rdetail kv1\r")
+            await until(lambda: "apple" in detail(), detail)
+            assert "shows all" not in detail()
+            person.node.replace_state("kv1", lambda state: {**state, "pear": "p" * 2_000})
+            person.type("kv1 Store plum 4\r")
+            await until(lambda: "\u2026 more; `state kv1` shows all" in detail(), detail)
+
+    run(story())
+
+
 def test_f4_opens_the_report_of_the_last_crash(tmp_path: Path) -> None:
     async def story() -> None:
         async with typing(tmp_path) as person:

@@ -65,6 +65,44 @@ def test_plain_can_be_left_for_the_full_screen(terminal: Open) -> None:
     assert screen.ends() == 0
 
 
+@pytest.mark.parametrize("more", [{}, {"TERM": "dumb"}], ids=["plain", "dumb"])
+def test_a_prompt_of_lines_hints_at_what_works_there(terminal: Open, more: dict[str, str]) -> None:
+    screen = terminal("--ui", "plain", **more)
+    screen.shows("ssm>")
+    screen.type("\x03")
+    screen.shows("leaves; `help` shows the commands")
+    assert "F1" not in screen.text
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+@pytest.mark.parametrize("key", ["\x1bOP", "\x18h"], ids=["F1", "Ctrl-X h"])
+def test_the_plain_prompt_prints_the_keys_that_act_there(terminal: Open, key: str) -> None:
+    screen = terminal("--ui", "plain", rows=40)
+    screen.shows("ssm>")
+    screen.type(key)
+    screen.shows("everywhere:", "F10, Ctrl-X t", "Ctrl-X Ctrl-E", "`help` shows the commands")
+    assert "F6" not in screen.text
+    screen.type("kv1 Store b 7\r")  # the keys of a help over the screen would take ` ` and `b`
+    screen.shows("Ok")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
+@pytest.mark.parametrize("key", ["\x1b[17~", "\x18d", "\x18z", "\x18/"])
+def test_keys_of_panes_say_that_the_plain_prompt_has_none(terminal: Open, key: str) -> None:
+    screen = terminal("--ui", "plain")
+    screen.shows("ssm>")
+    screen.type(key)
+    screen.shows("the plain prompt has no panes; F2 or `ui full` shows them")
+    screen.type("kv1 Store b 7\r")  # in a tree that is not seen `k` would kill
+    screen.shows("Ok")
+    screen.type("\x1bOQ")
+    screen.shows("── output", "▾ root")
+    screen.type("\x04")
+    assert screen.ends() == 0
+
+
 def test_ascii_means_ascii_alone(terminal: Open) -> None:
     screen = terminal("--ascii")
     screen.shows("ssm>", "v root", "|- * kv1", "-- restarts 0")

@@ -1,4 +1,4 @@
-"""The first line of the screen and its last: how the tree is, and the keys of the place."""
+"""The first line of the screen, its last, and those between the panes: state, titles, keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.mouse_events import MouseEvent, MouseEventType
+from rich.cells import cell_len
 
 from ssm_cli.render.columns import short, span
 from ssm_cli.render.sanitize import fit, one_line
@@ -34,6 +35,33 @@ def status_line(model: Model, columns: int) -> StyleAndTextTuples:
         scratch = f"IN {model.place}, a scratch tree (`drop` leaves it)"
         words.insert(1, then if model.place.isdecimal() else scratch)
     return [("class:alert" if model.place else "", fit("  ".join(words), columns))]
+
+
+def log_title(model: Model) -> str:
+    """Of which place the restart log is, or of how many restarts, and what was sought in it."""
+    title = f"restarts at {model.place}" if model.place else f"restarts {model.restarts:,}"
+    return f"{title} with `{one_line(model.needle)}`" if model.needle else title
+
+
+def hidden(what: str, rows: int) -> str:
+    """How many rows of something have no room; nothing where all have.
+
+    >>> hidden("tree: ", 1_200), hidden("tree: ", 0)
+    ('tree: 1,200 more', '')
+    """
+    return f"{what}{rows:,} more" if rows > 0 else ""
+
+
+def rule(title: str, end: str, style: str, width: int) -> StyleAndTextTuples:
+    """A line with a title at its beginning and a text at its end, exactly `width` cells.
+
+    >>> "".join(part[1] for part in rule("restarts 2", " tree: 3 more", "", 34))
+    '── restarts 2 ───── tree: 3 more ─'
+    """
+    end = f"{end} ─" if end and len(end) + 4 <= width else ""
+    title = fit(f" {title} ", min(cell_len(title) + 2, max(width - 2 - len(end), 0)))
+    line = "─" * max(width - 2 - cell_len(title) - len(end), 0)
+    return [("class:rule", "──"), (style, title), ("class:rule", f"{line}{end}")]
 
 
 def key_words(place: Place, columns: int, press: Callable[[str], None]) -> StyleAndTextTuples:

@@ -162,11 +162,12 @@ class Pane(UIControl):
         """Show the line above the one found last that contains a text, in capitals or not.
 
         The search begins at the last line, and goes on there from the first. The text is lit
-        wherever it stands until `forget`. Returns whether it was found.
+        wherever it stands until `forget`. Returns whether it was found. The lines are those of now,
+        which may be fewer than those of the last frame.
         """
         if needle != self._needle:
             self.forget()
-        self._needle = needle
+        self._needle, self._count = needle, self.count(self._width)
         start = self._count if self._found is None else self._found
         for step in range(1, self._count + 1):
             index = (start - step) % self._count
@@ -217,7 +218,7 @@ class Pane(UIControl):
                 self.scroll(WHEEL_LINES)
             case MouseEventType.MOUSE_UP:
                 line = self.first(self._height) + mouse_event.position.y
-                if line < self._count:
+                if line < min(self._count, self.count(self._width)):  # of the frame, and of now
                     self.pressed(line)
             case _:
                 return NotImplemented

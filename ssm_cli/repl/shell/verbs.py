@@ -54,10 +54,10 @@ HERE: tuple[Verb, ...] = (
         Parameter("name", "name", required=False),
     ),
     _verb("find", "go to the line of the output, upwards, that contains TEXT", _TEXT),
-    _verb("find-log", "the same in the restart log", _TEXT),
+    _verb("find-log", "the same in the restart log, or in the detail in its place", _TEXT),
     _verb(
         "filter-log",
-        "show only the reports of the restart log that contain TEXT; without it all",
+        "show the restart log, only the reports of it that contain TEXT; without it all",
         Parameter("text", "value", required=False),
     ),
     _verb("detach", "go on in the background; `fg` or `ssm attach` comes back"),

@@ -14,6 +14,7 @@ from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import CrashReport, NodeView, SysEvent
 
 STATE_CHARACTERS = 2_000  # of a state that are shown
+STATE_LINES = 10  # of these
 EVENTS = 5  # of the last inputs that are shown
 STACK = 4  # of the innermost frames of a crash
 
@@ -55,7 +56,10 @@ def _asked(api: NodeApi, name: str) -> Iterator[Text]:
     try:
         state = api.shown(name, api.get_state(name))
         yield Text("state", "muted")
-        yield from (Text(f"  {line}") for line in lines_of(state[:STATE_CHARACTERS])[:10])
+        lines = lines_of(state[:STATE_CHARACTERS])
+        yield from (Text(f"  {line}") for line in lines[:STATE_LINES])
+        if len(state) > STATE_CHARACTERS or len(lines) > STATE_LINES:
+            yield Text(f"  \u2026 more; `state {one_line(name)}` shows all", "muted")
         events = api.get_status(name).log[-EVENTS:]
         if events:
             yield Text("last events", "muted")

@@ -37,6 +37,7 @@ class FarSource:
         self._wanted: dict[str, None] = {}  # what was looked at since the last look, in that order
         self._names: dict[str, list[str]] = {}
         self._away = False
+        self._heard_s = now()
         self._moved = 0
         self._deep = 0
         self._last = self._ask((), None)
@@ -69,7 +70,7 @@ class FarSource:
                 self._fetch(names[AT_ONCE:])
                 if self._away or self._is_other(before, seen):
                     self._branches, self._names = self._ask_branches(), {}
-            self._last, self._away = seen, False
+            self._last, self._away, self._heard_s = seen, False, self._now()
         except AWAY:
             self._moved += not self._away
             self._away = True
@@ -91,14 +92,16 @@ class FarSource:
         self._wanted[name] = None
         if name not in self._seen:
             self.need((name,))
-        found, at_s = self._seen.get(name, (self._unknown(name), 0.0))
+        until_s = self._heard_s if self._away else self._now()
+        found, at_s = self._seen.get(name, (self._unknown(name), until_s))
         if found is None or (found.view.state != "running" and not self._away):
             return found
+        view = found.view
+        if view.state == "running":
+            uptime_s = view.uptime_s + max(until_s - at_s, 0.0)
+            view = msgspec.structs.replace(view, uptime_s=uptime_s)
         if self._away:
-            view = msgspec.structs.replace(found.view, state="unreachable", uptime_s=0.0)
-        else:
-            uptime_s = found.view.uptime_s + self._now() - at_s
-            view = msgspec.structs.replace(found.view, uptime_s=uptime_s)
+            view = msgspec.structs.replace(view, state="unreachable")
         return Glance(view, found.size)
 
     def size(self, name: str) -> int:
