@@ -46,6 +46,8 @@ def _fork(found: Data) -> Shown:
     line = f"{made}; `drop` leaves it, `adopt` takes a state from it"
     waits = found.get("waiting", 0)
     more = [f"  {inputs(waits)} in it; `advance 1s` serves them"] if waits else []
+    held = (brief(name, 40) for name in found.get("held", ()))
+    more += [f"  {name} is held in it; `resume {name}` lets it go on" for name in held]
     if runs := found.get("runs"):
         word = "run is" if runs == 1 else "runs are"
         more.append(f"  {runs:,} {word} under way: shown in it, and not done; its time-out comes")

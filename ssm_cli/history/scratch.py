@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -32,6 +32,7 @@ MOST_LEFT_OUT = 1000  # records at once
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 BROUGHT = ("timer", "timeout", "continue", "run")  # how records come that others bring
 MOST_COPIED = 1000  # workers whose states are copied for a fork
+MOST_HELD = 10  # workers that are told to be held
 MOST_TOLD = 100  # records that time has brought
 FORK_RECORDS = 10_000  # that a fork remembers of itself
 TOO_MUCH = "too much happens in a fork, it took {:g} s of the processor"
@@ -72,6 +73,8 @@ class Scratch:
         told: Data = {"place": fork.name, "number": at, "waiting": waiting_in(node)}
         if runs := sum(len(under_way_of(node, name)["runs"]) for name in node.names("worker")):
             told["runs"] = runs
+        if held := [*islice(held_in(node), MOST_HELD)]:
+            told["held"] = held
         return told | ({} if module is None else {"code": module.__file__})
 
     def forks(self, place: str = "") -> Data:
@@ -294,6 +297,13 @@ def under_way_of(node: Node, worker: str) -> dict[str, dict[str, str]]:
 def told_of(function: Any) -> str:
     """Return the name of the function of a run; of a saved past it is that already."""
     return function if isinstance(function, str) else lasting_name(function)
+
+
+def held_in(node: Node) -> Iterator[str]:
+    """Yield the workers and supervisors of a fork that serve nothing until they are resumed."""
+    for name, cell in node._world.names.items():  # noqa: SLF001 - of a fork that nobody else has
+        if cell.extra is not None and cell.extra.suspended:
+            yield name
 
 
 def waiting_in(node: Node) -> int:

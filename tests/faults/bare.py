@@ -29,7 +29,7 @@ from ssm_cli.runtime.engine.entries import ChildEnded, Restart, StartAgain, TryA
 from ssm_cli.runtime.engine.pending import Pending, SentInput
 from ssm_cli.runtime.engine.recalled import PastError
 from ssm_cli.runtime.looking.purity import Purity
-from ssm_cli.runtime.performer import applying, arriving, mend, supervise
+from ssm_cli.runtime.performer import applying, arriving, loop, mend, supervise
 from tests.faults.doors import tried
 from tests.faults.edges import Unhashed
 from tests.faults.rest import interrupts
@@ -47,7 +47,7 @@ def asked(stage: Stage, do: Callable[..., Any], *args: Any, **options: Any) -> A
 def loaded(stage: Stage) -> None:
     """Modules are loaded that call functions of their own then."""
     stage.start()
-    for module in (contained, driver, guard, mend, traces):
+    for module in (contained, driver, guard, loop, mend, traces):
         stage.act(module.__name__, load, module)
     stage.stop()
 

@@ -7,14 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from ssm_cli import Supervisor
+from ssm_cli import Run, StartTimer, Supervisor
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.node import with_own_states
 from ssm_cli.runtime.performer.forks import own_answer
 from tests.faults.bare import asked
 from tests.faults.edges import plain
-from tests.faults.scenarios import add
+from tests.faults.scenarios import add, asking
 from tests.faults.stage import Scenario, Stage
+from tests.runtime.outside_work import aforever
 
 MANY = 100  # more than what is copied in one piece
 
@@ -139,6 +140,11 @@ def left_in_a_fork(stage: Stage) -> None:
     stage.do("terminate_child", "root", "a")
     fork = stage.do("fork")
     stage.do("digest")
+    left = asking(StartTimer("t", 9000, add), Run("s", aforever))
+    asked(stage, fork.call, "c", left)
+    asked(stage, fork.terminate_child, "root", "c")
+    stage.act("digest", fork.digest)
+    asked(stage, fork.restart_child, "root", "c")
     for name in "abcd":
         for verb in ("terminate_child", "restart_child"):
             asked(stage, getattr(fork, verb), "root", name)

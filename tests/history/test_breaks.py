@@ -24,6 +24,7 @@ from ssm_cli import (
     Worker,
 )
 from ssm_cli.behaviour.results import Continue, TimeoutAfter
+from ssm_cli.commands.execute import execute
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError, SsmError, SysError
 from ssm_cli.history.breaks import MOST_BREAKS
@@ -31,6 +32,7 @@ from ssm_cli.history.grammar import BadExpr
 from ssm_cli.history.past import with_past
 from ssm_cli.machines.kv import Store, kv_store
 from ssm_cli.storage.contents import history as records_of
+from tests.commands.test_past import command_of
 from tests.runtime.workers import Server
 
 Ask = Callable[..., Any]
@@ -445,6 +447,21 @@ def test_a_fork_goes_on_without_breaks(node: Node, ask: Ask) -> None:
     tree = ask("standing", fork, reading=False)
     assert tree.call("a", "1") == 1
     assert states(node) == [0, 0]
+
+
+def test_a_fork_says_which_worker_is_held_in_it_and_how_it_goes_on(node: Node, ask: Ask) -> None:
+    ask("break_at", worker="a", expr="state > 0")
+    node.cast("a", "1")
+    node.run()
+    told = execute(command_of("fork"), node)
+    assert told.lines[1:] == (
+        "  1 input waits in it; `advance 1s` serves them",
+        "  a is held in it; `resume a` lets it go on",
+    )
+    tree = ask("standing", "fork1", reading=False)
+    tree.resume("a")
+    tree.run(1.0)
+    assert tree.get_state("a") == 1
 
 
 # --- the past -------------------------------------------------------------------------------------

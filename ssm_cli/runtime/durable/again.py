@@ -58,13 +58,17 @@ class Again:
         """Return `step(decode(data), state)`, within the limit of a step; as `serve_plainly`."""
         guard, cell = self._guard, self._cell
         cell.steps += 1  # it is another one than the step before
-        guard.used, guard.cell = True, cell
-        if not guard.armed:
-            guard.arm()
         try:
-            return step(decode(data), state)
-        finally:
-            guard.cell = None
+            try:
+                guard.used, guard.cell = True, cell
+                if not guard.armed:
+                    guard.arm()
+                return step(decode(data), state)
+            finally:
+                guard.cell = None
+        except BaseException:
+            guard.cell = None  # nobody else mends a guard of its own
+            raise
 
     def revive(self, call: Call, *args: Any) -> Any:
         """Return `call(*args)`, which brings a state, within the limit of `init` or of a step."""

@@ -330,11 +330,15 @@ def is_debugged() -> bool:
 
 def guarded(guard: Guard, cell: Cell, limit_s: float, call: Callable[..., Any], *args: Any) -> Any:
     """Run user code that is no step, `init` or `terminate` under the guard."""
-    guard.begin(cell, OTHER, limit_s)
     try:
-        return call(*args)
-    finally:
-        guard.end()
+        try:
+            guard.begin(cell, OTHER, limit_s)
+            return call(*args)
+        finally:
+            guard.end()
+    except BaseException:
+        guard.end()  # as the first one may be interrupted
+        raise
 
 
 engine_code(guarded)
