@@ -104,13 +104,16 @@ class Reader:
         """A set or a dict of these parts; without classes a list where those were its keys."""
         held = list(parts)
         try:
-            return make(held)
+            made = make(held)
         except TypeError:
             if self.plain:
                 return held
             raise Inexact(
                 "its elements or keys cannot be hashed by the code that is here"
             ) from None
+        if not self.plain and len(made) != len(held):
+            raise Inexact("some of its elements or keys are equal for the code that is here")
+        return made
 
     def standard(self, data: list[Any]) -> Any:
         """A value of the standard library."""

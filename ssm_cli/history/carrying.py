@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.errors import CodeRefused
-from ssm_cli.history.inherited import emptied, fill_from, type_below
+from ssm_cli.history.inherited import emptied, fill_from, need_all, type_below
 from ssm_cli.history.plain import opened
 from ssm_cli.spec.afresh import is_of_users
 
@@ -22,7 +22,7 @@ Classes = Mapping[Any, Any]
 """Classes and functions of one load of a module, each with the one of the other load."""
 
 Lost = Mapping[Any, str]
-"""Classes and functions of a load that the other one has not, each with what is said of it."""
+"""What the other load has not, or not as one of its own: each with what is said of it."""
 
 NONE: Lost = MappingProxyType({})
 MOST_DEEP = 200  # levels that values are nested
@@ -61,7 +61,8 @@ def carried(value: Any, classes: Classes, lost: Lost = NONE) -> Any:
         TypeError: a field without a default is missing, or a class inherits from another type now.
         KeyError: an enum has no such member.
         RecursionError: it is nested too deeply, or holds itself other than by attributes.
-        CodeRefused: it is or holds something of a class that is `lost`, or such a class.
+        CodeRefused: it is or holds something of a class that is `lost`, or such a class; or keys,
+            members of a set or members of an enum, which differ, become one.
     """
     return Carrier(classes, lost).carry(value) if classes or lost else value
 
@@ -112,8 +113,9 @@ class Carrier:
     def _there(self, one: Any) -> Any:
         """Return what takes the place of a class or a function: itself where nothing does."""
         found = self._classes.get(one, one)
-        if found in self._lost:
-            raise CodeRefused(self._lost[found])
+        for each in (one, found):
+            if each in self._lost:
+                raise CodeRefused(self._lost[each])
         return found
 
     def _is_as_it_is(self, kind: type) -> bool:
@@ -145,7 +147,9 @@ class Carrier:
         parts = [self.carry(part, depth) for part in value]
         if all(map(is_, parts, value)):
             return value
-        return deque(parts, value.maxlen) if type(value) is deque else type(value)(parts)
+        made = deque(parts, value.maxlen) if type(value) is deque else type(value)(parts)
+        need_all(len(made), len(value))
+        return made
 
     def _view(self, value: Any, depth: int) -> Any:
         inner = opened(value)
@@ -183,6 +187,7 @@ class Carrier:
         """Return a dict with its keys and values carried."""
         items = [(self.carry(k, depth), self.carry(v, depth)) for k, v in value.items()]
         made = dict(items)
+        need_all(len(made), len(value))
         if isinstance(value, defaultdict):
             factory = self.carry(value.default_factory, depth)
             if factory is not value.default_factory:
@@ -238,12 +243,31 @@ def made_with(target: Any, parts: dict[str, Any]) -> Any:
 
 
 def member_of(value: Enum, target: Any) -> Any:
-    """Return the member of an enum that has the name of one of another; of flags all of them."""
+    """Return the member of an enum that has the name of one of another; of flags all of them.
+
+    Raises:
+        CodeRefused: another member becomes the same one; or flags have bits that are lost.
+    """
     if target is type(value):
         return value
-    if isinstance(value, Flag):
-        return reduce(or_, (target[one.name] for one in value), target(0))
-    return target[value.name]
+    if not isinstance(value, Flag):
+        return named_as(value, target)
+    nameless = value.value & ~reduce(or_, (one.value for one in value), 0)
+    rest = target(nameless)
+    if nameless and getattr(rest, "value", None) != nameless:
+        raise CodeRefused(f"the flags {value!r} have bits that `{target.__qualname__}` has not")
+    return reduce(or_, (named_as(one, target) for one in value), rest)
+
+
+def named_as(value: Any, target: Any) -> Any:
+    """Return the member of an enum that has the name of a member, and of no other one there."""
+    made = target[value.name]
+    if made.name != value.name:  # else it is another one that would become this
+        for other in type(value):
+            if other is not value and target.__members__.get(other.name) is made:
+                kind = target.__qualname__
+                raise CodeRefused(f"`{value.name}` and `{other.name}` of `{kind}` are one now")
+    return made
 
 
 def with_attributes(value: Any, target: type, classes: Classes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from copy import copy
@@ -123,13 +124,20 @@ def classes_in(pairs: Sequence[Pair]) -> dict[Any, Any]:
 def lost_in(pairs: Sequence[Pair], said: str) -> Lost:
     """Return the classes and functions of these modules that the other ones have not.
 
-    Each comes with what is said of it; `said` is that of a file.
+    Each comes with what is said of it; `said` is that of a file. Classes that have become one are
+    among them: nothing would tell their objects apart.
     """
-    known = classes_in(pairs)
-    return {
-        one: f"`{one.__qualname__}` {said.format(Path(shown_file(old)).name)}"
-        for old, _ in pairs for one in classes_of(old, old) if one not in known
-    }  # fmt: skip
+    known, lost = classes_in(pairs), {}
+    shared = Counter(one for one in known.values() if isinstance(one, type))
+    for old, _ in pairs:
+        file = Path(shown_file(old)).name
+        for one in classes_of(old, old):
+            if one not in known:
+                lost[one] = f"`{one.__qualname__}` {said.format(file)}"
+            elif shared[known[one]] > 1 and one.__qualname__ != known[one].__qualname__:
+                name = known[one].__qualname__
+                lost[one] = f"`{one.__qualname__}` of {file} is `{name}`, as another class is"
+    return lost
 
 
 def made_again(machine: Any, pairs: Sequence[Pair], *, whole: bool) -> Any:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+
+from ssm_cli.behaviour.sizes import cut
 
 LONGEST_SLEEP_S = 0.05
 
@@ -49,6 +53,9 @@ class ManualClock:
     """
 
     def __init__(self, wall_s: float = 1_767_225_600.0, now_s: float = 0.0) -> None:
+        for seconds in (wall_s, now_s):
+            if not (is_number_of_seconds(seconds) and math.isfinite(seconds)):
+                raise ValueError(f"{cut(ascii(seconds))} is no time: expected a number of seconds")
         self._now_s = now_s
         self._epoch_s = wall_s - now_s
         self._watchers: list[Watcher] = []
@@ -66,9 +73,17 @@ class ManualClock:
         self.advance_s(seconds)
 
     def advance_s(self, seconds: float) -> None:
-        """Let `seconds` pass, stopping at each instant that a watcher waits for."""
-        if not seconds >= 0:
-            raise ValueError(f"time does not run backwards: {seconds} s; expected 0 or more")
+        """Let `seconds` pass, stopping at each instant that a watcher waits for.
+
+        Raises:
+            ValueError: they are no number of seconds, less than 0, or without an end: no time has
+                passed.
+        """
+        is_number = is_number_of_seconds(seconds)
+        if not (is_number and seconds >= 0 and self._now_s + seconds < math.inf):
+            what = "run backwards:" if is_number and seconds < 0 else "pass by"
+            said = cut(ascii(seconds))
+            raise ValueError(f"time does not {what} {said} s; expected 0 or more, with an end")
         end_s = self._now_s + seconds
         while True:
             instants = [(w.next_s(), w.reached) for w in self._watchers]
@@ -95,3 +110,15 @@ class Watcher(Protocol):
     def reached(self) -> None:
         """It has come. `next_s` must lie later from now on, or this must raise."""
         ...
+
+
+def is_number_of_seconds(seconds: Any) -> bool:
+    """Return whether a value is a number of seconds, which may be infinite.
+
+    >>> is_number_of_seconds(5), is_number_of_seconds(True), is_number_of_seconds(10**400)
+    (True, False, False)
+    """
+    if isinstance(seconds, float):
+        return not math.isnan(seconds)
+    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
+    return whole and abs(seconds) <= sys.float_info.max

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ssm_cli import ManualClock, Node, RequestIds, StateMachine, Worker, multi_call
+from ssm_cli.runtime.engine.timers import Timers
 from tests.runtime.workers import running
 
 COUNTER = StateMachine(step=lambda message, state: (state + 1, state), init=lambda name, args: 0)
@@ -58,9 +59,49 @@ def test_any_number_of_seconds_will_do(seconds: Any) -> None:
         assert [node.call("w", 1, seconds), node.wait(node.send_request("w", 1), seconds)] == [0, 1]
 
 
-def test_a_clock_is_not_moved_by_what_is_no_time() -> None:
+@pytest.mark.parametrize("way", ["run", "turns"])
+def test_there_is_no_run_without_a_number_of_seconds(way: str) -> None:
+    with (
+        running(Worker("w", COUNTER)) as node,
+        pytest.raises(ValueError, match=r"for_s=None is no time: expected a number of seconds$"),
+    ):
+        GIVEN[way](node, None)
+
+
+@pytest.mark.parametrize("seconds", [*NO_SECONDS, None, b"1", -1.0, -1, float("inf")])
+def test_a_clock_is_not_moved_by_what_is_no_time(seconds: Any) -> None:
     clock = ManualClock()
-    for seconds in (float("nan"), -1.0):
+    for way in (clock.advance_s, clock.sleep_s):
         with pytest.raises(ValueError, match="expected 0 or more"):
-            clock.advance_s(seconds)
+            way(seconds)
     assert clock.now_s() == 0.0
+
+
+def test_two_times_that_have_an_end_come_to_one_that_has() -> None:
+    clock = ManualClock()
+    clock.advance_s(1.7e308)
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        clock.advance_s(1.7e308)
+    assert clock.now_s() == 1.7e308
+
+
+@pytest.mark.parametrize("seconds", [*NO_SECONDS, None, float("inf")])
+def test_a_clock_begins_at_a_time(seconds: Any) -> None:
+    for name in ("wall_s", "now_s"):
+        with pytest.raises(ValueError, match="is no time: expected a number of seconds"):
+            ManualClock(**{name: seconds})
+
+
+@pytest.mark.parametrize("way", ["run", "turns"])
+def test_a_run_without_end_serves_what_is_due_and_leaves_the_tree_whole(way: str) -> None:
+    with running(Worker("w", COUNTER)) as node:
+        node.cast("w", 1)
+        with pytest.raises(ValueError, match="inf s; expected 0 or more, with an end"):
+            GIVEN[way](node, float("inf"))
+        assert node.call("w", 1) == 1
+        node.run(5)
+        assert node.call("w", 1, None) == 2
+
+
+def test_nothing_is_due_at_the_end_of_time_where_there_is_no_timer() -> None:
+    assert Timers().pop(float("inf"), 1) is None

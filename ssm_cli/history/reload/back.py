@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from ssm_cli.behaviour.dispatch import callback_of
@@ -31,6 +32,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.recoding import Recode, former_of
 from ssm_cli.runtime.performer.system import STATES
+from ssm_cli.spec.afresh import Modules
 
 OTHER_WAY = "put the old code into its file, and `reload`"
 PUT = (*STATES, "adopted")
@@ -100,6 +102,32 @@ class Undone:
             (sup.spec.id, old) for sup, old, put in self.pools
             if world.names.get(sup.spec.id) is sup and sup.spec.children[0].start is put
         ]  # fmt: skip
+
+
+class LeftBehind:
+    """The workers that went back while others of their files did not, and the loads they are of."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Any, Modules]] = {}
+
+    def note(self, world: World, workers: Iterable[Undo]) -> None:
+        """Remember that workers went back; those that have other code again are forgotten."""
+        starts = {cell.spec.id: cell.spec.start for cell in all_workers(world)}
+        known = self._known.items()
+        self._known = {name: one for name, one in known if starts.get(name) is one[0]}
+        for undo in workers:
+            loads = {old.__name__: old for _, old in undo.loads.pairs}
+            self._known[undo.worker] = undo.start, loads
+
+    def behind(self, world: World, wanted: Container[str]) -> dict[str, Modules]:
+        """Return the workers on loads of some modules that are not in use, each with its own."""
+        found: dict[str, Modules] = {}
+        for cell in all_workers(world):
+            start, loads = self._known.get(cell.spec.id, (None, {}))
+            old = {name: one for name, one in loads.items() if sys.modules.get(name) is not one}
+            if start is cell.spec.start and any(name in wanted for name in old):
+                found[cell.spec.id] = old
+        return found
 
 
 class Back:
@@ -254,3 +282,12 @@ def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
         return []
     ones = served_in(recorder, undo.number, worker=undo.worker)
     return [one for one in ones if one.how != "reload"]
+
+
+def each_once(classes: Iterable[Classes]) -> list[Classes]:
+    """Return those that differ; all workers of a reload have the same, but those left behind."""
+    found: list[Classes] = []
+    for one in classes:
+        if one not in found:
+            found.append(one)
+    return found

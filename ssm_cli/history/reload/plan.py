@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from ssm_cli.errors import CodeRefused
 from ssm_cli.history.carrying import Classes
 from ssm_cli.history.comparing import KINDS, SAME
-from ssm_cli.history.counterparts import OtherLoads
+from ssm_cli.history.counterparts import OtherLoads, Pair, classes_in
 from ssm_cli.history.other_code import Clock
 from ssm_cli.history.reload.changing import SLOW, Changing, is_untried, other_start
 from ssm_cli.history.reload.finding import UNCHANGED, Homes, all_workers, loaded_anew, pools_in
@@ -29,6 +29,8 @@ REHEARSED = 100  # remembered inputs of each worker
 REHEARSAL_S = 2.0  # that a rehearsal of so many takes, of all workers; the tree waits meanwhile
 LONG_S = 30.0  # that one takes of more, which somebody has asked for
 
+NO_LOADS: Mapping[str, OtherLoads] = MappingProxyType({})
+
 
 class CodePlan:
     """What would be exchanged. Nothing is changed by it.
@@ -39,6 +41,7 @@ class CodePlan:
         loads: those in use, each with the one in its place.
         cells: the workers whose code is in those.
         clock: measures steps.
+        behind: workers whose code is of other loads than those in use, each with its own.
 
     Attributes:
         classes: those of the modules in use, each with the one in its place.
@@ -51,12 +54,14 @@ class CodePlan:
 
     def __init__(
         self, world: World, new: Modules, loads: OtherLoads, cells: Iterable[WorkerCell],
-        clock: Clock,
+        clock: Clock, *, behind: Mapping[str, OtherLoads] = NO_LOADS,
     ) -> None:  # fmt: skip
-        self.new, self.classes = new, loads.direct
-        self._clock, self._world = clock, world
+        every = [loads, *behind.values()]
+        self.new, self.classes = new, {k: v for one in every for k, v in one.direct.items()}
+        self._clock, self._world, self.loads = clock, world, loads
         self.old = {name: sys.modules[name] for name in new if name in sys.modules}
-        self.workers = [Changing(world, cell, loads, clock) for cell in cells]
+        self._was = self.old | {old.__name__: old for one in every[1:] for old, _ in one.pairs}
+        self.workers = [Changing(world, c, behind.get(c.spec.id, loads), clock) for c in cells]
         self.pools: list[tuple[SupervisorCell, Any]] = []
 
     def rehearse(self, instant: Any, last: int) -> None:
@@ -86,7 +91,7 @@ class CodePlan:
 
     def told(self) -> Data:
         """Return the plan as data."""
-        before, after = digests_of(self.old), digests_of(self.new)
+        before, after = digests_of(self._was), digests_of(self.new)
         modules = [
             {"file": file_of(module), "was": before.get(name, ""), "code": after[name]}
             for name, module in sorted(self.new.items())
@@ -121,27 +126,41 @@ def digests_of(modules: Mapping[str, ModuleType]) -> dict[str, str]:
 
 
 def plan_of(
-    world: World, names: Iterable[str], homes: Homes, clock: Clock, former: Sequence[Classes]
-) -> CodePlan:
+    world: World, names: Iterable[str], homes: Homes, clock: Clock, former: Sequence[Classes],
+    *, behind: Mapping[str, Modules],
+) -> CodePlan:  # fmt: skip
     """Return the plan of loading modules anew; `former` as of `OtherLoads`.
+
+    `behind` are workers whose code is of modules that are not in use any more, with those: they go
+    on with what is in use, or is loaded anew.
 
     Raises:
         CodeRefused: one cannot be loaded, or a worker cannot go on with its other code.
     """
     stale = {*names}
-    cells = [c for c in all_workers(world) if not homes.of(c.spec.start).isdisjoint(stale)]
-    new = loaded_anew(stale, cells[0] if cells else None)
-    loads = OtherLoads(
-        [(sys.modules[name], new[name]) for name in new if name in sys.modules], former
-    )
+    cells = [
+        c for c in all_workers(world)
+        if c.spec.id in behind or not homes.of(c.spec.start).isdisjoint(stale)
+    ]  # fmt: skip
+    fresh = loaded_anew(stale, cells[0] if cells else None)
+    new = {name: sys.modules[name] for modules in behind.values() for name in modules} | fresh
+    pairs = {"": pairs_of(new, {})} | {one: pairs_of(new, old) for one, old in behind.items()}
+    known = [*former, classes_in([pair for found in pairs.values() for pair in found])]
+    loads = {one: OtherLoads(found, known) for one, found in pairs.items()}
     try:
-        plan = CodePlan(world, new, loads, cells, clock)
+        plan = CodePlan(world, new, loads.pop(""), cells, clock, behind=loads)
         for sup, template in pools_in(world):
-            if not homes.of(template.start).isdisjoint(new):
-                plan.pools.append((sup, other_start(loads, template)))
+            if not homes.of(template.start).isdisjoint(fresh):
+                plan.pools.append((sup, other_start(plan.loads, template)))
     except CodeRefused as error:
         raise CodeRefused(f"{error}; {UNCHANGED}") from error
     return plan
+
+
+def pairs_of(new: Modules, old: Modules) -> list[Pair]:
+    """Return modules that others take the place of: of `old`, else those in use; not themselves."""
+    was = {**sys.modules, **old}
+    return [(was[name], new[name]) for name in new if was.get(name, new[name]) is not new[name]]
 
 
 def need_running(world: World) -> None:

@@ -11,7 +11,15 @@ from ssm_cli.history.carrying import Classes, carried
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock
 from ssm_cli.history.places import Places, unless_there
-from ssm_cli.history.reload.back import Back, Undo, Undone, exchange, told_back
+from ssm_cli.history.reload.back import (
+    Back,
+    LeftBehind,
+    Undo,
+    Undone,
+    each_once,
+    exchange,
+    told_back,
+)
 from ssm_cli.history.reload.finding import Homes, meant, stale, starts_in
 from ssm_cli.history.reload.plan import LONG_S, REHEARSED, CodePlan, need_running, plan_of
 from ssm_cli.history.reload.shadow import SHADOWED, Shadow
@@ -39,6 +47,7 @@ class Reloads:
         self._homes = Homes()
         self._former: deque[Classes] = deque(maxlen=MOST_LOADS)
         self._undone: deque[Undone] = deque(maxlen=MOST_UNDONE)
+        self._left = LeftBehind()
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
         note(self._homes.of_all(starts_in(self._node.spec)))
@@ -88,10 +97,13 @@ class Reloads:
 
     def _plan(self, what: str | None, sure: str, place: str) -> CodePlan | None:
         self._check(sure, place)
-        names = stale(meant(self._world, self._homes, what))
-        if not names:
+        wanted = meant(self._world, self._homes, what)
+        behind = self._left.behind(self._world, wanted)
+        names = stale(wanted)
+        if not names and not behind:
             return None
-        return plan_of(self._world, names, self._homes, self._clock, self._former)
+        return plan_of(self._world, names, self._homes, self._clock, self._former,
+                       behind=behind)  # fmt: skip
 
     def _settle(self, made: CodePlan, sure: str, plan: str) -> Data:
         """Carry a plan out, if that is agreed to, and tell it."""
@@ -164,8 +176,9 @@ class Reloads:
             exchange(self._node, zip(backs, backs, strict=True))
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
-            for one in workers[:1]:  # those of one reload have the same
-                self._follow(one.loads.direct)
+            self._left.note(self._world, workers)
+            for classes in each_once(one.loads.direct for one in workers):
+                self._follow(classes)
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:

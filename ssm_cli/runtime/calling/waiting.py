@@ -90,10 +90,14 @@ class Serving:
         Workers that send to each other without end are left at it after `for_s`, or after a
         second if that is longer; so are timers of 0 ms and restarts that fail. Runs go on
         meanwhile, and for a moment where that is 0.
+
+        Raises:
+            ValueError: `for_s` is no number of seconds; or it is infinite, and nothing is left that
+                a `ManualClock` could be moved to.
         """
         world = self._world
         forbid_reentry(world)
-        checked_seconds(for_s, "for_s")
+        checked_seconds(for_s, "for_s", endless=False)
         looked = False
         now_s = world.clock.now_s
         end_s = now_s() + for_s
@@ -121,7 +125,7 @@ class Serving:
         """
         world = self._world
         forbid_reentry(world)
-        checked_seconds(for_s, "for_s")
+        checked_seconds(for_s, "for_s", endless=False)
         now_s = world.clock.now_s
         end_s = now_s() + for_s
         while world.running:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,6 +9,7 @@ import msgspec
 
 from ssm_cli.behaviour.sizes import cut
 from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.runtime.clock import is_number_of_seconds
 from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.traces import calls_user
 
@@ -164,8 +163,10 @@ class Numbered(Pending):
         Pending.resolve(self, value)
 
 
-def checked_seconds(seconds: Any, name: str = "timeout_s") -> None:
-    """Look at seconds that a caller has given; None is no limit, less than 0 is over at once.
+def checked_seconds(seconds: Any, name: str = "timeout_s", *, endless: bool = True) -> None:
+    """Look at seconds that a caller has given; less than 0 is over at once.
+
+    None is no limit, where there may be none (`endless`).
 
     Raises:
         ValueError: they are no number that can be waited for.
@@ -175,13 +176,8 @@ def checked_seconds(seconds: Any, name: str = "timeout_s") -> None:
         ...
     ValueError: timeout_s=nan is no time: expected a number of seconds, or None
     """
-    whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not (
-        seconds is None
-        or (isinstance(seconds, float) and not math.isnan(seconds))
-        or (whole and abs(seconds) <= sys.float_info.max)
-    ):
-        wanted = "expected a number of seconds, or None"
+    if not (is_number_of_seconds(seconds) or (endless and seconds is None)):
+        wanted = f"expected a number of seconds{', or None' * endless}"
         raise ValueError(f"{name}={cut(ascii(seconds))} is no time: {wanted}")
 
 

@@ -15,6 +15,7 @@ class Timers:
     >>> _ = timers.start(2.0, "later"); _ = timers.start(1.0, "sooner")
     >>> timers.pop(1.5, 2), timers.pop(1.5, 2)
     ('sooner', None)
+    >>> Timers().pop(inf, 2)
     """
 
     __slots__ = ("entries", "heap", "number")
@@ -74,6 +75,6 @@ class Timers:
 
         One with a number greater than `newest` is left, and with it all that are due later.
         """
-        if self.next_s() > now_s or self.heap[0][1] > newest:
+        if self.next_s() > now_s or not self.heap or self.heap[0][1] > newest:
             return None
         return self.entries.pop(heapq.heappop(self.heap)[1])[1]
