@@ -186,6 +186,12 @@ def test_the_whole_cluster_is_shown_moved_and_heard(shop: Shell) -> None:
     assert "n1 answers" in refused[2]
 
 
+def test_a_worker_in_the_place_of_the_url_is_told_as_that(shop: Shell) -> None:
+    done = shop.run("call", "--cluster", "billing.invoice", "Lookup x")
+    assert done.returncode == 2
+    assert "`billing.invoice` is no URL; write --cluster nats://HOST:PORT billing" in done.stderr
+
+
 @needs_openssl
 def test_a_certificate_that_is_missing_is_named_by_its_variable(tmp_path: Path) -> None:
     wants = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{cert}", verify: true }}\n'
