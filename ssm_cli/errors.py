@@ -403,6 +403,16 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def a_or_an(name: str) -> str:
+    """Return a name of a type or a thing with its indefinite article, by its first letters.
+
+    >>> a_or_an("int"), a_or_an("str"), a_or_an("User"), a_or_an("Update")
+    ('an int', 'a str', 'a User', 'an Update')
+    """
+    vowel = re.match(r"_*([aeio]|u(?!ni|s|t|u))", name, re.IGNORECASE)
+    return f"{'an' if vowel else 'a'} {name}"
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one.
 

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVarTuple
 
 import msgspec
 
+from ssm_cli.errors import a_or_an
+
 Ts = TypeVarTuple("Ts")
 DEFAULT_TIMEOUT_MS = 5000.0
 DEFAULT_LIMIT = 100
@@ -139,7 +141,7 @@ def fault_of(run: Run) -> str:
     if type(run.key) is not str or not 0 < len(run.key) <= MOST_KEY:
         return f"its key is no text of 1 to {MOST_KEY} characters"
     if not callable(run.function):
-        return f"its function is a {type(run.function).__name__}; expected a function"
+        return f"its function is {a_or_an(type(run.function).__name__)}; expected a function"
     ms = run.timeout_ms
     if type(ms) not in {int, float} or not 0 <= ms <= sys.float_info.max:
         return "its timeout_ms is no number of milliseconds, 0 or more"

@@ -118,13 +118,14 @@ def run_script(
 ) -> int:
     """Execute the lines of a script; return the exit code of the first that failed.
 
-    `source` is what complaints call the script; `do` carries a command out, by default `carry_out`.
+    `source` is what complaints call the script, "" for one verb alone; `do` carries a command out,
+    by default `carry_out`.
     """
     printer = Printer(env, output or "text")
     results = Results()
     first = 0
     for number, line in enumerate(lines, 1):
-        place = f"{source}:{number}"
+        place = f"{source}:{number}" if source else ""
         try:
             names = NamesHere(WorkerNames(node, once=True), node, results)
             command = read_command(line, names, results)

@@ -145,7 +145,7 @@ def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | N
     words, script, output = source
     typing = not words and script is None and env.stdin_is_tty
     if words:
-        lines, called = iter([line_of(words)]), "--"
+        lines, called = iter([line_of(words)]), ""
     elif typing:
         lines, called = typed(env, node.name, looking), STDIN
     else:

@@ -17,7 +17,7 @@ import msgspec
 import typer
 
 from ssm_cli.cli import listing
-from ssm_cli.cli.cluster.access import Cluster, Whole
+from ssm_cli.cli.cluster.access import CallCluster, Whole
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.where import (
     STDIN,
@@ -66,7 +66,7 @@ def call(
         str | None, typer.Option(metavar="SECONDS", help="how long to wait for each output")
     ] = None,
     request_id: RequestId = None,
-    cluster: Cluster = None,
+    cluster: CallCluster = None,
     output: Output = None,
 ) -> int:
     """Write each INPUT to the queue and print its output, one a line; stop at a failure."""

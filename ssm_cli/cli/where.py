@@ -68,7 +68,7 @@ class Where:
         from ssm_cli.http.client.find import find  # noqa: PLC0415 - not needed for help
 
         node = find(env.environ, self.url, self.name, lambda line: say(env, line))
-        node.connection.notice = partial(say_now, env)
+        node.connection.notice = partial(say, env)
         env.at_end.callback(node.connection.close)
         return node
 
@@ -85,12 +85,7 @@ def name_of(script: str) -> str:
 def say(env: Environment, line: str) -> None:
     """Print a diagnostic line."""
     env.stderr.write(f"ssm: {line}\n")
-
-
-def say_now(env: Environment, line: str) -> None:
-    """Print a diagnostic line before something is waited for."""
-    say(env, line)
-    env.stderr.flush()
+    env.stderr.flush()  # what comes next may take long, and a pipe holds it back till the end
 
 
 def trees(ctx: typer.Context, incomplete: str) -> list[str]:

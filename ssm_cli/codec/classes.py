@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.msgpack import Encoder, Ext
 
 from ssm_cli.codec.kinds import FACTORIES, Form, found, is_made_bare, kept_form, name_of
+from ssm_cli.errors import a_or_an
 
 canonical_bytes = Encoder(order="deterministic").encode
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
@@ -71,11 +72,11 @@ class Classes:
         if form is None:
             form = kept_form(kind)
             if form is None:
-                raise Inexact(f"a {name_of(kind)} cannot be kept{_hint(kind)}")
+                raise Inexact(f"{a_or_an(name_of(kind))} cannot be kept{_hint(kind)}")
             if self.find(form.name) is not kind:
                 raise Inexact(
-                    f"a {form.name} cannot be kept: a later process does not find this class by "
-                    f"its name; define it in a module, or name it in `state=`"
+                    f"{a_or_an(form.name)} cannot be kept: a later process does not find this "
+                    f"class by its name; define it in a module, or name it in `state=`"
                 )
             self._seen[kind] = form
         return form
@@ -94,5 +95,6 @@ def _hint(kind: type) -> str:
     above = [base for base in kind.__mro__[1:] if base.__module__ in own]
     bases = [base.__name__ for base in above if not is_made_bare(base)]
     if bases:
-        return f", as it is a subclass of {bases[0]}; keep a {bases[0]}, or a dataclass with one"
+        keep = f"keep {a_or_an(bases[0])}, or a dataclass with one"
+        return f", as it is a subclass of {bases[0]}; {keep}"
     return "; keep what it is made of in a dataclass or a msgspec.Struct, or make it in `restore`"

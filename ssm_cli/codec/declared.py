@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin
 
 from ssm_cli.codec.classes import PLAIN, Inexact
 from ssm_cli.codec.kinds import kept_form, name_of, standard
+from ssm_cli.errors import a_or_an
 
 ANY = (Any, object, typing.Hashable, typing.Sized)
 KEPT = PLAIN | {
@@ -188,7 +189,7 @@ def _of_class(value: Any, said: Any, origin: type, inside: tuple[Any, ...]) -> N
 
 def _wrong(value: Any, said: Any) -> Inexact:
     text = said.__name__ if isinstance(said, type) and not get_args(said) else str(said)
-    return Inexact(f"it is a {type(value).__name__}, and the code says {text} now")
+    return Inexact(f"it is {a_or_an(type(value).__name__)}, and the code says {text} now")
 
 
 def _below(step: str, value: Any, said: Any) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from ssm_cli.codec.schema import Shape, Slot, compile_inputs, is_record, members, shape_of
 from ssm_cli.codec.whole import making_whole
 from ssm_cli.codec.words import REFUSALS, shorten, suggestion
-from ssm_cli.errors import DecodeError, message_of
+from ssm_cli.errors import DecodeError, a_or_an, message_of
 
 MAX_INPUT_BYTES = 1 << 20
 MAX_REPR_CHARACTERS = 10_000
@@ -164,7 +164,9 @@ def plainly_written(value: Any) -> bytes:
     try:
         return _plainly(_tagged(value))
     except Exception as error:
-        raise DecodeError(f"a {type(value).__name__} is no JSON: {message_of(error)}") from error
+        raise DecodeError(
+            f"{a_or_an(type(value).__name__)} is no JSON: {message_of(error)}"
+        ) from error
 
 
 def data_reader(annotation: Any) -> Callable[[Any], Any]:

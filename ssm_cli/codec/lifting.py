@@ -11,7 +11,7 @@ from msgspec.msgpack import Ext
 
 from ssm_cli.codec.classes import FACTORY_TYPES, Classes, Inexact
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard_type
-from ssm_cli.errors import message_of
+from ssm_cli.errors import a_or_an, message_of
 
 COMPOUND = frozenset({list, dict})
 
@@ -122,7 +122,7 @@ class Reader:
             return STANDARD[name].make(standard_type(name), parts)
         except Exception as error:  # noqa: BLE001 - a zone or a type that this Python lacks
             raise Inexact(
-                f"a {name} cannot be made of {parts!r:.60}: {message_of(error)}"
+                f"{a_or_an(name)} cannot be made of {parts!r:.60}: {message_of(error)}"
             ) from None
 
     def _head(self, ref: int | str) -> tuple[str, list[str], bool]:
@@ -133,7 +133,7 @@ class Reader:
         kind = self.classes.find(name)
         form = None if kind is None else kept_form(kind)
         if form is None:
-            raise Inexact(f"it is a {name}, and the code has no such class")
+            raise Inexact(f"it is {a_or_an(name)}, and the code has no such class")
         return form
 
     def enum(self, data: list[Any]) -> Any:
@@ -177,7 +177,7 @@ class Reader:
                 form.kind, {field: values[field] for field in form.fields if field in values}
             )
         except Exception as error:  # noqa: BLE001 - `__post_init__` is the user's
-            raise Inexact(f"a {name} cannot be made of it: {message_of(error)}") from None
+            raise Inexact(f"{a_or_an(name)} cannot be made of it: {message_of(error)}") from None
 
     def default(self, data: list[Any]) -> Any:
         """A `defaultdict` with its factory."""

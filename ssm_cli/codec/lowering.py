@@ -35,7 +35,7 @@ from ssm_cli.codec.json import safe_repr
 from ssm_cli.codec.kinds import STANDARD, Form, kept_form, standard
 from ssm_cli.codec.lifting import Reader
 from ssm_cli.codec.renames import Names
-from ssm_cli.errors import message_of
+from ssm_cli.errors import a_or_an, message_of
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Any, Any]).decode
@@ -230,7 +230,7 @@ class Writer:
         data, again = self._copied(value)
         if self._copied(again)[0] != data:
             raise Inexact(
-                f"made of its fields, a {form.name} is another one: its `__post_init__`, a "
+                f"made of its fields, {a_or_an(form.name)} is another one: its `__post_init__`, a "
                 f"descriptor or a default changes them; keep what these make of it"
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args, get_origin
 
 from ssm_cli.codec.schema import compile_inputs, members
+from ssm_cli.errors import a_or_an
 
 FREE = (None, Any, object)
 
@@ -51,6 +52,5 @@ def stranger_text(inputs: Any, value: object) -> str:
         name, expected = type(value).__name__, expected_of(inputs)
     except (TypeError, ValueError):  # of inputs that no codec can be made for
         return ""
-    article = "an" if name[:1].lower() in "aeiou" else "a"
-    said = f"{article} {name} is none of its inputs"
+    said = f"{a_or_an(name)} is none of its inputs"
     return f"{said}: send one of {expected}, or name its class in `inputs`"

@@ -16,7 +16,7 @@ import msgspec
 from ssm_cli.behaviour.partition import JOINT, splits
 from ssm_cli.commands.verb import PHRASE_KINDS, QUOTED_KINDS, Option, Parameter, Verb
 from ssm_cli.commands.verbs import VERBS, find_verb, nearest
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, a_or_an
 
 MAX_LINE = 2 * 1024 * 1024  # characters; the codecs bound an input more tightly
 _WORD = re.compile(r"\S+")
@@ -208,7 +208,7 @@ def _build(verb: Verb, words: list[_Word], end: int) -> Command:
     missing = next((p.name.upper() for p in waiting if p.required), None)
     if missing:
         raise CommandError(
-            f"`{verb.name}` needs {_article(missing)} {missing}; write `{verb.usage}`", column=end
+            f"`{verb.name}` needs {a_or_an(missing)}; write `{verb.usage}`", column=end
         )
     return msgspec.convert({"verb": verb.name, "arguments": arguments, **options}, Command)
 
@@ -304,7 +304,3 @@ def _option_value(option: Option, word: _Word | None, end: int) -> object:
             f"`{option.spellings[0]}` takes a number {bound}, not `{text}`", column=column
         )
     return number
-
-
-def _article(word: str) -> str:
-    return "an" if word[0] in "AEIOU" else "a"

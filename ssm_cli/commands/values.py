@@ -11,7 +11,7 @@ import msgspec
 from ssm_cli.behaviour.visible import HandlerStates, Written
 from ssm_cli.codec.json import jsonable
 from ssm_cli.codec.put_back import PutBack, RepeatedKey, json_of
-from ssm_cli.errors import CommandError, SysError, message_of
+from ssm_cli.errors import CommandError, SysError, a_or_an, message_of
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.spec.model import ChildSpec, Labelled
 from ssm_cli.spec.problems import Problem
@@ -57,7 +57,9 @@ class StateText(Written, frozen=True):
         new = typed(given, old, self.declared, shown)
         if old is None or type(new) is kind or (kind in NUMBERS and type(new) in NUMBERS):
             return new
-        raise CommandError(f"VALUE is a {type(new).__name__}, but the state is a {kind.__name__}")
+        raise CommandError(
+            f"VALUE is {a_or_an(type(new).__name__)}, but the state is {a_or_an(kind.__name__)}"
+        )
 
 
 def handlers_of(given: Any, old: HandlerStates, shown: Any) -> HandlerStates:

@@ -27,7 +27,7 @@ PHRASE_KINDS = frozenset({"expr", "path", "text"})
 class Parameter(msgspec.Struct, frozen=True):
     """One parameter of a verb. `choices` closes what a `word` may be; else anything goes.
 
-    The usage line shows `shown`, or else the choices, or else the name.
+    Usage lines show `shown`, or else the choices, or else the name.
     """
 
     name: str
@@ -35,6 +35,12 @@ class Parameter(msgspec.Struct, frozen=True):
     required: bool = True
     choices: tuple[str, ...] = ()
     shown: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How a usage line shows it, with `[...]` around it where it may be left out."""
+        shown = self.shown or "|".join(self.choices) or self.name.upper()
+        return shown if self.required else f"[{shown}]"
 
 
 class Option(msgspec.Struct, frozen=True):
@@ -107,11 +113,7 @@ class Verb(msgspec.Struct, frozen=True):
     @property
     def usage(self) -> str:
         """How to write it: `call WORKER INPUT`, with `[...]` around what may be left out."""
-        words = [self.name]
-        for parameter in self.parameters:
-            shown = parameter.shown or "|".join(parameter.choices) or parameter.name.upper()
-            words.append(shown if parameter.required else f"[{shown}]")
-        return " ".join(words)
+        return " ".join([self.name, *(parameter.usage for parameter in self.parameters)])
 
     @property
     def takes_rest(self) -> bool:

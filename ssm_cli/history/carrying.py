@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import CodeRefused
+from ssm_cli.errors import CodeRefused, a_or_an
 from ssm_cli.history.inherited import emptied, fill_from, need_all, type_below
 from ssm_cli.history.plain import opened
 from ssm_cli.spec.afresh import is_of_users
@@ -105,7 +105,7 @@ class Carrier:
             known = self._made[id(value)] = value, self._whole(value, depth + 1)
         elif known[1] is UNDER_WAY:
             if not self._is_as_it_is(kind):
-                raise RecursionError(f"a {kind.__name__} holds itself")
+                raise RecursionError(f"{a_or_an(kind.__name__)} holds itself")
             self._inner.add(id(value))
             return value
         return known[1]
@@ -225,7 +225,7 @@ class Carrier:
         if all(self.carry(part, depth) is part for part in there.values()):
             return value
         if id(value) in self._inner:
-            raise RecursionError(f"a {type(value).__name__} holds itself")
+            raise RecursionError(f"{a_or_an(type(value).__name__)} holds itself")
         kind = type(value)
         made = kind() if kind is SimpleNamespace else object.__new__(kind)
         return self._object(value, made, depth)

@@ -117,7 +117,12 @@ def tree_at(node: Node, told: FromJournal, record: int) -> Node:
         Forgotten: the journal does not hold that record.
     """
     first, last = first_of(told), told.recorder.last()
-    if not first <= record <= last:
+    if record < first:
+        raise Forgotten(
+            f"record {record} is older than the saved states: the tree can be shown from record "
+            f"{first} on; `ssm data export` prints the older inputs that are kept"
+        )
+    if record > last:
         raise Forgotten(f"record {record} is not in the journal, which holds {first} to {last}")
     now_s, wall_s = told.recorder.instants.of(record)
     tree = Node(node.spec, name=node.name, clock=ManualClock(now_s, wall_s), guard=False)

@@ -20,6 +20,7 @@ import msgspec
 
 from ssm_cli.behaviour.equality import equal
 from ssm_cli.behaviour.results import Caller
+from ssm_cli.errors import a_or_an
 from ssm_cli.history.layout import Group, Pieces, Source, flat
 from ssm_cli.history.shapes import MAPS, MOST_DEEP, fields_of, is_named_tuple, is_record
 
@@ -146,7 +147,9 @@ class Literals:
         elif makes(kind, value, given, positional=False):
             keys = {name: f"{name}=" for name in given}
         else:
-            raise Unwritable(where, f"is a {kind.__name__} that its fields do not make again")
+            raise Unwritable(
+                where, f"is {a_or_an(kind.__name__)} that its fields do not make again"
+            )
         items = [(keys[n], self.source(p, f"{where}.{n}", deep + 1)) for n, p in given.items()]
         if any(keys.values()) and not all(is_name(n) for n in given):
             pairs = [
@@ -165,9 +168,8 @@ class Literals:
         """Return the source of a value of a subclass of a builtin type that adds nothing to it."""
         kind = type(value)
         base = next((base for base in BASES if isinstance(value, base)), None)
-        said = (
-            f"is a {kind.__module__}.{kind.__qualname__}, which cannot be written as Python source"
-        )
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        said = f"is {a_or_an(name)}, which cannot be written as Python source"
         if base is None or getattr(value, "__dict__", None):
             raise Unwritable(where, said)
         plain = base(value)
@@ -232,7 +234,7 @@ def text_source(value: str | bytes) -> Source:
 
 def key_shown(key: Any) -> str:
     """Return a key as a path shows it."""
-    return repr(key) if type(key) in (str, int, bytes, bool) else f"a {type(key).__name__}"
+    return repr(key) if type(key) in (str, int, bytes, bool) else f"{a_or_an(type(key).__name__)}"
 
 
 def is_name(name: str) -> bool:

@@ -13,8 +13,8 @@ from ssm_cli.commands.records import failed_reply_record
 from ssm_cli.errors import CallError, CallTimeout, QueueFull
 from ssm_cli.http.asking import outcome, value_text
 from ssm_cli.http.statuses import HttpError, status_of
-from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
-from ssm_cli.runtime.engine.pending import Pending
+from ssm_cli.runtime.durable.sessions import Replayed
+from ssm_cli.runtime.engine.pending import Pending, checked_request_id
 from ssm_cli.runtime.node import Node
 
 DEFAULT_TIMEOUT_S = 5.0

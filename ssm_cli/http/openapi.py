@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.commands.routes import INTO, PLACE, Role, Route
 from ssm_cli.http.events import ID_PATTERN
 from ssm_cli.http.routes import ROUTES, VALUES
-from ssm_cli.runtime.durable.sessions import MAX_REQUEST_CHARACTERS
+from ssm_cli.runtime.engine.pending import MAX_REQUEST_CHARACTERS
 from ssm_cli.runtime.views import Kind, State
 
 Schema = dict[str, Any]

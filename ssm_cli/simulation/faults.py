@@ -131,7 +131,7 @@ def read_weight(kind: FaultKind, word: str, workers: Sequence[str]) -> Weight:
     pattern = found["pattern"] or "*"
     if kind in OF_ALL and pattern != "*":
         raise CommandError(f"{option} happens to the whole tree; write `{option} {percent:g}%`")
-    if kind not in OF_ALL and not any(fnmatchcase(name, pattern) for name in workers):
+    if pattern != "*" and not any(fnmatchcase(name, pattern) for name in workers):
         raise CommandError(f"{option}: no worker matches `{pattern[:60]}`; `tree` shows them")
     return Weight(kind, pattern, percent / 100)
 

@@ -12,6 +12,7 @@ from functools import partial
 from types import FunctionType, MethodType
 
 from ssm_cli.behaviour.sizes import cut
+from ssm_cli.errors import a_or_an
 from ssm_cli.spec.keys import sentence
 
 MAKING = ("__init__", "__new__")
@@ -81,7 +82,7 @@ def _fault(name: str, function: Callable[..., object], given: list[str]) -> str:
     try:
         signature = inspect.signature(function, follow_wrapped=False)
     except ValueError:
-        wrong = f"has a {name.removeprefix('_')} with more bound than it takes"
+        wrong = f"has {a_or_an(name.removeprefix('_'))} with more bound than it takes"
         return sentence(wrong, wanted) if isinstance(function, partial) else ""
     except Exception:  # noqa: BLE001 - it cannot be known: user code may have made it anything
         return ""

@@ -26,7 +26,7 @@ from ssm_cli.behaviour.reading import classes_of
 from ssm_cli.behaviour.state_loop import MODES
 from ssm_cli.behaviour.statem import PureStatem, Statem
 from ssm_cli.codec.build import codec_for
-from ssm_cli.errors import message_of
+from ssm_cli.errors import a_or_an, message_of
 from ssm_cli.spec.arguments import (
     OF_A_CODEC,
     OF_A_MACHINE,
@@ -223,13 +223,15 @@ def _waiting_faults(code: object, names: Iterable[str]) -> Iterator[str]:
             waits = waits or any(map(inspect.isasyncgenfunction, ways))
             yields = any(map(inspect.isgeneratorfunction, ways))
         except Exception as error:  # noqa: BLE001 - its attributes are the user's, and raise anything
-            wrong = f"has a {name} that cannot be looked at, {message_of(error)}"
+            wrong = f"has {a_or_an(name)} that cannot be looked at, {message_of(error)}"
             yield sentence(wrong, "a function")
             continue
         if waits:
             yield sentence(f"has an async {name}", "a plain function, which the node runs at once")
         elif yields:
-            yield sentence(f"has a {name} that yields", "a plain function that returns its answer")
+            yield sentence(
+                f"has {a_or_an(name)} that yields", "a plain function that returns its answer"
+            )
 
 
 def _shared_faults(code: Any) -> Iterator[str]:

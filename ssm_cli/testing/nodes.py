@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, a_or_an
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.node import Node
 from ssm_cli.simulation.starting import unkept
@@ -63,5 +63,5 @@ def spec_of_tree(tree: SupervisorSpec | str | Path) -> SupervisorSpec:
     if isinstance(tree, str | Path):
         return load_tree(tree)
     raise CommandError(
-        f"a tree is a Supervisor, or the path of a tree file, not a {type(tree).__name__}"
+        f"a tree is a Supervisor, or the path of a tree file, not {a_or_an(type(tree).__name__)}"
     )

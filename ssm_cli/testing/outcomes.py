@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.commands.futures import pool_lines
 from ssm_cli.commands.records import instant
 from ssm_cli.errors import CommandError
 from ssm_cli.history.past import with_past
@@ -40,7 +41,8 @@ class Tried(msgspec.Struct, frozen=True):
         """Fail with the timeline of what was found, unless nothing was."""
         if not self.survived:
             way = self.told.get("way") or self.told.get("timeline") or self.told.get("firsts") or []
-            rows = way or self.told.get("never") or [self.told.get("test") or self.told]
+            other = [self.told.get("test") or self.told]
+            rows = way or self.told.get("never") or pool_lines(self.told.get("pools", ())) or other
             lines = [str(row) for row in rows]
             raise AssertionError("\n".join([self._why(bool(way)), *lines])[:MOST_SHOWN])
 
@@ -50,7 +52,7 @@ class Tried(msgspec.Struct, frozen=True):
             return f"stopped after {stopped}, before all was tried; ask for less at once:"
         if self.told.get("never"):
             return "parts of the rule were never known:"
-        if self.told.get("placements") == 0:
+        if "pools" in self.told and not is_way:
             return "nothing was tried, as there is no worker to put a fault into:"
         return "a way down was found:"
 

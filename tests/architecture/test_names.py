@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -72,3 +73,14 @@ def reads(tree: ast.AST) -> Counter[str]:
     """How often each name is read below a node."""
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
     return Counter(name.id for name in names if isinstance(name.ctx, ast.Load))
+
+
+def test_the_article_before_the_name_of_a_type_is_never_written_by_hand() -> None:
+    by_hand = re.compile(r"\ban? \{[^{}]*(__(qual)?name__|kind_of_code|name_of|form\.name)")
+    found = [
+        f"{module.place}: {line.strip()}"
+        for module in modules()
+        for line in module.text.splitlines()
+        if by_hand.search(line)
+    ]
+    assert not found, "`a_or_an` knows which article a name has"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ssm_cli.cli import app, environment, files, lines
+from ssm_cli.cli import app, environment, files, lines, where
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import Printer
 from ssm_cli.cli.session import Session
@@ -190,3 +190,10 @@ def test_a_defect_in_a_callback_ends_a_script_and_stops_the_tree() -> None:
     with pytest.raises(KeyError, match="a defect"):
         Session(node, Printer(env_of()), serve=serve).run(nothing_to_do())
     assert not node.running
+
+
+def test_a_diagnostic_line_is_at_the_reader_of_a_pipe_at_once() -> None:
+    raw = io.BytesIO()
+    env = Environment(io.StringIO(), io.StringIO(), io.TextIOWrapper(raw), {})
+    where.say(env, "shop does not answer")
+    assert raw.getvalue() == b"ssm: shop does not answer\n"

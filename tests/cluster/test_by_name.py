@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,3 +184,32 @@ def test_the_whole_cluster_is_shown_moved_and_heard(shop: Shell) -> None:
     refused = asked(shop, "nodes", "--forget", "n1")
     assert refused[0] == 5
     assert "n1 answers" in refused[2]
+
+
+def test_a_worker_in_the_place_of_the_url_is_told_as_that(shop: Shell) -> None:
+    done = shop.run("call", "--cluster", "billing.invoice", "Lookup x")
+    assert done.returncode == 2
+    assert "`billing.invoice` is no URL; write --cluster nats://HOST:PORT billing" in done.stderr
+
+
+@needs_openssl
+def test_a_certificate_that_is_missing_is_named_by_its_variable(tmp_path: Path) -> None:
+    wants = 'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{cert}", verify: true }}\n'
+    cert, key = make(tmp_path, "server")
+    servers = Servers(tmp_path, more=wants.format(cert=cert, key=key)).start_all()
+    shell = Shell(tmp_path)
+    url = servers.url.replace("nats://127.0.0.1", "tls://localhost")
+    try:
+        for given, said in (
+            ({}, f"the certificate of the cluster at {url} is not trusted: .*SSM_CLUSTER_CA names"),
+            ({"SSM_CLUSTER_CA": "/nope"}, "of /nope, which SSM_CLUSTER_CA names: "),
+            ({"SSM_CLUSTER_CA": str(cert)}, f"{url} wants a certificate of ours.*_CERT and .*_KEY"),
+            ({"SSM_CLUSTER_CERT": "/nope"}, "SSM_CLUSTER_CERT and SSM_CLUSTER_KEY: "),
+        ):
+            shell.environ |= {"SSM_CLUSTER": url, **given}
+            done = shell.run("nodes")
+            assert done.returncode == 5
+            assert re.search(said, done.stderr), done.stderr
+    finally:
+        shell.end()
+        servers.stop()

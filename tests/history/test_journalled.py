@@ -308,6 +308,28 @@ def test_nothing_is_written_and_a_running_tree_is_no_hindrance(folder: Path) -> 
         assert writing.last() > 0
 
 
+def test_a_record_older_than_the_saved_states_is_told_of_as_that(
+    tmp_path: Path,
+) -> None:
+    tree, data = tmp_path / "t.yaml", tmp_path / "data"
+    tree.write_text(
+        "supervisor: root\nchildren:\n"
+        "- {worker: a, start: 'ssm_cli.machines.kv:kv_store', persist: journal}\n"
+    )
+    with FolderStore(data) as store:
+        node = Node(load_tree(str(tree)), clock=ManualClock(), store=store, history=16).start()
+        node.call("a", b"Store x 1")
+        node.call("a", b"Store x 5")
+        node.stop()
+    run = ssm("open", str(data), "--tree", str(tree), "--", "state", "a", "--at", "1")
+    assert run.stdout == ""
+    assert run.stderr.splitlines()[-1] == (
+        "record 1 is older than the saved states: the tree can be shown from record 2 on; "
+        "`ssm data export` prints the older inputs that are kept"
+    )
+    assert '"Store x 1"' in ssm("data", "export", "--data", str(data)).stdout
+
+
 def test_code_that_steps_to_something_else_is_named(folder: Path) -> None:
     _, _, troubles = timeline(folder, a_tree(other_step))
     assert {trouble.worker for trouble in troubles} == {"one", "two"}

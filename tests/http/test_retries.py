@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from ssm_cli import Supervisor, Worker
+from ssm_cli.errors import DecodeError
+from ssm_cli.http.client.calls import HttpCalls
+from ssm_cli.http.client.connection import Address
 from ssm_cli.http.client.wire import request_bytes
 from ssm_cli.machines.kv import kv_store
+from ssm_cli.runtime.engine.pending import checked_request_id
 from tests.http.serving import Served, answers_from, serve
 from tests.http.test_calls import HOLDER
 
@@ -170,3 +174,11 @@ def test_a_call_that_was_stepped_is_remembered_when_its_worker_ends() -> None:
             assert served.node.get_state("slow") == 0
 
     asyncio.run(main())
+
+
+def test_a_request_id_that_cannot_be_sent_is_refused_in_the_words_of_the_tree() -> None:
+    with pytest.raises(DecodeError) as there:
+        checked_request_id("a\nb", "kv1")
+    with pytest.raises(DecodeError) as here:
+        HttpCalls(Address(path="/nowhere")).use_keys("a\nb")
+    assert f"kv1: {here.value}" == str(there.value)

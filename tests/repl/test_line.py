@@ -126,6 +126,8 @@ def test_a_line_that_can_still_become_a_command_is_not_called_wrong(text: str) -
         ("kv2 Store x ", ["value: int"]),
         ("kv2 Store value=1 ", ["key: str"]),
         ("kv2 Store x 1 ", []),
+        ("at ", ["RECORD|TIME|crash"]),
+        ("diff 1 ", ["[B]"]),
     ],
 )
 def test_the_signature_marks_what_is_being_typed(text: str, current: list[str]) -> None:

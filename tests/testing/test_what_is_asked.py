@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import Supervisor, Worker
+from ssm_cli import Strategy, Supervisor, Worker
 from ssm_cli.errors import CommandError
 from ssm_cli.machines.kv import kv_store
 from ssm_cli.simulation import asking
@@ -61,8 +61,25 @@ def test_a_tree_without_workers_has_not_survived() -> None:
     for tried in (check_policy(Supervisor("root")), chaos(Supervisor("root"), steps=5)):
         assert isinstance(tried, Tried)
         assert not tried.survived
-    with pytest.raises(AssertionError, match="nothing was tried"):
-        check_policy(Supervisor("root")).assert_survives()
+        with pytest.raises(AssertionError, match="nothing was tried"):
+            tried.assert_survives()
+
+
+def test_a_tree_with_an_empty_pool_alone_names_it_whatever_is_asked_of_it() -> None:
+    template = Worker("till", kv_store)
+    pool = Supervisor("tills", Strategy.SIMPLE_ONE_FOR_ONE, children=[template])
+    tree = Supervisor("root", children=[pool])
+    for tried in (check_policy(tree), chaos(tree, steps=5), chaos(tree, steps=5, crash="2%")):
+        assert not tried.survived
+        with pytest.raises(AssertionError) as failed:
+            tried.assert_survives()
+        assert str(failed.value).splitlines() == [
+            "nothing was tried, as there is no worker to put a fault into:",
+            "not tried: tills, a pool without children; ask a tree that runs and has some",
+        ]
+    with timed(tree) as live:
+        live.node.start_child("tills", "east")
+        check_policy(live.node, faults=1).assert_survives()
 
 
 def test_the_same_again_can_be_pasted_into_a_shell(tmp_path: Path) -> None:

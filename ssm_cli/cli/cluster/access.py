@@ -18,8 +18,18 @@ if TYPE_CHECKING:
     from ssm_cli.cluster.link.client import ClusterLinks
     from ssm_cli.spec.model import SupervisorSpec
 
-Cluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="URL", help="the cluster, nats://HOST:PORT")
+
+def no_worker(url: str | None) -> str | None:
+    """Return the value of `--cluster` for a call; refuse the worker's name in the URL's place."""
+    if url and ":" not in url and "." in url:
+        raise typer.BadParameter(f"`{url}` is no URL; write --cluster nats://HOST:PORT {url}")
+    return url
+
+
+URL_HELP = "the cluster, nats://HOST:PORT"
+Cluster = Annotated[str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP)]
+CallCluster = Annotated[
+    str | None, typer.Option("--cluster", metavar="URL", help=URL_HELP, callback=no_worker)
 ]
 Takeover = Annotated[
     bool, typer.Option("--takeover", help="take remote children over from the tree that has them")

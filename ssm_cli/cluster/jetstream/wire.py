@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,8 @@ from ssm_cli.errors import CommandError, message_of
 from ssm_cli.private import load_pair
 
 INSTALL = "pip install 'supervised-state-machines[cluster]'"
+OURS = re.compile(r"_ALERT_(\w*CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED)")
+"""How OpenSSL names what a server says of the certificate of ours that it has got or missed."""
 SCHEMES = ("nats", "tls", "ws", "wss")
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
@@ -278,13 +281,28 @@ async def connect(access: Access, name: str) -> Wire:
     except (TimeoutError, errors.Error, OSError, ValueError) as error:
         await client.close()
         why = heard.last or message_of(error) or type(error).__name__
-        raise ClusterError(
-            f"no cluster at {access.url}: {why}; start one with `ssm node`, or give --cluster URL"
-        ) from error
+        raise ClusterError(unreached(access.url, why)) from error
     heard.connecting = False
     wire = Wire(client, errors, denials)
     await wire.listen()
     return wire
+
+
+def unreached(url: str, why: str) -> str:
+    """Return what is said of a cluster that nobody got into: what to do about `why`.
+
+    >>> unreached("tls://h:4222", "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+    ... # doctest: +NORMALIZE_WHITESPACE
+    'the certificate of the cluster at tls://h:4222 is not trusted: [SSL: CERTIFICATE_VERIFY_FAILED]
+    self-signed certificate; SSM_CLUSTER_CA names the file of who signed it'
+    """
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        what = f"the certificate of the cluster at {url} is not trusted"
+        return f"{what}: {why}; SSM_CLUSTER_CA names the file of who signed it"
+    if OURS.search(why):
+        what = f"the cluster at {url} wants a certificate of ours that it trusts"
+        return f"{what}: {why}; SSM_CLUSTER_CERT and SSM_CLUSTER_KEY name its files"
+    return f"no cluster at {url}: {why}; start one with `ssm node`, or give --cluster URL"
 
 
 def _tls_transport() -> Any:
@@ -369,11 +387,12 @@ def secure(access: Access) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=str(Path(access.ca)) if access.ca else None)
     except OSError as error:
-        raise ClusterError(f"cannot read the certificates of {access.ca}: {error}") from error
+        what = f"the certificates of {access.ca}, which SSM_CLUSTER_CA names"
+        raise ClusterError(f"cannot read {what}: {error}") from error
     if access.cert:
         key = Path(access.key) if access.key else None
         try:
             load_pair(context, Path(access.cert), key, access.key_password or None)
         except CommandError as error:
-            raise ClusterError(str(error)) from error
+            raise ClusterError(f"SSM_CLUSTER_CERT and SSM_CLUSTER_KEY: {error}") from error
     return context

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from ssm_cli.errors import SsmError, TreeFileError, message_of
+from ssm_cli.errors import SsmError, TreeFileError, a_or_an, message_of
 from ssm_cli.spec.judge import complaints_of, complaints_text
 from ssm_cli.spec.load import load_tree
 from ssm_cli.spec.model import SupervisorSpec
@@ -47,7 +47,7 @@ def tree_of(reference: str, folder: Path) -> SupervisorSpec:
     if problems := check_spec(tree):
         raise Undefined(complaints_text(reference, complaints_of(problems)))
     if not isinstance(tree, SupervisorSpec):
-        raise Undefined(f"{reference} is a {type(tree).__name__}; a Supervisor is needed")
+        raise Undefined(f"{reference} is {a_or_an(type(tree).__name__)}; a Supervisor is needed")
     return tree
 
 

@@ -12,7 +12,7 @@ from ssm_cli.behaviour.event import Event
 from ssm_cli.behaviour.results import Error, Ok
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import code_changed
-from ssm_cli.errors import CodeRefused, SsmError
+from ssm_cli.errors import CodeRefused, SsmError, a_or_an
 from ssm_cli.history.comparing import Comparison
 from ssm_cli.history.counterparts import OtherLoads
 from ssm_cli.history.other_code import Clock, Code, tried
@@ -169,9 +169,10 @@ class Changing:
             raise self._refused("its code cannot be used", error) from error
         if refusal is not None:
             raise CodeRefused(f"{self.worker}: {'; '.join(refusal.complaints)}")
-        if kind_of_code(made) != kind_of_code(self.own):
+        old, new = kind_of_code(self.own), kind_of_code(made)
+        if new != old:
             raise CodeRefused(
-                f"{self.worker} was a {kind_of_code(self.own)} and would be a {kind_of_code(made)}:"
+                f"{self.worker} was {a_or_an(old)} and would be {a_or_an(new)}:"
                 f" its state is of another form; start the tree anew with that"
             )
         sound: Behaviour = made

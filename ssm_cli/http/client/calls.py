@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import CallTimeout, DecodeError, NoTree, SsmError
+from ssm_cli.errors import CallTimeout, NoTree, SsmError
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -26,7 +26,7 @@ from ssm_cli.http.client.connection import Address, Connection
 from ssm_cli.http.client.failures import error_in, raise_error, raise_reply, record_of
 from ssm_cli.http.client.wire import Response
 from ssm_cli.http.routes import BY_EFFECT, STOPPED
-from ssm_cli.runtime.engine.pending import checked_seconds
+from ssm_cli.runtime.engine.pending import checked_request_id, checked_seconds
 
 GRACE_S = 1.0  # an answer may be this much later than the deadline that the server keeps
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
@@ -81,8 +81,7 @@ class HttpCalls:
         if request_id is None:
             return
         if not request_id.isprintable():
-            wrong = "it holds characters that are not printable"
-            raise DecodeError(f"the request id is refused: {wrong}; expected printable text")
+            checked_request_id(request_id, "")
         self._keys = keys_from(request_id)
 
     def call_value(

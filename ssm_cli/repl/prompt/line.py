@@ -368,8 +368,5 @@ def _beginning(word: str, known: Iterable[str]) -> tuple[Candidate, ...]:
 
 def _usage(verb: Verb, slot: Slot) -> tuple[tuple[str, bool], ...]:
     """How a verb is written, in parts; the parameter `slot` is marked."""
-    parts = [(verb.name, False)]
-    for parameter in verb.parameters:
-        shown = "|".join(parameter.choices) or parameter.name.upper()
-        parts.append((shown if parameter.required else f"[{shown}]", parameter is slot))
-    return (*parts, (f"  {verb.help}", False))
+    parts = [(one.usage, one is slot) for one in verb.parameters]
+    return ((verb.name, False), *parts, (f"  {verb.help}", False))

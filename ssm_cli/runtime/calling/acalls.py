@@ -9,9 +9,8 @@ from ssm_cli.errors import CallError, DecodeError, SsmError
 from ssm_cli.runtime.calling.calls import as_asked
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S
-from ssm_cli.runtime.durable.sessions import checked_request_id
 from ssm_cli.runtime.engine.cell import WorkerCell
-from ssm_cli.runtime.engine.pending import Pending, checked_seconds
+from ssm_cli.runtime.engine.pending import Pending, checked_request_id, checked_seconds
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.intake import need_worker
 from ssm_cli.runtime.remote.calling import acall_far

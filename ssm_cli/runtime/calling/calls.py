@@ -11,9 +11,9 @@ from ssm_cli.behaviour.dispatch import Kind
 from ssm_cli.errors import CallTimeout
 from ssm_cli.runtime.calling.casts import written
 from ssm_cli.runtime.calling.waiting import TIMEOUT_S, Serving
-from ssm_cli.runtime.durable.sessions import Replayed, checked_request_id
+from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
-from ssm_cli.runtime.engine.pending import Pending, checked_seconds, late
+from ssm_cli.runtime.engine.pending import Pending, checked_request_id, checked_seconds, late
 from ssm_cli.runtime.engine.world import World, answered_call, call_of
 from ssm_cli.runtime.performer.ending import early_replies
 from ssm_cli.runtime.performer.intake import forbid_reentry, need_worker, put

@@ -16,7 +16,7 @@ from ssm_cli.behaviour.statem import PureStatem
 from ssm_cli.codec.classes import Classes
 from ssm_cli.codec.declared import Declared
 from ssm_cli.codec.kinds import found_code, name_of
-from ssm_cli.errors import StorageError
+from ssm_cli.errors import StorageError, a_or_an
 from ssm_cli.runtime.durable.records import Code
 from ssm_cli.spec.afresh import DIGEST_BYTES, source_digest
 
@@ -50,9 +50,9 @@ class Facts:
         """
         for path, name in self.declared.refused:
             raise StorageError(
-                f"the state of {worker} cannot outlive the process: state{path} is a {name}; keep "
-                f"plain data, dataclasses or msgspec.Struct types there, and make a {name} in "
-                f"`restore`, outside the state"
+                f"the state of {worker} cannot outlive the process: state{path} is "
+                f"{a_or_an(name)}; keep plain data, dataclasses or msgspec.Struct types there, "
+                f"and make {a_or_an(name)} in `restore`, outside the state"
             )
         return Classes(self.classes, self.tagged, self.home)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ssm_cli.codec.build import codec_for
-from ssm_cli.errors import CalleeCrashed, CalleeStopped, DecodeError, Denied, SsmError
+from ssm_cli.errors import CalleeCrashed, CalleeStopped, Denied, SsmError
 from ssm_cli.runtime.durable.ports import SnapshotStore
 from ssm_cli.runtime.durable.records import Input
 from ssm_cli.runtime.durable.snapshots import REQUEST, Answered, pack, unpack
@@ -16,28 +16,6 @@ from ssm_cli.runtime.engine.cell import WorkerCell
 from ssm_cli.runtime.engine.pending import Pending
 
 KEPT_ANSWERS = 10_000  # calls that are remembered by their request id; the oldest go
-MAX_REQUEST_CHARACTERS = 200
-
-
-def checked_request_id(request_id: str, worker: str) -> str:
-    """Return a request id, if it is one; "" stands for none.
-
-    Raises:
-        DecodeError: it is no text of at most `MAX_REQUEST_CHARACTERS` printable characters, or of
-            blanks only. Nothing was stepped.
-    """
-    if type(request_id) is not str:
-        wrong = f"it is of type {type(request_id).__name__}"
-    elif len(request_id) > MAX_REQUEST_CHARACTERS:
-        wrong = f"it has {len(request_id)} characters"
-    elif not request_id.isprintable():
-        wrong = "it holds characters that are not printable"
-    elif request_id.isspace():
-        wrong = "it is blank"
-    else:
-        return request_id
-    expected = f"text of at most {MAX_REQUEST_CHARACTERS} printable characters"
-    raise DecodeError(f"the request id is refused: {wrong}; expected {expected}", worker=worker)
 
 
 class Replayed:

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import msgspec
 
 from ssm_cli.behaviour.sizes import cut
-from ssm_cli.errors import CallTimeout, SsmError
+from ssm_cli.errors import CallTimeout, DecodeError, SsmError
 from ssm_cli.runtime.clock import is_number_of_seconds
 from ssm_cli.runtime.outside import forgive
 from ssm_cli.runtime.traces import calls_user
 
+MAX_REQUEST_CHARACTERS = 200
 FAILED = "a listener for the outcome of a call failed"
 
 
@@ -176,9 +177,32 @@ def checked_seconds(seconds: Any, name: str = "timeout_s", *, endless: bool = Tr
         ...
     ValueError: timeout_s=nan is no time: expected a number of seconds, or None
     """
+    if type(seconds) is float and seconds >= 0:  # the plain case, and no nan
+        return
     if not (is_number_of_seconds(seconds) or (endless and seconds is None)):
         wanted = f"expected a number of seconds{', or None' * endless}"
         raise ValueError(f"{name}={cut(ascii(seconds))} is no time: {wanted}")
+
+
+def checked_request_id(request_id: str, worker: str) -> str:
+    """Return a request id, if it is one; "" stands for none.
+
+    Raises:
+        DecodeError: it is no text of at most `MAX_REQUEST_CHARACTERS` printable characters, or of
+            blanks only. Nothing was stepped.
+    """
+    if type(request_id) is not str:
+        wrong = f"it is of type {type(request_id).__name__}"
+    elif len(request_id) > MAX_REQUEST_CHARACTERS:
+        wrong = f"it has {len(request_id)} characters"
+    elif not request_id.isprintable():
+        wrong = "it holds characters that are not printable"
+    elif request_id.isspace():
+        wrong = "it is blank"
+    else:
+        return request_id
+    expected = f"text of at most {MAX_REQUEST_CHARACTERS} printable characters"
+    raise DecodeError(f"the request id is refused: {wrong}; expected {expected}", worker=worker)
 
 
 def late(worker: str, timeout_s: float) -> CallTimeout:

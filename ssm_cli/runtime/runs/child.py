@@ -97,7 +97,9 @@ def work_done(work: bytes, main_file: str) -> bytes:
     try:
         return b"D" + pickle.dumps(value)
     except BaseException as error:  # noqa: BLE001 - whatever pickling raises
-        text = f"its answer, a {type(value).__name__}, cannot be pickled: {what_it_says(error)}"
+        text = (
+            f"its answer, of type {type(value).__name__}, cannot be pickled: {what_it_says(error)}"
+        )
         return failure_sent("unsendable", type(error).__name__, text)
 
 
