@@ -157,7 +157,7 @@ def test_a_message_that_cannot_cross_reaches_the_members_here_and_says_so(scene:
     scene.node.call("ann", Enter("tea"))
     scene.node.publish("tea", large)
     (value, size) = scene.dropped()
-    assert value[1].startswith("it does not cross to other processes: a object is no JSON")
+    assert value[1].startswith("it does not cross to other processes: an object is no JSON")
     assert size[1].endswith("and at most 900,000 cross")
     assert len(scene.node.get_state("ann")) == 1
     assert scene.links.published == []

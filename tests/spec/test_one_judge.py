@@ -873,7 +873,7 @@ async def waiting_init(name: str) -> None: ...
         (lambda: None, "has the init(); expected init(name)"),
         (lambda name, args: None, "has the init(name, args); expected init(name)"),
         (waiting_init, "has an async init; expected a plain function"),
-        (yields, "has a init that yields"),
+        (yields, "has an init that yields"),
         (lambda name: None, ""),
         (None, ""),
     ],
