@@ -54,6 +54,12 @@ THEMES = (
 SCENARIOS: list[Scenario] = [scenario for theme in THEMES for scenario in theme.SCENARIOS]
 
 
+pytestmark = [  # of a run that is struck before it has begun: Python tells of its coroutine
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
 @cache
 def planned(method: Method) -> dict[str, list[Point]]:
     return plan([*SCENARIOS, *second()], method)

@@ -79,10 +79,10 @@ CODES = {
     "a struct": STRUCT, "a NamedTuple": NAMED, "the data of a Statem": DATA,
 }  # fmt: skip
 RETYPED = [
-    ("int", "5", "dict[str, int]", "it is a int, and the code says dict[str, int] now"),
+    ("int", "5", "dict[str, int]", "it is an int, and the code says dict[str, int] now"),
     ("tuple[str, ...]", "('a',)", "dict[str, int]", "it is a tuple"),
-    ("list[int]", "[1]", "list[str]", "it is a int, and the code says str now"),
-    ("int", "5", "str | None", "it is a int"),
+    ("list[int]", "[1]", "list[str]", "it is an int, and the code says str now"),
+    ("int", "5", "str | None", "it is an int"),
 ]
 
 
@@ -152,7 +152,7 @@ def test_a_code_change_to_another_type_is_refused_and_a_right_one_taken(tmp_path
         with pytest.raises(CodeRefused, match=r"it is a list.*; mend its `code_change`;"):
             node.reload(sure="yes")
         folder.write(turned.replace("WHAT", "state"))
-        with pytest.raises(CodeRefused, match="it is a int"):
+        with pytest.raises(CodeRefused, match="it is an int"):
             node.reload(sure="yes")
         folder.write(turned.replace("WHAT", "{'a': state}"))
         assert node.reload(sure="yes")["done"]
