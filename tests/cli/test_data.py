@@ -315,3 +315,10 @@ def test_wrong_words_are_refused_in_a_line(
     place: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     assert said in ssm(place, *words, code=code)
+
+
+@pytest.mark.parametrize("script", ["typo.ssm", "."])
+def test_a_script_that_cannot_be_read_starts_no_tree(place: Path, script: str) -> None:
+    said = ssm(place, "run", "shop.yaml", "--script", script, code=2)
+    assert f"cannot read the script {script}: nothing was started" in " ".join(said.split())
+    assert not (place / "state" / "ssm" / "data").exists()
