@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -169,6 +170,8 @@ def _check(
         raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
     if script is not None and command:
         raise typer.BadParameter("give the commands by --script or by -c, not by both")
+    if script not in (None, "-") and (Path(script).is_dir() or not os.access(script, os.R_OK)):
+        raise typer.BadParameter(f"cannot read the script {script}: nothing was started")
     if detach and not headless:
         raise typer.BadParameter("--detach needs --headless: nobody would see a prompt")
     if detach and no_socket:

@@ -54,8 +54,8 @@ class ManualClock:
 
     def __init__(self, wall_s: float = 1_767_225_600.0, now_s: float = 0.0) -> None:
         for seconds in (wall_s, now_s):
-            if not (is_number_of_seconds(seconds) and math.isfinite(seconds)):
-                raise ValueError(f"{cut(ascii(seconds))} is no time: expected a number of seconds")
+            fine = is_number_of_seconds(seconds) and math.isfinite(seconds)
+            need_time(seconds, "begin at", "a number", fine=fine)
         self._now_s = now_s
         self._epoch_s = wall_s - now_s
         self._watchers: list[Watcher] = []
@@ -80,10 +80,9 @@ class ManualClock:
                 passed.
         """
         is_number = is_number_of_seconds(seconds)
-        if not (is_number and seconds >= 0 and self._now_s + seconds < math.inf):
-            what = "run backwards:" if is_number and seconds < 0 else "pass by"
-            said = cut(ascii(seconds))
-            raise ValueError(f"time does not {what} {said} s; expected 0 or more, with an end")
+        fine = is_number and seconds >= 0 and self._now_s + seconds < math.inf
+        what = "run backwards:" if is_number and seconds < 0 else "pass by"
+        need_time(seconds, what, "0 or more", fine=fine)
         end_s = self._now_s + seconds
         while True:
             instants = [(w.next_s(), w.reached) for w in self._watchers]
@@ -122,3 +121,10 @@ def is_number_of_seconds(seconds: Any) -> bool:
         return not math.isnan(seconds)
     whole = isinstance(seconds, int) and not isinstance(seconds, bool)
     return whole and abs(seconds) <= sys.float_info.max
+
+
+def need_time(seconds: Any, what: str, wanted: str, *, fine: bool) -> None:
+    """Raise `ValueError` for seconds that no clock can do, unless they are fine."""
+    if not fine:
+        said = cut(ascii(seconds))
+        raise ValueError(f"time does not {what} {said} s; expected {wanted}, with an end")

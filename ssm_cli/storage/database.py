@@ -139,7 +139,7 @@ class Database:
             raise StorageDamaged(
                 f"{self.path}: {', '.join(wrong[:3]) or 'the whole'} of its cells (saved states "
                 f"and what belongs to them) is not what was written; nothing was changed: restore "
-                f"a backup, or see `ssm data verify`"
+                f"a backup"
             )
         return Seal(rows[0][0], seal.sum)
 
@@ -148,9 +148,7 @@ class Database:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         text = f"cannot {doing} {self.path}: {error}"
         if code in DAMAGED or isinstance(error, sqlite3.ProgrammingError | UnicodeDecodeError):
-            return StorageDamaged(
-                f"{text}; nothing was changed: restore a backup, or see `ssm data verify`"
-            )
+            return StorageDamaged(f"{text}; nothing was changed: restore a backup")
         return StorageError(text + HINTS.get(code, ""))
 
     def write(self, statement: str, *values: object) -> StorageError | None:

@@ -315,3 +315,31 @@ def test_wrong_words_are_refused_in_a_line(
     place: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     assert said in ssm(place, *words, code=code)
+
+
+@pytest.mark.parametrize("script", ["typo.ssm", "."])
+def test_a_script_that_cannot_be_read_starts_no_tree(place: Path, script: str) -> None:
+    said = ssm(place, "run", "shop.yaml", "--script", script, code=2)
+    assert f"cannot read the script {script}: nothing was started" in " ".join(said.split())
+    assert not (place / "state" / "ssm" / "data").exists()
+
+
+def test_records_of_a_worker_that_is_misspelt_are_refused_with_those_that_there_are(
+    place: Path,
+) -> None:
+    run(place, "snap Store a 1", "book Store b 2")
+    assert '"worker":"book"' in ssm(place, "data", "export", "--worker", "book").replace(" ", "")
+    assert ssm(place, "data", "export", "--worker", "snap") == ""
+    said = " ".join(ssm(place, "data", "export", "--worker", "boko", code=74).split())
+    assert "nothing is kept of boko; expected one of" in said
+    assert "book" in said.partition("one of")[2]
+
+
+def test_verify_does_not_send_to_itself_where_a_journal_is_damaged(place: Path) -> None:
+    run(place, "book Store b 2")
+    journal = place / "state" / "ssm" / "data" / "shop" / "journal.db"
+    data = journal.read_bytes()
+    journal.write_bytes(data[:100] + bytes(len(data) - 100))
+    said = ssm(place, "data", "verify", code=74)
+    assert "restore a backup" in said
+    assert "ssm data verify" not in said

@@ -112,12 +112,17 @@ def export(
     """Print the journal, one JSON record a line, oldest first."""
     env: Environment = ctx.obj
     del output  # JSON is the one form that it has
-    from ssm_cli.storage.contents import history, stored_text  # noqa: PLC0415 - as above
+    from ssm_cli.storage.contents import contents, history, stored_text  # noqa: PLC0415 - as above
 
     with store_of(env, tree, data) as store:
+        known = {saved.worker for saved in contents(store).states} if worker is not None else {""}
         for seq, record in history(store):
+            known.add(getattr(record, "worker", ""))
             if worker is None or worker == getattr(record, "worker", None):
                 env.stdout.write(json_line(stored_text(seq, record)) + "\n")
+        if worker is not None and worker not in known:
+            names = ", ".join(sorted(known - {""})[:20]) or "none"
+            raise StorageError(f"nothing is kept of {worker[:80]}; expected one of {names}")
     return ExitCode.DONE
 
 

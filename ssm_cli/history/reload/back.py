@@ -275,8 +275,9 @@ def since_of(recorder: Recorder | None, undo: Undo) -> list[Served]:
     first = None if recorder is None or not recorder.ring else recorder.ring[0][0]
     if served and (first is None or first > undo.number):
         raise Forgotten(
-            f"{undo.worker} has served {served:,} inputs since, and not all of them are "
-            f"remembered (`--history N`): put the old code into its file, and `reload`"
+            f"{undo.worker} has served {served:,} inputs since the reload, which is record "
+            f"{undo.number:,}, and {_kept(first)} (`--history N`): put the old code into its file, "
+            f"and `reload`"
         )
     if recorder is None:
         return []
@@ -291,3 +292,8 @@ def each_once(classes: Iterable[Classes]) -> list[Classes]:
         if one not in found:
             found.append(one)
     return found
+
+
+def _kept(first: int | None) -> str:
+    """Return from where on is remembered what came to a worker."""
+    return "nothing is remembered" if first is None else f"only records from {first:,} on are kept"

@@ -150,7 +150,10 @@ def test_inputs_that_are_forgotten_cannot_be_stepped_again(tmp_path: Path) -> No
         desk.change('"Bought"', '"Got"')
         node.reload(sure="yes")
         desk.serve(["Ask"] * 20)
-        with pytest.raises(Forgotten, match="put the old code into its file"):
+        why = (
+            r"reload, which is record \d+, and only records from \d+ on are kept \(`--history N`\)"
+        )
+        with pytest.raises(Forgotten, match=f"{why}: put the old code into its file"):
             node.rollback(sure="yes")
         assert desk.call("Put BUY 1") == b"Got"
 
