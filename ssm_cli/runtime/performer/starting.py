@@ -119,10 +119,12 @@ def started(world: World, cell: Cell, outcome: Started) -> tuple[str, Cell, Deta
     if sup is not None and sup is world.outside.completing and not isinstance(outcome, Ignore):
         sup.last_reason = Shutdown(FailedToStart(cell.spec.id, outcome))
         sup.status = CellStatus.ENDING  # it does not come up without that child
-    ignored = isinstance(outcome, Ignore)
-    if ignored or cell.status not in (CellStatus.RESTARTING, CellStatus.WAITING):
+    if isinstance(outcome, Ignore):
+        cell.status = CellStatus.UNDEFINED
+        return "ignored", cell, None
+    if cell.status not in (CellStatus.RESTARTING, CellStatus.WAITING):
         cell.status = CellStatus.UNDEFINED  # else it is to be tried again
-    return ("ignored", cell, None) if ignored else ("start_failed", cell, failure(outcome))
+    return "start_failed", cell, failure(outcome)
 
 
 def start_worker(world: World, cell: WorkerCell) -> Started:
