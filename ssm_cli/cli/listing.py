@@ -12,7 +12,7 @@ import typer
 from ssm_cli.cli import faces
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer, did
-from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, trees
+from ssm_cli.cli.where import Name, Output, Url, Where, Worker, say, seconds_option, trees
 from ssm_cli.commands.records import each_node, tree_record
 from ssm_cli.commands.text import brief, duration, table
 from ssm_cli.errors import CallTimeout, CommandError, NoProc
@@ -105,9 +105,7 @@ def wait(
     condition: Annotated[
         str, typer.Option("--for", metavar="WHAT", help="a state, or as `steps>=10`")
     ] = "running",
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="how long to wait")
-    ] = 30.0,
+    timeout: Annotated[float, seconds_option("how long to wait")] = 30.0,
     name: Name = None,
     url: Url = None,
     output: Output = None,

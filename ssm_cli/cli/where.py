@@ -43,11 +43,23 @@ def as_typer(option: Option) -> Any:
     )
 
 
+def seconds_option(help_text: str) -> Any:
+    """Return an option for seconds, with the bounds that those of the table of verbs have."""
+
+    def checked(given: float) -> float:
+        if not 0 <= given < MOST_S:
+            raise typer.BadParameter(f"takes a number from 0, below 1,000,000,000, not `{given:g}`")
+        return given
+
+    return typer.Option(metavar="SECONDS", help=help_text, callback=checked)
+
+
 Output = Annotated[str | None, as_typer(OUTPUT)]
 At = Annotated[str | None, as_typer(AT)]
 Into = Annotated[str | None, as_typer(INTO)]
 TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
+MOST_S = 1e9
 STDIN = "<stdin>"  # what complaints call standard input
 
 

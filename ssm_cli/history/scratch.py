@@ -73,7 +73,7 @@ class Scratch:
         told: Data = {"place": fork.name, "number": at, "waiting": waiting_in(node)}
         if runs := sum(len(under_way_of(node, name)["runs"]) for name in node.names("worker")):
             told["runs"] = runs
-        if held := [*islice(held_in(node), MOST_HELD)]:
+        if held := [*islice(held_below(node), MOST_HELD)]:
             told["held"] = held
         return told | ({} if module is None else {"code": module.__file__})
 
@@ -299,7 +299,7 @@ def told_of(function: Any) -> str:
     return function if isinstance(function, str) else lasting_name(function)
 
 
-def held_in(node: Node) -> Iterator[str]:
+def held_below(node: Node) -> Iterator[str]:
     """Yield the workers and supervisors of a fork that serve nothing until they are resumed."""
     for name, cell in node._world.names.items():  # noqa: SLF001 - of a fork that nobody else has
         if cell.extra is not None and cell.extra.suspended:

@@ -106,7 +106,9 @@ def test_help_without_a_command_is_that_of_the_program(
     [
         "bogus", "sate", "call", "call kv1", "ls extra", "ls --bogus", "ls -o xml", "tree -o x",
         "tree --nope", "run", "run --nope", "run x --ui foo", "run x -o dot", "run x --detach",
-        "wait", "wait w --timeout x", "wait w --timeout -1", "wait w --for x", "data", "data bogus",
+        "wait", "wait w --timeout x", "wait w --timeout -1", "wait w --timeout nan",
+        "wait w --timeout inf", "node --drain nan", "node --drain -1", "wait w --for x",
+        "data", "data bogus",
         "data ls -o dot", "data quarantine --retry x", "attach a b", "attach a --name b", "--nope",
         "state", "set kv1", "trace kv1 maybe", "help bogus", "move a", "new",
         "node --label x", "log -n x", "call --timeout x kv1 y", "--install-completion tcsh",

@@ -11,6 +11,7 @@ import typer
 
 from ssm_cli.cli.cluster.access import Cluster
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.where import seconds_option
 
 NAME = re.compile(r"[\w.-]{1,200}")
 
@@ -27,11 +28,7 @@ def node(
     ] = None,
     drain: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS",
-            min=0,
-            help="how long subtrees that no other node takes run on, once the node is to end",
-        ),
+        seconds_option("how long subtrees that no other node takes run on, once it is to end"),
     ] = 20.0,
     directory: Annotated[
         str, typer.Option("--dir", metavar="DIR", help="where tree files and modules are")

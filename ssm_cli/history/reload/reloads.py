@@ -96,7 +96,7 @@ class Reloads:
         return self._settle(made, sure, plan)
 
     def _plan(self, what: str | None, sure: str, place: str) -> CodePlan | None:
-        self._check(sure, place)
+        check_asked(self._world, sure, place)
         wanted = meant(self._world, self._homes, what)
         behind = self._left.behind(self._world, wanted)
         names = stale(wanted)
@@ -134,7 +134,7 @@ class Reloads:
 
     def watch(self, place: str = "") -> Data:
         """Look at the files of the code, as a timer of `ssm run --reload` does now and then."""
-        self._check("", place)
+        check_asked(self._world, "", place)
         if self._watching is None:
             self._watching = FileWatch(self._world, self._files, self.reload)
         self._watching.look()
@@ -165,7 +165,7 @@ class Reloads:
             CodeRefused: there was no reload; or a worker cannot go back, and all is as it was.
             Forgotten: not all of the inputs since are remembered, or of which classes they are.
         """
-        self._check(sure, place)
+        check_asked(self._world, sure, place)
         undone, workers = self._last(worker)
         until_s = self._clock() + LONG_S
         given = self._world, self._instant, self._clock, until_s
@@ -224,7 +224,7 @@ class Reloads:
         Returns:
             By kind how many inputs there are, as `replay`, and `wanted`, `clean`, `over`, `why`.
         """
-        self._check("", place)
+        check_asked(self._world, "", place)
         if code is not None:
             if len(self._shadows) >= MOST_SHADOWS and worker not in self._shadows:
                 raise CodeRefused(f"{MOST_SHADOWS} workers have a shadow; `--off` ends one")
@@ -245,7 +245,7 @@ class Reloads:
         Raises:
             CodeRefused: it has no shadow, or what is stored of it names its code's own file.
         """
-        self._check(sure, place)
+        check_asked(self._world, sure, place)
         shadow = self._shadow(worker)
         shadow.catch_up()
         if shadow.is_own_file():
@@ -283,12 +283,14 @@ class Reloads:
             raise CodeRefused(f"{worker} is no worker")
         return found
 
-    def _check(self, sure: str, place: str) -> None:
-        need_running(self._world)
-        if place:
-            raise ReadOnly(HERE)
-        if sure not in SURE:
-            raise CommandError(f"`sure` is {' or '.join(SURE[1:])}, or left out, not `{sure[:40]}`")
+
+def check_asked(world: World, sure: str, place: str) -> None:
+    """Check that code can be changed: of a tree that runs, as it is now."""
+    need_running(world)
+    if place:
+        raise ReadOnly(HERE)
+    if sure not in SURE:
+        raise CommandError(f"`sure` is {' or '.join(SURE[1:])}, or left out, not `{sure[:40]}`")
 
 
 def is_agreed(told: Data, sure: str, plan: str) -> tuple[bool, bool]:
