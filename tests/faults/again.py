@@ -101,7 +101,7 @@ def handlers(path: str) -> Iterator[Handler]:
 def firsts(handler: Handler, scenarios: Sequence[Scenario]) -> Iterator[tuple[Scenario, First]]:
     """Yield what may bring the engine to a handler."""
     for scenario in scenarios:
-        for (code, line), (act, _, _) in record(scenario).times.items():
+        for (code, line, _), (act, _, _) in record(scenario).times.items():
             if code.co_filename == handler.path and line in handler.body:
                 for error in handler.errors:
                     yield scenario, First(code, line, act, error)

@@ -51,7 +51,7 @@ AGAIN_CPU_S = 0.004  # soon, as the engine may take the first ones for crashes o
 LATER_TOO = THOROUGH  # strike at a later time of each line, too: twice as long
 MOST_HUNG = 2  # runs of a scenario that do not end, before the sweep is given up
 
-Line = tuple[CodeType, int]
+Line = tuple[CodeType, int, str]  # its file, too: code of the same lines elsewhere is equal
 
 
 class Terminate(BaseException):
@@ -145,7 +145,8 @@ class Recorder:
 
     def _count(self, frame: FrameType) -> None:
         if not is_bare_try(frame) and self._stage is not None:
-            line, act = (frame.f_code, frame.f_lineno), self._stage.number
+            code, act = frame.f_code, self._stage.number
+            line = code, frame.f_lineno, code.co_filename
             first, last, times = self.times.get(line, (act, act, 0))
             self.times[line] = first, act, times + 1 if act == last else 1
             self._lines += 1
@@ -159,7 +160,7 @@ class Recorder:
         """The first and the last time that a line is reached."""
         first, last, times = self.times[line]
         return [
-            Point(*line, act, time, act in self.down)
+            Point(*line[:2], act, time, act in self.down)
             for act, time in sorted({(first, 1), (last, times)})
         ]
 
@@ -393,8 +394,8 @@ def executed(scenarios: Sequence[Scenario]) -> dict[str, set[int]]:
     """The lines of the engine that the scenarios execute, by file."""
     found: dict[str, set[int]] = defaultdict(set)
     for scenario in scenarios:
-        for code, line in record(scenario).times:
-            found[code.co_filename].add(line)
+        for _, line, file in record(scenario).times:
+            found[file].add(line)
     return found
 
 

@@ -24,6 +24,11 @@ def as_engine(function: Any) -> Any:
     return FunctionType(function.__code__, given, closure=function.__closure__)
 
 
+def as_in(code: CodeType) -> Callable[[CodeType], bool]:
+    """Return what knows a code, and that of its module loaded anew; no code of another file."""
+    return lambda other: other == code and other.co_filename == code.co_filename
+
+
 if sys.version_info >= (3, 12):
     LINE = sys.monitoring.events.LINE
     _codes: list[CodeType] = []
@@ -32,7 +37,7 @@ if sys.version_info >= (3, 12):
     def watch_code(code: CodeType, see: See) -> None:
         """Have `see` called at each line of `code`, until `unwatch`; it may raise there."""
         _begin(0)
-        _watch.append((code.__eq__, see))
+        _watch.append((as_in(code), see))
         sys.monitoring.set_local_events(TOOL, code, LINE)
         _codes.append(code)
 
@@ -70,7 +75,7 @@ else:
 
     def watch_code(code: CodeType, see: See) -> None:
         """Have `see` called at each line of `code`, until `unwatch`; it may raise there."""
-        watch_all(code.__eq__, see)
+        watch_all(as_in(code), see)
 
     def watch_all(wants: Callable[[CodeType], bool], see: See) -> None:
         """Have `see` called at each line of all code that is wanted, until `unwatch`."""
