@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -153,6 +155,19 @@ def remembered(history: int | None, headless: bool) -> int:
     return history
 
 
+def unreadable(path: str) -> str:
+    """Return why a script cannot be read; "" if it can be."""
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116 - a name of the user's
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError:  # a NUL
+        return "no file has that name"
+    if is_folder:
+        return os.strerror(errno.EISDIR)
+    return "" if os.access(path, os.R_OK) else os.strerror(errno.EACCES)
+
+
 def _check(
     headless: bool,
     detach: bool,
@@ -170,8 +185,8 @@ def _check(
         raise typer.BadParameter("--headless runs no commands; leave out --script and -c")
     if script is not None and command:
         raise typer.BadParameter("give the commands by --script or by -c, not by both")
-    if script not in (None, "-") and (Path(script).is_dir() or not os.access(script, os.R_OK)):
-        raise typer.BadParameter(f"cannot read the script {script}: nothing was started")
+    if script not in (None, "-") and (why := unreadable(script)):
+        raise typer.BadParameter(f"cannot read the script {script}: {why}; nothing was started")
     if detach and not headless:
         raise typer.BadParameter("--detach needs --headless: nobody would see a prompt")
     if detach and no_socket:

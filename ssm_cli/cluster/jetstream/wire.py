@@ -7,7 +7,9 @@ times out when servers change; its JetStream contexts raise where we want a valu
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.util
+import os
 import re
 import ssl
 import sys
@@ -33,10 +35,8 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
 CONNECT_S = 3.0
-NOT_TAKEN = (
-    "the server closes the connection as soon as it is encrypted: it wants a certificate, and this "
-    "is none or another; see docs/how-to/secure-a-cluster.md"
-)
+NOT_TAKEN = "the server closes the connection as soon as it is encrypted"
+CLOSED = (os.strerror(errno.EPIPE), os.strerror(errno.ECONNRESET), "Connection lost", NOT_TAKEN)
 MAX_BUFFERED_BYTES = 2 * 1024 * 1024  # that wait for a connection; more is refused
 
 
@@ -281,15 +281,19 @@ async def connect(access: Access, name: str) -> Wire:
     except (TimeoutError, errors.Error, OSError, ValueError) as error:
         await client.close()
         why = heard.last or message_of(error) or type(error).__name__
-        raise ClusterError(unreached(access.url, why)) from error
+        encrypted = getattr(client._transport, "encrypted", False)  # noqa: SLF001 - as above
+        raise ClusterError(unreached(access.url, why, encrypted=encrypted)) from error
     heard.connecting = False
     wire = Wire(client, errors, denials)
     await wire.listen()
     return wire
 
 
-def unreached(url: str, why: str) -> str:
+def unreached(url: str, why: str, *, encrypted: bool = False) -> str:
     """Return what is said of a cluster that nobody got into: what to do about `why`.
+
+    A server that misses a certificate may close a connection that is `encrypted` by then: its alert
+    is lost where we have written something meanwhile.
 
     >>> unreached("tls://h:4222", "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -299,7 +303,7 @@ def unreached(url: str, why: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in why:
         what = f"the certificate of the cluster at {url} is not trusted"
         return f"{what}: {why}; SSM_CLUSTER_CA names the file of who signed it"
-    if OURS.search(why):
+    if OURS.search(why) or (encrypted and any(word in why for word in CLOSED)):
         what = f"the cluster at {url} wants a certificate of ours that it trusts"
         return f"{what}: {why}; SSM_CLUSTER_CERT and SSM_CLUSTER_KEY name its files"
     return f"no cluster at {url}: {why}; start one with `ssm node`, or give --cluster URL"
@@ -314,8 +318,11 @@ def _tls_transport() -> Any:
     from nats.aio.transport import TcpTransport  # noqa: PLC0415 - as above
 
     class TlsTransport(TcpTransport):
+        encrypted = False
+
         async def connect_tls(self, *args: Any, **given: Any) -> None:
             await super().connect_tls(*args, **given)
+            self.encrypted = True
             writer: Any = self._io_writer
             transport = writer.transport
             protocol = transport.get_protocol()

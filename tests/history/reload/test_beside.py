@@ -224,7 +224,7 @@ def test_what_cannot_be_loaded_is_told_and_what_is_mended_is_taken(desk: Desk) -
 REFUSED_EDITS = {
     "a state that does not fit": (
         "held: int = 0", "held: dict[str, int] = field(default_factory=dict)",
-        "book: its state cannot go on under the new code: at state.held: it is a int",
+        "book: its state cannot go on under the new code: at state.held: it is an int",
     ),
     "a new field without a default": (
         "class Book:\n", "class Book:\n    more: int = field()\n",
