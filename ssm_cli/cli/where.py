@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,12 +44,16 @@ def as_typer(option: Option) -> Any:
     )
 
 
-def seconds_option(help_text: str) -> Any:
-    """Return an option for seconds, with the bounds that those of the table of verbs have."""
+def seconds_option(help_text: str, *, endless: bool = False) -> Any:
+    """Return an option for seconds, with the bounds that those of the table of verbs have.
+
+    `endless` ones may be `inf`.
+    """
 
     def checked(given: float) -> float:
-        if not 0 <= given < MOST_S:
-            raise typer.BadParameter(f"takes a number from 0, below 1,000,000,000, not `{given:g}`")
+        if not (0 <= given < MOST_S or (endless and given == math.inf)):
+            bounds = f"a number from 0, below 1,000,000,000{', or `inf`' * endless}"
+            raise typer.BadParameter(f"takes {bounds}, not `{given:g}`")
         return given
 
     return typer.Option(metavar="SECONDS", help=help_text, callback=checked)

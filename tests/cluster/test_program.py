@@ -381,7 +381,7 @@ def test_a_node_that_has_no_name_or_no_folder_is_refused_before_it_starts(shell:
         (("--name", "n 1"), "--name takes letters"),
         (("--name", ""), "--name takes letters"),
         (("--name", "n\x1b1"), "--name takes letters"),
-        (("--drain", "nan"), "--drain takes seconds"),
+        (("--drain", "nan"), "`--drain`: takes a number from 0"),
         (("--dir", "nowhere"), "--dir takes a folder, and nowhere is none"),
         (("--dir", "shop.yaml"), "--dir takes a folder, and shop.yaml is none"),
     ):

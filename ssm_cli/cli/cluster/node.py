@@ -28,7 +28,9 @@ def node(
     ] = None,
     drain: Annotated[
         float,
-        seconds_option("how long subtrees that no other node takes run on, once it is to end"),
+        seconds_option(
+            "how long subtrees that no other node takes run on, once it is to end", endless=True
+        ),
     ] = 20.0,
     directory: Annotated[
         str, typer.Option("--dir", metavar="DIR", help="where tree files and modules are")
@@ -40,8 +42,6 @@ def node(
     called = name if name is not None else socket.gethostname().partition(".")[0]
     if NAME.fullmatch(called) is None:
         raise typer.BadParameter(f"--name takes letters, digits, `_`, `.` and `-`, not {called!r}")
-    if drain != drain:  # noqa: PLR0124 - it is no number
-        raise typer.BadParameter("--drain takes seconds, or `inf`")
     if not Path(directory).is_dir():
         raise typer.BadParameter(f"--dir takes a folder, and {directory} is none")
     from ssm_cli.cli.cluster.running import run_node  # noqa: PLC0415 - not needed for help
