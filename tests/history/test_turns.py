@@ -57,6 +57,8 @@ def tree() -> SupervisorSpec:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little time, of the processor alone: that others have it is no turn of ours."""
+    monkeypatch.setattr(turns, "SHARE", 0.0)
     monkeypatch.setattr(scratch, "GO_ON_S", 0.02)
     monkeypatch.setattr(scratch, "AGAIN_S", 0.02)
 
