@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ssm_cli.commands.verb import AT, INTO, OUTPUT, TREE_OUTPUT, Option
+from ssm_cli.commands.verb import AT, INTO, MOST_NUMBER, OUTPUT, TREE_OUTPUT, Option
 from ssm_cli.errors import CommandError, SsmError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def seconds_option(help_text: str, *, endless: bool = False) -> Any:
     """
 
     def checked(given: float) -> float:
-        if not (0 <= given < MOST_S or (endless and given == math.inf)):
+        if not (0 <= given < MOST_NUMBER or (endless and given == math.inf)):
             bounds = f"a number from 0, below 1,000,000,000{', or `inf`' * endless}"
             raise typer.BadParameter(f"takes {bounds}, not `{given:g}`")
         return given
@@ -64,7 +64,6 @@ At = Annotated[str | None, as_typer(AT)]
 Into = Annotated[str | None, as_typer(INTO)]
 TreeOutput = Annotated[str | None, as_typer(TREE_OUTPUT)]
 
-MOST_S = 1e9
 STDIN = "<stdin>"  # what complaints call standard input
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from ssm_cli.behaviour.partition import JOINT, splits
-from ssm_cli.commands.verb import PHRASE_KINDS, QUOTED_KINDS, Option, Parameter, Verb
+from ssm_cli.commands.verb import MOST_NUMBER, PHRASE_KINDS, QUOTED_KINDS, Option, Parameter, Verb
 from ssm_cli.commands.verbs import VERBS, find_verb, nearest
 from ssm_cli.errors import CommandError, a_or_an
 
@@ -298,7 +298,7 @@ def _option_value(option: Option, word: _Word | None, end: int) -> object:
         number = int(text) if option.kind == "number" else float(text)
     except ValueError:
         number = -1
-    if not 0 <= number < 10**9:
+    if not 0 <= number < MOST_NUMBER:
         bound = "from 0" if not number > 0 else "below 1,000,000,000"
         raise CommandError(
             f"`{option.spellings[0]}` takes a number {bound}, not `{text}`", column=column

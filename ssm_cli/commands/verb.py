@@ -20,6 +20,7 @@ REST_KINDS = frozenset({"input", "spec", "value"})
 QUOTED_KINDS = frozenset({"group"})
 """The kinds that take one word, or words in quotes, which are left out."""
 
+MOST_NUMBER = 10**9  # which options that take one are below
 PHRASE_KINDS = frozenset({"expr", "path", "text"})
 """The kinds that take the words up to the next option; quotes around them all are left out."""
 

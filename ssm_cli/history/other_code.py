@@ -180,10 +180,9 @@ class Replaced:
 
     def _init(self, name: str, *args: Any) -> Any:
         cell = self._world.names[name]
-        if isinstance(cell, WorkerCell) and left_to(cell) is NOTHING:
-            code = self._code(cell.behaviour)
-            if code is not None:
-                return code.init(label_of(name), *args)
+        if isinstance(cell, WorkerCell) and (code := self._code(cell.behaviour)) is not None:
+            left = left_to(cell)
+            return code.init(label_of(name), *args) if left is NOTHING else left
         return own_answer(self._world, name, *args)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ssm_cli.behaviour.partition import label_of
 from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.behaviour.results import NOTHING, Ok
-from ssm_cli.behaviour.visible import begun_anew, left_over
+from ssm_cli.behaviour.visible import begun_anew
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
 from ssm_cli.runtime.engine.commit import start_timer
 from ssm_cli.runtime.engine.entries import RunDue, TimerDue
@@ -57,12 +57,10 @@ def left_to(cell: WorkerCell) -> Any:
     options, behaviour = cell.spec.options, cell.behaviour
     if options.persist is Persist.NONE or cell.state is None or behaviour is None:
         return NOTHING
-    if behaviour.restore is not None:
-        answer = behaviour.restore(label_of(cell.spec.id), cell.spec.args, cell.state)
-    elif options.persist is Persist.JOURNAL:
-        answer = Ok(cell.state)
+    if behaviour.restore is None:
+        answer: Any = Ok(cell.state)
     else:
-        answer = Ok(left_over(cell.state))
+        answer = behaviour.restore(label_of(cell.spec.id), cell.spec.args, cell.state)
     return answer if options.persist is Persist.JOURNAL else begun_anew(answer)
 
 
