@@ -1,4 +1,4 @@
-"""A server that closes TLS connections for a while, as with another certificate: we come back."""
+"""TLS connections that a server closes, or that it leaves half made: we come back, or say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from ssm_cli.cluster.jetstream import wire as wires
 from ssm_cli.cluster.jetstream.wire import Access, _tls_transport, connect
+from ssm_cli.cluster.ports import ClusterError
 from tests.http.certificates import make, needs_openssl
 
 pytest.importorskip("nats", reason="the extra `cluster` is not installed")
@@ -96,3 +98,71 @@ def test_a_connection_that_is_lost_at_the_end_of_its_handshake_is_tried_again(
         OSError, match="as soon as it is encrypted"
     ):  # such errors the library passes
         asyncio.run(_tls_transport().connect_tls())
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Greet, and let everybody wait for the handshake."""
+    try:
+        writer.write(INFO)
+        while await reader.read(1024):
+            pass
+    finally:
+        writer.close()
+
+
+@needs_openssl
+def test_a_server_that_never_ends_the_handshake_leaves_time_for_the_next(tmp_path: Path) -> None:
+    async def main() -> None:
+        keeper = Doorkeeper(tmp_path)
+        with quiet_about_cut_handshakes():
+            stuck = await asyncio.start_server(silent, "localhost", 0)
+            server = await asyncio.start_server(keeper.serve, "localhost", 0)
+            first, second = (s.sockets[0].getsockname()[1] for s in (stuck, server))
+            urls = ",".join([f"tls://localhost:{first}"] * 3 + [f"tls://localhost:{second}"])
+            wire = await connect(Access(urls, ca=str(keeper.cert)), "t")
+            assert wire.connected
+            await wire.close()
+            for one in (stuck, server):
+                one.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wires, "TRYING_S", WAIT_S)
+        patch.setattr(wires, "CONNECT_S", 0.5)
+        asyncio.run(main())
+
+
+def test_an_attempt_that_ends_within_a_handshake_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires, "TRYING_S", 0.5)
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Greet so late that the time of the attempt is over before that of the handshake."""
+        await asyncio.sleep(0.4)
+        await silent(reader, writer)
+
+    async def main() -> None:
+        server = await asyncio.start_server(late, "localhost", 0)
+        port = server.sockets[0].getsockname()[1]
+        with quiet_about_cut_handshakes(), pytest.raises(ClusterError, match="no cluster at"):
+            await connect(Access(f"tls://localhost:{port}"), "t")
+        server.close()
+
+    asyncio.run(asyncio.wait_for(main(), WAIT_S))
+
+
+def test_an_attempt_whose_cancellation_was_lost_ends_with_its_next_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nats.aio.client import Client  # noqa: PLC0415 - of the extra
+
+    monkeypatch.setattr(wires, "TRYING_S", 0.05)
+
+    async def deaf(self: Any, server: Any) -> None:
+        """Lose the cancellation, as a `wait_for` of Python 3.11 does when it is done by then."""
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            raise OSError("refused") from None
+
+    monkeypatch.setattr(Client, "_connect_to_server", deaf)
+    with pytest.raises(ClusterError, match="no cluster at nats://h:1: TimeoutError"):
+        asyncio.run(asyncio.wait_for(connect(Access("nats://h:1"), "t"), WAIT_S))

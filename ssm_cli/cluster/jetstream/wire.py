@@ -34,7 +34,9 @@ OURS = re.compile(r"_ALERT_(\w*CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_D
 SCHEMES = ("nats", "tls", "ws", "wss")
 PING_S = 2  # between two pings of a connection; two without an answer, and it is given up
 RECONNECT_S = 0.25
-CONNECT_S = 3.0
+CONNECT_S = 3.0  # to one server
+TRYING_S = 6.0  # to one after the other, before the first connection
+CLOSE_S = 5.0  # a server that says nothing of the end of an encrypted connection is left then
 NOT_TAKEN = "the server closes the connection as soon as it is encrypted"
 CLOSED = (os.strerror(errno.EPIPE), os.strerror(errno.ECONNRESET), "Connection lost", NOT_TAKEN)
 MAX_BUFFERED_BYTES = 2 * 1024 * 1024  # that wait for a connection; more is refused
@@ -101,6 +103,13 @@ async def arrived(client: Any, errors: Any) -> None:
         await client.request(NOBODY, b"", timeout=CONNECT_S)
 
 
+async def closed(client: Any, errors: Any) -> None:
+    """Close a client's connection, in 5 s at most: its end of one that is gone is no news."""
+    # Python 3.13 calls a method there that it took away
+    with suppress(TimeoutError, errors.Error, OSError, TypeError):
+        await asyncio.wait_for(client.close(), CLOSE_S)
+
+
 class Subscription:
     """A subject that is listened to."""
 
@@ -140,7 +149,7 @@ class Wire:
         await arrived(self._client, self._errors)
         if self._denials.heard:
             what = ", ".join(sorted(self._denials.heard))
-            await self._client.close()
+            await closed(self._client, self._errors)
             raise ClusterDenied(f"{self._inbox.server} does not let us listen to {what}; {HOW}")
 
     @property
@@ -234,9 +243,7 @@ class Wire:
         """Let go of it; what was sent leaves first."""
         with suppress(TimeoutError, self._errors.Error, OSError):
             await asyncio.wait_for(arrived(self._client, self._errors), 1.0)
-        # its end of a connection that is gone; Python 3.13 calls a method there that it took away
-        with suppress(OSError, TypeError):
-            await self._client.close()
+        await closed(self._client, self._errors)
 
 
 def need_client() -> None:
@@ -264,7 +271,8 @@ async def connect(access: Access, name: str) -> Wire:
     if "tls" in options:
         client._transport = _tls_transport()  # noqa: SLF001 - it takes none otherwise
     denials = Denials(_complain)
-    heard = Heard(denials, client)
+    until_s = asyncio.get_running_loop().time() + TRYING_S
+    heard = Heard(denials, client, until_s)
     try:
         await asyncio.wait_for(
             client.connect(
@@ -273,13 +281,13 @@ async def connect(access: Access, name: str) -> Wire:
                 max_outstanding_pings=2, error_cb=heard.error,
                 pending_size=MAX_BUFFERED_BYTES, **options,
             ),
-            CONNECT_S * 2,
+            TRYING_S,
         )  # fmt: skip
     except ClusterError as error:
-        await client.close()
+        await closed(client, errors)
         raise ClusterError(f"the cluster at {access.url} {error}") from error
     except (TimeoutError, errors.Error, OSError, ValueError) as error:
-        await client.close()
+        await closed(client, errors)
         why = heard.last or message_of(error) or type(error).__name__
         encrypted = getattr(client._transport, "encrypted", False)  # noqa: SLF001 - as above
         raise ClusterError(unreached(access.url, why, encrypted=encrypted)) from error
@@ -313,15 +321,23 @@ def _tls_transport() -> Any:
     """Return a transport whose streams know that they are encrypted.
 
     That of the client library upgrades its connection without telling the protocol of its streams,
-    which then answers the end of the stream as one in the clear does: asyncio warns of it.
+    which then answers the end of the stream as one in the clear does: asyncio warns of it. Where
+    the upgrade fails, the protocol in the clear is never told of the end: nobody waits for that.
     """
     from nats.aio.transport import TcpTransport  # noqa: PLC0415 - as above
 
     class TlsTransport(TcpTransport):
         encrypted = False
+        upgrading = False
+
+        async def connect(self, *args: Any, **given: Any) -> None:
+            await super().connect(*args, **given)
+            self.upgrading = False
 
         async def connect_tls(self, *args: Any, **given: Any) -> None:
+            self.upgrading = True
             await super().connect_tls(*args, **given)
+            self.upgrading = False
             self.encrypted = True
             writer: Any = self._io_writer
             transport = writer.transport
@@ -329,6 +345,10 @@ def _tls_transport() -> Any:
             if protocol is None:
                 raise ConnectionResetError(NOT_TAKEN)
             protocol.connection_made(transport)
+
+        async def wait_closed(self) -> None:
+            if not self.upgrading:
+                await super().wait_closed()
 
         def __bool__(self) -> bool:
             return True  # before it is connected, too: else the client makes one of its own
@@ -361,18 +381,27 @@ class Heard:
     """What goes wrong while a connection is made; later errors show in what is asked of it.
 
     Attributes:
-        connecting: whether a refusal ends the attempt.
+        connecting: whether a refusal, or the end of the time, ends the attempt.
         last: the last error, for people.
     """
 
-    def __init__(self, denials: Denials, client: Any) -> None:
+    def __init__(self, denials: Denials, client: Any, until_s: float) -> None:
         self.connecting = True
         self.last = ""
+        self._until_s = until_s
         self._denials = denials
         self._client = client
 
     async def error(self, error: Exception) -> None:
-        """Note an error; raise `ClusterError` where the server refuses us: that does not pass."""
+        """Note an error, and say whether to go on trying: a refusal does not pass.
+
+        Raises:
+            ClusterError: the server refuses us.
+            TimeoutError: the time for connecting is over. On Python 3.11 a cancelled attempt may
+                go on with the next: an inner `wait_for` that is done loses the cancellation.
+        """
+        if self.connecting and asyncio.get_running_loop().time() > self._until_s:
+            raise TimeoutError
         self.last = str(error) or type(error).__name__
         url = self._client.connected_url
         self._denials.take(self.last, "the server" if url is None else f"{url.hostname}:{url.port}")
