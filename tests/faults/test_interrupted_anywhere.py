@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
+from ssm_cli.runtime.runs import runner
+from ssm_cli.runtime.runs.tasks import OwnLoop
 from tests.faults import (
     applied,
     asks,
@@ -58,6 +61,15 @@ pytestmark = [  # of a run that is struck before it has begun: Python tells of i
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_patience() -> Iterator[None]:
+    """Real time is not waited for: the runs of the scenarios end by turns of the loop, or never."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "PATIENCE_S", 0.001)
+        patch.setattr(OwnLoop, "LAST_S", 0.01)
+        yield
 
 
 @cache
