@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import Enum
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -290,8 +291,8 @@ _NOUNS: dict[Kind, str] = {
 }
 
 
-def expected(key: Key) -> str:
-    """What `key` takes, in words.
+def expected(key: Key, value: object = None) -> str:
+    """What `key` takes, in words; of `value`, which it does not take, what bounds all numbers.
 
     >>> expected(WORKER["shutdown"])
     'a whole number of at least 0, brutal_kill or infinity'
@@ -303,8 +304,14 @@ def expected(key: Key) -> str:
             noun += "" if key.above is None else f" greater than {key.above:g}"
             noun += "" if key.low is None else f" of at least {key.low:g}"
             noun += "" if key.high is None else f" and at most {key.high:g}"
+            noun += " and below 1e18" if is_beyond(value) else ""
         choices = [noun, *choices]
     return either(choices)
+
+
+def is_beyond(value: object) -> bool:
+    """Return whether a value is a number that is too large for any key."""
+    return isinstance(value, int | float) and LARGEST <= abs(value) < inf
 
 
 def either(choices: Iterable[str]) -> str:
@@ -394,4 +401,4 @@ def fault(key: Key, value: object) -> str | None:
     """
     if accepts(key, value):
         return None
-    return sentence(f"is {shown(value)}", expected(key), nearest(value, key.words))
+    return sentence(f"is {shown(value)}", expected(key, value), nearest(value, key.words))
