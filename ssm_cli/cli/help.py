@@ -157,4 +157,6 @@ def usage_line(error: Any) -> str:
     text = re.sub(r"'([^'\n]*)'", r"`\1`", text)
     where = getattr(error, "ctx", None)
     path = "ssm" if where is None else where.command_path
+    if where is not None and where.parent is None and text.startswith("No such option"):
+        return f"ssm: {text[:1].lower()}{text[1:]} before a command; options stand behind it"
     return f"ssm: {text[:1].lower()}{text[1:]}; `{path} --help` shows how to write it"

@@ -338,6 +338,12 @@ def test_an_input_that_begins_with_a_dash_goes_behind_two(word: str) -> None:
     assert "VALUE is no JSON" in run("set", "--tree", TREE, "kv1", "--", word)[2]
 
 
+def test_an_option_before_the_command_is_told_where_it_belongs() -> None:
+    code, _, err = run("--name", "x", "tree")
+    assert code == 2
+    assert err == "ssm: no such option: --name before a command; options stand behind it\n"
+
+
 def test_a_number_below_zero_is_a_word_and_no_option() -> None:
     code, _, err = run("set", "kv1", "-1", "--tree", TREE)
     assert (code, "VALUE is no dict" in err) == (2, True)
