@@ -54,7 +54,7 @@ def test_a_script_pipes_its_output_names_results_and_writes_files(tmp_path: Path
         ("watch tree", "`watch` is a verb of the prompt, and none of scripts"),
         ("run t.yaml", "`run` belongs in the shell, as `ssm run t.yaml`\n"),
         ("script a.ssm", "`script` belongs in the shell, as `ssm script a.ssm`\n"),
-        ("ls", "`ls` belongs in the shell; an answer goes to a program by `tree | less`"),
+        ("ls", "`ls` belongs in the shell: run it in a terminal beside this; an answer goes"),
     ],
 )
 def test_what_cannot_be_done_stops_a_script_with_code_2(

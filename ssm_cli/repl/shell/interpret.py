@@ -161,9 +161,10 @@ def elsewhere(line: str, names: Collection[str], *, typed: bool = True) -> str |
         leave = "; Ctrl-D leaves this prompt" if typed else ""
         return f"`{word}` belongs in the shell, as `ssm {whole}`{source}{leave}"
     if word in SHELL or shutil.which(word) is not None:
-        leave = ": run it in another terminal, or leave this prompt by Ctrl-D" if typed else ""
-        sent = "an answer goes to a program by `tree | less`"
-        return f"`{word}` belongs in the shell{leave}; {sent}; `help` lists {THERE}"
+        return (
+            f"`{word}` belongs in the shell: run it in a terminal beside this; an answer goes to a "
+            f"program by `tree | less`; `help` lists {THERE}"
+        )
     return None
 
 

@@ -181,7 +181,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
             keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
-        commit.leave(keeper.world, cell, stays=kept.has)  # for forks, which read no journal
+        commit.leave_timers(keeper.world, cell, stays=kept.has)  # for forks
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has, last_record(keeper)))
         if kept.has and not orderly:
             bring_recorded(keeper, cell, kept)

@@ -281,7 +281,7 @@ def start_timer(
     world.timers.start(world.clock.now_s() + after_s, entry, number)
 
 
-def leave(world: World, cell: WorkerCell, *, stays: bool) -> None:
+def leave_timers(world: World, cell: WorkerCell, *, stays: bool) -> None:
     """Leave the timers and runs of a life that ends to the next one of a fork, if its state stays.
 
     What is interrupted is done again: those that were cancelled in the meantime are left, too.

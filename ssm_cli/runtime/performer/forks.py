@@ -14,7 +14,7 @@ from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.behaviour.visible import begun_anew
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.commit import leave, start_timer
+from ssm_cli.runtime.engine.commit import leave_timers, start_timer
 from ssm_cli.runtime.engine.entries import RunDue, TimerDue
 from ssm_cli.runtime.engine.runs import ask_run
 from ssm_cli.runtime.engine.world import World
@@ -31,7 +31,7 @@ def leave_to_next(world: World, cell: WorkerCell, reason: ExitReason) -> bool:
         return options.on_crash is OnCrash.LAST_GOOD and isinstance(reason, Crash)
     stays = options.on_crash is not OnCrash.INIT or isinstance(reason, Normal | Shutdown)
     if options.persist is Persist.JOURNAL:
-        leave(world, cell, stays=stays)
+        leave_timers(world, cell, stays=stays)
     return stays
 
 
