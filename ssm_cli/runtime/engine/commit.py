@@ -286,9 +286,7 @@ def leave_timers(world: World, cell: WorkerCell, *, stays: bool) -> None:
 
     What is interrupted is done again: those that were cancelled in the meantime are left, too.
     """
-    extra = cell.extra
-    if extra is None:
-        return
+    extra = cell.ensure_extra()
     numbers = (*extra.timers.values(), *(run.number for run in extra.runs.values()))
     left = tuple(filter(None, map(world.timers.find, numbers))) or extra.left
     extra.left = left if stays else ()

@@ -30,7 +30,7 @@ def leave_to_next(world: World, cell: WorkerCell, reason: ExitReason) -> bool:
     if options.persist is Persist.NONE:
         return options.on_crash is OnCrash.LAST_GOOD and isinstance(reason, Crash)
     stays = options.on_crash is not OnCrash.INIT or isinstance(reason, Normal | Shutdown)
-    if options.persist is Persist.JOURNAL:
+    if options.persist is Persist.JOURNAL and cell.extra is not None:
         leave_timers(world, cell, stays=stays)
     return stays
 
