@@ -93,7 +93,9 @@ def handler_codes() -> set[CodeType]:
     when an exception was looked at before.
     """
     for number in SIGNALS:
-        HANDLERS.update(codes_in(signal.getsignal(number)))
+        handler = signal.getsignal(number)
+        if callable(handler):
+            HANDLERS.update(codes_in(handler))
     return HANDLERS
 
 

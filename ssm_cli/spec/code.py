@@ -215,6 +215,8 @@ def _waiting_faults(code: object, names: Iterable[str]) -> Iterator[str]:
     """Callbacks that Python answers with an object to be run later: nothing would run them."""
     for attribute in names:
         value, name = _attribute(code, attribute), attribute.removeprefix("_")
+        if value is None:
+            continue
         while isinstance(value, partial):
             value = value.func
         ways = [value, _attribute(type(value), "__call__")]

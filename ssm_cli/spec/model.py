@@ -319,23 +319,23 @@ def Worker(  # noqa: D417, N802 - some keys are described together; it reads as 
     """A worker of a tree, with the keys and units of a tree file.
 
     Args:
-        id: its name, unique in the tree.
+        id, args: its name, unique in the tree, and what is handed to `init`.
         start: a `StateMachine`, a `PureStatem`, or a subclass of `GenServer`, `Statem`, `Event`.
-        args: handed to `init`.
         restart, persist, on_crash: words, or members of their enums.
         shutdown: milliseconds that `terminate` may take, `brutal_kill` or `infinity`.
         significant: its own end counts for the supervisor's auto_shutdown.
         step_timeout, init_timeout: milliseconds one step, and `init`, may take, or `infinity`.
         backoff: a delay between restarts; None restarts at once, as OTP does.
         codec: text, json, msgpack or an object; None takes the behaviour's own.
-        save_inputs, save_seconds: with persist snapshot, save at so many inputs or seconds, too.
-        quarantine, on_unrecoverable: of a durable worker, as in a tree file.
+        save_inputs, save_seconds, quarantine, on_unrecoverable: of a durable one, as in the file.
     """
     given = (
         restart, shutdown, significant, step_timeout, init_timeout, backoff, persist, on_crash,
         codec, label, save_inputs, save_seconds, quarantine, on_unrecoverable,
     )  # fmt: skip
-    return WorkerSpec(id, start, NO_ARGS if args is None else args, options_of(given))
+    same = shutdown is DEFAULT_SHUTDOWN_MS and significant is False and given == DEFAULTS
+    options = DEFAULT_OPTIONS if same and quarantine is DEFAULT_QUARANTINE else options_of(given)
+    return WorkerSpec(id, start, NO_ARGS if args is None else args, options)
 
 
 def options_of(given: tuple[Any, ...]) -> WorkerOptions:
@@ -343,8 +343,6 @@ def options_of(given: tuple[Any, ...]) -> WorkerOptions:
     restart, shutdown, significant, _, _, _, persist, on_crash, *_, quarantine, anew = given
     # 0 equals False, and 5000.0 5000, but they are not what a tree file would take for them
     exact = type(shutdown) is int and significant is False and type(quarantine) is int
-    if exact and given == DEFAULTS:
-        return DEFAULT_OPTIONS
     options = WorkerOptions(*given)
     options = msgspec.structs.replace(
         options,

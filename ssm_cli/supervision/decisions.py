@@ -126,7 +126,7 @@ def verdict(  # noqa: PLR0917 - asked for each crash, and quicker without keywor
         held: how many restarts of it in a row its back-off has held up.
     """
     spec = child.spec
-    options = spec.options if type(spec) is WorkerSpec else spec  # `flags_of`, for each crash
+    options = spec.options if type(spec) is WorkerSpec else spec  # no property between
     restart = options.restart
     if restart is not PERMANENT and ended is not None and not is_restarted(restart, ended):
         return on_end(flags.auto_shutdown, children, child)
@@ -200,7 +200,13 @@ def scope(
     start = affected(strategy, children, child)
     stop = start.copy()
     stop.remove(child)
-    going = {name for name in stop if flags_of(children[name].spec).restart is TEMPORARY}
+    cells = map(children.__getitem__, stop) if len(start) < len(children) else children.values()
+    going = {
+        spec.id
+        for cell in cells
+        if (spec.options if type(spec := cell.spec) is WorkerSpec else spec).restart is TEMPORARY
+    }
+    going.discard(child)
     return stop, [name for name in start if name not in going] if going else start
 
 
@@ -211,15 +217,6 @@ def is_ordered(strategy: Strategy) -> bool:
     (True, False)
     """
     return strategy is not ONE_FOR_ONE and strategy is not SIMPLE
-
-
-def flags_of(spec: Any) -> Any:
-    """Return what has the options of a child spec: for many, with no property between.
-
-    >>> flags_of(SupervisorSpec("root")).restart is Restart.PERMANENT
-    True
-    """
-    return spec.options if type(spec) is WorkerSpec else spec
 
 
 def affected(strategy: Strategy, children: dict[str, Any], child: str) -> list[str]:

@@ -348,7 +348,7 @@ def _tls_transport() -> Any:
 
         async def wait_closed(self) -> None:
             if not self.upgrading:
-                await super().wait_closed()  # type: ignore[no-untyped-call]
+                await super().wait_closed()  # type: ignore[no-untyped-call]  # it has none
 
         def __bool__(self) -> bool:
             return True  # before it is connected, too: else the client makes one of its own

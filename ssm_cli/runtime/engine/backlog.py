@@ -48,9 +48,9 @@ def refuse_below(world: World, cell: Cell) -> None:
     if isinstance(cell, WorkerCell):
         refuse_held(world, cell)
     elif isinstance(cell, SupervisorCell):
-        for child in tuple(cell.children.values()):
-            if child.extra is not None or type(child) is not WorkerCell:  # else nothing waits
-                refuse_below(world, child)
+        below = cell.children.values()  # of a plain worker nothing waits
+        for child in [c for c in below if c.extra is not None or type(c) is not WorkerCell]:
+            refuse_below(world, child)
 
 
 def no_process(

@@ -34,8 +34,8 @@ from ssm_cli.spec.model import (
     NO_ARGS,
     ChildSpec,
     Persist,
-    RemoteSpec,
     SupervisorSpec,
+    WorkerSpec,
 )
 from ssm_cli.spec.validate import check_own
 
@@ -43,21 +43,21 @@ from ssm_cli.spec.validate import check_own
 def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     """Put a new child at the end of the table of `sup`."""
     cell: Cell
-    if isinstance(spec, SupervisorSpec):
+    if type(spec) is WorkerSpec:
+        cell, outside = WorkerCell(spec, sup), world.outside
+        if outside.keeper is not None or outside.advance is not advance:
+            prepare(world, cell)
+        if spec.options is not world.expected:
+            world.expected = spec.options
+            expect_limits(world.guard, cell)
+    elif isinstance(spec, SupervisorSpec):
         cell = SupervisorCell(spec, sup)
         if spec.strategy is SIMPLE:
             world.pools[spec.id] = cell
         cell.sound = world.judge.sound
         world.guard.expect(DEFAULT_INIT_TIMEOUT_MS / 1000)
-    elif isinstance(spec, RemoteSpec):
-        cell = RemoteCell(spec, sup)
     else:
-        cell = WorkerCell(spec, sup)
-        if world.outside.keeper is not None or world.outside.advance is not advance:
-            prepare(world, cell)
-        if spec.options is not world.expected:
-            world.expected = spec.options
-            expect_limits(world.guard, cell)
+        cell = RemoteCell(spec, sup)
     sup.children[spec.id] = world.names[spec.id] = cell  # in one line: nothing comes between
     return cell
 

@@ -7,8 +7,9 @@ Source: OTP `supervisor:do_terminate/2`, `shutdown/1`; `gen_server:terminate`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 from ssm_cli.behaviour.effects import Answer, Defer
@@ -88,7 +89,8 @@ def terminate_all(
     quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
     plain, ordered = False, is_ordered(sup.spec.strategy)
-    for index, cell in enumerate(reversed(cells)):
+    walk = reversed(cells)
+    for cell in walk:
         if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
             if cell.behaviour is not behaviour or cell.spec.options is not options:
                 behaviour, options = cell.behaviour, cell.spec.options
@@ -107,8 +109,8 @@ def terminate_all(
             quiet = False
             continue
         if isinstance(cell, RemoteCell) and not ordered:
-            behind = islice(reversed(cells), index, None)
-            ask_ends(world, takewhile(lambda one: isinstance(one, RemoteCell), behind))
+            behind = takewhile(lambda one: isinstance(one, RemoteCell), copy(walk))
+            ask_ends(world, [cell, *behind])
         terminate_cell(world, cell, after)
     tell_ended(world, together)
 

@@ -418,6 +418,7 @@ def start_all(world: World, cells: Sequence[Cell]) -> Iterator[tuple[Cell, ExitR
             begin = index
             try:
                 index, outcome = start_workers(world, cells, begin)
+                world.answer = NOTHING  # all that has begun runs, or was told
             except BaseException:
                 has_begun(world)
                 tell_started(world, [*takewhile(is_running, cells[begin:])])
@@ -455,22 +456,17 @@ def start_workers(world: World, cells: Sequence[Cell], begin: int) -> Begun:
                 return index, outcome
             continue
         cell.behaviour = behaviour
-        world.beginner = cell
         guard.phase, guard.cell = INIT, cell
         if not guard.armed:  # looked at once a tick can no longer take the guard for idle
             guard.arm()
         try:
-            world.answer = result = init(spec.id, spec.args)
+            world.beginner, world.answer = cell, (result := init(spec.id, spec.args))
         except BaseException as error:  # noqa: BLE001 - as in run_init
             return index, why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
-        outcome = None
         if type(result) not in ANSWERS:
             cell.state, cell.status, cell.since_s, cell.step = result, RUNNING, now_s(), step
-        else:
-            outcome = commit_init(world, cell, result)
-        world.answer = NOTHING
-        if outcome is not None:
+        elif (outcome := commit_init(world, cell, result)) is not None:
             return index, outcome
     return len(cells), None
 

@@ -236,14 +236,19 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
         return
     with without_collector(world):
         take_down(world, sup, decided.stop, decided.start)
-        start_again(world, sup, [sup.children[name] for name in decided.start])
+        start_again(world, sup, cells_of(sup, decided.start))
+
+
+def cells_of(sup: SupervisorCell, names: Sequence[str]) -> list[Cell]:
+    """Return the children with these ids, in this order."""
+    return [*map(sup.children.__getitem__, names)]
 
 
 def take_down(world: World, sup: SupervisorCell, stop: Sequence[str], start: Sequence[str]) -> None:
     """Terminate children that are started again, and forget those that are not."""
     if not stop:
         return
-    cells = [sup.children[name] for name in stop]
+    cells = cells_of(sup, stop)
     terminate_all(world, cells, sup, CellStatus.WAITING)
     if len(start) <= len(stop):  # the child itself is in `start` alone
         staying = set(start)
