@@ -368,6 +368,8 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
 
     >>> shown("x"), shown(None), shown(True), shown([1])
     ('the text "x"', 'nothing', 'true', 'a list')
+    >>> print(shown('"z z"'))
+    the text '"z z"'
     """
     match value:
         case None:
@@ -375,7 +377,8 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
         case bool():
             return "true" if value else "false"
         case str():
-            return f'the text "{printable(value)}"'
+            quote = "'" if '"' in value else '"'
+            return f"the text {quote}{printable(value)}{quote}"
         case int() if abs(value) >= 10**MAX_SHOWN:
             return f"a whole number of more than {MAX_SHOWN} digits"
         case int() | float() | Enum():
