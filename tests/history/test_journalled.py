@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,47 @@ def test_records_have_the_numbers_and_the_changes_that_the_node_gave(folder: Pat
         [{"path": "b", "before": 1, "after": 7}],
         [{"path": "b", "before": 7, "after": 8}],
     ]
+
+
+class Counting:
+    """Text as it is, and how many inputs it was asked to decode."""
+
+    decoded = 0
+
+    def decode(self, data: bytes) -> str:
+        self.decoded += 1
+        return data.decode()
+
+    def encode(self, value: object) -> bytes:
+        return str(value).encode()
+
+
+def test_an_input_is_decoded_once_to_be_stepped_and_to_be_shown(tmp_path: Path) -> None:
+    codec = Counting()
+    machine = StateMachine(step=step, init=lambda *_: {})
+    tree = Supervisor("root", children=[Worker("one", machine, persist="journal", codec=codec)])
+    with FolderStore(tmp_path) as store:
+        node = Node(tree, clock=ManualClock(), store=store, history=100).start()
+        for number in range(20):
+            node.cast("one", str(number))
+        node.run()
+    codec.decoded = 0
+    _, past, _ = timeline(tmp_path, tree)
+    inputs = [one["input"] for one in records_of(past) if one["how"] == "cast"]
+    assert inputs == [str(number) for number in range(20)]
+    assert codec.decoded == 20
+
+
+def test_what_was_frozen_for_the_collector_stays_frozen(folder: Path) -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        timeline(folder, a_tree())
+        assert frozen - gc.get_freeze_count() < frozen / 2  # some of it may have died
+    finally:
+        gc.unfreeze()
+    timeline(folder, a_tree())
+    assert gc.get_freeze_count() == 0
 
 
 def test_questions_are_answered_and_what_a_journal_does_not_hold_is_said(folder: Path) -> None:
