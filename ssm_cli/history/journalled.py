@@ -23,6 +23,7 @@ from ssm_cli.history.records import NOT_KEPT
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.life import KINDS, Life, take_given
+from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import Recovered, code_in
 from ssm_cli.runtime.durable.records import Change, Exit, Input, Record, Start, number_in
@@ -35,7 +36,7 @@ from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder,
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.system import put_state
-from ssm_cli.spec.model import Persist, SupervisorSpec
+from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
 WRITTEN = AsText("")  # an output that is in no journal
@@ -107,7 +108,8 @@ def journalled_node(
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
     with without_collector(recorder.world):  # all that is made stays
-        roster = Roster(store, tree, workers_in(store, head_of(store)))
+        pooled = any(is_durable(spec) for _, spec in walk(tree))  # else nobody has gone from there
+        roster = Roster(store, tree, workers_in(store, head_of(store)) if pooled else ())
         recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
         troubles = [*recovered.look().values()]
         listener.end()

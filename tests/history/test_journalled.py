@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,23 @@ def test_an_input_is_decoded_once_to_be_stepped_and_to_be_shown(tmp_path: Path) 
     inputs = [one["input"] for one in records_of(past) if one["how"] == "cast"]
     assert inputs == [str(number) for number in range(20)]
     assert codec.decoded == 20
+
+
+class Reading(FolderStore):
+    """A folder that counts how often its journal is read."""
+
+    reads = 0
+
+    def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        self.reads += 1
+        return super().read(after)
+
+
+def test_a_journal_of_no_pools_is_read_once(folder: Path) -> None:
+    with Reading(folder, writing=False) as store:
+        node, _ = journalled_node(store, a_tree(), "root")
+    assert node.record == 7
+    assert store.reads == 1
 
 
 def test_what_was_frozen_for_the_collector_stays_frozen(folder: Path) -> None:
