@@ -39,6 +39,7 @@ from ssm_cli.runtime.performer.system import put_state
 from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
+UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
 WRITTEN = AsText("")  # an output that is in no journal
 
 
@@ -151,7 +152,8 @@ class Retelling:
         append, note_at = recorder.append, recorder.instants.note_at
         for found in taken:
             record, message = found.record, found.given
-            if type(record) is Input and message is not NOTHING:  # as `_entry`, and no call for it
+            stepped = type(record) is Input and message is not NOTHING
+            if stepped and record.outcome not in UNSTEPPED:  # as `_entry`, and no call for it
                 number, how = record.number, record.how
                 last = number if number > last else last + 1 if numbered else found.seq
                 cell = cells.get(record.worker) or self._cell(record.worker)
