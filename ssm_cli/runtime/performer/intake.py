@@ -167,7 +167,8 @@ def make_room(world: World, within_s: float) -> None:
             else:
                 served = before - len(queue)
                 left -= served if served > 1 else 1  # noqa: FURB136 - likewise
-            if left > 0 and (now_s := clock()) >= end_s:
+            now_s = clock() if left > 0 else end_s
+            if now_s >= end_s:
                 break
     except BaseException:
         mend(world)
