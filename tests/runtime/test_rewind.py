@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ssm_cli import ManualClock, Node, StartFailed
+from ssm_cli import ManualClock, Node, StartFailed, StateMachine, Supervisor, Worker
+from ssm_cli.runtime.engine.fork import fork
 from ssm_cli.runtime.engine.recorder import Moment
 from ssm_cli.runtime.performer.breaking import Break
 from ssm_cli.runtime.recording.rewind import entries_to, first_in
@@ -119,3 +120,22 @@ def an_act_with_breaks(r: Random, node: Node) -> Callable[[Node], object]:
 
 def test_the_tree_at_a_record_is_as_it_was_seen_with_breaks_too() -> None:
     assert sum(compare(seed, an_act_with_breaks) for seed in range(1000, 1150)) > 300
+
+
+def test_the_last_records_can_be_shown_though_moments_take_long_on_a_busy_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, quick = ManualClock(), fork
+
+    def late(*given: Any) -> Any:
+        clock.advance_s(0.05)  # the machine got on with other work
+        return quick(*given)
+
+    monkeypatch.setattr("ssm_cli.runtime.engine.recorder.fork", late)
+    counter = StateMachine(step=lambda _, state: (state + 1, state + 1), init=lambda *_: 0)
+    tree = Supervisor("root", children=[Worker("a", counter), Worker("b", counter)])
+    with Node(tree, clock=clock, history=200) as node:
+        for _ in range(3000):
+            node.call("a", "on")
+        last = node.record
+        assert [node.at(last - n).get_state("a") for n in (0, 50, 90)] == [3000, 2950, 2910]

@@ -53,7 +53,8 @@ MOST_BYTES = 64 * 1024 * 1024
 FIRST = 64  # inputs of a worker, after which it is weighed again: its first state says little
 WATCHED = 64  # inputs of a worker that are weighed one by one behind a large one
 MOST_CELLS = 200_000  # of all moments together, but for the last
-MOMENT_SHARE = 100  # a moment that took a second is followed by another after so many
+MOMENT_SHARE = 100  # a moment that took a second is followed by another after so many, ...
+MOMENT_RECORDS = 20  # ... or after so many records for each cell, however long it took
 HOWS: dict[Any, str] = {
     TimerDue: "timer", TimeoutDue: "timeout", RunEnded: "run", ContinueDue: "continue",
     DownDue: "down",
@@ -402,7 +403,7 @@ class Recorder:
             number = self.last()
             self.instants.note_at(number + 1, now_s)
             self._weigh(cell, message, 256, number)
-        if now_s >= self._due_s and self.due():
+        if self.due() and self._is_cheap(now_s):
             self.next_at(now_s)
             self.moment()
 
@@ -435,7 +436,7 @@ class Recorder:
         """Keep the whole tree as it is now, where that is due and cheap enough."""
         world, clock = self.world, self.world.clock
         begun_s = clock.now_s()
-        if begun_s < self._due_s:
+        if not self._is_cheap(begun_s):
             return
         self._newest = self.last()
         self._due = self._newest + self.every
@@ -453,6 +454,11 @@ class Recorder:
         for known in (self.causes, self.askers):
             while known and next(iter(known)) < first:
                 del known[next(iter(known))]
+
+    def _is_cheap(self, now_s: float) -> bool:
+        """Return whether another moment costs little, by time or by what was served meanwhile."""
+        served = self.last() - self._newest
+        return now_s >= self._due_s or served >= MOMENT_RECORDS * len(self.world.names)
 
     def due(self) -> bool:
         """Return whether a moment is to be kept before the next input is served."""
