@@ -94,7 +94,10 @@ class Locals:
         return await self._runs[local.verb](local.argument)
 
     async def _settings(self, _: str) -> Result:
-        path, written = write_template(self.environ)
+        try:
+            path, written = write_template(self.environ)
+        except SsmError as error:
+            return refused(error)
         how = "written there, every key explained" if written else "there already"
         return Result("settings", (f"{path}: {how}; they count from the next start",))
 

@@ -27,6 +27,7 @@ from ssm_cli.commands.results import REDIRECTED, Result
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.private import unwritten
 from ssm_cli.repl.shell.pipeline import Pipeline
 
 NO_NUL = "the name of a file or a program has no NUL character in it"
@@ -79,10 +80,10 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
             if code:
                 raise CommandError(f"cannot write {path}: {said.strip()}")
     except OSError as error:
-        failed = f"cannot write {path}: {error.strerror}"
-        if error.filename is None:  # it was opened, and has no room
-            return sent_on(result, (), failed)
-        raise CommandError(failed) from error
+        unwritable = unwritten(path, error)
+        if isinstance(unwritable, CommandError):
+            raise unwritable from error
+        return sent_on(result, (), str(unwritable))
     return sent_on(result, (f"{counted(len(result.lines), 'line')} to {path}",))
 
 
