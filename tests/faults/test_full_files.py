@@ -17,9 +17,10 @@ from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.files import FILES
 from ssm_cli.commands.execute import aexecute, execute
 from ssm_cli.commands.parse import parse_line
-from ssm_cli.commands.records import instant
+from ssm_cli.commands.records import error_record, instant
 from ssm_cli.commands.results import Result
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.http.client.failures import raise_error
 from ssm_cli.repl.shell.config import write_template
 from ssm_cli.simulation.asking import with_futures
 from tests.architecture.source import ROOT
@@ -141,3 +142,13 @@ def test_settings_that_have_no_room_are_not_there_and_are_written_later(tmp_path
     path, written = write_template(environ)
     assert written
     assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("kind", [StorageError, *StorageError.__subclasses__()])
+def test_a_tree_elsewhere_that_has_no_room_is_the_error_that_it_is_here(
+    kind: type[StorageError],
+) -> None:
+    record = error_record(kind("cannot write journal.db: database or disk is full"))
+    with pytest.raises(kind, match="disk is full") as told:
+        raise_error(record, "kv1")
+    assert type(told.value) is kind
