@@ -24,6 +24,7 @@ from ssm_cli.http.client.failures import raise_error
 from ssm_cli.repl.shell.config import write_template
 from ssm_cli.simulation.asking import with_futures
 from tests.architecture.source import ROOT
+from tests.repl.conftest import typing, until
 
 TOKEN = "0123456789abcdefghijklmnopqrstuv"  # noqa: S105 - of nobody
 KV = str(ROOT / "trees" / "kv.yaml")
@@ -142,6 +143,22 @@ def test_settings_that_have_no_room_are_not_there_and_are_written_later(tmp_path
     path, written = write_template(environ)
     assert written
     assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("line", ["settings", "edit kv1"])
+def test_a_file_of_the_prompt_that_has_no_room_fails_its_command_and_not_the_prompt(
+    tmp_path: Path, line: str
+) -> None:
+    async def story() -> None:
+        async with typing(tmp_path, EDITOR="true") as person:
+            with no_room():
+                person.type(f"{line}\r")
+                await until(lambda: "cannot write" in person.output, lambda: person.output)
+            person.type("kv1 Lookup x\r")
+            await until(lambda: "Result None" in person.output, lambda: person.output)
+
+    asyncio.run(story())
+    assert not (tmp_path / "config" / "ssm" / "config.toml").exists()
 
 
 @pytest.mark.parametrize("kind", [StorageError, *StorageError.__subclasses__()])

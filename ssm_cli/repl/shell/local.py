@@ -86,6 +86,7 @@ class Locals:
 
         Raises:
             CommandError: it cannot be done; says why.
+            StorageError: a file that it needs cannot be written.
         """
         if local.verb in self._views:
             self._views[local.verb](local.argument)
@@ -94,10 +95,7 @@ class Locals:
         return await self._runs[local.verb](local.argument)
 
     async def _settings(self, _: str) -> Result:
-        try:
-            path, written = write_template(self.environ)
-        except SsmError as error:
-            return refused(error)
+        path, written = write_template(self.environ)
         how = "written there, every key explained" if written else "there already"
         return Result("settings", (f"{path}: {how}; they count from the next start",))
 
