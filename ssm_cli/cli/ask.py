@@ -128,7 +128,7 @@ def run_script(
         place = f"{source}:{number}" if source else ""
         try:
             names = NamesHere(WorkerNames(node, once=True), node, results)
-            command = read_command(line, names, results)
+            command = read_command(line, names, results, typed=do is not None and keep_going)
             if command is None:
                 continue
             command = msgspec.structs.replace(command, place=place)

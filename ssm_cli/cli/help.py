@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.printer import answer
 from ssm_cli.cli.where import Output
-from ssm_cli.commands.verbs import TABLE, nearest
+from ssm_cli.commands.parse import is_option, no_option
+from ssm_cli.commands.verbs import TABLE, VERBS, nearest
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 
@@ -77,6 +79,32 @@ class Sections(TyperGroup):
                     formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
 
 
+class Asks(TyperCommand):
+    """A command that asks a tree: free words may begin with a dash, as `-1`, but for a letter."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words, as all commands do.
+
+        Raises:
+            CommandError: one that does not stand behind `--` is an option that there is not.
+        """
+        literal = len(args) - args.index("--") - 1 if "--" in args else 0
+        ctx.ignore_unknown_options = any(one.nargs == -1 for one in self.params)
+        rest: list[str] = super().parse_args(ctx, args)
+        given = [ctx.params[one.name] for one in self.params if one.param_type_name == "argument"]
+        words = [word for one in given for word in ([one] if isinstance(one, str) else one or ())]
+        verb = VERBS[str(self.name)]
+        behind = " (an input that begins with `-` goes behind `--`)" if verb.takes_rest else ""
+        own = {spelling: one for one in verb.options for spelling in one.spellings}
+        known = [*own, *(spelling for one in self.params for spelling in one.opts)]
+        for before, word in pairwise(["", *words[: max(0, len(words) - literal)]]):
+            is_value = before in own and own[before].kind != "flag"
+            if is_option(word) and not is_value and word.partition("=")[0] not in known:
+                options = dict.fromkeys(one for one in known if one.startswith("--"))
+                raise CommandError(f"{no_option(verb, word, [*options])}{behind}")
+        return rest
+
+
 def commands(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the names of commands: of the program, or of the group that stands before."""
     here: Any = ctx.find_root().command
@@ -129,4 +157,6 @@ def usage_line(error: Any) -> str:
     text = re.sub(r"'([^'\n]*)'", r"`\1`", text)
     where = getattr(error, "ctx", None)
     path = "ssm" if where is None else where.command_path
+    if where is not None and where.parent is None and text.startswith("No such option"):
+        return f"ssm: {text[:1].lower()}{text[1:]} before a command; options stand behind it"
     return f"ssm: {text[:1].lower()}{text[1:]}; `{path} --help` shows how to write it"

@@ -151,7 +151,7 @@ async def parsed(
             number += 1
             place = f"{source}:{number}" if source else ""
             try:
-                command = read_command(line, names, results)
+                command = read_command(line, names, results, typed=not source)
             except CommandError as error:
                 error.place = place
                 yield error

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ssm_cli.runtime.node import Node
 
 NOBODY = "nobody runs here to adopt it; without --yes `adopt` shows what would change"
+HERE = "the past is read only; `fork` goes on from here"
+ALONE = (
+    "the past is read only; leave out the verb, or give a --script, and `fork` goes on from here"
+)
 MOST_NAMED = 5  # workers in a notice
 
 File = Annotated[
@@ -58,7 +62,7 @@ def look_in(env: Environment, where: Path, tree: str | None, command: Command) -
     """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
-    return ask.ask(env, opened(env, where, tree), [command], Looking().look)
+    return ask.ask(env, opened(env, where, tree), [command], Looking(alone=True).look)
 
 
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
@@ -141,8 +145,8 @@ def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | N
     """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - as above
 
-    looking = Looking()
     words, script, output = source
+    looking = Looking(alone=bool(words))
     typing = not words and script is None and env.stdin_is_tty
     if words:
         lines, called = iter([line_of(words)]), ""
@@ -156,26 +160,33 @@ def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | N
 class Looking:
     """Carries out commands that change nothing but forks.
 
+    Args:
+        alone: whether there is but one.
+
     Attributes:
         place: where they have led: a record, or a fork; "" for the end.
     """
 
-    def __init__(self) -> None:
-        self.place = ""
+    def __init__(self, *, alone: bool) -> None:
+        self._alone, self.place = alone, ""
 
     def look(self, command: Command, node: Node) -> Result:
         """Carry out one; refuse what would change the past."""
         from ssm_cli.commands.execute import execute  # noqa: PLC0415 - as above
         from ssm_cli.commands.results import refused  # noqa: PLC0415 - as above
         from ssm_cli.commands.verbs import VERBS  # noqa: PLC0415 - as above
-        from ssm_cli.history.past import READ_ONLY  # noqa: PLC0415 - as above
 
         verb = VERBS[command.verb]
         if command.verb == "adopt" and command.arguments.get("sure"):
             return refused(CommandError(NOBODY), command.verb, command.output, command.place)
         past = command.at in ("", "now")
         if past and verb.section != "history" and verb.route and verb.route.method != "GET":
-            return refused(ReadOnly(READ_ONLY), command.verb, command.output, command.place)
+            return refused(
+                ReadOnly(ALONE if self._alone else HERE),
+                command.verb,
+                command.output,
+                command.place,
+            )
         result = execute(command, node, log="log")
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)

@@ -19,6 +19,7 @@ import typer
 from ssm_cli.cli import listing
 from ssm_cli.cli.cluster.access import CallCluster, Whole
 from ssm_cli.cli.environment import Environment
+from ssm_cli.cli.help import Asks
 from ssm_cli.cli.where import (
     STDIN,
     At,
@@ -51,7 +52,7 @@ RequestId = Annotated[
 ]
 
 Selected = tuple[str | None, str | None, str | None]  # --tree, --url and --name
-SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: a value may begin with a dash
+SETTINGS = {"ignore_unknown_options": True}  # `ssm set kv1 -1`: `Asks` refuses what is none
 
 
 def call(
@@ -210,7 +211,8 @@ def add_verb(app: typer.Typer, name: str) -> None:
     """Add a verb to the app: with its own function, else as its row describes it."""
     verb, own = ASKING[name], OWN.get(name)
     help_text = None if own else _sentence(verb)  # None: its own docstring
-    app.command(name, help=help_text, context_settings=SETTINGS)(own or _asks(verb))
+    made = app.command(name, cls=Asks, help=help_text, context_settings=SETTINGS)
+    made(own or _asks(verb))
 
 
 def _asks(verb: Verb) -> Callable[..., int]:

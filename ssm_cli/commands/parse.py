@@ -274,11 +274,25 @@ def _option(verb: Verb, word: _Word) -> Option | None:
         if word.text in option.spellings:
             return option
     if re.match(r"--?[A-Za-z]", word.text):
-        known = ", ".join(option.spellings[0] for option in verb.options)
-        raise CommandError(
-            f"`{verb.name}` has no option `{word.text}`; it has {known}", column=word.column
-        )
+        said = no_option(verb, word.text, [one.spellings[0] for one in verb.options])
+        raise CommandError(said, column=word.column)
     return None
+
+
+def is_option(word: str) -> bool:
+    """Return whether a word can be nothing but an option.
+
+    >>> is_option("--tiemout"), is_option("--at=5"), is_option("-1"), is_option("-x is text")
+    (True, True, False, False)
+    """
+    return bool(re.fullmatch(r"--?[A-Za-z][\w-]*(=.*)?", word, re.DOTALL))
+
+
+def no_option(verb: Verb, word: str, known: Sequence[str]) -> str:
+    """Return what is said of a word that is none of the known options of a verb; the nearest."""
+    near = nearest(word.partition("=")[0], known)
+    hint = f"did you mean `{near}`?" if near else f"it has {', '.join(known)}"
+    return f"`{verb.name}` has no option `{word}`; {hint}"
 
 
 def _option_value(option: Option, word: _Word | None, end: int) -> object:

@@ -7,8 +7,11 @@ answered, by the numbers that the node gave. Nothing is written, and no tree is 
 
 from __future__ import annotations
 
+import gc
 from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from ssm_cli.behaviour.dispatch import Outcome, advance, behaviour_of
 from ssm_cli.behaviour.reasons import Crash, ExitReason
@@ -19,7 +22,8 @@ from ssm_cli.history.journalled_trees import FromJournal, with_trees
 from ssm_cli.history.records import NOT_KEPT
 from ssm_cli.runtime.clock import ManualClock
 from ssm_cli.runtime.durable.again import Again
-from ssm_cli.runtime.durable.life import KINDS, Life
+from ssm_cli.runtime.durable.life import KINDS, Life, take_given
+from ssm_cli.runtime.durable.pools import is_durable
 from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.rebuild import Recovered, code_in
 from ssm_cli.runtime.durable.records import Change, Exit, Input, Record, Start, number_in
@@ -32,19 +36,24 @@ from ssm_cli.runtime.engine.recorder import Acted, Began, Came, Entry, Recorder,
 from ssm_cli.runtime.node import Node
 from ssm_cli.runtime.performer.children import without_collector
 from ssm_cli.runtime.performer.system import put_state
-from ssm_cli.spec.model import Persist, SupervisorSpec
+from ssm_cli.spec.model import Persist, SupervisorSpec, walk
 
 MOST_RECORDS = 1_000_000  # that are remembered; older ones go
+UNSTEPPED = ("crashed", "dropped")  # what a recovery leaves out
+WRITTEN = AsText("")  # an output that is in no journal
 
 
-class Taken:
-    """A record that a worker took, and what it had before and after it; `NOTHING` for no state."""
+class Taken(msgspec.Struct, eq=False):
+    """A record that a worker took, and what it had before and after it; `NOTHING` for no state.
 
-    __slots__ = ("after", "before", "record", "seq")
+    `given` is its input, if it was decoded to be stepped; else `NOTHING`.
+    """
 
-    def __init__(self, seq: int, record: Any, before: Any) -> None:
-        self.seq, self.record = seq, record
-        self.before = self.after = before
+    seq: int
+    record: Any
+    before: Any
+    after: Any = NOTHING
+    given: Any = NOTHING
 
 
 class Listener:
@@ -56,27 +65,23 @@ class Listener:
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
-        self._last: dict[str, tuple[Taken, Life]] = {}
+        self._last: dict[Life, Taken] = {}
 
     def hear(self, seq: int, record: Record, life: Life | None) -> None:
         """Note what a worker has before a record, which is also what the one before has left."""
         if life is None:
             return
-        self._close(life.worker)
-        one = Taken(seq, record, state_had(life))
-        self._last[life.worker] = one, life
+        last, had = self._last.get(life), life.state if life.has else NOTHING
+        if last is not None:
+            last.after, last.given = had, take_given(life)
+        self._last[life] = one = Taken(seq, record, had)
         self.taken.append(one)
 
     def end(self) -> None:
         """Note what each worker has at the end."""
-        for worker in [*self._last]:
-            self._close(worker)
+        for life, last in self._last.items():
+            last.after, last.given = state_had(life), take_given(life)
         self.taken.sort(key=attrgetter("seq"))  # what waited came as its worker's life began
-
-    def _close(self, worker: str) -> None:
-        if worker in self._last:
-            one, life = self._last.pop(worker)
-            one.after = state_had(life)
 
 
 def state_had(life: Life) -> Any:
@@ -104,11 +109,13 @@ def journalled_node(
     recorder = node.recorder()
     assert recorder is not None, "it was asked for"
     with without_collector(recorder.world):  # all that is made stays
-        roster = Roster(store, tree, workers_in(store, head_of(store)))
+        pooled = any(is_durable(spec) for _, spec in walk(tree))  # else nobody has gone from there
+        roster = Roster(store, tree, workers_in(store, head_of(store)) if pooled else ())
         recovered = Recovered(store, tree, seen=listener.hear, roster=roster)
         troubles = [*recovered.look().values()]
         listener.end()
         ends = Retelling(store, recovered, recorder).tell(listener.taken)
+        pass_over()
     saved = {
         life.worker: state_had(life)
         for life in recovered.lives()
@@ -116,6 +123,13 @@ def journalled_node(
     }
     told = FromJournal(recorder, roster.pools, recovered.head.record, saved, ends)
     return with_trees(node, told), troubles
+
+
+def pass_over() -> None:
+    """Count all that there is now as old, so that the collector does not walk it at once."""
+    if not gc.get_freeze_count():  # else what somebody else has frozen would thaw
+        gc.freeze()
+        gc.unfreeze()
 
 
 class Retelling:
@@ -130,29 +144,47 @@ class Retelling:
 
     def tell(self, taken: list[Taken]) -> dict[str, int]:
         """Fill the recorder; return the record behind which each worker has ended last."""
-        recorder, ends = self._recorder, dict[str, int]()
-        numbers = [number for found in taken if (number := number_in(found.record))]
-        last = min([self._last, *(number - 1 for number in numbers)])
+        recorder, cells, ends = self._recorder, self._cells, dict[str, int]()
+        given = [number for found in taken if (number := number_in(found.record))]
+        last, most = min([self._last, *(number - 1 for number in given)]), max(given, default=0)
+        senders, numbered = senders_of(taken), most > 0
         recorder.begin(last)
+        append, note_at = recorder.append, recorder.instants.note_at
         for found in taken:
-            last = number_behind(last, found, numbered=bool(numbers))
-            if type(found.record) is Exit:
-                ends[found.record.worker] = last
-            entry = self._entry(found, last)
-            if entry is None:
-                continue
-            self._numbers[found.seq] = last
-            recorder.append(entry)
-            if isinstance(found.record, Input | Change):  # a start has the number of another
-                recorder.instants.note_at(last, found.record.at_s)
-            cause = getattr(found.record, "cause", None)
-            if cause is not None and cause[0] in self._numbers:
-                recorder.causes[last] = self._numbers[cause[0]]
-        reach(recorder, max([self._last, last, *numbers]))
+            record, message = found.record, found.given
+            stepped = type(record) is Input and message is not NOTHING
+            if stepped and record.outcome not in UNSTEPPED:  # as `_entry`, and no call for it
+                number, how = record.number, record.how
+                last = number if number > last else last + 1 if numbered else found.seq
+                cell = cells.get(record.worker) or self._cell(record.worker)
+                append((last, cell, KINDS[how], message, found.before, came_of(found, None)))
+                note_at(last, record.at_s)
+            else:
+                last = number_behind(last, found, numbered=numbered)
+                if type(record) is Exit:
+                    ends[record.worker] = last
+                entry = self._entry(found, last)
+                if entry is None:
+                    continue
+                append(entry)
+                if isinstance(record, Input | Change):  # a start has the number of another
+                    note_at(last, record.at_s)
+            if senders:
+                self._note_cause(found, last, senders)
+        reach(recorder, max(self._last, last, most))
         return ends
 
+    def _note_cause(self, found: Taken, number: int, senders: set[int]) -> None:
+        """Note the number of a record that has sent others; and of another, which has sent it."""
+        if found.seq in senders:
+            self._numbers[found.seq] = number
+        cause = getattr(found.record, "cause", None)
+        if cause is not None and cause[0] in self._numbers:
+            self._recorder.causes[number] = self._numbers[cause[0]]
+
     def _entry(self, found: Taken, number: int) -> Entry | None:
-        record, cell = found.record, self._cell(found.record.worker)
+        record = found.record
+        cell = self._cells.get(record.worker) or self._cell(record.worker)
         match record:
             case Input(outcome="dropped"):
                 dropped = Acted(None, (), "drop", found.before, found.before)
@@ -184,11 +216,10 @@ class Retelling:
         return None
 
     def _cell(self, worker: str) -> WorkerCell:
-        if worker not in self._cells:
-            spec = self._specs[worker]
-            cell = self._cells[worker] = WorkerCell(spec, self._recorder.world.root)
-            cell.behaviour = behaviour_of(spec.start)
-        return self._cells[worker]
+        spec = self._specs[worker]
+        cell = self._cells[worker] = WorkerCell(spec, self._recorder.world.root)
+        cell.behaviour = behaviour_of(spec.start)
+        return cell
 
     def _message(self, found: Taken) -> Any:
         """Return an input by the codec that is here; its text, where that does not take it."""
@@ -211,6 +242,12 @@ class Retelling:
             return AsText(text_of(record.data))
 
 
+def senders_of(taken: list[Taken]) -> set[int]:
+    """Return the records that have sent the inputs of others, as these say."""
+    inputs = (found.record for found in taken if type(found.record) is Input)
+    return {record.cause[0] for record in inputs if record.cause is not None}
+
+
 def number_behind(last: int, found: Taken, *, numbered: bool) -> int:
     """Return the number in the history of the node of a record, or of the one before it.
 
@@ -230,10 +267,11 @@ def number_behind(last: int, found: Taken, *, numbered: bool) -> int:
 def came_of(found: Taken, crash: ExitReason | None) -> Came:
     """Return what came of an input; its output is not in a journal, nor is how it crashed."""
     record: Input = found.record
+    if record.outcome == "replied":
+        return Came(record.how, Outcome(found.after, WRITTEN, None, None, NOT_KEPT))
     if crash is not None:
         return Came(record.how, None, crash)
     if record.outcome == "crashed":
         said = text_of(record.output) or "the journal does not say why"
         return Came(record.how, None, Crash(class_of("Crash")(said), said=said))
-    reply = AsText("") if record.outcome == "replied" else NOTHING
-    return Came(record.how, Outcome(found.after, reply, effects=NOT_KEPT))
+    return Came(record.how, Outcome(found.after, NOTHING, None, None, NOT_KEPT))

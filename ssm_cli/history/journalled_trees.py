@@ -142,21 +142,25 @@ def known_at(told: FromJournal, record: int) -> dict[str, Known]:
     What one had as the states were saved tells nothing of earlier records.
     """
     known: dict[str, Known] = {}
+    latest: dict[str, Any] = {}
     for number, cell, kind, _, before, what in told.recorder.ring:
         if cell is None:
             continue
-        one = known.get(cell.spec.id)
+        worker = cell.spec.id
+        one = known.get(worker)
         if number > record:
             if one is None:
                 tells = number <= told.since or record >= told.since
                 unborn = tells and type(what) is Began and before is NOTHING
-                known[cell.spec.id] = Known(before if tells else NOTHING, unborn=unborn)
+                known[worker] = Known(before if tells else NOTHING, unborn=unborn)
             continue
         if one is None:
-            one = known[cell.spec.id] = Known(before)
-        one.state = left_by(what)
+            one = known[worker] = Known(before)
+        latest[worker] = what
         one.steps += kind is not None
         one.starts += type(what) is Began
+    for worker, what in latest.items():
+        known[worker].state = left_by(what)
     for worker, state in told.last.items() if record >= told.since else ():
         known.setdefault(worker, Known(state))
     for worker in known.keys() & told.ends.keys():

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ssm_cli.spec.files import source_of
 from ssm_cli.spec.importing import INSTALLED, OURS, Uncached, loader_of, needs_of
 
 Modules = Mapping[str, ModuleType]
@@ -62,7 +63,7 @@ def source_digest(inside: dict[str, Any]) -> str:
         loader = getattr(inside.get("__spec__"), "loader", None)
         file = str(inside.get("__file__") or "")
         data = loader.bytes if isinstance(loader, Uncached) else b""
-        text = decode_source(data or Path(file if file.endswith(".py") else "").read_bytes())
+        text = decode_source(data or source_of(Path(file if file.endswith(".py") else "")))
         whole = text if text.endswith("\n") else f"{text}\n"
         made = blake2b(whole.encode(), digest_size=DIGEST_BYTES).hexdigest()
         known = _digests[id(inside)] = inside, made
@@ -119,7 +120,7 @@ def _needs(module: ModuleType) -> frozenset[str]:
 def _imported_by(module: ModuleType) -> set[str]:
     file, found = file_of(module), set[str]()
     try:
-        source = Path(file).read_bytes()[:MOST_SOURCE_BYTES] if file else b""
+        source = source_of(Path(file))[:MOST_SOURCE_BYTES] if file else b""
         tree = ast.parse(source)
     except (OSError, ValueError, SyntaxError):
         return found  # it is as it was loaded, and is looked at once more when it is mended

@@ -45,6 +45,19 @@ def bytes_of(path: Path, kind: str) -> bytes | Unfit:
     return data
 
 
+def source_of(path: Path) -> bytes:
+    """Return what a file of Python code holds; a pipe, which nobody may write to, is not opened.
+
+    Raises:
+        OSError: it cannot be read, or is no file; FileNotFoundError: there is none.
+    """
+    data = bytes_of(path, "a file of Python code")
+    if isinstance(data, Unfit):
+        kind = FileNotFoundError if data.found == "nothing" else OSError
+        raise kind(f"{path} {data.wrong}; expected {data.wanted}")
+    return data
+
+
 def _read(path: Path) -> bytes | Unfit:
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)

@@ -29,6 +29,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from ssm_cli.spec.files import source_of
+
 OURS = "ssm_file_"  # how the names of modules begin that are loaded here
 INIT = "__init__.py"
 INSTALLED = (f"{sys.prefix}/", f"{sys.base_prefix}/")
@@ -179,6 +181,10 @@ class Uncached(SourceFileLoader):
     """
 
     bytes = digest = b""
+
+    def get_data(self, path: str) -> builtins.bytes:
+        """Return what is in a file; a pipe in its place, which nobody may write to, is refused."""
+        return source_of(Path(path))
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - as `SourceLoader` has it
         """Compile the file, and remember of which bytes."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import Enum
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -290,8 +291,8 @@ _NOUNS: dict[Kind, str] = {
 }
 
 
-def expected(key: Key) -> str:
-    """What `key` takes, in words.
+def expected(key: Key, value: object = None) -> str:
+    """What `key` takes, in words; of `value`, which it does not take, what bounds all numbers.
 
     >>> expected(WORKER["shutdown"])
     'a whole number of at least 0, brutal_kill or infinity'
@@ -303,8 +304,14 @@ def expected(key: Key) -> str:
             noun += "" if key.above is None else f" greater than {key.above:g}"
             noun += "" if key.low is None else f" of at least {key.low:g}"
             noun += "" if key.high is None else f" and at most {key.high:g}"
+            noun += " and below 1e18" if is_beyond(value) else ""
         choices = [noun, *choices]
     return either(choices)
+
+
+def is_beyond(value: object) -> bool:
+    """Return whether a value is a number that is too large for any key."""
+    return isinstance(value, int | float) and LARGEST <= abs(value) < inf
 
 
 def either(choices: Iterable[str]) -> str:
@@ -361,6 +368,8 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
 
     >>> shown("x"), shown(None), shown(True), shown([1])
     ('the text "x"', 'nothing', 'true', 'a list')
+    >>> print(shown('"z z"'))
+    the text '"z z"'
     """
     match value:
         case None:
@@ -368,7 +377,8 @@ def shown(value: object) -> str:  # noqa: PLR0911 - one case a type
         case bool():
             return "true" if value else "false"
         case str():
-            return f'the text "{printable(value)}"'
+            quote = "'" if '"' in value else '"'
+            return f"the text {quote}{printable(value)}{quote}"
         case int() if abs(value) >= 10**MAX_SHOWN:
             return f"a whole number of more than {MAX_SHOWN} digits"
         case int() | float() | Enum():
@@ -394,4 +404,4 @@ def fault(key: Key, value: object) -> str | None:
     """
     if accepts(key, value):
         return None
-    return sentence(f"is {shown(value)}", expected(key), nearest(value, key.words))
+    return sentence(f"is {shown(value)}", expected(key, value), nearest(value, key.words))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +21,7 @@ from ssm_cli.spec.validate import check_spec
 
 SUFFIXES = (".yaml", ".yml", ".py")
 KIND = "a tree file, .yaml, .yml or .py"
+LIKE = 0.5  # how much of two names, without their suffixes, is the same
 
 
 def load_tree(path: str | Path, *, in_use: bool = False) -> SupervisorSpec:
@@ -70,13 +72,23 @@ def _read(file: Path) -> str | Problem:
     if what != "folder" and file.suffix not in SUFFIXES:
         return _about_file(f"has the suffix {file.suffix or '(none)'}", KIND)
     if isinstance(found, Unfit) and what == "nothing":
-        return _about_file(found.wrong, KIND, nearest(file.name, beside(file, SUFFIXES)))
+        return _about_file(found.wrong, KIND, _meant(file))
     text = decoded(found) if isinstance(found, bytes) else found
     if isinstance(text, Unfit):
         return Problem(FILE, sentence(text.wrong, text.wanted), text.line, text.column)
     if not text.strip():
         return _about_file("is empty", "a tree, beginning with `supervisor: NAME`")
     return text
+
+
+def _meant(file: Path) -> str:
+    """The tree file beside one that is not there which it was probably meant to be, or "".
+
+    That both end alike says little.
+    """
+    near = nearest(file.name, beside(file, SUFFIXES))
+    alike = SequenceMatcher(None, file.stem, Path(near).stem).ratio() >= LIKE
+    return near if alike or Path(near).stem.startswith(file.stem) else ""
 
 
 def _yaml_tree(

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ssm_cli.spec.keys import BACKOFF, MAX_NAME, NAME, REMOTE, ROOT, SUPERVISOR, WORKER, Key
+from ssm_cli.spec.keys import (
+    BACKOFF,
+    LARGEST,
+    MAX_NAME,
+    NAME,
+    REMOTE,
+    ROOT,
+    SUPERVISOR,
+    WORKER,
+    Key,
+)
 from ssm_cli.spec.model import Restart, Strategy
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -94,6 +104,8 @@ def _value(key: Key) -> dict[str, Any]:
     if key.kind == "word":
         return about | {"enum": list(key.words)}
     bounds = {"minimum": key.low, "exclusiveMinimum": key.above, "maximum": key.high}
+    if key.kind in {"integer", "number"}:
+        bounds |= {"exclusiveMaximum": LARGEST}
     plain = _TYPES[key.kind] | {name: bound for name, bound in bounds.items() if bound is not None}
     if key.words:
         return about | {"anyOf": [plain, {"enum": list(key.words)}]}

@@ -19,6 +19,7 @@ from ssm_cli.cli import app
 from ssm_cli.cli.environment import Environment
 from ssm_cli.cli.help import MORE, SECTIONS, section_of
 from ssm_cli.commands.records import json_line
+from ssm_cli.commands.verb import Verb
 from ssm_cli.commands.verbs import TABLE
 from tests import program
 from tests.architecture.source import ROOT
@@ -314,3 +315,35 @@ def test_the_completion_of_any_shell_is_printed(shell: str) -> None:
     code, out, err = run("--show-completion", shell)
     assert (code, err) == (0, "")
     assert "_SSM_COMPLETE" in out
+
+
+# -- misspelt options ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", [verb for verb in TABLE if verb.asks], ids=lambda verb: verb.name)
+def test_a_misspelt_option_behind_the_words_of_a_verb_is_refused_and_the_nearest_named(
+    verb: Verb,
+) -> None:
+    words = ["1" for _ in verb.parameters]
+    code, out, err = run(verb.name, *words, "--outptu", "json", "--tree", TREE)
+    assert (code, out) == (2, "")
+    assert "no such option: --outptu" in err or "no option `--outptu`" in err
+    assert "--output" in err
+
+
+@pytest.mark.parametrize("word", ["--text", "-x"])
+def test_an_input_that_begins_with_a_dash_goes_behind_two(word: str) -> None:
+    assert run("call", "kv1", "Lookup x", word, "--tree", TREE)[:2] == (2, "")
+    assert run("call", "--tree", TREE, "--", "kv1", word)[0] == 6
+    assert "VALUE is no JSON" in run("set", "--tree", TREE, "kv1", "--", word)[2]
+
+
+def test_an_option_before_the_command_is_told_where_it_belongs() -> None:
+    code, _, err = run("--name", "x", "tree")
+    assert code == 2
+    assert err == "ssm: no such option: --name before a command; options stand behind it\n"
+
+
+def test_a_number_below_zero_is_a_word_and_no_option() -> None:
+    code, _, err = run("set", "kv1", "-1", "--tree", TREE)
+    assert (code, "VALUE is no dict" in err) == (2, True)

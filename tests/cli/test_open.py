@@ -67,7 +67,10 @@ def test_a_crash_of_an_opened_past_is_shrunk_where_its_code_is(place: Path) -> N
 def test_the_past_is_read_only(place: Path, line: str) -> None:
     run = ssm("open", "a.past", "--", *line.split(), cwd=place)
     assert run.returncode == 4
-    assert "the past is read only" in run.stderr
+    assert "the past is read only; leave out the verb, or give a --script, and `fork`" in run.stderr
+    (place / "s").write_text(line)
+    script = ssm("open", "a.past", "--script", "s", cwd=place)
+    assert "the past is read only; `fork` goes on from here\n" in script.stderr
 
 
 def test_a_file_is_opened_by_another_user_in_a_process_of_its_own(place: Path) -> None:

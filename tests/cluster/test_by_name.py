@@ -178,6 +178,7 @@ def test_the_whole_cluster_is_shown_moved_and_heard(shop: Shell) -> None:
     moved = asked(shop, "move", "billing", other)
     assert moved == (0, f"billing has gone from {there} to {other}\n", "")
     assert asked(shop, "call", "billing.invoice", "Store y 3")[:2] == (0, "Ok\n")
+    shop.until(lambda: f"billing moved node={other}" in shop.run("log").stdout)
     code, out, err = asked(shop, "log")
     assert (code, err) == (0, "")
     assert "invoice" in out

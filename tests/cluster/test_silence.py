@@ -14,12 +14,14 @@ import pytest
 
 from ssm_cli import FakeLinks, ManualClock, Node, Remote, Supervisor
 from ssm_cli.cluster.agent.agent import Agent
-from ssm_cli.cluster.agent.directory import call, look
+from ssm_cli.cluster.agent.directory import Member, call, look
 from ssm_cli.cluster.jetstream.cluster import NatsCluster, open_cluster
 from ssm_cli.cluster.jetstream.requests import append, make
 from ssm_cli.cluster.jetstream.wire import access_at
 from ssm_cli.cluster.ports import CallLost, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
+from ssm_cli.cluster.protocol.messages import Advert, Hosted
+from ssm_cli.cluster.window import overview
 from ssm_cli.errors import Denied
 from ssm_cli.http.app import App, Service
 from ssm_cli.http.exchange import Exchange, HttpAnswer
@@ -75,6 +77,23 @@ def test_who_may_look_by_the_page_sees_the_nodes(secured: Servers) -> None:
         stop.set()
         await agent
         await node.close()
+        await viewer.close()
+
+    asyncio.run(main())
+
+
+def test_a_viewer_sees_subtrees_without_leases_and_nothing_is_said_of_that(
+    secured: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def members(_cluster: object) -> list[Member]:
+        return [Member(Advert("n1"), (Hosted("shop", "billing", 1, 7),), answers=True)]
+
+    async def main() -> None:
+        viewer = await as_user(secured, "viewer")
+        monkeypatch.setattr(overview, "look", members)
+        seen = await overview.Window(viewer).look()
+        assert [(one.name, one.lease) for one in seen.subtrees] == [("billing", None)]
+        assert seen.trouble == ()
         await viewer.close()
 
     asyncio.run(main())

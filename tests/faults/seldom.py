@@ -405,9 +405,10 @@ def many_runs(stage: Stage) -> None:
     with patched(runner_room, "MOST_WAITING", 0):
         stage.call("a", asking(Run("x", adouble, 1)))
         stage.do("run")
-    outer.carry = lambda value: value
+    outer.carry = lambda _cell, value: value
     stage.call("a", asking(Run("x", adouble, 1)))
     stage.do("run")
+    stage.do("replace_state", "a", lambda state: state)
     outer.carry = None
     stage.call("a", asking(Run("x", interrupting)))
     stage.do("run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ssm_cli import Fenced, StorageError, Supervisor, Worker
+from ssm_cli.runtime.durable.life import Life, take_given
 from ssm_cli.runtime.durable.rebuild import Recovered
 from ssm_cli.runtime.durable.snapshots import HEAD, STATE
 from tests.faults.recovery import Keeps, dies_again, lived, machine, tree
@@ -135,6 +136,12 @@ def snapshots(stage: Stage) -> None:
     stage.stop()
 
 
+def hear(seq: int, record: Any, life: Life | None) -> None:
+    """Take what a life has decoded, as whoever hears a recovery does."""
+    if life is not None:
+        take_given(life)
+
+
 def damaged(stage: Stage) -> None:
     """What is stored is not what was written, or of another ssm: nothing starts."""
     lived(stage)
@@ -165,7 +172,7 @@ def damaged(stage: Stage) -> None:
     tried()
     stage.act("look", lambda: Recovered(stage.store, stage.node.spec).look())
     stage.store._cells.pop(HEAD)
-    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, lambda *_: None))
+    stage.act("see", lambda: Recovered(stage.store, stage.node.spec, 1, hear))
 
 
 def without_store(stage: Stage) -> None:

@@ -159,6 +159,39 @@ def test_timers_of_a_journalled_worker_go_on_behind_a_crash_in_a_fork_and_in_the
         assert stepped_from(node, record, {}).get_state("a") == ("timer", "tick", "end"), record
 
 
+@pytest.mark.parametrize("waits_s", [0.5, 3.0], ids=["due later", "due meanwhile"])
+@pytest.mark.parametrize("end", ["crash", "terminate"])
+def test_a_fork_of_a_moment_at_which_a_worker_is_down_has_the_timers_that_its_journal_keeps(
+    waits_s: float, end: str
+) -> None:
+    node = a_tree(persist="journal", on_crash="last_good", backoff=Backoff(2000, 1, 2000, 0.0))
+    node.call("a", "timer")
+    node.terminate_child("root", "a") if end == "terminate" else crash(node)
+    down = node.record
+    with node.fork() as fork, fork.fork() as other, node.at(down).fork() as past:
+        assert fork.digest() == other.digest() == past.digest() == node.digest()
+        for one in (node, fork, other, past):
+            one.run(waits_s)
+            if end == "terminate":
+                one.restart_child("root", "a")
+            one.run(3.0)
+            one.call("a", "end")
+            assert one.get_state("a") == ("timer", "tick", "end")
+        assert fork.digest() == other.digest() == past.digest() == node.digest()
+
+
+def test_a_timer_that_came_up_once_does_not_come_up_in_a_fork_of_a_later_end() -> None:
+    node = a_tree(persist="journal", on_crash="last_good", backoff=Backoff(2000, 1, 2000, 0.0))
+    node.call("a", "timer")
+    crash(node)
+    node.run(3.0)
+    assert node.get_state("a") == ("timer", "tick")
+    crash(node)
+    with node.fork() as fork:
+        fork.run(9.0)
+        assert fork.get_state("a") == ("timer", "tick")
+
+
 def test_the_past_of_a_durable_worker_is_what_was_seen() -> None:
     node = a_tree(persist="journal", on_crash="last_good")
     saw = []

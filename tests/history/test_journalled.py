@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,64 @@ def test_records_have_the_numbers_and_the_changes_that_the_node_gave(folder: Pat
         [{"path": "b", "before": 1, "after": 7}],
         [{"path": "b", "before": 7, "after": 8}],
     ]
+
+
+class Counting:
+    """Text as it is, and how many inputs it was asked to decode."""
+
+    decoded = 0
+
+    def decode(self, data: bytes) -> str:
+        self.decoded += 1
+        return data.decode()
+
+    def encode(self, value: object) -> bytes:
+        return str(value).encode()
+
+
+def test_an_input_is_decoded_once_to_be_stepped_and_to_be_shown(tmp_path: Path) -> None:
+    codec = Counting()
+    machine = StateMachine(step=step, init=lambda *_: {})
+    tree = Supervisor("root", children=[Worker("one", machine, persist="journal", codec=codec)])
+    with FolderStore(tmp_path) as store:
+        node = Node(tree, clock=ManualClock(), store=store, history=100).start()
+        for number in range(20):
+            node.cast("one", str(number))
+        node.run()
+    codec.decoded = 0
+    _, past, _ = timeline(tmp_path, tree)
+    inputs = [one["input"] for one in records_of(past) if one["how"] == "cast"]
+    assert inputs == [str(number) for number in range(20)]
+    assert codec.decoded == 20
+
+
+class Reading(FolderStore):
+    """A folder that counts how often its journal is read."""
+
+    reads = 0
+
+    def read(self, after: int) -> Iterator[tuple[int, bytes]]:
+        self.reads += 1
+        return super().read(after)
+
+
+def test_a_journal_of_no_pools_is_read_once(folder: Path) -> None:
+    with Reading(folder, writing=False) as store:
+        node, _ = journalled_node(store, a_tree(), "root")
+    assert node.record == 7
+    assert store.reads == 1
+
+
+def test_what_was_frozen_for_the_collector_stays_frozen(folder: Path) -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        timeline(folder, a_tree())
+        assert frozen - gc.get_freeze_count() < frozen / 2  # some of it may have died
+    finally:
+        gc.unfreeze()
+    timeline(folder, a_tree())
+    assert gc.get_freeze_count() == 0
 
 
 def test_questions_are_answered_and_what_a_journal_does_not_hold_is_said(folder: Path) -> None:

@@ -208,6 +208,24 @@ def test_unreachable_is_a_state_and_no_death() -> None:
         assert node.call("billing.invoice", b"x") == b"got x"
 
 
+@pytest.mark.parametrize("broke", [True, False])
+def test_a_child_that_goes_on_at_another_node_is_reported_as_moved(*, broke: bool) -> None:
+    node, links, _ = shop()
+    with node:
+        if broke:
+            links.link("billing", reachable=False)
+            node.run()
+        links.link("billing", reachable=True, node="n2")
+        node.run()
+        links.link("billing", reachable=True, node="n2")
+        node.run()
+        told = [
+            (one.event, one.detail["node"]) for one in node.reports()
+            if one.event in {"unreachable", "reachable", "moved"}
+        ]  # fmt: skip
+        assert told == [("unreachable", "here"), ("reachable", "n2")] * broke + [("moved", "n2")]
+
+
 def test_a_child_that_cannot_be_asked_to_stop_is_waited_for_no_longer_than_its_time() -> None:
     node, links, clock = shop(shutdown=4000)
     node.start()

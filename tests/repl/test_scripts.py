@@ -49,6 +49,12 @@ def test_a_script_pipes_its_output_names_results_and_writes_files(tmp_path: Path
         ("kv1 Lookup $4", "column 12: there is no result $4; there is none yet"),
         ("kv1 Lookup x >", "needs a file to write to behind it"),
         ("kv1 Lookup x > /no/such/folder/x", "cannot write /no/such/folder/x: No such file"),
+        ("time kv1 Lookup x", "`time` is a verb of the prompt, and none of scripts"),
+        ("source more.ssm", "`source` is a verb of the prompt, and none of scripts"),
+        ("watch tree", "`watch` is a verb of the prompt, and none of scripts"),
+        ("run t.yaml", "`run` belongs in the shell, as `ssm run t.yaml`\n"),
+        ("script a.ssm", "`script` belongs in the shell, as `ssm script a.ssm`\n"),
+        ("ls", "`ls` belongs in the shell: run it in a terminal beside this; an answer goes"),
     ],
 )
 def test_what_cannot_be_done_stops_a_script_with_code_2(
@@ -57,6 +63,7 @@ def test_what_cannot_be_done_stops_a_script_with_code_2(
     done = run(tmp_path, f"{line}\nkv1 Store x 1\n")
     assert done.returncode == 2
     assert says in done.stderr
+    assert "Ctrl-D" not in done.stderr
     assert done.stdout == ""
 
 

@@ -171,6 +171,23 @@ def test_a_codec_that_does_not_end_is_cut_and_the_worker_is_not_touched() -> Non
         assert node.statistics("a").starts == 1
 
 
+def test_a_codec_in_c_that_writes_for_longer_than_the_limit_is_cut_when_it_returns() -> None:
+    clock = ManualClock()
+
+    class InC:
+        decode = staticmethod(int)
+        encode = clock.advance_s  # whose frames the guard leaves out, as if there were none
+
+    codec: Any = InC()
+    echo = StateMachine(step=lambda message, state: (state, message), codec=codec)
+    with Node(Supervisor("root", children=[Worker("a", echo)]), clock=clock) as node:
+        with pytest.raises(DecodeError, match="StepTimeout"):
+            node.call("a", b"60", timeout_s=None)
+        assert clock.now_s() == 1.0
+        assert node.call("a", 3) == 3
+        assert node.statistics("a").starts == 1
+
+
 def test_the_time_in_steps_is_estimated_from_every_64th_and_exact_for_the_first() -> None:
     clock = ManualClock()
 

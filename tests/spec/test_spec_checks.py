@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from ssm_cli.behaviour.machine import StateMachine
+from ssm_cli.spec.keys import ROOT, fault
 from ssm_cli.spec.model import (
     MAX_DEPTH,
     AutoShutdown,
@@ -21,6 +22,7 @@ from ssm_cli.spec.model import (
     WorkerOptions,
     WorkerSpec,
 )
+from ssm_cli.spec.schema import json_schema
 from ssm_cli.spec.validate import check_childspecs, check_flags, check_spec
 
 ECHO = StateMachine(step=lambda message, state: (state, message))
@@ -186,3 +188,11 @@ def test_otps_term_for_a_name_given_twice_comes_after_those_of_the_specs_before(
     good, bad = worker(), msgspec.structs.replace(worker(shutdown_ms=-1), id="bad")
     assert check_childspecs([good, good], "never") == {"duplicate_child_name": "w"}
     assert check_childspecs([good, bad, good], "never") == {"invalid_shutdown": -1}
+
+
+@pytest.mark.parametrize("key", ["intensity", "queue", "period"])
+def test_the_bound_of_all_numbers_is_told_where_it_is_passed_and_in_the_schema(key: str) -> None:
+    assert "and below 1e18" in str(fault(ROOT[key], 10**18))
+    assert "below" not in str(fault(ROOT[key], -1))
+    assert fault(ROOT[key], 10**18 - 1) is None
+    assert json_schema()["properties"][key]["exclusiveMaximum"] == 1e18

@@ -29,6 +29,10 @@ def test_a_missing_file_is_told_with_the_nearest_one(tmp_path: Path) -> None:
     (tmp_path / "kv.yaml").touch()
     expected = "1:1: (file): does not exist; expected a tree file, .yaml, .yml or .py; did you "
     assert complaint_about(tmp_path / "kw.yaml") == expected + "mean kv.yaml?"
+    assert complaint_about(tmp_path / "kv.yml") == expected + "mean kv.yaml?"
+    assert "did you mean" not in complaint_about(tmp_path / "none.yaml"), (
+        "its suffix alone is alike"
+    )
 
 
 def test_a_folder_is_no_tree(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ssm_cli.cluster.agent.directory import Member, look
-from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown
+from ssm_cli.cluster.ports import CallLost, Cluster, ClusterDenied, ClusterError, Unknown
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Observed
 from ssm_cli.cluster.protocol.messages import Hosted, Lease, Reply, leased
@@ -80,6 +80,8 @@ class Window:
         for tree in sorted({tree for tree, _ in hosted}):
             try:
                 leases |= await self._leases(tree)
+            except ClusterDenied:
+                continue  # a viewer may not read them
             except ClusterError as error:
                 trouble.append(f"the leases of {tree} cannot be read: {error}")
         self._note({member.advert.node: member.advert.beat for member in members}, leases)
@@ -95,7 +97,7 @@ class Window:
         cells = await self._cluster.cells(names.leases(tree), 0)
         found = await cells.entries()
         if isinstance(found, Unknown):
-            raise ClusterError(found.detail)
+            raise (ClusterDenied if found.denied else ClusterError)(found.detail)
         known = {(tree, key): leased(data) for key, data in found.items()}
         return {place: one for place, one in known.items() if one is not None and not one.released}
 

@@ -7,8 +7,7 @@ import time
 from collections import deque
 
 from ssm_cli.errors import CodeRefused, CommandError, Forgotten, ReadOnly
-from ssm_cli.history.carrying import Classes, carried
-from ssm_cli.history.counterparts import OtherLoads
+from ssm_cli.history.carrying import Classes
 from ssm_cli.history.other_code import Clock
 from ssm_cli.history.places import Places, unless_there
 from ssm_cli.history.reload.back import (
@@ -24,6 +23,7 @@ from ssm_cli.history.reload.finding import Homes, meant, stale, starts_in
 from ssm_cli.history.reload.plan import LONG_S, REHEARSED, CodePlan, need_running, plan_of
 from ssm_cli.history.reload.shadow import SHADOWED, Shadow
 from ssm_cli.history.reload.watching import FileWatch
+from ssm_cli.history.reload.ways import MOST_LOADS, Ways
 from ssm_cli.history.telling import Data
 from ssm_cli.history.timeline import Timeline
 from ssm_cli.runtime.engine.cell import WorkerCell
@@ -32,7 +32,6 @@ from ssm_cli.runtime.node import Node
 from ssm_cli.spec.afresh import connected, file_of, note, put
 
 MOST_UNDONE = 16  # reloads that can be rolled back
-MOST_LOADS = 64  # changes of code, there and back, whose classes are known
 MOST_SHADOWS = 16
 SURE = ("", "yes", "no")
 HERE = "the code is that of the live tree; `now` comes back"
@@ -47,9 +46,10 @@ class Reloads:
         self._homes = Homes()
         self._former: deque[Classes] = deque(maxlen=MOST_LOADS)
         self._undone: deque[Undone] = deque(maxlen=MOST_UNDONE)
-        self._left = LeftBehind()
+        self._left, self._ways = LeftBehind(), Ways()
         self._shadows: dict[str, Shadow] = {}
         self._watching: FileWatch | None = None
+        self._world.outside.carry = self._ways.carry
         note(self._homes.of_all(starts_in(self._node.spec)))
 
     @property
@@ -121,16 +121,11 @@ class Reloads:
             self._node.recode_pool(sup.spec.id, start)
         put(made.new)
         self._undone.append(undo)
-        self._follow(made.classes)
-
-    def _follow(self, classes: Classes) -> None:
-        """Know what is in the place of classes from now on: for what is remembered, and for runs.
-
-        What a run answers that was under way may be of the classes of before.
-        """
-        self._former.append(classes)
-        known = OtherLoads([], [*self._former]).classes
-        self._world.outside.carry = lambda value: carried(value, known)
+        self._former.append(made.classes)
+        both = zip(undo.workers, made.workers, strict=True)
+        changes = [(was.start, one.start, one.loads) for was, one in both]
+        changes += [(old, new, made.loads) for _, old, new in undo.pools]
+        self._ways.note(self._world, changes)
 
     def watch(self, place: str = "") -> Data:
         """Look at the files of the code, as a timer of `ssm run --reload` does now and then."""
@@ -177,8 +172,8 @@ class Reloads:
             for sup, start in undone.pools_there(self._world) if worker is None else ():
                 self._node.recode_pool(sup, start)
             self._left.note(self._world, workers)
-            for classes in each_once(one.loads.direct for one in workers):
-                self._follow(classes)
+            self._former += each_once(one.loads.direct for one in workers)
+            self._ways.note(self._world, [(one.put, one.start, one.loads) for one in workers])
             left = [one for one in undone.workers if one not in workers]
             undone.workers = [one for one in left if one.is_there(self._world)]
             if not undone.workers:

@@ -164,15 +164,15 @@ class Shadow:
             self._why = "the code of the worker has changed"
             return
         with self._ration:
-            self._take(ring[0][0])
+            self._take()
 
-    def _take(self, oldest: int) -> None:
-        jumps = oldest > self._at + 1
+    def _take(self) -> None:
+        jumps = self._forgotten()
         for one in self._since():
             if one.is_input and self._ration.is_over():
                 return
             if one.is_input and jumps:
-                self._missed, jumps = self._missed + oldest - self._at - 1, False
+                self._missed, jumps = self._missed + jumps, 0
                 self._state = self._code.state_of(one.before)
             self._step(one)
             self._seen = 0 if one.record != self._at else self._seen
@@ -211,6 +211,11 @@ class Shadow:
         elif one.how in (*PUT, "start") and one.after is not NOTHING:
             self._state = self._changing.carry(one.after)
 
+    def _forgotten(self) -> int:
+        """Return how many records are forgotten behind the last one that was looked at."""
+        ring = self.recorder.ring
+        return max(0, ring[0][0] - self._at - 1) if ring and not self.over else 0
+
     def _left(self) -> int:
         """Return how many inputs wait to be compared."""
         return 0 if self.over else sum(one.is_input for one in self._since())
@@ -220,6 +225,6 @@ class Shadow:
         return {
             "worker": self._cell.spec.id, "file": self.file, "wanted": self._wanted,
             "was": self._changing.was, "code": self._changing.code, "clean": self.clean,
-            "over": self.over, "missed": self._missed, "why": self._why, "left": self._left(),
-            **self._comparison.told(),
+            "over": self.over, "missed": self._missed + self._forgotten(), "why": self._why,
+            "left": self._left(), **self._comparison.told(),
         }  # fmt: skip

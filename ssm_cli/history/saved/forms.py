@@ -47,7 +47,7 @@ OBJECTS: dict[type, tuple[str, ...]] = {
     RemoteCell: (*CELL, "node", "epoch", "reachable", "age_s", "heard_s"),
     Extra: (
         "attempt", "backlog", "callers", "runs", "timers", "timeout", "timeout_after", "suspended",
-        "crash", "delay_until_s", "plan", "debug", "links", "begun", "unbegun",
+        "crash", "delay_until_s", "plan", "debug", "left", "links", "begun", "unbegun",
     ),
     Groups: ("groups", "joined", "number", "under_way"),
     Membership: ("members",),

@@ -64,7 +64,7 @@ def _at(url: str, environ: Mapping[str, str]) -> HttpNode:
 
 def _named(name: str, environ: Mapping[str, str]) -> HttpNode:
     if not _alive(name, environ):
-        running = ", ".join(places.names(environ)[:20])
+        running = ", ".join([one for one in places.names(environ) if one != name][:20])
         hint = f"these have a socket: {running}" if running else TO_START
         raise NoTree(f"no running tree is called {name}; {hint}")
     return _node(name, environ)

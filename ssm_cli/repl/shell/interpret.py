@@ -15,6 +15,7 @@ from ssm_cli.commands.verbs import find_verb
 from ssm_cli.errors import CommandError, SsmError
 from ssm_cli.repl.shell.pipeline import Pipeline, split
 from ssm_cli.repl.shell.results import Results
+from ssm_cli.repl.shell.verbs import HERE
 from ssm_cli.runtime.api import NodeApi
 
 SHELL = frozenset(("cat", "cd", "exit", "less", "ls", "man", "ps", "pwd", "rm", "vi"))
@@ -23,6 +24,9 @@ OUTSIDE = frozenset(
     ("attach", "check", "data", "login", "move", "new", "node", "nodes", "run", "schema", "script")
 )
 """Commands of `ssm` that are about files or several trees; `ssm` is written before them."""
+
+
+THERE = "what there is here"
 
 
 class Piped(Command, frozen=True):
@@ -104,13 +108,16 @@ class NamesHere(Collection[str]):
         return len(self._names)
 
 
-def read_command(line: str, names: Collection[str], results: Results) -> Command | None:
+def read_command(
+    line: str, names: Collection[str], results: Results, *, typed: bool = True
+) -> Command | None:
     """Return the command of a line; None for a blank line or a comment.
 
     Args:
         line: as it was typed or written.
         names: those of the workers.
         results: those of the lines before, which the line may name by number.
+        typed: whether a person types it, at a prompt.
 
     Raises:
         CommandError: it is none, with the column; a command of another shell is told apart.
@@ -122,7 +129,7 @@ def read_command(line: str, names: Collection[str], results: Results) -> Command
         command = parse_line(text, names)
     except CommandError as error:
         results.miss(line)
-        belongs = elsewhere(text, names)
+        belongs = elsewhere(text, names, typed=typed)
         if belongs is None:
             raise
         raise CommandError(belongs, column=error.column) from error
@@ -131,27 +138,32 @@ def read_command(line: str, names: Collection[str], results: Results) -> Command
     return Piped(**msgspec.structs.asdict(command), pipeline=pipeline)
 
 
-def elsewhere(line: str, names: Collection[str]) -> str | None:
+def elsewhere(line: str, names: Collection[str], *, typed: bool = True) -> str | None:
     """Return where a line belongs that is no command here; None if it belongs nowhere.
 
     >>> elsewhere("ssm call kv2 Lookup x", ["kv2"])
     '`ssm` is running already: write `call kv2 Lookup x` here, without `ssm`'
     >>> elsewhere("run trees/kv.yaml", [])
     '`run` belongs in the shell, as `ssm run trees/kv.yaml`; Ctrl-D leaves this prompt'
+    >>> elsewhere("source more.ssm", [], typed=False)
+    '`source` is a verb of the prompt, and none of scripts; `help` lists what there is here'
     """
     word, _, rest = line.strip().partition(" ")
     if not word or find_verb(word) is not None or is_worker(word, names):
         return None
     if word == "ssm" and find_verb(rest.partition(" ")[0]) is not None:
         return f"`ssm` is running already: write `{rest}` here, without `ssm`"
+    if not typed and any(verb.name == word for verb in HERE):
+        return f"`{word}` is a verb of the prompt, and none of scripts; `help` lists {THERE}"
     if word in OUTSIDE or word == "ssm":
         whole = line.strip().removeprefix("ssm ")
-        source = f", or here as `source {rest}`" if word == "script" else ""
-        return f"`{word}` belongs in the shell, as `ssm {whole}`{source}; Ctrl-D leaves this prompt"
+        source = f", or here as `source {rest}`" if typed and word == "script" else ""
+        leave = "; Ctrl-D leaves this prompt" if typed else ""
+        return f"`{word}` belongs in the shell, as `ssm {whole}`{source}{leave}"
     if word in SHELL or shutil.which(word) is not None:
         return (
-            f"`{word}` belongs in the shell: run it in another terminal, or leave this prompt by "
-            "Ctrl-D; an answer goes to a program by `tree | less`; `help` lists what there is here"
+            f"`{word}` belongs in the shell: run it in a terminal beside this; an answer goes to a "
+            f"program by `tree | less`; `help` lists {THERE}"
         )
     return None
 

@@ -55,12 +55,12 @@ class Calls:
             CalledFromStep: a step called its own node.
         """
         world = self._world
-        cell = world.names.get(worker)
-        busy = world.queue or world.lane or world.pumping or not world.guard.armed
+        cell, guard = world.names.get(worker), world.guard
+        busy = world.queue or world.lane or world.pumping or not guard.armed
         timed = request_id != "" or not (timeout_s is TIMEOUT_S or is_long(timeout_s))
         if busy or timed or type(cell) is not WorkerCell or cell.step is None:
             return self._call_in_turn(worker, message, timeout_s, request_id)
-        guard, looks, pending = world.guard, world.guard.looks, None
+        looks, pending = guard.looks, None
         world.pumping = True
         try:
             output = step_now(world, cell, message)

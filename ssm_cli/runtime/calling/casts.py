@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from ssm_cli.behaviour.dispatch import Kind
-from ssm_cli.behaviour.foreign import foreign
 from ssm_cli.codec.json import jsonable, unshowable
 from ssm_cli.codec.port import Codec
 from ssm_cli.codec.text import TextCodec, show
@@ -17,7 +16,7 @@ from ssm_cli.runtime.durable.code import state_type
 from ssm_cli.runtime.durable.sessions import Replayed
 from ssm_cli.runtime.engine.cell import Cell, WorkerCell, is_open
 from ssm_cli.runtime.engine.contained import contained, passes_through
-from ssm_cli.runtime.engine.guard import engine_code
+from ssm_cli.runtime.engine.guard import engine_code, waiting_code
 from ssm_cli.runtime.engine.naming import is_of_pool
 from ssm_cli.runtime.engine.pending import Pending
 from ssm_cli.runtime.engine.world import World
@@ -47,7 +46,9 @@ class Casts:
             QueueFull: it is full all the same, or that many inputs wait for a suspended worker.
         """
         world = self._world
-        cell: Any = world.names.get(worker) or world.find(worker)
+        cell: Any = world.names.get(worker)
+        if cell is None:
+            cell = world.find(worker)
         queue = world.queue
         if (  # as `put` would, without a call for each; what has a `step` is a worker
             cell is not None
@@ -180,24 +181,24 @@ def written(world: World, cell: WorkerCell, value: Any) -> bytes:
     """
     guard = world.guard
     within = guard.cell
-    guard.used = True
-    if not guard.armed:
-        guard.arm()
-    guard.cell = cell if within is None else within
+    guard.cell = within or cell  # no tick ends the ticks from here on
     try:
-        data: bytes = foreign((cell.codec or codec_of(cell)).encode, value)
+        if not guard.armed:
+            guard.arm()
+        data: bytes = (cell.codec or codec_of(cell)).encode(value)
     except BaseException as error:
         guard.cell = within
         if passes_through(guard, error, inside=within is not None):
             raise
         raise unwritten(cell, error) from error
     guard.cell = within
-    if not issubclass(type(data), bytes):
+    if type(data) is not bytes and not issubclass(type(data), bytes):
         raise unwritten(cell, TypeError())
     return data
 
 
 engine_code(written)
+waiting_code(written)  # a codec in C is cut when it returns
 
 
 def unwritten(cell: WorkerCell, error: BaseException) -> DecodeError:

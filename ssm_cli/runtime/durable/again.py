@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from ssm_cli.behaviour.results import NOTHING
 from ssm_cli.codec.json import unshowable
 from ssm_cli.errors import message_of
 from ssm_cli.runtime.clock import SystemClock
@@ -37,9 +38,13 @@ class Again:
     Args:
         spec: the worker, whose limits hold; None for none.
         guard: what cuts; None for one of its own.
+
+    Attributes:
+        given: the input that was decoded last; `NOTHING` once it was taken.
     """
 
     def __init__(self, spec: WorkerSpec | None = None, guard: Guard | None = None) -> None:
+        self.given: Any = NOTHING
         self._cell = WorkerCell(spec)
         self._step_s = self._init_s = math.inf
         if spec is None:
@@ -63,7 +68,8 @@ class Again:
                 guard.used, guard.cell = True, cell
                 if not guard.armed:
                     guard.arm()
-                return step(decode(data), state)
+                self.given = given = decode(data)
+                return step(given, state)
             finally:
                 guard.cell = None
         except BaseException:

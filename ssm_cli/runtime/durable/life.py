@@ -10,7 +10,7 @@ import msgspec
 from ssm_cli.behaviour.dispatch import Behaviour, Kind, Outcome, advance
 from ssm_cli.behaviour.effects import CancelTimer, Cast, Info, StartTimer
 from ssm_cli.behaviour.machine import StateMachine
-from ssm_cli.behaviour.results import TIMEOUT, Caller, Continue, TimeoutAfter
+from ssm_cli.behaviour.results import NOTHING, TIMEOUT, Caller, Continue, TimeoutAfter
 from ssm_cli.behaviour.runs import CancelRun, Run
 from ssm_cli.behaviour.standing import check_standing
 from ssm_cli.behaviour.visible import does_hide
@@ -223,13 +223,14 @@ class Life:
 
     def _read(self, seq: int, data: bytes) -> Any:
         """An input, by the codec that is here."""
+        again = self._again
+        reads = (self._decode, data) if data[:1] != ODD else (self._values.read, data, seq)
         try:
-            if data[:1] != ODD:
-                return self._again.step(self._decode, data)
-            return self._again.step(self._values.read, data, seq)
+            again.given = again.step(*reads)
         except BaseException as error:
-            why = f"its code does not take it any more: {self._again.said(error)}"
+            why = f"its code does not take it any more: {again.said(error)}"
             raise self._cannot("undecodable", why) from error
+        return again.given
 
     def _cannot(self, reason: str, why: str) -> Unrecovered:
         return Unrecovered(why, worker=self.worker, reason=reason)
@@ -278,6 +279,13 @@ class Life:
             except BaseException as error:  # noqa: BLE001 - what comes from outside, `said` raises
                 why = f"its code cannot go on from its state: {self._again.said(error)}"
                 self.trouble = self._cannot("migrate", why)
+
+
+def take_given(life: Life) -> Any:
+    """Return the input that the last record was decoded to, once; `NOTHING` if it was not."""
+    again = life._again  # noqa: SLF001 - its own file
+    given, again.given = again.given, NOTHING
+    return given
 
 
 def strike_off(life: Life, record: Input) -> None:

@@ -86,7 +86,7 @@ def note_start(keeper: Keeper, cell: WorkerCell, kept: Kept, source: Source) -> 
     if begins_anew or not kept.recorded:
         kept.recorded = kept.hash(cell.state)
     kept.has, kept.dirty = True, True
-    kept.armed, kept.timeout = (), None
+    kept.armed, kept.timeout, cell.ensure_extra().left = (), None, ()
     keeper.hold(None, noop)
 
 
@@ -181,6 +181,7 @@ def ended(keeper: Keeper, cell: WorkerCell, kept: Kept, reason: ExitReason) -> N
             keeper.remember(cell, cell.ensure_extra().timeout_after)
         kept.dirty = True
         kept.armed = checkpoints.left_of(keeper, cell, kept) if kept.has else ()
+        commit.leave_timers(keeper.world, cell, stays=kept.has)  # for forks
         keeper.add(Exit(kept.worker, keeper.at_s(), str(reason), kept.has, last_record(keeper)))
         if kept.has and not orderly:
             bring_recorded(keeper, cell, kept)

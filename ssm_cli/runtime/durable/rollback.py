@@ -103,6 +103,7 @@ def forget_asked(world: World, cell: WorkerCell, after: int) -> None:
     extra = cell.ensure_extra()
     kept = extra.kept
     kept.armed = tuple(one for one in kept.armed if not one.cause or one.cause[0] <= after)
+    extra.left = tuple(one for one in extra.left if not one[1].cause or one[1].cause[0] <= after)
     for key, number in [*extra.timers.items()]:
         _, timer = world.timers.find(number) or (0.0, None)
         if timer is not None and timer.cause and timer.cause[0] > after:

@@ -74,7 +74,7 @@ class Extra:
         delay_until_s: when its back-off is over.
         links: the names of the workers that it is linked to.
         kept: what the node's keeper knows of a worker whose state outlives it (`durable/kept.py`).
-        left: in a fork, the timers and runs that outlive its last life, each with its instant.
+        left: the timers and runs that outlive its last life, each with its instant: for forks.
         plan: how its inputs are served.
         runs: those under way, by key, until their ends are served; see `engine/runs.py`.
         suspended: whether `sys:suspend` holds it.

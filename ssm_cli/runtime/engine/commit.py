@@ -281,6 +281,17 @@ def start_timer(
     world.timers.start(world.clock.now_s() + after_s, entry, number)
 
 
+def leave_timers(world: World, cell: WorkerCell, *, stays: bool) -> None:
+    """Leave the timers and runs of a life that ends to the next one of a fork, if its state stays.
+
+    What is interrupted is done again: those that were cancelled in the meantime are left, too.
+    """
+    extra = cell.ensure_extra()
+    numbers = (*extra.timers.values(), *(run.number for run in extra.runs.values()))
+    left = tuple(filter(None, map(world.timers.find, numbers))) or extra.left
+    extra.left = left if stays else ()
+
+
 def left_s(world: World, at_s: float) -> float:
     """Return how long it is to an instant of the wall clock; 0 if that is over."""
     return max(0.0, at_s - world.clock.wall_s())

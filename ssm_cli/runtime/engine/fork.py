@@ -114,6 +114,7 @@ class Forking:
         timers = [(s + self._shift_s, n, self._entry(e)) for s, n, e in world.timers.waiting()]
         other.timers.take_over(world.timers, timers)
         other.groups, other.monitors = self._groups(), world.monitors.copy()
+        other.outside.carry = world.outside.carry
         other.outside.coming = {
             self._cell(cell): self._entry(asked) if isinstance(asked, msgspec.Struct) else asked
             for cell, asked in world.outside.coming.items()

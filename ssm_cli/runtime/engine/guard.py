@@ -60,7 +60,7 @@ def engine_code(function: Callable[..., object]) -> None:
 
 
 def waiting_code(function: Callable[..., object]) -> None:
-    """Mark a function of the runtime that only lets time pass: it may be interrupted."""
+    """Mark a function of the runtime that leaves nothing half changed: it may be interrupted."""
     WAITING_CODE.add(function.__code__)
 
 

@@ -59,7 +59,7 @@ def end_run(world: World, entry: RunDue, ended: Ended) -> None:
         return
     if (carry := world.outside.carry) is not None:
         came = ended
-        ended = contained(world, entry.cell, lambda _: came, carry, came)
+        ended = contained(world, entry.cell, lambda _: came, carry, entry.cell, came)
     extra = entry.cell.ensure_extra()
     if extra.kept is not None and extra.kept.journals:
         unkept = partial(not_recorded, entry.run.key)

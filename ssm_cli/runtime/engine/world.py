@@ -35,8 +35,8 @@ class Outside:
     """What a world is connected to.
 
     Attributes:
-        carry: makes values of classes that a reload has put away into those in their place; None
-            where none has.
+        carry: makes values from outside a worker, of classes that its code does not have since a
+            reload, into those that it has; None where there can be none.
         advance: runs a callback (`dispatch.advance`, or a check of it).
         far_groups: the members of groups in other processes of the tree; None where it has one.
         finish: runs `terminate` (`dispatch.finish`, or the answers of the past).
@@ -70,7 +70,7 @@ class Outside:
         self.advance: Callable[..., Outcome] = advance
         self.finish: Callable[..., Any] = finish
         self.init: Callable[..., Any] | None = None
-        self.carry: Callable[[Any], Any] | None = None
+        self.carry: Callable[[Any, Any], Any] | None = None
         self.coming: dict[Cell, Any] = {}
         self.completing: SupervisorCell | None = None
         self.held: dict[Any, list[Any]] = {}

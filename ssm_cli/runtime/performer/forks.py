@@ -14,7 +14,7 @@ from ssm_cli.behaviour.reasons import Crash, ExitReason, Normal, Shutdown
 from ssm_cli.behaviour.results import NOTHING, Ok
 from ssm_cli.behaviour.visible import begun_anew
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
-from ssm_cli.runtime.engine.commit import start_timer
+from ssm_cli.runtime.engine.commit import leave_timers, start_timer
 from ssm_cli.runtime.engine.entries import RunDue, TimerDue
 from ssm_cli.runtime.engine.runs import ask_run
 from ssm_cli.runtime.engine.world import World
@@ -30,10 +30,8 @@ def leave_to_next(world: World, cell: WorkerCell, reason: ExitReason) -> bool:
     if options.persist is Persist.NONE:
         return options.on_crash is OnCrash.LAST_GOOD and isinstance(reason, Crash)
     stays = options.on_crash is not OnCrash.INIT or isinstance(reason, Normal | Shutdown)
-    extra = cell.extra
-    if stays and extra is not None and options.persist is Persist.JOURNAL:
-        numbers = (*extra.timers.values(), *(run.number for run in extra.runs.values()))
-        extra.left = tuple(filter(None, map(world.timers.find, numbers))) or extra.left
+    if options.persist is Persist.JOURNAL and cell.extra is not None:
+        leave_timers(world, cell, stays=stays)
     return stays
 
 

@@ -19,6 +19,7 @@ from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.performer.loop import NEVER, TURN_S, leave, run_batch
 from ssm_cli.runtime.performer.mend import heal, loop_code, mend
 
+RUNNING = CellStatus.RUNNING  # a global is quick
 AT_ONCE = 128  # inputs served to make room, between two looks at the clock; a default queue
 MOST_NAMED = 3
 MOST_NAMES_COMPARED = 10_000
@@ -104,10 +105,11 @@ def put(
         CalleeStopped: the tree is down; `GaveUp`, if its root gave up.
     """
     enter(world, cell.spec.id, wait=wait, within_s=within_s)
-    if cell.status is not CellStatus.RUNNING and pending is not None:
+    if cell.status is not RUNNING and pending is not None:
         raise not_running(cell)
-    refuse_if_full(world, cell)
-    if cell.status is not CellStatus.RUNNING and not comes_back(cell):
+    if cell.extra is not None or len(world.queue) >= world.bound:
+        refuse_if_full(world, cell)
+    if cell.status is not RUNNING and not comes_back(cell):
         no_process(world, cell, kind, message, None)
         return
     world.queue.append((cell, kind, message, pending))
@@ -148,23 +150,24 @@ def make_room(world: World, within_s: float) -> None:
     `within_s` ends it in any case. To go on while that is quick saves a flood most ways here.
     A publish to a large group takes one place, and is as many inputs as it has still to bring.
     """
-    left, to_bring = len(world.queue), world.groups.under_way
-    now_s = world.clock.now_s()
+    queue, clock, keeper = world.queue, world.clock.now_s, world.outside.keeper
+    left, to_bring, now_s = len(queue), world.groups.under_way, clock()
     turn_s, end_s = now_s + TURN_S, now_s + within_s
-    keeper = world.outside.keeper
     world.pumping = True
     try:
-        while left > 0 and (len(world.queue) >= world.bound or now_s < turn_s):
-            before = len(world.queue)
+        while left > 0 and (len(queue) >= world.bound or now_s < turn_s):
+            before = len(queue)
             full = keeper is not None and keeper.is_full()
-            run_batch(world, NEVER, 0 if full else min(left, AT_ONCE))
+            most = left if left < AT_ONCE else AT_ONCE  # noqa: FURB136 - quicker than `min`
+            run_batch(world, NEVER, 0 if full else most)
             if keeper is not None:
                 keeper.commit()
             if world.groups.under_way < to_bring:  # a publish that waits has come on
-                left, to_bring = len(world.queue), world.groups.under_way
+                left, to_bring = len(queue), world.groups.under_way
             else:
-                left -= max(1, before - len(world.queue))
-            now_s = world.clock.now_s()
+                served = before - len(queue)
+                left -= served if served > 1 else 1  # noqa: FURB136 - likewise
+            now_s = clock() if left > 0 else end_s
             if now_s >= end_s:
                 break
     except BaseException:

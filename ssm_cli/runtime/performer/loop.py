@@ -75,7 +75,7 @@ SETTLE_S = 0.1  # of tries of restarts, for a caller who has its outcome already
 MOST_ROUNDS = 1_000  # of one `pump`, where a manual clock stands still
 MOST_TRIES = 100  # of restarts in one `pump`, likewise
 NEVER = Pending()
-CALL, CAST = Kind.CALL, Kind.CAST  # looked at for each input: a global is quick
+CALL, CAST, CONTINUE = Kind.CALL, Kind.CAST, Kind.CONTINUE  # globals are quick
 RUNNING, RECORD, CARE = CellStatus.RUNNING, Plan.RECORD, Plan.CARE
 
 
@@ -158,7 +158,7 @@ def look_back(world: World, now_s: float, took_s: float, *, more: bool) -> None:
         world.batch = max(1, world.batch // 4)
     elif more and world.batch < BATCH:
         world.batch *= 2
-    if more and world.queue and world.queue[0][1] is Kind.CONTINUE:
+    if more and world.queue and world.queue[0][1] is CONTINUE:
         let_another(world)
 
 
@@ -223,8 +223,8 @@ def serve_batch(world: World, until: Pending, most: int) -> bool:  # noqa: C901,
         for _ in range(most):
             cell, kind, message, pending = queue.popleft()
             step, steps = cell.step, cell.steps
-            odd = type(message) is bytes or not (kind is CAST or kind is CALL)
-            if odd or step is None or not steps & 63:
+            odd = kind is not CAST and kind is not CALL
+            if odd or type(message) is bytes or step is None or not steps & 63:
                 step_one(world, cell, kind, message, pending)
             else:
                 state, guard.cell = cell.state, cell
@@ -394,13 +394,13 @@ def serve(world: World, cell: WorkerCell, kind: Kind, message: Any, waiter: Wait
     elif type(message) is Publishing:
         bring_on(world, message)
     elif cell.status is not RUNNING:
-        if comes_back(cell) and kind is not Kind.CONTINUE:
+        if comes_back(cell) and kind is not CONTINUE:
             put_off(world, cell, kind, message, pending)
         else:
             if world.history is not None:
                 world.history.passed(cell, kind, message)
             no_process(world, cell, kind, message, pending)
-    elif plan is Plan.HELD and (kind is not Kind.CONTINUE or not cell.suspended):
+    elif plan is Plan.HELD and (kind is not CONTINUE or not cell.suspended):
         put_off(world, cell, kind, message, pending)
     else:
         serve_carefully(world, cell, kind, message, pending)

@@ -224,8 +224,11 @@ def state_with(world: World, cell: WorkerCell, given: Any) -> Any:
     Raises:
         ValueError: it holds what is shown in the place of hidden parts.
         BadReturnError, AttributeError, LookupError: it is none.
+        CodeRefused: it is of a class that its code does not have any more.
     """
     state = state_put(world, cell, given)
+    if (carry := world.outside.carry) is not None:
+        state = carry(cell, state)
     check_standing(cell.behaviour, state)
     return state
 

@@ -129,5 +129,5 @@ def take_link(world: World, cell: RemoteCell, news: Linked) -> None:
     if news.reachable != cell.reachable:
         cell.reachable = news.reachable
         world.report("reachable" if news.reachable else "unreachable", cell, {"node": cell.node})
-    elif moved:
+    if moved:
         world.report("moved", cell, {"node": cell.node})

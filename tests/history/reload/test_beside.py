@@ -276,3 +276,15 @@ def test_what_is_written_while_it_is_rehearsed_is_taken_next(desk: Desk) -> None
     assert looked(desk, 2) == ["reloaded book", "reloaded twin"]
     assert desk.serve(["Ask"]) == [b"48"]
     assert looked(desk, 3) == []
+
+
+def test_a_pipe_in_the_place_of_the_code_is_refused_and_nothing_waits_for_it(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    with desk.node as node:
+        (tmp_path / "book.py").unlink()
+        os.mkfifo(tmp_path / "book.py")
+        with pytest.raises(CodeRefused, match="is no regular file"):
+            node.reload(sure="yes")
+        assert desk.serve(["Put BUY 5"]) != ["CalleeCrashed"]
