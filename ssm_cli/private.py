@@ -13,13 +13,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, SsmError, StorageError
 
 if TYPE_CHECKING:
     import ssl
 
 MODE = 0o600
+PUBLIC = 0o666  # of files for users to share, as the umask lets them
 OTHERS = 0o077  # the bits of a mode that let other users in
+WRONG_NAME = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
+"""Why a file cannot be written that is asked for at a place where none can be."""
 MAX_SECRET = 65_536  # bytes of a file with secrets
 
 
@@ -62,29 +67,67 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def write_private(path: Path, text: str, *, anew: bool = False) -> None:
-    """Write a whole file that only its owner can read; who reads it sees the old or the new one.
+def write_private(path: Path, data: str | bytes, *, anew: bool = False, mode: int = MODE) -> bool:
+    """Write a whole file; who reads it sees the old or the new one, and never a part of it.
 
-    With `anew` a file that is there already is left as it is.
+    It is written beside its place, and put there once it is whole. With `anew` a file that is there
+    already is left as it is.
+
+    Args:
+        path: where it is put; its folder is there.
+        data: all of it; text is written as UTF-8.
+        anew: whether it has to be a new one.
+        mode: who may open it; another one than that of its owner alone is subject to the umask.
+
+    Returns:
+        Whether it was put there.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, which is said of `path`; nothing is left of it.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    beside = path.with_name(f".{path.name[:50]}.{os.getpid()}.new")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        beside.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        descriptor = open_private(beside, flags) if mode == MODE else os.open(beside, flags, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(descriptor)  # some disks tell only now that they are full
+        return _put(beside, path, anew=anew)
     except OSError as error:
-        beside.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def _put(beside: Path, path: Path, *, anew: bool) -> bool:
+    """Give a file its name; return False where it is to be a new one, and there is one."""
     if anew:
-        with suppress(FileExistsError):
+        try:
             path.hardlink_to(beside)
-        beside.unlink()
-    else:
-        beside.replace(path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            if os.path.lexists(path):
+                return False
+        else:
+            return True
+    beside.replace(path)
+    return True
+
+
+def unwritten(path: Path | str, error: OSError) -> SsmError:
+    """Return the error to be raised for a file that cannot be written.
+
+    >>> unwritten("a", OSError(errno.ENOSPC, "No space left on device"))
+    StorageError('cannot write a: No space left on device')
+    >>> unwritten("a", OSError(errno.ENOTDIR, "Not a directory"))
+    CommandError('cannot write a: Not a directory')
+    """
+    kind = CommandError if error.errno in WRONG_NAME else StorageError
+    return kind(f"cannot write {path}: {error.strerror}")
 
 
 def make_private(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from errno import EEXIST
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,7 @@ from ssm_cli.cli.printer import answer, did
 from ssm_cli.cli.where import Output
 from ssm_cli.errors import CommandError, TreeFileError
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.private import PUBLIC, unwritten, write_private
 
 if TYPE_CHECKING:
     from ssm_cli.spec.model import SupervisorSpec
@@ -90,18 +93,29 @@ def new(
         raise CommandError(
             f"{folder} already has {', '.join(there)}; name another folder, or move them away"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in FILES.items():
-            with (folder / name).open("x", encoding="utf-8") as file:
-                file.write(text)
-    except OSError as error:
-        raise CommandError(
-            f"cannot write {error.filename or folder}: {error.strerror}; name another folder"
-        ) from error
+    _write_all(folder)
     files = [str(folder / name) for name in FILES]
     lines = [*(f"wrote {file}" for file in files), f"next: ssm run {folder / 'tree.yaml'}"]
     return did(ctx.obj, output, "new", lines, files=files)
+
+
+def _write_all(folder: Path) -> None:
+    """Write all of `FILES`, or none: after a failure it can be tried again."""
+    made, written = not folder.exists(), list[Path]()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in FILES.items():
+            if not write_private(folder / name, text, anew=True, mode=PUBLIC):
+                raise FileExistsError(EEXIST, "it is there already", str(folder / name))
+            written.append(folder / name)
+    except OSError as error:
+        with suppress(OSError):
+            for path in written:
+                path.unlink()
+            if made:
+                folder.rmdir()
+        said = unwritten(error.filename or folder, error)
+        raise type(said)(f"{said}; name another folder") from error
 
 
 def _count(number: int, noun: str) -> str:

@@ -17,7 +17,7 @@ from ssm_cli.commands.records import VERSION, instant
 from ssm_cli.commands.results import Result, made_result
 from ssm_cli.commands.text import brief, brief_table
 from ssm_cli.commands.verbs import VERBS
-from ssm_cli.commands.writing import TEST, need_room, target_of, write_file
+from ssm_cli.commands.writing import TEST, need_room, target_of, write_test
 from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.page import PageData, page
@@ -271,14 +271,17 @@ def _fuzz(command: Command, found: Data) -> Result:
     lines += [f"  {brief(line, 400)}" for line in found["never"]]
     file = target_of(command)
     if found["test"] and file:
-        write_file(file, found["test"])
-        found["file"] = file
+        found = write_test(file, found)
+    if "file" in found:
         lines[0] += f"; {file} fails likewise"
     elif found["test"]:
         lines += found["test"].rstrip().split("\n")
     lines.append(f"the same again: {found['replay']}")
     unknown = ExitCode.USAGE if found["never"] else ExitCode.DONE
     code = ExitCode.NOT_RUNNING if found["found"] else unknown
+    if "unwritten" in found:
+        code = ExitCode.IO_ERROR
+        lines.append(found["unwritten"])
     made = [{"v": VERSION, "type": "fuzz", **found}]
     return made_result("fuzz", tuple(lines), made, command.output, exit_code=code, value=found)
 

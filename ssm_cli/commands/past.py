@@ -14,7 +14,7 @@ from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
 from ssm_cli.commands.verbs import VERB_OF, VERBS
-from ssm_cli.commands.writing import PAST, need_room
+from ssm_cli.commands.writing import PAST, need_room, target_of, write_test
 from ssm_cli.errors import CommandError
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
@@ -66,6 +66,9 @@ def show_in_turns(command: Command, found: Data, shown_by: Show) -> Turns[Result
     verb = VERBS[command.verb]
     if "data" in found:
         found = _kept(found, command.arguments["file"])
+    file = target_of(command) if verb.name == "shrink" else ""
+    if file:
+        found = write_test(file, found)
     told = shown_by[verb.name](found)
     lines, made = (yield from told) if isinstance(told, Generator) else told
     if verb.name == "history" and command.last == 0:
@@ -74,6 +77,8 @@ def show_in_turns(command: Command, found: Data, shown_by: Show) -> Turns[Result
     code = ExitCode.CRASHED if none else ExitCode.DONE
     if differs(verb.name, found):
         code = ExitCode.NOT_RUNNING  # the contract's code for a difference
+    if "unwritten" in found:
+        code = ExitCode.IO_ERROR
     if command.output in ("json", "jsonl"):
         lines = yield from each_line(made, json_line)
     return Result(

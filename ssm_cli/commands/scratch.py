@@ -17,7 +17,6 @@ from ssm_cli.commands.parse import Command
 from ssm_cli.commands.past import (
     SHOWN,
     Data,
-    Show,
     Shown,
     ask_past,
     asked_past,
@@ -130,6 +129,8 @@ def _shrink(found: Data) -> Shown:
         lines[0] += f"; {found['file']} fails as record {found['record']} did"
     else:
         lines += found["test"].rstrip().split("\n")
+    if "unwritten" in found:
+        lines.append(found["unwritten"])
     return lines, [{"v": VERSION, "type": "shrink", **found}]
 
 
@@ -188,7 +189,7 @@ def handle_past(command: Command, api: NodeApi) -> Result:
         case "report":
             return write_report(command, api)
         case _:
-            return ask_past(made_ready(command), api, shown_by(command))
+            return ask_past(made_ready(command), api, SHOWN_BY)
 
 
 async def ahandle_past(
@@ -209,7 +210,7 @@ async def ahandle_past(
         found = await api.perform("soon", effect, **given)
     else:
         found = await api.perform("in_turns", effect, **given)
-    result: Result = await in_turns(show_in_turns(command, found, shown_by(command)))
+    result: Result = await in_turns(show_in_turns(command, found, SHOWN_BY))
     return result
 
 
@@ -238,16 +239,3 @@ def made_ready(command: Command) -> Command:
     need_room(command, file, TEST)
     given = {**command.arguments, "beside": str(Path(file).expanduser().resolve().parent)}
     return msgspec.structs.replace(command, arguments=given)
-
-
-def shown_by(command: Command) -> Show:
-    """Return how answers are shown; a test is written to its file first."""
-    file = target_of(command) if command.verb == "shrink" else ""
-    if not file:
-        return SHOWN_BY
-
-    def written(found: Data) -> Shown:
-        write_file(file, found["test"])
-        return _shrink({**found, "file": file})
-
-    return {"shrink": written}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ssm_cli.commands.parse import Command
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.history.saved.file import MAGIC
+from ssm_cli.private import PUBLIC, unwritten, write_private
 
 FORMATS = ("text", "json", "jsonl")  # what `-o` may ask for in place of a file
 PAST = MAGIC
@@ -49,16 +50,27 @@ def write_file(name: str, text: str) -> None:
     """Write a file of a user's, as a whole.
 
     Raises:
-        CommandError: it cannot be written; nothing is left behind.
+        CommandError: its name is that of what is no file, or of a folder that is not there.
+        StorageError: it cannot be written; nothing is left behind, and what was there stays.
     """
     path = Path(name).expanduser()
     if path.exists() and not path.is_file():
         raise CommandError(f"{name} is no regular file; name another one")
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        write_private(path, text, mode=PUBLIC)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise CommandError(f"{name} cannot be written: {error.strerror}") from error
+        raise unwritten(name, error) from error
+
+
+def write_test(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Write the test that was found to a file.
+
+    Returns:
+        What was found, with the `file` that it is in, or with why it is `unwritten`: it is told
+        whether it can be written or not.
+    """
+    try:
+        write_file(name, found["test"])
+    except (CommandError, StorageError) as error:
+        return {**found, "unwritten": str(error)}
+    return {**found, "file": name}

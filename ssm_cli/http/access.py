@@ -19,7 +19,7 @@ from platformdirs import user_config_path
 from ssm_cli.commands.routes import Role
 from ssm_cli.errors import CommandError
 from ssm_cli.http.statuses import HttpError
-from ssm_cli.private import read_secret, write_private
+from ssm_cli.private import read_secret, unwritten, write_private
 
 MAX_TOKENS = 100
 MIN_TOKEN, MAX_TOKEN = 16, 512  # characters
@@ -177,7 +177,11 @@ def fault_of(token: str) -> str | None:
 
 
 def make_tokens(path: Path) -> None:
-    """Write a new token file, readable only by its owner, unless another process just has."""
+    """Write a new token file, readable only by its owner, unless another process just has.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     roles = [role for role in Role if role is not Role.NOBODY]
     text = "".join(f"{role.name.lower()} {secrets.token_urlsafe(32)}\n" for role in roles)
     text = f"# one `ROLE TOKEN` a line; who has a token may do what its role may\n{text}"
@@ -185,7 +189,7 @@ def make_tokens(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, text, anew=True)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        raise unwritten(path, error) from error
 
 
 def read_tokens(path: Path) -> dict[str, Role]:

@@ -12,12 +12,11 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
 from ssm_cli.errors import CommandError, StorageDamaged, StorageError
-from ssm_cli.private import open_private
+from ssm_cli.private import write_private
 
 MAGIC = b"ssm past"
 FORMAT = 1
@@ -100,15 +99,7 @@ def write_past(path: Path, data: bytes) -> None:
     """
     if path.exists() and not path.is_file():
         raise StorageError(f"{path} is no file; give the name of one to be written")
-    beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.new")
     try:
-        descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(path)
+        write_private(path, data)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise StorageError(f"cannot write {path}: {error.strerror}") from error

@@ -25,7 +25,17 @@ BY_TYPE: dict[str, type[errors.CallError]] = {
     kind.__name__: kind for kind in (*OUTCOMES.values(), errors.CallError)
 }
 PLAIN: dict[str, type[errors.SsmError]] = {
-    kind.__name__: kind for kind in (errors.CodeRefused, errors.Forgotten, errors.ReadOnly)
+    kind.__name__: kind
+    for kind in (
+        errors.CodeRefused,
+        errors.Forgotten,
+        errors.ReadOnly,
+        errors.StorageError,
+        errors.StorageDamaged,
+        errors.Unrecovered,
+        errors.StorageInUse,
+        errors.Fenced,
+    )
 }
 COMMANDS = {"CommandError", "BadExpr"}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ssm_cli.errors import CommandError
 from ssm_cli.http import access
 from ssm_cli.http.client.connection import Address, address_of
-from ssm_cli.private import write_private
+from ssm_cli.private import unwritten, write_private
 
 MAX_LOGINS = 100
 HEAD = "# one `HOST TOKEN` or `HOST:PORT TOKEN` a line; `ssm login HOST` adds one\n"
@@ -118,7 +118,8 @@ def store_login(path: Path, host: str, token: str | None) -> bool:
         Whether there was one.
 
     Raises:
-        CommandError: it is no token, too many are kept, or the file cannot be written.
+        CommandError: it is no token, or too many are kept.
+        StorageError: the file cannot be written; what was there stays.
     """
     wrong = None if token is None else access.fault_of(token)
     if wrong is not None:
@@ -134,5 +135,5 @@ def store_login(path: Path, host: str, token: str | None) -> bool:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(path, text)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
+        raise unwritten(path, error) from error
     return before is not None

@@ -12,7 +12,7 @@ from rich.text import Text
 from ssm_cli.commands.parse import Command, known_as
 from ssm_cli.commands.results import Result, refused
 from ssm_cli.commands.verbs import VERBS, help_lines
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, StorageError
 from ssm_cli.render.crash import crash_texts
 from ssm_cli.render.reply import MARK, echo, reply_lines
 from ssm_cli.render.sanitize import lines_of, one_line
@@ -239,7 +239,7 @@ class Commands:
             if not script and not await self._may(command):
                 return None
             return await self._asked(command, script=script)
-        except CommandError as error:
+        except (CommandError, StorageError) as error:
             return refused(error)
 
     async def _asked(self, command: Command, *, script: bool) -> Result | None:

@@ -5,7 +5,6 @@ Both are in the user's folder for settings. Neither has to be there; nothing is 
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from platformdirs import user_config_dir
 
 from ssm_cli.errors import CommandError
+from ssm_cli.private import unwritten, write_private
 
 FILE_BYTES = 256 * 1024  # a larger file is no settings
 
@@ -93,19 +93,14 @@ def write_template(environ: Mapping[str, str]) -> tuple[Path, bool]:
     """Write the commented defaults where there are no settings; where they are, and whether.
 
     Raises:
-        CommandError: they cannot be written.
+        StorageError: they cannot be written; no part of them is left.
     """
     path = config_path(environ)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(TEMPLATE)
-    except FileExistsError:
-        return path, False
+        return path, write_private(path, TEMPLATE, anew=True)
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from error
-    return path, True
+        raise unwritten(path, error) from error
 
 
 def expand(line: str, aliases: Mapping[str, str]) -> str:

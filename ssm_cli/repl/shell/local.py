@@ -86,6 +86,7 @@ class Locals:
 
         Raises:
             CommandError: it cannot be done; says why.
+            StorageError: a file that it needs cannot be written.
         """
         if local.verb in self._views:
             self._views[local.verb](local.argument)

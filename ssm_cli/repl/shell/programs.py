@@ -27,6 +27,7 @@ from ssm_cli.commands.results import REDIRECTED, Result
 from ssm_cli.commands.text import brief
 from ssm_cli.errors import CommandError, counted
 from ssm_cli.exit_codes import ExitCode
+from ssm_cli.private import unwritten, write_private
 from ssm_cli.repl.shell.pipeline import Pipeline
 
 NO_NUL = "the name of a file or a program has no NUL character in it"
@@ -79,10 +80,10 @@ async def redirected(pipeline: Pipeline, result: Result) -> Result:
             if code:
                 raise CommandError(f"cannot write {path}: {said.strip()}")
     except OSError as error:
-        failed = f"cannot write {path}: {error.strerror}"
-        if error.filename is None:  # it was opened, and has no room
-            return sent_on(result, (), failed)
-        raise CommandError(failed) from error
+        unwritable = unwritten(path, error)
+        if isinstance(unwritable, CommandError):
+            raise unwritable from error
+        return sent_on(result, (), str(unwritable))
     return sent_on(result, (f"{counted(len(result.lines), 'line')} to {path}",))
 
 
@@ -345,14 +346,18 @@ async def edited(text: str, suffix: str, environ: Mapping[str, str]) -> str | No
 
     Raises:
         CommandError: the editor cannot be started, or what it left cannot be read.
+        StorageError: there is no room for the text.
     """
     with tempfile.TemporaryDirectory(prefix="ssm-") as folder:
         file = Path(folder, f"edit{suffix}")
-        file.write_text(text, encoding="utf-8")  # noqa: ASYNC240 - a small file
+        try:
+            write_private(file, text)
+        except OSError as error:
+            raise unwritten(file, error) from error
         if await interactive([*editor_of(environ), str(file)]):
             return None
         try:
-            return file.read_text(encoding="utf-8")  # noqa: ASYNC240 - as above
+            return file.read_text(encoding="utf-8")  # noqa: ASYNC240 - a small file
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"cannot read what the editor left: {error}") from error
 
