@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from ssm_cli.errors import StorageError, Unrecovered
+from ssm_cli.errors import CalleeStopped, CallError, StorageError, Unrecovered
 from ssm_cli.runtime.durable.pools import (
     MOST_CHILDREN,
     SIMPLE,
@@ -30,6 +30,13 @@ from ssm_cli.spec.model import ChildSpec
 
 CHANGING = frozenset({"start_child", "terminate_child"})
 """The requests that change who is kept."""
+WAITS = (
+    "the child is ended, and that could not be written; it will be once the storage takes it, and "
+    "until then a start of the tree brings the child back"
+)
+ENDED_AGAIN = (
+    "that the child was started could not be written, so it is ended again; ask again later"
+)
 
 
 def members_of(world: World, sup: SupervisorCell) -> list[ChildSpec]:
@@ -113,7 +120,16 @@ def pass_on(world: World, pending: Pending, undo: Asked | None, held: Pending) -
         return
     if undo is not None:
         world.post(undo)
-    pending.fail(held.error)
+    told = WAITS if undo is None else ENDED_AGAIN
+    pending.fail(CalleeStopped(told, reason="storage") if unwritten(held) else held.error)
+
+
+def unwritten(held: Pending) -> bool:
+    """Return whether a request failed as nothing can be written now."""
+    error = held.error
+    return isinstance(error, StorageError | CallError) and (
+        isinstance(error, StorageError) or error.reason == "storage"
+    )
 
 
 def tell_kept(world: World, held: Pending, value: object) -> None:

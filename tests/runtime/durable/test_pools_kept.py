@@ -203,6 +203,22 @@ def test_a_child_that_cannot_be_written_is_refused_and_not_there(persist: str) -
     assert labels(node) == labels(started(store, spec)) == ["a"]
 
 
+@pytest.mark.parametrize("persist", ["journal", "snapshot"])
+def test_who_ends_a_child_that_cannot_be_written_hears_what_was_done(persist: str) -> None:
+    store, spec = MemoryStore(), tree(pool(persist=persist))
+    spec = msgspec.structs.replace(spec, on_storage_error=OnStorageError.REFUSE)
+    node = started(store, spec)
+    node.start_child("pool", "a")
+    store.failing = StorageError("the disk is full")
+    with pytest.raises(CalleeStopped, match="the child is ended, and that could not be written"):
+        node.terminate_child("pool", "pool:a")
+    assert labels(node) == []
+    assert labels(started(store, spec)) == ["a"]
+    store.failing = None
+    node.start_child("pool", "b")
+    assert labels(started(store, spec)) == ["b"]
+
+
 def test_who_asks_hears_of_a_child_once_it_is_written() -> None:
     store = MemoryStore()
     node = started(store)
