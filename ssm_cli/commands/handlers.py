@@ -16,7 +16,7 @@ from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verb import Parameter
 from ssm_cli.commands.verbs import TABLE, VERBS, find_verb, help_lines, nearest
 from ssm_cli.commands.voice import report_line
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import MOST_PLACES, CommandError, SsmError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
@@ -227,10 +227,12 @@ def value_of(parameter: Parameter, word: str) -> object:
         case "switch":
             return word == "on"
         case "number":
-            if not word.isdecimal():
-                name = parameter.name.upper()
-                raise CommandError(f"{name} must be a whole number, got `{word}`")
-            return int(word)
+            number = whole_number(word)
+            if number is None:
+                name, most = parameter.name.upper(), f" of at most {MOST_PLACES} digits"
+                of = most if word.isdecimal() else ""
+                raise CommandError(f"{name} must be a whole number{of}, got `{word[:40]}`")
+            return number
         case "spec":
             return child_spec_of(word)
         case "value":
