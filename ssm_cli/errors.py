@@ -422,6 +422,23 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+MOST_PLACES = 40  # of a whole number that somebody writes
+
+
+def whole_number(word: str, least: int = 0, most: int = 10**MOST_PLACES - 1) -> int | None:
+    """Return the number from `least` to `most` that a word of decimal digits is; None: it is none.
+
+    The one way from what a person wrote to such a number: `int` fails at 4,300 digits.
+
+    >>> whole_number("012"), whole_number("9" * 5_000), whole_number("-1"), whole_number("9", 1, 8)
+    (12, None, None, None)
+    """
+    if not word.isdecimal() or len(word.lstrip("0")) > MOST_PLACES:
+        return None
+    number = int(word.lstrip("0") or 0)
+    return number if least <= number <= most else None
+
+
 def message_of(
     error: BaseException, passes: Callable[[BaseException], bool] = is_interruption
 ) -> str:

@@ -20,7 +20,7 @@ from ssm_cli.cli.environment import state_folder
 from ssm_cli.cli.printer import did
 from ssm_cli.cli.where import say
 from ssm_cli.commands.records import instant
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, whole_number
 from ssm_cli.http import access, places
 from ssm_cli.http.served import Entrance, ServedNode
 from ssm_cli.http.tls import ServerTls
@@ -199,9 +199,10 @@ def host_and_port(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    number = whole_number(port, most=65_535) if port.isascii() else None
+    if not host or number is None:
         raise CommandError(f"--http takes HOST:PORT, as 127.0.0.1:8080, not `{text}`")
-    return host, int(port)
+    return host, number
 
 
 def is_loopback(host: str) -> bool:

@@ -12,11 +12,12 @@ from ssm_cli.commands.future_verbs import FUTURES
 from ssm_cli.commands.inputs import input_lines, input_records
 from ssm_cli.commands.parse import Command, known_as
 from ssm_cli.commands.results import Result, answered, done, made_result
+from ssm_cli.commands.routes import MOST_INTEGER
 from ssm_cli.commands.values import child_spec_of, data_of, set_state, state_of
 from ssm_cli.commands.verb import Parameter
 from ssm_cli.commands.verbs import TABLE, VERBS, find_verb, help_lines, nearest
 from ssm_cli.commands.voice import report_line
-from ssm_cli.errors import CommandError, SsmError
+from ssm_cli.errors import CommandError, SsmError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.runtime.api import NodeApi
 from ssm_cli.runtime.views import NodeView, Report
@@ -227,10 +228,11 @@ def value_of(parameter: Parameter, word: str) -> object:
         case "switch":
             return word == "on"
         case "number":
-            if not word.isdecimal():
-                name = parameter.name.upper()
-                raise CommandError(f"{name} must be a whole number, got `{word}`")
-            return int(word)
+            number = whole_number(word, most=MOST_INTEGER)
+            if number is None:
+                wanted = f"{parameter.name.upper()} must be a whole number"
+                raise CommandError(f"{wanted} from 0 to {MOST_INTEGER:,}, got `{word[:40]}`")
+            return number
         case "spec":
             return child_spec_of(word)
         case "value":

@@ -13,9 +13,10 @@ from ssm_cli.commands.records import VERSION, json_line
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
+from ssm_cli.commands.verb import MOST_NUMBER
 from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.commands.writing import PAST, need_room, target_of, write_test
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
 from ssm_cli.history.saved.file import write_past
@@ -25,7 +26,6 @@ from ssm_cli.runtime.api import NodeApi
 INPUT_CHARACTERS = 60
 VALUE_CHARACTERS = 40
 CHANGES_ON_A_LINE = 2
-MOST_DIGITS = 9  # of a number of records
 ROW_COLUMNS = 79  # of a timeline that is printed
 
 Data = dict[str, Any]
@@ -116,11 +116,11 @@ def _value(verb: str, name: str, word: Any) -> Any:
     """Return an argument as the effect takes it: a number for N, else the word."""
     if name != "by" or word is None:
         return word
-    digits = word.isdecimal() and word.lstrip("0")
-    if not digits or len(digits) > MOST_DIGITS:
-        bound = "below 1,000,000,000" if digits else "from 1"
+    number = whole_number(word, 1, MOST_NUMBER - 1)
+    if number is None:
+        bound = "below 1,000,000,000" if word.isdecimal() and word.strip("0") else "from 1"
         raise CommandError(f"`{verb}` takes a number of records {bound}, not `{word[:40]}`")
-    return int(digits)
+    return number
 
 
 # --- records ----------------------------------------------------------------------------------

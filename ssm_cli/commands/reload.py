@@ -14,7 +14,8 @@ from ssm_cli.commands.past import Data, Shown, ask_past, record_line
 from ssm_cli.commands.records import VERSION
 from ssm_cli.commands.results import Question, Result
 from ssm_cli.commands.text import brief
-from ssm_cli.errors import CommandError, counted
+from ssm_cli.commands.verb import MOST_NUMBER
+from ssm_cli.errors import CommandError, counted, whole_number
 from ssm_cli.history.changes import recorded, shown_values
 from ssm_cli.runtime.api import NodeApi
 
@@ -162,9 +163,11 @@ def handle_reload(command: Command, api: NodeApi) -> Result:
 
 def wanted_inputs(word: str) -> int:
     """Return a number of inputs; raises `CommandError` for what is none."""
-    if not word.isdecimal() or not 0 < int(word) < 10**9:
-        raise CommandError(f"`--for` takes a number of inputs from 1, not `{word[:40]}`")
-    return int(word)
+    number = whole_number(word, 1, MOST_NUMBER - 1)
+    if number is None:
+        bound = "below 1,000,000,000" if word.isdecimal() and word.strip("0") else "from 1"
+        raise CommandError(f"`--for` takes a number of inputs {bound}, not `{word[:40]}`")
+    return number
 
 
 def _question(command: Command, found: Any) -> Question | None:

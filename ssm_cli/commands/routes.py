@@ -105,6 +105,7 @@ NAMED_WHOLE = frozenset({"call", "cast"})
 """Those whose worker is: what is for `kv` in `billing` is for `billing.kv` of this tree."""
 SYS = (404, 409, 500)
 SUP = (404, 409, 500, 503, 504)
+MOST_INTEGER = 2**53 - 1  # of a query, and of an argument: what JSON of any peer carries
 TIMEOUT = Query("timeout", "number", "seconds to wait for the outcome, at most 3600; default 5")
 LAST = Query("last", "integer", "only the last so many")
 AFTER = Query("after", "integer", "only reports with a greater `seq`")

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.errors import MOST_PLACES, CommandError, Forgotten, whole_number
 from ssm_cli.history.records import has_number
 from ssm_cli.history.turns import Turns, all_turns
 from ssm_cli.runtime.engine.recorder import Came, Entry, Recorder
@@ -105,7 +105,7 @@ class Places:
             return self.node
         if not place.isdecimal():
             return self.fork_of(place).node
-        found: Node = all_turns(self.turns_to(int(place)))
+        found: Node = all_turns(self.turns_to(record_said(place)))
         return found
 
     def turns_to(self, record: int) -> Turns[Node]:
@@ -175,7 +175,8 @@ class Places:
         recorder = node.recorder()
         if recorder is None:
             raise Forgotten(f"{node.name} remembers nothing; start it with `--history N`")
-        here, last = int(place) if place.isdecimal() else recorder.last(), recorder.last()
+        last = recorder.last()
+        here = record_said(place) if place.isdecimal() else last
         if here > last:
             raise Forgotten(f"there is no record {here}; the last one is {last}")
         return node, recorder, here
@@ -189,7 +190,7 @@ class Places:
         """
         node, recorder, _ = self.remembered(place)
         if where.isdecimal():
-            return int(where)
+            return record_said(where)
         if where == "now":
             return recorder.last()
         if where == "start":
@@ -197,6 +198,15 @@ class Places:
         if where == "crash":
             return last_crash(recorder, of_its_own(place))
         return at_time(recorder, instant_of(where, recorder.world.clock.wall_s()))
+
+
+def record_said(digits: str) -> int:
+    """Return the number of a record; raises `Forgotten` for one that none can have."""
+    number = whole_number(digits)
+    if number is None:
+        told = f"there is no record {digits[:40]}"
+        raise Forgotten(f"{told}; the number of one has at most {MOST_PLACES} digits")
+    return number
 
 
 def of_its_own(place: str) -> str:

@@ -15,7 +15,7 @@ from ssm_cli.history.agreed import Signs
 from ssm_cli.history.changes import change_record
 from ssm_cli.history.changes import changes as changes_between
 from ssm_cli.history.other_code import Replaced, other_code
-from ssm_cli.history.places import MOST_FORKS, Fork, Places
+from ssm_cli.history.places import MOST_FORKS, Fork, Places, record_said
 from ssm_cli.history.records import Served, latest_of, served_in
 from ssm_cli.history.rerun import base_of, rerun
 from ssm_cli.history.saved.code import GONE, GONE_MACHINE, GoneServer
@@ -213,7 +213,7 @@ class Scratch:
     def _number(self, word: str) -> int:
         if not word.isdecimal():
             raise CommandError(f"`{word[:40]}` is no number of a record")
-        return int(word)
+        return record_said(word)
 
     def _record(self, fork: Fork, number: int) -> Served:
         """Return a record of the tree that a fork was made of, or one of the fork's own."""

@@ -19,8 +19,17 @@ import msgspec
 
 from ssm_cli.codec.words import shorten, suggestion
 from ssm_cli.commands.records import instant
-from ssm_cli.commands.routes import INTO, NAMED_WHOLE, PLAN, YES_NO, Query, Role, Route
-from ssm_cli.errors import SsmError
+from ssm_cli.commands.routes import (
+    INTO,
+    MOST_INTEGER,
+    NAMED_WHOLE,
+    PLAN,
+    YES_NO,
+    Query,
+    Role,
+    Route,
+)
+from ssm_cli.errors import SsmError, whole_number
 from ssm_cli.http.access import Gate
 from ssm_cli.http.calling import (
     DEFAULT_TIMEOUT_S,
@@ -273,15 +282,18 @@ def query_of(route: Route, given: bytes) -> dict[str, Any]:
 def _value(parameter: Query, text: str) -> Any:
     if parameter.type == "boolean" or parameter.choices == YES_NO:
         return _flag(parameter, text)
-    wanted: dict[str, type] = {"number": float, "integer": int, "string": str}
-    value: Any
-    try:
-        value = msgspec.convert(text, wanted[parameter.type], strict=False)
-    except msgspec.ValidationError:
-        value = None
-    in_range = not isinstance(value, int | float) or 0 <= value < 2**53
-    if value is None or not in_range or (parameter.choices and value not in parameter.choices):
-        expected = " or ".join(parameter.choices) or f"one {parameter.type}, not negative"
+    value: Any = text
+    if parameter.type == "integer":
+        value = whole_number(text, most=MOST_INTEGER)
+    elif parameter.type == "number":
+        try:
+            value = msgspec.convert(text, float, strict=False)
+        except msgspec.ValidationError:
+            value = None
+        value = None if value is None or not 0 <= value <= MOST_INTEGER else value
+    if value is None or (parameter.choices and value not in parameter.choices):
+        expected = " or ".join(parameter.choices)
+        expected = expected or f"one {parameter.type} from 0 to {MOST_INTEGER:,}"
         raise HttpError(400, f"`{parameter.name}` is {expected}, not `{text[:100]}`")
     return value
 

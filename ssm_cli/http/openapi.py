@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from ssm_cli.commands.routes import INTO, PLACE, Role, Route
+from ssm_cli.commands.routes import INTO, MOST_INTEGER, PLACE, Role, Route
 from ssm_cli.http.events import ID_PATTERN
 from ssm_cli.http.routes import ROUTES, VALUES
 from ssm_cli.runtime.engine.pending import MAX_REQUEST_CHARACTERS
@@ -77,7 +77,8 @@ def _parameters(route: Route) -> list[Schema]:
         if parameter.choices:
             schema["enum"] = list(parameter.choices)
         if parameter.type in ("number", "integer"):
-            schema |= {"minimum": 0, "maximum": 3600 if parameter.name == "timeout" else 2**53 - 1}
+            most = 3600 if parameter.name == "timeout" else MOST_INTEGER
+            schema |= {"minimum": 0, "maximum": most}
         entry = {"name": parameter.name, "in": "query", "description": parameter.help}
         required = {"required": True} if parameter.required else {}
         found.append(entry | {"schema": schema} | required)

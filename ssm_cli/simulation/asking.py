@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ssm_cli.errors import CommandError, Forgotten
+from ssm_cli.errors import CommandError, Forgotten, whole_number
 from ssm_cli.history.past import FORK, with_past
+from ssm_cli.history.places import record_said
 from ssm_cli.history.scratch import need_code, seconds_of
 from ssm_cli.runtime.engine.recorder import Recorder
 from ssm_cli.runtime.node import Node
@@ -156,7 +157,7 @@ class Futures:
     def _known(self, at: str, record: str | None = None) -> tuple[Recorder | None, int | None]:
         """Return what remembers the inputs up to a place, and the record that it is."""
         own, where = self._node.recorder(), record or at
-        number = int(where) if where.isdecimal() else None
+        number = record_said(where) if where.isdecimal() else None
         if FORK.fullmatch(at):
             fork: Node = self._node.perform("standing", at, reading=True)
             if number is None or number >= fork.first_record():
@@ -246,8 +247,9 @@ def number_given(option: str, word: str | None, otherwise: int, least: int, most
     if word is None:
         return otherwise
     text = str(word)
-    if text.isascii() and text.isdecimal() and len(text) < 30 and least <= int(text) <= most:
-        return int(text)
+    number = whole_number(text, least, most) if text.isascii() else None
+    if number is not None:
+        return number
     expected = f"a whole number from {least} to {most:,}"
     raise CommandError(f"{option} takes {expected}, not `{text[:40]}`")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, whole_number
 from ssm_cli.runtime.engine.cell import SupervisorCell, WorkerCell
 from ssm_cli.simulation.pace import Pace
 from ssm_cli.simulation.placements import (
@@ -35,9 +35,10 @@ def faults_of(word: str | int) -> int:
     3
     """
     text = str(word)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_FAULTS):
+    number = whole_number(text, 1, MOST_FAULTS) if text.isascii() else None
+    if number is None:
         raise CommandError(f"--faults takes a number from 1 to {MOST_FAULTS}, not `{text[:40]}`")
-    return int(text)
+    return number
 
 
 def check_policy(start: Stand, faults: int, pace: Pace) -> Data:

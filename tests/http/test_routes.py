@@ -9,11 +9,15 @@ import math
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from ssm_cli import StateMachine, Supervisor, Worker
+from ssm_cli.commands.handlers import value_of
 from ssm_cli.commands.routes import Route
+from ssm_cli.commands.verb import Parameter
+from ssm_cli.errors import CommandError
 from ssm_cli.http import metrics
 from ssm_cli.http.access import Gate
 from ssm_cli.http.app import query_of
@@ -73,6 +77,21 @@ def test_the_flags_are_those_that_are_known() -> None:
     assert {name for _, name in FLAGS} == {
         "crash", "every", "keep_remote", "off", "on", "page", "specs_only", "sure",
     }  # fmt: skip
+
+
+INTEGERS = [(route, query) for route in ROUTES for query in route.placed if query.type == "integer"]
+NO_NUMBERS = ["1e3", "5.0", "-0.0", "-1", "+1", "1_0", "x", "", str(2**53), "9" * 3_000]
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=lambda text: text[:20])
+def test_a_whole_number_is_read_as_at_the_prompt(text: str) -> None:
+    for route, query in INTEGERS:
+        needed = "".join(f"&{q.name}=x" for q in route.query if q.required and q is not query)
+        with pytest.raises(HttpError, match="one integer from 0 to 9,007,199,254,740,991, not"):
+            query_of(route, f"{query.name}={quote(text)}{needed}".encode())
+        assert query_of(route, f"{query.name}=12{needed}".encode())[query.name] == 12
+    with pytest.raises(CommandError, match="from 0 to 9,007,199,254,740,991, got"):
+        value_of(Parameter("events", "number"), text)
 
 
 class Room(Enum):

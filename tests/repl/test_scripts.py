@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -89,3 +90,25 @@ def test_a_script_against_a_running_tree_and_one_that_starts_it_take_the_same(
     finally:
         ssm("stop")
     assert here == there == "Ok\nResult 7\nOk\nRESULT 7\n"
+
+
+def test_a_number_of_more_digits_than_python_reads_is_refused_like_any_that_is_too_large(
+    tmp_path: Path,
+) -> None:
+    long = "9" * 5_000
+    forgotten = [
+        f"at {long}", f"why {long}", f"diff 0 {long}", f"fork {long}", f"state kv1 --at {long}",
+        f"shrink {long}", f"fuzz kv1 --from {long}", f"without {long}", f"edit {long} Lookup",
+    ]  # fmt: skip
+    wrong = [
+        f"keep kv1 {long}", f"shadow kv1 --code F --for {long}", f"back {long}", f"${long}",
+        f"check-policy --faults {long}", f"kv1 Store x ${long}", f"$1.{long}",
+    ]  # fmt: skip
+    options = ("--history", "50", "--quiet", "--keep-going", "-o", "json")
+    script = "".join(f"{line}\nnow\n" for line in (*forgotten, *wrong))
+    done = run(tmp_path, f"kv1 Store x 1\n{script}kv1 Lookup x\n", *options)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    errors = [one["error"] for one in told if one["type"] == "error"]
+    kinds = ["Forgotten"] * len(forgotten) + ["CommandError"] * len(wrong)
+    assert [error["type"] for error in errors] == kinds, done.stderr
+    assert told[-1]["value"] == {"type": "Result", "value": 1}

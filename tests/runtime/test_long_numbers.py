@@ -7,7 +7,15 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from ssm_cli import ManualClock, MemoryStore, Node, StateMachine, Supervisor, Worker
+from ssm_cli import (
+    CalleeCrashed,
+    ManualClock,
+    MemoryStore,
+    Node,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
 from ssm_cli.codec.json import jsonable
 from ssm_cli.runtime.engine.digest import sum_of
 
@@ -54,3 +62,24 @@ def test_what_holds_one_is_shown_in_a_record(value: object) -> None:
 def test_two_of_them_have_digests_of_their_own() -> None:
     assert len({sum_of(n) for n in (LONG, LONG + 1, -LONG)}) == 3
     assert sum_of(LONG) == sum_of(LONG * 1)
+
+
+@pytest.mark.parametrize("persist", ["none", "journal", "snapshot"])
+@pytest.mark.parametrize("given", [(LONG,), (1, LONG), (-LONG, "x")], ids=["it", "two", "less"])
+@pytest.mark.parametrize("kind", [ValueError, KeyError, ArithmeticError])
+def test_a_step_that_raises_one_has_crashed_as_any_other(
+    kind: type[Exception], given: tuple[object, ...], persist: str
+) -> None:
+    def fails(message: Add, state: int) -> tuple[int, int]:
+        if message.n < 0:
+            raise kind(*given)
+        return state + 1, state
+
+    machine = StateMachine(step=fails, init=zero, inputs=Add)
+    tree = Supervisor("root", children=[Worker("d", machine, persist=persist)])  # type: ignore[arg-type]  # a word is one of its words
+    with Node(tree, clock=ManualClock(), store=MemoryStore()) as node:
+        assert node.call("d", Add(1)) == 0  # the first step is a timed one, which goes another way
+        with pytest.raises(CalleeCrashed, match="that cannot be shown: ValueError"):
+            node.call("d", Add(-1))
+        assert node.call("d", Add(1)) == 0
+        assert [one.event for one in node.reports()].count("restarting") == 1

@@ -16,7 +16,7 @@ import msgspec
 from ssm_cli.commands.parse import Command
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.verbs import VERBS, nearest
-from ssm_cli.errors import CommandError
+from ssm_cli.errors import CommandError, whole_number
 
 KEPT = 1_000  # results that can still be named; older ones go
 REFERENCE = re.compile(r"(?<![^\s=\[,(])\$(\d+)((?:\.\w+)*)(?=$|[\s,\])])")
@@ -130,11 +130,13 @@ class Results:
         return "".join(parts)
 
     def _text(self, start: int, found: re.Match[str]) -> str:
-        number, column = int(found[1]), start + found.start()
+        number, column = whole_number(found[1]), start + found.start()
         oldest = self.last - len(self._kept) + 1
-        if not oldest <= number <= self.last:
+        if number is None or not oldest <= number <= self.last:
             kept = f"${oldest} to ${self.last}" if self._kept else "none yet"
-            raise CommandError(f"there is no result ${number}; there is {kept}", column=column)
+            raise CommandError(
+                f"there is no result ${found[1][:40]}; there is {kept}", column=column
+            )
         result = self._kept[number - oldest]
         value = _value(result)
         if not found[2]:
@@ -161,8 +163,8 @@ def _output(result: Result, value: Any) -> str:
 def _field(value: Any, name: str, whole: str, column: int) -> Any:
     if isinstance(value, dict) and name in value:
         return value[name]
-    if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-        return value[int(name)]
+    if isinstance(value, list) and (index := whole_number(name, most=len(value) - 1)) is not None:
+        return value[index]
     if isinstance(value, dict):
         known = ", ".join(str(key) for key in value if key != "type") or "nothing"
     else:

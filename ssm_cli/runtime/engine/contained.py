@@ -124,8 +124,8 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
     for given in error.args:
         if type(given) not in BUILTIN:
             return None
-    error.__traceback__, text = trace, str(error)[:1000]
-    return Crash(error, "crash", text if text.isascii() else writable(text))
+    error.__traceback__ = trace
+    return Crash(error, "crash", error_text(error))
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:
