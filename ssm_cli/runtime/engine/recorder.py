@@ -53,8 +53,8 @@ MOST_BYTES = 64 * 1024 * 1024
 FIRST = 64  # inputs of a worker, after which it is weighed again: its first state says little
 WATCHED = 64  # inputs of a worker that are weighed one by one behind a large one
 MOST_CELLS = 200_000  # of all moments together, but for the last
-MOMENT_SHARE = 100  # a moment that took a second is followed by another after so many, ...
-MOMENT_RECORDS = 20  # ... or after so many records for each cell, however long it took
+MOMENT_SHARE = 100  # a moment that took a second is followed by another after so many: the shorter
+# of two in a row, as the first is slow, and other programs get on in the midst of some
 HOWS: dict[Any, str] = {
     TimerDue: "timer", TimeoutDue: "timeout", RunEnded: "run", ContinueDue: "continue",
     DownDue: "down",
@@ -255,7 +255,7 @@ class Recorder:
         self.ring.clear()
         self.world.numbers = count(number + 1)
         self.current = self._number = number
-        self._due, self._due_s = number, -math.inf
+        self._due, self._due_s, self._took_s = number, -math.inf, 0.0
         self._weighed = self._newest = number
         self.causes.clear()
         self.askers.clear()
@@ -403,7 +403,7 @@ class Recorder:
             number = self.last()
             self.instants.note_at(number + 1, now_s)
             self._weigh(cell, message, 256, number)
-        if self.due() and self._is_cheap(now_s):
+        if now_s >= self._due_s and self.due():
             self.next_at(now_s)
             self.moment()
 
@@ -436,7 +436,7 @@ class Recorder:
         """Keep the whole tree as it is now, where that is due and cheap enough."""
         world, clock = self.world, self.world.clock
         begun_s = clock.now_s()
-        if not self._is_cheap(begun_s):
+        if begun_s < self._due_s:
             return
         self._newest = self.last()
         self._due = self._newest + self.every
@@ -444,21 +444,16 @@ class Recorder:
         frozen = Frozen(begun_s, clock.wall_s())
         entry = Moment(fork(world, frozen, NoGuard(frozen)))
         self.append((self.last(), None, None, None, None, entry))
-        self._due_s = begun_s + MOMENT_SHARE * (clock.now_s() - begun_s)
+        before_s, self._took_s = self._took_s, clock.now_s() - begun_s
+        self._due_s = begun_s + MOMENT_SHARE * min(before_s, self._took_s)
         keep_few(self, len(world.names))
         for reader in [*self.readers]:
             reader()
         self.impure.compare()
         self.impure.watch_last(reversed(self.ring))
-        first = self.ring[0][0]
         for known in (self.causes, self.askers):
-            while known and next(iter(known)) < first:
+            while known and next(iter(known)) < self.ring[0][0]:
                 del known[next(iter(known))]
-
-    def _is_cheap(self, now_s: float) -> bool:
-        """Return whether another moment costs little, by time or by what was served meanwhile."""
-        served = self.last() - self._newest
-        return now_s >= self._due_s or served >= MOMENT_RECORDS * len(self.world.names)
 
     def due(self) -> bool:
         """Return whether a moment is to be kept before the next input is served."""

@@ -121,10 +121,10 @@ def pass_on(world: World, pending: Pending, undo: Asked | None, held: Pending) -
     if undo is not None:
         world.post(undo)
     told = WAITS if undo is None else ENDED_AGAIN
-    pending.fail(CalleeStopped(told, reason="storage") if unwritten(held) else held.error)
+    pending.fail(CalleeStopped(told, reason="storage") if is_unwritten(held) else held.error)
 
 
-def unwritten(held: Pending) -> bool:
+def is_unwritten(held: Pending) -> bool:
     """Return whether a request failed as nothing can be written now."""
     error = held.error
     return isinstance(error, StorageError | CallError) and (

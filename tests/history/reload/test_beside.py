@@ -288,3 +288,4 @@ def test_a_pipe_in_the_place_of_the_code_is_refused_and_nothing_waits_for_it(
         with pytest.raises(CodeRefused, match="is no regular file"):
             node.reload(sure="yes")
         assert desk.serve(["Put BUY 5"]) != ["CalleeCrashed"]
+        (tmp_path / "book.py").unlink()  # others look for the source of each module that is there
