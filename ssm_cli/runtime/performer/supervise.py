@@ -219,7 +219,7 @@ def delay(world: World, sup: SupervisorCell, cell: Cell, decided: Delayed) -> No
     note(world, "delayed", cell, (cell.spec.id,))
     what = {"delay_ms": decided.delay_ms, "attempt": decided.attempt, **limits}
     world.report("delayed", cell, what)
-    take_down(world, sup, decided.stop, decided.start)
+    take_down(world, sup, cells_of(sup, decided.stop), decided.start)
     world.timers.start(decided.until_s, Restart(cell, cell.starts, decided.restarts))
 
 
@@ -234,9 +234,14 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
+    starting = cells_of(sup, decided.start)
+    if len(starting) > len(decided.stop):  # all of these, and the child itself
+        ending = [one for one in starting if one is not cell]
+    else:
+        ending = cells_of(sup, decided.stop)
     with without_collector(world):
-        take_down(world, sup, decided.stop, decided.start)
-        start_again(world, sup, cells_of(sup, decided.start))
+        take_down(world, sup, ending, decided.start)
+        start_again(world, sup, starting)
 
 
 def cells_of(sup: SupervisorCell, names: Sequence[str]) -> list[Cell]:
@@ -244,13 +249,14 @@ def cells_of(sup: SupervisorCell, names: Sequence[str]) -> list[Cell]:
     return [*map(sup.children.__getitem__, names)]
 
 
-def take_down(world: World, sup: SupervisorCell, stop: Sequence[str], start: Sequence[str]) -> None:
+def take_down(
+    world: World, sup: SupervisorCell, cells: Sequence[Cell], start: Sequence[str]
+) -> None:
     """Terminate children that are started again, and forget those that are not."""
-    if not stop:
+    if not cells:
         return
-    cells = cells_of(sup, stop)
     terminate_all(world, cells, sup, CellStatus.WAITING)
-    if len(start) <= len(stop):  # the child itself is in `start` alone
+    if len(start) <= len(cells):  # the child itself is in `start` alone
         staying = set(start)
         for cell in cells:
             if cell.spec.id not in staying:
