@@ -97,7 +97,7 @@ def source_again(
         yield from node.turns(max(0.0, fork.base[5].world.clock.now_s() - node.now_s()))
         return node, here
     known = as_it_is(source)
-    then = [*at_once(entries_between(known, first - 1, fork.record), fork.record)]
+    then = [*at_once(known, entries_between(known, first - 1, fork.record), fork.record)]
     node = yield from copied((yield from fork.source.turns_to(first - 1)), first - 1)
     here = waiting_in_world(node)
     yield from node.step_again(known, then, instead)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import cycle
 from random import Random
 from typing import Any
 
 import pytest
 
-from ssm_cli import ManualClock, Node, StartFailed, StateMachine, Supervisor, Worker
+from ssm_cli import (
+    Backoff,
+    CallError,
+    ManualClock,
+    Node,
+    StartFailed,
+    StateMachine,
+    Supervisor,
+    Worker,
+)
 from ssm_cli.runtime.engine.fork import fork
 from ssm_cli.runtime.engine.recorder import Moment
 from ssm_cli.runtime.performer.breaking import Break
@@ -140,3 +149,29 @@ def test_the_last_records_can_be_shown_though_some_moments_take_long_on_a_busy_m
             node.call("a", "on")
         last = node.record
         assert [node.at(last - n).get_state("a") for n in (0, 50, 90)] == [3000, 2950, 2910]
+
+
+def test_a_worker_that_ends_as_a_timer_is_due_began_again_behind_that() -> None:
+    clock = ManualClock()
+
+    def step(message: str, state: int) -> tuple[int, int]:
+        if message == "crash":
+            clock.advance_s(0.1)  # the back-off of `late` is over meanwhile
+            raise ValueError(message)
+        return state + 1, state + 1
+
+    counter = StateMachine(step=step, init=lambda *_: 0)
+    late = Worker("late", counter, backoff=Backoff(20, max_ms=40))
+    tree = Supervisor(
+        "root", children=[Worker("a", counter, on_crash="last_good"), late], intensity=100
+    )
+    with Node(tree, clock=clock, history=200) as node:
+        saw: list[tuple[int, tuple[Any, ...]]] = []
+        for _ in range(5):
+            for name, message in (("late", "crash"), ("a", "on"), ("a", "crash")):
+                with suppress(CallError):
+                    node.call(name, message, timeout_s=1.0)
+                saw.append((node.record, look(node)))
+        assert [(record, look(node.at(record))[2]) for record, _ in saw[-8:]] == [
+            (record, seen[2]) for record, seen in saw[-8:]
+        ]

@@ -119,18 +119,39 @@ def entries_to(recorder: Recorder, record: int) -> Iterator[Entry]:
             if entry[0] < record:  # else time may have passed since the record
                 break
     if begins:
-        return at_once(islice(behind, len(behind) - begins, None), record)
+        return at_once(recorder, islice(behind, len(behind) - begins, None), record)
     first = first_in(recorder)
     since = f"from record {first} on" if first is not None else "from the next one on"
     raise Forgotten(f"record {record} is forgotten; the tree is remembered {since}")
 
 
-def at_once(entries: Iterable[Entry], record: int) -> Iterator[Entry]:
+def at_once(recorder: Recorder, entries: Iterable[Entry], record: int) -> Iterator[Entry]:
     """Yield entries up to what has come later behind a record."""
+    before: Entry | None = None
     for entry in entries:
-        if entry[0] == record and type(entry[5]) in LATER:
+        later = entry[0] == record and type(entry[5]) in LATER
+        if later and not comes_first(recorder, before, entry):
             return
         yield entry
+        before = entry
+
+
+def comes_first(recorder: Recorder, before: Entry | None, entry: Entry) -> bool:
+    """Return whether timers came up before it was looked at that an input has ended its worker.
+
+    Its supervisor starts it at once, and it did not begin until they had. The input is the entry
+    `before` theirs.
+    """
+    number, _, _, _, _, what = entry
+    if before is None or type(what) is not Fired or number != before[0]:
+        return False
+    cell, came = before[1], before[5]
+    if type(came) is not Came or cell.spec.options.backoff is not None:
+        return False
+    ends = came.outcome is None or came.outcome.stop is not None
+    return ends and any(
+        one[0] == number and one[1] is cell and type(one[5]) is Began for one in recorder.ring
+    )
 
 
 def begun(recorder: Recorder, moment: World) -> World:
@@ -175,7 +196,8 @@ class Rewinding:
         if isinstance(entry[5], Followed):
             self._behind.append(entry)
         elif type(entry[5]) is not Moment:
-            self._perform()
+            waits = not self._behind and comes_first(self._recorder, self._todo, entry)
+            self._perform(drains=not waits)
             self._todo = entry
 
     def finish(self, record: int) -> World:
@@ -227,7 +249,7 @@ class Rewinding:
                 return entry[5]
         return None
 
-    def _perform(self) -> None:
+    def _perform(self, *, drains: bool = True) -> None:
         entry, self._todo = self._todo, None
         world = self._world
         world.pumping = True
@@ -240,7 +262,8 @@ class Rewinding:
                 self._input(cell, kind, message, what, own=own)
             else:
                 self._lead(cell, what)
-            drain(world)
+            if drains:
+                drain(world)
         for _, cell, _, _, _, what in self._behind:
             self._follow(cell, what)
         self._behind.clear()
