@@ -13,10 +13,9 @@ from ssm_cli.commands.records import VERSION, json_line
 from ssm_cli.commands.results import Result
 from ssm_cli.commands.text import brief
 from ssm_cli.commands.timeline import timeline_row
-from ssm_cli.commands.verb import MOST_NUMBER
+from ssm_cli.commands.verb import at_least_one
 from ssm_cli.commands.verbs import VERB_OF, VERBS
 from ssm_cli.commands.writing import PAST, need_room, target_of, write_test
-from ssm_cli.errors import CommandError, whole_number
 from ssm_cli.exit_codes import ExitCode
 from ssm_cli.history.changes import VALUE_COLUMNS, recorded, shown, shown_values
 from ssm_cli.history.saved.file import write_past
@@ -116,11 +115,7 @@ def _value(verb: str, name: str, word: Any) -> Any:
     """Return an argument as the effect takes it: a number for N, else the word."""
     if name != "by" or word is None:
         return word
-    number = whole_number(word, 1, MOST_NUMBER - 1)
-    if number is None:
-        bound = "below 1,000,000,000" if word.isdecimal() and word.strip("0") else "from 1"
-        raise CommandError(f"`{verb}` takes a number of records {bound}, not `{word[:40]}`")
-    return number
+    return at_least_one(verb, "records", word)
 
 
 # --- records ----------------------------------------------------------------------------------

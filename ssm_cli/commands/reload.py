@@ -14,8 +14,8 @@ from ssm_cli.commands.past import Data, Shown, ask_past, record_line
 from ssm_cli.commands.records import VERSION
 from ssm_cli.commands.results import Question, Result
 from ssm_cli.commands.text import brief
-from ssm_cli.commands.verb import MOST_NUMBER
-from ssm_cli.errors import CommandError, counted, whole_number
+from ssm_cli.commands.verb import at_least_one
+from ssm_cli.errors import CommandError, counted
 from ssm_cli.history.changes import recorded, shown_values
 from ssm_cli.runtime.api import NodeApi
 
@@ -156,18 +156,9 @@ def handle_reload(command: Command, api: NodeApi) -> Result:
     if given.pop("no", None):
         given["sure"] = "no"
     if "count" in given:
-        given["count"] = wanted_inputs(given["count"])
+        given["count"] = at_least_one("--for", "inputs", given["count"])
     result = ask_past(msgspec.structs.replace(command, arguments=given), api, RELOAD_SHOWN)
     return msgspec.structs.replace(result, question=_question(command, result.value))
-
-
-def wanted_inputs(word: str) -> int:
-    """Return a number of inputs; raises `CommandError` for what is none."""
-    number = whole_number(word, 1, MOST_NUMBER - 1)
-    if number is None:
-        bound = "below 1,000,000,000" if word.isdecimal() and word.strip("0") else "from 1"
-        raise CommandError(f"`--for` takes a number of inputs {bound}, not `{word[:40]}`")
-    return number
 
 
 def _question(command: Command, found: Any) -> Question | None:

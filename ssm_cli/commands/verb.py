@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from ssm_cli.commands.routes import Route
+from ssm_cli.errors import CommandError, whole_number
 
 ParameterKind = Literal[
     "worker", "supervisor", "child", "name", "input", "spec", "value", "number", "switch", "word",
@@ -23,6 +24,19 @@ QUOTED_KINDS = frozenset({"group"})
 MOST_NUMBER = 10**9  # which options that take one are below
 PHRASE_KINDS = frozenset({"expr", "path", "text"})
 """The kinds that take the words up to the next option; quotes around them all are left out."""
+
+
+def at_least_one(taker: str, what: str, word: str) -> int:
+    """Return how many of something a person wants: a whole number from 1, below `MOST_NUMBER`.
+
+    Raises:
+        CommandError: it is none; `taker` is who takes it, and `what` it counts, for the message.
+    """
+    number = whole_number(word, 1, MOST_NUMBER - 1)
+    if number is None:
+        bound = f"below {MOST_NUMBER:,}" if word.isdecimal() and word.strip("0") else "from 1"
+        raise CommandError(f"`{taker}` takes a number of {what} {bound}, not `{word[:40]}`")
+    return number
 
 
 class Parameter(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import pytest
 from ssm_cli import Node, SysError, load_tree
 from ssm_cli.commands.records import instant
 from ssm_cli.history.past import with_past
+from tests.history.reload.test_beside import RUNNER
 from tests.history.reload.test_lost import Folder
 
 CODE = """
@@ -140,40 +141,12 @@ def test_a_state_of_a_class_that_is_gone_is_refused_and_the_state_stays(folder: 
 
 # -- answers of runs -------------------------------------------------------------------------------
 
-RUNNER = """
-import asyncio
-from dataclasses import dataclass
-from ssm_cli import Done, Run, StateMachine
-
-@dataclass(frozen=True)
-class Found:
-    what: str
-
-GATE = asyncio.Event()
-
-async def look():
-    await GATE.wait()
-    return Found("it")
-
-def step(message, state):
-    match message:
-        case "go":
-            return state, "asked", [Run("look", look)]
-        case Done(key, Found(what)):
-            return f"{what} FIRST", None
-        case "get":
-            return state, state
-    return "not known", None
-
-w = StateMachine(step=step, init=lambda name, args: "none")
-"""
-
 
 @pytest.mark.parametrize("asked", ["before", "between", "after"])
 def test_what_a_run_answers_is_of_the_classes_of_its_worker_whoever_went_back(
     tmp_path: Path, asked: str
 ) -> None:
-    folder = Folder(tmp_path, RUNNER, TREE)
+    folder = Folder(tmp_path, RUNNER.replace("runner = ", "w = "), TREE)
 
     async def served() -> list[object]:
         node = with_past(Node(load_tree(tmp_path / "t.yaml"), history=100), instant)
