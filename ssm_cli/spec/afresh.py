@@ -145,10 +145,14 @@ def has_changed(module: ModuleType) -> bool:
     return known is not None and known[1] != stamp_of(file_of(module))
 
 
-def stale_among(homes: Iterable[str]) -> list[str]:
-    """Return those of some modules that have changed, or import one that has; sorted."""
+def stale_among(homes: Iterable[str], replaced: Collection[str] = ()) -> list[str]:
+    """Return those of some modules that have changed, or import one that has; sorted.
+
+    Those that are `replaced` count as changed for those that import them, and are as they should.
+    """
     names = connected(homes)
-    changed = {name for name in names if has_changed(sys.modules[name])}
+    really = {name for name in names if has_changed(sys.modules[name])}
+    changed = really | {*names}.intersection(replaced)
     while True:
         more = {
             name
@@ -156,7 +160,7 @@ def stale_among(homes: Iterable[str]) -> list[str]:
             if name not in changed and not changed.isdisjoint(_needs(sys.modules[name]))
         }
         if not more:
-            return sorted(changed)
+            return sorted(changed - ({*replaced} - really))
         changed |= more
 
 
