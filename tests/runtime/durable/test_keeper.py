@@ -12,6 +12,7 @@ from ssm_cli import (
     CalleeCrashed,
     CalleeStopped,
     DecodeError,
+    Denied,
     Fenced,
     MemoryStore,
     QueueFull,
@@ -341,6 +342,26 @@ def test_calls_beside_a_crash_that_could_not_be_written_may_be_sent_again() -> N
     assert ["safe to send" in str(one.error) for one in (before, crash, behind)] == [
         True, False, True,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["refuse", "stop"])
+def test_an_input_whose_release_cannot_be_written_stays_in_quarantine(how: str) -> None:
+    world = World(tree(worker("a", quarantine=1), on_storage_error=how))
+    with pytest.raises(CalleeCrashed):
+        world.node.call("a", Boom())
+    [refused] = world.node.quarantined()
+    failing(world.store)
+    with pytest.raises(StorageError, match="input 1 stays in quarantine: no room"):
+        world.node.release_input(1)
+    assert world.node.quarantined() == [refused]
+    failing(world.store, None)
+    if how == "refuse":
+        with pytest.raises(Denied):
+            world.node.call("a", Boom())
+    world.crash()
+    assert world.node.quarantined() == [refused]
+    assert world.node.release_input(1) == refused
+    assert world.node.quarantined() == []
 
 
 def test_entries_behind_one_that_fails_are_taken_back_with_it() -> None:
