@@ -86,7 +86,8 @@ def opened(env: Environment, file: Path, tree: str | None) -> Node:
 
 def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     """Return what the journal in a data folder holds, whether a tree runs with it or not."""
-    from ssm_cli.history.journalled import journalled_node  # noqa: PLC0415 - as above
+    from ssm_cli.history.journalled import MOST_RECORDS, journalled_node  # noqa: PLC0415 - as above
+    from ssm_cli.runtime.engine.recorder import MOST_BYTES  # noqa: PLC0415 - as above
     from ssm_cli.spec.load import load_tree  # noqa: PLC0415 - as above
     from ssm_cli.storage.contents import behind, contents  # noqa: PLC0415 - as above
     from ssm_cli.storage.folder import FolderStore, need_data  # noqa: PLC0415 - SQLite
@@ -95,12 +96,17 @@ def open_folder(env: Environment, folder: Path, tree: str | None) -> Node:
     if tree is None:
         raise CommandError(f"{folder} holds a journal: name the tree that steps it, by --tree FILE")
     with FolderStore(folder, writing=False) as store:
-        node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem)
+        left: list[int] = []
+        node, troubles = journalled_node(store, load_tree(tree), Path(tree).stem, tell=left.append)
         trimmed, count = store.first() > 1, behind(contents(store), store)
     say(env, f"{folder}: {counted(count, 'record')} of its journal behind the saved states; no "
         f"outputs and reports, and of a tree its durable workers alone")  # fmt: skip
     if trimmed:
         say(env, "older records were forgotten with the states that were saved since")
+    for number in left:
+        most = f"{MOST_RECORDS:,} records, and about {MOST_BYTES >> 20} MiB of inputs and states"
+        say(env, f"{counted(number, 'older record')} of these left out, as at most {most} are held "
+            "here; `ssm data export` prints their inputs")  # fmt: skip
     for trouble in troubles:
         say(env, f"not all of {trouble.worker}: {message_of(trouble)}")
     unknown = tuple(name for name in node.names("worker") if node.whereis(name) is None)
