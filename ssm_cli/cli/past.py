@@ -55,14 +55,15 @@ def open_(
     one_of("-o", output, OUTPUTS)
     if verb and script is not None:
         raise typer.BadParameter("give the commands by --script or behind --, not by both")
-    return ask_of(env, opened(env, file, tree), (verb, script, output))
+    looking = Looking(file, alone=bool(verb))
+    return ask_of(env, opened(env, file, tree), (verb, script, output), looking)
 
 
 def look_in(env: Environment, where: Path, tree: str | None, command: Command) -> int:
     """Carry out one command on a past that is opened for it: `ssm VERB --data DIR`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - not needed for help
 
-    return ask.ask(env, opened(env, where, tree), [command], Looking(alone=True).look)
+    return ask.ask(env, opened(env, where, tree), [command], Looking(where, alone=True).look)
 
 
 def opened(env: Environment, file: Path, tree: str | None) -> Node:
@@ -147,12 +148,16 @@ def few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def ask_of(env: Environment, node: Node, source: tuple[list[str] | None, str | None, str]) -> int:
+def ask_of(
+    env: Environment,
+    node: Node,
+    source: tuple[list[str] | None, str | None, str],
+    looking: Looking,
+) -> int:
     """Carry out commands on the past of a node; `source` is the verb, `--script` and `-o`."""
     from ssm_cli.cli import ask  # noqa: PLC0415 - as above
 
     words, script, output = source
-    looking = Looking(alone=bool(words))
     typing = not words and script is None and env.stdin_is_tty
     if words:
         lines, called = iter([line_of(words)]), ""
@@ -168,19 +173,22 @@ class Looking:
 
     Args:
         alone: whether there is but one.
+        file: of a saved past: what does not fit together in it, and is found only now, is damage.
 
     Attributes:
         place: where they have led: a record, or a fork; "" for the end.
     """
 
-    def __init__(self, *, alone: bool) -> None:
+    def __init__(self, file: Path, *, alone: bool) -> None:
         self._alone, self.place = alone, ""
+        self._file = None if file.is_dir() else file
 
     def look(self, command: Command, node: Node) -> Result:
         """Carry out one; refuse what would change the past."""
         from ssm_cli.commands.execute import execute  # noqa: PLC0415 - as above
         from ssm_cli.commands.results import refused  # noqa: PLC0415 - as above
         from ssm_cli.commands.verbs import VERBS  # noqa: PLC0415 - as above
+        from ssm_cli.history.saved.keeping import FAULTS, does_not_fit  # noqa: PLC0415 - as above
 
         verb = VERBS[command.verb]
         if command.verb == "adopt" and command.arguments.get("sure"):
@@ -193,7 +201,13 @@ class Looking:
                 command.output,
                 command.place,
             )
-        result = execute(command, node, log="log")
+        try:
+            result = execute(command, node, log="log")
+        except FAULTS as error:
+            if self._file is None:
+                raise
+            wrong = does_not_fit(str(self._file), error, ", unless ssm has a defect")
+            return refused(wrong, command.verb, command.output, command.place)
         if verb.section == "history" and isinstance(result.value, dict):
             self.place = result.value.get("place", self.place)
         return result
