@@ -12,7 +12,7 @@ import msgspec
 
 from ssm_cli.codec.json import jsonable
 from ssm_cli.commands.routes import HERE_ONLY, INTO, NOW_ONLY, Route
-from ssm_cli.errors import MOST_PLACES, CallTimeout, NoTree, SsmError
+from ssm_cli.errors import MOST_PLACES, CallTimeout, NoTree, SsmError, is_number
 from ssm_cli.http.client.answers import (
     ANSWERS,
     Answered,
@@ -281,7 +281,7 @@ def _word(value: object) -> str:
     ('true', True, '12', 'kv1')
     """
     word = str(value).lower() if isinstance(value, bool) else str(value)
-    if len(word) <= MOST_PLACES or not word.isdecimal():
+    if len(word) <= MOST_PLACES or not is_number(word):
         return word
     return word.lstrip("0")[: MOST_PLACES + 1] or "0"
 
