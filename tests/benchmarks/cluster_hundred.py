@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ssm_cli.cluster.agent.agent import Agent
@@ -25,6 +26,7 @@ from ssm_cli.cluster.simulated.network import Network, Process
 from ssm_cli.cluster.simulated.ports import SimCluster, Switchboard
 from ssm_cli.cluster.simulated.servers import Servers
 
+HERE, CODE = str(Path(__file__).parent), Path(__file__).name  # each node has it; it is not loaded
 START_S = 0.5  # of a subtree's process
 AT_ONCE = 100  # starts under way
 IDLE_S = 10.0
@@ -93,14 +95,16 @@ class Hundred:
             def host(job: Job, page: LeasePage, process: Process = process) -> Quick:
                 return Quick(self.net, process, job, page)
 
-            agent = Agent(cluster, cluster, Access(""), name=name, labels={}, folder="", host=host)
+            agent = Agent(
+                cluster, cluster, Access(""), name=name, labels={}, folder=HERE, host=host
+            )
             self.net.begin(process, agent.run(asyncio.Event()))
         self.parent = Process("parent")
         link, kin = self.cluster(self.parent), Kin()
         self.ended: list[str] = []
         self.children = [
             Watching(
-                link, "many", ChildJob(f"s{n}", "tree", {}, lease_s, "fence", "keep", 1),
+                link, "many", ChildJob(f"s{n}", CODE, {}, lease_s, "fence", "keep", 1),
                 self.hear, kin,
             )
             for n in range(subtrees)

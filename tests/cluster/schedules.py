@@ -337,6 +337,26 @@ def plan_late(world: World) -> None:
         world.net.at(world.random.uniform(2.0, FAULTS_S), world.random.choice((cut, late)), world)
 
 
+def plan_twins(world: World) -> None:
+    """Twice an agent stands still, as a paused machine does, and its name is given to another."""
+    for first_s in (2.0, 14.0):
+        world.net.at(first_s + world.random.uniform(0.0, 2.0), stand_still, world)
+
+
+def stand_still(world: World) -> None:
+    hosting = [owner.node for owner in world.owners()]
+    node = world.random.choice(hosting or list(world.nodes.values()))
+    many = world.random.random() < 0.5  # the whole computer, or its agent alone
+    world.deaths += bool(hosting)
+    for process in node.processes() if many else [node.process]:
+        process.paused_until_s = soon(world, 4.0, 9.0)
+    world.net.at(soon(world, 0.5, 3.0), begin_twin, world, node)
+
+
+def begin_twin(world: World, node: SimNode) -> None:
+    world.nodes[f"{node.name}, {len(world.nodes)}"] = SimNode(world, node.name)
+
+
 # -- what must be true -----------------------------------------------------------------------------
 
 
@@ -367,7 +387,7 @@ def judged(world: World) -> list[str]:
         world.net.close()
     if world.lost:  # what is lost is told, and nothing is served in its place
         return found
-    found += [*stuck(world), *miscounted(world)]
+    found += [*stuck(world), *miscounted(world), *nameless(world)]
     return [*found, f"damaged: {world.damaged}"] if world.damaged else found
 
 
@@ -439,3 +459,13 @@ def miscounted(world: World) -> list[str]:
         return []
     counted = [parent.counted for parent in world.parents]
     return [f"{world.deaths} deaths, and counted were {counted}"]
+
+
+def nameless(world: World) -> list[str]:
+    """Of several nodes with one name all end but the last one."""
+    found = []
+    for name in ("a", "b", "c"):
+        *earlier, last = [node for node in world.nodes.values() if node.name == name]
+        found += [f"an earlier node {name} lives on" for node in earlier if not node.said]
+        found += [f"{last.said}, as the last of its name"] if last.said else []
+    return found

@@ -137,6 +137,7 @@ def test_of_two_nodes_with_one_name_the_one_that_was_away_ends_and_says_why() ->
         await asyncio.sleep(3.0)
         first.line.heal()
         await asyncio.wait([one])
+        await asyncio.sleep(5.0)
         assert not two.done()
         two.cancel()
         return one.exception()

@@ -157,21 +157,23 @@ def test_an_old_read_of_a_beat_that_was_refused_is_no_evidence_but_not_for_ever(
     assert commands[0] == pulse.Disown("fenced: the adverts of the nodes are lost")
 
 
-@pytest.mark.parametrize(
-    ("whose", "said"),
-    [("nobody", "taken out of the directory"), ("other", "another node has our name")],
-)
-def test_a_node_whose_cell_is_not_its_own_any_more_gives_everything_up(
-    whose: pulse.Whose, said: str
-) -> None:
-    read = pulse.BeatRead(9, whose, 1.0)
-    _, commands = pulse.step_pulse(beating(), read)
-    disown, again = commands
-    assert isinstance(disown, pulse.Disown)
-    assert said in disown.reason
-    assert disown.named == (whose == "other")
+def test_a_node_that_was_taken_out_of_the_directory_gives_everything_up_and_beats_on() -> None:
+    _, (disown, again) = pulse.step_pulse(beating(), pulse.BeatRead(9, "nobody", 1.0))
+    assert disown == pulse.Disown("fenced: the node was taken out of the directory")
     assert again == pulse.WriteBeat(9, 1.0)
-    assert pulse.step_pulse(pulse.Pulse(1.0), read)[1] == (again,)  # of a node that died
+
+
+def test_a_node_whose_cell_is_another_one_s_gives_everything_up_and_leaves_the_cell_alone() -> None:
+    state, commands = pulse.step_pulse(beating(), pulse.BeatRead(9, "other", 1.0))
+    assert commands == (pulse.Disown("fenced: another node has our name", named=True),)
+    assert pulse.step_pulse(state, lease.Tick(100.0)) == (state, ())
+    assert state.revision == beating().revision  # with it, its advert is not taken out either
+
+
+@pytest.mark.parametrize("whose", ["nobody", "other"])
+def test_a_node_that_begins_writes_over_what_one_of_its_name_left(whose: pulse.Whose) -> None:
+    read = pulse.BeatRead(9, whose, 1.0)
+    assert pulse.step_pulse(pulse.Pulse(1.0), read)[1] == (pulse.WriteBeat(9, 1.0),)
 
 
 def test_a_lease_that_is_over_goes_on_once_its_node_has_beaten_and_its_cell_was_written() -> None:

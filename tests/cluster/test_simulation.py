@@ -16,6 +16,7 @@ from tests.cluster.schedules import (
     plan_node_death,
     plan_rivals,
     plan_silence,
+    plan_twins,
     violations,
 )
 from tests.cluster.world import Rules, World
@@ -57,7 +58,8 @@ def test_what_disks_lose_is_told_and_nothing_older_is_served(first: int) -> None
 
 
 @pytest.mark.parametrize(
-    "planned", [plan_late, plan_leases_lost, plan_node_death, plan_rivals, plan_silence]
+    "planned",
+    [plan_late, plan_leases_lost, plan_node_death, plan_rivals, plan_silence, plan_twins],
 )
 def test_a_kind_of_fault_alone_breaks_nothing(planned: Callable[[World], None]) -> None:
     must_be_well(0, planned)
@@ -83,7 +85,9 @@ def test_what_was_found_once_stays_mended(planned: Callable[[World], None], seed
 
 
 @pytest.mark.skipif("SSM_CLUSTER_SEED" not in os.environ, reason="set SSM_CLUSTER_SEED to replay")
-@pytest.mark.parametrize("planned", [plan, plan_leases_lost, plan_loss, plan_rivals, plan_silence])
+@pytest.mark.parametrize(
+    "planned", [plan, plan_leases_lost, plan_loss, plan_rivals, plan_silence, plan_twins]
+)
 def test_one_seed(planned: Callable[[World], None]) -> None:
     assert not violations(int(os.environ["SSM_CLUSTER_SEED"]), planned=planned)
 

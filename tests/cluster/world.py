@@ -27,7 +27,7 @@ from ssm_cli.cluster.link.watching import Kin, Watching
 from ssm_cli.cluster.owner.host import Job, Told, word_for
 from ssm_cli.cluster.owner.page import LeasePage
 from ssm_cli.cluster.owner.store import ClusterStore, open_store
-from ssm_cli.cluster.ports import Answer, CallLost, Conflict
+from ssm_cli.cluster.ports import Answer, CallLost, ClusterError, Conflict
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.lease import Takeover
 from ssm_cli.cluster.protocol.messages import STOPPED, Lease, Move, Ping, Said, Stop, control
@@ -124,6 +124,7 @@ class SimNode:
         self.name = name
         self.process = world.process(name)
         self.owners: list[Owner] = []
+        self.said = ""  # why its agent has ended, if it did by itself
         self.begin()
 
     def begin(self) -> None:
@@ -134,7 +135,14 @@ class SimNode:
             cluster, cluster, Access(""), name=self.name, labels={}, folder=HERE, host=self.host
         )
         self.leaving = asyncio.Event()
-        self.world.net.begin(self.process, self.agent.run(self.leaving))
+        self.world.net.begin(self.process, self.run())
+
+    async def run(self) -> None:
+        try:
+            await self.agent.run(self.leaving)
+        except ClusterError as error:
+            self.said = str(error)
+            self.crash()
 
     def host(self, job: Job, page: LeasePage) -> Owner:
         owner = Owner(self.world, self, job, page)

@@ -123,6 +123,8 @@ class Agent:
         sweep.cancel()
         if not stop.is_set():
             stopped.cancel()
+            for handle in handles:  # what is asked of that name is asked of the other one
+                await handle.close()
             await self._drain()
             raise ClusterError(f"{beat.result()}: {self.name}; give one of them another --name")
         self._advert = msgspec.structs.replace(self._advert, draining=True)

@@ -9,6 +9,9 @@ subtree up. A revocation names one epoch of one subtree; the others of the node 
 
 A write that was refused is no proof by itself, and neither is a read: the cell may be read as it
 was. An older revision than the known one is read again; where it stays older, the cells are lost.
+
+Of two nodes with one name the later one stays. Whoever finds its cell written by another one has
+stood still, or was cut off: it gives everything up, and leaves the cell as it is.
 """
 
 from __future__ import annotations
@@ -132,8 +135,9 @@ def _read(pulse: Pulse, read: BeatRead) -> Step:
         lost = "fenced: the adverts of the nodes are lost"
     elif pulse.begun and read.whose == "nobody":
         lost = "fenced: the node was taken out of the directory"
-    elif pulse.begun and read.whose == "other":
-        lost = "fenced: another node has our name"
+    elif pulse.begun and read.whose == "other":  # the cell is its: nothing is written any more
+        disown = Disown("fenced: another node has our name", named=True)
+        return change(pulse, busy=True), (disown,)
     known = change(pulse, revision=read.revision, busy=True, older=0)
-    gone: tuple[Command, ...] = (Disown(lost, named=read.whose == "other"),) if lost else ()
+    gone: tuple[Command, ...] = (Disown(lost),) if lost else ()
     return known, (*gone, WriteBeat(read.revision, read.now_s))
