@@ -23,7 +23,7 @@ from ssm_cli.cluster.jetstream.wire import Access
 from ssm_cli.cluster.owner.code import Undefined, find_code
 from ssm_cli.cluster.owner.host import Job
 from ssm_cli.cluster.owner.page import LeasePage
-from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Unknown, replicas_of
+from ssm_cli.cluster.ports import Answer, Cluster, ClusterError, Handle, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
     FENCED,
@@ -123,16 +123,14 @@ class Agent:
         sweep.cancel()
         if not stop.is_set():
             stopped.cancel()
-            for handle in handles:  # what is asked of that name is asked of the other one
-                await handle.close()
+            await _closed(handles)  # what is asked of that name is asked of the other one
             await self._drain()
             raise ClusterError(f"{beat.result()}: {self.name}; give one of them another --name")
         self._advert = msgspec.structs.replace(self._advert, draining=True)
         beating.present(draining=True)
         await self._draining.hand_on(self._cluster, list(self._children.values()))
         await self._drain()
-        for handle in handles:
-            await handle.close()
+        await _closed(handles)
         beat.cancel()
         await beating.leave()
 
@@ -305,6 +303,11 @@ class Agent:
 
 PING = msgspec.json.encode(Ping())
 FULL = Said(ok=False, reason="no_node", detail="the node takes no more")
+
+
+async def _closed(handles: list[Handle]) -> None:
+    for handle in handles:
+        await handle.close()
 
 
 def _has_code(spec: str, folder: str) -> Said:

@@ -23,12 +23,13 @@ from ssm_cli.runtime.durable.ports import Done
 class ClusterStore(Chain):
     """A journal and cells in the cluster, with one owner. Made by `open_store`."""
 
+    afar = True
+
     def __init__(
         self, cluster: Cluster, journal: Journal, saved: SavedCells, who: str, page: LeasePage
     ) -> None:
         super().__init__(cluster, journal, page)
-        self._saved = saved
-        self._who = who
+        self._saved, self._who = saved, who
         self._cells: dict[str, bytes] = {}
         self._puts: deque[tuple[Mapping[str, bytes | None], Done]] = deque()
         self._putting = False
@@ -42,8 +43,7 @@ class ClusterStore(Chain):
         """
         await self.open(start.epoch, owner, start.journal)
         await self._saved.claim(start.saved)
-        self._page.saved = self._saved.revision
-        self._cells = dict(self._saved.values)
+        self._page.saved, self._cells = self._saved.revision, dict(self._saved.values)
 
     def _busy(self) -> bool:
         return super()._busy() or bool(self._puts) or self._putting

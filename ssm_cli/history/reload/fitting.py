@@ -22,6 +22,7 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.code import facts_of
 from ssm_cli.runtime.durable.lives import kept_of
 from ssm_cli.runtime.durable.recoded import values_for
+from ssm_cli.runtime.durable.remedies import for_state
 from ssm_cli.runtime.engine.cell import CellStatus, WorkerCell
 from ssm_cli.runtime.engine.world import World
 from ssm_cli.runtime.looking.show import codec_of
@@ -162,10 +163,10 @@ def need_keepable(
     if kept is None:
         return
     if kept.trouble is not None:
-        name = cell.spec.id
+        name, store = cell.spec.id, world.outside.keeper.store
         raise CodeRefused(
             f"{name} is down ({kept.trouble.reason}), and what is stored of it waits "
-            f"for its code: start the tree anew, or see `ssm data repair {name}`"
+            f"for its code: start the tree anew, or {for_state(store, name)}"
         )
     try:
         values = values_for(world.outside.keeper, kept, there.behaviour, codec_of(there))

@@ -17,6 +17,7 @@ from ssm_cli.runtime.durable.fits import unfit
 from ssm_cli.runtime.durable.keeper import Accepted, Keeper, last_record, next_record
 from ssm_cli.runtime.durable.kept import Kept
 from ssm_cli.runtime.durable.records import Change, How, Input, check_record
+from ssm_cli.runtime.durable.remedies import for_input
 from ssm_cli.runtime.durable.snapshots import INPUT, Refused, number_key, pack
 from ssm_cli.runtime.durable.timeouts import message_written
 from ssm_cli.runtime.durable.values import digest, digest_of_output, text_of
@@ -59,10 +60,10 @@ def admit(
     except StorageError as error:
         refuse_input(keeper, cell, pending, DecodeError(str(error), worker=cell.spec.id))
         return False
-    if kept.refused and accepted.how in FROM_OTHERS:
+    if kept.refused and accepted.how in FROM_OTHERS and kept.options.quarantine != "never":
         refused = kept.refused.get(digest(accepted.data))
         if refused is not None and not is_tried_again(kept, refused, cell.state):
-            refuse_input(keeper, cell, pending, in_quarantine(cell, refused.number))
+            refuse_input(keeper, cell, pending, in_quarantine(keeper, cell, refused.number))
             return False
     if accepted.request and pending is not None and kept.journals:
         sessions = keeper.sessions
@@ -113,12 +114,11 @@ def state_hash(kept: Kept, state: Any) -> bytes:
         return b""
 
 
-def in_quarantine(cell: WorkerCell, number: int) -> Denied:
+def in_quarantine(keeper: Keeper, cell: WorkerCell, number: int) -> Denied:
     """The error for an input that has crashed its worker too often."""
     return Denied(
         f"this input has crashed {cell.spec.id} {cell.spec.options.quarantine} times and is in "
-        f"quarantine as {number}; `ssm data quarantine` shows why, and lets it in again with "
-        f"`--retry {number}`",
+        f"quarantine as {number}; {for_input(keeper.store, cell.spec.id, number)}",
         worker=cell.spec.id,
         reason="quarantined",
     )

@@ -19,6 +19,7 @@ from ssm_cli.runtime.durable.again import Again
 from ssm_cli.runtime.durable.checks import Checks, Notes
 from ssm_cli.runtime.durable.code import lasting_name
 from ssm_cli.runtime.durable.fits import as_recorded, unfit
+from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import (
     Armed,
     Cause,
@@ -35,6 +36,7 @@ from ssm_cli.runtime.durable.records import (
     due_at,
     number_of,
 )
+from ssm_cli.runtime.durable.remedies import for_state
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.runtime.durable.timeouts import timeout_written
 from ssm_cli.runtime.durable.values import ODD, Values
@@ -348,16 +350,16 @@ def taken_in(life: Life, brought: Brought, number: int) -> bytes | None:
     return None
 
 
-def told(life: Life, where: str) -> Unrecovered:
+def told(life: Life, store: Store) -> Unrecovered:
     """Why a worker cannot go on, with all that its reader has to know."""
     why, worker = life.trouble, life.worker
     assert why is not None, "asked only then"
     at = f"record {why.record}: " if why.record else ""
     by = life.by.digest
-    ran = f"run the code that wrote it (digest {by}), or s" if by else "s"
+    ran = f"run the code that wrote it (digest {by}), or " if by else ""
     return Unrecovered(
-        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in {where}: {ran}ee "
-        f"`ssm data repair {worker} --data {where}` for what can be done",
+        f"{worker} does not start ({why.reason}): {at}{why}. All of it is kept in "
+        f"{store.where()}: {ran}{for_state(store, worker)}",
         worker=worker, reason=why.reason, record=why.record,
     )  # fmt: skip
 

@@ -22,6 +22,7 @@ from ssm_cli.runtime.durable.records import (
     Source,
     Start,
 )
+from ssm_cli.runtime.durable.remedies import for_state
 from ssm_cli.runtime.durable.snapshots import (
     ASIDE,
     STATE,
@@ -324,10 +325,10 @@ def is_given_up(keeper: Keeper, cell: WorkerCell, kept: Kept) -> bool:
 
 def unrecovered(keeper: Keeper, cell: WorkerCell, why: str, times: int) -> Unrecovered:
     """Why a worker is down that failed as often as its supervisor would restart it."""
-    worker, where = cell.spec.id, keeper.store.where()
+    worker, store = cell.spec.id, keeper.store
     return Unrecovered(
         f"{worker} does not start (restore): {why} ({times} times). All of it is kept in "
-        f"{where}: mend its code and restart it, or see `ssm data repair {worker} --data {where}`",
+        f"{store.where()}: mend its code and restart it, or {for_state(store, worker)}",
         worker=worker, reason="restore",
     )  # fmt: skip
 

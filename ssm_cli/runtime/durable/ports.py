@@ -95,6 +95,13 @@ class Store(Journal, SnapshotStore, Protocol):
 
 
 @runtime_checkable
+class Afar(Protocol):
+    """A store in a cluster: messages about it name no command of `ssm data`, as none opens it."""
+
+    afar: bool
+
+
+@runtime_checkable
 class Owned(Protocol):
     """A store that says whose it is."""
 

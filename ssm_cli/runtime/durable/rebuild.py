@@ -162,7 +162,7 @@ class Recovered:
     def _hold_back(self) -> None:
         """Keep all that is stored of workers that cannot go on, for when they can."""
         for worker in [w for w, life in self._lives.items() if life.trouble is not None]:
-            self.troubles[worker] = told(self._lives.pop(worker), self._store.where())
+            self.troubles[worker] = told(self._lives.pop(worker), self._store)
             self.tailed[worker] = Tail(worker, saved_of(self._store, worker))
         if not self.troubles:
             return
@@ -275,7 +275,7 @@ class Recovered:
                 life.again(seq, record)
             life.finish()
             if life.trouble is not None:
-                self.troubles[worker] = kept.trouble = told(life, self._store.where())
+                self.troubles[worker] = kept.trouble = told(life, self._store)
                 self.tailed[worker] = tail or Tail(worker, saved)
                 return
         kept.adopt(life)
@@ -355,7 +355,7 @@ def claimed(
         if stands(tail.saved, tail.records)[0]:
             continue
         code = code_in(new[worker], Renamed(worker, {}), places[worker])[1].code
-        trouble = claim(worker, code, unclaimed, store.where())
+        trouble = claim(worker, code, unclaimed, store)
         if trouble is not None:
             found.append((worker, trouble))
     return found
@@ -390,7 +390,7 @@ def unlabelled(
         return None
     tail = tails.get(label) or Tail(label, saved_of(store, label))
     has, code = stands(tail.saved, tail.records)
-    return claim(worker, code, {label: code}, store.where()) if has else None
+    return claim(worker, code, {label: code}, store) if has else None
 
 
 def quarantine_in(store: Store) -> tuple[dict[str, dict[bytes, Refused]], int]:

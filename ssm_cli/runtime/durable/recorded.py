@@ -37,7 +37,7 @@ def bring_recorded(keeper: Keeper, cell: WorkerCell, kept: Kept) -> None:
     life.finish()
     kept.has, kept.last, kept.recorded = life.has, life.state, b""
     if life.trouble is not None:
-        kept.trouble, kept.has, kept.last = told(life, keeper.store.where()), False, None
+        kept.trouble, kept.has, kept.last = told(life, keeper.store), False, None
         kept.armed, kept.dirty = (), False
         tail.changed = True
         tail.arrived = (*tail.arrived, *sent)  # or on their way, which the head says

@@ -167,7 +167,7 @@ def expect_tree(keeper: Keeper, tree: SupervisorSpec) -> None:
         tail = tails.get(worker) or Tail(worker, saved_of(store, worker))
         if worker not in held and not stands(tail.saved, tail.records)[0]:
             code = code_in(spec, Renamed(worker, {}), found.places[worker])[1].code
-            if (trouble := claim(worker, code, left, store.where())) is not None:
+            if (trouble := claim(worker, code, left, store)) is not None:
                 held[worker] = trouble
     for worker, trouble in held.items():
         found.hold(Tail(worker, None), trouble)

@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 import msgspec
 
 from ssm_cli.errors import Unrecovered
+from ssm_cli.runtime.durable.ports import Store
 from ssm_cli.runtime.durable.records import Change, Code, Exit, Input, Record, Repair, Start
+from ssm_cli.runtime.durable.remedies import for_rename
 from ssm_cli.runtime.durable.snapshots import Saved
 from ssm_cli.spec.model import Strategy, SupervisorSpec, WorkerSpec
 
@@ -59,7 +61,9 @@ def code_of(saved: Saved | None, records: Collection[tuple[int, Record]]) -> Cod
     return code if has and code.place != DYNAMIC else None
 
 
-def claim(worker: str, code: Code, unclaimed: Mapping[str, Code], where: str) -> Unrecovered | None:
+def claim(
+    worker: str, code: Code, unclaimed: Mapping[str, Code], store: Store
+) -> Unrecovered | None:
     """Return why a new worker of that code is not started; None where no state may be its own."""
     found = [
         name
@@ -71,11 +75,9 @@ def claim(worker: str, code: Code, unclaimed: Mapping[str, Code], where: str) ->
     known = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
     old = found[0]
     return Unrecovered(
-        f"{worker} does not start (renamed): nothing is stored of it in {where}, and there is a "
-        f"state of {known}, which the tree no longer has. If {old} is called {worker} now: `ssm "
-        f"data repair {old} --rename {old} {worker} --data {where}`; if not, let {worker} begin by "
-        f"init: `ssm data repair {worker} --as-new --tree FILE --data {where}`, or set that state "
-        f"aside: `ssm data repair {old} --forget --data {where}`",
+        f"{worker} does not start (renamed): nothing is stored of it in {store.where()}, and "
+        f"there is a state of {known}, which the tree no longer has. "
+        f"{for_rename(store, old, worker)}",
         worker=worker, reason="renamed",
     )  # fmt: skip
 
