@@ -19,6 +19,7 @@ from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import Start
 from ssm_cli.errors import CalleeStopped, Fenced, StorageDamaged, StorageError
 from ssm_cli.machines.kv import Lookup, Result, Store, kv_store
+from ssm_cli.runtime.durable.ports import Afar
 from tests.cluster.servers import Servers
 
 Body = Callable[[NatsCluster, str], Coroutine[Any, Any, None]]
@@ -190,6 +191,7 @@ def test_a_node_on_it_comes_back_and_a_fenced_one_acknowledges_nothing(play: Any
         serving = asyncio.create_task(node.serve())
         await node.acall("kv1", Store("x", 1))
         heir_store = await own(cluster, tree, 2)
+        assert isinstance(heir_store, Afar)  # messages about it name no command of `ssm data`
         with pytest.raises(CalleeStopped):
             await node.acall("kv1", Store("x", 2))
         await serving

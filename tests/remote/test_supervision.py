@@ -173,6 +173,41 @@ def test_a_start_that_fails_for_what_passes_is_tried_again_later_and_not_counted
         assert node.tree().budget_left == 0
 
 
+@pytest.mark.parametrize("tried", [True, False])
+@pytest.mark.parametrize("reason", ["noconnection", "no_node", "fenced"])
+def test_a_restart_by_hand_that_fails_for_what_passes_is_tried_again(
+    reason: str, *, tried: bool
+) -> None:
+    """Whether its supervisor tries it at that moment or it runs: it comes back with the node."""
+    node, links, clock = shop(intensity=0)
+    with node:
+        away = Launched("billing", ok=False, reason=reason, detail="not now")
+        links.refusing["billing"] = [away] * 5
+        if tried:
+            links.end("billing", "fenced")
+            node.run()
+        asked = node.request("billing", "restart")
+        node.run()
+        with pytest.raises(SupervisorError, match=f"failed to start: {reason}.*tried again"):
+            asked.result()
+        assert node.tree().children[1].state == "restarting"
+        for _ in range(10):
+            clock.advance_s(0.5)
+            node.run()
+        assert node.tree().children[1].state == "running"
+
+
+def test_a_restart_by_hand_that_fails_for_good_leaves_it_down() -> None:
+    node, links, _ = shop()
+    with node:
+        links.refusing["billing"] = [Launched("billing", ok=False, reason="undef", detail="n1")]
+        asked = node.request("billing", "restart")
+        node.run()
+        with pytest.raises(SupervisorError, match="failed to start: undef"):
+            asked.result()
+        assert node.tree().children[1].state == "stopped"
+
+
 def test_a_first_start_that_fails_stops_what_has_started() -> None:
     node, links, _ = shop()
     links.refusing["billing"] = [

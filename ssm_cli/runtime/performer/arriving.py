@@ -32,7 +32,7 @@ from ssm_cli.runtime.performer.stopping import root_down
 from ssm_cli.runtime.performer.supervise import settle_start, start_again
 from ssm_cli.runtime.remote.far import release_calls
 from ssm_cli.runtime.remote.life import ask_for, take_up
-from ssm_cli.supervision.decisions import is_ordered
+from ssm_cli.supervision.decisions import is_cut_off, is_ordered
 
 NOT_YET = (CellStatus.WAITING, CellStatus.RESTARTING, CellStatus.DEAD, CellStatus.ENDING)
 
@@ -78,7 +78,10 @@ def did_not(world: World, cell: Cell, reason: ExitReason) -> None:
         if asked.verb == "start_child":
             forget(world, cell)
             dismiss(world, sup, cell)
-        why = f"{cell.spec.id} failed to start: {reason}"
+        passes = asked.verb == "restart" and is_cut_off(reason)
+        if passes:  # it was to run on, and is in the hands of its supervisor as before
+            settle_start(world, sup, cell, reason)
+        why = f"{cell.spec.id} failed to start: {reason}" + "; it is tried again" * passes
         asked.pending.fail(refusal(sup, term_of(reason), why))
     elif asked == FIRST and sup in world.outside.coming:
         not_all(world, sup, Shutdown(FailedToStart(cell.spec.id, reason)))

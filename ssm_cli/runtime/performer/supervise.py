@@ -282,7 +282,8 @@ def restart_now(world: World, sup: SupervisorCell, cell: Cell) -> Started:
     """Stop a child in order and start it again; whatever its restart type, and uncounted.
 
     One that is held back by its back-off is started at once, with all that start with it, and is
-    tried again if that fails; any other one is down then. Return as `start_cell`.
+    tried again if that fails; any other one is down then, but for a remote child for which there is
+    no node or server at the moment: it is tried again, too. Return as `start_cell`.
     """
     if cell.status is CellStatus.RESTARTING:
         on_restart(world, Restart(cell, cell.starts, sup.window.count(world.clock.now_s())))
