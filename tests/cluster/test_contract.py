@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import uuid4
 
 from ssm_cli.cluster.ports import Answer, CallLost, Cluster, Conflict, Journal
@@ -114,6 +115,23 @@ def test_a_cell_changes_only_from_the_revision_that_is_known(play: Play) -> None
         assert isinstance(await cells.cas("z", b"9", 0), int)
         assert await others.entries() == {"a.b/c": b"y", "z": b"9"}
         assert await others.entries("z") == {"z": b"9"}
+
+    play(body)
+
+
+def test_cells_are_all_read_however_many_there_are(play: Play) -> None:
+    """Servers answer no more than 1,024 at once; one that is written over, or removed, moves."""
+
+    async def body(one: Cluster, two: Cluster) -> None:
+        cells = await one.cells(fresh(), 1)
+        written = await asyncio.gather(*(cells.cas(f"k{n}", b"%d" % n, 0) for n in range(1100)))
+        first, second, *_ = written
+        assert isinstance(first, int)
+        assert isinstance(second, int)
+        assert isinstance(await cells.cas("k0", b"again", first), int)
+        assert isinstance(await cells.cas("k1", None, second), int)
+        expected = {f"k{n}": b"%d" % n for n in range(2, 1100)} | {"k0": b"again"}
+        assert await cells.entries() == dict(sorted(expected.items()))
 
     play(body)
 

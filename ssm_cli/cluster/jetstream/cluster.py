@@ -92,7 +92,7 @@ class NatsJournal:
         """
         found = requests.following(self._wire, self._stream.name, self._subject, after, upto)
         async for stored in found:
-            if isinstance(stored, Unknown):
+            if not isinstance(stored, requests.Stored):
                 raise StorageError(f"the journal cannot be read: {stored.detail}")
             yield stored.sequence, stored.data or b""
 
@@ -125,13 +125,15 @@ class NatsCells:
     async def entries(self, prefix: str = "") -> dict[str, bytes] | Unknown:
         """The cells whose keys begin so."""
         found: dict[str, bytes] = {}
-        async for stored in requests.lasts(self._wire, self._stream.name, f"{self._prefix}>"):
+        async for stored in requests.following(self._wire, self._stream.name, f"{self._prefix}>"):
             if isinstance(stored, requests.Gone):
                 return await self._stream.again() or {}
             if isinstance(stored, Unknown):
                 return stored
             key = names.unword(stored.subject.removeprefix(self._prefix))
-            if stored.data is not None and key.startswith(prefix):
+            if stored.data is None:
+                found.pop(key, None)
+            elif key.startswith(prefix):
                 found[key] = stored.data
         return dict(sorted(found.items()))
 

@@ -26,11 +26,14 @@ MAKE_PAUSE_S = 0.25
 MAKE_TRIES = 40  # to make a stream: an election takes up to ten seconds
 OFF_TRIES = 8  # with nobody there to answer, and JetStream is off
 BATCH = 512  # messages that one read asks for
+LAST = 2**63  # more than any sequence
 EMPTY, END = "404", "204"
 
 
 class Gone(msgspec.Struct, frozen=True):
     """There is no such stream: it was deleted, or the servers have an empty store."""
+
+    detail: str = "there is no such stream"
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -78,9 +81,12 @@ async def last(wire: Wire, stream: str, subject: str) -> Stored | Unknown | Gone
 
 
 async def following(
-    wire: Wire, stream: str, subject: str, after: int, upto: int
-) -> AsyncIterator[Stored | Unknown]:
-    """The messages of a subject with `after < sequence <= upto`, many at a time."""
+    wire: Wire, stream: str, subject: str, after: int = 0, upto: int = LAST
+) -> AsyncIterator[Stored | Unknown | Gone]:
+    """The messages of a subject, or pattern, with `after < sequence <= upto`, many at a time.
+
+    One that is written over meanwhile comes behind all others, and may have come before.
+    """
     start = after + 1
     while start <= upto:
         body = msgspec.json.encode({"seq": start, "next_by_subj": subject, "batch": BATCH})
@@ -93,20 +99,10 @@ async def following(
                 if stored.sequence > upto:
                     return
                 start, count = stored.sequence + 1, count + 1
-            yield stored
+            nobody = isinstance(came, CallLost) and came.why == "noproc"
+            yield Gone() if nobody else stored
         if count < BATCH:
             return
-
-
-async def lasts(wire: Wire, stream: str, pattern: str) -> AsyncIterator[Stored | Unknown | Gone]:
-    """The last message of every subject that fits a pattern."""
-    body = msgspec.json.encode({"multi_last": [pattern]})
-    async for came in wire.gather(f"{API}.DIRECT.GET.{stream}", body, ANSWER_S):
-        stored = _direct(came, wire)
-        if stored is None:
-            return
-        nobody = isinstance(came, CallLost) and came.why == "noproc"
-        yield Gone() if nobody else stored
 
 
 def _unclear(lost: CallLost) -> Unknown:
