@@ -408,6 +408,36 @@ def test_children_that_follow_each_other_end_side_by_side_if_they_are_independen
     assert ended == ["d", "c", "b", "cart", "a"], "each in its turn"
 
 
+@pytest.mark.parametrize("strategy", ["rest_for_one", "one_for_all"])
+@pytest.mark.parametrize(
+    ("unreachable", "asked"),
+    [
+        ("dcb", [["d", "c", "b"], ["c", "b"], ["b"], ["a"]]),
+        ("cb", [["d"], ["c", "b"], ["b"], ["a"]]),
+        ("d", [["d"], ["c", "b"], ["b"], ["a"]]),
+    ],
+)
+def test_children_that_are_lost_end_side_by_side_whatever_the_strategy(
+    strategy: str, unreachable: str, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that do not answer; and, once one could not be asked to end, all of its node."""
+    node, links = many(strategy, "a", "b", "c", "d")
+    seen: list[list[str]] = []
+    leave = links.leave
+
+    def noted(child: str) -> None:
+        seen.append([*links._leaving])
+        leave(child)
+
+    monkeypatch.setattr(links, "leave", noted)
+    for child in unreachable:
+        links.link(child, reachable=False)
+    node.run(0)
+    node.stop()
+    assert seen == asked
+    assert links.stopped == ["d", "c", "b", "a"]
+
+
 def leaving(strategy: Any = "one_for_one") -> tuple[Node, FakeLinks, Any]:
     """A tree, one of whose remote children was asked to end and takes its time."""
     node, links = many(strategy, "a", "b")

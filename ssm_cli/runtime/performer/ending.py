@@ -81,14 +81,14 @@ def terminate_all(
     """End children in reverse order; once `sup` is gone itself, the rest end as its orphans.
 
     `after` is their status then. Pure steps with nothing to clean up, while nobody watches, are
-    recorded together. Remote children that follow each other, and are independent, are asked to end
-    side by side.
+    recorded together. Remote children that follow each other, and are independent or lost, are
+    asked to end side by side.
     """
     together: list[Cell] = []
     joined, watchers = world.groups.joined, world.monitors.watchers
     quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
-    plain, ordered = False, is_ordered(sup.spec.strategy)
+    plain, ordered, lost = False, is_ordered(sup.spec.strategy), set[str]()
     walk = reversed(cells)
     for cell in walk:
         if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
@@ -108,11 +108,33 @@ def terminate_all(
             orphan(world, cell)
             quiet = False
             continue
-        if isinstance(cell, RemoteCell) and not ordered:
-            behind = takewhile(lambda one: isinstance(one, RemoteCell), copy(walk))
-            ask_ends(world, [cell, *behind])
+        if isinstance(cell, RemoteCell):
+            end_with_others(world, cell, copy(walk), lost, ordered=ordered)
         terminate_cell(world, cell, after)
     tell_ended(world, together)
+
+
+def end_with_others(
+    world: World, cell: RemoteCell, behind: Iterator[Cell], lost: set[str], *, ordered: bool
+) -> None:
+    """End a remote child that runs, while those that follow it are asked to end, where they may be.
+
+    Those of an ordered strategy may where they do not answer, or one of their node (`lost`) did
+    not: each takes all its time, and which of them is gone first cannot be known.
+    """
+    runs = cell.status in (RUNNING, CellStatus.STARTING)
+
+    def is_free(one: Cell) -> bool:
+        is_lost = isinstance(one, RemoteCell) and (not one.reachable or one.node in lost)
+        return is_lost if ordered else isinstance(one, RemoteCell)
+
+    if is_free(cell):
+        ask_ends(world, [cell, *takewhile(is_free, behind)])
+    if runs:
+        cancel_coming(world, cell)
+        end_remote(world, cell, SHUTDOWN)
+        if cell.last_reason is KILLED and cell.node:
+            lost.add(cell.node)
 
 
 def ends_plainly(behaviour: StateMachine, options: WorkerOptions) -> bool:
