@@ -30,7 +30,7 @@ from ssm_cli.cluster.ports import (
     Unknown,
 )
 from ssm_cli.cluster.protocol import names, writer
-from ssm_cli.cluster.protocol.messages import Advert, Hosted, Lease, Said, Start
+from ssm_cli.cluster.protocol.messages import Advert, Hosted, Lease, Said, Start, Stop, control
 from ssm_cli.errors import NoProc, StorageDamaged, StorageError
 from tests.cluster.conftest import Play
 from tests.cluster.servers import Servers
@@ -219,6 +219,40 @@ def test_a_loss_is_accepted_once_nobody_runs(play: Play) -> None:
         assert not isinstance(found, Unknown)
         given = msgspec.json.decode(found[1] or b"", type=Lease)
         assert (given.epoch, given.journal, given.saved, given.released) == (8, 0, 0, True)
+
+    play(body)
+
+
+@pytest.mark.parametrize("starting", [True, False])
+def test_a_loss_is_accepted_also_while_its_parent_tries_to_start_it(
+    play: Play, *, starting: bool
+) -> None:
+    async def body(one: Cluster, two: Cluster) -> None:
+        tree, node = f"t{uuid4().hex[:8]}", f"n{uuid4().hex[:8]}"
+        hosted, stopped = [Hosted(tree, "s1", 7, 1, starting=starting)], list[int]()
+
+        def heard(_: str, data: bytes, answer: Answer | None) -> None:
+            assert answer is not None
+            asked = control(data)
+            if isinstance(asked, Stop):
+                stopped.append(asked.epoch)
+                hosted.clear()
+            answer(msgspec.json.encode(Said(ok=True, hosted=hosted)))
+
+        for subject in (names.looks(node), names.agent(node)):
+            await one.calls.serve(subject, heard)
+        cells = await one.cells(names.leases(tree), 1)
+        await cells.cas("s1", msgspec.json.encode(Lease(node, 7, 2.0, journal=40, saved=9)), 0)
+        if starting:
+            await directory.accept_loss(two, tree, "s1")
+        else:
+            with pytest.raises(NoProc, match="runs on"):
+                await directory.accept_loss(two, tree, "s1")
+        found = await cells.get("s1")
+        assert not isinstance(found, Unknown)
+        left = msgspec.json.decode(found[1] or b"", type=Lease)
+        assert stopped == [7] * starting
+        assert (left.epoch, left.journal) == ((8, 0) if starting else (7, 40))
 
     play(body)
 

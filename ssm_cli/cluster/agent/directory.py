@@ -12,6 +12,7 @@ from ssm_cli.cluster.link.placing import adverts
 from ssm_cli.cluster.ports import CallLost, Cluster, ClusterError, Unknown, replicas_of
 from ssm_cli.cluster.protocol import names
 from ssm_cli.cluster.protocol.messages import (
+    FENCED,
     Advert,
     CallRequest,
     Hosted,
@@ -19,6 +20,7 @@ from ssm_cli.cluster.protocol.messages import (
     Move,
     Ping,
     Reply,
+    Stop,
     leased,
 )
 from ssm_cli.errors import CallError, CallTimeout, NoProc, failed_call
@@ -157,26 +159,37 @@ async def forget(cluster: Cluster, node: str) -> None:
 async def accept_loss(cluster: Cluster, tree: str, subtree: str) -> None:
     """Let a subtree go on from what is left of its journal and saved states.
 
-    Its lease bears witness of how far they had reached; that is forgotten.
+    Its lease bears witness of how far they had reached; that is forgotten. A life that is being
+    started, as its parent tries again and again, is ended: it does not serve yet.
 
     Raises:
-        ClusterError: the cluster does not answer, or the lease is written meanwhile.
+        ClusterError: the cluster does not answer, or the lease is written again and again.
         NoProc: there is no such subtree, or it runs.
     """
     cells = await cluster.cells(names.leases(tree), replicas_of(cluster))
-    found = await cells.get(subtree)
-    if isinstance(found, Unknown):
-        raise ClusterError(f"the cluster does not answer: {found.detail}")
-    revision, data = found
-    lease = None if data is None else leased(data)
-    if lease is None:
-        raise NoProc(f"nothing is known of a subtree {tree}/{subtree}", reason="noproc")
-    said = await ask(cluster, names.looks(lease.node), Ping(), ASK_S)
-    if not lease.released and hosted_by(said, tree, subtree, lease.epoch) is not None:
-        raise NoProc(f"{tree}/{subtree} runs on {lease.node}: nothing is lost", reason="noproc")
-    given = Lease(lease.node, lease.epoch + 1, lease.ttl_s, released=True, spec=lease.spec)
-    if not isinstance(await cells.cas(subtree, msgspec.json.encode(given), revision), int):
-        raise ClusterError(f"{tree}/{subtree} is being started meanwhile; try again")
+    for _ in range(TRIES):
+        found = await cells.get(subtree)
+        if isinstance(found, Unknown):
+            raise ClusterError(f"the cluster does not answer: {found.detail}")
+        revision, data = found
+        lease = None if data is None else leased(data)
+        if lease is None:
+            raise NoProc(f"nothing is known of a subtree {tree}/{subtree}", reason="noproc")
+        said = await ask(cluster, names.looks(lease.node), Ping(), ASK_S)
+        hosted = None if lease.released else hosted_by(said, tree, subtree, lease.epoch)
+        if hosted is not None and not hosted.starting:
+            raise NoProc(f"{tree}/{subtree} runs on {lease.node}: nothing is lost", reason="noproc")
+        if hosted is not None:
+            stop = Stop(tree, subtree, lease.epoch, reason=FENCED, within_s=ASK_S)
+            await ask(cluster, names.agent(lease.node), stop, ASK_S * 2)
+            continue
+        given = Lease(lease.node, lease.epoch + 1, lease.ttl_s, released=True, spec=lease.spec)
+        done = await cells.cas(subtree, msgspec.json.encode(given), revision)
+        if isinstance(done, int):
+            return
+        if isinstance(done, Unknown):
+            raise ClusterError(f"the cluster does not answer: {done.detail}")
+    raise ClusterError(f"{tree}/{subtree} is being started meanwhile; try again")
 
 
 async def move(cluster: Cluster, subtree: str, node: str, tree: str = "") -> str:
