@@ -85,18 +85,18 @@ def terminate_all(
     side by side.
     """
     together: list[Cell] = []
-    joined, watchers = world.groups.joined, world.monitors.watchers
+    bonds = bool(world.groups.joined or world.monitors.watchers)
     quiet = not (world.reports.watched() or sup.overdue) and world.guard.has_no_deadline()
     behaviour = options = None  # of the worker before: siblings mostly share them
     plain, ordered = False, is_ordered(sup.spec.strategy)
-    walk = reversed(cells)
+    walk: Iterator[Any] = reversed(cells)
     for cell in walk:
-        if quiet and type(cell) is WorkerCell and cell.step is not None and cell.extra is None:
+        if quiet and cell.step is not None and cell.extra is None:  # a worker alone has a step
             if cell.behaviour is not behaviour or cell.spec.options is not options:
                 behaviour, options = cell.behaviour, cell.spec.options
                 plain = ends_plainly(behaviour, options)
             if plain:
-                if joined or watchers:
+                if bonds:
                     part(world, cell, SHUTDOWN)
                 cell.step, cell.state, cell.last_reason = None, None, SHUTDOWN
                 cell.status = after
@@ -112,6 +112,7 @@ def terminate_all(
             behind = takewhile(lambda one: isinstance(one, RemoteCell), copy(walk))
             ask_ends(world, [cell, *behind])
         terminate_cell(world, cell, after)
+        bonds = bool(world.groups.joined or world.monitors.watchers)  # as of the next ones
     tell_ended(world, together)
 
 
