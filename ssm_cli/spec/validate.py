@@ -147,18 +147,16 @@ class Checker:
     ) -> Iterator[Problem]:
         """Yield the problems of the children; workers of which only the name is new go together."""
         plain: set[int] = set()  # options and code that are sound and need no look at the parent
-        options = start = None
         names: list[str] = []
+        options = start = None  # of the worker before: siblings mostly share them
         for place, child in enumerate(spec.children, 1):
-            if (
-                type(child) is WorkerSpec
-                and (child.options is options or id(child.options) in plain)
-                and (child.start is start or id(child.start) in plain)
-                and (child.args is NO_ARGS or args_fault(child.args) is None)
-            ):
-                names.append(child.id)
-                options, start = child.options, child.start
-                continue
+            if type(child) is WorkerSpec:
+                if child.start is not start or child.options is not options:
+                    known = id(child.start) in plain and id(child.options) in plain
+                    start, options = (child.start, child.options) if known else (None, None)
+                if start is not None and (child.args is NO_ARGS or args_fault(child.args) is None):
+                    names.append(child.id)
+                    continue
             yield from self._named(names, spec, path, place, depth, starts=starts)
             names = []
             yield from self.child(child, spec, path, place, depth, starts=starts)
@@ -193,12 +191,13 @@ class Checker:
             text = "".join(names)
         except TypeError:
             return False
-        if not (text.isascii() and all(names) and max(map(len, names)) <= keys.MAX_NAME):
+        if not text.isascii() or max(map(len, names)) > keys.MAX_NAME:
             return False
-        odd = text.encode().translate(None, keys.NAME_BYTES) or {".", ".."} & {*names}
-        if odd or self._taken is not None:
+        if text.encode().translate(None, keys.NAME_BYTES) or self._taken is not None:
             return False
         fresh, known = dict.fromkeys(names, path), self._first
+        if not fresh.keys().isdisjoint(("", ".", "..")):
+            return False
         few, many = sorted((known, fresh), key=len)
         if len(fresh) < len(names) or not many.keys().isdisjoint(few):
             return False
