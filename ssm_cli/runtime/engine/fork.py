@@ -138,7 +138,7 @@ class Forking:
     def _supervisor(self, cell: SupervisorCell, parent: SupervisorCell | None) -> SupervisorCell:
         new = SupervisorCell(cell.spec, parent)
         self._take(cell, new)
-        new.overdue, new.sound = cell.overdue, cell.sound
+        new.overdue, new.sound, new.temporary = cell.overdue, cell.sound, cell.temporary
         new.window = cell.window.shifted(self._shift_s)
         children, worker, other = new.children, self._worker, self._child
         for name, child in cell.children.items():

@@ -154,7 +154,7 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random, self.shares_random = random, False
+        self.random, self.shares_random, self.has_held = random, False, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1
@@ -186,7 +186,6 @@ class World:
         self.numbers = count(1)
         self.pumping = self.running = self.forked = self.gave_up = self.uncollected = False
         self.expected: object = None
-        self.has_held = False
 
     def chance(self) -> float:
         """Draw a number in [0, 1) from the random source; a shared one is copied before."""
