@@ -91,6 +91,8 @@ class Checker:
         self._seen = seen
         self._taken = taken
         self._first: dict[str, str] = {}  # by name: the path of its parent
+        self._together: set[str] = set()  # those that were taken together, and where:
+        self._runs: list[tuple[list[str], str]] = []
         self._nodes: set[int] = set()
 
     def supervisor(
@@ -195,15 +197,26 @@ class Checker:
             return False
         if text.encode().translate(None, keys.NAME_BYTES) or self._taken is not None:
             return False
-        fresh, known = dict.fromkeys(names, path), self._first
-        if not fresh.keys().isdisjoint(("", ".", "..")):
+        fresh, first = {*names}, self._first.keys()
+        few, many = sorted((self._together, fresh), key=len)
+        if len(fresh) < len(names) or not many.isdisjoint(few):
             return False
-        few, many = sorted((known, fresh), key=len)
-        if len(fresh) < len(names) or not many.keys().isdisjoint(few):
+        if not (fresh.isdisjoint(("", ".", "..")) and first.isdisjoint(fresh)):
             return False
-        many.update(few)
-        self._first = many
+        many |= few
+        self._together = many
+        self._runs.append((names, path))
         return True
+
+    def _owner(self, name: str) -> str | None:
+        """Return the path of the node that has a name in this walk, or else in the tree."""
+        if name in self._together:  # one after the other from here on
+            for names, path in self._runs:
+                self._first.update(dict.fromkeys(names, path))
+            self._together, self._runs = set(), []
+        if (above := self._first.get(name)) is not None:
+            return f"{above}/{name}".removeprefix("/")
+        return self._taken(name) if self._taken is not None and self._first else None
 
     def child(
         self,
@@ -282,12 +295,7 @@ class Checker:
         if wrong := fault(keys.SUPERVISOR["supervisor"], spec.id):
             yield Problem(f"{path}.{kind}", wrong)
             return
-        owner: str | None = None
-        if spec.id in self._first:
-            owner = f"{self._first[spec.id]}/{spec.id}".removeprefix("/")
-        elif self._taken is not None and self._first:
-            owner = self._taken(spec.id)
-        if owner is not None:
+        if (owner := self._owner(spec.id)) is not None:
             taken = f"has the name of another node, {owner}"
             message = sentence(taken, "names unique in the tree")
             yield Problem(f"{path}.{kind}", message, otp=otp)

@@ -72,8 +72,8 @@ def adopt_all(world: World, sup: SupervisorCell, specs: Sequence[Any]) -> None:
         expect(world, spec)
         sup.temporary = sup.temporary or spec.restart is Restart.TEMPORARY
     cells = map(WorkerCell, specs, repeat(sup), repeat(CellStatus.WAITING))
-    table = dict(zip([spec.id for spec in specs], cells, strict=True))
-    _ = [*map(dict.update, (sup.children, world.names), repeat(table))]  # in one, as above
+    sup.children = dict(zip([spec.id for spec in specs], cells, strict=True))
+    world.names.update(sup.children)  # what comes between is made good by `arrange`
 
 
 def expect(world: World, spec: WorkerSpec) -> None:
@@ -159,7 +159,7 @@ def arrange(world: World, sup: SupervisorCell) -> None:
         known = before.get(spec.id)
         if known is not None and known.spec is spec:
             del before[spec.id]
-            sup.children[spec.id] = known
+            sup.children[spec.id] = world.names[spec.id] = known
             known.status = CellStatus.WAITING
         else:
             adopt(world, sup, spec).status = CellStatus.WAITING

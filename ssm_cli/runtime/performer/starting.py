@@ -61,6 +61,8 @@ from ssm_cli.supervision.decisions import is_ordered
 
 NONE, LAST_GOOD = Persist.NONE, OnCrash.LAST_GOOD  # looked at for each start: globals are quick
 
+SAME_S = 0.0001  # workers that start within it have one instant, and one number for it
+
 IGNORE = Ignore()
 
 
@@ -442,6 +444,7 @@ def start_workers(world: World, cells: Iterator[Cell]) -> Begun:
     """
     guard, now_s = world.guard, world.clock.now_s
     behaviour = options = init = step = None
+    at_s = now_s()
     guard.used, world.answer = True, NOTHING
     for cell in cells:
         if type(cell) is not WorkerCell:
@@ -465,7 +468,7 @@ def start_workers(world: World, cells: Iterator[Cell]) -> Begun:
             return cell, why_failed(world, cell, error)
         guard.cell, guard.phase = None, STEP
         if type(result) not in ANSWERS:
-            cell.since_s = now_s()
+            cell.since_s = at_s = now if (now := now_s()) - at_s > SAME_S else at_s
             cell.state, cell.status, cell.step = result, RUNNING, step  # three need no tuple
         elif (outcome := commit_init(world, cell, result)) is not None:
             return cell, outcome
