@@ -9,6 +9,7 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import repeat
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -43,6 +44,8 @@ from ssm_cli.spec.model import (
 )
 from ssm_cli.spec.validate import check_own
 
+IDS = attrgetter("id")
+
 
 def adopt(world: World, sup: SupervisorCell, spec: ChildSpec) -> Cell:
     """Put a new child at the end of the table of `sup`."""
@@ -72,7 +75,7 @@ def adopt_all(world: World, sup: SupervisorCell, specs: Sequence[Any]) -> None:
         expect(world, spec)
         sup.temporary = sup.temporary or spec.restart is Restart.TEMPORARY
     cells = map(WorkerCell, specs, repeat(sup), repeat(CellStatus.WAITING))
-    sup.children = dict(zip([spec.id for spec in specs], cells, strict=True))
+    sup.children = dict(zip(map(IDS, specs), cells, strict=True))
     world.names.update(sup.children)  # what comes between is made good by `arrange`
 
 
