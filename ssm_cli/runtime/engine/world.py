@@ -112,6 +112,7 @@ class World:
         expected: the options whose limits the guard was told of last.
         forked: whether it is a fork, which keeps nothing that outlives it.
         gave_up: whether the root reached its restart intensity.
+        has_held: whether an input was ever put off: if none was, none is looked for.
         groups: which workers are members of what.
         history: remembers what is served (`engine/recorder.py`); None where nothing does.
         judge: judges specs: of the tree, and of new children.
@@ -138,8 +139,8 @@ class World:
 
     __slots__ = (
         "answer", "batch", "beginner", "begun", "bound", "caller", "callers", "clock",
-        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "history",
-        "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
+        "crashes", "dropped", "expected", "forked", "gave_up", "groups", "guard", "has_held",
+        "history", "judge", "lane", "launched", "monitors", "names", "numbers", "origins", "outbox",
         "outside", "performing", "pools", "pumping", "queue", "random", "record", "report",
         "reports", "retries", "retry_at_s", "root", "running", "shares_random", "timers",
         "try_s", "uncollected",
@@ -153,7 +154,7 @@ class World:
         root.sound = judge.sound
         self.clock = clock
         self.guard = guard
-        self.random, self.shares_random = random, False
+        self.random, self.shares_random, self.has_held = random, False, False
         self.outside = Outside()
         self.bound = root.spec.queue
         self.batch = 1

@@ -11,6 +11,7 @@ finds what is left to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from ssm_cli.behaviour.reasons import SHUTDOWN, ExitReason
@@ -109,7 +110,7 @@ def on_restart(world: World, entry: Restart) -> None:
     elif sup.status is CellStatus.RUNNING:
         if cell.extra is not None:
             cell.extra.delay_until_s = None
-        stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id)
+        stop, start = scope(sup.spec.strategy, sup.children, cell.spec.id, sup.temporary)
         restart(world, sup, cell, Restarted(stop, start, entry.restarts))
 
 
@@ -140,6 +141,7 @@ def judge(world: World, sup: SupervisorCell, cell: Cell, ended: ExitReason | Non
         now_s=world.clock.now_s(),
         chance=world.chance() if delays else 0.5,
         held=0 if cell.extra is None else cell.extra.attempt,
+        temporary=sup.temporary,
     )
 
 
@@ -219,7 +221,8 @@ def delay(world: World, sup: SupervisorCell, cell: Cell, decided: Delayed) -> No
     note(world, "delayed", cell, (cell.spec.id,))
     what = {"delay_ms": decided.delay_ms, "attempt": decided.attempt, **limits}
     world.report("delayed", cell, what)
-    take_down(world, sup, cells_of(sup, decided.stop), decided.start)
+    ending = [one for one in concerned(sup, cell, decided) if one is not cell]
+    take_down(world, sup, ending, decided.start)
     world.timers.start(decided.until_s, Restart(cell, cell.starts, decided.restarts))
 
 
@@ -234,19 +237,21 @@ def restart(world: World, sup: SupervisorCell, cell: Cell, decided: Restarted) -
     if not decided.stop:
         start_again(world, sup, (cell,))
         return
-    starting = cells_of(sup, decided.start)
-    if len(starting) > len(decided.stop):  # all of these, and the child itself
-        ending = [one for one in starting if one is not cell]
-    else:
-        ending = cells_of(sup, decided.stop)
+    starting = concerned(sup, cell, decided)
+    ending = [one for one in starting if one is not cell]
+    if len(decided.start) < len(starting):
+        starting = [*map(sup.children.__getitem__, decided.start)]
     with without_collector(world):
         take_down(world, sup, ending, decided.start)
         start_again(world, sup, starting)
 
 
-def cells_of(sup: SupervisorCell, names: Sequence[str]) -> list[Cell]:
-    """Return the children with these ids, in this order."""
-    return [*map(sup.children.__getitem__, names)]
+def concerned(sup: SupervisorCell, cell: Cell, decided: Restarted | Delayed) -> list[Cell]:
+    """Return the child that is restarted and those that go down with it, in start order."""
+    if not decided.stop:
+        return [cell]
+    count = 1 + len(decided.stop)  # the last ones, see `scope`: no names need to be looked up
+    return [*islice(reversed(sup.children.values()), count)][::-1]
 
 
 def take_down(
