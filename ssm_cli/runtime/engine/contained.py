@@ -125,9 +125,9 @@ def told_at_a_glance(step: Any, error: BaseException) -> Crash | None:
         if type(given) not in BUILTIN:
             return None
     error.__traceback__ = trace
-    if type(given) is str and given.isascii() and len(error.args) == 1:  # as `error_text` says it
-        return Crash(error, "crash", str(error)[:MOST_TEXT])
-    return Crash(error, "crash", error_text(error))
+    plain = type(given) is str and given.isascii() and len(error.args) == 1
+    said = str(error)[:MOST_TEXT] if plain else error_text(error)  # the same, without three calls
+    return Crash(error, "crash", said)
 
 
 def with_text(world: World, cell: Cell, reason: ExitReason) -> ExitReason:
